@@ -1,1 +1,40 @@
-//! (being written)
+//! Numbers from slices: classification, ranking, and calibration metrics, and their intervals.
+//!
+//! Nothing here knows a tensor, a file, or a model. Labels are class indices (or `bool` where there
+//! are two classes), probabilities are row-major slices, and every function checks what it is
+//! given: a length that does not fit, a label out of range, or a score that is not finite is a
+//! [`MetricError`], never a panic and never a silent NaN.
+//!
+//! Definitions agree with scikit-learn's, whose values the tests compare with; where the two could
+//! differ, the doc comment says how.
+//!
+//! # Examples
+//!
+//! ```
+//! use attention_probes_metrics::{ClassificationReport, auroc};
+//!
+//! let labels = [0, 0, 1, 1];
+//! let probabilities = [0.9, 0.1, 0.6, 0.4, 0.65, 0.35, 0.2, 0.8]; // [n, n_classes]
+//! let report = ClassificationReport::new(&labels, &probabilities, 2, 42)?;
+//! assert_eq!(report.balanced_accuracy, 0.75);
+//! assert_eq!(report.confusion.counts(), [[2, 0], [1, 1]]);
+//!
+//! let scores = [0.1, 0.4, 0.35, 0.8];
+//! assert_eq!(auroc(&scores, &[false, false, true, true])?, 0.75);
+//! # Ok::<(), attention_probes_metrics::MetricError>(())
+//! ```
+
+mod calibration;
+mod check;
+mod classification;
+mod confusion;
+mod error;
+mod interval;
+mod ranking;
+
+pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, log_loss};
+pub use classification::ClassificationReport;
+pub use confusion::ConfusionMatrix;
+pub use error::MetricError;
+pub use interval::{Interval, bootstrap, bootstrap_balanced_accuracy, wilson};
+pub use ranking::{OperatingPoint, auroc, auroc_one_vs_rest, average_precision, tpr_at_fpr};

@@ -1,0 +1,411 @@
+//! Confidence intervals: Wilson's for a share, the bootstrap for anything else.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{MetricError, check};
+
+/// A confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
+    /// Confidence level, between 0 and 1.
+    pub level: f64,
+}
+
+/// Wilson's score interval of a share.
+///
+/// ```text
+/// (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)      p = successes / n
+/// ```
+///
+/// Wilson (1927), without continuity correction. Unlike the normal interval it stays within 0 and
+/// 1, and has a width also where every example, or none, is a success.
+///
+/// # Errors
+///
+/// - [`MetricError::Empty`] if `n` is 0
+/// - [`MetricError::Parameter`] if `successes` exceeds `n`, or `level` is not between 0 and 1
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_metrics::wilson;
+///
+/// let interval = wilson(45, 50, 0.95)?;
+/// assert!((interval.lower - 0.7864).abs() < 1e-4);
+/// assert!((interval.upper - 0.9565).abs() < 1e-4);
+/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// ```
+pub fn wilson(successes: usize, n: usize, level: f64) -> Result<Interval, MetricError> {
+    check_level(level)?;
+    if n == 0 {
+        return Err(MetricError::Empty { name: "n" });
+    }
+    if successes > n {
+        return Err(MetricError::Parameter {
+            name: "successes",
+            value: successes as f64,
+            expected: "at most the number of examples",
+        });
+    }
+    let z = normal_quantile(f64::midpoint(1.0, level));
+    let n_failures = n - successes;
+    let n = n as f64;
+    let share = successes as f64 / n;
+    let scale = 1.0 / (1.0 + z * z / n);
+    let centre = scale * (share + z * z / (2.0 * n));
+    let half_width = scale * z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    // At the ends the formula gives exactly 0 or 1, which rounding must not cross.
+    Ok(Interval {
+        lower: if successes == 0 { 0.0 } else { (centre - half_width).max(0.0) },
+        upper: if n_failures == 0 { 1.0 } else { (centre + half_width).min(1.0) },
+        level,
+    })
+}
+
+/// Percentile bootstrap interval of any statistic of the examples.
+///
+/// `statistic` gets the indices of one resample, `n_examples` of them drawn with replacement, and
+/// may return NaN where it is undefined; resamples without a finite value are left out. The same seed gives the same
+/// interval on every machine.
+///
+/// # Errors
+///
+/// - [`MetricError::Empty`] if `n_examples` is 0
+/// - [`MetricError::Parameter`] if `n_resamples` is 0, or `level` is not between 0 and 1
+/// - [`MetricError::UndefinedStatistic`] if the statistic is finite on no resample
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_metrics::bootstrap;
+///
+/// let values = [1.0, 2.0, 3.0, 4.0];
+/// let mean = |indices: &[usize]| indices.iter().map(|&i| values[i]).sum::<f64>() / 4.0;
+/// let interval = bootstrap(values.len(), 1000, 0.95, 42, mean)?;
+/// assert!(interval.lower < 2.5 && 2.5 < interval.upper);
+/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// ```
+pub fn bootstrap(
+    n_examples: usize,
+    n_resamples: usize,
+    level: f64,
+    seed: u64,
+    mut statistic: impl FnMut(&[usize]) -> f64,
+) -> Result<Interval, MetricError> {
+    let mut resampler = Resampler::new(n_examples, n_resamples, level, seed)?;
+    let mut indices = vec![0; n_examples];
+    let mut values = Vec::with_capacity(n_resamples);
+    for _ in 0..n_resamples {
+        indices.fill_with(|| resampler.draw());
+        values.push(statistic(&indices));
+    }
+    percentile_interval(values, level)
+}
+
+/// [`bootstrap`] of the balanced accuracy, without building a confusion matrix each time.
+///
+/// Draws the same resamples as [`bootstrap`] does, so both give the same interval.
+///
+/// # Errors
+///
+/// - [`MetricError::Empty`], [`MetricError::LengthMismatch`] or [`MetricError::LabelOutOfRange`] if
+///   the slices do not fit
+/// - [`MetricError::Parameter`] if `n_resamples` is 0, or `level` is not between 0 and 1
+pub fn bootstrap_balanced_accuracy(
+    labels: &[usize],
+    predictions: &[usize],
+    n_classes: usize,
+    n_resamples: usize,
+    level: f64,
+    seed: u64,
+) -> Result<Interval, MetricError> {
+    check::not_empty("labels", labels)?;
+    check::length("predictions", predictions.len(), labels.len())?;
+    check::classes("labels", labels, n_classes)?;
+    check::classes("predictions", predictions, n_classes)?;
+
+    // An outcome is a class and whether it was found: all that balanced accuracy looks at.
+    let outcomes: Vec<usize> =
+        labels.iter().zip(predictions).map(|(l, p)| 2 * l + usize::from(l == p)).collect();
+    let mut resampler = Resampler::new(labels.len(), n_resamples, level, seed)?;
+    let mut counts = vec![0_u32; 2 * n_classes];
+    let mut values = Vec::with_capacity(n_resamples);
+    for _ in 0..n_resamples {
+        counts.fill(0);
+        for _ in 0..labels.len() {
+            counts[outcomes[resampler.draw()]] += 1;
+        }
+        let (mut sum, mut n_present) = (0.0, 0);
+        for class in counts.chunks_exact(2) {
+            let support = class[0] + class[1];
+            if support > 0 {
+                sum += f64::from(class[1]) / f64::from(support);
+                n_present += 1;
+            }
+        }
+        values.push(sum / f64::from(n_present));
+    }
+    percentile_interval(values, level)
+}
+
+/// Draws indices of examples with replacement.
+struct Resampler {
+    rng: ChaCha8Rng,
+    n_examples: u64,
+}
+
+impl Resampler {
+    fn new(
+        n_examples: usize,
+        n_resamples: usize,
+        level: f64,
+        seed: u64,
+    ) -> Result<Self, MetricError> {
+        check_level(level)?;
+        if n_examples == 0 {
+            return Err(MetricError::Empty { name: "n_examples" });
+        }
+        if n_resamples == 0 {
+            return Err(MetricError::Parameter {
+                name: "n_resamples",
+                value: 0.0,
+                expected: "at least 1",
+            });
+        }
+        Ok(Self { rng: ChaCha8Rng::seed_from_u64(seed), n_examples: n_examples as u64 })
+    }
+
+    fn draw(&mut self) -> usize {
+        // A range of `usize` would draw differently on 32-bit machines.
+        self.rng.random_range(0..self.n_examples) as usize
+    }
+}
+
+/// Middle `level` of the values, with linear interpolation between neighbours, as `numpy.quantile`.
+fn percentile_interval(mut values: Vec<f64>, level: f64) -> Result<Interval, MetricError> {
+    let n_resamples = values.len();
+    values.retain(|value| value.is_finite());
+    if values.is_empty() {
+        return Err(MetricError::UndefinedStatistic { n_resamples });
+    }
+    values.sort_unstable_by(f64::total_cmp);
+    let quantile = |share: f64| {
+        let position = share * (values.len() - 1) as f64;
+        let (below, above) = (values[position.floor() as usize], values[position.ceil() as usize]);
+        below + (above - below) * position.fract()
+    };
+    Ok(Interval {
+        lower: quantile(f64::midpoint(0.0, 1.0 - level)),
+        upper: quantile(f64::midpoint(1.0, level)),
+        level,
+    })
+}
+
+fn check_level(level: f64) -> Result<(), MetricError> {
+    if level > 0.0 && level < 1.0 {
+        return Ok(());
+    }
+    Err(MetricError::Parameter { name: "level", value: level, expected: "between 0 and 1" })
+}
+
+/// Quantile of the standard normal distribution, by Wichura's algorithm AS 241, accurate to 1e-16.
+fn normal_quantile(p: f64) -> f64 {
+    let q = p - 0.5;
+    if q.abs() <= 0.425 {
+        let r = 0.180_625 - q * q;
+        return q * polynomial(&CENTRE.0, r) / polynomial(&CENTRE.1, r);
+    }
+    let r = (-p.min(1.0 - p).ln()).sqrt();
+    let value = if r <= 5.0 {
+        polynomial(&MIDDLE.0, r - 1.6) / polynomial(&MIDDLE.1, r - 1.6)
+    } else {
+        polynomial(&TAIL.0, r - 5.0) / polynomial(&TAIL.1, r - 5.0)
+    };
+    value.copysign(q)
+}
+
+/// Value of a polynomial, coefficients from the constant on.
+fn polynomial(coefficients: &[f64; 8], x: f64) -> f64 {
+    coefficients.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient)
+}
+
+/// Numerator and denominator of one rational piece.
+type Rational = ([f64; 8], [f64; 8]);
+
+// The three pieces of AS 241, routine PPND16: Wichura, Applied Statistics 37 (1988).
+const CENTRE: Rational = (
+    [
+        3.387_132_872_796_366_6,
+        133.141_667_891_784_38,
+        1_971.590_950_306_551_3,
+        13_731.693_765_509_46,
+        45_921.953_931_549_87,
+        67_265.770_927_008_7,
+        33_430.575_583_588_13,
+        2_509.080_928_730_122_7,
+    ],
+    [
+        1.0,
+        42.313_330_701_600_91,
+        687.187_007_492_057_9,
+        5_394.196_021_424_751,
+        21_213.794_301_586_597,
+        39_307.895_800_092_71,
+        28_729.085_735_721_943,
+        5_226.495_278_852_854,
+    ],
+);
+const MIDDLE: Rational = (
+    [
+        1.423_437_110_749_683_5,
+        4.630_337_846_156_546,
+        5.769_497_221_460_691,
+        3.647_848_324_763_204_5,
+        1.270_458_252_452_368_4,
+        0.241_780_725_177_450_6,
+        0.022_723_844_989_269_184,
+        7.745_450_142_783_414e-4,
+    ],
+    [
+        1.0,
+        2.053_191_626_637_759,
+        1.676_384_830_183_803_8,
+        0.689_767_334_985_1,
+        0.148_103_976_427_480_08,
+        0.015_198_666_563_616_457,
+        5.475_938_084_995_345e-4,
+        1.050_750_071_644_416_9e-9,
+    ],
+);
+const TAIL: Rational = (
+    [
+        6.657_904_643_501_103,
+        5.463_784_911_164_114,
+        1.784_826_539_917_291_3,
+        0.296_560_571_828_504_87,
+        0.026_532_189_526_576_124,
+        0.001_242_660_947_388_078_4,
+        2.711_555_568_743_487_6e-5,
+        2.010_334_399_292_288_1e-7,
+    ],
+    [
+        1.0,
+        0.599_832_206_555_888,
+        0.136_929_880_922_735_8,
+        0.014_875_361_290_850_615,
+        7.868_691_311_456_133e-4,
+        1.846_318_317_510_054_7e-5,
+        1.421_511_758_316_446e-7,
+        2.044_263_103_389_939_8e-15,
+    ],
+);
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact")]
+mod tests {
+    use approx::assert_relative_eq;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ConfusionMatrix;
+
+    #[test]
+    fn the_normal_quantile_has_its_tabled_values() {
+        assert_relative_eq!(normal_quantile(0.5), 0.0);
+        assert_relative_eq!(normal_quantile(0.975), 1.959_963_984_540_054, epsilon = 1e-14);
+        assert_relative_eq!(normal_quantile(0.025), -1.959_963_984_540_054, epsilon = 1e-14);
+        assert_relative_eq!(normal_quantile(0.75), 0.674_489_750_196_081_7, epsilon = 1e-14);
+        assert_relative_eq!(normal_quantile(1e-15), -7.941_345_326_170_997, epsilon = 1e-12);
+    }
+
+    #[test]
+    fn wilson_stays_within_zero_and_one() {
+        let none = wilson(0, 10, 0.95).unwrap();
+        let all = wilson(10, 10, 0.95).unwrap();
+        assert_eq!((none.lower, all.upper), (0.0, 1.0));
+        assert_relative_eq!(none.upper, 1.0 - all.lower, epsilon = 1e-12);
+        // z² / (n + z²), the closed form at 0 successes.
+        assert_relative_eq!(none.upper, 0.277_532_799_862_889_2, epsilon = 1e-12);
+    }
+
+    #[test]
+    fn the_bootstrap_interval_of_a_constant_has_no_width() {
+        let interval = bootstrap(5, 50, 0.9, 1, |_| 0.3).unwrap();
+        assert_eq!(interval, Interval { lower: 0.3, upper: 0.3, level: 0.9 });
+    }
+
+    #[test]
+    fn undefined_resamples_are_left_out() {
+        let statistic = |indices: &[usize]| {
+            if indices.contains(&0) { f64::NAN } else { indices[0] as f64 }
+        };
+        let interval = bootstrap(4, 200, 0.95, 3, statistic).unwrap();
+        assert!(interval.lower >= 1.0 && interval.upper <= 3.0);
+        assert_eq!(
+            bootstrap(4, 20, 0.95, 3, |_| f64::NAN),
+            Err(MetricError::UndefinedStatistic { n_resamples: 20 })
+        );
+    }
+
+    #[test]
+    fn the_bootstrap_width_of_a_mean_is_that_of_the_normal_approximation() {
+        let values: Vec<f64> = (0..400).map(|i| f64::from(i % 20)).collect();
+        let mean = |indices: &[usize]| {
+            indices.iter().map(|&i| values[i]).sum::<f64>() / values.len() as f64
+        };
+        let interval = bootstrap(values.len(), 4000, 0.95, 7, mean).unwrap();
+        let expected = 2.0 * 1.96 * (33.25_f64 / 400.0).sqrt();
+        assert_relative_eq!(interval.upper - interval.lower, expected, max_relative = 0.06);
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        assert_eq!(wilson(0, 0, 0.95), Err(MetricError::Empty { name: "n" }));
+        assert!(matches!(
+            wilson(3, 2, 0.95),
+            Err(MetricError::Parameter { name: "successes", .. })
+        ));
+        assert!(matches!(wilson(1, 2, 1.0), Err(MetricError::Parameter { name: "level", .. })));
+        assert!(matches!(
+            bootstrap(3, 0, 0.95, 1, |_| 0.0),
+            Err(MetricError::Parameter { name: "n_resamples", .. })
+        ));
+        assert!(bootstrap_balanced_accuracy(&[0, 3], &[0, 1], 2, 10, 0.95, 1).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_fast_balanced_accuracy_equals_the_plain_bootstrap(
+            pairs in prop::collection::vec((0_usize..3, 0_usize..3), 1..40),
+            seed in any::<u64>(),
+        ) {
+            let (labels, predictions): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+            let plain = bootstrap(labels.len(), 60, 0.9, seed, |indices| {
+                let labels: Vec<usize> = indices.iter().map(|&i| labels[i]).collect();
+                let predictions: Vec<usize> = indices.iter().map(|&i| predictions[i]).collect();
+                ConfusionMatrix::new(&labels, &predictions, 3).unwrap().balanced_accuracy()
+            });
+            let fast = bootstrap_balanced_accuracy(&labels, &predictions, 3, 60, 0.9, seed);
+            prop_assert_eq!(plain, fast);
+        }
+
+        #[test]
+        fn wilson_holds_the_share_and_narrows_with_more_examples(
+            n in 1_usize..500,
+            share in 0.0..=1.0_f64,
+        ) {
+            let successes = (share * n as f64) as usize;
+            let few = wilson(successes, n, 0.95).unwrap();
+            let many = wilson(successes * 4, n * 4, 0.95).unwrap();
+            let share = successes as f64 / n as f64;
+            prop_assert!(few.lower <= share && share <= few.upper);
+            prop_assert!(many.upper - many.lower < few.upper - few.lower);
+        }
+    }
+}
