@@ -71,8 +71,8 @@ pub fn wilson(successes: usize, n: usize, level: f64) -> Result<Interval, Metric
 /// Percentile bootstrap interval of any statistic of the examples.
 ///
 /// `statistic` gets the indices of one resample, `n_examples` of them drawn with replacement, and
-/// may return NaN where it is undefined; resamples without a finite value are left out. The same seed gives the same
-/// interval on every machine.
+/// may return NaN where it is undefined; resamples without a finite value are left out. The same
+/// seed gives the same interval on every machine.
 ///
 /// # Errors
 ///
@@ -307,7 +307,6 @@ const TAIL: Rational = (
 );
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use approx::assert_relative_eq;
     use proptest::prelude::*;

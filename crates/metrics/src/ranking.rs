@@ -175,8 +175,8 @@ impl Ranking {
         for (score, label) in examples {
             let (positives, negatives) = (usize::from(label), usize::from(!label));
             match ties.last_mut() {
-                // Scores fall, so at least as high is as high, and 0.0 is as high as -0.0.
-                Some(tie) if tie.score >= score => {
+                // Scores fall, so one that is not lower is the same (0.0 beside -0.0 is).
+                Some(tie) if score >= tie.score => {
                     tie.positives += positives;
                     tie.negatives += negatives;
                 }
