@@ -1,1 +1,21 @@
-//! (being written)
+//! Language models whose activations can be read at named places.
+
+mod batch;
+mod cache;
+mod error;
+mod gpt2;
+mod hook;
+mod hooked;
+mod layers;
+pub mod load;
+pub mod save;
+mod tokenizer;
+
+pub use batch::{PaddingSide, TokenBatch};
+pub use cache::{Activation, ActivationCache};
+pub use error::ModelError;
+pub use gpt2::{Gpt2, Gpt2Config};
+pub use hook::{HookPoint, HookSet};
+pub use hooked::{Convention, HookedModel, ModelOutput, ModelShape};
+pub use layers::{ActivationFunction, is_host};
+pub use tokenizer::{Encoding, Tokenizer};

@@ -1,0 +1,86 @@
+//! What a run kept, by hook.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+
+use crate::HookPoint;
+
+/// One captured activation.
+#[derive(Clone, Debug)]
+pub enum Activation {
+    /// `[batch, pos, width]`.
+    Stream(Tensor<3>),
+    /// Per head: `[batch, pos, n_heads, width]` or `[batch, n_heads, query_pos, key_pos]`.
+    Heads(Tensor<4>),
+}
+
+impl Activation {
+    /// Number of values per position: `width`, or `n_heads * width` with heads laid side by side.
+    ///
+    /// # Shapes
+    ///
+    /// Returns `[batch, pos, features]`. Scores and patterns become
+    /// `[batch, n_heads, query_pos * key_pos]`, which is rarely what one wants.
+    pub fn flatten_heads(self) -> Tensor<3> {
+        match self {
+            Self::Stream(tensor) => tensor,
+            Self::Heads(tensor) => tensor.flatten(2, 3),
+        }
+    }
+
+    /// Shape of the tensor.
+    pub fn dims(&self) -> Vec<usize> {
+        match self {
+            Self::Stream(tensor) => tensor.dims().to_vec(),
+            Self::Heads(tensor) => tensor.dims().to_vec(),
+        }
+    }
+}
+
+/// Activations of one batch, by hook.
+///
+/// # Memory
+///
+/// Only what was asked for, in the model's compute dtype.
+#[derive(Clone, Debug, Default)]
+pub struct ActivationCache {
+    activations: BTreeMap<HookPoint, Activation>,
+}
+
+impl ActivationCache {
+    /// The activation at `hook`, if it was asked for.
+    pub fn get(&self, hook: HookPoint) -> Option<&Activation> {
+        self.activations.get(&hook)
+    }
+
+    /// Takes the activation at `hook` out of the cache.
+    pub fn remove(&mut self, hook: HookPoint) -> Option<Activation> {
+        self.activations.remove(&hook)
+    }
+
+    /// A `[batch, pos, width]` activation; `None` if it was not asked for or is per head.
+    pub fn stream(&self, hook: HookPoint) -> Option<Tensor<3>> {
+        match self.get(hook) {
+            Some(Activation::Stream(tensor)) => Some(tensor.clone()),
+            _ => None,
+        }
+    }
+
+    /// A per-head activation; `None` if it was not asked for or has no head axis.
+    pub fn heads(&self, hook: HookPoint) -> Option<Tensor<4>> {
+        match self.get(hook) {
+            Some(Activation::Heads(tensor)) => Some(tensor.clone()),
+            _ => None,
+        }
+    }
+
+    /// The hooks that were kept.
+    pub fn hooks(&self) -> impl Iterator<Item = HookPoint> + '_ {
+        self.activations.keys().copied()
+    }
+
+    pub(crate) fn insert(&mut self, hook: HookPoint, activation: Activation) {
+        self.activations.insert(hook, activation);
+    }
+}

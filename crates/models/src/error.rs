@@ -1,0 +1,148 @@
+//! What can go wrong when a model or tokenizer is loaded or run.
+
+use std::path::PathBuf;
+
+/// Why a model could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A file could not be opened or read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A JSON file is not valid JSON, or a field has the wrong type.
+    #[error("`{}` is not a valid configuration", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A model name is neither an embedded model nor a directory.
+    #[error(
+        "`{name}` is neither an embedded model ({embedded}) nor a directory with a `config.json`"
+    )]
+    UnknownModel {
+        /// What the caller asked for.
+        name: String,
+        /// The embedded models, separated by commas.
+        embedded: &'static str,
+    },
+    /// The checkpoint is of a family this version does not run.
+    #[error("`{}`: model_type `{model_type}` is not supported, use one of: {supported}", path.display())]
+    UnsupportedArchitecture {
+        /// The configuration file.
+        path: PathBuf,
+        /// Its `model_type`.
+        model_type: String,
+        /// What would have been accepted.
+        supported: &'static str,
+    },
+    /// A configuration field has a value that this version cannot honour.
+    #[error("`{}`: `{field}` is {value}, expected {expected}", path.display())]
+    ConfigField {
+        /// The configuration file.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// A weight file is missing from the directory.
+    #[error("`{}` is missing: the checkpoint is incomplete, download it again", path.display())]
+    MissingFile {
+        /// The file that should be there.
+        path: PathBuf,
+    },
+    /// A weight file is not a complete safetensors file.
+    #[error("`{}` is truncated or has an invalid header: download it again", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        source: safetensors::SafeTensorError,
+    },
+    /// A tensor the architecture needs is not in the checkpoint.
+    #[error("tensor `{tensor}` is missing from `{}`", path.display())]
+    MissingTensor {
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+        /// The file or directory it was looked for in.
+        path: PathBuf,
+    },
+    /// A tensor has another shape than the configuration implies.
+    #[error("tensor `{tensor}` has shape {found:?}, expected shape {expected:?}")]
+    TensorShape {
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that follows from the configuration.
+        expected: Vec<usize>,
+    },
+    /// A tensor is stored in a number format that is not read.
+    #[error("tensor `{tensor}` has dtype {dtype}, expected F32, F16, or BF16")]
+    TensorDtype {
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+        /// Its dtype.
+        dtype: String,
+    },
+    /// A hook name is not one of the model's.
+    #[error("unknown hook `{name}`, did you mean {near}?")]
+    UnknownHook {
+        /// What the caller wrote.
+        name: String,
+        /// The most similar names.
+        near: String,
+    },
+    /// A hook names a layer the model does not have.
+    #[error("hook `{hook}` is of layer {layer}, but the model has {n_layers} layers")]
+    LayerOutOfRange {
+        /// The hook.
+        hook: String,
+        /// Its layer.
+        layer: usize,
+        /// How many layers there are.
+        n_layers: usize,
+    },
+    /// A token id is outside the vocabulary of the model.
+    #[error("token id {id} is outside the model's vocabulary of {d_vocab}")]
+    TokenOutOfRange {
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        d_vocab: usize,
+    },
+    /// A text is longer than the model's context.
+    #[error("a text has {found} tokens, but the model's context is {n_ctx}: truncate it")]
+    ContextLength {
+        /// Tokens of the longest text.
+        found: usize,
+        /// Longest text the model can read.
+        n_ctx: usize,
+    },
+    /// The batch holds no text at all.
+    #[error("the batch is empty")]
+    EmptyBatch,
+    /// A tokenizer file could not be read, or a text could not be encoded.
+    #[error("tokenizer: {message}")]
+    Tokenizer {
+        /// What the tokenizers library said.
+        message: String,
+    },
+    /// The embedded model's files do not fit together.
+    #[error("the embedded model `{name}` is damaged")]
+    Embedded {
+        /// Which one.
+        name: &'static str,
+        /// Why.
+        source: Box<ModelError>,
+    },
+}

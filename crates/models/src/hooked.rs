@@ -1,0 +1,135 @@
+//! The trait that every model family implements: run, and keep what is asked for.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::{ActivationCache, HookPoint, HookSet, ModelError, TokenBatch};
+
+/// Sizes of a model that the rest of the workspace needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelShape {
+    /// Number of blocks.
+    pub n_layers: usize,
+    /// Number of query heads.
+    pub n_heads: usize,
+    /// Number of key and value heads.
+    pub n_key_value_heads: usize,
+    /// Width of a head.
+    pub d_head: usize,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Width of the hidden layer of the MLP.
+    pub d_mlp: usize,
+    /// Number of token ids.
+    pub d_vocab: usize,
+    /// Longest text in tokens.
+    pub n_ctx: usize,
+}
+
+/// What [`HookedModel::run`] returns.
+#[derive(Clone, Debug)]
+pub struct ModelOutput {
+    /// Scores of the next token, `[batch, pos, d_vocab]`, if they were asked for.
+    pub logits: Option<Tensor<3>>,
+    /// The activations that were asked for.
+    pub cache: ActivationCache,
+}
+
+/// A language model whose activations can be read at named places.
+pub trait HookedModel: Send + Sync {
+    /// Sizes of the model.
+    fn shape(&self) -> &ModelShape;
+
+    /// Runs as many blocks as `hooks` and `logits` need, and keeps only those activations.
+    ///
+    /// Values at padded positions are finite or zero, but mean nothing.
+    ///
+    /// # Errors
+    ///
+    /// - [`ModelError::LayerOutOfRange`] if a hook names a layer the model does not have
+    /// - [`ModelError::ContextLength`] if a text is longer than the context
+    /// - [`ModelError::TokenOutOfRange`] if a token id is not in the vocabulary
+    fn run(
+        &self,
+        batch: &TokenBatch,
+        hooks: &HookSet,
+        logits: bool,
+    ) -> Result<ModelOutput, ModelError>;
+
+    /// What `tl_processed` subtracts from `hook_z` of a layer: the value bias seen by each head,
+    /// `b_V + ln1.bias W_V`, `[n_heads, d_head]`; `None` where values have no bias.
+    fn value_bias(&self, layer: usize) -> Option<Tensor<2>>;
+
+    /// Whether `tl_processed` subtracts from the residual stream its mean over `d_model`.
+    fn centres_residuals(&self) -> bool;
+
+    /// Scores of the next token, `[batch, pos, d_vocab]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`HookedModel::run`].
+    fn forward(&self, batch: &TokenBatch) -> Result<Tensor<3>, ModelError> {
+        let output = self.run(batch, &HookSet::default(), true)?;
+        Ok(output.logits.expect("`run` returns logits when they are asked for"))
+    }
+
+    /// Activations at `hooks`; stops after the last layer that somebody asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`HookedModel::run`].
+    fn run_with_cache(
+        &self,
+        batch: &TokenBatch,
+        hooks: &HookSet,
+    ) -> Result<ActivationCache, ModelError> {
+        self.run(batch, hooks, false).map(|output| output.cache)
+    }
+}
+
+/// Which numbers a captured activation holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Convention {
+    /// Hugging Face's numbers.
+    #[default]
+    Raw,
+    /// What `TransformerLens` captures after folding and centring the weights: GPT-2's residual
+    /// stream, attention output, and MLP output without their mean over `d_model`, and `hook_z`
+    /// without the value bias.
+    TlProcessed,
+}
+
+impl Convention {
+    /// Converts a raw activation of `model` at `hook`.
+    ///
+    /// # Shapes
+    ///
+    /// - `activation`: `[batch, pos, features]`, heads laid side by side
+    pub fn apply(
+        self,
+        model: &dyn HookedModel,
+        hook: HookPoint,
+        activation: Tensor<3>,
+    ) -> Tensor<3> {
+        if self == Self::Raw {
+            return activation;
+        }
+        match hook {
+            HookPoint::ResidPre(_)
+            | HookPoint::ResidMid(_)
+            | HookPoint::ResidPost(_)
+            | HookPoint::AttnOut(_)
+            | HookPoint::MlpOut(_)
+                if model.centres_residuals() =>
+            {
+                activation.clone() - activation.mean_dim(2)
+            }
+            HookPoint::Z(layer) => match model.value_bias(layer) {
+                Some(bias) => activation - bias.flatten::<1>(0, 1).unsqueeze::<3>(),
+                None => activation,
+            },
+            _ => activation,
+        }
+    }
+}

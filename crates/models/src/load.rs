@@ -1,0 +1,409 @@
+//! Reading a checkpoint in Hugging Face layout; alone knows its tensor names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use burn::module::Param;
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, TensorData};
+use memmap2::Mmap;
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde::Deserialize;
+
+use crate::gpt2::Gpt2Block;
+use crate::{ActivationFunction, Gpt2, Gpt2Config, ModelError};
+
+/// Families that can be loaded, for error messages.
+const SUPPORTED: &str = "gpt2";
+
+/// Reads the GPT-2 in `dir`: `config.json` and `model.safetensors`, whole or in shards.
+///
+/// # Errors
+///
+/// A [`ModelError`] that names the file, field, or tensor, if anything is missing, damaged, of
+/// another shape than the configuration implies, or set to a value that is not supported.
+///
+/// # Memory
+///
+/// The checkpoint is memory-mapped; what is allocated is one copy of the weights in f32.
+pub fn load_gpt2(dir: &Path, device: &Device) -> Result<Gpt2, ModelError> {
+    let path = dir.join("config.json");
+    let text =
+        std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    let files = Checkpoint::open(dir)?;
+    let config = gpt2_config(&text, &path)?;
+    gpt2_from_tensors(config, &files.tensors()?, device)
+}
+
+/// Builds a GPT-2 from a configuration and a safetensors file that are already in memory.
+///
+/// # Errors
+///
+/// As [`load_gpt2`]; `name` stands for the path.
+pub fn gpt2_from_bytes(
+    config: &[u8],
+    weights: &[u8],
+    name: &Path,
+    device: &Device,
+) -> Result<Gpt2, ModelError> {
+    let config = gpt2_config(config, name)?;
+    let file = SafeTensors::deserialize(weights)
+        .map_err(|source| ModelError::Safetensors { path: name.to_owned(), source })?;
+    let tensors = Tensors { files: vec![(name.to_owned(), file)], path: name.to_owned() };
+    gpt2_from_tensors(config, &tensors, device)
+}
+
+/// `config.json` of a GPT-2 as Hugging Face writes it.
+#[derive(Deserialize)]
+#[serde(default)]
+struct RawGpt2Config {
+    model_type: String,
+    n_layer: usize,
+    n_head: usize,
+    n_embd: usize,
+    n_inner: Option<usize>,
+    n_positions: usize,
+    vocab_size: usize,
+    activation_function: String,
+    layer_norm_epsilon: f64,
+    scale_attn_weights: bool,
+    scale_attn_by_inverse_layer_idx: bool,
+    tie_word_embeddings: bool,
+    add_cross_attention: bool,
+    quantization_config: Option<serde_json::Value>,
+    pruned_heads: serde_json::Map<String, serde_json::Value>,
+    #[serde(flatten)]
+    other: BTreeMap<String, serde_json::Value>,
+}
+
+impl Default for RawGpt2Config {
+    /// The values transformers uses for an absent field: GPT-2 small.
+    fn default() -> Self {
+        Self {
+            model_type: String::new(),
+            n_layer: 12,
+            n_head: 12,
+            n_embd: 768,
+            n_inner: None,
+            n_positions: 1024,
+            vocab_size: 50257,
+            activation_function: "gelu_new".to_owned(),
+            layer_norm_epsilon: 1e-5,
+            scale_attn_weights: true,
+            scale_attn_by_inverse_layer_idx: false,
+            tie_word_embeddings: true,
+            add_cross_attention: false,
+            quantization_config: None,
+            pruned_heads: serde_json::Map::new(),
+            other: BTreeMap::new(),
+        }
+    }
+}
+
+/// Fields that do not change what a forward pass computes: training, generation, bookkeeping.
+/// `n_ctx` repeats `n_positions`; `reorder_and_upcast_attn` changes rounding only.
+const IGNORED_FIELDS: [&str; 41] = [
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "architectures",
+    "attn_pdrop",
+    "bos_token_id",
+    "chunk_size_feed_forward",
+    "dtype",
+    "embd_pdrop",
+    "eos_token_id",
+    "finetuning_task",
+    "gradient_checkpointing",
+    "id2label",
+    "initializer_range",
+    "is_decoder",
+    "is_encoder_decoder",
+    "label2id",
+    "n_ctx",
+    "num_labels",
+    "output_attentions",
+    "output_hidden_states",
+    "output_past",
+    "pad_token_id",
+    "predict_special_tokens",
+    "problem_type",
+    "reorder_and_upcast_attn",
+    "resid_pdrop",
+    "return_dict",
+    "sep_token_id",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
+    "task_specific_params",
+    "tokenizer_class",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "unk_token_id",
+    "use_bfloat16",
+    "use_cache",
+];
+
+/// Parses and checks the configuration of a GPT-2.
+fn gpt2_config(text: &[u8], path: &Path) -> Result<Gpt2Config, ModelError> {
+    let raw: RawGpt2Config = serde_json::from_slice(text)
+        .map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
+    if raw.model_type != "gpt2" {
+        return Err(ModelError::UnsupportedArchitecture {
+            path: path.to_owned(),
+            model_type: raw.model_type,
+            supported: SUPPORTED,
+        });
+    }
+    let refuse = |field: &str, value: &dyn std::fmt::Display, expected: &'static str| {
+        Err(ModelError::ConfigField {
+            path: path.to_owned(),
+            field: field.to_owned(),
+            value: value.to_string(),
+            expected,
+        })
+    };
+    if let Some((field, value)) = raw
+        .other
+        .iter()
+        .find(|(field, value)| !IGNORED_FIELDS.contains(&field.as_str()) && !value.is_null())
+    {
+        return refuse(field, value, "a field of GPT-2's configuration");
+    }
+    if raw.add_cross_attention {
+        return refuse("add_cross_attention", &true, "false");
+    }
+    if let Some(value) = &raw.quantization_config {
+        return refuse("quantization_config", value, "no quantization");
+    }
+    if !raw.pruned_heads.is_empty() {
+        return refuse("pruned_heads", &"not empty", "no pruned heads");
+    }
+    for (field, value) in [
+        ("n_layer", raw.n_layer),
+        ("n_head", raw.n_head),
+        ("n_embd", raw.n_embd),
+        ("n_positions", raw.n_positions),
+        ("vocab_size", raw.vocab_size),
+    ] {
+        if value == 0 {
+            return refuse(field, &value, "a number above 0");
+        }
+    }
+    if !raw.n_embd.is_multiple_of(raw.n_head) {
+        return refuse("n_embd", &raw.n_embd, "a multiple of `n_head`");
+    }
+    if !(raw.layer_norm_epsilon.is_finite() && raw.layer_norm_epsilon >= 0.0) {
+        return refuse("layer_norm_epsilon", &raw.layer_norm_epsilon, "a number of at least 0");
+    }
+    let Ok(activation) = serde_json::from_value::<ActivationFunction>(
+        serde_json::Value::String(raw.activation_function.clone()),
+    ) else {
+        return refuse(
+            "activation_function",
+            &raw.activation_function,
+            "gelu_new, gelu_pytorch_tanh, gelu_fast, gelu, relu, silu, or swish",
+        );
+    };
+    Ok(Gpt2Config {
+        n_layers: raw.n_layer,
+        n_heads: raw.n_head,
+        d_model: raw.n_embd,
+        d_mlp: raw.n_inner.unwrap_or(4 * raw.n_embd),
+        d_vocab: raw.vocab_size,
+        n_ctx: raw.n_positions,
+        activation,
+        layer_norm_epsilon: raw.layer_norm_epsilon,
+        scale_attn_weights: raw.scale_attn_weights,
+        scale_attn_by_inverse_layer_idx: raw.scale_attn_by_inverse_layer_idx,
+        tie_word_embeddings: raw.tie_word_embeddings,
+    })
+}
+
+/// Puts a GPT-2 together from its tensors, with or without the prefix `transformer.`.
+///
+/// The mask buffers `h.{i}.attn.bias` and `h.{i}.attn.masked_bias` are never asked for.
+fn gpt2_from_tensors(
+    config: Gpt2Config,
+    tensors: &Tensors<'_>,
+    device: &Device,
+) -> Result<Gpt2, ModelError> {
+    let prefix = if tensors.contains("transformer.wte.weight") { "transformer." } else { "" };
+    let matrix = |name: &str, shape: [usize; 2]| {
+        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, device)
+    };
+    // Conv1D stores [d_input, d_output], which is how burn stores a linear layer.
+    let conv1d = |name: &str, d_input: usize, d_output: usize| {
+        let bias = tensors.get::<1>(&format!("{prefix}{name}.bias"), [d_output], device)?;
+        let mut linear: Linear = LinearConfig::new(d_input, d_output).init(device);
+        linear.weight = matrix(name, [d_input, d_output])?;
+        linear.bias = Some(bias);
+        Ok::<_, ModelError>(linear)
+    };
+    let d = config.d_model;
+    let norm = |name: &str| {
+        let mut norm: LayerNorm =
+            LayerNormConfig::new(d).with_epsilon(config.layer_norm_epsilon).init(device);
+        norm.gamma = tensors.get::<1>(&format!("{prefix}{name}.weight"), [d], device)?;
+        norm.beta = Some(tensors.get::<1>(&format!("{prefix}{name}.bias"), [d], device)?);
+        Ok::<_, ModelError>(norm)
+    };
+    let blocks = (0..config.n_layers)
+        .map(|i| {
+            Ok(Gpt2Block {
+                ln_1: norm(&format!("h.{i}.ln_1"))?,
+                c_attn: conv1d(&format!("h.{i}.attn.c_attn"), d, 3 * d)?,
+                attn_c_proj: conv1d(&format!("h.{i}.attn.c_proj"), d, d)?,
+                ln_2: norm(&format!("h.{i}.ln_2"))?,
+                c_fc: conv1d(&format!("h.{i}.mlp.c_fc"), d, config.d_mlp)?,
+                mlp_c_proj: conv1d(&format!("h.{i}.mlp.c_proj"), config.d_mlp, d)?,
+            })
+        })
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    let lm_head = if config.tie_word_embeddings {
+        None
+    } else {
+        Some(tensors.get::<2>("lm_head.weight", [config.d_vocab, d], device)?)
+    };
+    let wte = matrix("wte", [config.d_vocab, d])?;
+    let wpe = matrix("wpe", [config.n_ctx, d])?;
+    let ln_f = norm("ln_f")?;
+    Ok(Gpt2::from_parts(config, wte, wpe, blocks, ln_f, lm_head))
+}
+
+/// The weight files of a checkpoint, memory-mapped.
+struct Checkpoint {
+    dir: PathBuf,
+    files: Vec<(PathBuf, Mmap)>,
+}
+
+/// `model.safetensors.index.json`.
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Maps `model.safetensors`, or every shard that the index names.
+    fn open(dir: &Path) -> Result<Self, ModelError> {
+        let index = dir.join("model.safetensors.index.json");
+        let paths = if index.is_file() {
+            let text = std::fs::read(&index)
+                .map_err(|source| ModelError::Read { path: index.clone(), source })?;
+            let shards: ShardIndex = serde_json::from_slice(&text)
+                .map_err(|source| ModelError::Json { path: index.clone(), source })?;
+            let names: BTreeSet<String> = shards.weight_map.into_values().collect();
+            if let Some(name) = names.iter().find(|name| !is_plain_file_name(name)) {
+                return Err(ModelError::ConfigField {
+                    path: index,
+                    field: "weight_map".to_owned(),
+                    value: name.clone(),
+                    expected: "file names without a folder",
+                });
+            }
+            names.into_iter().map(|name| dir.join(name)).collect()
+        } else {
+            vec![dir.join("model.safetensors")]
+        };
+        let files = paths
+            .into_iter()
+            .map(|path| {
+                if !path.is_file() {
+                    return Err(ModelError::MissingFile { path });
+                }
+                let map = File::open(&path).and_then(|file| map_file(&file));
+                match map {
+                    Ok(map) => Ok((path, map)),
+                    Err(source) => Err(ModelError::Read { path, source }),
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { dir: dir.to_owned(), files })
+    }
+
+    /// Parses the headers.
+    fn tensors(&self) -> Result<Tensors<'_>, ModelError> {
+        let files = self
+            .files
+            .iter()
+            .map(|(path, map)| match SafeTensors::deserialize(map) {
+                Ok(file) => Ok((path.clone(), file)),
+                Err(source) => Err(ModelError::Safetensors { path: path.clone(), source }),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let path = match &files[..] {
+            [(path, _)] => path.clone(),
+            _ => self.dir.clone(),
+        };
+        Ok(Tensors { files, path })
+    }
+}
+
+fn is_plain_file_name(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|file| file == name)
+}
+
+#[expect(unsafe_code, reason = "a memory map is the only way to read weights without a copy")]
+fn map_file(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: undefined only if another process truncates the file while it is mapped, which
+    // holds for every program that maps checkpoints.
+    unsafe { Mmap::map(file) }
+}
+
+/// Tensors of one or several files, by name.
+struct Tensors<'data> {
+    files: Vec<(PathBuf, SafeTensors<'data>)>,
+    path: PathBuf,
+}
+
+impl Tensors<'_> {
+    fn contains(&self, name: &str) -> bool {
+        self.files.iter().any(|(_, file)| file.tensor(name).is_ok())
+    }
+
+    /// A parameter in f32, of exactly this shape.
+    fn get<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        device: &Device,
+    ) -> Result<Param<Tensor<D>>, ModelError> {
+        let view = self
+            .files
+            .iter()
+            .find_map(|(_, file)| file.tensor(name).ok())
+            .ok_or_else(|| ModelError::MissingTensor {
+                tensor: name.to_owned(),
+                path: self.path.clone(),
+            })?;
+        if view.shape() != shape {
+            return Err(ModelError::TensorShape {
+                tensor: name.to_owned(),
+                found: view.shape().to_vec(),
+                expected: shape.to_vec(),
+            });
+        }
+        let bytes = view.data();
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => from_le(bytes, f32::from_le_bytes),
+            Dtype::F16 => from_le(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
+            Dtype::BF16 => from_le(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
+            dtype => {
+                return Err(ModelError::TensorDtype {
+                    tensor: name.to_owned(),
+                    dtype: format!("{dtype:?}"),
+                });
+            }
+        };
+        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device)))
+    }
+}
+
+/// Decodes little-endian numbers of `N` bytes.
+fn from_le<const N: usize>(bytes: &[u8], decode: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let (numbers, _) = bytes.as_chunks::<N>();
+    numbers.iter().map(|number| decode(*number)).collect()
+}
