@@ -1,1 +1,53 @@
-//! (being written)
+//! Probes: small classifiers that read what a language model's activations know.
+//!
+//! Start with [`train_probe`]: labelled activations go in as [`TrainingData`], a trained
+//! [`AttentionProbe`] comes out.
+//! [`evaluate_probe`] and [`compute_metrics`] say how good it is, [`SavedProbe`] writes it to disk
+//! with everything that is needed to use it again.
+//!
+//! | kind | what it does with a sequence |
+//! |---|---|
+//! | [`LinearProbe`] | pools the tokens, then one linear readout |
+//! | [`MlpProbe`] | pools the tokens, then one hidden layer |
+//! | [`AttentionProbe`] | weighs the tokens with learned queries, then reads out their sum |
+//!
+//! No backend is named here: a [`burn::tensor::Device`] is chosen at run time by the caller.
+
+mod attention;
+mod error;
+mod evaluate;
+#[cfg(test)]
+mod golden;
+mod lbfgs;
+mod linear;
+mod loss;
+mod mlp;
+mod params;
+mod pool;
+mod probe;
+mod saved;
+mod state;
+mod train;
+mod train_config;
+mod training_data;
+
+pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
+pub use error::ProbeError;
+pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};
+pub use lbfgs::{Lbfgs, LbfgsResult, LbfgsStop};
+pub use linear::{LinearProbe, LinearProbeConfig};
+pub use loss::{loss_per_example, mean_loss, targets_from_labels};
+pub use mlp::{MlpProbe, MlpProbeConfig};
+pub use pool::Pool;
+pub use probe::{
+    AnyProbe, Probe, ProbeConfig, ProbeKind, ProbeOutput, mask_last, n_out, positions_from_mask,
+    probabilities,
+};
+pub use saved::{
+    DataMetadata, FORMAT_VERSION, ModelMetadata, ProbeMetadata, ProbeMetrics, SavedProbe,
+    probe_file_stem,
+};
+pub use state::{ParamArray, ProbeState};
+pub use train::{StepRecord, TrainedProbe, train_any_probe, train_probe};
+pub use train_config::{AttentionProbeTrainConfig, Optimizer, TrainConfig};
+pub use training_data::{Labels, TrainingData};

@@ -1,0 +1,192 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// Why a probe could not be built, trained, saved, or loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// A hyperparameter is out of range.
+    #[error("`{name}` is {value}, expected {expected}")]
+    Hyperparameter {
+        /// Field of the config.
+        name: &'static str,
+        /// What the caller gave.
+        value: f64,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+
+    /// A name is not that of a probe kind.
+    #[error("unknown probe kind `{name}`, expected `linear`, `mlp`, or `attention`")]
+    UnknownKind {
+        /// What the caller gave.
+        name: String,
+    },
+
+    /// Two parts of the data do not fit together.
+    #[error("{what} is {found}, expected {expected}")]
+    SizeMismatch {
+        /// Which size, such as `the number of labels`.
+        what: &'static str,
+        /// What was found.
+        found: usize,
+        /// What the other parts of the data ask for.
+        expected: usize,
+    },
+
+    /// A label names a class that does not exist.
+    #[error("example {example} has label {label}, expected a label below {n_classes}")]
+    LabelOutOfRange {
+        /// Index of the example.
+        example: usize,
+        /// Its label.
+        label: usize,
+        /// Number of classes.
+        n_classes: usize,
+    },
+
+    /// All examples belong to one class, so there is nothing to tell apart.
+    #[error(
+        "all {n_examples} examples have class `{class}`; give examples of at least two classes"
+    )]
+    OneClass {
+        /// Name of the only class.
+        class: String,
+        /// Number of examples that were kept.
+        n_examples: usize,
+    },
+
+    /// No example is left.
+    #[error("no example is left, {n_skipped} were skipped because they hold NaN or infinity")]
+    NoExamples {
+        /// Number of examples that were skipped.
+        n_skipped: usize,
+    },
+
+    /// An example consists of padding alone.
+    #[error("example {example} has no real token; remove it or correct its mask")]
+    NoRealToken {
+        /// Index of the example.
+        example: usize,
+    },
+
+    /// The loss stopped being a number.
+    #[error("the loss is {loss} at step {step}; lower the learning rate or scale the activations")]
+    Diverged {
+        /// Step of the optimizer, from 0.
+        step: usize,
+        /// The loss.
+        loss: f64,
+    },
+
+    /// A weight that the probe needs is not there.
+    #[error("array `{array}` is missing; a saved {kind} probe has it, so save the probe again")]
+    MissingArray {
+        /// Name of the array.
+        array: String,
+        /// Kind of the probe.
+        kind: &'static str,
+    },
+
+    /// A file has weights, but nothing that says what they are.
+    #[error("there is no array `metadata` to say what the weights are; save the probe again")]
+    NoMetadata,
+
+    /// There is a weight that the probe has no use for.
+    #[error("array `{array}` is no part of a {kind} probe of this config; remove it")]
+    UnknownArray {
+        /// Name of the array.
+        array: String,
+        /// Kind of the probe.
+        kind: &'static str,
+    },
+
+    /// A weight does not have the shape that the config asks for.
+    #[error("array `{array}` has shape {found:?}, but the config asks for {expected:?}")]
+    ArrayShape {
+        /// Name of the array.
+        array: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape that the config asks for.
+        expected: Vec<usize>,
+    },
+
+    /// A weight is not stored as the expected type of number.
+    #[error("array `{array}` does not hold {expected} numbers; save it as {expected}")]
+    ArrayType {
+        /// Name of the array.
+        array: String,
+        /// The type that is read.
+        expected: &'static str,
+    },
+
+    /// A weight is NaN or infinite.
+    #[error("array `{array}` holds {value} at index {index}; train the probe again")]
+    NonFinite {
+        /// Name of the array.
+        array: String,
+        /// Index of the first such value, row-major.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+
+    /// The metadata of a probe is not what this version writes.
+    #[error("the metadata cannot be read; save the probe again")]
+    Metadata {
+        /// What serde says.
+        source: serde_json::Error,
+    },
+
+    /// The file was written in a format that this version does not know.
+    #[error(
+        "format version {found} is unknown, expected {expected}; use the version that wrote it"
+    )]
+    FormatVersion {
+        /// Version in the file.
+        found: u64,
+        /// The version that is read and written here.
+        expected: u64,
+    },
+
+    /// A name would not stay inside the output folder.
+    #[error("`{stem}` is no file name; use letters, digits, `.`, `_`, `+`, and `-`")]
+    FileStem {
+        /// What the caller gave.
+        stem: String,
+    },
+
+    /// A probe file cannot be used; `source` says why.
+    #[error("cannot use the probe file `{}`", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<ProbeError>,
+    },
+
+    /// A folder could not be made.
+    #[error("cannot make the folder `{}`", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+
+    /// A file could not be read or written; the source says which and why.
+    #[error(transparent)]
+    File {
+        /// What the reader or writer says.
+        source: attention_probes_activations::ActivationError,
+    },
+
+    /// The scores could not be turned into metrics.
+    #[error("cannot compute the metrics")]
+    Metrics {
+        /// What the metrics say.
+        source: attention_probes_metrics::MetricError,
+    },
+}

@@ -1,0 +1,181 @@
+//! Applying a probe to labelled data, and measuring how well it does.
+
+use attention_probes_metrics::ClassificationReport;
+use burn::tensor::Device;
+
+use crate::probe::probabilities_from_logits;
+use crate::state::host_values;
+use crate::{
+    AttentionActivation, Probe, ProbeConfig, ProbeError, TrainingData, loss_per_example,
+    targets_from_labels,
+};
+
+/// Examples that are evaluated at a time; bounds memory, changes no result.
+const EVALUATION_BATCH: usize = 512;
+
+/// What a probe says about a data set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Class scores, row-major `[n_examples, n_out]`; `n_out` is 1 for two classes.
+    pub logits: Vec<f32>,
+    /// Probability of each class, row-major `[n_examples, n_classes]`.
+    pub probabilities: Vec<f64>,
+    /// Mean loss in nats, every example weighed the same.
+    pub loss_nats: f64,
+    /// Mean over examples and heads of `-Σ_p pattern ln pattern` in nats.
+    ///
+    /// `None` unless the weights are a softmax.
+    pub pattern_entropy: Option<f64>,
+    /// What the entropy would be if the tokens that are seen weighed the same: mean of `ln n`.
+    pub entropy_baseline: Option<f64>,
+}
+
+/// Applies a probe to a data set.
+///
+/// # Errors
+///
+/// [`ProbeError::SizeMismatch`] if the data has another width or number of classes than the probe.
+pub fn evaluate_probe(
+    probe: &impl Probe,
+    data: &TrainingData,
+    device: &Device,
+) -> Result<Evaluation, ProbeError> {
+    let config = probe.config();
+    check_data(&config, data)?;
+    let is_softmax = matches!(
+        &config,
+        ProbeConfig::Attention(config) if config.activation == AttentionActivation::Softmax
+    );
+
+    let mut logits = Vec::new();
+    let mut loss_sum = 0.0;
+    let mut entropies = Vec::new();
+    let mut baselines = Vec::new();
+    for chunk in data.chunks(EVALUATION_BATCH) {
+        let chunk = chunk.to_device(device);
+        let output = probe.forward(chunk.x().clone(), chunk.mask_pad().clone());
+        let targets = targets_from_labels(chunk.labels(), data.n_classes(), device);
+        let losses = host_values(loss_per_example(output.logits.clone(), targets));
+        loss_sum += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+        logits.extend(host_values(output.logits));
+        if let (true, Some(pattern)) = (is_softmax, output.pattern) {
+            let [_, _, pos] = pattern.dims();
+            for weights in host_values(pattern).chunks_exact(pos) {
+                let seen = weights.iter().filter(|&&p| p > 0.0).map(|&p| f64::from(p));
+                entropies.push(seen.clone().map(|p| -p * p.ln()).sum());
+                baselines.push((seen.count() as f64).ln());
+            }
+        }
+    }
+    Ok(Evaluation {
+        probabilities: probabilities_from_logits(&logits, data.n_classes()),
+        logits,
+        loss_nats: loss_sum / data.n_examples() as f64,
+        pattern_entropy: mean(&entropies),
+        entropy_baseline: mean(&baselines),
+    })
+}
+
+/// Measures how well an evaluation agrees with the labels, deciding at probability 1/2.
+///
+/// # Errors
+///
+/// [`ProbeError::Metrics`] if the evaluation is not one of this data, or holds NaN.
+pub fn compute_metrics(
+    evaluation: &Evaluation,
+    data: &TrainingData,
+    seed: u64,
+) -> Result<ClassificationReport, ProbeError> {
+    ClassificationReport::new(data.labels(), &evaluation.probabilities, data.n_classes(), seed)
+        .map_err(|source| ProbeError::Metrics { source })
+}
+
+/// Refuses data that a probe of this config cannot read.
+pub(crate) fn check_data(config: &ProbeConfig, data: &TrainingData) -> Result<(), ProbeError> {
+    for (what, found, expected) in [
+        ("the width of the activations", data.d_model(), config.d_model()),
+        ("the number of classes", data.n_classes(), config.n_classes()),
+    ] {
+        if found != expected {
+            return Err(ProbeError::SizeMismatch { what, found, expected });
+        }
+    }
+    Ok(())
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_abs_diff_eq;
+    use burn::tensor::Tensor;
+
+    use super::*;
+    use crate::{
+        AttentionProbeConfig, Labels, LinearProbe, LinearProbeConfig, ParamArray, ProbeState,
+    };
+
+    /// Two examples of width 1, of four tokens and of one.
+    fn data() -> TrainingData {
+        let device = Device::flex();
+        let x = Tensor::from_data(
+            [[[0.2], [0.2], [0.2], [0.2]], [[-0.2], [9.0], [9.0], [9.0_f32]]],
+            &device,
+        );
+        let mask_pad =
+            Tensor::from_data([[false, false, false, false], [false, true, true, true]], &device);
+        TrainingData::new(x, mask_pad, Labels::numbered(vec![1, 0], 2)).unwrap()
+    }
+
+    #[test]
+    fn a_probability_just_above_one_half_counts_as_class_1() {
+        let device = Device::flex();
+        let state = ProbeState::from([
+            ("weight".to_owned(), ParamArray::full(&[1, 1], 1.0)),
+            ("bias".to_owned(), ParamArray::zeros(&[1])),
+        ]);
+        let config = LinearProbeConfig::new(1, 2);
+        let probe = LinearProbe::from_state(&state, &config, &device).unwrap();
+        let evaluation = evaluate_probe(&probe, &data(), &device).unwrap();
+        assert_abs_diff_eq!(evaluation.logits[0], 0.2, epsilon = 1e-6);
+        let p = 1.0 / (1.0 + (-0.2_f64).exp());
+        for (found, expected) in evaluation.probabilities.iter().zip([1.0 - p, p, p, 1.0 - p]) {
+            assert_abs_diff_eq!(*found, expected, epsilon = 1e-6);
+        }
+        assert_abs_diff_eq!(evaluation.loss_nats, -p.ln(), epsilon = 1e-6);
+        assert_eq!(evaluation.pattern_entropy, None);
+
+        let report = compute_metrics(&evaluation, &data(), 0).unwrap();
+        assert_abs_diff_eq!(report.accuracy, 1.0);
+    }
+
+    #[test]
+    fn the_entropy_of_an_untrained_probe_is_its_baseline() {
+        let device = Device::flex();
+        let config = AttentionProbeConfig { n_heads: 2, ..AttentionProbeConfig::new(1, 2) };
+        let evaluation =
+            evaluate_probe(&config.init(0, &device).unwrap(), &data(), &device).unwrap();
+        let expected = 4.0_f64.ln() / 2.0; // the mean of ln 4 and ln 1
+        assert_abs_diff_eq!(evaluation.entropy_baseline.unwrap(), expected, epsilon = 1e-12);
+        assert_abs_diff_eq!(evaluation.pattern_entropy.unwrap(), expected, epsilon = 1e-6);
+
+        let config = AttentionProbeConfig { activation: AttentionActivation::Tanh, ..config };
+        let evaluation =
+            evaluate_probe(&config.init(0, &device).unwrap(), &data(), &device).unwrap();
+        assert_eq!(evaluation.pattern_entropy, None);
+        assert_eq!(evaluation.entropy_baseline, None);
+    }
+
+    #[test]
+    fn data_of_another_width_is_refused() {
+        let device = Device::flex();
+        let probe = LinearProbeConfig::new(3, 2).init(0, &device).unwrap();
+        let error = evaluate_probe(&probe, &data(), &device).unwrap_err();
+        assert_eq!(error.to_string(), "the width of the activations is 1, expected 3");
+        let probe = LinearProbeConfig::new(1, 3).init(0, &device).unwrap();
+        let error = evaluate_probe(&probe, &data(), &device).unwrap_err();
+        assert_eq!(error.to_string(), "the number of classes is 2, expected 3");
+    }
+}

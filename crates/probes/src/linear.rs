@@ -1,0 +1,152 @@
+//! Linear probe: pool a sequence, then one linear readout.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Bool, Device, Tensor, assert_shape};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::state::{check_n_classes, check_sizes, check_state, param_from_state};
+use crate::{ParamArray, Pool, Probe, ProbeConfig, ProbeError, ProbeOutput, ProbeState, n_out};
+
+/// Config of a [`LinearProbe`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearProbeConfig {
+    /// Width of the activations.
+    pub d_model: usize,
+    /// Number of classes, at least 2.
+    pub n_classes: usize,
+    /// How a sequence becomes one vector, the mean by default.
+    pub pool: Pool,
+}
+
+impl LinearProbeConfig {
+    /// Makes a config with the defaults.
+    pub fn new(d_model: usize, n_classes: usize) -> Self {
+        Self { d_model, n_classes, pool: Pool::default() }
+    }
+
+    /// Draws initial weights, `U(±1/√d_model)`; one seed gives the same bits on every device.
+    pub fn init_state(&self, seed: u64) -> ProbeState {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        self.shapes()
+            .into_iter()
+            .map(|(name, shape)| {
+                (name.to_owned(), ParamArray::uniform(&shape, self.d_model, &mut rng))
+            })
+            .collect()
+    }
+
+    /// Makes an untrained probe.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Hyperparameter`] if a field is out of range.
+    pub fn init(&self, seed: u64, device: &Device) -> Result<LinearProbe, ProbeError> {
+        self.check()?;
+        LinearProbe::from_state(&self.init_state(seed), self, device)
+    }
+
+    /// Checks every field, and that the weights are those of this config.
+    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
+        self.check()?;
+        check_state(state, &self.shapes(), "linear")
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
+        check_n_classes(self.n_classes)?;
+        check_sizes(&[("n_classes", self.n_classes), ("d_model", self.d_model)])
+    }
+
+    fn shapes(&self) -> [(&'static str, Vec<usize>); 2] {
+        let n_out = n_out(self.n_classes);
+        [("weight", vec![n_out, self.d_model]), ("bias", vec![n_out])]
+    }
+}
+
+/// Reads class scores off the pooled activations.
+///
+/// ```text
+/// logits[b,c] = Σ_d weight[c,d] · pool(x[b])[d] + bias[c]
+/// ```
+#[derive(Module, Debug)]
+pub struct LinearProbe {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    config: LinearProbeConfig,
+}
+
+impl LinearProbe {
+    /// Makes a probe of given weights.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::Hyperparameter`] if a field of the config is out of range.
+    /// - [`ProbeError::MissingArray`], [`ProbeError::UnknownArray`], [`ProbeError::ArrayShape`],
+    ///   or [`ProbeError::NonFinite`] if the weights are not those of the config.
+    pub fn from_state(
+        state: &ProbeState,
+        config: &LinearProbeConfig,
+        device: &Device,
+    ) -> Result<Self, ProbeError> {
+        config.check_state(state)?;
+        Ok(Self {
+            weight: param_from_state(state, "weight", device),
+            bias: param_from_state(state, "bias", device),
+            config: config.clone(),
+        })
+    }
+}
+
+impl Probe for LinearProbe {
+    fn forward(&self, x: Tensor<3>, mask_pad: Tensor<2, Bool>) -> ProbeOutput {
+        let [batch, pos, _] = x.dims();
+        assert_shape!(x, [batch, pos, self.config.d_model]);
+
+        let pooled = self.config.pool.forward(x, mask_pad); // [batch, d_model]
+        let logits = pooled.matmul(self.weight.val().transpose());
+        ProbeOutput { logits: logits + self.bias.val().unsqueeze(), pattern: None }
+    }
+
+    fn config(&self) -> ProbeConfig {
+        ProbeConfig::Linear(self.config.clone())
+    }
+
+    fn state(&self) -> ProbeState {
+        ProbeState::from([
+            ("weight".to_owned(), ParamArray::from_param(&self.weight)),
+            ("bias".to_owned(), ParamArray::from_param(&self.bias)),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::host_values;
+
+    #[test]
+    fn logits_are_the_dot_product_of_the_mean_plus_the_bias() {
+        let device = Device::flex();
+        let state = ProbeState::from([
+            ("weight".to_owned(), ParamArray { shape: vec![1, 2], values: vec![2.0, -1.0] }),
+            ("bias".to_owned(), ParamArray { shape: vec![1], values: vec![0.5] }),
+        ]);
+        let config = LinearProbeConfig::new(2, 2);
+        let probe = LinearProbe::from_state(&state, &config, &device).unwrap();
+        let x = Tensor::<3>::from_data([[[1.0, 2.0], [3.0, 6.0], [99.0, 99.0_f32]]], &device);
+        let mask_pad = Tensor::<2, Bool>::from_data([[false, false, true]], &device);
+        let output = probe.forward(x, mask_pad);
+        assert_eq!(host_values(output.logits), [2.0 * 2.0 - 4.0 + 0.5]);
+        assert!(output.pattern.is_none());
+        assert_eq!(probe.state(), state);
+    }
+
+    #[test]
+    fn one_class_is_refused() {
+        let error = LinearProbeConfig::new(4, 1).init(0, &Device::flex()).unwrap_err();
+        assert_eq!(error.to_string(), "`n_classes` is 1, expected at least 2");
+    }
+}

@@ -1,0 +1,181 @@
+//! MLP probe: pool a sequence, then one hidden layer.
+
+use burn::module::{Module, Param};
+use burn::tensor::activation::relu;
+use burn::tensor::{Bool, Device, Tensor, assert_shape};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::state::{check_n_classes, check_sizes, check_state, param_from_state};
+use crate::{ParamArray, Pool, Probe, ProbeConfig, ProbeError, ProbeOutput, ProbeState, n_out};
+
+/// Config of an [`MlpProbe`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MlpProbeConfig {
+    /// Width of the activations.
+    pub d_model: usize,
+    /// Number of classes, at least 2.
+    pub n_classes: usize,
+    /// Width of the hidden layer, 64 by default.
+    pub hidden_dim: usize,
+    /// How a sequence becomes one vector, the mean by default.
+    pub pool: Pool,
+}
+
+impl MlpProbeConfig {
+    /// Makes a config with the defaults.
+    pub fn new(d_model: usize, n_classes: usize) -> Self {
+        Self { d_model, n_classes, hidden_dim: 64, pool: Pool::default() }
+    }
+
+    /// Draws initial weights, `U(±1/√fan_in)`; one seed gives the same bits on every device.
+    pub fn init_state(&self, seed: u64) -> ProbeState {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        self.shapes()
+            .into_iter()
+            .map(|(name, shape)| {
+                let fan_in =
+                    if name.starts_with("hidden") { self.d_model } else { self.hidden_dim };
+                (name.to_owned(), ParamArray::uniform(&shape, fan_in, &mut rng))
+            })
+            .collect()
+    }
+
+    /// Makes an untrained probe.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Hyperparameter`] if a field is out of range.
+    pub fn init(&self, seed: u64, device: &Device) -> Result<MlpProbe, ProbeError> {
+        self.check()?;
+        MlpProbe::from_state(&self.init_state(seed), self, device)
+    }
+
+    /// Checks every field, and that the weights are those of this config.
+    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
+        self.check()?;
+        check_state(state, &self.shapes(), "mlp")
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
+        check_n_classes(self.n_classes)?;
+        check_sizes(&[
+            ("n_classes", self.n_classes),
+            ("hidden_dim", self.hidden_dim),
+            ("d_model", self.d_model),
+        ])
+    }
+
+    fn shapes(&self) -> [(&'static str, Vec<usize>); 4] {
+        let n_out = n_out(self.n_classes);
+        [
+            ("hidden.weight", vec![self.hidden_dim, self.d_model]),
+            ("hidden.bias", vec![self.hidden_dim]),
+            ("out.weight", vec![n_out, self.hidden_dim]),
+            ("out.bias", vec![n_out]),
+        ]
+    }
+}
+
+/// Reads class scores off the pooled activations through one hidden layer.
+///
+/// ```text
+/// hidden[b,k] = relu(Σ_d hidden.weight[k,d] · pool(x[b])[d] + hidden.bias[k])
+/// logits[b,c] = Σ_k out.weight[c,k] · hidden[b,k] + out.bias[c]
+/// ```
+#[derive(Module, Debug)]
+pub struct MlpProbe {
+    hidden_weight: Param<Tensor<2>>,
+    hidden_bias: Param<Tensor<1>>,
+    out_weight: Param<Tensor<2>>,
+    out_bias: Param<Tensor<1>>,
+    #[module(skip)]
+    config: MlpProbeConfig,
+}
+
+impl MlpProbe {
+    /// Makes a probe of given weights.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::Hyperparameter`] if a field of the config is out of range.
+    /// - [`ProbeError::MissingArray`], [`ProbeError::UnknownArray`], [`ProbeError::ArrayShape`],
+    ///   or [`ProbeError::NonFinite`] if the weights are not those of the config.
+    pub fn from_state(
+        state: &ProbeState,
+        config: &MlpProbeConfig,
+        device: &Device,
+    ) -> Result<Self, ProbeError> {
+        config.check_state(state)?;
+        Ok(Self {
+            hidden_weight: param_from_state(state, "hidden.weight", device),
+            hidden_bias: param_from_state(state, "hidden.bias", device),
+            out_weight: param_from_state(state, "out.weight", device),
+            out_bias: param_from_state(state, "out.bias", device),
+            config: config.clone(),
+        })
+    }
+}
+
+impl Probe for MlpProbe {
+    fn forward(&self, x: Tensor<3>, mask_pad: Tensor<2, Bool>) -> ProbeOutput {
+        let [batch, pos, _] = x.dims();
+        assert_shape!(x, [batch, pos, self.config.d_model]);
+
+        let pooled = self.config.pool.forward(x, mask_pad); // [batch, d_model]
+        let hidden = pooled.matmul(self.hidden_weight.val().transpose());
+        let hidden = relu(hidden + self.hidden_bias.val().unsqueeze()); // [batch, hidden_dim]
+        let logits = hidden.matmul(self.out_weight.val().transpose());
+        ProbeOutput { logits: logits + self.out_bias.val().unsqueeze(), pattern: None }
+    }
+
+    fn config(&self) -> ProbeConfig {
+        ProbeConfig::Mlp(self.config.clone())
+    }
+
+    fn state(&self) -> ProbeState {
+        ProbeState::from([
+            ("hidden.weight".to_owned(), ParamArray::from_param(&self.hidden_weight)),
+            ("hidden.bias".to_owned(), ParamArray::from_param(&self.hidden_bias)),
+            ("out.weight".to_owned(), ParamArray::from_param(&self.out_weight)),
+            ("out.bias".to_owned(), ParamArray::from_param(&self.out_bias)),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::host_values;
+
+    #[test]
+    fn a_hidden_unit_that_is_negative_is_silent() {
+        let device = Device::flex();
+        let array = |shape: &[usize], values: &[f32]| ParamArray {
+            shape: shape.to_vec(),
+            values: values.to_vec(),
+        };
+        let state = ProbeState::from([
+            ("hidden.weight".to_owned(), array(&[2, 1], &[1.0, -1.0])),
+            ("hidden.bias".to_owned(), array(&[2], &[0.0, 0.5])),
+            ("out.weight".to_owned(), array(&[1, 2], &[3.0, 5.0])),
+            ("out.bias".to_owned(), array(&[1], &[0.25])),
+        ]);
+        let config = MlpProbeConfig { hidden_dim: 2, ..MlpProbeConfig::new(1, 2) };
+        let probe = MlpProbe::from_state(&state, &config, &device).unwrap();
+        let x = Tensor::<3>::from_data([[[2.0]], [[-2.0_f32]]], &device);
+        let mask_pad = Tensor::<2, Bool>::from_data([[false], [false]], &device);
+        let logits = host_values(probe.forward(x, mask_pad).logits);
+        assert_eq!(logits, [3.0 * 2.0 + 0.25, 5.0 * 2.5 + 0.25]);
+        assert_eq!(probe.state(), state);
+    }
+
+    #[test]
+    fn an_empty_hidden_layer_is_refused() {
+        let config = MlpProbeConfig { hidden_dim: 0, ..MlpProbeConfig::new(4, 2) };
+        let error = config.init(0, &Device::flex()).unwrap_err();
+        assert_eq!(error.to_string(), "`hidden_dim` is 0, expected at least 1");
+    }
+}

@@ -1,0 +1,499 @@
+//! Saved probes: weights and everything that is needed to use them again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use attention_probes_activations::{NpzArray, NpzData, read_npz, write_atomically, write_npz};
+use attention_probes_metrics::ClassificationReport;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::{AnyProbe, ParamArray, Probe, ProbeConfig, ProbeError, ProbeState};
+
+/// Version of the file format that is read and written here.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// Name of the array that holds the metadata, JSON as bytes.
+const METADATA: &str = "metadata";
+
+/// A probe as it lies on disk.
+///
+/// `<stem>_state.npz` is a plain npz that `numpy.load` reads: the arrays of [`ProbeState`] as
+/// `float32`, and `metadata`, the JSON of [`ProbeMetadata`] as `uint8`. The same JSON lies beside it
+/// as `<stem>_meta.json`, for people. Only the npz is needed to load the probe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedProbe {
+    /// The weights.
+    pub state: ProbeState,
+    /// What they are, and how they came about.
+    pub metadata: ProbeMetadata,
+}
+
+/// What a saved probe is, what it was trained on, and how good it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeMetadata {
+    /// Version of the file format, [`FORMAT_VERSION`].
+    pub format_version: u64,
+    /// Version of this library that saved the probe.
+    pub library_version: String,
+    /// Kind and sizes of the probe.
+    pub config: ProbeConfig,
+    /// Model whose activations the probe reads.
+    pub model: Option<ModelMetadata>,
+    /// Layer that the activations come from, from 0.
+    pub layer: Option<usize>,
+    /// Where in the layer, such as `resid_post`.
+    pub component: Option<String>,
+    /// Convention of the activations, `raw` or `tl_processed`.
+    pub convention: Option<String>,
+    /// Task, such as `sequence` or `next_token`.
+    pub task: Option<String>,
+    /// Token that a token task looks for.
+    pub target: Option<String>,
+    /// Name of each class.
+    pub class_names: Vec<String>,
+    /// Step size.
+    pub learning_rate: Option<f64>,
+    /// Weight decay.
+    pub weight_decay: Option<f64>,
+    /// Passes over the training examples.
+    pub epochs: Option<usize>,
+    /// Examples per step.
+    pub batch_size: Option<usize>,
+    /// Seed of initial weights and batches.
+    pub seed: u64,
+    /// Data that the probe was trained on.
+    pub data: Option<DataMetadata>,
+    /// Seed that divided the data.
+    pub split_seed: Option<u64>,
+    /// How good the probe is.
+    pub metrics: ProbeMetrics,
+    /// Probability of class 1 from which on a binary probe says 1, 0.5 by default.
+    pub threshold: f64,
+}
+
+/// The model whose activations a probe reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelMetadata {
+    /// Name or Hub id.
+    pub name: String,
+    /// Revision or hash of the weights.
+    pub revision: Option<String>,
+}
+
+/// The data that a probe was trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataMetadata {
+    /// Name of the data set.
+    pub name: String,
+    /// Hash of its content.
+    pub hash: Option<String>,
+    /// Number of training examples.
+    pub n_train: usize,
+    /// Number of validation examples.
+    pub n_validation: usize,
+    /// Number of test examples.
+    pub n_test: usize,
+}
+
+/// Metrics of a probe on data that it was not trained on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProbeMetrics {
+    /// On the data that chose it.
+    pub validation: Option<ClassificationReport>,
+    /// On data that nothing was chosen by.
+    pub test: Option<ClassificationReport>,
+}
+
+impl ProbeMetadata {
+    /// Makes metadata that says what the probe is and nothing of where it comes from.
+    pub fn new(config: ProbeConfig, class_names: Vec<String>) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            config,
+            model: None,
+            layer: None,
+            component: None,
+            convention: None,
+            task: None,
+            target: None,
+            class_names,
+            learning_rate: None,
+            weight_decay: None,
+            epochs: None,
+            batch_size: None,
+            seed: 0,
+            data: None,
+            split_seed: None,
+            metrics: ProbeMetrics::default(),
+            threshold: 0.5,
+        }
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
+        let n_classes = self.config.n_classes();
+        if self.class_names.len() != n_classes {
+            let what = "the number of class names";
+            let (found, expected) = (self.class_names.len(), n_classes);
+            return Err(ProbeError::SizeMismatch { what, found, expected });
+        }
+        if !(0.0..=1.0).contains(&self.threshold) {
+            return Err(ProbeError::Hyperparameter {
+                name: "threshold",
+                value: self.threshold,
+                expected: "a probability from 0 to 1",
+            });
+        }
+        Ok(())
+    }
+
+    fn from_json(json: &[u8]) -> Result<Self, ProbeError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u64,
+        }
+        let error = |source| ProbeError::Metadata { source };
+        let Version { format_version } = serde_json::from_slice(json).map_err(error)?;
+        if format_version != FORMAT_VERSION {
+            let expected = FORMAT_VERSION;
+            return Err(ProbeError::FormatVersion { found: format_version, expected });
+        }
+        serde_json::from_slice(json).map_err(error)
+    }
+}
+
+impl SavedProbe {
+    /// Takes the weights of a probe; its config replaces the one in `metadata`.
+    pub fn from_probe(probe: &impl Probe, metadata: ProbeMetadata) -> Self {
+        Self {
+            state: probe.state(),
+            metadata: ProbeMetadata { config: probe.config(), ..metadata },
+        }
+    }
+
+    /// Returns kind and sizes of the probe.
+    pub fn config(&self) -> &ProbeConfig {
+        &self.metadata.config
+    }
+
+    /// Puts the probe on a device.
+    ///
+    /// # Errors
+    ///
+    /// As [`AnyProbe::from_state`].
+    pub fn to_probe(&self, device: &Device) -> Result<AnyProbe, ProbeError> {
+        AnyProbe::from_state(&self.state, self.config(), device)
+    }
+
+    /// Writes `<stem>_state.npz` and `<stem>_meta.json` into a folder, which is made if need be.
+    ///
+    /// Each file is written under a temporary name and renamed, so that a file with the final name
+    /// is always whole. The same probe gives the same bytes. Returns the path of the npz.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::FileStem`] if `stem` is no plain file name.
+    /// - As [`SavedProbe::load`] if the probe is one that could not be loaded again.
+    /// - [`ProbeError::Folder`] or [`ProbeError::File`] if something cannot be written.
+    pub fn save(&self, dir: &Path, stem: &str) -> Result<PathBuf, ProbeError> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        if stem.is_empty() || stem.starts_with('.') || !stem.chars().all(is_plain) {
+            return Err(ProbeError::FileStem { stem: stem.to_owned() });
+        }
+        self.check()?;
+        fs::create_dir_all(dir)
+            .map_err(|source| ProbeError::Folder { path: dir.to_owned(), source })?;
+
+        let mut json = serde_json::to_vec_pretty(&self.metadata)
+            .map_err(|source| ProbeError::Metadata { source })?;
+        json.push(b'\n');
+        let mut arrays: Vec<(&str, NpzArray)> = self
+            .state
+            .iter()
+            .map(|(name, array)| {
+                (name.as_str(), NpzArray::new(array.shape.clone(), array.values.clone()))
+            })
+            .collect();
+        arrays.push((METADATA, NpzArray::new(vec![json.len()], json.clone())));
+
+        let file_error = |source| ProbeError::File { source };
+        let path = dir.join(format!("{stem}_state.npz"));
+        write_npz(&path, &arrays).map_err(file_error)?;
+        write_atomically(&dir.join(format!("{stem}_meta.json")), |file| file.write_all(&json))
+            .map_err(file_error)?;
+        Ok(path)
+    }
+
+    /// Reads a probe from its `_state.npz`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::InFile`] with the path and, as its source,
+    ///
+    /// - [`ProbeError::NoMetadata`], [`ProbeError::Metadata`], or [`ProbeError::FormatVersion`] if
+    ///   the metadata is not what this version writes,
+    /// - [`ProbeError::MissingArray`], [`ProbeError::UnknownArray`], [`ProbeError::ArrayType`],
+    ///   [`ProbeError::ArrayShape`], or [`ProbeError::NonFinite`] if the weights are not those that
+    ///   the metadata describes,
+    /// - [`ProbeError::Hyperparameter`] or [`ProbeError::SizeMismatch`] if the metadata contradicts
+    ///   itself;
+    ///
+    /// [`ProbeError::File`] if the file is no npz.
+    pub fn load(path: &Path) -> Result<Self, ProbeError> {
+        let arrays = read_npz(path).map_err(|source| ProbeError::File { source })?;
+        Self::from_arrays(arrays)
+            .map_err(|source| ProbeError::InFile { path: path.to_owned(), source: source.into() })
+    }
+
+    fn from_arrays(mut arrays: BTreeMap<String, NpzArray>) -> Result<Self, ProbeError> {
+        let metadata = arrays.remove(METADATA).ok_or(ProbeError::NoMetadata)?;
+        let NpzData::U8(json) = metadata.data else {
+            return Err(ProbeError::ArrayType { array: METADATA.to_owned(), expected: "uint8" });
+        };
+        let metadata = ProbeMetadata::from_json(&json)?;
+        let mut state = ProbeState::new();
+        for (array, NpzArray { shape, data }) in arrays {
+            let NpzData::F32(values) = data else {
+                return Err(ProbeError::ArrayType { array, expected: "float32" });
+            };
+            state.insert(array, ParamArray { shape, values });
+        }
+        let saved = Self { state, metadata };
+        saved.check()?;
+        Ok(saved)
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
+        self.config().check_state(&self.state)?;
+        self.metadata.check()
+    }
+}
+
+/// Names the files of a probe after its setting, as Python's `%.2e` would print the numbers.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_probes::probe_file_stem;
+///
+/// assert_eq!(probe_file_stem("attention", 1e-3, 0.0), "attention_probe_lr1.00e-03_wd0.00e+00");
+/// ```
+pub fn probe_file_stem(config_name: &str, learning_rate: f64, weight_decay: f64) -> String {
+    let (learning_rate, weight_decay) =
+        (python_exponent(learning_rate), python_exponent(weight_decay));
+    format!("{config_name}_probe_lr{learning_rate}_wd{weight_decay}")
+}
+
+/// Prints a number as Python's `%.2e` does: with a sign and two digits in the exponent.
+fn python_exponent(value: f64) -> String {
+    let text = format!("{value:.2e}");
+    match text.split_once('e') {
+        Some((mantissa, exponent)) => {
+            let (sign, digits) = match exponent.strip_prefix('-') {
+                Some(digits) => ('-', digits),
+                None => ('+', exponent),
+            };
+            format!("{mantissa}e{sign}{digits:0>2}")
+        }
+        None => text.to_lowercase(), // `nan` and `inf`
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AttentionProbeConfig, LinearProbeConfig, MlpProbeConfig};
+
+    fn saved() -> SavedProbe {
+        let config = AttentionProbeConfig {
+            n_heads: 2,
+            hidden_dim: Some(3),
+            ..AttentionProbeConfig::new(4, 2)
+        };
+        let class_names = vec!["no".to_owned(), "yes".to_owned()];
+        let labels = [0, 1, 1, 0];
+        let probabilities = [0.9, 0.1, 0.2, 0.8, 0.6, 0.4, 0.7, 0.3];
+        let metadata = ProbeMetadata {
+            model: Some(ModelMetadata { name: "demo".to_owned(), revision: None }),
+            layer: Some(5),
+            component: Some("resid_post".to_owned()),
+            learning_rate: Some(1e-3),
+            weight_decay: Some(0.1 + 0.2),
+            metrics: ProbeMetrics {
+                validation: None,
+                test: Some(ClassificationReport::new(&labels, &probabilities, 2, 1).unwrap()),
+            },
+            ..ProbeMetadata::new(config.clone().into(), class_names)
+        };
+        SavedProbe { state: config.init_state(7), metadata }
+    }
+
+    #[test]
+    fn a_probe_of_each_kind_is_loaded_as_it_was_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let classes = || vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
+        let configs: [ProbeConfig; 3] = [
+            LinearProbeConfig::new(4, 3).into(),
+            MlpProbeConfig::new(4, 3).into(),
+            AttentionProbeConfig::new(4, 3).into(),
+        ];
+        for config in configs {
+            let probe = config.init(3, &Device::flex()).unwrap();
+            let saved = SavedProbe::from_probe(&probe, ProbeMetadata::new(config, classes()));
+            let path = saved.save(dir.path(), "probe").unwrap();
+            let loaded = SavedProbe::load(&path).unwrap();
+            assert_eq!(loaded, saved);
+            assert_eq!(loaded.to_probe(&Device::flex()).unwrap().state(), probe.state());
+        }
+        let path = saved().save(dir.path(), "probe").unwrap();
+        assert_eq!(SavedProbe::load(&path).unwrap(), saved());
+    }
+
+    #[test]
+    fn a_save_leaves_two_files_with_the_same_bytes_every_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let stem = probe_file_stem("attention", 1e-3, 1e-5);
+        let path = saved().save(dir.path(), &stem).unwrap();
+        let first = fs::read(&path).unwrap();
+        saved().save(dir.path(), &stem).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), first);
+
+        let mut names: Vec<String> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "attention_probe_lr1.00e-03_wd1.00e-05_meta.json",
+                "attention_probe_lr1.00e-03_wd1.00e-05_state.npz"
+            ]
+        );
+        let json = fs::read(dir.path().join(&names[0])).unwrap();
+        assert_eq!(ProbeMetadata::from_json(&json).unwrap(), saved().metadata);
+    }
+
+    #[test]
+    fn the_npz_holds_the_names_shapes_and_types_of_the_reference() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = saved().save(dir.path(), "probe").unwrap();
+        let arrays = read_npz(&path).unwrap();
+        let found: Vec<(&str, &[usize], bool)> = arrays
+            .iter()
+            .map(|(name, array)| {
+                let is_f32 = matches!(array.data, NpzData::F32(_));
+                (name.as_str(), array.shape.as_slice(), is_f32)
+            })
+            .filter(|(name, ..)| *name != METADATA)
+            .collect();
+        let expected: [(&str, &[usize], bool); 6] = [
+            ("o.bias", &[1], true),
+            ("o.weight", &[1, 3], true),
+            ("position_weight", &[2], true),
+            ("q.weight", &[2, 4], true),
+            ("v.bias", &[6], true),
+            ("v.weight", &[6, 4], true),
+        ];
+        assert_eq!(found, expected);
+        let NpzData::U8(json) = &arrays[METADATA].data else { panic!("metadata is not bytes") };
+        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+        assert_eq!(json["config"]["kind"], "attention");
+        assert_eq!(json["layer"], 5);
+    }
+
+    #[test]
+    fn each_fault_of_a_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("broken_state.npz");
+        let saved = saved();
+        let good = saved.save(dir.path(), "good").unwrap();
+        let load = |change: &dyn Fn(&mut BTreeMap<String, NpzArray>)| {
+            let mut arrays = read_npz(&good).unwrap();
+            change(&mut arrays);
+            let arrays: Vec<_> = arrays.iter().map(|(n, a)| (n.as_str(), a.clone())).collect();
+            write_npz(&path, &arrays).unwrap();
+            let error = SavedProbe::load(&path).unwrap_err();
+            assert!(error.to_string().contains("broken_state.npz"), "{error}");
+            let source = std::error::Error::source(&error).unwrap();
+            source.to_string()
+        };
+        let json = |arrays: &mut BTreeMap<String, NpzArray>, from: &str, to: &str| {
+            let text = serde_json::to_string(&saved.metadata).unwrap();
+            assert!(text.contains(from), "{text}");
+            let bytes = text.replace(from, to).into_bytes();
+            let metadata = NpzArray::new(vec![bytes.len()], bytes);
+            arrays.insert(METADATA.to_owned(), metadata);
+        };
+
+        let message = load(&|arrays| drop(arrays.remove("metadata")));
+        assert!(message.starts_with("there is no array `metadata`"), "{message}");
+        let message = load(&|arrays| drop(arrays.remove("q.weight")));
+        assert!(message.starts_with("array `q.weight` is missing"), "{message}");
+        let message = load(&|arrays| {
+            arrays.insert("k.weight".to_owned(), NpzArray::new(vec![1], vec![0.0_f32]));
+        });
+        assert!(message.starts_with("array `k.weight` is no part of"), "{message}");
+        let message = load(&|arrays| arrays.get_mut("q.weight").unwrap().shape = vec![4, 2]);
+        assert_eq!(message, "array `q.weight` has shape [4, 2], but the config asks for [2, 4]");
+        let message = load(&|arrays| {
+            arrays.get_mut("v.bias").unwrap().data = NpzData::F32(vec![f32::NAN; 6]);
+        });
+        assert_eq!(message, "array `v.bias` holds NaN at index 0; train the probe again");
+        let message = load(&|arrays| {
+            arrays.get_mut("v.bias").unwrap().data = NpzData::U8(vec![0; 6]);
+        });
+        assert_eq!(message, "array `v.bias` does not hold float32 numbers; save it as float32");
+        let message =
+            load(&|arrays| json(arrays, r#""format_version":1"#, r#""format_version":9"#));
+        assert!(message.starts_with("format version 9 is unknown, expected 1"), "{message}");
+        let message = load(&|arrays| json(arrays, r#""n_heads":2"#, r#""n_heads":0"#));
+        assert_eq!(message, "`n_heads` is 0, expected at least 1");
+        let huge = format!(r#""n_heads":{}"#, usize::MAX);
+        let message = load(&|arrays| json(arrays, r#""n_heads":2"#, &huge));
+        assert!(message.contains("expected a smaller number"), "{message}");
+        let message = load(&|arrays| json(arrays, r#""threshold":0.5"#, r#""threshold":7.5"#));
+        assert_eq!(message, "`threshold` is 7.5, expected a probability from 0 to 1");
+        let message = load(&|arrays| json(arrays, r#"["no","yes"]"#, r#"["no"]"#));
+        assert_eq!(message, "the number of class names is 1, expected 2");
+
+        fs::write(&path, b"PK but no zip").unwrap();
+        assert!(matches!(SavedProbe::load(&path).unwrap_err(), ProbeError::File { .. }));
+        let absent = dir.path().join("absent_state.npz");
+        let error = SavedProbe::load(&absent).unwrap_err();
+        assert!(error.to_string().contains("absent_state.npz"), "{error}");
+    }
+
+    #[test]
+    fn a_stem_never_leaves_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        for stem in ["", ".hidden", "../up", "a/b", "a\\b", "a\0b"] {
+            let error = saved().save(dir.path(), stem).unwrap_err();
+            assert!(matches!(error, ProbeError::FileStem { .. }), "{stem:?}: {error}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn numbers_print_as_in_python() {
+        for (value, expected) in [
+            (0.0, "0.00e+00"),
+            (1e-5, "1.00e-05"),
+            (5e-6, "5.00e-06"),
+            (1.0, "1.00e+00"),
+            (0.001_25, "1.25e-03"),
+            (9.999e-4, "1.00e-03"),
+            (1.125, "1.12e+00"), // a tie goes to the even digit
+            (1.375, "1.38e+00"),
+            (123_456.0, "1.23e+05"),
+            (1e-120, "1.00e-120"),
+            (f64::INFINITY, "inf"),
+            (f64::NAN, "nan"),
+        ] {
+            assert_eq!(python_exponent(value), expected);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Weights of a probe outside any device: named arrays on the host.
+
+use std::collections::BTreeMap;
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::ProbeError;
+
+/// Weights of one probe, by the names that the reference's state dict uses.
+///
+/// | kind | arrays |
+/// |---|---|
+/// | linear | `weight [n_out, d_model]`, `bias [n_out]` |
+/// | mlp | `hidden.weight [hidden_dim, d_model]`, `hidden.bias [hidden_dim]`, `out.weight [n_out, hidden_dim]`, `out.bias [n_out]` |
+/// | attention | `q.weight [n_heads, d_model]`, `v.weight [n_heads * k, d_model]`, `v.bias [n_heads * k]`, `position_weight [n_heads]`; with a hidden layer `o.weight [n_out, k]`, `o.bias [n_out]` |
+///
+/// `k` is the hidden width, or `n_out` where there is no hidden layer.
+pub type ProbeState = BTreeMap<String, ParamArray>;
+
+/// One array of weights, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamArray {
+    /// Size of each axis.
+    pub shape: Vec<usize>,
+    /// The numbers, last axis fastest.
+    pub values: Vec<f32>,
+}
+
+impl ParamArray {
+    /// Makes an array of zeros.
+    pub fn zeros(shape: &[usize]) -> Self {
+        Self::full(shape, 0.0)
+    }
+
+    /// Makes an array of one repeated value.
+    pub fn full(shape: &[usize], value: f32) -> Self {
+        Self { shape: shape.to_vec(), values: vec![value; shape.iter().product()] }
+    }
+
+    /// Draws an array from U(-1/√fan_in, 1/√fan_in), the default of a torch linear layer.
+    ///
+    /// The draw is on the host and in `f32`, so one seed gives the same bits on every device.
+    pub(crate) fn uniform(shape: &[usize], fan_in: usize, rng: &mut ChaCha8Rng) -> Self {
+        let bound = (1.0 / (fan_in as f64).sqrt()) as f32;
+        let n = shape.iter().product();
+        let values = (0..n).map(|_| (2.0 * rng.random::<f32>() - 1.0) * bound).collect();
+        Self { shape: shape.to_vec(), values }
+    }
+
+    /// Copies a tensor to the host.
+    pub(crate) fn from_param<const D: usize>(param: &Param<Tensor<D>>) -> Self {
+        let tensor = param.val();
+        Self { shape: tensor.dims().to_vec(), values: host_values(tensor) }
+    }
+}
+
+/// Copies the numbers of a tensor to the host, row-major.
+///
+/// # Panics
+///
+/// If the device fails to hand them over; there is no way on from a lost device.
+pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as::<f32>().expect("the device hands over its tensor")
+}
+
+/// Checks that a state has exactly the named arrays, each of its shape, and only finite numbers.
+///
+/// # Errors
+///
+/// - [`ProbeError::MissingArray`] and [`ProbeError::UnknownArray`] if the names differ.
+/// - [`ProbeError::ArrayShape`] if a shape differs, or does not match the number of values.
+/// - [`ProbeError::NonFinite`] if a value is NaN or infinite.
+pub(crate) fn check_state(
+    state: &ProbeState,
+    expected: &[(&str, Vec<usize>)],
+    kind: &'static str,
+) -> Result<(), ProbeError> {
+    for (name, shape) in expected {
+        let array = state
+            .get(*name)
+            .ok_or_else(|| ProbeError::MissingArray { array: (*name).to_owned(), kind })?;
+        if array.shape != *shape || array.values.len() != shape.iter().product::<usize>() {
+            return Err(ProbeError::ArrayShape {
+                array: (*name).to_owned(),
+                found: array.shape.clone(),
+                expected: shape.clone(),
+            });
+        }
+        if let Some(index) = array.values.iter().position(|value| !value.is_finite()) {
+            let value = array.values[index];
+            return Err(ProbeError::NonFinite { array: (*name).to_owned(), index, value });
+        }
+    }
+    match state.keys().find(|key| expected.iter().all(|(name, _)| name != key)) {
+        Some(key) => Err(ProbeError::UnknownArray { array: key.clone(), kind }),
+        None => Ok(()),
+    }
+}
+
+/// Puts a checked array on a device, as a trainable parameter.
+///
+/// # Panics
+///
+/// If the array is missing or has another rank, which [`check_state`] rules out.
+pub(crate) fn param_from_state<const D: usize>(
+    state: &ProbeState,
+    name: &str,
+    device: &Device,
+) -> Param<Tensor<D>> {
+    let array = &state[name];
+    let data = TensorData::new(array.values.clone(), array.shape.clone());
+    Param::from_data(data, device)
+}
+
+/// Refuses sizes of which one is 0 or whose product does not fit into memory's index.
+///
+/// # Errors
+///
+/// [`ProbeError::Hyperparameter`] with the name of the first such size.
+pub(crate) fn check_sizes(sizes: &[(&'static str, usize)]) -> Result<(), ProbeError> {
+    let mut product = 1_usize;
+    for &(name, size) in sizes {
+        let error = |expected| ProbeError::Hyperparameter { name, value: size as f64, expected };
+        if size == 0 {
+            return Err(error("at least 1"));
+        }
+        product = product.checked_mul(size).ok_or_else(|| error("a smaller number"))?;
+    }
+    Ok(())
+}
+
+/// Refuses fewer than two classes.
+///
+/// # Errors
+///
+/// [`ProbeError::Hyperparameter`] if `n_classes` is 0 or 1.
+pub(crate) fn check_n_classes(n_classes: usize) -> Result<(), ProbeError> {
+    if n_classes < 2 {
+        let value = n_classes as f64;
+        return Err(ProbeError::Hyperparameter {
+            name: "n_classes",
+            value,
+            expected: "at least 2",
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn state() -> ProbeState {
+        ProbeState::from([
+            ("weight".to_owned(), ParamArray::full(&[1, 3], 0.5)),
+            ("bias".to_owned(), ParamArray::zeros(&[1])),
+        ])
+    }
+
+    fn expected() -> Vec<(&'static str, Vec<usize>)> {
+        vec![("weight", vec![1, 3]), ("bias", vec![1])]
+    }
+
+    #[test]
+    fn each_fault_of_a_state_has_its_own_error() {
+        assert!(check_state(&state(), &expected(), "linear").is_ok());
+
+        let mut missing = state();
+        missing.remove("bias");
+        let error = check_state(&missing, &expected(), "linear").unwrap_err();
+        assert!(matches!(error, ProbeError::MissingArray { array, .. } if array == "bias"));
+
+        let mut unknown = state();
+        unknown.insert("scale".to_owned(), ParamArray::zeros(&[1]));
+        let error = check_state(&unknown, &expected(), "linear").unwrap_err();
+        assert!(matches!(error, ProbeError::UnknownArray { array, .. } if array == "scale"));
+
+        let mut transposed = state();
+        transposed.insert("weight".to_owned(), ParamArray::zeros(&[3, 1]));
+        let error = check_state(&transposed, &expected(), "linear").unwrap_err();
+        assert!(matches!(error, ProbeError::ArrayShape { found, .. } if found == [3, 1]));
+
+        let mut short = state();
+        short.get_mut("weight").unwrap().values.pop();
+        let error = check_state(&short, &expected(), "linear").unwrap_err();
+        assert!(matches!(error, ProbeError::ArrayShape { .. }));
+
+        let mut infinite = state();
+        infinite.get_mut("weight").unwrap().values[2] = f32::INFINITY;
+        let error = check_state(&infinite, &expected(), "linear").unwrap_err();
+        assert!(matches!(error, ProbeError::NonFinite { index: 2, .. }));
+    }
+
+    #[test]
+    fn a_draw_stays_in_its_bounds_and_fills_them() {
+        let array = ParamArray::uniform(&[100, 4], 4, &mut ChaCha8Rng::seed_from_u64(3));
+        let largest = array.values.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+        assert!(largest <= 0.5 && largest > 0.49, "largest magnitude {largest}");
+        let mean = array.values.iter().sum::<f32>() / 400.0;
+        assert!(mean.abs() < 0.05, "mean {mean}");
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        let sizes = [("n_heads", usize::MAX / 2), ("d_model", 3)];
+        let error = check_sizes(&sizes).unwrap_err();
+        assert!(matches!(error, ProbeError::Hyperparameter { name: "d_model", .. }));
+    }
+}

@@ -1,0 +1,630 @@
+//! Training one probe, plainly: read this first.
+//!
+//! [`train_probe`] trains an attention probe, [`train_any_probe`] any kind.
+//! Two optimizers: AdamW goes through batches and can stop early on a validation set, L-BFGS
+//! minimises the loss of all examples at once.
+
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::check_data;
+use crate::params::{grads_from_module, is_matrix, module_with_params, params_from_module};
+use crate::state::host_values;
+use crate::{
+    AnyProbe, AttentionProbe, AttentionProbeConfig, AttentionProbeTrainConfig, Lbfgs, LbfgsStop,
+    Optimizer, Probe, ProbeConfig, ProbeError, ProbeOutput, TrainConfig, TrainingData,
+    evaluate_probe, loss_per_example, mean_loss, targets_from_labels,
+};
+
+/// A trained probe and how it came about.
+#[derive(Clone, Debug)]
+pub struct TrainedProbe {
+    /// The probe, at its best step where there was a validation set; off the autodiff tape.
+    pub probe: AnyProbe,
+    /// One record per step, in order.
+    pub history: Vec<StepRecord>,
+    /// Step whose weights `probe` has: that many updates were made.
+    pub best_step: usize,
+    /// Whether L-BFGS met a tolerance; `None` for AdamW, which has none.
+    pub converged: Option<bool>,
+}
+
+/// Losses at one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Number of updates made so far.
+    pub step: usize,
+    /// Loss of the batch before the next update in nats; under L-BFGS of all examples, with decay.
+    pub loss_nats: f64,
+    /// Loss of the validation set in nats, where it was looked at.
+    pub validation_loss_nats: Option<f64>,
+}
+
+/// Trains an attention probe.
+///
+/// # Errors
+///
+/// As [`train_any_probe`].
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_probes::{
+///     AttentionProbeTrainConfig, Labels, TrainingData, compute_metrics, evaluate_probe, train_probe,
+/// };
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let x = Tensor::from_data([[[1.0, 0.0]], [[2.0, 0.0]], [[-1.0, 0.0]], [[-2.0, 0.0_f32]]], &device);
+/// let mask_pad = Tensor::<2>::zeros([4, 1], &device).bool();
+/// let data = TrainingData::new(x, mask_pad, Labels::numbered(vec![1, 1, 0, 0], 2))?;
+///
+/// let config = AttentionProbeTrainConfig { weight_decay: 0.01, ..Default::default() };
+/// let probe = train_probe(&data, &config, &device)?;
+/// let evaluation = evaluate_probe(&probe, &data, &device)?;
+/// assert_eq!(compute_metrics(&evaluation, &data, 0)?.accuracy, 1.0);
+/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// ```
+pub fn train_probe(
+    data: &TrainingData,
+    config: &AttentionProbeTrainConfig,
+    device: &Device,
+) -> Result<AttentionProbe, ProbeError> {
+    let probe_config = config.probe_config(data.d_model(), data.n_classes());
+    let trained =
+        train_any_probe(data, None, &probe_config.into(), &config.train_config(), device)?;
+    match trained.probe {
+        AnyProbe::Attention(probe) => Ok(probe),
+        AnyProbe::Linear(_) | AnyProbe::Mlp(_) => unreachable!("the config asks for attention"),
+    }
+}
+
+/// Trains a probe of any kind.
+///
+/// With a validation set AdamW looks at it every `validate_every` steps, stops after `patience`
+/// looks without improvement, and returns the weights that did best on it. L-BFGS has nothing to
+/// stop early and does not look at it.
+///
+/// The result depends on the data, the configs, and the device alone.
+///
+/// # Errors
+///
+/// - [`ProbeError::Hyperparameter`] if a field of a config is out of range.
+/// - [`ProbeError::SizeMismatch`] if config, data, and validation set do not fit together.
+/// - [`ProbeError::Diverged`] if the loss becomes NaN or infinite.
+pub fn train_any_probe(
+    data: &TrainingData,
+    validation: Option<&TrainingData>,
+    probe_config: &ProbeConfig,
+    config: &TrainConfig,
+    device: &Device,
+) -> Result<TrainedProbe, ProbeError> {
+    config.check(data.n_classes())?;
+    check_data(probe_config, data)?;
+    if let Some(validation) = validation {
+        check_data(probe_config, validation)?;
+    }
+    let probe = probe_config.init(config.seed, &device.clone().autodiff())?;
+    let data = prepare(data, probe_config, device);
+    let validation = validation.map(|validation| prepare(validation, probe_config, device));
+
+    match config.optimizer {
+        Optimizer::AdamW => train_adamw(probe, &data, validation.as_ref(), config),
+        Optimizer::Lbfgs => train_lbfgs(probe, &data, config),
+    }
+}
+
+/// Moves data to the device, and pools it once where the probe would pool it at every step.
+fn prepare(data: &TrainingData, config: &ProbeConfig, device: &Device) -> TrainingData {
+    let data = data.to_device(device);
+    match config {
+        ProbeConfig::Linear(config) => data.pool(config.pool),
+        ProbeConfig::Mlp(config) => data.pool(config.pool),
+        ProbeConfig::Attention(_) => data,
+    }
+}
+
+fn train_adamw(
+    mut probe: AnyProbe,
+    data: &TrainingData,
+    validation: Option<&TrainingData>,
+    config: &TrainConfig,
+) -> Result<TrainedProbe, ProbeError> {
+    let device = data.x().device();
+    let mut optimizer = AdamWConfig::new()
+        .with_beta_1(0.9)
+        .with_beta_2(0.999)
+        .with_epsilon(1e-8)
+        .with_weight_decay(config.weight_decay as f32)
+        .init();
+    let mut batches = Batches::new(data.n_examples(), config.batch_size, config.seed);
+    let mut dropout = Dropout::new(&probe, config.seed);
+    let mut history = Vec::with_capacity(config.n_steps);
+    let mut best: Option<(f64, usize, AnyProbe)> = None;
+    let mut n_without_improvement = 0;
+
+    for step in 0..config.n_steps {
+        let batch = batches.next_batch(data);
+        let output = dropout.forward(&probe, &batch);
+        let targets = targets_from_labels(batch.labels(), data.n_classes(), &device);
+        let weights = config.example_weights(batch.labels(), &device);
+        let loss = mean_loss(output.logits, targets, weights);
+        let loss_nats = f64::from(host_values(loss.clone())[0]);
+        if !loss_nats.is_finite() {
+            return Err(ProbeError::Diverged { step, loss: loss_nats });
+        }
+        let grads = GradientsParams::from_grads(loss.backward(), &probe);
+        probe = optimizer.step(config.learning_rate, probe, grads);
+        history.push(StepRecord { step, loss_nats, validation_loss_nats: None });
+
+        let n_updates = step + 1;
+        let is_look = n_updates % config.validate_every == 0 || n_updates == config.n_steps;
+        if let (Some(validation), true) = (validation, is_look) {
+            let snapshot = probe.valid();
+            let loss = evaluate_probe(&snapshot, validation, &device)?.loss_nats;
+            history[step].validation_loss_nats = Some(loss);
+            if best.as_ref().is_none_or(|(best_loss, ..)| loss < *best_loss) {
+                best = Some((loss, n_updates, snapshot));
+                n_without_improvement = 0;
+            } else {
+                n_without_improvement += 1;
+                if n_without_improvement == config.patience {
+                    break;
+                }
+            }
+        }
+    }
+
+    let (best_step, probe) = match best {
+        Some((_, best_step, probe)) => (best_step, probe),
+        None => (history.len(), probe.valid()),
+    };
+    check_weights(&probe, best_step)?;
+    Ok(TrainedProbe { probe, history, best_step, converged: None })
+}
+
+fn train_lbfgs(
+    probe: AnyProbe,
+    data: &TrainingData,
+    config: &TrainConfig,
+) -> Result<TrainedProbe, ProbeError> {
+    if let ProbeConfig::Attention(AttentionProbeConfig { attention_dropout, .. }) = probe.config()
+        && attention_dropout > 0.0
+    {
+        return Err(ProbeError::Hyperparameter {
+            name: "attention_dropout",
+            value: attention_dropout,
+            expected: "0 with L-BFGS, which needs a loss that is the same at every look",
+        });
+    }
+    let device = data.x().device();
+    let weights: Vec<f64> = match &config.class_weights {
+        Some(class_weights) => data.labels().iter().map(|&label| class_weights[label]).collect(),
+        None => vec![1.0; data.n_examples()],
+    };
+    let weight_sum: f64 = weights.iter().sum();
+    let is_decayed = match &probe {
+        AnyProbe::Attention(_) => vec![true; probe.num_params()],
+        AnyProbe::Linear(_) | AnyProbe::Mlp(_) => is_matrix(&probe),
+    };
+
+    let mut objective = |params: &[f32]| {
+        let probe = module_with_params(probe.clone(), params);
+        let mut loss = 0.0;
+        let mut grad = vec![0.0_f32; params.len()];
+        for (chunk, weights) in
+            data.chunks(config.batch_size).zip(weights.chunks(config.batch_size))
+        {
+            let weights: Vec<f32> = weights.iter().map(|w| (w / weight_sum) as f32).collect();
+            let n_examples = weights.len();
+            let weights = Tensor::<1>::from_data(TensorData::new(weights, [n_examples]), &device);
+            let output = probe.forward(chunk.x().clone(), chunk.mask_pad().clone());
+            let targets = targets_from_labels(chunk.labels(), data.n_classes(), &device);
+            let chunk_loss = (loss_per_example(output.logits, targets) * weights).sum();
+            loss += f64::from(host_values(chunk_loss.clone())[0]);
+            let chunk_grad = grads_from_module(&probe, &chunk_loss.backward());
+            grad.iter_mut().zip(chunk_grad).for_each(|(sum, value)| *sum += value);
+        }
+        for ((grad, &param), _) in
+            grad.iter_mut().zip(params).zip(&is_decayed).filter(|(_, is_decayed)| **is_decayed)
+        {
+            loss += 0.5 * config.weight_decay * f64::from(param).powi(2);
+            *grad += (config.weight_decay * f64::from(param)) as f32;
+        }
+        (loss, grad)
+    };
+    let optimizer = Lbfgs { max_iter: config.n_steps, ..Lbfgs::default() };
+    let result = optimizer.minimise(&params_from_module(&probe), &mut objective);
+
+    let history = result.losses.iter().enumerate();
+    let history: Vec<StepRecord> = history
+        .map(|(step, &loss_nats)| StepRecord { step, loss_nats, validation_loss_nats: None })
+        .collect();
+    let best_step = history.len() - 1;
+    if result.stop == LbfgsStop::NotFinite {
+        return Err(ProbeError::Diverged { step: best_step, loss: history[best_step].loss_nats });
+    }
+    if !result.converged() {
+        tracing::warn!(n_steps = config.n_steps, "L-BFGS did not converge");
+    }
+    let converged = Some(result.converged());
+    let probe = module_with_params(probe, &result.params).valid();
+    check_weights(&probe, best_step)?;
+    Ok(TrainedProbe { probe, history, best_step, converged })
+}
+
+/// Refuses weights that are not finite: the last update of AdamW has no later loss to show it.
+fn check_weights(probe: &AnyProbe, step: usize) -> Result<(), ProbeError> {
+    if params_from_module(probe).iter().all(|value| value.is_finite()) {
+        Ok(())
+    } else {
+        Err(ProbeError::Diverged { step, loss: f64::NAN })
+    }
+}
+
+/// Shuffled batches: every example once, then shuffled anew.
+struct Batches {
+    order: Vec<usize>,
+    next: usize,
+    batch_size: usize,
+    rng: ChaCha8Rng,
+}
+
+impl Batches {
+    fn new(n_examples: usize, batch_size: usize, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(1); // stream 0 draws the initial weights
+        Self { order: (0..n_examples).collect(), next: n_examples, batch_size, rng }
+    }
+
+    fn next_batch(&mut self, data: &TrainingData) -> TrainingData {
+        if self.order.len() <= self.batch_size {
+            return data.clone();
+        }
+        if self.next == self.order.len() {
+            self.order.shuffle(&mut self.rng);
+            self.next = 0;
+        }
+        let end = (self.next + self.batch_size).min(self.order.len());
+        let batch = data.select(&self.order[self.next..end]);
+        self.next = end;
+        batch
+    }
+}
+
+/// Draws which tokens are hidden from which heads, on the host, so that every device agrees.
+struct Dropout {
+    probability: f64,
+    n_heads: usize,
+    rng: ChaCha8Rng,
+}
+
+impl Dropout {
+    fn new(probe: &AnyProbe, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(2); // stream 1 draws the batches
+        let (probability, n_heads) = match probe.config() {
+            // A single token is never hidden: nothing would be left to read.
+            ProbeConfig::Attention(config) if !config.last_only => {
+                (config.attention_dropout, config.n_heads)
+            }
+            _ => (0.0, 0),
+        };
+        Self { probability, n_heads, rng }
+    }
+
+    fn forward(&mut self, probe: &AnyProbe, batch: &TrainingData) -> ProbeOutput {
+        let (x, mask_pad) = (batch.x().clone(), batch.mask_pad().clone());
+        match probe {
+            AnyProbe::Attention(probe) if self.probability > 0.0 => {
+                let [n_examples, pos, _] = x.dims();
+                let shape = [n_examples, self.n_heads, pos];
+                let n = shape.iter().product();
+                let dropped: Vec<bool> =
+                    (0..n).map(|_| self.rng.random::<f64>() < self.probability).collect();
+                let data = TensorData::new(dropped, shape);
+                let mask_dropped = Tensor::<3, Bool>::from_data(data, &x.device());
+                probe.forward_dropped(x, mask_pad, Some(mask_dropped))
+            }
+            _ => probe.forward(x, mask_pad),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_abs_diff_eq;
+
+    use super::*;
+    use crate::golden::golden_cases;
+    use crate::{Labels, LinearProbeConfig, MlpProbeConfig, compute_metrics};
+
+    /// Examples of one token.
+    fn one_token(rows: &[&[f32]], labels: &[usize]) -> TrainingData {
+        let shape = [rows.len(), 1, rows[0].len()];
+        let x = Tensor::from_data(TensorData::new(rows.concat(), shape), &Device::flex());
+        let mask_pad = Tensor::<2>::zeros([rows.len(), 1], &Device::flex()).bool();
+        TrainingData::new(x, mask_pad, Labels::numbered(labels.to_vec(), 2)).unwrap()
+    }
+
+    /// Noise in which label 1 has one token, anywhere, that points along the first axis.
+    fn needle(n_examples: usize, seed: u64) -> TrainingData {
+        let (pos, d_model) = (12, 8);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut x: Vec<f32> =
+            (0..n_examples * pos * d_model).map(|_| 2.0 * rng.random::<f32>() - 1.0).collect();
+        let labels: Vec<usize> = (0..n_examples).map(|i| i % 2).collect();
+        for (i, &label) in labels.iter().enumerate() {
+            let token = i * pos + rng.random_range(0..pos);
+            x[token * d_model] = if label == 1 { 3.0 } else { -3.0 };
+            x[token * d_model + 1] = 3.0; // marks the token, whatever the label
+        }
+        let x = TensorData::new(x, [n_examples, pos, d_model]);
+        let mask_pad = Tensor::<2>::zeros([n_examples, pos], &Device::flex()).bool();
+        let x = Tensor::from_data(x, &Device::flex());
+        TrainingData::new(x, mask_pad, Labels::numbered(labels, 2)).unwrap()
+    }
+
+    fn adamw(learning_rate: f64, n_steps: usize) -> TrainConfig {
+        TrainConfig {
+            optimizer: Optimizer::AdamW,
+            learning_rate,
+            n_steps,
+            ..TrainConfig::default()
+        }
+    }
+
+    #[test]
+    fn adamw_follows_pytorch_step_by_step() {
+        let device = Device::flex();
+        for case in golden_cases(&device) {
+            let config: ProbeConfig = case.config.clone().into();
+            let probe =
+                AnyProbe::from_state(&case.state, &config, &device.clone().autodiff()).unwrap();
+            let config = TrainConfig { weight_decay: 0.1, ..adamw(1e-2, case.losses.len()) };
+            let trained = train_adamw(probe, &case.data(), None, &config).unwrap();
+            for (record, expected) in trained.history.iter().zip(&case.losses) {
+                assert_abs_diff_eq!(record.loss_nats, f64::from(*expected), epsilon = 1e-5);
+            }
+            for (name, expected) in &case.final_state {
+                let found = &trained.probe.state()[name];
+                for (found, expected) in found.values.iter().zip(&expected.values) {
+                    assert_abs_diff_eq!(*found, *expected, epsilon = 1e-4);
+                }
+            }
+            assert_eq!(trained.best_step, case.losses.len());
+            assert_eq!(trained.converged, None);
+        }
+    }
+
+    #[test]
+    fn lbfgs_finds_the_closed_form_of_a_logistic_regression() {
+        // One in four is positive at 0, three in four at 1: bias -ln 3, weight 2 ln 3.
+        let rows: [&[f32]; 8] = [&[0.0], &[0.0], &[0.0], &[0.0], &[1.0], &[1.0], &[1.0], &[1.0]];
+        let data = one_token(&rows, &[0, 0, 0, 1, 0, 1, 1, 1]);
+        let config = LinearProbeConfig::new(1, 2).into();
+        let train = TrainConfig::default();
+        let trained = train_any_probe(&data, None, &config, &train, &Device::flex()).unwrap();
+        assert_eq!(trained.converged, Some(true));
+        let state = trained.probe.state();
+        let ln3 = 3.0_f32.ln();
+        assert_abs_diff_eq!(state["weight"].values[0], 2.0 * ln3, epsilon = 1e-3);
+        assert_abs_diff_eq!(state["bias"].values[0], -ln3, epsilon = 1e-3);
+
+        // Pieces of three examples are the same objective.
+        let pieces = TrainConfig { batch_size: 3, ..train };
+        let trained = train_any_probe(&data, None, &config, &pieces, &Device::flex()).unwrap();
+        assert_abs_diff_eq!(trained.probe.state()["weight"].values[0], 2.0 * ln3, epsilon = 1e-3);
+    }
+
+    #[test]
+    fn lbfgs_shrinks_the_weights_of_a_linear_probe_but_not_its_bias() {
+        // All features equal: the weight can only shrink to 0, and the bias is the log odds.
+        let data = one_token(&[&[0.0], &[0.0], &[0.0], &[0.0]], &[1, 1, 1, 0]);
+        let config = LinearProbeConfig::new(1, 2).into();
+        let train = TrainConfig { weight_decay: 0.1, ..TrainConfig::default() };
+        let trained = train_any_probe(&data, None, &config, &train, &Device::flex()).unwrap();
+        let state = trained.probe.state();
+        assert_abs_diff_eq!(state["weight"].values[0], 0.0, epsilon = 1e-5);
+        assert_abs_diff_eq!(state["bias"].values[0], 3.0_f32.ln(), epsilon = 1e-3);
+    }
+
+    #[test]
+    fn lbfgs_adds_the_decay_of_every_parameter_of_an_attention_probe() {
+        let data = one_token(&[&[1.0, 0.5], &[-1.0, 0.5]], &[1, 0]);
+        let config = AttentionProbeTrainConfig { weight_decay: 0.5, seed: 3, ..Default::default() };
+        let probe_config: ProbeConfig = config.probe_config(2, 2).into();
+        let untrained = probe_config.init(3, &Device::flex()).unwrap();
+        let plain = evaluate_probe(&untrained, &data, &Device::flex()).unwrap().loss_nats;
+        let squares: f64 =
+            untrained.state().values().flat_map(|a| &a.values).map(|&w| f64::from(w).powi(2)).sum();
+        let train = config.train_config();
+        let trained = train_any_probe(&data, None, &probe_config, &train, &Device::flex()).unwrap();
+        assert_abs_diff_eq!(trained.history[0].loss_nats, plain + 0.25 * squares, epsilon = 1e-6);
+        assert!(trained.converged.unwrap());
+    }
+
+    #[test]
+    fn class_weights_move_the_base_rate() {
+        let data = one_token(&[&[0.0], &[0.0], &[0.0], &[0.0]], &[1, 1, 1, 0]);
+        let config = LinearProbeConfig::new(1, 2).into();
+        let class_weights = Some(vec![3.0, 1.0]);
+        let train = TrainConfig { class_weights, weight_decay: 0.1, ..TrainConfig::default() };
+        let trained = train_any_probe(&data, None, &config, &train, &Device::flex()).unwrap();
+        assert_abs_diff_eq!(trained.probe.state()["bias"].values[0], 0.0, epsilon = 1e-4);
+    }
+
+    #[test]
+    fn attention_finds_a_token_that_a_mean_drowns() {
+        let device = Device::flex();
+        let (train, test) = (needle(256, 1), needle(256, 2));
+        let mut accuracies = Vec::new();
+        let mut config = AttentionProbeConfig::new(8, 2);
+        config.n_heads = 2;
+        for config in [ProbeConfig::from(config), LinearProbeConfig::new(8, 2).into()] {
+            let trained =
+                train_any_probe(&train, None, &config, &adamw(0.05, 150), &device).unwrap();
+            let evaluation = evaluate_probe(&trained.probe, &test, &device).unwrap();
+            accuracies.push(compute_metrics(&evaluation, &test, 0).unwrap().accuracy);
+            if let Some(entropy) = evaluation.pattern_entropy {
+                assert!(entropy < 0.7 * evaluation.entropy_baseline.unwrap(), "{entropy}");
+            }
+        }
+        assert!(accuracies[0] > 0.97, "{accuracies:?}");
+        assert!(accuracies[0] > accuracies[1] + 0.02, "{accuracies:?}");
+    }
+
+    #[test]
+    fn an_mlp_learns_what_no_linear_probe_can() {
+        let rows: [&[f32]; 4] = [&[0.0, 0.0], &[0.0, 1.0], &[1.0, 0.0], &[1.0, 1.0]];
+        let data = one_token(&rows, &[0, 1, 1, 0]);
+        let device = Device::flex();
+        let config = MlpProbeConfig { hidden_dim: 16, ..MlpProbeConfig::new(2, 2) }.into();
+        let trained = train_any_probe(&data, None, &config, &adamw(0.05, 200), &device).unwrap();
+        let evaluation = evaluate_probe(&trained.probe, &data, &device).unwrap();
+        assert_abs_diff_eq!(compute_metrics(&evaluation, &data, 0).unwrap().accuracy, 1.0);
+    }
+
+    #[test]
+    fn early_stopping_returns_the_weights_that_did_best_on_the_validation_set() {
+        let device = Device::flex();
+        // What is learned here is wrong there, so validation only gets worse.
+        let train = one_token(&[&[1.0], &[-1.0]], &[1, 0]);
+        let validation = one_token(&[&[1.0], &[-1.0]], &[0, 1]);
+        let config = LinearProbeConfig::new(1, 2).into();
+        let train_config = TrainConfig { validate_every: 5, patience: 3, ..adamw(0.1, 500) };
+        let trained =
+            train_any_probe(&train, Some(&validation), &config, &train_config, &device).unwrap();
+        assert_eq!(trained.best_step, 5);
+        assert_eq!(trained.history.len(), 20);
+        let looks: Vec<usize> = trained
+            .history
+            .iter()
+            .filter(|record| record.validation_loss_nats.is_some())
+            .map(|record| record.step)
+            .collect();
+        assert_eq!(looks, [4, 9, 14, 19]);
+        let loss = evaluate_probe(&trained.probe, &validation, &device).unwrap().loss_nats;
+        assert_eq!(Some(loss), trained.history[4].validation_loss_nats);
+    }
+
+    #[test]
+    fn one_seed_gives_one_result_to_the_last_bit() {
+        let device = Device::flex();
+        let data = needle(40, 3);
+        let config = AttentionProbeConfig {
+            n_heads: 2,
+            hidden_dim: Some(4),
+            attention_dropout: 0.2,
+            ..AttentionProbeConfig::new(8, 2)
+        };
+        let config = config.into();
+        let train = |seed| {
+            let train = TrainConfig { batch_size: 16, seed, ..adamw(0.01, 12) };
+            train_any_probe(&data, None, &config, &train, &device).unwrap()
+        };
+        let (a, b) = (train(5), train(5));
+        assert_eq!(a.probe.state(), b.probe.state());
+        assert_eq!(a.history, b.history);
+        assert_ne!(a.probe.state(), train(6).probe.state());
+    }
+
+    #[test]
+    fn dropout_hides_about_as_many_tokens_as_asked_and_only_in_training() {
+        let data = needle(200, 4);
+        let config = AttentionProbeConfig {
+            attention_dropout: 0.25,
+            n_heads: 2,
+            ..AttentionProbeConfig::new(8, 2)
+        };
+        let probe = ProbeConfig::from(config).init(0, &Device::flex()).unwrap();
+        let pattern = Dropout::new(&probe, 1).forward(&probe, &data).pattern.unwrap();
+        let pattern = host_values(pattern);
+        let share = pattern.iter().filter(|&&p| p == 0.0).count() as f64 / pattern.len() as f64;
+        assert!((share - 0.25).abs() < 0.03, "{share}");
+        let output = probe.forward(data.x().clone(), data.mask_pad().clone());
+        assert!(host_values(output.pattern.unwrap()).iter().all(|&p| p > 0.0));
+    }
+
+    #[test]
+    fn an_epoch_shows_every_example_once() {
+        let data = needle(10, 5);
+        let mut batches = Batches::new(10, 4, 0);
+        for _ in 0..3 {
+            let mut seen = Vec::new();
+            for expected in [4, 4, 2] {
+                let batch = batches.next_batch(&data);
+                assert_eq!(batch.n_examples(), expected);
+                seen.extend_from_slice(batch.kept());
+            }
+            assert_ne!(seen, (0..10).collect::<Vec<_>>());
+            seen.sort_unstable();
+            assert_eq!(seen, (0..10).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_loss_that_is_not_a_number_is_an_error() {
+        let data = one_token(&[&[1e30], &[-1e30]], &[1, 0]);
+        let config = LinearProbeConfig::new(1, 2).into();
+        let device = Device::flex();
+        let error = train_any_probe(&data, None, &config, &adamw(1e30, 5), &device).unwrap_err();
+        assert!(matches!(error, ProbeError::Diverged { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_before_training() {
+        let device = Device::flex();
+        let data = one_token(&[&[1.0], &[-1.0]], &[1, 0]);
+        let config: ProbeConfig = LinearProbeConfig::new(1, 2).into();
+        let message =
+            |config: &ProbeConfig, train: TrainConfig, validation: Option<&TrainingData>| {
+                train_any_probe(&data, validation, config, &train, &device).unwrap_err().to_string()
+            };
+        let base = TrainConfig::default();
+        assert_eq!(
+            message(&config, TrainConfig { learning_rate: 0.0, ..base.clone() }, None),
+            "`learning_rate` is 0, expected a number above 0"
+        );
+        assert_eq!(
+            message(&config, TrainConfig { weight_decay: f64::NAN, ..base.clone() }, None),
+            "`weight_decay` is NaN, expected 0 or a number above it"
+        );
+        assert_eq!(
+            message(&config, TrainConfig { batch_size: 0, ..base.clone() }, None),
+            "`batch_size` is 0, expected at least 1"
+        );
+        let class_weights = Some(vec![1.0; 3]);
+        assert_eq!(
+            message(&config, TrainConfig { class_weights, ..base.clone() }, None),
+            "the number of class weights is 3, expected 2"
+        );
+        let wide = one_token(&[&[1.0, 0.0], &[-1.0, 0.0]], &[1, 0]);
+        assert_eq!(
+            message(&config, base.clone(), Some(&wide)),
+            "the width of the activations is 2, expected 1"
+        );
+        let dropout =
+            AttentionProbeConfig { attention_dropout: 0.5, ..AttentionProbeConfig::new(1, 2) };
+        assert!(
+            message(&dropout.into(), base, None)
+                .starts_with("`attention_dropout` is 0.5, expected 0")
+        );
+    }
+
+    #[test]
+    fn a_config_has_the_reference_defaults_and_refuses_unknown_keys() {
+        let config: AttentionProbeTrainConfig = serde_json::from_str("{}").unwrap();
+        assert_eq!(config, AttentionProbeTrainConfig::default());
+        assert_eq!(config.optimizer, Optimizer::Lbfgs);
+        assert_eq!((config.learning_rate, config.n_steps, config.batch_size), (1e-4, 2000, 2048));
+        let config: TrainConfig = serde_json::from_str(r#"{"optimizer":"adamw"}"#).unwrap();
+        assert_eq!(config.optimizer, Optimizer::AdamW);
+        assert!(serde_json::from_str::<TrainConfig>(r#"{"lr":1.0}"#).is_err());
+    }
+}

@@ -1,0 +1,294 @@
+//! Labelled activations, checked once.
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+
+use crate::ProbeError;
+use crate::pool::Pool;
+use crate::state::host_values;
+
+/// Labelled activations that a probe can be trained or evaluated on.
+///
+/// What [`TrainingData::new`] returns has at least one example of at least two classes, every
+/// example has a real token and only finite numbers, padding is 0, and columns that are padding in
+/// every example are gone.
+#[derive(Clone, Debug)]
+pub struct TrainingData {
+    x: Tensor<3>,
+    mask_pad: Tensor<2, Bool>,
+    labels: Vec<usize>,
+    class_names: Vec<String>,
+    kept: Vec<usize>,
+    n_skipped: usize,
+}
+
+/// Labels of a data set and the names of its classes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// Class of each example, an index into `class_names`.
+    pub values: Vec<usize>,
+    /// Name of each class, at least two.
+    pub class_names: Vec<String>,
+}
+
+impl Labels {
+    /// Names the classes `0`, `1`, and so on.
+    pub fn numbered(values: Vec<usize>, n_classes: usize) -> Self {
+        Self { values, class_names: (0..n_classes).map(|class| class.to_string()).collect() }
+    }
+}
+
+impl TrainingData {
+    /// Checks labelled activations.
+    ///
+    /// Examples with NaN or infinity in a real token are left out; [`TrainingData::n_skipped`]
+    /// counts them and [`TrainingData::kept`] names the others.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[n_examples, pos, d_model]`
+    /// - `mask_pad`: `[n_examples, pos]`, `true` where the token is padding
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::SizeMismatch`] if `mask_pad` or the labels do not match `x`.
+    /// - [`ProbeError::Hyperparameter`] if there are fewer than two class names.
+    /// - [`ProbeError::LabelOutOfRange`] if a label has no class name.
+    /// - [`ProbeError::NoRealToken`] if an example is all padding.
+    /// - [`ProbeError::NoExamples`] if no example is left.
+    /// - [`ProbeError::OneClass`] if the examples that are left are all of one class.
+    pub fn new(
+        x: Tensor<3>,
+        mask_pad: Tensor<2, Bool>,
+        labels: Labels,
+    ) -> Result<Self, ProbeError> {
+        let Labels { values: labels, class_names } = labels;
+        let [n_examples, pos, d_model] = x.dims();
+        let [n_masks, mask_pos] = mask_pad.dims();
+        for (what, found, expected) in [
+            ("the number of masks", n_masks, n_examples),
+            ("the length of a mask", mask_pos, pos),
+            ("the number of labels", labels.len(), n_examples),
+        ] {
+            if found != expected {
+                return Err(ProbeError::SizeMismatch { what, found, expected });
+            }
+        }
+        crate::state::check_n_classes(class_names.len())?;
+        let n_classes = class_names.len();
+        if let Some(example) = labels.iter().position(|&label| label >= n_classes) {
+            let label = labels[example];
+            return Err(ProbeError::LabelOutOfRange { example, label, n_classes });
+        }
+        if n_examples == 0 || pos == 0 || d_model == 0 {
+            return Err(ProbeError::NoExamples { n_skipped: 0 });
+        }
+
+        let padding = host_values(mask_pad.clone().float());
+        let is_pad = |example: usize, pos_index: usize| padding[example * pos + pos_index] != 0.0;
+        if let Some(example) = (0..n_examples).find(|&i| (0..pos).all(|p| is_pad(i, p))) {
+            return Err(ProbeError::NoRealToken { example });
+        }
+        let mask = mask_pad.clone().unsqueeze_dim::<3>(2).expand([n_examples, pos, d_model]);
+        let x = x.mask_fill(mask, 0.0);
+        let finite = host_values(x.clone().is_finite().all_dim(2).all_dim(1).float());
+        let kept: Vec<usize> = (0..n_examples).filter(|&i| finite[i] != 0.0).collect();
+        let n_skipped = n_examples - kept.len();
+        let Some(&first) = kept.first() else {
+            return Err(ProbeError::NoExamples { n_skipped });
+        };
+        let class = labels[first];
+        if kept.iter().all(|&i| labels[i] == class) {
+            let class = class_names[class].clone();
+            return Err(ProbeError::OneClass { class, n_examples: kept.len() });
+        }
+
+        let is_used = |&p: &usize| kept.iter().any(|&i| !is_pad(i, p));
+        let start = (0..pos).find(is_used).unwrap_or(0);
+        let end = (0..pos).rfind(is_used).unwrap_or(pos - 1) + 1;
+        let (mut x, mut mask_pad) = (x, mask_pad);
+        if end - start < pos {
+            x = x.narrow(1, start, end - start);
+            mask_pad = mask_pad.narrow(1, start, end - start);
+        }
+        let mut data = Self { x, mask_pad, labels, class_names, kept, n_skipped: 0 };
+        if n_skipped > 0 {
+            tracing::warn!(n_skipped, "examples with NaN or infinity are left out");
+            let kept = data.kept.clone();
+            data = Self { n_skipped, kept: kept.clone(), ..data.select(&kept) };
+        }
+        Ok(data)
+    }
+
+    /// Returns the activations, `[n_examples, pos, d_model]`.
+    pub fn x(&self) -> &Tensor<3> {
+        &self.x
+    }
+
+    /// Returns the padding mask, `[n_examples, pos]`, `true` where the token is padding.
+    pub fn mask_pad(&self) -> &Tensor<2, Bool> {
+        &self.mask_pad
+    }
+
+    /// Returns the class of each example.
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    /// Returns the name of each class.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// Returns the number of classes.
+    pub fn n_classes(&self) -> usize {
+        self.class_names.len()
+    }
+
+    /// Returns the width of the activations.
+    pub fn d_model(&self) -> usize {
+        self.x.dims()[2]
+    }
+
+    /// Returns the number of examples.
+    pub fn n_examples(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Returns the number of examples that were left out because they hold NaN or infinity.
+    pub fn n_skipped(&self) -> usize {
+        self.n_skipped
+    }
+
+    /// Returns the index that each example had before some were left out.
+    pub fn kept(&self) -> &[usize] {
+        &self.kept
+    }
+
+    /// Moves the data to a device; it is shared, not copied, where it is there already.
+    #[must_use]
+    pub fn to_device(&self, device: &Device) -> Self {
+        Self {
+            x: self.x.clone().to_device(device),
+            mask_pad: self.mask_pad.clone().to_device(device),
+            ..self.clone()
+        }
+    }
+
+    /// Pools every example into one token.
+    #[must_use]
+    pub(crate) fn pool(&self, pool: Pool) -> Self {
+        let x = pool.forward(self.x.clone(), self.mask_pad.clone());
+        let mask_pad = Tensor::<2>::zeros([self.n_examples(), 1], &x.device()).bool();
+        Self { x: x.unsqueeze_dim(1), mask_pad, ..self.clone() }
+    }
+
+    /// Picks examples by index, in the given order.
+    pub(crate) fn select(&self, examples: &[usize]) -> Self {
+        let index: Vec<i64> = examples.iter().map(|&i| i as i64).collect();
+        let index = TensorData::new(index, [examples.len()]);
+        let index = Tensor::<1, Int>::from_data(index, &self.x.device());
+        Self {
+            x: self.x.clone().select(0, index.clone()),
+            mask_pad: self.mask_pad.clone().select(0, index),
+            labels: examples.iter().map(|&i| self.labels[i]).collect(),
+            class_names: self.class_names.clone(),
+            kept: examples.iter().map(|&i| self.kept[i]).collect(),
+            n_skipped: self.n_skipped,
+        }
+    }
+
+    /// Cuts the data into consecutive pieces of at most `batch_size` examples.
+    pub(crate) fn chunks(&self, batch_size: usize) -> impl Iterator<Item = Self> + '_ {
+        let n_examples = self.n_examples();
+        (0..n_examples).step_by(batch_size).map(move |start| {
+            let length = batch_size.min(n_examples - start);
+            if length == n_examples {
+                return self.clone();
+            }
+            Self {
+                x: self.x.clone().narrow(0, start, length),
+                mask_pad: self.mask_pad.clone().narrow(0, start, length),
+                labels: self.labels[start..start + length].to_vec(),
+                class_names: self.class_names.clone(),
+                kept: self.kept[start..start + length].to_vec(),
+                n_skipped: self.n_skipped,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Examples of width 1; `None` is padding.
+    fn data(rows: &[&[Option<f32>]], labels: &[usize]) -> Result<TrainingData, ProbeError> {
+        let device = Device::flex();
+        let shape = [rows.len(), rows[0].len()];
+        let values = rows.iter().flat_map(|row| row.iter().map(|v| v.unwrap_or(f32::NAN)));
+        let values: Vec<f32> = values.collect();
+        let padding: Vec<bool> =
+            rows.iter().flat_map(|row| row.iter().map(Option::is_none)).collect();
+        let x = Tensor::from_data(TensorData::new(values, [shape[0], shape[1], 1]), &device);
+        let mask_pad = Tensor::from_data(TensorData::new(padding, shape), &device);
+        TrainingData::new(x, mask_pad, Labels::numbered(labels.to_vec(), 2))
+    }
+
+    #[test]
+    fn padding_is_zeroed_and_shared_padding_cut_off() {
+        let data = data(
+            &[&[None, Some(1.0), Some(2.0), None, None], &[None, None, Some(3.0), Some(4.0), None]],
+            &[0, 1],
+        )
+        .unwrap();
+        assert_eq!(data.x().dims(), [2, 3, 1]);
+        assert_eq!(host_values(data.x().clone()), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0]);
+        assert_eq!(data.n_skipped(), 0);
+        assert_eq!(data.kept(), [0, 1]);
+    }
+
+    #[test]
+    fn examples_that_are_not_finite_are_left_out_and_counted() {
+        let data = data(
+            &[&[Some(1.0)], &[Some(f32::NAN)], &[Some(2.0)], &[Some(f32::NEG_INFINITY)]],
+            &[0, 1, 1, 0],
+        )
+        .unwrap();
+        assert_eq!(host_values(data.x().clone()), [1.0, 2.0]);
+        assert_eq!(data.labels(), [0, 1]);
+        assert_eq!(data.n_skipped(), 2);
+        assert_eq!(data.kept(), [0, 2]);
+    }
+
+    #[test]
+    fn each_fault_of_the_data_has_its_own_error() {
+        let one = Some(1.0);
+        let error = data(&[&[one], &[one]], &[0]).unwrap_err();
+        assert_eq!(error.to_string(), "the number of labels is 1, expected 2");
+
+        let error = data(&[&[one], &[one]], &[0, 2]).unwrap_err();
+        assert_eq!(error.to_string(), "example 1 has label 2, expected a label below 2");
+
+        let error = data(&[&[one, None], &[None, None]], &[0, 1]).unwrap_err();
+        assert!(matches!(error, ProbeError::NoRealToken { example: 1 }));
+
+        let error = data(&[&[one], &[one]], &[1, 1]).unwrap_err();
+        assert!(matches!(error, ProbeError::OneClass { n_examples: 2, .. }));
+
+        let error = data(&[&[one], &[Some(f32::NAN)]], &[0, 1]).unwrap_err();
+        assert!(matches!(error, ProbeError::OneClass { n_examples: 1, .. }), "{error}");
+
+        let nan = Some(f32::NAN);
+        let error = data(&[&[nan], &[nan]], &[0, 1]).unwrap_err();
+        assert!(matches!(error, ProbeError::NoExamples { n_skipped: 2 }));
+    }
+
+    #[test]
+    fn chunks_give_every_example_once_and_in_order() {
+        let rows: Vec<[Option<f32>; 1]> = (0..5).map(|i| [Some(i as f32)]).collect();
+        let rows: Vec<&[Option<f32>]> = rows.iter().map(<[_; 1]>::as_slice).collect();
+        let data = data(&rows, &[0, 1, 0, 1, 0]).unwrap();
+        let values: Vec<f32> = data.chunks(2).flat_map(|c| host_values(c.x().clone())).collect();
+        assert_eq!(values, [0.0, 1.0, 2.0, 3.0, 4.0]);
+    }
+}
