@@ -1,0 +1,368 @@
+//! Why data could not be read, split, or written.
+
+use std::{io, path::PathBuf};
+
+use crate::Side;
+
+/// Most columns that an error lists.
+const MAX_LISTED: usize = 12;
+
+/// Most characters of a name that an error shows.
+const MAX_SHOWN: usize = 40;
+
+/// Why data could not be read, split, or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActivationError {
+    /// A file could not be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An npz is no zip archive, or a damaged one.
+    #[error("`{}` is not a readable npz archive", path.display())]
+    Zip {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the archive.
+        source: zip::result::ZipError,
+    },
+    /// The data of an array in an npz is damaged or ends early.
+    #[error("array `{array}` of `{}` is damaged or cut off", path.display())]
+    ArrayData {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: String,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The header of an array in an npz is malformed.
+    #[error("array `{array}` of `{}` has no valid npy header: {reason}", path.display())]
+    ArrayHeader {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: String,
+        /// What is wrong with the header.
+        reason: &'static str,
+    },
+    /// An array in an npz holds pickled Python objects.
+    #[error(
+        "array `{array}` of `{}` holds pickled objects, which are never read; save it as numbers",
+        path.display()
+    )]
+    ObjectArray {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: String,
+    },
+    /// An array in an npz has a type that is not read.
+    #[error(
+        "array `{array}` of `{}` has dtype `{dtype}`, expected float16, float32, float64, bool, or \
+         an integer",
+        path.display()
+    )]
+    ArrayType {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: String,
+        /// NumPy's name of the type.
+        dtype: String,
+    },
+    /// The header of an array in an npz claims another size than its entry has.
+    #[error(
+        "array `{array}` of `{}` claims shape {shape:?}, but its entry has room for {size_bytes} \
+         bytes",
+        path.display()
+    )]
+    ArraySize {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: String,
+        /// The shape that the header claims.
+        shape: Vec<usize>,
+        /// Bytes that the entry can hold.
+        size_bytes: u64,
+    },
+    /// An npz lacks an array.
+    #[error("`{}` has no array `{array}`; arrays: {}", path.display(), listed(arrays))]
+    MissingArray {
+        /// The file.
+        path: PathBuf,
+        /// The array that was asked for.
+        array: &'static str,
+        /// The arrays that exist.
+        arrays: Vec<String>,
+    },
+    /// An array has a shape that makes no sense for it.
+    #[error("array `{array}` of `{}` has shape {shape:?}, expected {expected}", path.display())]
+    ArrayShape {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The shape that was expected, in words.
+        expected: &'static str,
+    },
+    /// Two arrays contradict each other.
+    #[error(
+        "array `{array}` of `{}` has shape {shape:?}, which contradicts `x` with shape {x_shape:?}",
+        path.display()
+    )]
+    ArrayMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Shape of the activations.
+        x_shape: Vec<usize>,
+    },
+    /// An array has an entry that makes no sense for it.
+    #[error(
+        "array `{array}` of `{}` has {value} at example {example}, expected {expected}",
+        path.display()
+    )]
+    ArrayValue {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// Index along the first axis.
+        example: usize,
+        /// The entry.
+        value: f64,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// Activations have no example without NaN or infinity and with a real token.
+    #[error(
+        "`{}` has no usable example: all {n_skipped} have NaN, infinity, or no real token",
+        path.display()
+    )]
+    NoUsableExamples {
+        /// The file.
+        path: PathBuf,
+        /// Number of examples that were skipped.
+        n_skipped: usize,
+    },
+    /// A data file has a form that is not known by its name.
+    #[error("`{}` is not a data file by its name, expected .csv, .tsv, or .jsonl", path.display())]
+    Extension {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A data file is not UTF-8.
+    #[error("`{}` line {line} is not UTF-8; save the file as UTF-8", path.display())]
+    Utf8 {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// A CSV or TSV file is malformed.
+    #[error("`{}` is not well-formed", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: csv::Error,
+    },
+    /// A row of a CSV or TSV file has more or fewer fields than the header.
+    #[error(
+        "`{}` line {line} has {n_fields} fields, but the header has {n_columns}; quote a field that \
+         holds the separator",
+        path.display()
+    )]
+    RowLength {
+        /// The file.
+        path: PathBuf,
+        /// Line on which the row begins, from 1.
+        line: usize,
+        /// Fields of the row.
+        n_fields: u64,
+        /// Columns of the header.
+        n_columns: u64,
+    },
+    /// A quoted field of a CSV or TSV file never ends.
+    #[error("`{}` line {line} opens a quote that is never closed", path.display())]
+    OpenQuote {
+        /// The file.
+        path: PathBuf,
+        /// Line on which the last row begins, from 1.
+        line: usize,
+    },
+    /// A line of a JSON Lines file is no JSON object.
+    #[error("`{}` line {line} is not a JSON object", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A column does not exist.
+    #[error(
+        "`{}` line {line} has no column `{column}`; columns: {}{}",
+        path.display(), listed(columns), did_you_mean(nearest.as_deref())
+    )]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The column that was asked for.
+        column: String,
+        /// The columns that exist.
+        columns: Vec<String>,
+        /// The one that looks most like it.
+        nearest: Option<String>,
+    },
+    /// A column name stands twice in the header.
+    #[error("`{}` has two columns named `{column}`; rename one", path.display())]
+    DuplicateColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
+    /// A field has a type that makes no sense for its column.
+    #[error(
+        "`{}` line {line}: column `{column}` holds {found}, expected {expected}",
+        path.display()
+    )]
+    FieldType {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The column.
+        column: String,
+        /// What stands there.
+        found: &'static str,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// A data set has no row with text.
+    #[error("`{name}` has no text: {n_rows} rows, all of them empty")]
+    NoText {
+        /// The file, or the name of the data set.
+        name: String,
+        /// Number of rows.
+        n_rows: usize,
+    },
+    /// Every label is alike.
+    #[error("every label of `{name}` is `{class}`, expected at least two classes")]
+    OneClass {
+        /// The file, or the name of the data set.
+        name: String,
+        /// The class.
+        class: String,
+    },
+    /// Two arguments that describe the same examples differ in length.
+    #[error("`{name}` has length {length}, expected {expected}")]
+    LengthMismatch {
+        /// The argument.
+        name: &'static str,
+        /// Its length.
+        length: usize,
+        /// The length that would fit.
+        expected: usize,
+    },
+    /// A label is no index of a class.
+    #[error("label {label} of example {index} is not below the number of classes, {n_classes}")]
+    LabelOutOfRange {
+        /// The example.
+        index: usize,
+        /// Its label.
+        label: usize,
+        /// Number of classes.
+        n_classes: usize,
+    },
+    /// The shares of a split leave nothing to train on, or are no shares.
+    #[error(
+        "`validation` is {validation} and `test` is {test}, expected shares from 0 on that together \
+         stay below 1"
+    )]
+    SplitShares {
+        /// Share of the validation side.
+        validation: f64,
+        /// Share of the test side.
+        test: f64,
+    },
+    /// A side of a split would be empty.
+    #[error(
+        "{n_examples} examples are too few: the {side} side is empty; add examples, or set its \
+             share to 0"
+    )]
+    EmptySide {
+        /// The side.
+        side: Side,
+        /// Number of examples.
+        n_examples: usize,
+    },
+    /// A side of a split would lack a class.
+    #[error(
+        "the {side} side has no example of class {class}, whose {n_examples} examples lie in \
+         {n_groups} groups; group by a finer column, or set the share of a side to 0"
+    )]
+    ClassMissing {
+        /// The side.
+        side: Side,
+        /// The class.
+        class: usize,
+        /// Examples of the class, on all sides.
+        n_examples: usize,
+        /// Groups that these examples lie in.
+        n_groups: usize,
+    },
+}
+
+/// Names in backticks, cut to what a person reads.
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let mut list: Vec<String> =
+        names.iter().take(MAX_LISTED).map(|name| format!("`{}`", shown(name))).collect();
+    if names.len() > MAX_LISTED {
+        list.push(format!("and {} more", names.len() - MAX_LISTED));
+    }
+    list.join(", ")
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(name) => format!("; did you mean `{}`?", shown(name)),
+        None => "; the first line must name the columns".to_owned(),
+    }
+}
+
+/// A name on one line, its end left out where it is long.
+fn shown(name: &str) -> String {
+    let mut shown: String =
+        name.chars().take(MAX_SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if name.chars().nth(MAX_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
