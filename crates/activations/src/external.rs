@@ -1,0 +1,303 @@
+//! Activations that somebody else computed: one npz with `x`, `mask`, and `y`.
+
+use std::{collections::BTreeMap, fs::File, path::Path};
+
+use crate::{ActivationError, NpzArray, NpzData, dataset::sorted_classes, read_npz_arrays};
+
+/// Activations of real tokens, packed without padding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExternalActivations {
+    /// Activations, `[n_tokens, d_model]`, row-major, examples one after the other.
+    pub x: Vec<f32>,
+    /// Where each example begins among the tokens, and at last the number of tokens: `[n + 1]`.
+    pub offsets: Vec<usize>,
+    /// Class of each example, an index into `classes`. `None` if the file has no `y`.
+    pub labels: Option<Vec<usize>>,
+    /// Names of the classes, by number; those of the examples that were kept.
+    pub classes: Vec<String>,
+    /// Width of an activation.
+    pub d_model: usize,
+    /// Position of each token, `[n_tokens]`, if the file gives it.
+    pub position: Option<Vec<i64>>,
+    /// Token of the vocabulary at each token, `[n_tokens]`, if the file gives it.
+    pub input_ids: Option<Vec<i64>>,
+    /// Row in the file of each example that was kept, ascending.
+    pub source_rows: Vec<usize>,
+    /// Rows in the file that were left out: NaN or infinity in a real token, or no real token.
+    pub skipped: Vec<usize>,
+    /// BLAKE3 of the file, as hex.
+    pub hash: String,
+}
+
+impl ExternalActivations {
+    /// Reads one `.npz`; other arrays in it are left alone.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[n, pos, d_model]`, a float type
+    /// - `mask`: `[n, pos]`, any type, 1 where the token is real and 0 where it is padding
+    /// - `y`: `[n]`, an integer type; may be absent
+    /// - `position`, `input_ids`: `[n, pos]`, an integer type; may be absent
+    ///
+    /// # Errors
+    ///
+    /// - what [`read_npz_arrays`] returns for a damaged file or a missing `x` or `mask`
+    /// - [`ActivationError::ArrayShape`] if `x` has not three axes, none of them 0, or is no float
+    /// - [`ActivationError::ArrayMismatch`] if another array does not fit `x`
+    /// - [`ActivationError::ArrayType`] if `y`, `position` or `input_ids` holds floats
+    /// - [`ActivationError::ArrayValue`] if `mask` is anything but 0 or 1
+    /// - [`ActivationError::NoUsableExamples`] if every example was left out
+    ///
+    /// # Memory
+    ///
+    /// `x` as `f32`, padding included; it is packed in place.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ActivationError> {
+        let path = path.as_ref();
+        let hash = hash_file(path)?;
+        let optional = ["y", "position", "input_ids"];
+        let mut arrays = read_npz_arrays(path, &["x", "mask"], &optional)?;
+
+        let (shape, mut x) = take_x(path, &mut arrays)?;
+        let [n, pos, d_model] = shape;
+        let mask = take_mask(path, &mut arrays, shape)?;
+        let y = take_integers(path, &mut arrays, "y", shape, &[n])?;
+        let position = take_integers(path, &mut arrays, "position", shape, &[n, pos])?;
+        let input_ids = take_integers(path, &mut arrays, "input_ids", shape, &[n, pos])?;
+
+        let (mut offsets, mut tokens) = (vec![0], Vec::new());
+        let (mut source_rows, mut skipped) = (Vec::new(), Vec::new());
+        for row in 0..n {
+            let real = (row * pos..(row + 1) * pos).filter(|&token| mask[token]);
+            let n_before = tokens.len();
+            tokens.extend(real);
+            let is_usable = |&token: &usize| {
+                x[token * d_model..(token + 1) * d_model].iter().all(|value| value.is_finite())
+            };
+            if tokens.len() > n_before && tokens[n_before..].iter().all(is_usable) {
+                offsets.push(tokens.len());
+                source_rows.push(row);
+            } else {
+                tokens.truncate(n_before);
+                skipped.push(row);
+            }
+        }
+        if source_rows.is_empty() {
+            let n_skipped = skipped.len();
+            return Err(ActivationError::NoUsableExamples { path: path.to_owned(), n_skipped });
+        }
+
+        // Tokens only move to the front, so none is overwritten before it has moved.
+        for (to, &from) in tokens.iter().enumerate() {
+            x.copy_within(from * d_model..(from + 1) * d_model, to * d_model);
+        }
+        x.truncate(tokens.len() * d_model);
+        x.shrink_to_fit();
+
+        let packed = |values: Vec<i64>| tokens.iter().map(|&token| values[token]).collect();
+        let names: Option<Vec<String>> =
+            y.map(|y| source_rows.iter().map(|&row| y[row].to_string()).collect());
+        let classes = sorted_classes(names.iter().flatten().map(String::as_str));
+        let numbers: BTreeMap<&str, usize> =
+            classes.iter().enumerate().map(|(index, class)| (class.as_str(), index)).collect();
+        let labels = names.map(|names| names.iter().map(|name| numbers[name.as_str()]).collect());
+        Ok(Self {
+            x,
+            offsets,
+            labels,
+            classes,
+            d_model,
+            position: position.map(packed),
+            input_ids: input_ids.map(packed),
+            source_rows,
+            skipped,
+            hash,
+        })
+    }
+
+    /// Number of examples that were kept.
+    pub fn n_examples(&self) -> usize {
+        self.source_rows.len()
+    }
+}
+
+type Arrays = BTreeMap<String, NpzArray>;
+
+fn hash_file(path: &Path) -> Result<String, ActivationError> {
+    let mut hasher = blake3::Hasher::new();
+    File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(|hasher| hasher.finalize()))
+        .map(|hash| hash.to_hex().to_string())
+        .map_err(|source| ActivationError::Read { path: path.to_owned(), source })
+}
+
+fn take_x(path: &Path, arrays: &mut Arrays) -> Result<([usize; 3], Vec<f32>), ActivationError> {
+    let Some(NpzArray { shape, data }) = arrays.remove("x") else {
+        let arrays = arrays.keys().cloned().collect();
+        return Err(ActivationError::MissingArray { path: path.to_owned(), array: "x", arrays });
+    };
+    let axes = <[usize; 3]>::try_from(shape.as_slice()).ok().filter(|axes| !axes.contains(&0));
+    match (axes, data.into_f32()) {
+        (Some(axes), Some(x)) => Ok((axes, x)),
+        _ => Err(ActivationError::ArrayShape {
+            path: path.to_owned(),
+            array: "x",
+            shape,
+            expected: "floats of shape [n, pos, d_model], no axis 0",
+        }),
+    }
+}
+
+/// `true` where the token is real.
+fn take_mask(
+    path: &Path,
+    arrays: &mut Arrays,
+    x_shape: [usize; 3],
+) -> Result<Vec<bool>, ActivationError> {
+    let [n, pos, _] = x_shape;
+    let Some(data) = take(path, arrays, "mask", x_shape, &[n, pos])? else {
+        let arrays = arrays.keys().cloned().collect();
+        return Err(ActivationError::MissingArray { path: path.to_owned(), array: "mask", arrays });
+    };
+    let values: Vec<f64> = match data {
+        NpzData::Bool(mask) => return Ok(mask),
+        NpzData::F32(values) => values.into_iter().map(f64::from).collect(),
+        NpzData::F64(values) => values,
+        integers => {
+            integers.into_i64().unwrap_or_default().into_iter().map(|value| value as f64).collect()
+        }
+    };
+    let is_flag = |value: &f64| [0.0, 1.0].contains(value);
+    match values.iter().position(|value| !is_flag(value)) {
+        None => Ok(values.into_iter().map(|value| value > 0.5).collect()),
+        Some(token) => Err(ActivationError::ArrayValue {
+            path: path.to_owned(),
+            array: "mask",
+            example: token / pos,
+            value: values[token],
+            expected: "1 for a real token or 0 for padding",
+        }),
+    }
+}
+
+fn take_integers(
+    path: &Path,
+    arrays: &mut Arrays,
+    name: &'static str,
+    x_shape: [usize; 3],
+    expected: &[usize],
+) -> Result<Option<Vec<i64>>, ActivationError> {
+    let Some(data) = take(path, arrays, name, x_shape, expected)? else {
+        return Ok(None);
+    };
+    data.into_i64().map(Some).ok_or_else(|| ActivationError::ArrayType {
+        path: path.to_owned(),
+        array: name.to_owned(),
+        dtype: "float, where integers are expected".to_owned(),
+    })
+}
+
+/// An array by name, if there is one; its shape must be as expected.
+fn take(
+    path: &Path,
+    arrays: &mut Arrays,
+    array: &'static str,
+    x_shape: [usize; 3],
+    expected: &[usize],
+) -> Result<Option<NpzData>, ActivationError> {
+    match arrays.remove(array) {
+        None => Ok(None),
+        Some(NpzArray { shape, data }) if shape == expected => Ok(Some(data)),
+        Some(NpzArray { shape, .. }) => Err(ActivationError::ArrayMismatch {
+            path: path.to_owned(),
+            array,
+            shape,
+            x_shape: x_shape.to_vec(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write_npz;
+
+    fn read(arrays: &[(&str, NpzArray)]) -> Result<ExternalActivations, ActivationError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        write_npz(&path, arrays).unwrap();
+        ExternalActivations::read(path)
+    }
+
+    /// Four examples of two tokens of width two, numbered from 0.
+    fn x() -> Vec<f32> {
+        (0..16_u8).map(f32::from).collect()
+    }
+
+    fn array(shape: &[usize], data: impl Into<NpzData>) -> NpzArray {
+        NpzArray::new(shape.to_vec(), data)
+    }
+
+    #[test]
+    fn real_tokens_are_packed_and_bad_examples_left_out() {
+        let mut x = x();
+        x[5] = f32::NAN; // example 1, token 0: a real token
+        x[13] = f32::INFINITY; // example 3, token 0: padding
+        let activations = read(&[
+            ("x", array(&[4, 2, 2], x)),
+            ("mask", array(&[4, 2], vec![1_i64, 1, 1, 1, 0, 0, 0, 1])),
+            ("y", array(&[4], vec![10_i32, 3, 4, 9])),
+            ("input_ids", array(&[4, 2], (20..28_i64).collect::<Vec<_>>())),
+            ("notes", array(&[], vec![1_u8])),
+        ])
+        .unwrap();
+        assert_eq!(activations.x, [0.0, 1.0, 2.0, 3.0, 14.0, 15.0]);
+        assert_eq!(activations.offsets, [0, 2, 3]);
+        assert_eq!(activations.input_ids, Some(vec![20, 21, 27]));
+        assert_eq!((activations.source_rows, activations.skipped), (vec![0, 3], vec![1, 2]));
+        assert_eq!(activations.classes, ["9", "10"]);
+        assert_eq!(activations.labels, Some(vec![1, 0]));
+        assert_eq!((activations.d_model, activations.position), (2, None));
+    }
+
+    #[test]
+    fn labels_may_be_absent_and_a_mask_of_any_type() {
+        let flags = [true, false, true, true, true, true, true, true];
+        let masks: [NpzData; 4] = [
+            flags.to_vec().into(),
+            flags.map(u8::from).to_vec().into(),
+            flags.map(|flag| f32::from(u8::from(flag))).to_vec().into(),
+            flags.map(|flag| f64::from(u8::from(flag))).to_vec().into(),
+        ];
+        for mask in masks {
+            let activations =
+                read(&[("x", array(&[4, 2, 2], x())), ("mask", array(&[4, 2], mask))]).unwrap();
+            assert_eq!(activations.offsets, [0, 1, 3, 5, 7]);
+            assert_eq!(activations.labels, None);
+            assert!(activations.classes.is_empty());
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused_by_name() {
+        let good = || ("x", array(&[4, 2, 2], x()));
+        let ones = || ("mask", array(&[4, 2], vec![1_u8; 8]));
+        let error = read(&[good(), ("mask", array(&[2, 4], vec![1_u8; 8]))]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("has shape [2, 4], which contradicts `x` with shape [4, 2, 2]")
+        );
+        let result = read(&[good(), ones(), ("y", array(&[3], vec![0_i64; 3]))]);
+        assert!(matches!(result, Err(ActivationError::ArrayMismatch { array: "y", .. })));
+        let result = read(&[good(), ones(), ("y", array(&[4], vec![0.0_f32; 4]))]);
+        assert!(matches!(result, Err(ActivationError::ArrayType { .. })));
+        let result = read(&[good(), ("mask", array(&[4, 2], vec![2_u8; 8]))]);
+        assert!(matches!(result, Err(ActivationError::ArrayValue { array: "mask", .. })));
+        let result = read(&[good()]);
+        assert!(matches!(result, Err(ActivationError::MissingArray { array: "mask", .. })));
+        let result = read(&[("x", array(&[8, 2], x())), ones()]);
+        assert!(matches!(result, Err(ActivationError::ArrayShape { array: "x", .. })));
+        let result = read(&[good(), ("mask", array(&[4, 2], vec![0_u8; 8]))]);
+        assert!(matches!(result, Err(ActivationError::NoUsableExamples { n_skipped: 4, .. })));
+    }
+}
