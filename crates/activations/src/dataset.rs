@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn integers_are_sorted_by_number_and_strings_by_letter() {
         let classes = |labels: [&str; 4]| {
-            let rows: String = labels.iter().map(|label| format!("x,{label}\n")).collect();
+            let rows = labels.map(|label| format!("x,{label}")).join("\n");
             read("d.csv", format!("text,label\n{rows}")).unwrap().classes
         };
         assert_eq!(classes(["10", "9", "-1", "9"]), names(["-1", "9", "10"]));

@@ -80,7 +80,7 @@ pub enum ActivationError {
         path: PathBuf,
         /// The array.
         array: String,
-        /// NumPy's name of the type.
+        /// Name of the type in `numpy`.
         dtype: String,
     },
     /// The header of an array in an npz claims another size than its entry has.
@@ -188,8 +188,8 @@ pub enum ActivationError {
     },
     /// A row of a CSV or TSV file has more or fewer fields than the header.
     #[error(
-        "`{}` line {line} has {n_fields} fields, but the header has {n_columns}; quote a field that \
-         holds the separator",
+        "`{}` line {line} has {n_fields} fields, but the header has {n_columns}; quote a field \
+         that holds the separator",
         path.display()
     )]
     RowLength {
@@ -300,8 +300,8 @@ pub enum ActivationError {
     },
     /// The shares of a split leave nothing to train on, or are no shares.
     #[error(
-        "`validation` is {validation} and `test` is {test}, expected shares from 0 on that together \
-         stay below 1"
+        "`validation` is {validation} and `test` is {test}, expected shares from 0 on that \
+         together stay below 1"
     )]
     SplitShares {
         /// Share of the validation side.

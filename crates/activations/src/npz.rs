@@ -1,4 +1,4 @@
-//! NumPy's npz archives, read without trust and written without pickle.
+//! The npz archives of `numpy`, read without trust and written without pickle.
 //!
 //! The npy header is parsed here rather than by a crate, because those at hand allocate what the
 //! header asks for, and overflow on its shape.
@@ -18,7 +18,7 @@ use crate::{ActivationError, write_atomically};
 /// Largest array that is read, in bytes: 64 GiB.
 const MAX_ARRAY_BYTES: u64 = 1 << 36;
 
-/// Longest npy header that is read; NumPy itself refuses those above 10,000 bytes.
+/// Longest npy header that is read; `numpy` itself refuses those above 10,000 bytes.
 const MAX_HEADER_BYTES: usize = 10_000;
 
 /// Most that deflate can shrink anything: 1032 to 1 (RFC 1951), and a block to start with.
@@ -109,7 +109,7 @@ impl NpzData {
         }
     }
 
-    /// NumPy's type string of what is written.
+    /// The type string, in `numpy`, of what is written.
     fn descr(&self) -> &'static str {
         match self {
             Self::F32(_) => "<f4",
@@ -131,7 +131,7 @@ impl NpzData {
     }
 
     /// Turns column-major values into row-major ones.
-    fn from_fortran(self, shape: &[usize]) -> Self {
+    fn into_row_major(self, shape: &[usize]) -> Self {
         match self {
             Self::F32(values) => Self::F32(row_major(&values, shape)),
             Self::F64(values) => Self::F64(row_major(&values, shape)),
@@ -349,7 +349,7 @@ fn read_entry(
     if entry.read(&mut [0])? != 0 {
         return Err(EntryError::Size(header.shape));
     }
-    let data = if header.fortran_order { data.from_fortran(&header.shape) } else { data };
+    let data = if header.fortran_order { data.into_row_major(&header.shape) } else { data };
     Ok(NpzArray { shape: header.shape, data })
 }
 
@@ -489,7 +489,9 @@ impl<R: Read> Bytes<'_, R> {
             let chunk = &mut buffer[..n_chunk];
             self.reader.read_exact(chunk.as_flattened_mut())?;
             if self.big_endian {
-                chunk.iter_mut().for_each(|item| item.reverse());
+                for item in chunk.iter_mut() {
+                    item.reverse();
+                }
             }
             values.extend(chunk.iter().map(|item| decode(*item)));
         }
@@ -526,8 +528,8 @@ fn row_major<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
 
 /// An npy header of version 1, padded so that the data begins at a multiple of 64.
 fn header_bytes(array: &NpzArray) -> Vec<u8> {
-    let axes: String = array.shape.iter().map(|axis| format!("{axis}, ")).collect();
-    let axes = if array.shape.len() == 1 { axes.trim_end() } else { axes.trim_end_matches(", ") };
+    let axes: Vec<String> = array.shape.iter().map(usize::to_string).collect();
+    let axes = if let [axis] = &axes[..] { format!("{axis},") } else { axes.join(", ") };
     let descr = array.data.descr();
     let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}");
     let unpadded = 10 + text.len() + 1;
@@ -543,10 +545,10 @@ fn header_bytes(array: &NpzArray) -> Vec<u8> {
 
 fn write_values(writer: &mut impl Write, data: &NpzData) -> io::Result<()> {
     match data {
-        NpzData::F32(values) => encode(writer, values, |value| value.to_le_bytes()),
-        NpzData::F64(values) => encode(writer, values, |value| value.to_le_bytes()),
-        NpzData::I64(values) => encode(writer, values, |value| value.to_le_bytes()),
-        NpzData::I32(values) => encode(writer, values, |value| value.to_le_bytes()),
+        NpzData::F32(values) => encode(writer, values, f32::to_le_bytes),
+        NpzData::F64(values) => encode(writer, values, f64::to_le_bytes),
+        NpzData::I64(values) => encode(writer, values, i64::to_le_bytes),
+        NpzData::I32(values) => encode(writer, values, i32::to_le_bytes),
         NpzData::U8(values) => writer.write_all(values),
         NpzData::Bool(values) => encode(writer, values, |value| [u8::from(value)]),
     }

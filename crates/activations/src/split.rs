@@ -194,7 +194,8 @@ impl Grouped {
         }
         let mut members: Vec<Vec<usize>> = by_group.into_values().collect();
         members.shuffle(rng);
-        members.sort_by_key(|indices| std::cmp::Reverse(indices.len())); // stable: ties stay shuffled
+        // The sort is stable, so groups of one size stay shuffled.
+        members.sort_by_key(|indices| std::cmp::Reverse(indices.len()));
 
         let mut class_sizes = vec![0; n_classes];
         let mut class_groups = vec![Vec::new(); n_classes];
@@ -254,9 +255,9 @@ impl Grouped {
         self.counts[group]
             .iter()
             .map(|&(class, count)| {
-                let size = self.class_sizes[class] as f64;
-                let before = self.placed[side][class] as f64 / size - self.shares[side];
-                let added = count as f64 / size;
+                let n_class = self.class_sizes[class] as f64;
+                let before = self.placed[side][class] as f64 / n_class - self.shares[side];
+                let added = count as f64 / n_class;
                 added * (2.0 * before + added)
             })
             .sum()
@@ -469,7 +470,8 @@ mod tests {
             let Ok(split) = stratified_split(&labels, None, &config) else { return Ok(()) };
             assert_partition(&split, labels.len());
             for class in 0..5 {
-                let of_class = |side: &[usize]| side.iter().filter(|&&i| labels[i] == class).count();
+                let of_class =
+                    |side: &[usize]| side.iter().filter(|&&i| labels[i] == class).count();
                 let counts = sides(&split).map(of_class);
                 let n: usize = counts.iter().sum();
                 prop_assert!(n < 3 || counts.iter().all(|&count| count > 0));

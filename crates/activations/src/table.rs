@@ -148,12 +148,11 @@ fn read_json_lines(
         let line = index + 1;
         let mut object: Map<String, Value> = serde_json::from_str(json)
             .map_err(|source| ActivationError::Json { path: path.to_owned(), line, source })?;
-        let mut field = |column: &str| match object.get_mut(column) {
-            Some(value) => Ok(value.take()),
-            None => {
-                let names = object.keys().cloned().collect();
-                Err(missing_column(path, line, column, names))
+        let mut field = |column: &str| {
+            if let Some(value) = object.get_mut(column) {
+                return Ok(value.take());
             }
+            Err(missing_column(path, line, column, object.keys().cloned().collect()))
         };
         let name = |column: &str, value: Value| {
             let found = match value {
@@ -262,7 +261,7 @@ fn line_at(bytes: &[u8], byte: usize) -> usize {
         .iter()
         .position(|byte| !matches!(byte, b'\r' | b'\n'))
         .map_or(bytes.len(), |skipped| byte + skipped);
-    1 + bytes[..start].iter().filter(|byte| **byte == b'\n').count()
+    1 + bytes[..start].split(|byte| *byte == b'\n').skip(1).count()
 }
 
 #[cfg(test)]
