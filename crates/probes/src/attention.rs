@@ -406,9 +406,8 @@ mod tests {
                     };
                     for (i, z) in z.iter_mut().enumerate() {
                         let row = h * d_value + i;
-                        let v = (0..d_model)
-                            .map(|d| weight("v.weight", row * d_model + d) * token(p, d));
-                        *z += p_weight * (v.sum::<f64>() + weight("v.bias", row));
+                        let v = |d| weight("v.weight", row * d_model + d) * token(p, d);
+                        *z += p_weight * ((0..d_model).map(v).sum::<f64>() + weight("v.bias", row));
                     }
                 }
             }
@@ -596,8 +595,11 @@ mod tests {
         ) {
             let activation =
                 if is_tanh { AttentionActivation::Tanh } else { AttentionActivation::Softmax };
-            let config =
-                AttentionProbeConfig { n_heads, activation, ..AttentionProbeConfig::new(D_MODEL, 3) };
+            let config = AttentionProbeConfig {
+                n_heads,
+                activation,
+                ..AttentionProbeConfig::new(D_MODEL, 3)
+            };
             let state = random_state(&config, seed);
             let probe = AttentionProbe::from_state(&state, &config, &Device::flex()).unwrap();
             let longest = lengths.iter().copied().max().unwrap();
@@ -611,7 +613,10 @@ mod tests {
         }
 
         #[test]
-        fn a_permutation_of_heads_keeps_the_logits(seed in any::<u64>(), is_hidden in any::<bool>()) {
+        fn a_permutation_of_heads_keeps_the_logits(
+            seed in any::<u64>(),
+            is_hidden in any::<bool>(),
+        ) {
             let config = AttentionProbeConfig {
                 n_heads: 3,
                 hidden_dim: is_hidden.then_some(4),

@@ -21,8 +21,9 @@ const METADATA: &str = "metadata";
 /// A probe as it lies on disk.
 ///
 /// `<stem>_state.npz` is a plain npz that `numpy.load` reads: the arrays of [`ProbeState`] as
-/// `float32`, and `metadata`, the JSON of [`ProbeMetadata`] as `uint8`. The same JSON lies beside it
-/// as `<stem>_meta.json`, for people. Only the npz is needed to load the probe.
+/// `float32`, and `metadata`, the JSON of [`ProbeMetadata`] as `uint8`.
+/// The same JSON lies beside it as `<stem>_meta.json`, for people.
+/// Only the npz is needed to load the probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedProbe {
     /// The weights.

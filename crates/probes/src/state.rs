@@ -11,11 +11,20 @@ use crate::ProbeError;
 
 /// Weights of one probe, by the names that the reference's state dict uses.
 ///
-/// | kind | arrays |
-/// |---|---|
-/// | linear | `weight [n_out, d_model]`, `bias [n_out]` |
-/// | mlp | `hidden.weight [hidden_dim, d_model]`, `hidden.bias [hidden_dim]`, `out.weight [n_out, hidden_dim]`, `out.bias [n_out]` |
-/// | attention | `q.weight [n_heads, d_model]`, `v.weight [n_heads * k, d_model]`, `v.bias [n_heads * k]`, `position_weight [n_heads]`; with a hidden layer `o.weight [n_out, k]`, `o.bias [n_out]` |
+/// ```text
+/// linear     weight           [n_out, d_model]
+///            bias             [n_out]
+/// mlp        hidden.weight    [hidden_dim, d_model]
+///            hidden.bias      [hidden_dim]
+///            out.weight       [n_out, hidden_dim]
+///            out.bias         [n_out]
+/// attention  q.weight         [n_heads, d_model]
+///            v.weight         [n_heads * k, d_model]
+///            v.bias           [n_heads * k]
+///            position_weight  [n_heads]
+///            o.weight         [n_out, k]      with a hidden layer only
+///            o.bias           [n_out]         with a hidden layer only
+/// ```
 ///
 /// `k` is the hidden width, or `n_out` where there is no hidden layer.
 pub type ProbeState = BTreeMap<String, ParamArray>;

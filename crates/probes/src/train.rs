@@ -55,12 +55,13 @@ pub struct StepRecord {
 ///
 /// ```
 /// use attention_probes_probes::{
-///     AttentionProbeTrainConfig, Labels, TrainingData, compute_metrics, evaluate_probe, train_probe,
+///     AttentionProbeTrainConfig, Labels, TrainingData, compute_metrics, evaluate_probe,
+///     train_probe,
 /// };
 /// use burn::tensor::{Device, Tensor};
 ///
 /// let device = Device::flex();
-/// let x = Tensor::from_data([[[1.0, 0.0]], [[2.0, 0.0]], [[-1.0, 0.0]], [[-2.0, 0.0_f32]]], &device);
+/// let x = Tensor::from_data([[[1.0]], [[2.0]], [[-1.0]], [[-2.0_f32]]], &device);
 /// let mask_pad = Tensor::<2>::zeros([4, 1], &device).bool();
 /// let data = TrainingData::new(x, mask_pad, Labels::numbered(vec![1, 1, 0, 0], 2))?;
 ///

@@ -76,7 +76,8 @@ pub enum Optimizer {
     Lbfgs,
     /// AdamW (betas 0.9 and 0.999, epsilon 1e-8) on shuffled batches.
     ///
-    /// Weight decay is decoupled and acts on every parameter: `w -= learning_rate · weight_decay · w`.
+    /// Weight decay is decoupled and acts on every parameter:
+    /// `w -= learning_rate · weight_decay · w`.
     AdamW,
 }
 
