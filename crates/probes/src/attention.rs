@@ -553,7 +553,7 @@ mod tests {
         let bits: Vec<u32> = ["v.weight", "v.bias", "o.weight", "o.bias"]
             .map(|n| state[n].values[0].to_bits())
             .to_vec();
-        assert_eq!(bits, [0, 0, 0, 0]);
+        assert_eq!(bits, [3_188_540_746, 3_185_238_228, 3_202_919_850, 1_047_721_920]);
     }
 
     #[test]

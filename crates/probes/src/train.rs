@@ -571,10 +571,10 @@ mod tests {
 
     #[test]
     fn a_loss_that_is_not_a_number_is_an_error() {
-        let data = one_token(&[&[1e30], &[-1e30]], &[1, 0]);
+        let data = one_token(&[&[9.0], &[9.0]], &[1, 0]);
         let config = LinearProbeConfig::new(1, 2).into();
         let device = Device::flex();
-        let error = train_any_probe(&data, None, &config, &adamw(1e30, 5), &device).unwrap_err();
+        let error = train_any_probe(&data, None, &config, &adamw(1e38, 5), &device).unwrap_err();
         assert!(matches!(error, ProbeError::Diverged { .. }), "{error}");
     }
 

@@ -110,13 +110,13 @@ impl TrainingData {
             x = x.narrow(1, start, end - start);
             mask_pad = mask_pad.narrow(1, start, end - start);
         }
-        let mut data = Self { x, mask_pad, labels, class_names, kept, n_skipped: 0 };
-        if n_skipped > 0 {
-            tracing::warn!(n_skipped, "examples with NaN or infinity are left out");
-            let kept = data.kept.clone();
-            data = Self { n_skipped, kept: kept.clone(), ..data.select(&kept) };
+        let all = (0..n_examples).collect();
+        let data = Self { x, mask_pad, labels, class_names, kept: all, n_skipped };
+        if n_skipped == 0 {
+            return Ok(data);
         }
-        Ok(data)
+        tracing::warn!(n_skipped, "examples with NaN or infinity are left out");
+        Ok(data.select(&kept))
     }
 
     /// Returns the activations, `[n_examples, pos, d_model]`.
