@@ -1,8 +1,10 @@
-//! Why data could not be read, split, or written.
+//! Why data could not be read, split, turned into activations, or written.
 
 use std::{io, path::PathBuf};
 
-use crate::Side;
+use attention_probes_models::ModelError;
+
+use crate::{Side, Site};
 
 /// Most columns that an error lists.
 const MAX_LISTED: usize = 12;
@@ -10,7 +12,7 @@ const MAX_LISTED: usize = 12;
 /// Most characters of a name that an error shows.
 const MAX_SHOWN: usize = 40;
 
-/// Why data could not be read, split, or written.
+/// Why data could not be read, split, turned into activations, or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivationError {
@@ -335,6 +337,117 @@ pub enum ActivationError {
         /// Groups that these examples lie in.
         n_groups: usize,
     },
+    /// A text could not be turned into tokens.
+    #[error("text {row} cannot be turned into tokens")]
+    Tokenize {
+        /// The text, an index into [`Dataset::texts`](crate::Dataset::texts).
+        row: usize,
+        /// What the tokenizer said.
+        source: ModelError,
+    },
+    /// No text has a token.
+    #[error("none of {n_texts} texts has a token; is this the tokenizer of the language?")]
+    NoTokens {
+        /// Number of texts.
+        n_texts: usize,
+    },
+    /// The target of a token task could not be turned into tokens.
+    #[error("`target` cannot be turned into tokens")]
+    TokenizeTarget {
+        /// What the tokenizer said.
+        source: ModelError,
+    },
+    /// The target of a token task is not one token.
+    #[error(
+        "`target` is `{}`, which the tokenizer splits into {}; give exactly one token, often a \
+         word with a space before it",
+        shown(target),
+        listed(pieces)
+    )]
+    Target {
+        /// The target.
+        target: String,
+        /// The tokens it consists of, as the vocabulary spells them.
+        pieces: Vec<String>,
+    },
+    /// The target of a token task does not occur.
+    #[error("`target` is `{}`, which is none of the {n_tokens} tokens of the data", shown(target))]
+    TargetMissing {
+        /// The target.
+        target: String,
+        /// Number of tokens of the data.
+        n_tokens: usize,
+    },
+    /// The model refused a batch.
+    #[error("the model cannot run on the data")]
+    Model {
+        /// What the model said.
+        #[from]
+        source: ModelError,
+    },
+    /// Activations were asked for at no place.
+    #[error("no layer and component is given, expected at least one")]
+    NoSites,
+    /// Places whose activations differ in width cannot be kept together.
+    #[error("`{first}` is {first_width} wide and `{other}` {other_width}; run them separately")]
+    SiteWidths {
+        /// The first place.
+        first: Site,
+        /// Its width.
+        first_width: usize,
+        /// A place of another width.
+        other: Site,
+        /// Its width.
+        other_width: usize,
+    },
+    /// A component has a name that is not known.
+    #[error(
+        "component `{}` is not known, expected resid_pre, resid_mid, resid_post, attn_out, \
+         mlp_out, or z",
+        shown(name)
+    )]
+    Component {
+        /// The name.
+        name: String,
+    },
+    /// Activations were asked for that are not there.
+    #[error(
+        "there are no activations for the first {end} tokens of sequence {sequence}: it was not \
+         asked for, was skipped, or is shorter"
+    )]
+    NoActivations {
+        /// The sequence.
+        sequence: usize,
+        /// Number of tokens.
+        end: usize,
+    },
+    /// Every sequence has NaN or infinity among its activations.
+    #[error("all {n_sequences} sequences have NaN or infinity among their activations")]
+    NothingFinite {
+        /// Number of sequences.
+        n_sequences: usize,
+    },
+    /// Activations do not fit the memory that is set aside for them.
+    #[error(
+        "activations take {} GiB, but the memory budget is {} GiB; raise it, or set the storage \
+         to `disk` or `recompute`",
+        gib(*needed_bytes), gib(*budget_bytes)
+    )]
+    MemoryBudget {
+        /// Bytes that the activations take.
+        needed_bytes: u64,
+        /// Bytes that are set aside.
+        budget_bytes: u64,
+    },
+    /// Activations should be kept on disk, but no folder is given.
+    #[error("storage is `disk`, but no folder for the activations is given")]
+    NoFolder,
+}
+
+/// Bytes in GiB with as many decimals as a person reads.
+fn gib(bytes: u64) -> String {
+    let gib = bytes as f64 / f64::from(1_u32 << 30);
+    if gib < 0.01 { format!("{gib:.1e}") } else { format!("{gib:.2}") }
 }
 
 /// Names in backticks, cut to what a person reads.

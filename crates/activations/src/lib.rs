@@ -4,16 +4,32 @@
 //! wrong with a file is an [`ActivationError`] that names the file, the place, and the remedy.
 
 mod atomic;
+mod batch;
 mod dataset;
+mod disk;
 mod error;
 mod external;
+mod memory;
 mod npz;
+mod recomputed;
 mod split;
+mod store;
+mod stream;
 mod table;
+mod task;
+mod tokens;
 
 pub use atomic::write_atomically;
+pub use batch::length_buckets;
 pub use dataset::{Dataset, DatasetConfig};
+pub use disk::DiskActivations;
 pub use error::ActivationError;
 pub use external::ExternalActivations;
+pub use memory::MemoryActivations;
 pub use npz::{NpzArray, NpzData, read_npz, read_npz_arrays, write_npz};
+pub use recomputed::RecomputedActivations;
 pub use split::{Side, Split, SplitConfig, stratified_split};
+pub use store::{ActivationSource, Storage, StorageConfig, open_activations};
+pub use stream::{Capture, Component, Site, StreamReport, stream_activations};
+pub use task::{Example, ExampleConfig, ExampleSet, Task, class_weights, examples};
+pub use tokens::{TokenizeConfig, TokenizedDataset, tokenize};

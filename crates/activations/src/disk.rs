@@ -1,0 +1,368 @@
+//! Activations in files that are mapped into memory, and found again by the next run.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ActivationError, ActivationSource, Capture, Site, store::Layout, stream_activations,
+    write_atomically,
+};
+
+/// Changes whenever a file of an older version could be misread.
+const FORMAT_VERSION: u32 = 1;
+
+/// Type of the values, as `numpy` names it. They are written as the machine has them.
+const DTYPE: &str = if cfg!(target_endian = "little") { "<f4" } else { ">f4" };
+
+/// Largest manifest that is read, in bytes.
+const MAX_MANIFEST_BYTES: u64 = 1 << 30;
+
+/// Activations on disk: per site one file of `f32`, `[n_tokens, d_model]`, and a manifest.
+#[derive(Debug)]
+pub struct DiskActivations {
+    sites: Vec<MappedFloats>,
+    layout: Layout,
+    d_model: usize,
+    skipped: Vec<usize>,
+}
+
+/// `manifest.json`: what the files beside it hold.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    format_version: u32,
+    /// Hash of everything that the activations depend on.
+    key: String,
+    dtype: String,
+    n_tokens: usize,
+    d_model: usize,
+    files: Vec<SiteFile>,
+    /// Sequences in the order in which their tokens lie in the files.
+    sequences: Vec<usize>,
+    skipped: Vec<usize>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SiteFile {
+    file: String,
+    site: Site,
+    size_bytes: u64,
+    /// BLAKE3 of the file, as hex.
+    hash: String,
+}
+
+impl DiskActivations {
+    /// Opens the activations that an earlier run left in `folder`, or runs the model once over some
+    /// sequences and writes them there.
+    ///
+    /// They are used again if they were made from the same model, tokens, sites, and sequences, and
+    /// every file has its size and checksum; otherwise they are written anew. A second process that
+    /// wants the same activations waits for the first to write them.
+    ///
+    /// # Errors
+    ///
+    /// - as [`stream_activations`]
+    /// - [`ActivationError::Write`] if a file cannot be written; what was written of it is removed
+    /// - [`ActivationError::Read`] if a file that was just written cannot be mapped
+    ///
+    /// # Panics
+    ///
+    /// If there is no such sequence, or one is given twice.
+    ///
+    /// # Memory
+    ///
+    /// One forward pass; the files are mapped, not read.
+    pub fn open(
+        capture: &Capture<'_>,
+        sequences: &[usize],
+        folder: &Path,
+        model_key: &str,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, ActivationError> {
+        capture.d_model()?;
+        fs::create_dir_all(folder).map_err(write_error(folder))?;
+        let key = key_of(capture, sequences, model_key);
+
+        // Who holds the lock may throw away what a killed process left behind.
+        let lock_path = folder.join(format!("{key}.lock"));
+        let lock = File::create(&lock_path).map_err(write_error(&lock_path))?;
+        lock.lock().map_err(write_error(&lock_path))?;
+
+        let store = folder.join(&key);
+        match Self::read(capture, sequences, &store, &key) {
+            Ok(Some(activations)) => return Ok(activations),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(path = %store.display(), %error, "activations are written anew");
+                remove(&store).map_err(write_error(&store))?;
+            }
+        }
+        let temporary = folder.join(format!(".{key}.tmp"));
+        remove(&temporary).map_err(write_error(&temporary))?;
+        let written = write(capture, sequences, &temporary, &key, progress)
+            .and_then(|()| fs::rename(&temporary, &store).map_err(write_error(&store)));
+        if let Err(error) = written {
+            // The first fault is the one to report.
+            let _ = remove(&temporary);
+            return Err(error);
+        }
+        let read_error = |source| ActivationError::Read { path: store.clone(), source };
+        let gone = || read_error(io::ErrorKind::NotFound.into());
+        Self::read(capture, sequences, &store, &key).map_err(read_error)?.ok_or_else(gone)
+    }
+
+    /// Maps the files of a folder; `None` if it is not there, an error if anything is wrong.
+    fn read(
+        capture: &Capture<'_>,
+        sequences: &[usize],
+        store: &Path,
+        key: &str,
+    ) -> io::Result<Option<Self>> {
+        let path = store.join("manifest.json");
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() > MAX_MANIFEST_BYTES => {
+                return Err(damaged("its manifest is too large"));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !store.exists() => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        let manifest: Manifest = serde_json::from_slice(&fs::read(&path)?)?;
+        let layout = manifest
+            .check(capture, sequences, key)
+            .ok_or_else(|| damaged("its manifest contradicts what is asked for"))?;
+        let sites: Vec<MappedFloats> = manifest
+            .files
+            .iter()
+            .map(|file| MappedFloats::open(&store.join(&file.file), file))
+            .collect::<io::Result<_>>()?;
+        let Manifest { d_model, skipped, .. } = manifest;
+        Ok(Some(Self { sites, layout, d_model, skipped }))
+    }
+}
+
+impl Manifest {
+    /// Where the sequences lie, if the manifest is of what is asked for and agrees with itself.
+    fn check(&self, capture: &Capture<'_>, sequences: &[usize], key: &str) -> Option<Layout> {
+        let n_sequences = capture.tokens.len();
+        let is_skipped = |sequence: &usize| self.skipped.binary_search(sequence).is_ok();
+        let found: BTreeSet<usize> = self.sequences.iter().chain(&self.skipped).copied().collect();
+        let asked: BTreeSet<usize> = sequences.iter().copied().collect();
+        let mut layout = Layout::new(n_sequences);
+        for &sequence in self.sequences.iter().filter(|sequence| **sequence < n_sequences) {
+            layout.push(sequence, capture.tokens.sequence(sequence).len())?;
+        }
+        let size_bytes = self.n_tokens.checked_mul(self.d_model)?.checked_mul(size_of::<f32>())?;
+        let agrees = self.format_version == FORMAT_VERSION
+            && self.key == key
+            && self.dtype == DTYPE
+            && Some(self.d_model) == capture.d_model().ok()
+            && found == asked
+            && self.skipped.is_sorted()
+            && !self.sequences.iter().any(is_skipped)
+            && self.n_tokens == layout.n_tokens()
+            && self.files.len() == capture.sites.len()
+            && self.files.iter().zip(capture.sites).enumerate().all(|(index, (file, site))| {
+                file.site == *site
+                    && file.file == file_name(index, *site)
+                    && file.size_bytes == size_bytes as u64
+            });
+        agrees.then_some(layout)
+    }
+}
+
+impl ActivationSource for DiskActivations {
+    fn n_sites(&self) -> usize {
+        self.sites.len()
+    }
+
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn n_sequences(&self) -> usize {
+        self.layout.n_sequences()
+    }
+
+    fn skipped(&self) -> &[usize] {
+        &self.skipped
+    }
+
+    fn with_rows(
+        &mut self,
+        examples: &[(usize, usize)],
+        use_rows: &mut dyn FnMut(&[Vec<&[f32]>]),
+    ) -> Result<(), ActivationError> {
+        let sites: Vec<&[f32]> = self.sites.iter().map(MappedFloats::as_slice).collect();
+        use_rows(&self.layout.rows(&sites, self.d_model, examples)?);
+        Ok(())
+    }
+}
+
+/// A file of `f32`, mapped into memory; `None` if it is empty.
+#[derive(Debug)]
+struct MappedFloats(Option<Mmap>);
+
+impl MappedFloats {
+    /// Maps a file whose size and checksum are as the manifest says.
+    #[expect(unsafe_code, reason = "mapping a file is unsafe: it may change beneath the map")]
+    fn open(path: &Path, expected: &SiteFile) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() != expected.size_bytes {
+            return Err(damaged("a file has another size than its manifest says"));
+        }
+        if expected.size_bytes == 0 {
+            return Ok(Self(None));
+        }
+        // SAFETY: the file lies under a name that this program made from a hash and never writes
+        // to again. Whoever changes it nonetheless changes numbers; whoever shortens it ends the
+        // process with a signal, which no program that maps files can prevent.
+        let map = unsafe { Mmap::map(&file)? };
+        if blake3::hash(&map).to_hex().as_str() != expected.hash {
+            return Err(damaged("a file has another checksum than its manifest says"));
+        }
+        Ok(Self(Some(map)))
+    }
+
+    #[expect(unsafe_code, reason = "bytes are seen as numbers without a copy")]
+    fn as_slice(&self) -> &[f32] {
+        let bytes = self.0.as_deref().unwrap_or_default();
+        // SAFETY: every pattern of four bytes is an `f32`, and `align_to` keeps to whole ones.
+        let (before, floats, after) = unsafe { bytes.align_to::<f32>() };
+        assert!(
+            before.is_empty() && after.is_empty(),
+            "a map begins at a page and holds whole f32"
+        );
+        floats
+    }
+}
+
+fn write_error(path: &Path) -> impl Fn(io::Error) -> ActivationError {
+    move |source| ActivationError::Write { path: path.to_owned(), source }
+}
+
+fn damaged(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+fn file_name(index: usize, site: Site) -> String {
+    format!("{index:03}_{site}.f32")
+}
+
+fn key_of(capture: &Capture<'_>, sequences: &[usize], model_key: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&FORMAT_VERSION.to_le_bytes());
+    for part in [DTYPE, model_key, &capture.tokens.hash] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.update(&(capture.sites.len() as u64).to_le_bytes());
+    for site in capture.sites {
+        hasher.update(format!("{site} {:?}\n", site.convention).as_bytes());
+    }
+    for &sequence in sequences {
+        hasher.update(&(sequence as u64).to_le_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Removes a folder with all that is in it, if it is there.
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A file that is being written, with the hash of what it holds so far.
+struct HashedFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+    hasher: blake3::Hasher,
+    size_bytes: u64,
+    buffer: Vec<u8>,
+}
+
+impl HashedFile {
+    fn create(path: PathBuf) -> Result<Self, ActivationError> {
+        match File::create_new(&path) {
+            Ok(file) => Ok(Self {
+                path,
+                file: BufWriter::new(file),
+                hasher: blake3::Hasher::new(),
+                size_bytes: 0,
+                buffer: Vec::new(),
+            }),
+            Err(source) => Err(ActivationError::Write { path, source }),
+        }
+    }
+
+    fn push(&mut self, values: &[f32]) -> Result<(), ActivationError> {
+        self.buffer.clear();
+        self.buffer.extend(values.iter().flat_map(|value| value.to_ne_bytes()));
+        self.hasher.update(&self.buffer);
+        self.size_bytes += self.buffer.len() as u64;
+        self.file.write_all(&self.buffer).map_err(write_error(&self.path))
+    }
+
+    fn finish(mut self, file: String, site: Site) -> Result<SiteFile, ActivationError> {
+        let flushed = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        flushed.map_err(write_error(&self.path))?;
+        let hash = self.hasher.finalize().to_hex().to_string();
+        Ok(SiteFile { file, site, size_bytes: self.size_bytes, hash })
+    }
+}
+
+/// Runs the model once and fills a new folder, the manifest last.
+fn write(
+    capture: &Capture<'_>,
+    sequences: &[usize],
+    folder: &Path,
+    key: &str,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(), ActivationError> {
+    fs::create_dir(folder).map_err(write_error(folder))?;
+    let d_model = capture.d_model()?;
+    let names: Vec<String> =
+        capture.sites.iter().enumerate().map(|(index, site)| file_name(index, *site)).collect();
+    let mut files: Vec<HashedFile> =
+        names.iter().map(|name| HashedFile::create(folder.join(name))).collect::<Result<_, _>>()?;
+    let (mut written, mut n_tokens) = (Vec::new(), 0);
+    let sink = |sequence: usize, site: usize, rows: &[f32]| {
+        if site == 0 {
+            written.push(sequence);
+            n_tokens += rows.len() / d_model;
+        }
+        files[site].push(rows)
+    };
+    let report = stream_activations(capture, sequences, sink, progress)?;
+    let files: Vec<SiteFile> = files
+        .into_iter()
+        .zip(names)
+        .zip(capture.sites)
+        .map(|((file, name), site)| file.finish(name, *site))
+        .collect::<Result<_, _>>()?;
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        key: key.to_owned(),
+        dtype: DTYPE.to_owned(),
+        n_tokens,
+        d_model,
+        files,
+        sequences: written,
+        skipped: report.skipped,
+    };
+    write_atomically(&folder.join("manifest.json"), |file| {
+        serde_json::to_writer_pretty(file, &manifest).map_err(io::Error::from)
+    })
+}

@@ -1,0 +1,204 @@
+//! Where activations live while probes train on them: in memory, on disk, or nowhere.
+
+use std::{ops::Range, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ActivationError, Capture, DiskActivations, MemoryActivations, RecomputedActivations};
+
+/// Activations of sequences at one or more sites, by prefix.
+///
+/// Sequences keep the numbers they have in [`TokenizedDataset`](crate::TokenizedDataset); not every
+/// number need have activations.
+pub trait ActivationSource: Send {
+    /// Number of sites.
+    fn n_sites(&self) -> usize;
+
+    /// Values per token.
+    fn d_model(&self) -> usize;
+
+    /// Number of sequences, those without activations included.
+    fn n_sequences(&self) -> usize;
+
+    /// Sequences that have no activations because of NaN or infinity, ascending.
+    fn skipped(&self) -> &[usize];
+
+    /// Calls `use_rows` once with the activations of prefixes, given as `(sequence, end)`.
+    ///
+    /// The slices live as long as the call. A prefix may occur more than once.
+    ///
+    /// # Shapes
+    ///
+    /// `use_rows` gets one list per site, with one slice per prefix: `[end, d_model]`, row-major.
+    ///
+    /// # Errors
+    ///
+    /// - [`ActivationError::NoActivations`] if a prefix is not there; `use_rows` is not called
+    /// - [`ActivationError::Model`] if activations are recomputed and the model refuses a batch
+    fn with_rows(
+        &mut self,
+        examples: &[(usize, usize)],
+        use_rows: &mut dyn FnMut(&[Vec<&[f32]>]),
+    ) -> Result<(), ActivationError>;
+}
+
+/// Where activations are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// In memory if they fit the budget, else on disk if there is a folder, else nowhere.
+    #[default]
+    Auto,
+    /// Nowhere: the model runs anew on each batch.
+    Recompute,
+    /// In memory.
+    Memory,
+    /// In files that are mapped into memory, and found again by the next run.
+    Disk,
+}
+
+impl Storage {
+    /// Decides where activations are kept; never [`Storage::Auto`].
+    ///
+    /// # Errors
+    ///
+    /// - [`ActivationError::MemoryBudget`] if memory is asked for and too small
+    /// - [`ActivationError::NoFolder`] if disk is asked for without a folder
+    pub fn resolve(
+        self,
+        needed_bytes: u64,
+        budget_bytes: u64,
+        has_folder: bool,
+    ) -> Result<Self, ActivationError> {
+        match self {
+            Self::Auto if needed_bytes <= budget_bytes => Ok(Self::Memory),
+            Self::Auto if has_folder => Ok(Self::Disk),
+            Self::Auto => Ok(Self::Recompute),
+            Self::Memory if needed_bytes > budget_bytes => {
+                Err(ActivationError::MemoryBudget { needed_bytes, budget_bytes })
+            }
+            Self::Disk if !has_folder => Err(ActivationError::NoFolder),
+            other => Ok(other),
+        }
+    }
+}
+
+/// How [`open_activations`] keeps activations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageConfig {
+    /// Where. Default [`Storage::Auto`].
+    pub storage: Storage,
+    /// Bytes that activations may take in memory. Default 4 GiB.
+    pub memory_budget_bytes: u64,
+    /// Folder for activations on disk, made if it is not there. Default none.
+    pub folder: Option<PathBuf>,
+    /// What tells the model from any other, its weights and dtype included: activations on disk
+    /// are used again only under the same key. Default empty.
+    pub model_key: String,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            storage: Storage::Auto,
+            memory_budget_bytes: 4 << 30,
+            folder: None,
+            model_key: String::new(),
+        }
+    }
+}
+
+/// Runs the model once over some sequences and keeps their activations as the config says.
+///
+/// Where they are recomputed, that pass only finds the sequences to skip; where they are found on
+/// disk, there is none. `progress` is as in [`stream_activations`](crate::stream_activations).
+///
+/// # Errors
+///
+/// - as [`Storage::resolve`] and [`stream_activations`](crate::stream_activations)
+/// - [`ActivationError::Write`] if files cannot be written
+/// - [`ActivationError::NothingFinite`] if every sequence is skipped
+///
+/// # Panics
+///
+/// If there is no such sequence, or one is given twice.
+pub fn open_activations<'a>(
+    capture: Capture<'a>,
+    sequences: &[usize],
+    config: &StorageConfig,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Box<dyn ActivationSource + 'a>, ActivationError> {
+    let needed_bytes = capture.needed_bytes(sequences);
+    let folder = config.folder.as_deref();
+    let storage =
+        config.storage.resolve(needed_bytes, config.memory_budget_bytes, folder.is_some())?;
+    let source: Box<dyn ActivationSource + 'a> = match (storage, folder) {
+        (Storage::Memory, _) => {
+            Box::new(MemoryActivations::capture(&capture, sequences, progress)?)
+        }
+        (Storage::Disk, Some(folder)) => {
+            let key = &config.model_key;
+            Box::new(DiskActivations::open(&capture, sequences, folder, key, progress)?)
+        }
+        _ => Box::new(RecomputedActivations::new(capture, sequences, progress)?),
+    };
+    let n_sequences = sequences.len();
+    if n_sequences > 0 && source.skipped().len() == n_sequences {
+        return Err(ActivationError::NothingFinite { n_sequences });
+    }
+    Ok(source)
+}
+
+/// Where each sequence lies among packed tokens; `None` if it is not there.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    places: Vec<Option<Range<usize>>>,
+    n_tokens: usize,
+}
+
+impl Layout {
+    /// An empty layout of sequences from 0 to `n_sequences`.
+    pub(crate) fn new(n_sequences: usize) -> Self {
+        Self { places: vec![None; n_sequences], n_tokens: 0 }
+    }
+
+    /// Puts a sequence behind those that are there; `None` if it is among them, or no sequence.
+    pub(crate) fn push(&mut self, sequence: usize, length: usize) -> Option<()> {
+        let place = self.places.get_mut(sequence).filter(|place| place.is_none())?;
+        let end = self.n_tokens.checked_add(length)?;
+        *place = Some(self.n_tokens..end);
+        self.n_tokens = end;
+        Some(())
+    }
+
+    /// Number of sequences, those that are not there included.
+    pub(crate) fn n_sequences(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Number of tokens of all sequences together.
+    pub(crate) fn n_tokens(&self) -> usize {
+        self.n_tokens
+    }
+
+    /// Borrows prefixes from packed activations: one list per site, one slice per prefix.
+    pub(crate) fn rows<'a>(
+        &self,
+        sites: &[&'a [f32]],
+        d_model: usize,
+        examples: &[(usize, usize)],
+    ) -> Result<Vec<Vec<&'a [f32]>>, ActivationError> {
+        let ranges: Vec<Range<usize>> = examples
+            .iter()
+            .map(|&(sequence, end)| {
+                let place = self.places.get(sequence).cloned().flatten();
+                place
+                    .filter(|place| (1..=place.len()).contains(&end))
+                    .map(|place| place.start * d_model..(place.start + end) * d_model)
+                    .ok_or(ActivationError::NoActivations { sequence, end })
+            })
+            .collect::<Result<_, _>>()?;
+        let of_site = |site: &&'a [f32]| ranges.iter().map(|range| &site[range.clone()]).collect();
+        Ok(sites.iter().map(of_site).collect())
+    }
+}

@@ -1,0 +1,321 @@
+//! What a probe is asked: which prefixes of the sequences it sees, and the label of each.
+
+use std::{collections::BTreeSet, fmt};
+
+use attention_probes_models::Tokenizer;
+use rand::{SeedableRng, seq::index};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{ActivationError, Dataset, ExternalActivations, TokenizedDataset};
+
+/// Largest weight of the positive class of a token task.
+const MAX_POSITIVE_WEIGHT: f64 = 5.0;
+
+/// What a probe predicts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Task {
+    /// The label of a whole text.
+    #[default]
+    Sequence,
+    /// Whether the last token that the probe sees is the target.
+    CurrentToken {
+        /// Text of the token, e.g. `" the"`.
+        target: String,
+    },
+    /// Whether the token after the last one that the probe sees is the target.
+    NextToken {
+        /// Text of the token, e.g. `" the"`.
+        target: String,
+    },
+}
+
+impl Task {
+    /// The token that the task asks for; `None` for a task about whole texts.
+    pub fn target(&self) -> Option<&str> {
+        match self {
+            Self::Sequence => None,
+            Self::CurrentToken { target } | Self::NextToken { target } => Some(target),
+        }
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sequence => "sequence",
+            Self::CurrentToken { .. } => "current_token",
+            Self::NextToken { .. } => "next_token",
+        })
+    }
+}
+
+/// The beginning of a sequence, with a label.
+///
+/// In a causal model the activations of a prefix do not depend on what follows it, so one forward
+/// pass of the sequence serves all its examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Example {
+    /// The sequence, an index into [`TokenizedDataset`].
+    pub sequence: usize,
+    /// Number of tokens that the probe sees, `0..end`.
+    pub end: usize,
+    /// The class, an index into [`ExampleSet::classes`].
+    pub label: usize,
+}
+
+/// All examples of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExampleSet {
+    /// The examples, by sequence and then by end.
+    pub examples: Vec<Example>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Group of each example, for [`stratified_split`](crate::stratified_split): that of its text
+    /// if the data set has groups, else its sequence. `None` if every example stands alone.
+    pub groups: Option<Vec<usize>>,
+}
+
+/// How to draw examples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExampleConfig {
+    /// What the probe predicts. Default [`Task::Sequence`].
+    pub task: Task,
+    /// Whether a token task has as many negatives as positives. Default false.
+    pub balance: bool,
+    /// Most positions that a token task takes from a text; with `balance`, most positives.
+    /// Default 8.
+    pub examples_per_text: usize,
+    /// Seed of the draw. Default 42.
+    pub seed: u64,
+}
+
+impl Default for ExampleConfig {
+    fn default() -> Self {
+        Self { task: Task::Sequence, balance: false, examples_per_text: 8, seed: 42 }
+    }
+}
+
+/// Makes the examples of a task.
+///
+/// - `sequence`: every text as far as it was kept, with its label.
+/// - `current_token`, `next_token`: distinct positions, uniformly drawn from each text. With
+///   `balance`, positives are drawn from each text first, and then as many negatives over the
+///   whole set, from the texts that gave positives; if those have too few, positives are dropped.
+///
+/// # Errors
+///
+/// - [`ActivationError::LengthMismatch`] if a task about whole texts has no labels
+/// - [`ActivationError::Target`] if the target is not exactly one token
+/// - [`ActivationError::TargetMissing`] if the target occurs nowhere
+/// - [`ActivationError::OneClass`] if all examples drawn are alike
+/// - [`ActivationError::TokenizeTarget`] if the target cannot be encoded
+pub fn examples(
+    dataset: &Dataset,
+    tokens: &TokenizedDataset,
+    tokenizer: &Tokenizer,
+    config: &ExampleConfig,
+) -> Result<ExampleSet, ActivationError> {
+    let groups_of = |examples: &[Example]| -> Option<Vec<usize>> {
+        let groups = dataset.groups.as_ref()?;
+        Some(examples.iter().map(|e| groups[tokens.text_rows[e.sequence]]).collect())
+    };
+    let Some(target) = config.task.target() else {
+        let examples = whole_texts(dataset, tokens)?;
+        let groups = groups_of(&examples);
+        return Ok(ExampleSet { examples, classes: dataset.classes.clone(), groups });
+    };
+
+    let id = target_id(target, tokenizer)?;
+    let places = Places::find(&config.task, tokens, id);
+    if places.iter().all(|place| place.positives.is_empty()) {
+        let n_tokens = tokens.ids.len();
+        return Err(ActivationError::TargetMissing { target: target.to_owned(), n_tokens });
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+    let mut examples = if config.balance {
+        draw_balanced(&places, config.examples_per_text, &mut rng)
+    } else {
+        draw_uniform(&places, config.examples_per_text, &mut rng)
+    };
+    examples.sort_unstable();
+    let classes = vec!["other".to_owned(), target.to_owned()];
+    // Where every token is the target, a balanced draw has nothing to set against it.
+    let first = examples.first().map_or(1, |example| example.label);
+    if examples.iter().all(|example| example.label == first) {
+        let class = classes[first].clone();
+        return Err(ActivationError::OneClass { name: dataset.name.clone(), class });
+    }
+    let by_sequence = || examples.iter().map(|example| example.sequence).collect();
+    let groups = Some(groups_of(&examples).unwrap_or_else(by_sequence));
+    Ok(ExampleSet { examples, classes, groups })
+}
+
+impl ExampleSet {
+    /// One example for each sequence of activations that bring their labels; `None` if they do not.
+    pub fn from_external(activations: &ExternalActivations) -> Option<Self> {
+        let labels = activations.labels.as_ref()?;
+        let examples = activations
+            .offsets
+            .windows(2)
+            .zip(labels)
+            .enumerate()
+            .map(|(sequence, (pair, &label))| Example { sequence, end: pair[1] - pair[0], label })
+            .collect();
+        Some(Self { examples, classes: activations.classes.clone(), groups: None })
+    }
+
+    /// The sequences that examples are taken from, ascending, each once.
+    pub fn sequences(&self) -> Vec<usize> {
+        let mut sequences: Vec<usize> =
+            self.examples.iter().map(|example| example.sequence).collect();
+        sequences.sort_unstable();
+        sequences.dedup();
+        sequences
+    }
+
+    /// Label of each example.
+    pub fn labels(&self) -> Vec<usize> {
+        self.examples.iter().map(|example| example.label).collect()
+    }
+
+    /// Number of examples of each class.
+    pub fn class_counts(&self) -> Vec<usize> {
+        class_counts(self.examples.iter().map(|example| example.label), self.classes.len())
+    }
+
+    /// Examples of the most frequent class per example of the rarest one that occurs.
+    pub fn imbalance(&self) -> f64 {
+        let counts = self.class_counts();
+        let occurring = counts.iter().filter(|&&count| count > 0);
+        match (occurring.clone().max(), occurring.min()) {
+            (Some(most), Some(least)) => *most as f64 / *least as f64,
+            _ => 1.0,
+        }
+    }
+
+    /// Leaves out the examples of some sequences, e.g. of those that have no finite activations.
+    pub fn remove_sequences(&mut self, sequences: &[usize]) {
+        let sequences: BTreeSet<usize> = sequences.iter().copied().collect();
+        if let Some(groups) = &mut self.groups {
+            let mut examples = self.examples.iter();
+            groups.retain(|_| examples.next().is_some_and(|e| !sequences.contains(&e.sequence)));
+        }
+        self.examples.retain(|example| !sequences.contains(&example.sequence));
+    }
+}
+
+/// Weights of the classes in the loss of a token task.
+///
+/// The positive class, 1, weighs `min(√(n_negative / n_positive), 5)`; every other class 1, and so
+/// does class 1 where it does not occur.
+///
+/// # Panics
+///
+/// If a label is no class.
+pub fn class_weights(labels: &[usize], n_classes: usize) -> Vec<f32> {
+    let counts = class_counts(labels.iter().copied(), n_classes);
+    let mut weights = vec![1.0; n_classes];
+    if let Some(&n_positive) = counts.get(1).filter(|count| **count > 0) {
+        let n_negative = labels.len() - n_positive;
+        let imbalance = n_negative as f64 / n_positive as f64;
+        weights[1] = imbalance.sqrt().min(MAX_POSITIVE_WEIGHT) as f32;
+    }
+    weights
+}
+
+fn class_counts(labels: impl Iterator<Item = usize>, n_classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; n_classes];
+    for label in labels {
+        counts[label] += 1;
+    }
+    counts
+}
+
+fn whole_texts(
+    dataset: &Dataset,
+    tokens: &TokenizedDataset,
+) -> Result<Vec<Example>, ActivationError> {
+    if dataset.labels.len() != dataset.texts.len() {
+        let (length, expected) = (dataset.labels.len(), dataset.texts.len());
+        return Err(ActivationError::LengthMismatch { name: "labels", length, expected });
+    }
+    let lengths = tokens.lengths();
+    let rows = tokens.text_rows.iter().zip(lengths).enumerate();
+    Ok(rows
+        .map(|(sequence, (&row, end))| Example { sequence, end, label: dataset.labels[row] })
+        .collect())
+}
+
+fn target_id(target: &str, tokenizer: &Tokenizer) -> Result<u32, ActivationError> {
+    let tokenize_error = |source| ActivationError::TokenizeTarget { source };
+    if let Some(id) = tokenizer.single_token(target).map_err(tokenize_error)? {
+        return Ok(id);
+    }
+    let ids = tokenizer.encode_without_special(target).map_err(tokenize_error)?.ids;
+    let pieces = ids.iter().filter_map(|&id| tokenizer.id_to_token(id)).collect();
+    Err(ActivationError::Target { target: target.to_owned(), pieces })
+}
+
+/// Where the prefixes of one sequence may end.
+struct Places {
+    sequence: usize,
+    positives: Vec<usize>,
+    negatives: Vec<usize>,
+}
+
+impl Places {
+    fn find(task: &Task, tokens: &TokenizedDataset, id: u32) -> Vec<Self> {
+        let of_sequence = |sequence: usize| {
+            let ids = tokens.sequence(sequence);
+            let (first, last, offset) = match task {
+                // The token after the prefix must exist.
+                Task::NextToken { .. } => (1, ids.len().saturating_sub(1), 0),
+                Task::Sequence | Task::CurrentToken { .. } => (1, ids.len(), 1),
+            };
+            let (positives, negatives) =
+                (first..=last).partition(|end: &usize| ids[end - offset] == id);
+            Self { sequence, positives, negatives }
+        };
+        (0..tokens.len()).map(of_sequence).collect()
+    }
+
+    fn n(&self) -> usize {
+        self.positives.len() + self.negatives.len()
+    }
+
+    fn example(&self, end: usize, label: usize) -> Example {
+        Example { sequence: self.sequence, end, label }
+    }
+}
+
+fn draw_uniform(places: &[Places], per_text: usize, rng: &mut ChaCha8Rng) -> Vec<Example> {
+    let mut examples = Vec::new();
+    for place in places {
+        for drawn in index::sample(rng, place.n(), per_text.min(place.n())) {
+            examples.push(match drawn.checked_sub(place.positives.len()) {
+                None => place.example(place.positives[drawn], 1),
+                Some(negative) => place.example(place.negatives[negative], 0),
+            });
+        }
+    }
+    examples
+}
+
+fn draw_balanced(places: &[Places], per_text: usize, rng: &mut ChaCha8Rng) -> Vec<Example> {
+    let (mut positives, mut negatives) = (Vec::new(), Vec::new());
+    for place in places.iter().filter(|place| !place.positives.is_empty()) {
+        let n = place.positives.len();
+        let drawn = index::sample(rng, n, per_text.min(n));
+        positives.extend(drawn.iter().map(|i| place.example(place.positives[i], 1)));
+        negatives.extend(place.negatives.iter().map(|&end| place.example(end, 0)));
+    }
+    let n_each = positives.len().min(negatives.len());
+    let mut examples = Vec::with_capacity(2 * n_each);
+    for side in [positives, negatives] {
+        let drawn = index::sample(rng, side.len(), n_each);
+        examples.extend(drawn.iter().map(|i| side[i]));
+    }
+    examples
+}
