@@ -88,7 +88,9 @@ pub trait HookedModel: Send + Sync {
 }
 
 /// Which numbers a captured activation holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Convention {
     /// Hugging Face's numbers.

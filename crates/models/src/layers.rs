@@ -115,7 +115,7 @@ fn gelu_tanh_scalar(x: f32) -> f32 {
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 #[expect(clippy::excessive_precision, reason = "the constants are the published ones")]
-pub(crate) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer
     let x = x.clamp(-87.0, 88.0);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;

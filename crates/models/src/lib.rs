@@ -2,12 +2,14 @@
 
 mod batch;
 mod cache;
+pub mod demo;
 mod error;
 mod gpt2;
 mod hook;
 mod hooked;
 mod layers;
 pub mod load;
+mod open;
 pub mod save;
 mod tokenizer;
 
@@ -17,5 +19,6 @@ pub use error::ModelError;
 pub use gpt2::{Gpt2, Gpt2Config};
 pub use hook::{HookPoint, HookSet};
 pub use hooked::{Convention, HookedModel, ModelOutput, ModelShape};
-pub use layers::{ActivationFunction, is_host};
+pub use layers::{ActivationFunction, exp, is_host};
+pub use open::{LanguageModel, open_model};
 pub use tokenizer::{Encoding, Tokenizer};

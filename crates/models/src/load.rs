@@ -32,8 +32,26 @@ pub fn load_gpt2(dir: &Path, device: &Device) -> Result<Gpt2, ModelError> {
     let text =
         std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
     let files = Checkpoint::open(dir)?;
+    let tensors = files.tensors()?;
     let config = gpt2_config(&text, &path)?;
-    gpt2_from_tensors(config, &files.tensors()?, device)
+    gpt2_from_tensors(config, &tensors, device)
+}
+
+/// Hash of configuration and weights of the checkpoint in `dir`.
+///
+/// # Errors
+///
+/// [`ModelError`] if a file is missing or cannot be read.
+pub fn checkpoint_hash(dir: &Path) -> Result<String, ModelError> {
+    let path = dir.join("config.json");
+    let config =
+        std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&config);
+    for (_, map) in &Checkpoint::open(dir)?.files {
+        hasher.update(map);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// Builds a GPT-2 from a configuration and a safetensors file that are already in memory.

@@ -1,0 +1,10 @@
+//! What the binaries share: commands, devices, progress bars, and exit codes.
+//!
+//! Each command parses, checks everything, calls one library function, and prints; results go to
+//! stdout, progress and logs to stderr.
+
+pub mod device;
+pub mod exit;
+pub mod probe;
+pub mod progress;
+pub mod table;

@@ -1,0 +1,7 @@
+//! The subcommands of `probe`, one file each.
+
+pub mod demo;
+pub mod eval;
+pub mod extract;
+pub mod score;
+pub mod sweep;

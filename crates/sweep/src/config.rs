@@ -1,0 +1,283 @@
+//! A sweep as a person writes it, in TOML.
+
+use std::path::{Path, PathBuf};
+
+use attention_probes_activations::{Component, Storage};
+use attention_probes_models::Convention;
+use attention_probes_probes::{AttentionActivation, Pool, ProbeKind};
+use serde::{Deserialize, Serialize};
+
+use crate::SweepError;
+
+/// A sweep as a person writes it, in TOML.
+///
+/// Missing keys take their defaults; an unknown key is an error.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_sweep::SweepConfig;
+///
+/// let config = SweepConfig::parse("run = \"mine\"\n[[data]]\npath = \"reviews.csv\"\n")?;
+/// assert_eq!(config.sweep.learning_rates.len() * config.sweep.weight_decays.len(), 81);
+/// # Ok::<(), attention_probes_sweep::SweepError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SweepConfig {
+    /// Name of the run and of its folder.
+    pub run: String,
+    /// Seed of splits, initial weights, and batches.
+    pub seed: u64,
+    /// Folder that holds the runs.
+    pub output: PathBuf,
+    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
+    pub device: String,
+    /// The model; not needed when every data set brings activations.
+    pub model: ModelConfig,
+    /// Data sets, at least one.
+    pub data: Vec<DataConfig>,
+    /// Which activations, and where they are kept.
+    pub activations: ActivationsConfig,
+    /// Kinds of probes, one attention head by default.
+    pub architectures: Vec<ArchitectureConfig>,
+    /// The grid.
+    pub sweep: GridConfig,
+}
+
+/// Which model reads the texts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// An embedded model or a directory in Hugging Face layout.
+    pub name: String,
+    /// Number format of weights and activations: `auto` or `f32`.
+    pub dtype: String,
+    /// Whose numbers activations are.
+    pub convention: Convention,
+}
+
+/// One data set and what is asked of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Name in the results; the file's name without its ending by default.
+    pub name: String,
+    /// A `.csv`, `.tsv`, or `.jsonl` file, or activations as `.npz`.
+    pub path: PathBuf,
+    /// Column of the text.
+    pub text: String,
+    /// Column of the label.
+    pub label: String,
+    /// `sequence`, `current_token`, or `next_token`.
+    pub task: String,
+    /// The token that a token task looks for.
+    pub target: String,
+    /// Longest text in tokens; longer ones are cut.
+    pub max_tokens: usize,
+    /// Whether a token task takes as many positive as negative examples.
+    pub balance: bool,
+    /// Most examples that a token task takes from one text.
+    pub examples_per_text: usize,
+    /// Share of the examples that choose a trial.
+    pub validation: f64,
+    /// Share of the examples that judge it.
+    pub test: f64,
+    /// Column whose equal values stay on one side of the split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+/// Which activations probes read, and where they are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ActivationsConfig {
+    /// `"all"`, `"auto"` (first, quartiles, last), or a list of layers counted from 0.
+    pub layers: Layers,
+    /// Place in each layer.
+    pub component: Component,
+    /// `auto`, `recompute`, `memory`, or `disk`.
+    pub storage: Storage,
+    /// How much memory activations may take.
+    pub memory_budget_gib: f64,
+}
+
+/// A choice of layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Layers {
+    /// `all` or `auto`.
+    Word(String),
+    /// Layers by number.
+    List(Vec<usize>),
+}
+
+/// One kind of probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ArchitectureConfig {
+    /// `linear`, `mlp`, or `attention`.
+    pub name: ProbeKind,
+    /// Prefix of the file names; the kind by default.
+    pub config_name: String,
+    /// Heads of an attention probe.
+    pub n_heads: usize,
+    /// How an attention probe weighs tokens.
+    pub activation: AttentionActivation,
+    /// Width of the hidden layer of an MLP probe.
+    pub hidden_dim: usize,
+    /// How a linear or MLP probe pools tokens.
+    pub pool: Pool,
+}
+
+/// The grid of trials and how they train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GridConfig {
+    /// Learning rates, each above 0.
+    pub learning_rates: Vec<f64>,
+    /// Weight decays, each at least 0.
+    pub weight_decays: Vec<f64>,
+    /// Seeds of initial weights; the run's seed alone if empty.
+    pub seeds: Vec<u64>,
+    /// Passes over the training examples.
+    pub epochs: usize,
+    /// Examples per step.
+    pub batch_size: usize,
+    /// Metric on the validation examples that chooses a trial.
+    pub select_by: SelectBy,
+}
+
+/// Metric that chooses a trial, on validation; the lower loss breaks ties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SelectBy {
+    /// Mean recall over the classes.
+    #[default]
+    BalancedAccuracy,
+    /// Share of right answers.
+    Accuracy,
+    /// Area under the ROC curve; binary tasks only.
+    Auroc,
+    /// Mean loss, the lower the better.
+    Loss,
+}
+
+impl Default for SweepConfig {
+    fn default() -> Self {
+        Self {
+            run: "sweep".to_owned(),
+            seed: 42,
+            output: "results".into(),
+            device: "auto".to_owned(),
+            model: ModelConfig::default(),
+            data: Vec::new(),
+            activations: ActivationsConfig::default(),
+            architectures: vec![ArchitectureConfig::default()],
+            sweep: GridConfig::default(),
+        }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            name: "demo-gpt2".to_owned(),
+            dtype: "auto".to_owned(),
+            convention: Convention::Raw,
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            path: PathBuf::new(),
+            text: "text".to_owned(),
+            label: "label".to_owned(),
+            task: "sequence".to_owned(),
+            target: String::new(),
+            max_tokens: 256,
+            balance: false,
+            examples_per_text: 8,
+            validation: 0.1,
+            test: 0.2,
+            group: None,
+        }
+    }
+}
+
+impl Default for ActivationsConfig {
+    fn default() -> Self {
+        Self {
+            layers: Layers::Word("all".to_owned()),
+            component: Component::ResidPost,
+            storage: Storage::Auto,
+            memory_budget_gib: 4.0,
+        }
+    }
+}
+
+impl Default for ArchitectureConfig {
+    fn default() -> Self {
+        Self {
+            name: ProbeKind::Attention,
+            config_name: String::new(),
+            n_heads: 1,
+            activation: AttentionActivation::Softmax,
+            hidden_dim: 64,
+            pool: Pool::Mean,
+        }
+    }
+}
+
+impl Default for GridConfig {
+    fn default() -> Self {
+        Self {
+            learning_rates: vec![1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3],
+            weight_decays: vec![0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3],
+            seeds: Vec::new(),
+            epochs: 10,
+            batch_size: 256,
+            select_by: SelectBy::BalancedAccuracy,
+        }
+    }
+}
+
+impl SweepConfig {
+    /// Reads a TOML file; paths in it are relative to its folder.
+    ///
+    /// # Errors
+    ///
+    /// - [`SweepError::Read`] if the file cannot be read
+    /// - [`SweepError::Toml`] if it is not a sweep, with a caret under what is wrong
+    pub fn read(path: &Path) -> Result<Self, SweepError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SweepError::Read { path: path.to_owned(), source })?;
+        let mut config = Self::parse_named(&text, path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for data in &mut config.data {
+            if data.path.is_relative() {
+                data.path = folder.join(&data.path);
+            }
+        }
+        Ok(config)
+    }
+
+    /// Parses TOML that is already in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`SweepError::Toml`] if it is not a sweep.
+    pub fn parse(text: &str) -> Result<Self, SweepError> {
+        Self::parse_named(text, Path::new("sweep.toml"))
+    }
+
+    fn parse_named(text: &str, path: &Path) -> Result<Self, SweepError> {
+        toml::from_str(text).map_err(|source| SweepError::Toml {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! Why a sweep could not be planned, run, or resumed.
+
+use std::path::PathBuf;
+
+use attention_probes_activations::ActivationError;
+use attention_probes_metrics::MetricError;
+use attention_probes_models::ModelError;
+use attention_probes_probes::{ProbeError, ProbeKind};
+
+/// Why a sweep could not be planned, run, or resumed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SweepError {
+    /// A configuration could not be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A configuration is not valid TOML, or has an unknown key or a value of a wrong type.
+    #[error("`{}` is not a valid sweep", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why, with a caret.
+        source: Box<toml::de::Error>,
+    },
+    /// A list that must not be empty is.
+    #[error("`{key}` is empty, give at least one value")]
+    Empty {
+        /// Key of the configuration.
+        key: &'static str,
+    },
+    /// A number is out of range.
+    #[error("`{key}` has {value}, expected {expected}")]
+    Number {
+        /// Key of the configuration.
+        key: &'static str,
+        /// What was given.
+        value: f64,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// A word is not one of those that are known.
+    #[error("`{key}` is `{value}`, expected {expected}")]
+    Word {
+        /// Key of the configuration.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// Two entries would write the same files.
+    #[error("two entries of `{key}` are called `{name}`, rename one")]
+    Duplicate {
+        /// Key of the configuration.
+        key: &'static str,
+        /// The name that stands twice.
+        name: String,
+    },
+    /// A key makes no sense beside another.
+    #[error("`{key}` {reason}")]
+    Contradiction {
+        /// Key of the configuration.
+        key: &'static str,
+        /// Why it cannot stand.
+        reason: &'static str,
+    },
+    /// A layer is not one of the model's.
+    #[error("layer {layer} is not one of the model's {n_layers} layers, counted from 0")]
+    Layer {
+        /// The layer.
+        layer: usize,
+        /// How many there are.
+        n_layers: usize,
+    },
+    /// A probe of this shape cannot be trained in a stack.
+    #[error(
+        "{kind} probes with a hidden layer or attention dropout are not swept; train them with \
+         `train_probe`"
+    )]
+    UnsupportedProbe {
+        /// Its kind.
+        kind: ProbeKind,
+    },
+    /// The output folder holds a run already.
+    #[error("`{}` exists; continue it with --resume or choose another --output", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The run to be resumed was made with another configuration.
+    #[error(
+        "`{}` was made with another configuration; resume with that one, or choose another --output",
+        path.display()
+    )]
+    OtherConfig {
+        /// The resolved configuration of the run.
+        path: PathBuf,
+    },
+    /// A checkpoint cannot be used.
+    #[error("checkpoint `{}` is damaged; delete it to begin this data set again", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file could not be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Data or activations are at fault.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    /// The model is at fault.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A probe is at fault.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// Metrics could not be computed.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+}

@@ -1,0 +1,406 @@
+//! Training every trial of every group on each batch.
+
+use std::path::Path;
+
+use attention_probes_activations::{ActivationError, ActivationSource};
+use attention_probes_metrics::{ConfusionMatrix, auroc};
+use attention_probes_probes::{ProbeConfig, ProbeState, n_out};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::adamw::Rate;
+use crate::checkpoint::Checkpoint;
+use crate::config::SelectBy;
+use crate::plan::Trial;
+use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
+use crate::SweepError;
+
+/// Probes of one shape at one site: they train as one stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialGroup {
+    /// Which site of the activations they read.
+    pub site: usize,
+    /// Their shape.
+    pub probe: ProbeConfig,
+    /// Their settings.
+    pub trials: Vec<Trial>,
+}
+
+/// Examples that trials learn from and are chosen by.
+#[derive(Clone, Copy, Debug)]
+pub struct FitData<'a> {
+    /// For each example the sequence it belongs to and the number of its tokens.
+    pub examples: &'a [(usize, usize)],
+    /// Class of each example.
+    pub labels: &'a [usize],
+    /// Number of classes.
+    pub n_classes: usize,
+    /// Weight of each class in the loss.
+    pub class_weights: &'a [f32],
+    /// Examples to train on.
+    pub train: &'a [usize],
+    /// Examples to choose a trial by.
+    pub validation: &'a [usize],
+}
+
+/// How long and in which steps trials train.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FitConfig {
+    /// Passes over the training examples.
+    pub epochs: usize,
+    /// Examples per step.
+    pub batch_size: usize,
+    /// Seed of the order of the examples.
+    pub seed: u64,
+    /// Metric that chooses a trial.
+    pub select_by: SelectBy,
+}
+
+/// One trial after one epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Mean training loss over the epoch's steps.
+    pub train_loss: f64,
+    /// Validation metrics after the epoch.
+    pub validation: Score,
+}
+
+/// Metrics that a trial is chosen by.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Mean loss, class weights included.
+    pub loss: f64,
+    /// Share of right answers.
+    pub accuracy: f64,
+    /// Mean recall over the classes.
+    pub balanced_accuracy: f64,
+    /// Area under the ROC curve, for binary tasks.
+    pub auroc: Option<f64>,
+}
+
+/// A trained trial.
+#[derive(Clone, Debug)]
+pub struct TrialFit {
+    /// Its setting.
+    pub trial: Trial,
+    /// Its weights after the last epoch.
+    pub state: ProbeState,
+    /// Its history, one record per epoch.
+    pub history: Vec<EpochRecord>,
+}
+
+/// What [`find_best_fit`] returns for each group.
+#[derive(Clone, Debug)]
+pub struct GroupFit {
+    /// Every trial, in the order of the group.
+    pub trials: Vec<TrialFit>,
+    /// Index of the trial that validation chose.
+    pub best: usize,
+    /// For every weight decay, in order of first appearance, the trial that validation chose.
+    pub best_per_weight_decay: Vec<usize>,
+}
+
+impl TrialFit {
+    /// Validation metrics after the last epoch.
+    pub fn score(&self) -> Option<Score> {
+        self.history.last().map(|record| record.validation)
+    }
+}
+
+/// Trains all trials of all groups together and chooses the best of each group on validation.
+///
+/// Each batch is read once; every group takes its step on it. The order of the examples depends on
+/// seed and epoch alone, so a trial ends as it would alone, up to the rounding of products of
+/// another size. With a checkpoint path the state is saved after every epoch, and a run that was
+/// stopped at any moment goes on from there to the same bits.
+///
+/// # Errors
+///
+/// - [`SweepError::UnsupportedProbe`] if a group's shape cannot be stacked
+/// - [`SweepError::Checkpoint`] if the checkpoint is of other trials or damaged
+/// - [`SweepError::Activation`] if activations cannot be read
+///
+/// # Memory
+///
+/// Three numbers per parameter of every trial, and the tokens of one batch.
+pub fn find_best_fit(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    groups: &[TrialGroup],
+    config: &FitConfig,
+    checkpoint: Option<&Path>,
+    on_epoch: &mut dyn FnMut(usize),
+) -> Result<Vec<GroupFit>, SweepError> {
+    let mut stacks = groups.iter().map(stack_group).collect::<Result<Vec<_>, _>>()?;
+    let mut histories: Vec<Vec<Vec<EpochRecord>>> =
+        groups.iter().map(|group| vec![Vec::new(); group.trials.len()]).collect();
+    let mut first = 0;
+    if let Some(path) = checkpoint.filter(|path| path.exists()) {
+        let saved = Checkpoint::read(path)?;
+        first = saved.restore(&mut stacks, &mut histories, path)?;
+    }
+    for epoch in first..config.epochs {
+        let losses = train_epoch(source, data, groups, &mut stacks, config, epoch)?;
+        let scores = validate(source, data, groups, &mut stacks, config.batch_size)?;
+        for ((history, losses), scores) in histories.iter_mut().zip(losses).zip(scores) {
+            for ((history, train_loss), validation) in history.iter_mut().zip(losses).zip(scores) {
+                history.push(EpochRecord { epoch: epoch + 1, train_loss, validation });
+            }
+        }
+        if let Some(path) = checkpoint {
+            Checkpoint::new(epoch + 1, &stacks, &histories).write(path)?;
+        }
+        on_epoch(epoch + 1);
+    }
+    let fits = groups.iter().zip(stacks).zip(histories).map(|((group, stack), histories)| {
+        let fit = |(trial, history)| TrialFit {
+            trial: group.trials[trial],
+            state: stack.state(trial),
+            history,
+        };
+        choose(histories.into_iter().enumerate().map(fit).collect(), config.select_by)
+    });
+    Ok(fits.collect())
+}
+
+/// Probabilities of every trial of every group on some examples.
+///
+/// # Shapes
+///
+/// For each group `[n_trials, n_examples, n_classes]`, row-major.
+///
+/// # Errors
+///
+/// [`SweepError`] if a state does not fit its group or activations cannot be read.
+pub fn predict(
+    source: &mut dyn ActivationSource,
+    examples: &[(usize, usize)],
+    groups: &[(TrialGroup, Vec<ProbeState>)],
+    batch_size: usize,
+) -> Result<Vec<Vec<f64>>, SweepError> {
+    let mut stacks = groups
+        .iter()
+        .map(|(group, states)| stack(&group.probe, states, rates(group)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let sites: Vec<&TrialGroup> = groups.iter().map(|(group, _)| group).collect();
+    let logits = logits(source, examples, &sites, &mut stacks, batch_size)?;
+    let to_probabilities = |(logits, group): (Vec<f32>, &&TrialGroup)| {
+        probabilities(&logits, group.probe.n_classes())
+    };
+    Ok(logits.into_iter().zip(&sites).map(to_probabilities).collect())
+}
+
+fn rates(group: &TrialGroup) -> Vec<Rate> {
+    let rate = |trial: &Trial| Rate {
+        learning_rate: trial.learning_rate,
+        weight_decay: trial.weight_decay,
+    };
+    group.trials.iter().map(rate).collect()
+}
+
+fn stack_group(group: &TrialGroup) -> Result<Box<dyn StackedProbes>, SweepError> {
+    let states: Vec<ProbeState> =
+        group.trials.iter().map(|trial| group.probe.init_state(trial.seed)).collect();
+    stack(&group.probe, &states, rates(group))
+}
+
+/// One pass over the training examples; mean loss of each trial of each group.
+fn train_epoch(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    groups: &[TrialGroup],
+    stacks: &mut [Box<dyn StackedProbes>],
+    config: &FitConfig,
+    epoch: usize,
+) -> Result<Vec<Vec<f64>>, SweepError> {
+    let mut order = data.train.to_vec();
+    let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+    rng.set_stream(epoch as u64);
+    order.shuffle(&mut rng);
+    let mut sums: Vec<Vec<f64>> =
+        groups.iter().map(|group| vec![0.0; group.trials.len()]).collect();
+    let mut n_batches = 0.0;
+    for batch in order.chunks(config.batch_size) {
+        let labels: Vec<usize> = batch.iter().map(|&example| data.labels[example]).collect();
+        let targets = Targets { labels: &labels, class_weights: data.class_weights };
+        let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
+        with_batches(source, &examples, |sites| {
+            for ((group, stack), sums) in groups.iter().zip(stacks.iter_mut()).zip(&mut sums) {
+                stack.train_step(&sites[group.site], &targets, sums);
+            }
+        })?;
+        n_batches += 1.0;
+    }
+    for sums in &mut sums {
+        for sum in sums {
+            *sum /= n_batches;
+        }
+    }
+    Ok(sums)
+}
+
+/// Hands on the rows of some examples, one batch per site.
+fn with_batches(
+    source: &mut dyn ActivationSource,
+    examples: &[(usize, usize)],
+    mut use_batches: impl FnMut(&[RaggedBatch<'_>]),
+) -> Result<(), ActivationError> {
+    let d_model = source.d_model();
+    source.with_rows(examples, &mut |sites| {
+        let batches: Vec<RaggedBatch<'_>> =
+            sites.iter().map(|rows| RaggedBatch { rows: rows.clone(), d_model }).collect();
+        use_batches(&batches);
+    })
+}
+
+/// Logits of every group, `[n_trials, n_examples, n_out]`.
+fn logits(
+    source: &mut dyn ActivationSource,
+    examples: &[(usize, usize)],
+    groups: &[&TrialGroup],
+    stacks: &mut [Box<dyn StackedProbes>],
+    batch_size: usize,
+) -> Result<Vec<Vec<f32>>, SweepError> {
+    let width = |group: &TrialGroup| n_out(group.probe.n_classes());
+    let mut logits: Vec<Vec<f32>> = groups
+        .iter()
+        .map(|group| vec![0.0; group.trials.len() * examples.len() * width(group)])
+        .collect();
+    let mut from = 0;
+    for batch in examples.chunks(batch_size) {
+        with_batches(source, batch, |sites| {
+            for ((group, stack), logits) in groups.iter().zip(stacks.iter_mut()).zip(&mut logits) {
+                let found = stack.logits(&sites[group.site]);
+                let (per_batch, per_trial) =
+                    (batch.len() * width(group), examples.len() * width(group));
+                let from = from * width(group);
+                for (found, logits) in found.chunks(per_batch).zip(logits.chunks_mut(per_trial)) {
+                    logits[from..from + per_batch].copy_from_slice(found);
+                }
+            }
+        })?;
+        from += batch.len();
+    }
+    Ok(logits)
+}
+
+/// Scores of each trial of each group on the validation examples.
+fn validate(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    groups: &[TrialGroup],
+    stacks: &mut [Box<dyn StackedProbes>],
+    batch_size: usize,
+) -> Result<Vec<Vec<Score>>, SweepError> {
+    let examples: Vec<_> = data.validation.iter().map(|&i| data.examples[i]).collect();
+    let labels: Vec<usize> = data.validation.iter().map(|&i| data.labels[i]).collect();
+    let sites: Vec<&TrialGroup> = groups.iter().collect();
+    let logits = logits(source, &examples, &sites, stacks, batch_size)?;
+    let targets = Targets { labels: &labels, class_weights: data.class_weights };
+    let score_group = |(logits, group): (Vec<f32>, &TrialGroup)| {
+        let n_out = n_out(group.probe.n_classes());
+        let score = |logits: &[f32]| score(logits, n_out, &targets, data.n_classes);
+        logits.chunks(labels.len() * n_out).map(score).collect::<Result<Vec<_>, SweepError>>()
+    };
+    logits.into_iter().zip(groups).map(score_group).collect()
+}
+
+/// Metrics of one trial from its logits, `[n_examples, n_out]`.
+fn score(
+    logits: &[f32],
+    n_out: usize,
+    targets: &Targets<'_>,
+    n_classes: usize,
+) -> Result<Score, SweepError> {
+    let predictions: Vec<usize> = logits
+        .chunks(n_out)
+        .map(|logits| {
+            if n_out == 1 {
+                return usize::from(logits[0] > 0.0);
+            }
+            let best = (0..n_out).max_by(|a, b| logits[*a].total_cmp(&logits[*b]).then(b.cmp(a)));
+            best.unwrap_or(0)
+        })
+        .collect();
+    let confusion = ConfusionMatrix::new(targets.labels, &predictions, n_classes)?;
+    let auroc = if n_out == 1 {
+        let scores: Vec<f64> = logits.iter().map(|z| f64::from(*z)).collect();
+        let positive: Vec<bool> = targets.labels.iter().map(|label| *label == 1).collect();
+        auroc(&scores, &positive).ok()
+    } else {
+        None
+    };
+    Ok(Score {
+        loss: targets.loss(logits, n_out),
+        accuracy: confusion.accuracy(),
+        balanced_accuracy: confusion.balanced_accuracy(),
+        auroc,
+    })
+}
+
+/// Logits `[…, n_out]` to probabilities `[…, n_classes]`.
+fn probabilities(logits: &[f32], n_classes: usize) -> Vec<f64> {
+    if n_out(n_classes) == 1 {
+        let pair = |z: &f32| {
+            let positive = 1.0 / (1.0 + (-f64::from(*z)).exp());
+            [1.0 - positive, positive]
+        };
+        return logits.iter().flat_map(pair).collect();
+    }
+    let softmax = |logits: &[f32]| -> Vec<f64> {
+        let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let powers: Vec<f64> = logits.iter().map(|z| f64::from(z - highest).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        powers.into_iter().map(|power| power / sum).collect()
+    };
+    logits.chunks(n_classes).flat_map(softmax).collect()
+}
+
+fn choose(trials: Vec<TrialFit>, select_by: SelectBy) -> GroupFit {
+    let best_of = |candidates: &[usize]| {
+        let better = |a: &&usize, b: &&usize| {
+            compare(trials[**a].score(), trials[**b].score(), select_by).then(b.cmp(a))
+        };
+        candidates.iter().max_by(better).copied().unwrap_or(0)
+    };
+    let all: Vec<usize> = (0..trials.len()).collect();
+    let mut decays: Vec<f64> = Vec::new();
+    for trial in &trials {
+        if !decays.contains(&trial.trial.weight_decay) {
+            decays.push(trial.trial.weight_decay);
+        }
+    }
+    let of_decay = |decay: &f64| {
+        let same = |i: &usize| trials[*i].trial.weight_decay == *decay;
+        best_of(&all.iter().copied().filter(same).collect::<Vec<_>>())
+    };
+    let best_per_weight_decay = decays.iter().map(of_decay).collect();
+    let best = best_of(&all);
+    GroupFit { trials, best, best_per_weight_decay }
+}
+
+/// Which of two scores is better; the lower loss breaks ties. A score that is not a number loses.
+pub(crate) fn compare(
+    a: Option<Score>,
+    b: Option<Score>,
+    select_by: SelectBy,
+) -> std::cmp::Ordering {
+    let key = |score: Option<Score>| {
+        let score = score?;
+        let key = match select_by {
+            SelectBy::BalancedAccuracy => score.balanced_accuracy,
+            SelectBy::Accuracy => score.accuracy,
+            SelectBy::Auroc => score.auroc?,
+            SelectBy::Loss => -score.loss,
+        };
+        (!key.is_nan() && !score.loss.is_nan()).then_some((key, -score.loss))
+    };
+    match (key(a), key(b)) {
+        (Some(a), Some(b)) => a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)),
+        (a, b) => a.is_some().cmp(&b.is_some()),
+    }
+}

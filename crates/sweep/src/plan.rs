@@ -1,0 +1,340 @@
+//! A sweep that has been checked; only this can run.
+
+use std::collections::BTreeSet;
+
+use attention_probes_activations::Task;
+use attention_probes_probes::{
+    AttentionProbeConfig, LinearProbeConfig, MlpProbeConfig, ProbeConfig, ProbeKind,
+};
+
+use crate::config::{ArchitectureConfig, DataConfig, GridConfig, Layers};
+use crate::{SweepConfig, SweepError};
+
+/// One setting: what tells a probe of a stack from its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trial {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Seed of the initial weights.
+    pub seed: u64,
+}
+
+/// A sweep whose every field has been checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepPlan {
+    config: SweepConfig,
+    tasks: Vec<Option<Task>>,
+    trials: Vec<Trial>,
+}
+
+impl SweepConfig {
+    /// Checks every field and expands the grid into trials; touches no file.
+    ///
+    /// # Errors
+    ///
+    /// A [`SweepError`] that names the key, its value, and what would be accepted.
+    pub fn check(mut self) -> Result<SweepPlan, SweepError> {
+        check_name("run", &self.run)?;
+        check_device(&self.device)?;
+        if !["auto", "f32"].contains(&self.model.dtype.as_str()) {
+            return Err(SweepError::Word {
+                key: "model.dtype",
+                value: self.model.dtype,
+                expected: "auto or f32",
+            });
+        }
+        check_grid(&self.sweep)?;
+        at_least("activations.memory_budget_gib", self.activations.memory_budget_gib, 0.0)?;
+        match &self.activations.layers {
+            Layers::Word(word) if word == "all" || word == "auto" => {}
+            Layers::Word(word) => {
+                return Err(SweepError::Word {
+                    key: "activations.layers",
+                    value: word.clone(),
+                    expected: "\"all\", \"auto\", or a list such as [0, 5]",
+                });
+            }
+            Layers::List(layers) => not_empty("activations.layers", layers)?,
+        }
+
+        not_empty("data", &self.data)?;
+        let mut names = BTreeSet::new();
+        for data in &mut self.data {
+            if data.name.is_empty() {
+                let stem = data.path.file_stem().unwrap_or_default();
+                data.name = stem.to_string_lossy().into_owned();
+            }
+            check_name("data.name", &data.name)?;
+            if !names.insert(data.name.clone()) {
+                return Err(SweepError::Duplicate { key: "data", name: data.name.clone() });
+            }
+        }
+        let tasks = self.data.iter().map(check_data).collect::<Result<_, _>>()?;
+
+        not_empty("architectures", &self.architectures)?;
+        let mut names = BTreeSet::new();
+        for architecture in &mut self.architectures {
+            if architecture.config_name.is_empty() {
+                architecture.config_name = architecture.name.to_string();
+            }
+            check_architecture(architecture)?;
+            if !names.insert(architecture.config_name.clone()) {
+                return Err(SweepError::Duplicate {
+                    key: "architectures",
+                    name: architecture.config_name.clone(),
+                });
+            }
+        }
+        if self.sweep.seeds.is_empty() {
+            self.sweep.seeds = vec![self.seed];
+        }
+        let trials = trials(&self.sweep);
+        Ok(SweepPlan { config: self, tasks, trials })
+    }
+}
+
+impl SweepPlan {
+    /// The configuration, every default filled in.
+    pub fn config(&self) -> &SweepConfig {
+        &self.config
+    }
+
+    /// Task of a data set; `None` where it brings activations.
+    pub fn task(&self, data: usize) -> Option<&Task> {
+        self.tasks[data].as_ref()
+    }
+
+    /// Every setting of the grid: by learning rate, then weight decay, then seed.
+    pub fn trials(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    /// Whether some data set needs the model.
+    pub fn needs_model(&self) -> bool {
+        self.tasks.iter().any(Option::is_some)
+    }
+
+    /// The layers to probe, ascending.
+    ///
+    /// # Errors
+    ///
+    /// [`SweepError::Layer`] if the model does not have one of them.
+    pub fn layers(&self, n_layers: usize) -> Result<Vec<usize>, SweepError> {
+        let layers: BTreeSet<usize> = match &self.config.activations.layers {
+            Layers::Word(word) if word == "auto" => {
+                let last = n_layers - 1;
+                (0..=4).map(|quarter| (last * quarter).div_ceil(4)).collect()
+            }
+            Layers::Word(_) => (0..n_layers).collect(),
+            Layers::List(layers) => layers.iter().copied().collect(),
+        };
+        match layers.iter().find(|layer| **layer >= n_layers) {
+            Some(&layer) => Err(SweepError::Layer { layer, n_layers }),
+            None => Ok(layers.into_iter().collect()),
+        }
+    }
+
+    /// Config of an architecture's probe for activations of this width.
+    pub fn probe(&self, architecture: usize, d_model: usize, n_classes: usize) -> ProbeConfig {
+        let architecture = &self.config.architectures[architecture];
+        match architecture.name {
+            ProbeKind::Linear => LinearProbeConfig {
+                pool: architecture.pool,
+                ..LinearProbeConfig::new(d_model, n_classes)
+            }
+            .into(),
+            ProbeKind::Mlp => MlpProbeConfig {
+                pool: architecture.pool,
+                hidden_dim: architecture.hidden_dim,
+                ..MlpProbeConfig::new(d_model, n_classes)
+            }
+            .into(),
+            ProbeKind::Attention => AttentionProbeConfig {
+                n_heads: architecture.n_heads,
+                activation: architecture.activation,
+                ..AttentionProbeConfig::new(d_model, n_classes)
+            }
+            .into(),
+        }
+    }
+}
+
+fn trials(grid: &GridConfig) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for &learning_rate in &grid.learning_rates {
+        for &weight_decay in &grid.weight_decays {
+            for &seed in &grid.seeds {
+                trials.push(Trial { learning_rate, weight_decay, seed });
+            }
+        }
+    }
+    trials
+}
+
+fn check_grid(grid: &GridConfig) -> Result<(), SweepError> {
+    not_empty("sweep.learning_rates", &grid.learning_rates)?;
+    not_empty("sweep.weight_decays", &grid.weight_decays)?;
+    for &value in &grid.learning_rates {
+        if !(value.is_finite() && value > 0.0) {
+            let key = "sweep.learning_rates";
+            return Err(SweepError::Number { key, value, expected: "numbers above 0" });
+        }
+    }
+    for &value in &grid.weight_decays {
+        at_least("sweep.weight_decays", value, 0.0)?;
+    }
+    at_least("sweep.epochs", grid.epochs as f64, 1.0)?;
+    at_least("sweep.batch_size", grid.batch_size as f64, 1.0)
+}
+
+fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
+    for (key, value) in [("data.validation", data.validation), ("data.test", data.test)] {
+        if !(value > 0.0 && value < 1.0) {
+            return Err(SweepError::Number { key, value, expected: "a share between 0 and 1" });
+        }
+    }
+    let held_out = data.validation + data.test;
+    if held_out >= 1.0 {
+        let expected = "together with `test` less than 1";
+        return Err(SweepError::Number { key: "data.validation", value: held_out, expected });
+    }
+    at_least("data.max_tokens", data.max_tokens as f64, 1.0)?;
+    at_least("data.examples_per_text", data.examples_per_text as f64, 1.0)?;
+    let brings_activations = data.path.extension().is_some_and(|extension| extension == "npz");
+    let target = || match data.target.as_str() {
+        "" => Err(SweepError::Contradiction {
+            key: "data.target",
+            reason: "is missing: a token task needs the token it looks for, such as \" the\"",
+        }),
+        target => Ok(target.to_owned()),
+    };
+    let task = match data.task.as_str() {
+        "sequence" => Task::Sequence,
+        "current_token" => Task::CurrentToken { target: target()? },
+        "next_token" => Task::NextToken { target: target()? },
+        other => {
+            return Err(SweepError::Word {
+                key: "data.task",
+                value: other.to_owned(),
+                expected: "sequence, current_token, or next_token",
+            });
+        }
+    };
+    if task == Task::Sequence && !data.target.is_empty() {
+        let reason = "makes no sense for the task `sequence`, remove it";
+        return Err(SweepError::Contradiction { key: "data.target", reason });
+    }
+    if brings_activations && task != Task::Sequence {
+        let reason = "must be `sequence` where the data are activations";
+        return Err(SweepError::Contradiction { key: "data.task", reason });
+    }
+    Ok((!brings_activations).then_some(task))
+}
+
+fn check_architecture(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
+    check_name("architectures.config_name", &architecture.config_name)?;
+    at_least("architectures.n_heads", architecture.n_heads as f64, 1.0)?;
+    at_least("architectures.hidden_dim", architecture.hidden_dim as f64, 1.0)
+}
+
+fn check_device(device: &str) -> Result<(), SweepError> {
+    let number = device.strip_prefix("cuda:").map(str::parse::<usize>);
+    if ["auto", "cpu", "wgpu", "cuda"].contains(&device) || matches!(number, Some(Ok(_))) {
+        return Ok(());
+    }
+    let expected = "auto, cpu, wgpu, cuda, or cuda:N";
+    Err(SweepError::Word { key: "device", value: device.to_owned(), expected })
+}
+
+/// Names become folders and files, so they must be plain.
+fn check_name(key: &'static str, name: &str) -> Result<(), SweepError> {
+    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if !name.is_empty() && name.chars().all(plain) && !name.starts_with('.') {
+        return Ok(());
+    }
+    let expected = "letters, digits, `-`, `_`, and `.`, not beginning with `.`";
+    Err(SweepError::Word { key, value: name.to_owned(), expected })
+}
+
+fn not_empty<T>(key: &'static str, list: &[T]) -> Result<(), SweepError> {
+    if list.is_empty() { Err(SweepError::Empty { key }) } else { Ok(()) }
+}
+
+fn at_least(key: &'static str, value: f64, least: f64) -> Result<(), SweepError> {
+    if value.is_finite() && value >= least {
+        return Ok(());
+    }
+    let expected = if least == 0.0 { "numbers of at least 0" } else { "a number of at least 1" };
+    Err(SweepError::Number { key, value, expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATA: &str = "[[data]]\npath = \"a.csv\"\n";
+
+    fn error(toml: &str) -> String {
+        match SweepConfig::parse(toml) {
+            Ok(config) => config.check().unwrap_err().to_string(),
+            Err(SweepError::Toml { source, .. }) => source.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_default_grid_has_81_trials_in_order() {
+        let plan = SweepConfig::parse(DATA).unwrap().check().unwrap();
+        assert_eq!(plan.trials().len(), 81);
+        assert_eq!(plan.trials()[10].learning_rate, 2e-5);
+        assert_eq!(plan.trials()[10].weight_decay, 1e-6);
+        assert_eq!(plan.config().data[0].name, "a");
+    }
+
+    #[test]
+    fn auto_takes_the_first_the_quartiles_and_the_last_layer() {
+        let toml = format!("{DATA}[activations]\nlayers = \"auto\"\n");
+        let plan = SweepConfig::parse(&toml).unwrap().check().unwrap();
+        assert_eq!(plan.layers(12).unwrap(), [0, 3, 6, 9, 11]);
+        assert_eq!(plan.layers(4).unwrap(), [0, 1, 2, 3]);
+        assert_eq!(plan.layers(1).unwrap(), [0]);
+    }
+
+    #[test]
+    fn a_typo_is_an_error_with_a_caret() {
+        let message = error("[sweep]\nlearning_rate = [1e-3]\n");
+        assert!(message.contains("unknown field `learning_rate`"), "{message}");
+        assert!(message.contains('^'), "{message}");
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_key_value_and_remedy() {
+        let cases = [
+            ("[sweep]\nlearning_rates = [1e-3, -1e-3]", "`sweep.learning_rates` has -0.001"),
+            ("[sweep]\nlearning_rates = []", "`sweep.learning_rates` is empty"),
+            ("[sweep]\nweight_decays = [-1.0]", "`sweep.weight_decays` has -1"),
+            ("[sweep]\nepochs = 0", "`sweep.epochs` has 0"),
+            ("[activations]\nlayers = \"most\"", "`activations.layers` is `most`"),
+            ("[[architectures]]\n[[architectures]]", "two entries of `architectures`"),
+        ];
+        for (toml, expected) in cases {
+            let message = error(&format!("{DATA}{toml}\n"));
+            assert!(message.contains(expected), "{message}");
+        }
+        assert!(error("").contains("`data` is empty"));
+        assert!(error(&format!("run = \"../x\"\n{DATA}")).contains("`run` is `../x`"));
+        assert!(error(&format!("device = \"tpu\"\n{DATA}")).contains("`device` is `tpu`"));
+        assert!(error(&format!("{DATA}task = \"next_token\"\n")).contains("`data.target`"));
+        assert!(error(&format!("{DATA}validation = 1.5\n")).contains("`data.validation` has 1.5"));
+    }
+
+    #[test]
+    fn a_layer_the_model_does_not_have_is_refused() {
+        let toml = format!("{DATA}[activations]\nlayers = [1, 4]\n");
+        let plan = SweepConfig::parse(&toml).unwrap().check().unwrap();
+        assert!(plan.layers(4).is_err());
+        assert_eq!(plan.layers(5).unwrap(), [1, 4]);
+    }
+}

@@ -1,0 +1,185 @@
+//! What a run found, as it is written and printed.
+
+use std::path::PathBuf;
+
+use attention_probes_metrics::{ClassificationReport, Interval};
+use serde::{Deserialize, Serialize};
+
+use crate::find_best_fit::{GroupFit, Score, TrialFit};
+
+/// What [`run_sweep`](crate::run_sweep) returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepReport {
+    /// Folder of the run, `<output>/<run>/seed_<seed>`.
+    pub folder: PathBuf,
+    /// One entry per data set and layer.
+    pub experiments: Vec<ExperimentReport>,
+}
+
+/// One data set at one layer: the content of `best.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExperimentReport {
+    /// Name of the experiment and of its folder.
+    pub experiment: String,
+    /// Name of the data set.
+    pub data: String,
+    /// The layer; `None` where the data are activations.
+    pub layer: Option<usize>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Number of examples to train on, to choose by, and to judge by.
+    pub n_train: usize,
+    /// Number of validation examples.
+    pub n_validation: usize,
+    /// Number of test examples.
+    pub n_test: usize,
+    /// Sequences left out because of NaN or infinity.
+    pub n_skipped: usize,
+    /// What a probe has to beat.
+    pub baselines: Baselines,
+    /// The best probe of each architecture.
+    pub architectures: Vec<ArchitectureReport>,
+}
+
+/// What a probe has to beat, on the test examples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baselines {
+    /// Accuracy of always saying the most frequent class; its balanced accuracy is one over the
+    /// number of classes.
+    pub majority_accuracy: f64,
+    /// Balanced accuracy of the most frequent class.
+    pub majority_balanced_accuracy: f64,
+    /// Logistic regression on token counts, where there are tokens.
+    pub bag_of_words: Option<BagOfWordsBaseline>,
+}
+
+/// Logistic regression on token counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BagOfWordsBaseline {
+    /// Mean recall over the classes.
+    pub balanced_accuracy: f64,
+    /// Its 95 % bootstrap interval.
+    pub interval: Interval,
+}
+
+/// The trial of an architecture that validation chose, and what the grid was worth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArchitectureReport {
+    /// Prefix of the file names.
+    pub config_name: String,
+    /// Number of trials it was chosen from.
+    pub n_trials: usize,
+    /// Step size of the chosen trial.
+    pub learning_rate: f64,
+    /// Weight decay of the chosen trial.
+    pub weight_decay: f64,
+    /// Seed of the chosen trial.
+    pub seed: u64,
+    /// Its file in `trained/`.
+    pub file: String,
+    /// Why it was chosen: the metric and its value on validation.
+    pub selected_by: String,
+    /// On the examples that chose it.
+    pub validation: ClassificationReport,
+    /// On examples that nothing was chosen by.
+    pub test: ClassificationReport,
+    /// What each axis of the grid bought, on validation.
+    pub axes: Vec<AxisSpread>,
+}
+
+/// How much results change along one axis while the others stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AxisSpread {
+    /// `learning_rate`, `weight_decay`, or `seed`.
+    pub axis: String,
+    /// Number of values tried.
+    pub n_values: usize,
+    /// Best minus worst validation loss along the axis, the largest over all other settings.
+    pub loss: f64,
+    /// The same for balanced accuracy.
+    pub balanced_accuracy: f64,
+}
+
+impl AxisSpread {
+    /// Spreads along every axis of a grid.
+    pub fn of(fit: &GroupFit) -> Vec<Self> {
+        // The key of an axis is its value; the key of its rest is everything that stays.
+        type Key = fn(&TrialFit) -> (u64, (u64, u64));
+        let axes: [(&str, Key); 3] = [
+            ("learning_rate", |fit| {
+                let trial = fit.trial;
+                (trial.learning_rate.to_bits(), (trial.weight_decay.to_bits(), trial.seed))
+            }),
+            ("weight_decay", |fit| {
+                let trial = fit.trial;
+                (trial.weight_decay.to_bits(), (trial.learning_rate.to_bits(), trial.seed))
+            }),
+            ("seed", |fit| {
+                let trial = fit.trial;
+                (trial.seed, (trial.learning_rate.to_bits(), trial.weight_decay.to_bits()))
+            }),
+        ];
+        axes.iter().map(|(axis, key)| Self::along(axis, fit, *key)).collect()
+    }
+
+    fn along(axis: &str, fit: &GroupFit, key: fn(&TrialFit) -> (u64, (u64, u64))) -> Self {
+        let mut values: Vec<u64> = fit.trials.iter().map(|trial| key(trial).0).collect();
+        values.sort_unstable();
+        values.dedup();
+        let mut rests: Vec<(u64, u64)> = fit.trials.iter().map(|trial| key(trial).1).collect();
+        rests.sort_unstable();
+        rests.dedup();
+        let spread = |metric: fn(Score) -> f64| {
+            let of_rest = |rest: &(u64, u64)| {
+                let same = fit.trials.iter().filter(|trial| key(trial).1 == *rest);
+                let scores = same.filter_map(TrialFit::score).map(metric);
+                let (low, high) = scores
+                    .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+                (high - low).max(0.0)
+            };
+            rests.iter().map(of_rest).fold(0.0, f64::max)
+        };
+        Self {
+            axis: axis.to_owned(),
+            n_values: values.len(),
+            loss: spread(|score| score.loss),
+            balanced_accuracy: spread(|score| score.balanced_accuracy),
+        }
+    }
+}
+
+/// One trial in `metrics.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialMetrics {
+    /// Prefix of the file names of its architecture.
+    pub config_name: String,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Seed of the initial weights.
+    pub seed: u64,
+    /// On the validation examples.
+    pub validation: SplitMetrics,
+    /// On the test examples.
+    pub test: SplitMetrics,
+}
+
+/// Metrics of one trial on one split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitMetrics {
+    /// Share of right answers.
+    pub accuracy: f64,
+    /// Its 95 % Wilson interval.
+    pub accuracy_interval: Interval,
+    /// Mean recall over the classes.
+    pub balanced_accuracy: f64,
+    /// Harmonic mean of precision and recall, of class 1 or averaged over classes.
+    pub f1: f64,
+    /// Area under the ROC curve, for binary tasks.
+    pub auroc: Option<f64>,
+    /// Mean negative log-likelihood in nats.
+    pub log_loss: f64,
+    /// Examples by true class (rows) and predicted class (columns).
+    pub confusion: Vec<Vec<usize>>,
+}

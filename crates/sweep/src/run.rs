@@ -1,0 +1,553 @@
+//! A whole sweep: data to tokens to activations to trials to files.
+
+use std::path::{Path, PathBuf};
+
+use attention_probes_activations::{
+    ActivationError, ActivationSource, Capture, Dataset, DatasetConfig, ExampleConfig, ExampleSet,
+    ExternalActivations, MemoryActivations, Site, Split, SplitConfig, StorageConfig, Task,
+    TokenizeConfig, TokenizedDataset, class_weights, examples, open_activations, stratified_split,
+    tokenize,
+};
+use attention_probes_metrics::{ConfusionMatrix, bootstrap_balanced_accuracy};
+use attention_probes_models::{LanguageModel, open_model};
+use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
+use burn::tensor::Device;
+
+use crate::SweepError;
+use crate::baseline::BagOfWords;
+use crate::config::{DataConfig, Layers};
+use crate::find_best_fit::{FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict};
+use crate::plan::SweepPlan;
+use crate::report::{
+    ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, SweepReport,
+};
+use crate::results::{
+    FittedArchitecture, Predictions, create_folder, write_experiment, write_text,
+};
+use crate::tracker::Tracker;
+
+/// Most tokens of one forward pass of the model, padding included.
+const TOKENS_PER_FORWARD: usize = 4096;
+
+/// Runs a sweep and writes its results.
+///
+/// The model runs once over each data set (or, recomputing, once per batch), for all layers; every
+/// architecture and all trials train on each batch together. With `resume`, what is complete is
+/// kept, and what is not goes on from its last epoch.
+///
+/// # Errors
+///
+/// - [`SweepError::Exists`] if there is such a run already and `resume` is not set
+/// - [`SweepError::OtherConfig`] if it was made with another configuration
+/// - any other [`SweepError`] if the model, a data set, or the disk is at fault
+pub fn run_sweep(
+    plan: &SweepPlan,
+    resume: bool,
+    device: &Device,
+    tracker: &mut dyn Tracker,
+) -> Result<SweepReport, SweepError> {
+    let config = plan.config();
+    let folder = config.output.join(&config.run).join(format!("seed_{}", config.seed));
+    let resolved = to_toml(config, &folder)?;
+    claim_folder(&folder, &resolved, resume)?;
+    let model = if plan.needs_model() {
+        Some(open_model(&config.model.name, device)?)
+    } else {
+        None
+    };
+    let mut experiments = Vec::new();
+    for data in 0..config.data.len() {
+        let run = DataRun { plan, data, folder: &folder, device };
+        experiments.extend(run.run(model.as_ref(), tracker)?);
+    }
+    Ok(SweepReport { folder, experiments })
+}
+
+fn to_toml(config: &crate::SweepConfig, folder: &Path) -> Result<String, SweepError> {
+    toml::to_string(config).map_err(|error| SweepError::Write {
+        path: folder.join("config.toml"),
+        source: std::io::Error::other(error),
+    })
+}
+
+/// Makes the folder of a run, or checks that the one that is there is of the same configuration.
+fn claim_folder(folder: &Path, config: &str, resume: bool) -> Result<(), SweepError> {
+    let path = folder.join("config.toml");
+    match std::fs::read_to_string(&path) {
+        Ok(_) if !resume => Err(SweepError::Exists { path: folder.to_owned() }),
+        Ok(found) if found != config => Err(SweepError::OtherConfig { path }),
+        Ok(_) => Ok(()),
+        Err(_) => {
+            create_folder(folder)?;
+            write_text(&path, config)
+        }
+    }
+}
+
+/// One data set of a run.
+struct DataRun<'a> {
+    plan: &'a SweepPlan,
+    data: usize,
+    folder: &'a Path,
+    device: &'a Device,
+}
+
+/// What a data set brings before any activation is computed.
+struct Texts {
+    tokens: TokenizedDataset,
+    examples: ExampleSet,
+    hash: String,
+}
+
+/// Examples ready to train on.
+struct Prepared<'a> {
+    source: Box<dyn ActivationSource + 'a>,
+    examples: ExampleSet,
+    split: Split,
+    hash: String,
+}
+
+impl DataRun<'_> {
+    fn config(&self) -> &DataConfig {
+        &self.plan.config().data[self.data]
+    }
+
+    fn run(
+        &self,
+        model: Option<&LanguageModel>,
+        tracker: &mut dyn Tracker,
+    ) -> Result<Vec<ExperimentReport>, SweepError> {
+        let layers = match (self.plan.task(self.data), model) {
+            (Some(_), Some(model)) => self.plan.layers(model.model.shape().n_layers)?,
+            _ => Vec::new(),
+        };
+        if let Some(reports) = self.complete(&layers) {
+            tracker.note(&format!("`{}` is complete already", self.config().name));
+            return Ok(reports);
+        }
+        let (Some(task), Some(model)) = (self.plan.task(self.data), model) else {
+            let external = ExternalActivations::read(&self.config().path)?;
+            return self.fit(self.prepare_external(external)?, None, &layers, None, tracker);
+        };
+        let texts = self.texts(task, model, tracker)?;
+        let sites: Vec<Site> = layers.iter().map(|&layer| self.site(layer)).collect();
+        let capture = Capture {
+            model: &*model.model,
+            tokens: &texts.tokens,
+            sites: &sites,
+            device: self.device,
+            max_tokens_per_batch: TOKENS_PER_FORWARD,
+        };
+        let prepared = self.prepare(&texts, capture, model, tracker)?;
+        self.fit(prepared, Some(&texts.tokens), &layers, Some(model), tracker)
+    }
+
+    /// Reports of every layer, if all are written.
+    fn complete(&self, layers: &[usize]) -> Option<Vec<ExperimentReport>> {
+        let read = |name: String| {
+            let text = std::fs::read(self.folder.join(name).join("best.json")).ok()?;
+            serde_json::from_slice(&text).ok()
+        };
+        self.experiments(layers).into_iter().map(|(_, name)| read(name)).collect()
+    }
+
+    /// Layer and name of every experiment.
+    fn experiments(&self, layers: &[usize]) -> Vec<(Option<usize>, String)> {
+        let data = &self.config().name;
+        if layers.is_empty() {
+            return vec![(None, data.clone())];
+        }
+        let component = self.plan.config().activations.component;
+        let name = |&layer: &usize| (Some(layer), format!("{data}-L{layer:02}-{component}"));
+        layers.iter().map(name).collect()
+    }
+
+    fn site(&self, layer: usize) -> Site {
+        let config = self.plan.config();
+        Site {
+            layer,
+            component: config.activations.component,
+            convention: config.model.convention,
+        }
+    }
+
+    fn cache(&self, kind: &str) -> PathBuf {
+        self.plan.config().output.join("cache").join(kind)
+    }
+
+    /// Reads and tokenizes the texts and draws the examples.
+    fn texts(
+        &self,
+        task: &Task,
+        model: &LanguageModel,
+        tracker: &mut dyn Tracker,
+    ) -> Result<Texts, SweepError> {
+        let config = self.config();
+        let columns = DatasetConfig {
+            text: config.text.clone(),
+            label: config.label.clone(),
+            group: config.group.clone(),
+        };
+        let dataset =
+            Dataset::read(&config.name, &config.path, &columns, *task == Task::Sequence)?;
+        let tokenizing = TokenizeConfig {
+            max_tokens: config.max_tokens.min(model.model.shape().n_ctx),
+            cache: Some(self.cache("tokens")),
+        };
+        let tokens = tokenize(&dataset, &model.tokenizer, &tokenizing)?;
+        let name = &config.name;
+        for (n, what) in [
+            (dataset.skipped_empty, "empty texts skipped"),
+            (tokens.empty_rows.len(), "texts without a token skipped"),
+            (tokens.n_truncated, "texts cut to the longest length allowed"),
+        ] {
+            if n > 0 {
+                tracker.note(&format!("`{name}`: {n} {what}"));
+            }
+        }
+        let drawing = ExampleConfig {
+            task: task.clone(),
+            balance: config.balance,
+            examples_per_text: config.examples_per_text,
+            seed: self.plan.config().seed,
+        };
+        let examples = examples(&dataset, &tokens, &model.tokenizer, &drawing)?;
+        Ok(Texts { tokens, examples, hash: dataset.hash })
+    }
+
+    /// Computes or finds the activations, drops what is not finite, and divides the examples.
+    fn prepare<'a>(
+        &self,
+        texts: &Texts,
+        capture: Capture<'a>,
+        model: &LanguageModel,
+        tracker: &mut dyn Tracker,
+    ) -> Result<Prepared<'a>, SweepError> {
+        let config = &self.plan.config().activations;
+        let storage = StorageConfig {
+            storage: config.storage,
+            memory_budget_bytes: (config.memory_budget_gib * f64::from(1 << 30)) as u64,
+            folder: Some(self.cache("activations")),
+            model_key: model.revision.clone(),
+        };
+        let name = &self.config().name;
+        let mut progress = |done, total| tracker.extracted(name, done, total);
+        let mut examples = texts.examples.clone();
+        let source = open_activations(capture, &examples.sequences(), &storage, &mut progress)?;
+        if !source.skipped().is_empty() {
+            let n = source.skipped().len();
+            let rows: Vec<String> = source.skipped().iter().map(usize::to_string).collect();
+            tracker.note(&format!(
+                "`{name}`: {n} sequences skipped, their activations have NaN or infinity: {}",
+                rows.join(", ")
+            ));
+            examples.remove_sequences(source.skipped());
+        }
+        let split = self.split(&examples)?;
+        Ok(Prepared { source, examples, split, hash: texts.hash.clone() })
+    }
+
+    fn prepare_external(
+        &self,
+        external: ExternalActivations,
+    ) -> Result<Prepared<'static>, SweepError> {
+        let path = &self.config().path;
+        let examples = ExampleSet::from_external(&external).ok_or_else(|| {
+            ActivationError::MissingArray {
+                path: path.clone(),
+                array: "y",
+                arrays: vec!["x".to_owned(), "mask".to_owned()],
+            }
+        })?;
+        let split = self.split(&examples)?;
+        let hash = external.hash.clone();
+        let source = Box::new(MemoryActivations::from(external));
+        Ok(Prepared { source, examples, split, hash })
+    }
+
+    fn split(&self, examples: &ExampleSet) -> Result<Split, SweepError> {
+        let config = self.config();
+        let split = SplitConfig {
+            validation: config.validation,
+            test: config.test,
+            seed: self.plan.config().seed,
+        };
+        let groups = examples.groups.as_deref();
+        Ok(stratified_split(&examples.labels(), groups, &split)?)
+    }
+
+    /// Trains, judges, and writes every layer.
+    fn fit(
+        &self,
+        prepared: Prepared<'_>,
+        tokens: Option<&TokenizedDataset>,
+        layers: &[usize],
+        model: Option<&LanguageModel>,
+        tracker: &mut dyn Tracker,
+    ) -> Result<Vec<ExperimentReport>, SweepError> {
+        let Prepared { mut source, examples, split, hash } = prepared;
+        let config = self.plan.config();
+        let labels = examples.labels();
+        let n_classes = examples.classes.len();
+        let prefixes: Vec<(usize, usize)> =
+            examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
+        let weights = self.class_weights(&labels, &split, n_classes);
+        let data = FitData {
+            examples: &prefixes,
+            labels: &labels,
+            n_classes,
+            class_weights: &weights,
+            train: &split.train,
+            validation: &split.validation,
+        };
+        let experiments = self.experiments(layers);
+        let groups = self.groups(experiments.len(), source.d_model(), n_classes);
+        let fit_config = FitConfig {
+            epochs: config.sweep.epochs,
+            batch_size: config.sweep.batch_size,
+            seed: config.seed,
+            select_by: config.sweep.select_by,
+        };
+        let name = &self.config().name;
+        let checkpoint = self.folder.join(format!("{name}.checkpoint"));
+        let mut on_epoch = |epoch| tracker.epoch(name, epoch, config.sweep.epochs);
+        let fits = find_best_fit(
+            &mut *source,
+            &data,
+            &groups,
+            &fit_config,
+            Some(&checkpoint),
+            &mut on_epoch,
+        )?;
+
+        let judge = Judge { labels: &labels, prefixes: &prefixes, n_classes };
+        let validation = judge.predict(&mut *source, &split.validation, &groups, &fits, config)?;
+        let test = judge.predict(&mut *source, &split.test, &groups, &fits, config)?;
+        let baselines = self.baselines(&examples, &split, tokens, &prefixes)?;
+        let [validation_labels, test_labels] =
+            [&split.validation, &split.test].map(|side| judge.labels_of(side));
+
+        let mut reports = Vec::new();
+        for (site, (layer, experiment)) in experiments.into_iter().enumerate() {
+            let mut architectures = Vec::new();
+            for (index, group) in groups.iter().enumerate().filter(|(_, group)| group.site == site)
+            {
+                let architecture = &config.architectures[index % config.architectures.len()];
+                let mut metadata =
+                    ProbeMetadata::new(group.probe.clone(), examples.classes.clone());
+                self.describe(&mut metadata, layer, model, &split, &hash);
+                architectures.push(FittedArchitecture {
+                    config_name: &architecture.config_name,
+                    fit: &fits[index],
+                    validation: judge.predictions(&validation[index], &validation_labels),
+                    test: judge.predictions(&test[index], &test_labels),
+                    metadata,
+                    names_seed: config.sweep.seeds.len() > 1,
+                });
+            }
+            let report = ExperimentReport {
+                experiment: experiment.clone(),
+                data: name.clone(),
+                layer,
+                classes: examples.classes.clone(),
+                n_train: split.train.len(),
+                n_validation: split.validation.len(),
+                n_test: split.test.len(),
+                n_skipped: source.skipped().len(),
+                baselines: baselines.clone(),
+                architectures: architectures
+                    .iter()
+                    .map(|architecture| self.architecture_report(architecture))
+                    .collect::<Result<_, _>>()?,
+            };
+            let resolved = self.resolved_config(layer)?;
+            write_experiment(&self.folder.join(&experiment), &architectures, &resolved, &report)?;
+            tracker.finished(&experiment);
+            reports.push(report);
+        }
+        // What the checkpoint was for is done.
+        std::fs::remove_file(&checkpoint)
+            .map_err(|source| SweepError::Write { path: checkpoint.clone(), source })?;
+        Ok(reports)
+    }
+
+    /// One group per site and architecture, architectures of a site side by side.
+    fn groups(&self, n_sites: usize, d_model: usize, n_classes: usize) -> Vec<TrialGroup> {
+        let n_architectures = self.plan.config().architectures.len();
+        let group = |index: usize| TrialGroup {
+            site: index / n_architectures,
+            probe: self.plan.probe(index % n_architectures, d_model, n_classes),
+            trials: self.plan.trials().to_vec(),
+        };
+        (0..n_sites * n_architectures).map(group).collect()
+    }
+
+    /// Token tasks weigh rare positives; other tasks weigh every class alike.
+    fn class_weights(&self, labels: &[usize], split: &Split, n_classes: usize) -> Vec<f32> {
+        let is_token_task = self.plan.task(self.data).is_some_and(|task| task.target().is_some());
+        if !is_token_task {
+            return vec![1.0; n_classes];
+        }
+        let train: Vec<usize> = split.train.iter().map(|&example| labels[example]).collect();
+        class_weights(&train, n_classes)
+    }
+
+    /// Fills in where a probe comes from.
+    fn describe(
+        &self,
+        metadata: &mut ProbeMetadata,
+        layer: Option<usize>,
+        model: Option<&LanguageModel>,
+        split: &Split,
+        hash: &str,
+    ) {
+        let config = self.plan.config();
+        metadata.layer = layer;
+        if let Some(model) = model {
+            metadata.model = Some(ModelMetadata {
+                name: model.name.clone(),
+                revision: Some(model.revision.clone()),
+            });
+            metadata.component = Some(config.activations.component.to_string());
+            metadata.convention = serde_json::to_value(config.model.convention)
+                .ok()
+                .and_then(|value| value.as_str().map(str::to_owned));
+        }
+        if let Some(task) = self.plan.task(self.data) {
+            metadata.task = Some(task.to_string());
+            metadata.target = task.target().map(str::to_owned);
+        }
+        metadata.epochs = Some(config.sweep.epochs);
+        metadata.batch_size = Some(config.sweep.batch_size);
+        metadata.split_seed = Some(config.seed);
+        metadata.data = Some(DataMetadata {
+            name: self.config().name.clone(),
+            hash: Some(hash.to_owned()),
+            n_train: split.train.len(),
+            n_validation: split.validation.len(),
+            n_test: split.test.len(),
+        });
+    }
+
+    fn architecture_report(
+        &self,
+        architecture: &FittedArchitecture<'_>,
+    ) -> Result<ArchitectureReport, SweepError> {
+        let fit = architecture.fit;
+        let chosen = &fit.trials[fit.best];
+        let select_by = self.plan.config().sweep.select_by;
+        let score = chosen.score();
+        let reason = match score {
+            Some(score) => format!(
+                "validation {}: balanced accuracy {:.4}, loss {:.4}",
+                serde_json::to_string(&select_by).unwrap_or_default().trim_matches('"'),
+                score.balanced_accuracy,
+                score.loss
+            ),
+            None => "nothing to choose from".to_owned(),
+        };
+        Ok(ArchitectureReport {
+            config_name: architecture.config_name.to_owned(),
+            n_trials: fit.trials.len(),
+            learning_rate: chosen.trial.learning_rate,
+            weight_decay: chosen.trial.weight_decay,
+            seed: chosen.trial.seed,
+            file: format!("{}_state.npz", architecture.stem(chosen)),
+            selected_by: reason,
+            validation: architecture.validation.report(fit.best, chosen.trial.seed)?,
+            test: architecture.test.report(fit.best, chosen.trial.seed)?,
+            axes: AxisSpread::of(fit),
+        })
+    }
+
+    /// Most frequent class and bag of words, trained on the training and judged on the test side.
+    fn baselines(
+        &self,
+        examples: &ExampleSet,
+        split: &Split,
+        tokens: Option<&TokenizedDataset>,
+        prefixes: &[(usize, usize)],
+    ) -> Result<Baselines, SweepError> {
+        let labels = examples.labels();
+        let n_classes = examples.classes.len();
+        let mut counts = vec![0; n_classes];
+        for &example in &split.train {
+            counts[labels[example]] += 1;
+        }
+        let majority = (0..n_classes).max_by_key(|&class| (counts[class], n_classes - class));
+        let test: Vec<usize> = split.test.iter().map(|&example| labels[example]).collect();
+        let always = vec![majority.unwrap_or(0); test.len()];
+        let majority = ConfusionMatrix::new(&test, &always, n_classes)?;
+        let bag_of_words = match tokens {
+            Some(tokens) => {
+                let texts = prefixes.iter().map(|&(sequence, end)| &tokens.sequence(sequence)[..end]);
+                let bag = BagOfWords::new(texts);
+                let predictions = bag.predict(&labels, n_classes, &split.train, &split.test);
+                let found = ConfusionMatrix::new(&test, &predictions, n_classes)?;
+                let interval = bootstrap_balanced_accuracy(
+                    &test,
+                    &predictions,
+                    n_classes,
+                    1000,
+                    0.95,
+                    self.plan.config().seed,
+                )?;
+                Some(BagOfWordsBaseline { balanced_accuracy: found.balanced_accuracy(), interval })
+            }
+            None => None,
+        };
+        Ok(Baselines {
+            majority_accuracy: majority.accuracy(),
+            majority_balanced_accuracy: majority.balanced_accuracy(),
+            bag_of_words,
+        })
+    }
+
+    /// The configuration of one experiment alone.
+    fn resolved_config(&self, layer: Option<usize>) -> Result<String, SweepError> {
+        let mut config = self.plan.config().clone();
+        config.data = vec![self.config().clone()];
+        if let Some(layer) = layer {
+            config.activations.layers = Layers::List(vec![layer]);
+        }
+        to_toml(&config, self.folder)
+    }
+}
+
+/// Judges trained trials on one side of the split.
+struct Judge<'a> {
+    labels: &'a [usize],
+    prefixes: &'a [(usize, usize)],
+    n_classes: usize,
+}
+
+impl<'a> Judge<'a> {
+    fn labels_of(&self, side: &[usize]) -> Vec<usize> {
+        side.iter().map(|&example| self.labels[example]).collect()
+    }
+
+    fn predictions(&self, probabilities: &'a [f64], labels: &'a [usize]) -> Predictions<'a> {
+        Predictions { probabilities, labels, n_classes: self.n_classes }
+    }
+
+    /// Probabilities of every group, `[n_trials, n_examples, n_classes]`.
+    fn predict(
+        &self,
+        source: &mut dyn ActivationSource,
+        side: &[usize],
+        groups: &[TrialGroup],
+        fits: &[GroupFit],
+        config: &crate::SweepConfig,
+    ) -> Result<Vec<Vec<f64>>, SweepError> {
+        let examples: Vec<(usize, usize)> = side.iter().map(|&i| self.prefixes[i]).collect();
+        let trained: Vec<_> = groups
+            .iter()
+            .zip(fits)
+            .map(|(group, fit)| {
+                let states = fit.trials.iter().map(|trial| trial.state.clone()).collect();
+                (group.clone(), states)
+            })
+            .collect();
+        predict(source, &examples, &trained, config.sweep.batch_size)
+    }
+}

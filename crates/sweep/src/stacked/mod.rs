@@ -1,0 +1,124 @@
+//! Probes of one shape trained side by side: parameters with a leading `n_trials` axis.
+//!
+//! Each kind computes its gradients by hand, on the host, with the products of all trials as one.
+//! The same probes as modules with automatic differentiation are the oracle in the tests.
+
+mod attention;
+mod linear;
+mod loss;
+mod mlp;
+mod pooled;
+
+use attention_probes_probes::{ParamArray, ProbeConfig, ProbeState};
+
+use crate::SweepError;
+use crate::adamw::{Moments, Rate};
+
+pub(crate) use loss::Targets;
+
+/// Examples without padding: for each one its rows, `[pos, d_model]`, wherever they lie.
+#[derive(Clone, Debug)]
+pub(crate) struct RaggedBatch<'a> {
+    /// One slice per example, a whole number of rows.
+    pub(crate) rows: Vec<&'a [f32]>,
+    /// Width of a row.
+    pub(crate) d_model: usize,
+}
+
+impl RaggedBatch<'_> {
+    /// Number of rows of an example.
+    pub(crate) fn n_tokens(&self, example: usize) -> usize {
+        self.rows[example].len() / self.d_model
+    }
+}
+
+/// Everything that changes while trials train; what a checkpoint holds.
+///
+/// Parameters come in parts, each `[n_trials, …]`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stack {
+    pub(crate) parts: Vec<Part>,
+    /// Steps taken.
+    pub(crate) step: usize,
+}
+
+/// One stacked array of parameters with its moments.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) params: Vec<f32>,
+    pub(crate) moments: Moments,
+}
+
+impl Stack {
+    pub(crate) fn new(parts: Vec<Vec<f32>>) -> Self {
+        let parts = parts.into_iter().map(|params| {
+            let moments = Moments::zeros(params.len());
+            Part { params, moments }
+        });
+        Self { parts: parts.collect(), step: 0 }
+    }
+
+    /// Parameters of one part.
+    pub(crate) fn params(&self, part: usize) -> &[f32] {
+        &self.parts[part].params
+    }
+
+    /// Zeros for the gradients of every part, in `gradients`.
+    pub(crate) fn clear_gradients(&self, gradients: &mut Vec<Vec<f32>>) {
+        gradients.resize_with(self.parts.len(), Vec::new);
+        for (gradient, part) in gradients.iter_mut().zip(&self.parts) {
+            gradient.clear();
+            gradient.resize(part.params.len(), 0.0);
+        }
+    }
+
+    /// One AdamW step of every trial.
+    pub(crate) fn update(&mut self, gradients: &[Vec<f32>], rates: &[Rate]) {
+        self.step += 1;
+        for (part, gradient) in self.parts.iter_mut().zip(gradients) {
+            part.moments.step(&mut part.params, gradient, rates, self.step);
+        }
+    }
+}
+
+/// The slice of one trial as an array of a probe's state.
+pub(crate) fn array(shape: &[usize], from: &[f32]) -> ParamArray {
+    ParamArray { shape: shape.to_vec(), values: from[..shape.iter().product()].to_vec() }
+}
+
+/// Trials of one shape, at one site.
+pub(crate) trait StackedProbes: Send {
+    /// One step of every trial on a batch; adds the mean loss of each trial to `losses`.
+    fn train_step(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]);
+
+    /// Logits of every trial, `[n_trials, n_examples, n_out]`.
+    fn logits(&mut self, batch: &RaggedBatch<'_>) -> Vec<f32>;
+
+    /// Weights of one trial.
+    fn state(&self, trial: usize) -> ProbeState;
+
+    /// What a checkpoint holds.
+    fn stack(&self) -> &Stack;
+
+    /// Goes back to a checkpoint.
+    fn stack_mut(&mut self) -> &mut Stack;
+}
+
+/// Stacks trials of one shape, each from its own initial weights.
+///
+/// # Errors
+///
+/// [`SweepError::UnsupportedProbe`] if the shape is not one that can be stacked.
+pub(crate) fn stack(
+    config: &ProbeConfig,
+    states: &[ProbeState],
+    rates: Vec<Rate>,
+) -> Result<Box<dyn StackedProbes>, SweepError> {
+    Ok(match config {
+        ProbeConfig::Linear(config) => Box::new(linear::StackedLinear::new(config, states, rates)),
+        ProbeConfig::Mlp(config) => Box::new(mlp::StackedMlp::new(config, states, rates)),
+        ProbeConfig::Attention(config) => {
+            Box::new(attention::StackedAttention::new(config, states, rates)?)
+        }
+    })
+}
