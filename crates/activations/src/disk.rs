@@ -295,16 +295,13 @@ struct HashedFile {
 
 impl HashedFile {
     fn create(path: PathBuf) -> Result<Self, ActivationError> {
-        match File::create_new(&path) {
-            Ok(file) => Ok(Self {
-                path,
-                file: BufWriter::new(file),
-                hasher: blake3::Hasher::new(),
-                size_bytes: 0,
-                buffer: Vec::new(),
-            }),
-            Err(source) => Err(ActivationError::Write { path, source }),
-        }
+        let file = File::create_new(&path).map_err(write_error(&path))?;
+        Ok(Self::new(path, file))
+    }
+
+    fn new(path: PathBuf, file: File) -> Self {
+        let (file, hasher) = (BufWriter::new(file), blake3::Hasher::new());
+        Self { path, file, hasher, size_bytes: 0, buffer: Vec::new() }
     }
 
     fn push(&mut self, values: &[f32]) -> Result<(), ActivationError> {
@@ -365,4 +362,155 @@ fn write(
     write_atomically(&folder.join("manifest.json"), |file| {
         serde_json::to_writer_pretty(file, &manifest).map_err(io::Error::from)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Fixture;
+
+    /// Opens the activations of every sequence; tells also whether the model ran.
+    fn open(
+        fixture: &Fixture,
+        folder: &Path,
+        model_key: &str,
+    ) -> Result<(DiskActivations, bool), ActivationError> {
+        let mut has_run = false;
+        let mut progress = |_, _| has_run = true;
+        let capture = fixture.capture();
+        DiskActivations::open(&capture, &fixture.all(), folder, model_key, &mut progress)
+            .map(|activations| (activations, has_run))
+    }
+
+    fn values(activations: &DiskActivations) -> Vec<Vec<f32>> {
+        activations.sites.iter().map(|site| site.as_slice().to_vec()).collect()
+    }
+
+    /// The only folder of activations.
+    fn store(folder: &Path) -> PathBuf {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let stores: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+        assert_eq!(stores.len(), 1);
+        stores[0].clone()
+    }
+
+    #[test]
+    fn activations_are_found_again_under_the_same_key_only() {
+        let fixture = Fixture::damaged();
+        let folder = tempfile::tempdir().unwrap();
+        let (written, has_run) = open(&fixture, folder.path(), "m").unwrap();
+        assert!(has_run);
+        let (found, has_run) = open(&fixture, folder.path(), "m").unwrap();
+        assert!(!has_run);
+        assert_eq!(values(&found), values(&written));
+        assert_eq!(found.skipped(), [3]);
+
+        assert!(open(&fixture, folder.path(), "another").unwrap().1);
+        let mut other = Fixture::damaged();
+        other.sites.swap(0, 1);
+        assert!(open(&other, folder.path(), "m").unwrap().1);
+    }
+
+    #[test]
+    fn files_are_plain_rows_of_f32() {
+        let fixture = Fixture::new();
+        let folder = tempfile::tempdir().unwrap();
+        let (written, _) = open(&fixture, folder.path(), "m").unwrap();
+        let bytes = fs::read(store(folder.path()).join("001_L00-z.f32")).unwrap();
+        let floats: Vec<f32> =
+            bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        assert_eq!(floats.len(), fixture.tokens.ids.len() * 8);
+        assert_eq!(floats, values(&written)[1]);
+    }
+
+    #[test]
+    fn damaged_files_are_written_anew() {
+        let fixture = Fixture::damaged();
+        let folder = tempfile::tempdir().unwrap();
+        let expected = values(&open(&fixture, folder.path(), "m").unwrap().0);
+        let store = store(folder.path());
+        let (data, manifest) = (store.join("000_L01-resid_post.f32"), store.join("manifest.json"));
+        let edit = |path: &Path, edit: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = fs::read(path).unwrap();
+            edit(&mut bytes);
+            fs::write(path, bytes).unwrap();
+        };
+        let replace = |from: &'static str, to: &'static str| {
+            let manifest = manifest.clone();
+            move || {
+                let text = fs::read_to_string(&manifest).unwrap();
+                assert!(text.contains(from), "{text}");
+                fs::write(&manifest, text.replace(from, to)).unwrap();
+            }
+        };
+        let damages: Vec<Box<dyn Fn() + '_>> = vec![
+            Box::new(|| edit(&data, &|bytes| bytes[17] ^= 1)),
+            Box::new(|| edit(&data, &|bytes| bytes.truncate(bytes.len() - 4))),
+            Box::new(|| edit(&data, &|bytes| bytes.extend([0; 4]))),
+            Box::new(|| fs::remove_file(&data).unwrap()),
+            Box::new(|| fs::remove_file(&manifest).unwrap()),
+            Box::new(|| edit(&manifest, &|bytes| bytes.truncate(bytes.len() / 2))),
+            Box::new(replace("\"n_tokens\": 24", "\"n_tokens\": 18446744073709551615")),
+            Box::new(replace("\"d_model\": 8", "\"d_model\": 4")),
+            Box::new(replace("000_L01", "../000_L01")),
+            Box::new(replace("\"skipped\": [\n    3\n  ]", "\"skipped\": []")),
+            Box::new(replace("\"format_version\": 1", "\"format_version\": 2")),
+        ];
+        for (index, damage) in damages.iter().enumerate() {
+            damage();
+            let (anew, has_run) = open(&fixture, folder.path(), "m").unwrap();
+            assert!(has_run, "damage {index}");
+            assert_eq!(values(&anew), expected);
+            assert!(!open(&fixture, folder.path(), "m").unwrap().1, "damage {index}");
+        }
+    }
+
+    #[test]
+    fn a_pass_that_fails_leaves_nothing_under_the_final_name() {
+        let mut fixture = Fixture::new();
+        // The batches of short sequences are written before the model refuses the long one.
+        let sequences: [&[u32]; 2] = [&[1, 2, 3], &[1; 12]];
+        fixture.tokens = crate::TokenizedDataset::from_sequences(&sequences);
+        let folder = tempfile::tempdir().unwrap();
+        let result = open(&fixture, folder.path(), "m");
+        assert!(matches!(result, Err(ActivationError::Model { .. })));
+        let left: Vec<PathBuf> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(left.iter().all(|path| path.extension().is_some_and(|e| e == "lock")), "{left:?}");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_behind_is_thrown_away() {
+        let fixture = Fixture::new();
+        let folder = tempfile::tempdir().unwrap();
+        let key = key_of(&fixture.capture(), &fixture.all(), "m");
+        let temporary = folder.path().join(format!(".{key}.tmp"));
+        fs::create_dir(&temporary).unwrap();
+        fs::write(temporary.join("000_L01-resid_post.f32"), "half").unwrap();
+        assert!(open(&fixture, folder.path(), "m").unwrap().1);
+        assert!(!temporary.exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = open(&Fixture::new(), &file, "m").unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot write `{}`", file.display()));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_a_write_error() {
+        let path = PathBuf::from("/dev/full");
+        let mut file = HashedFile::new(path.clone(), File::create(&path).unwrap());
+        let pushed = file.push(&[1.0; 100_000]);
+        assert!(matches!(pushed, Err(ActivationError::Write { path: full, .. }) if full == path));
+
+        let mut file = HashedFile::new(path.clone(), File::create(&path).unwrap());
+        file.push(&[1.0]).unwrap();
+        let finished = file.finish("a".to_owned(), Fixture::new().sites[0]);
+        assert!(matches!(finished, Err(ActivationError::Write { .. })));
+    }
 }

@@ -371,11 +371,14 @@ pub enum ActivationError {
         pieces: Vec<String>,
     },
     /// The target of a token task does not occur.
-    #[error("`target` is `{}`, which is none of the {n_tokens} tokens of the data", shown(target))]
+    #[error(
+        "`target` is `{}`, which is none of the {n_tokens} tokens that the task looks at",
+        shown(target)
+    )]
     TargetMissing {
         /// The target.
         target: String,
-        /// Number of tokens of the data.
+        /// Number of tokens that could have been the target.
         n_tokens: usize,
     },
     /// The model refused a batch.

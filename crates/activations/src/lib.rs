@@ -10,6 +10,7 @@ mod disk;
 mod error;
 mod external;
 mod memory;
+mod npy;
 mod npz;
 mod recomputed;
 mod split;
@@ -17,6 +18,8 @@ mod store;
 mod stream;
 mod table;
 mod task;
+#[cfg(test)]
+mod testing;
 mod tokens;
 
 pub use atomic::write_atomically;

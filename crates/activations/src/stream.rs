@@ -261,3 +261,145 @@ fn run_sites(
     };
     Ok(capture.sites.iter().map(read).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use approx::assert_abs_diff_eq;
+
+    use super::*;
+    use crate::testing::{Disguised, Fixture};
+
+    type Rows = BTreeMap<(usize, usize), Vec<f32>>;
+
+    /// What the sink gets, by sequence and site, and the report.
+    fn collect(capture: &Capture<'_>, prefixes: &[(usize, usize)]) -> (Rows, StreamReport) {
+        let mut rows = Rows::new();
+        let sink = |sequence: usize, site: usize, values: &[f32]| {
+            assert!(rows.insert((sequence, site), values.to_vec()).is_none());
+            Ok(())
+        };
+        let report = stream_prefixes(capture, prefixes, sink, &mut |_, _| {}).unwrap();
+        (rows, report)
+    }
+
+    fn whole(fixture: &Fixture) -> Vec<(usize, usize)> {
+        fixture.tokens.lengths().into_iter().enumerate().collect()
+    }
+
+    /// A sequence alone in a batch, straight from the model.
+    fn alone(fixture: &Fixture, ids: &[u32], site: Site) -> Vec<f32> {
+        let batch = TokenBatch::new(&[ids], PaddingSide::Right, &fixture.device).unwrap();
+        let hooks = HookSet::new([site.hook()]);
+        let mut cache = fixture.model.run_with_cache(&batch, &hooks).unwrap();
+        let activation = cache.remove(site.hook()).unwrap().flatten_heads();
+        let values = site.convention.apply(&fixture.model, site.hook(), activation);
+        values.into_data().try_into_vec().unwrap()
+    }
+
+    #[test]
+    fn a_batch_gives_every_sequence_what_it_has_alone() {
+        let fixture = Fixture::new();
+        let (rows, report) = collect(&fixture.capture(), &whole(&fixture));
+        assert_eq!(rows.len(), fixture.tokens.len() * 3);
+        assert!(report.skipped.is_empty());
+        for ((sequence, site), values) in rows {
+            let expected = alone(&fixture, fixture.tokens.sequence(sequence), fixture.sites[site]);
+            assert_abs_diff_eq!(values[..], expected[..], epsilon = 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_prefix_alone_has_the_rows_it_has_in_its_sequence() {
+        let fixture = Fixture::new();
+        let (rows, _) = collect(&fixture.capture(), &whole(&fixture));
+        let (prefixes, _) = collect(&fixture.capture(), &[(0, 3), (2, 10), (5, 1)]);
+        assert_eq!(prefixes.len(), 9);
+        for (key, values) in prefixes {
+            assert_abs_diff_eq!(values[..], rows[&key][..values.len()], epsilon = 1e-4);
+        }
+    }
+
+    #[test]
+    fn a_convention_applies_to_its_site_only() {
+        let fixture = Fixture::new();
+        let (rows, _) = collect(&fixture.capture(), &whole(&fixture));
+        let means = |site: usize| -> Vec<f32> {
+            rows[&(2, site)].chunks(8).map(|row| row.iter().sum::<f32>() / 8.0).collect()
+        };
+        assert_abs_diff_eq!(means(2)[..], [0.0; 11][..], epsilon = 1e-6);
+        assert!(means(0).iter().any(|mean| mean.abs() > 1e-4));
+    }
+
+    #[test]
+    fn a_sequence_with_nan_is_skipped_and_the_others_stay_as_they_are() {
+        let fixture = Fixture::damaged();
+        let (rows, report) = collect(&fixture.capture(), &whole(&fixture));
+        assert_eq!(report.skipped, [3]);
+        assert_eq!(rows.len(), 5 * 3);
+        for ((sequence, site), values) in rows {
+            assert_ne!(sequence, 3);
+            let expected = alone(&fixture, fixture.tokens.sequence(sequence), fixture.sites[site]);
+            assert_abs_diff_eq!(values[..], expected[..], epsilon = 1e-5);
+        }
+    }
+
+    #[test]
+    fn nan_at_one_site_skips_a_sequence_at_all_sites() {
+        let mut fixture = Fixture::new();
+        // The value bias of the disguised model is NaN, and only this site uses it.
+        fixture.sites[1].convention = Convention::TlProcessed;
+        let model = Disguised { model: &fixture.model, shape: fixture.model.shape().clone() };
+        let (rows, report) = collect(&fixture.capture_of(&model), &whole(&fixture));
+        assert!(rows.is_empty());
+        assert_eq!(report.skipped, fixture.all());
+    }
+
+    #[test]
+    fn progress_counts_sequences_and_a_failing_sink_ends_the_pass() {
+        let fixture = Fixture::new();
+        let mut seen = Vec::new();
+        let sink = |sequence, _, _: &[f32]| match sequence {
+            2 => Err(ActivationError::NoFolder),
+            _ => Ok(()),
+        };
+        let result = stream_activations(&fixture.capture(), &fixture.all(), sink, &mut |n, of| {
+            seen.push((n, of));
+        });
+        assert!(matches!(result, Err(ActivationError::NoFolder)));
+        // Lengths 1, 2, 4 share a batch of 12 tokens, then 5 and 5, and 11 is the one that fails.
+        assert_eq!(seen, [(3, 6), (5, 6)]);
+    }
+
+    #[test]
+    fn sites_that_cannot_run_are_refused() {
+        let mut fixture = Fixture::new();
+        let shape = ModelShape { d_head: 16, ..fixture.model.shape().clone() };
+        let model = Disguised { model: &fixture.model, shape };
+        assert_eq!(
+            fixture.capture_of(&model).d_model().unwrap_err().to_string(),
+            "`L01-resid_post` is 8 wide and `L00-z` 32; run them separately"
+        );
+        let none = Capture { sites: &[], ..fixture.capture() };
+        assert!(matches!(none.d_model(), Err(ActivationError::NoSites)));
+        fixture.sites[0].layer = 2;
+        let result = stream_activations(&fixture.capture(), &[0], |_, _, _| Ok(()), &mut |_, _| {});
+        assert!(matches!(result, Err(ActivationError::Model { .. })));
+    }
+
+    #[test]
+    fn components_print_as_they_parse() {
+        for component in Component::ALL {
+            let name = component.to_string();
+            assert_eq!(name.parse::<Component>().unwrap(), component);
+            assert_eq!(serde_json::to_string(&component).unwrap(), format!("\"{name}\""));
+            assert!(component.hook(4).to_string().ends_with(&name));
+        }
+        assert_eq!(
+            "resid".parse::<Component>().unwrap_err().to_string(),
+            "component `resid` is not known, expected resid_pre, resid_mid, resid_post, attn_out, \
+             mlp_out, or z"
+        );
+    }
+}

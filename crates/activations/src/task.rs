@@ -130,7 +130,7 @@ pub fn examples(
     let id = target_id(target, tokenizer)?;
     let places = Places::find(&config.task, tokens, id);
     if places.iter().all(|place| place.positives.is_empty()) {
-        let n_tokens = tokens.ids.len();
+        let n_tokens = places.iter().map(Places::n).sum();
         return Err(ActivationError::TargetMissing { target: target.to_owned(), n_tokens });
     }
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
@@ -318,4 +318,167 @@ fn draw_balanced(places: &[Places], per_text: usize, rng: &mut ChaCha8Rng) -> Ve
         examples.extend(drawn.iter().map(|i| side[i]));
     }
     examples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{TokenizeConfig, testing::tokenizer, tokenize};
+
+    fn dataset(texts: &[&str], labels: &[usize], groups: Option<&[usize]>) -> Dataset {
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        let classes = vec!["no".to_owned(), "yes".to_owned()];
+        Dataset::from_parts("data", texts, labels, classes, groups).unwrap()
+    }
+
+    fn draw(dataset: &Dataset, config: &ExampleConfig) -> Result<ExampleSet, ActivationError> {
+        let tokenizer = tokenizer();
+        let tokens = tokenize(dataset, &tokenizer, &TokenizeConfig::default())?;
+        examples(dataset, &tokens, &tokenizer, config)
+    }
+
+    fn current_token() -> ExampleConfig {
+        let task = Task::CurrentToken { target: " the".to_owned() };
+        ExampleConfig { task, ..ExampleConfig::default() }
+    }
+
+    fn next_token() -> ExampleConfig {
+        let task = Task::NextToken { target: " the".to_owned() };
+        ExampleConfig { task, ..ExampleConfig::default() }
+    }
+
+    /// `(sequence, end, label)` of each example.
+    fn plain(set: &ExampleSet) -> Vec<(usize, usize, usize)> {
+        set.examples.iter().map(|e| (e.sequence, e.end, e.label)).collect()
+    }
+
+    #[test]
+    fn a_sequence_is_its_whole_text_and_texts_without_tokens_are_left_out() {
+        let texts = ["a b", "zz", "abc the"];
+        let data = dataset(&texts, &[0, 1, 1], Some(&[5, 6, 7]));
+        let set = draw(&data, &ExampleConfig::default()).unwrap();
+        assert_eq!(plain(&set), [(0, 3, 0), (1, 4, 1)]);
+        assert_eq!((set.classes, set.groups), (data.classes, Some(vec![5, 7])));
+        let set = draw(&dataset(&texts, &[0, 1, 1], None), &ExampleConfig::default()).unwrap();
+        assert_eq!(set.groups, None);
+        let result = draw(&dataset(&texts, &[], None), &ExampleConfig::default());
+        assert!(matches!(result, Err(ActivationError::LengthMismatch { name: "labels", .. })));
+    }
+
+    #[test]
+    fn the_current_token_is_the_last_one_seen() {
+        // a, Ġthe, Ġ, b, Ġthe
+        let set = draw(&dataset(&["a the b the", "ab"], &[], None), &current_token()).unwrap();
+        assert_eq!(
+            plain(&set),
+            [(0, 1, 0), (0, 2, 1), (0, 3, 0), (0, 4, 0), (0, 5, 1), (1, 1, 0), (1, 2, 0)]
+        );
+        assert_eq!(set.classes, ["other", " the"]);
+        assert_eq!(set.groups, Some(vec![0, 0, 0, 0, 0, 1, 1]));
+        assert_eq!((set.class_counts(), set.imbalance()), (vec![5, 2], 2.5));
+    }
+
+    #[test]
+    fn the_next_token_follows_the_last_one_seen() {
+        let set =
+            draw(&dataset(&["a the b the", "c", " the a"], &[], Some(&[4, 4, 9])), &next_token());
+        let set = set.unwrap();
+        assert_eq!(plain(&set), [(0, 1, 1), (0, 2, 0), (0, 3, 0), (0, 4, 1), (2, 1, 0), (2, 2, 0)]);
+        assert_eq!(set.groups, Some(vec![4, 4, 4, 4, 9, 9]));
+        assert_eq!(set.sequences(), [0, 2]);
+    }
+
+    #[test]
+    fn positions_are_distinct_limited_and_drawn_by_the_seed() {
+        let text = "abc the ab the b the cab abc".repeat(5);
+        let data = dataset(&[&text, "b the", &text], &[], None);
+        let config = |seed| ExampleConfig { examples_per_text: 6, seed, ..current_token() };
+        let set = draw(&data, &config(1)).unwrap();
+        let of = |sequence| set.examples.iter().filter(move |e| e.sequence == sequence).count();
+        assert_eq!((of(0), of(1), of(2)), (6, 2, 6));
+        let ends: BTreeSet<(usize, usize)> =
+            set.examples.iter().map(|e| (e.sequence, e.end)).collect();
+        assert_eq!(ends.len(), 14);
+        assert_eq!(draw(&data, &config(1)).unwrap(), set);
+        assert_ne!(draw(&data, &config(2)).unwrap(), set);
+    }
+
+    #[test]
+    fn a_balanced_set_has_as_many_negatives_from_the_same_texts() {
+        let text = "abc the ab the b the cab abc";
+        let data = dataset(&[text, "abcabc", " the the", text], &[], None);
+        let config = ExampleConfig { balance: true, examples_per_text: 2, ..current_token() };
+        let tokenizer = tokenizer();
+        let tokens = tokenize(&data, &tokenizer, &TokenizeConfig::default()).unwrap();
+        let set = examples(&data, &tokens, &tokenizer, &config).unwrap();
+        assert_eq!(set.class_counts(), [6, 6]);
+        for example in &set.examples {
+            let is_target = tokens.sequence(example.sequence)[example.end - 1] == 9;
+            assert_eq!(example.label, usize::from(is_target));
+            assert_ne!(example.sequence, 1);
+        }
+        let positives = |sequence| {
+            set.examples.iter().filter(|e| (e.sequence, e.label) == (sequence, 1)).count()
+        };
+        assert_eq!((positives(0), positives(2), positives(3)), (2, 2, 2));
+        let distinct: BTreeSet<&Example> = set.examples.iter().collect();
+        assert_eq!(distinct.len(), 12);
+    }
+
+    #[test]
+    fn positives_are_dropped_where_negatives_are_too_few() {
+        let config = ExampleConfig { balance: true, ..current_token() };
+        let set = draw(&dataset(&["a the the the", "bbbb"], &[], None), &config).unwrap();
+        assert_eq!(set.class_counts(), [1, 1]);
+        let result = draw(&dataset(&[" the the the", "bbbb"], &[], None), &config);
+        assert!(matches!(result, Err(ActivationError::OneClass { .. })));
+    }
+
+    #[test]
+    fn a_target_that_is_not_one_token_or_nowhere_is_refused() {
+        let config = |target: &str| {
+            let task = Task::NextToken { target: target.to_owned() };
+            ExampleConfig { task, ..ExampleConfig::default() }
+        };
+        let data = dataset(&[" the a", "b"], &[], None);
+        assert_eq!(
+            draw(&data, &config("the")).unwrap_err().to_string(),
+            "`target` is `the`, which the tokenizer splits into `t`, `h`, `e`; give exactly one \
+             token, often a word with a space before it"
+        );
+        assert!(matches!(draw(&data, &config("")), Err(ActivationError::Target { .. })));
+        // The target is the first token, and no prefix comes before that.
+        assert_eq!(
+            draw(&data, &config(" the")).unwrap_err().to_string(),
+            "`target` is ` the`, which is none of the 2 tokens that the task looks at"
+        );
+    }
+
+    #[test]
+    fn positives_weigh_the_root_of_the_imbalance_up_to_five() {
+        assert_eq!(class_weights(&[0, 0, 0, 0, 1], 2), [1.0, 2.0]);
+        assert_eq!(class_weights(&[[0; 100].as_slice(), &[1]].concat(), 2), [1.0, 5.0]);
+        assert_eq!(class_weights(&[0, 1, 1, 1, 1], 2), [1.0, 0.5]);
+        assert_eq!(class_weights(&[0, 0], 2), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn examples_of_removed_sequences_go_with_their_groups() {
+        let data = dataset(&["a the", "b the", "c the"], &[], Some(&[7, 8, 9]));
+        let mut set = draw(&data, &current_token()).unwrap();
+        set.remove_sequences(&[1]);
+        assert_eq!(plain(&set), [(0, 1, 0), (0, 2, 1), (2, 1, 0), (2, 2, 1)]);
+        assert_eq!(set.groups, Some(vec![7, 7, 9, 9]));
+    }
+
+    #[test]
+    fn tasks_are_told_by_name() {
+        let task = Task::NextToken { target: " the".to_owned() };
+        assert_eq!(task.to_string(), "next_token");
+        let json = serde_json::to_string(&task).unwrap();
+        assert_eq!(json, r#"{"task":"next_token","target":" the"}"#);
+        assert_eq!(serde_json::from_str::<Task>(&json).unwrap(), task);
+        assert_eq!(serde_json::from_str::<Task>(r#"{"task":"sequence"}"#).unwrap(), Task::Sequence);
+        assert!(serde_json::from_str::<Task>(r#"{"task":"current_token"}"#).is_err());
+    }
 }

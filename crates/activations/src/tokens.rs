@@ -267,3 +267,141 @@ fn read_cache(
     }
     Ok(Some(TokenizedDataset::from_lengths(ids, &lengths, n_truncated)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::tokenizer;
+
+    fn dataset(texts: &[&str]) -> Dataset {
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        Dataset::from_parts("data", texts, &[], Vec::new(), None).unwrap()
+    }
+
+    fn sample() -> Dataset {
+        dataset(&["a the b", "zzz", "abcabc", "c"])
+    }
+
+    fn config(max_tokens: usize, cache: Option<&Path>) -> TokenizeConfig {
+        TokenizeConfig { max_tokens, cache: cache.map(Path::to_owned) }
+    }
+
+    /// The only file of a cache.
+    fn cache_file(folder: &Path) -> PathBuf {
+        let files: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!(files.len(), 1);
+        files[0].clone()
+    }
+
+    #[test]
+    fn long_texts_are_cut_and_texts_without_tokens_left_out() {
+        let tokens = tokenize(&sample(), &tokenizer(), &config(4, None)).unwrap();
+        assert_eq!(tokens.ids, [0, 9, 6, 1, 0, 1, 2, 0, 2]);
+        assert_eq!(tokens.offsets, [0, 4, 8, 9]);
+        assert_eq!((tokens.text_rows.clone(), tokens.empty_rows.clone()), (vec![0, 2, 3], vec![1]));
+        assert_eq!((tokens.n_truncated, tokens.len()), (1, 3));
+        assert_eq!(tokens.sequence(1), [0, 1, 2, 0]);
+        assert_eq!(tokens.lengths(), [4, 4, 1]);
+    }
+
+    #[test]
+    fn the_hash_tells_apart_where_a_sequence_ends() {
+        let hash = |sequences: &[&[u32]]| TokenizedDataset::from_sequences(sequences).hash;
+        assert_eq!(hash(&[&[1, 2], &[3]]), hash(&[&[1, 2], &[3]]));
+        assert_ne!(hash(&[&[1, 2], &[3]]), hash(&[&[1], &[2, 3]]));
+    }
+
+    #[test]
+    fn no_token_at_all_is_refused() {
+        let error = tokenize(&dataset(&["zz"]), &tokenizer(), &config(4, None));
+        assert!(matches!(error, Err(ActivationError::NoTokens { n_texts: 1 })));
+        let error = tokenize(&sample(), &tokenizer(), &config(0, None)).unwrap_err();
+        assert!(matches!(error, ActivationError::NoTokens { n_texts: 4 }));
+    }
+
+    #[test]
+    fn a_cache_file_is_used_for_the_same_settings_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("cache");
+        let tokenizer = tokenizer();
+        let plain = tokenize(&sample(), &tokenizer, &config(4, None)).unwrap();
+        assert_eq!(tokenize(&sample(), &tokenizer, &config(4, Some(&cache))).unwrap(), plain);
+
+        // Another id in the file, with the right checksum, shows that the file is what is read.
+        let path = cache_file(&cache);
+        let mut bytes = fs::read(&path).unwrap();
+        let end = bytes.len() - HASH_BYTES;
+        bytes[end - 4] = 7;
+        let hash = blake3::hash(&bytes[..end]);
+        bytes[end..].copy_from_slice(hash.as_bytes());
+        fs::write(&path, bytes).unwrap();
+        let read = tokenize(&sample(), &tokenizer, &config(4, Some(&cache))).unwrap();
+        assert_eq!(read.sequence(2), [7]);
+        assert_eq!((&read.empty_rows, read.n_truncated), (&plain.empty_rows, plain.n_truncated));
+
+        tokenize(&sample(), &tokenizer, &config(5, Some(&cache))).unwrap();
+        tokenize(&dataset(&["a"]), &tokenizer, &config(4, Some(&cache))).unwrap();
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn counts_that_no_file_backs_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (dataset, tokenizer) = (sample(), tokenizer());
+        let config = config(4, Some(folder.path()));
+        let plain = tokenize(&dataset, &tokenizer, &config).unwrap();
+        let path = cache_file(folder.path());
+        let good = fs::read(&path).unwrap();
+        let key = key_of(&dataset, &tokenizer, 4);
+        for (index, count) in [(0, u64::MAX), (1, u64::MAX), (1, 1 << 40), (1, u64::MAX / 4 - 20)] {
+            let mut bytes = good[..good.len() - HASH_BYTES].to_vec();
+            let start = MAGIC.len() + HASH_BYTES + 8 * index;
+            bytes[start..start + 8].copy_from_slice(&count.to_le_bytes());
+            let hash = blake3::hash(&bytes);
+            bytes.extend(hash.as_bytes());
+            fs::write(&path, bytes).unwrap();
+            assert!(read_cache(&path, &key, dataset.len()).is_err());
+            assert_eq!(tokenize(&dataset, &tokenizer, &config).unwrap(), plain);
+            assert_eq!(fs::read(&path).unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let tokens = tokenize(&sample(), &tokenizer(), &config(4, Some(&file))).unwrap();
+        assert_eq!(tokens.len(), 3);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_damaged_cache_is_written_anew(
+            position in any::<prop::sample::Index>(),
+            flip in 1_u8..=255,
+            is_cut in any::<bool>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let config = config(4, Some(folder.path()));
+            let (dataset, tokenizer) = (sample(), tokenizer());
+            let plain = tokenize(&dataset, &tokenizer, &config).unwrap();
+            let path = cache_file(folder.path());
+            let good = fs::read(&path).unwrap();
+            let mut bytes = good.clone();
+            let position = position.index(bytes.len());
+            if is_cut {
+                bytes.truncate(position);
+            } else {
+                bytes[position] ^= flip;
+            }
+            fs::write(&path, bytes).unwrap();
+            prop_assert_eq!(tokenize(&dataset, &tokenizer, &config).unwrap(), plain);
+            prop_assert_eq!(fs::read(&path).unwrap(), good);
+        }
+    }
+}
