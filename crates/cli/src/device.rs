@@ -23,17 +23,23 @@ pub fn parse(name: &str) -> Result<Device, InputError> {
             let index = name.trim_start_matches("cuda:").parse::<usize>().unwrap_or_default();
             Ok(Device::cuda(index))
         }
-        "cpu" | "wgpu" | "cuda" => Err(InputError(format!(
-            "`--device {name}` is not in this build, build it with `--features {}`",
-            if name == "cpu" { "flex" } else { name }
-        ))),
-        other if other.starts_with("cuda:") => Err(InputError(format!(
-            "`--device {other}` is not in this build, build it with `--features cuda`"
-        ))),
+        #[cfg(not(feature = "flex"))]
+        "cpu" => Err(not_built(name, "flex")),
+        #[cfg(not(feature = "wgpu"))]
+        "wgpu" => Err(not_built(name, "wgpu")),
+        #[cfg(not(feature = "cuda"))]
+        name if name == "cuda" || name.starts_with("cuda:") => Err(not_built(name, "cuda")),
         other => Err(InputError(format!(
             "`--device {other}` is unknown, use auto, cpu, wgpu, cuda, or cuda:N"
         ))),
     }
+}
+
+#[cfg(not(all(feature = "flex", feature = "wgpu", feature = "cuda")))]
+fn not_built(name: &str, feature: &str) -> InputError {
+    InputError(format!(
+        "`--device {name}` is not in this build, build it with `--features {feature}`"
+    ))
 }
 
 #[cfg(test)]

@@ -1,2 +1,48 @@
-//! (being written)
-fn main() {}
+//! Find out what a language model knows: train, evaluate, and apply probes.
+
+use std::process::ExitCode;
+
+use attention_probes_cli::{exit, probe};
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Find out what a language model knows.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(probe::demo::DemoArgs),
+    Sweep(probe::sweep::SweepArgs),
+    Extract(probe::extract::ExtractArgs),
+    Eval(probe::eval::EvalArgs),
+    Score(probe::score::ScoreArgs),
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .with_target(false)
+        .without_time()
+        .init();
+    let result = match Args::parse().command {
+        Command::Demo(args) => probe::demo::run(&args),
+        Command::Sweep(args) => probe::sweep::run(&args),
+        Command::Extract(args) => probe::extract::run(&args),
+        Command::Eval(args) => probe::eval::run(&args),
+        Command::Score(args) => probe::score::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

@@ -1,0 +1,104 @@
+//! `probe demo`: the whole story offline, on text and a model that come with the program.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use attention_probes_activations::write_atomically;
+use attention_probes_probes::ProbeKind;
+use attention_probes_sweep::SweepConfig;
+use attention_probes_sweep::config::{ArchitectureConfig, DataConfig, GridConfig};
+use clap::Args;
+
+use super::sweep::{RunArgs, print_report, run_plan};
+
+/// Movie-review snippets, positive and negative.
+const SENTIMENT: &str = include_str!("../../data/sentiment.csv");
+/// Passages of children's books.
+const PASSAGES: &str = include_str!("../../data/passages.jsonl");
+
+/// Train 81 settings of three kinds of probes on every layer of the embedded model, offline.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// How to run it.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Runs `probe demo`.
+///
+/// # Errors
+///
+/// If the output folder cannot be written.
+pub fn run(args: &DemoArgs) -> Result<()> {
+    let output = args.run.output.clone().unwrap_or_else(|| "results".into());
+    let data = output.join("demo-data");
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot create `{}`", data.display()))?;
+    let sentiment = put(&data.join("sentiment.csv"), SENTIMENT)?;
+    let passages = put(&data.join("passages.jsonl"), PASSAGES)?;
+
+    let mut config = config(output, sentiment, passages);
+    if let Some(device) = &args.run.device {
+        config.device.clone_from(device);
+    }
+    let report = run_plan(&config.check()?, true)?;
+    print_report(&report, args.run.json)?;
+    if args.run.json {
+        return Ok(());
+    }
+    let best = report
+        .experiments
+        .iter()
+        .flat_map(|e| e.architectures.iter().map(move |probe| (e, probe)))
+        .filter(|(experiment, _)| experiment.data == "sentiment")
+        .max_by(|a, b| {
+            let score = |probe: &attention_probes_sweep::ArchitectureReport| {
+                probe.validation.balanced_accuracy
+            };
+            score(a.1).total_cmp(&score(b.1))
+        });
+    let Some((experiment, probe)) = best else { return Ok(()) };
+    let file = report.folder.join(&experiment.experiment).join("trained").join(&probe.file);
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "\nnext:")?;
+    writeln!(stdout, "  echo \"a warm and wonderful film\" | probe score --probe {}", file.display())?;
+    writeln!(stdout, "  probe sweep YOURS.toml        (begin with examples/configs/demo.toml)")?;
+    Ok(())
+}
+
+/// Writes a data file, so that it can be looked at and used again.
+fn put(path: &Path, text: &str) -> Result<PathBuf> {
+    write_atomically(path, |file| file.write_all(text.as_bytes()))?;
+    Ok(path.to_owned())
+}
+
+/// The sweep of the demo: sentiment of snippets, and whether the next token is ` the`.
+fn config(output: PathBuf, sentiment: PathBuf, passages: PathBuf) -> SweepConfig {
+    let architecture =
+        |name| ArchitectureConfig { name, ..ArchitectureConfig::default() };
+    SweepConfig {
+        run: "demo".to_owned(),
+        output,
+        data: vec![
+            DataConfig {
+                name: "sentiment".to_owned(),
+                path: sentiment,
+                ..DataConfig::default()
+            },
+            DataConfig {
+                name: "next-the".to_owned(),
+                path: passages,
+                task: "next_token".to_owned(),
+                target: " the".to_owned(),
+                balance: true,
+                examples_per_text: 4,
+                ..DataConfig::default()
+            },
+        ],
+        architectures: [ProbeKind::Linear, ProbeKind::Mlp, ProbeKind::Attention]
+            .map(architecture)
+            .into(),
+        sweep: GridConfig { batch_size: 64, ..GridConfig::default() },
+        ..SweepConfig::default()
+    }
+}

@@ -1,0 +1,203 @@
+//! `probe sweep`: every trial of a configuration file, into a folder of results.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use attention_probes_activations::Storage;
+use attention_probes_sweep::config::Layers;
+use attention_probes_sweep::{SweepConfig, SweepPlan, SweepReport, run_sweep};
+use clap::Args;
+
+use crate::exit::InputError;
+use crate::progress::Progress;
+use crate::{device, table};
+
+/// Train all trials of a configuration file together and write a folder of results.
+#[derive(Args, Debug)]
+pub struct SweepArgs {
+    /// The sweep, in TOML; paths in it are relative to its folder.
+    pub config: PathBuf,
+    /// How to run it.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Name of the run, instead of the configuration's.
+    #[arg(long)]
+    pub run_name: Option<String>,
+    /// Seed, instead of the configuration's.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Model, instead of the configuration's.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Layers, instead of the configuration's: `all`, `auto`, or numbers separated by commas.
+    #[arg(long)]
+    pub layers: Option<String>,
+    /// Passes over the training examples, instead of the configuration's.
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Examples per step, instead of the configuration's.
+    #[arg(long)]
+    pub batch_size: Option<usize>,
+    /// Where activations are kept, instead of the configuration's: auto, recompute, memory, disk.
+    #[arg(long)]
+    pub storage: Option<String>,
+    /// Go on with a run that was stopped.
+    #[arg(long)]
+    pub resume: bool,
+    /// Check everything and print the plan, but train nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Flags that `sweep` and `demo` share.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Folder that holds the runs, instead of the configuration's.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`, instead of the configuration's.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Print one JSON object instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `probe sweep`.
+///
+/// # Errors
+///
+/// If the configuration, the data, the model, or the disk is at fault.
+pub fn run(args: &SweepArgs) -> Result<()> {
+    let mut config = SweepConfig::read(&args.config)?;
+    override_config(&mut config, args)?;
+    let plan = config.check()?;
+    if args.dry_run {
+        return print_plan(&plan, args.run.json);
+    }
+    let report = run_plan(&plan, args.resume)?;
+    print_report(&report, args.run.json)
+}
+
+/// Trains what a plan says, with progress on stderr.
+///
+/// # Errors
+///
+/// As [`run_sweep`].
+pub fn run_plan(plan: &SweepPlan, resume: bool) -> Result<SweepReport> {
+    let device = device::parse(&plan.config().device)?;
+    let mut progress = Progress::default();
+    let report = run_sweep(plan, resume, &device, &mut progress);
+    progress.clear();
+    Ok(report?)
+}
+
+/// Prints the tables, or one JSON object.
+///
+/// # Errors
+///
+/// If stdout is closed.
+pub fn print_report(report: &SweepReport, json: bool) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    if json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
+    } else {
+        write!(stdout, "{}", table::sweep(report))?;
+        writeln!(stdout, "results: {}", report.folder.display())?;
+    }
+    Ok(())
+}
+
+fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
+    if let Some(run) = &args.run_name {
+        config.run.clone_from(run);
+    }
+    if let Some(output) = &args.run.output {
+        config.output.clone_from(output);
+    }
+    if let Some(device) = &args.run.device {
+        config.device.clone_from(device);
+    }
+    if let Some(model) = &args.model {
+        config.model.name.clone_from(model);
+    }
+    config.seed = args.seed.unwrap_or(config.seed);
+    config.sweep.epochs = args.epochs.unwrap_or(config.sweep.epochs);
+    config.sweep.batch_size = args.batch_size.unwrap_or(config.sweep.batch_size);
+    if let Some(layers) = &args.layers {
+        config.activations.layers = parse_layers(layers)?;
+    }
+    if let Some(storage) = &args.storage {
+        config.activations.storage =
+            serde_json::from_value::<Storage>(storage.as_str().into()).map_err(|_| {
+                InputError(format!(
+                    "`--storage {storage}` is unknown, use auto, recompute, memory, or disk"
+                ))
+            })?;
+    }
+    Ok(())
+}
+
+/// `all`, `auto`, or numbers separated by commas.
+fn parse_layers(text: &str) -> Result<Layers, InputError> {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(Layers::Word(text.to_owned()));
+    }
+    let number = |part: &str| {
+        part.trim().parse().map_err(|_| {
+            InputError(format!("`--layers {text}` is no list of numbers such as 0,5"))
+        })
+    };
+    text.split(',').map(number).collect::<Result<_, _>>().map(Layers::List)
+}
+
+/// What would be trained.
+fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
+    let config = plan.config();
+    let mut stdout = std::io::stdout().lock();
+    if json {
+        let plan = serde_json::json!({ "config": config, "n_trials": plan.trials().len() });
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&plan)?)?;
+        return Ok(());
+    }
+    for data in &config.data {
+        if !data.path.is_file() {
+            let path = data.path.display();
+            return Err(InputError(format!("`{path}` does not exist, correct `data.path`")).into());
+        }
+    }
+    let names: Vec<&str> = config.data.iter().map(|data| data.name.as_str()).collect();
+    let kinds: Vec<&str> =
+        config.architectures.iter().map(|kind| kind.config_name.as_str()).collect();
+    writeln!(stdout, "run `{}` with seed {} into {}", config.run, config.seed, config.output.display())?;
+    writeln!(stdout, "data: {}", names.join(", "))?;
+    if plan.needs_model() {
+        let layers = serde_json::to_string(&config.activations.layers)?;
+        writeln!(stdout, "model: {}, layers {layers}, {}", config.model.name, config.activations.component)?;
+    }
+    writeln!(stdout, "probes: {}", kinds.join(", "))?;
+    writeln!(
+        stdout,
+        "{} trials each: {} learning rates x {} weight decays x {} seeds; {} epochs, batches of {}",
+        plan.trials().len(),
+        config.sweep.learning_rates.len(),
+        config.sweep.weight_decays.len(),
+        config.sweep.seeds.len(),
+        config.sweep.epochs,
+        config.sweep.batch_size
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_a_word_or_a_list() {
+        assert_eq!(parse_layers("auto").unwrap(), Layers::Word("auto".to_owned()));
+        assert_eq!(parse_layers("0, 5").unwrap(), Layers::List(vec![0, 5]));
+        assert!(parse_layers("0,x").is_err());
+    }
+}

@@ -1,0 +1,58 @@
+//! Progress bars on stderr, and only on a terminal.
+
+use attention_probes_sweep::Tracker;
+use indicatif::{ProgressBar, ProgressStyle};
+use tracing::info;
+
+/// Follows a sweep with one bar at a time.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bar: Option<(String, ProgressBar)>,
+}
+
+impl Progress {
+    /// Moves the bar called `label`, which replaces any other.
+    fn advance(&mut self, label: String, done: usize, total: usize) {
+        let total = total as u64;
+        if self.bar.as_ref().is_none_or(|(name, _)| *name != label) {
+            self.clear();
+            let style = ProgressStyle::with_template("{msg:34} {wide_bar} {pos}/{len} {eta:>4}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            // indicatif draws to stderr, and hides itself where that is no terminal.
+            let bar = ProgressBar::new(total).with_style(style).with_message(label.clone());
+            self.bar = Some((label, bar));
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(done as u64);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Tracker for Progress {
+    fn note(&mut self, message: &str) {
+        match &self.bar {
+            Some((_, bar)) => bar.suspend(|| info!("{message}")),
+            None => info!("{message}"),
+        }
+    }
+
+    fn extracted(&mut self, data: &str, done: usize, total: usize) {
+        self.advance(format!("{data}: activations"), done, total);
+    }
+
+    fn epoch(&mut self, data: &str, epoch: usize, epochs: usize) {
+        self.advance(format!("{data}: training all trials"), epoch, epochs);
+    }
+
+    fn finished(&mut self, experiment: &str) {
+        self.clear();
+        info!("wrote `{experiment}`");
+    }
+}

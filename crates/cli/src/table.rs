@@ -1,0 +1,128 @@
+//! Tables for a terminal.
+
+use std::fmt::Write;
+
+use attention_probes_metrics::Interval;
+use attention_probes_sweep::{AxisSpread, ExperimentReport, SweepReport};
+
+/// The results of a sweep: one table per data set, then what each axis bought.
+pub fn sweep(report: &SweepReport) -> String {
+    let mut text = String::new();
+    let mut names: Vec<&str> = Vec::new();
+    for experiment in &report.experiments {
+        if !names.contains(&experiment.data.as_str()) {
+            names.push(&experiment.data);
+        }
+    }
+    for name in names {
+        let experiments: Vec<&ExperimentReport> =
+            report.experiments.iter().filter(|experiment| experiment.data == name).collect();
+        data_set(&mut text, &experiments);
+    }
+    text
+}
+
+fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
+    let Some(first) = experiments.first() else { return };
+    let header = ["layer", "probe", "best setting", "balanced accuracy (95 %)", "AUROC"];
+    let mut rows = vec![header.map(str::to_owned)];
+    for experiment in experiments {
+        let layer = experiment.layer.map_or("-".to_owned(), |layer| layer.to_string());
+        for probe in &experiment.architectures {
+            rows.push([
+                layer.clone(),
+                probe.config_name.clone(),
+                format!("lr {:.0e}, wd {:.0e}", probe.learning_rate, probe.weight_decay),
+                with_interval(
+                    probe.test.balanced_accuracy,
+                    &probe.test.balanced_accuracy_interval,
+                ),
+                probe.test.auroc.map_or("-".to_owned(), |auroc| format!("{auroc:.3}")),
+            ]);
+        }
+    }
+    let _ = writeln!(
+        text,
+        "{}: {} training, {} validation, {} test examples; classes: {}",
+        first.data,
+        first.n_train,
+        first.n_validation,
+        first.n_test,
+        first.classes.iter().map(|class| format!("{class:?}")).collect::<Vec<_>>().join(", ")
+    );
+    aligned(text, &rows);
+    let baselines = &first.baselines;
+    let _ = writeln!(
+        text,
+        "  to beat: most frequent class {:.3}",
+        baselines.majority_balanced_accuracy
+    );
+    if let Some(bag) = &baselines.bag_of_words {
+        let _ = writeln!(
+            text,
+            "           bag of words {}",
+            with_interval(bag.balanced_accuracy, &bag.interval)
+        );
+    }
+    axes(text, experiments);
+    text.push('\n');
+}
+
+/// What each axis of the grid bought, the largest over layers.
+fn axes(text: &mut String, experiments: &[&ExperimentReport]) {
+    let mut names: Vec<&str> = Vec::new();
+    for probe in experiments.iter().flat_map(|experiment| &experiment.architectures) {
+        if !names.contains(&probe.config_name.as_str()) {
+            names.push(&probe.config_name);
+        }
+    }
+    let _ = writeln!(text, "  what each axis bought, at most over all layers, on validation:");
+    for name in names {
+        let probes = experiments
+            .iter()
+            .flat_map(|experiment| &experiment.architectures)
+            .filter(|probe| probe.config_name == name);
+        let spreads: Vec<&AxisSpread> = probes.flat_map(|probe| &probe.axes).collect();
+        let mut parts = Vec::new();
+        for axis in ["learning_rate", "weight_decay", "seed"] {
+            let along = || spreads.iter().filter(|spread| spread.axis == axis);
+            if along().any(|spread| spread.n_values > 1) {
+                let loss = along().map(|spread| spread.loss).fold(0.0, f64::max);
+                let accuracy = along().map(|spread| spread.balanced_accuracy).fold(0.0, f64::max);
+                let axis = axis.replace('_', " ");
+                parts.push(format!("{axis} {accuracy:.3} (loss {loss:.1e})"));
+            }
+        }
+        let _ = writeln!(text, "    {name}: {}", parts.join(", "));
+    }
+}
+
+/// A value and its interval.
+pub fn with_interval(value: f64, interval: &Interval) -> String {
+    format!("{value:.3} [{:.3}, {:.3}]", interval.lower, interval.upper)
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+pub fn aligned<const N: usize>(text: &mut String, rows: &[[String; N]]) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| format!("{cell:width$}", width = width(column).unwrap_or(0)))
+            .collect();
+        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let mut text = String::new();
+        aligned(&mut text, &[["a".into(), "b".into()], ["long".into(), "c".into()]]);
+        assert_eq!(text, "  a     b\n  long  c\n");
+    }
+}
