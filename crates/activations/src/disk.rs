@@ -468,8 +468,8 @@ mod tests {
     #[test]
     fn a_pass_that_fails_leaves_nothing_under_the_final_name() {
         let mut fixture = Fixture::new();
-        // The batches of short sequences are written before the model refuses the long one.
-        let sequences: [&[u32]; 2] = [&[1, 2, 3], &[1; 12]];
+        // The long sequence is written before the model refuses a token of the short one.
+        let sequences: [&[u32]; 2] = [&[1, 99, 3], &[1; 11]];
         fixture.tokens = crate::TokenizedDataset::from_sequences(&sequences);
         let folder = tempfile::tempdir().unwrap();
         let result = open(&fixture, folder.path(), "m");

@@ -1,7 +1,7 @@
 //! Activations in memory, packed without padding.
 
 use crate::{
-    ActivationError, ActivationSource, Capture, ExternalActivations, store::Layout,
+    ActivationError, ActivationSource, Capture, ExternalActivations, Site, store::Layout,
     stream::stream_prefixes,
 };
 
@@ -47,9 +47,8 @@ impl MemoryActivations {
     ) -> Result<Self, ActivationError> {
         let d_model = capture.d_model()?;
         let n_tokens: usize = prefixes.iter().map(|(_, end)| end).sum();
-        let mut sites = vec![Vec::with_capacity(n_tokens * d_model); capture.sites.len()];
-        // `vec!` clones the first list, and a clone has no capacity to spare.
-        sites.iter_mut().for_each(|site| site.reserve_exact(n_tokens * d_model));
+        let with_room = |_: &Site| Vec::with_capacity(n_tokens * d_model);
+        let mut sites: Vec<Vec<f32>> = capture.sites.iter().map(with_room).collect();
         let mut layout = Layout::new(capture.tokens.len());
         let sink = |sequence: usize, site: usize, rows: &[f32]| {
             sites[site].extend_from_slice(rows);

@@ -370,7 +370,7 @@ mod tests {
         };
         assert_eq!(
             message("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}"),
-            "array `x` of `/a.npz` claims shape [3], but its entry has room for 72 bytes"
+            "array `x` of `/a.npz` claims shape [3], but its entry has room for 73 bytes"
         );
         assert_eq!(
             message("{}"),

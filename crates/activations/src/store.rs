@@ -64,6 +64,16 @@ impl Storage {
     ///
     /// - [`ActivationError::MemoryBudget`] if memory is asked for and too small
     /// - [`ActivationError::NoFolder`] if disk is asked for without a folder
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_activations::Storage;
+    ///
+    /// assert_eq!(Storage::Auto.resolve(5_000, 4_000, true)?, Storage::Disk);
+    /// assert!(Storage::Memory.resolve(5_000, 4_000, true).is_err());
+    /// # Ok::<(), attention_probes_activations::ActivationError>(())
+    /// ```
     pub fn resolve(
         self,
         needed_bytes: u64,
@@ -357,7 +367,7 @@ mod tests {
             storage: Storage::Memory,
             model_key: String::new(),
         };
-        let mut open = |config: &StorageConfig| {
+        let open = |config: &StorageConfig| {
             open_activations(fixture.capture(), &fixture.all(), config, &mut |_, _| {}).err()
         };
         assert!(matches!(open(&config), Some(ActivationError::MemoryBudget { .. })));

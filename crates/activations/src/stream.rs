@@ -212,7 +212,8 @@ pub(crate) fn stream_prefixes(
     let lengths: Vec<usize> = prefixes.iter().map(|(_, end)| *end).collect();
     let mut skipped = BTreeSet::new();
     let mut n_done = 0;
-    for bucket in length_buckets(&lengths, capture.max_tokens_per_batch) {
+    // The longest go first: if they are too long for the model or the memory, that shows at once.
+    for bucket in length_buckets(&lengths, capture.max_tokens_per_batch).into_iter().rev() {
         let texts: Vec<&[u32]> = bucket
             .iter()
             .map(|&index| &capture.tokens.sequence(prefixes[index].0)[..lengths[index]])
@@ -361,15 +362,15 @@ mod tests {
         let fixture = Fixture::new();
         let mut seen = Vec::new();
         let sink = |sequence, _, _: &[f32]| match sequence {
-            2 => Err(ActivationError::NoFolder),
+            4 => Err(ActivationError::NoFolder),
             _ => Ok(()),
         };
         let result = stream_activations(&fixture.capture(), &fixture.all(), sink, &mut |n, of| {
             seen.push((n, of));
         });
         assert!(matches!(result, Err(ActivationError::NoFolder)));
-        // Lengths 1, 2, 4 share a batch of 12 tokens, then 5 and 5, and 11 is the one that fails.
-        assert_eq!(seen, [(3, 6), (5, 6)]);
+        // Length 11 comes first, then 5 and 5; of 1, 2, and 4, which share a batch, one fails.
+        assert_eq!(seen, [(1, 6), (3, 6)]);
     }
 
     #[test]

@@ -111,6 +111,10 @@ impl Default for ExampleConfig {
 /// - [`ActivationError::TargetMissing`] if the target occurs nowhere
 /// - [`ActivationError::OneClass`] if all examples drawn are alike
 /// - [`ActivationError::TokenizeTarget`] if the target cannot be encoded
+///
+/// # Panics
+///
+/// If `tokens` are not those of the data set.
 pub fn examples(
     dataset: &Dataset,
     tokens: &TokenizedDataset,
@@ -214,6 +218,14 @@ impl ExampleSet {
 /// # Panics
 ///
 /// If a label is no class.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_activations::class_weights;
+///
+/// assert_eq!(class_weights(&[0, 0, 0, 0, 1], 2), [1.0, 2.0]);
+/// ```
 pub fn class_weights(labels: &[usize], n_classes: usize) -> Vec<f32> {
     let counts = class_counts(labels.iter().copied(), n_classes);
     let mut weights = vec![1.0; n_classes];

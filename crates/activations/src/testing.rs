@@ -11,13 +11,13 @@ use burn::{
 
 use crate::{Capture, Component, Site, TokenizedDataset};
 
-/// Token that [`Damaged`] models have no finite embedding for.
+/// Token whose embedding is NaN in [`Fixture::damaged`].
 pub(crate) const BAD_ID: u32 = 16;
 
 /// Number of token ids; no other matrix of the model has as many rows.
 const D_VOCAB: usize = 17;
 
-/// A model with random weights and its device.
+/// A model with random weights, and what to run on it.
 pub(crate) struct Fixture {
     pub(crate) model: Gpt2,
     pub(crate) device: Device,
