@@ -1,1 +1,61 @@
-//! The facade.
+//! Find out what a language model knows: run it, read its activations, train probes on them.
+//!
+//! ```
+//! use attention_probes::prelude::*;
+//!
+//! let device = Device::default();
+//! let LanguageModel { model, tokenizer, .. } = open_model("demo-gpt2", &device)?;
+//! let texts = ["The cat was happy.", "The dog was sad.", "A happy bird sang.", "A sad frog sat."];
+//! let ids = texts.map(|text| tokenizer.encode(text).map(|encoding| encoding.ids));
+//! let ids = ids.into_iter().collect::<Result<Vec<_>, _>>()?;
+//! let batch = TokenBatch::new(&ids, PaddingSide::Right, &device)?;
+//! let hooks = HookSet::parse(["blocks.1.hook_resid_post"])?;
+//! let mut cache = model.run_with_cache(&batch, &hooks)?;
+//! let resid = cache.remove(HookPoint::ResidPost(1)).ok_or("asked for above")?.flatten_heads();
+//! let data = TrainingData::new(resid, batch.mask_pad(), Labels::numbered(vec![1, 0, 1, 0], 2))?;
+//! let probe = train_probe(&data, &AttentionProbeTrainConfig::default(), &device)?;
+//! let metrics = compute_metrics(&evaluate_probe(&probe, &data, &device)?, &data, 42)?;
+//! assert!(metrics.accuracy > 0.99);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`metrics`] | accuracy, AUROC, calibration, and intervals from plain slices |
+//! | [`models`] | GPT-2 with hooks, tokenizers, loading, an embedded demo model |
+//! | [`activations`] | labelled text to tokens to activations |
+//! | [`probes`] | linear, MLP, and attention probes; training one, saving it |
+//! | [`sweep`] | whole grids of probes trained as one batch |
+//!
+//! The default feature `flex` is burn's CPU backend; `wgpu` and `cuda` add GPUs, chosen at run time
+//! by [`Device`](burn::tensor::Device).
+
+pub use attention_probes_activations as activations;
+pub use attention_probes_metrics as metrics;
+pub use attention_probes_models as models;
+pub use attention_probes_probes as probes;
+pub use attention_probes_sweep as sweep;
+pub use burn;
+
+/// What most programs need.
+pub mod prelude {
+    pub use attention_probes_activations::{
+        Component, Dataset, DatasetConfig, ExternalActivations, Site, stream_activations, tokenize,
+    };
+    pub use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, auroc};
+    pub use attention_probes_models::{
+        Convention, HookPoint, HookSet, HookedModel, LanguageModel, PaddingSide, TokenBatch,
+        Tokenizer, open_model,
+    };
+    pub use attention_probes_probes::{
+        AttentionProbe, AttentionProbeConfig, AttentionProbeTrainConfig, Labels, Probe, SavedProbe,
+        TrainingData, compute_metrics, evaluate_probe, train_probe,
+    };
+    pub use attention_probes_sweep::{NoTracker, SweepConfig, run_sweep};
+    pub use burn::tensor::{Device, Tensor};
+}
+
+/// Runs the code blocks of the README as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

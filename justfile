@@ -1,0 +1,51 @@
+# List the recipes.
+default:
+    @just --list
+
+# Run the sweep examples/configs/NAME.toml.
+sweep NAME *ARGS:
+    cargo run --release --bin probe -- sweep examples/configs/{{NAME}}.toml {{ARGS}}
+
+# Train probes on every layer of the embedded model, offline.
+demo:
+    cargo run --release --bin probe -- demo
+
+# Format the code.
+fmt:
+    cargo fmt --all
+
+# Check the format.
+fmt-check:
+    cargo fmt --all --check
+
+# Check the lints.
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Run every test.
+test:
+    cargo test --workspace
+
+# Build the documentation.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Check licences and advisories of the dependencies (needs cargo-deny).
+deny:
+    cargo deny check
+
+# Look for misspelt words (needs typos).
+typos:
+    typos
+
+# Make the golden files again (needs Python with torch and scikit-learn).
+golden:
+    python3 crates/metrics/tests/golden/make_metrics.py
+    python3 crates/probes/tests/golden/make_attention_probe.py
+
+# Run the benchmarks, each beside its floor.
+bench:
+    cargo bench --workspace
+
+# Everything that CI runs.
+ci: fmt-check lint test doc
