@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActivationError, ActivationSource, Capture, Site, store::Layout, stream_activations,
+    ActivationError, ActivationSource, Capture, Site, SiteRows, store::Layout, stream_activations,
     write_atomically,
 };
 
@@ -201,7 +201,7 @@ impl ActivationSource for DiskActivations {
     fn with_rows(
         &mut self,
         examples: &[(usize, usize)],
-        use_rows: &mut dyn FnMut(&[Vec<&[f32]>]),
+        use_rows: &mut dyn FnMut(&[SiteRows<'_>]),
     ) -> Result<(), ActivationError> {
         let sites: Vec<&[f32]> = self.sites.iter().map(MappedFloats::as_slice).collect();
         use_rows(&self.layout.rows(&sites, self.d_model, examples)?);
@@ -505,7 +505,7 @@ mod tests {
     fn a_full_disk_is_a_write_error() {
         let path = PathBuf::from("/dev/full");
         let mut file = HashedFile::new(path.clone(), File::create(&path).unwrap());
-        let pushed = file.push(&[1.0; 100_000]);
+        let pushed = file.push(&vec![1.0; 100_000]);
         assert!(matches!(pushed, Err(ActivationError::Write { path: full, .. }) if full == path));
 
         let mut file = HashedFile::new(path.clone(), File::create(&path).unwrap());

@@ -32,7 +32,7 @@ pub use memory::MemoryActivations;
 pub use npz::{NpzArray, NpzData, read_npz, read_npz_arrays, write_npz};
 pub use recomputed::RecomputedActivations;
 pub use split::{Side, Split, SplitConfig, stratified_split};
-pub use store::{ActivationSource, Storage, StorageConfig, open_activations};
+pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activations};
 pub use stream::{Capture, Component, Site, StreamReport, stream_activations};
 pub use task::{Example, ExampleConfig, ExampleSet, Task, class_weights, examples};
 pub use tokens::{TokenizeConfig, TokenizedDataset, tokenize};

@@ -1,7 +1,7 @@
 //! Activations in memory, packed without padding.
 
 use crate::{
-    ActivationError, ActivationSource, Capture, ExternalActivations, Site, store::Layout,
+    ActivationError, ActivationSource, Capture, ExternalActivations, Site, SiteRows, store::Layout,
     stream::stream_prefixes,
 };
 
@@ -100,7 +100,7 @@ impl ActivationSource for MemoryActivations {
     fn with_rows(
         &mut self,
         examples: &[(usize, usize)],
-        use_rows: &mut dyn FnMut(&[Vec<&[f32]>]),
+        use_rows: &mut dyn FnMut(&[SiteRows<'_>]),
     ) -> Result<(), ActivationError> {
         let sites: Vec<&[f32]> = self.sites.iter().map(Vec::as_slice).collect();
         use_rows(&self.layout.rows(&sites, self.d_model, examples)?);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ActivationError, ActivationSource, Capture, MemoryActivations, stream_activations};
+use crate::{
+    ActivationError, ActivationSource, Capture, MemoryActivations, SiteRows, stream_activations,
+};
 
 /// Activations that are computed when they are asked for.
 pub struct RecomputedActivations<'a> {
@@ -52,7 +54,7 @@ impl ActivationSource for RecomputedActivations<'_> {
     fn with_rows(
         &mut self,
         examples: &[(usize, usize)],
-        use_rows: &mut dyn FnMut(&[Vec<&[f32]>]),
+        use_rows: &mut dyn FnMut(&[SiteRows<'_>]),
     ) -> Result<(), ActivationError> {
         // The longest prefix that is asked for has all the others of its sequence in it.
         let mut prefixes = BTreeMap::new();

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ActivationError, Capture, DiskActivations, MemoryActivations, RecomputedActivations};
 
+/// Activations of some prefixes at one site: `[end, d_model]` each, row-major.
+pub type SiteRows<'a> = Vec<&'a [f32]>;
+
 /// Activations of sequences at one or more sites, by prefix.
 ///
 /// Sequences keep the numbers they have in [`TokenizedDataset`](crate::TokenizedDataset); not every
@@ -38,7 +41,7 @@ pub trait ActivationSource: Send {
     fn with_rows(
         &mut self,
         examples: &[(usize, usize)],
-        use_rows: &mut dyn FnMut(&[Vec<&[f32]>]),
+        use_rows: &mut dyn FnMut(&[SiteRows<'_>]),
     ) -> Result<(), ActivationError>;
 }
 
@@ -197,7 +200,7 @@ impl Layout {
         sites: &[&'a [f32]],
         d_model: usize,
         examples: &[(usize, usize)],
-    ) -> Result<Vec<Vec<&'a [f32]>>, ActivationError> {
+    ) -> Result<Vec<SiteRows<'a>>, ActivationError> {
         let ranges: Vec<Range<usize>> = examples
             .iter()
             .map(|&(sequence, end)| {

@@ -118,7 +118,7 @@ impl TokenizedDataset {
     /// Packs sequences that are already token ids; the empty ones are left out.
     pub fn from_sequences(sequences: &[impl AsRef<[u32]>]) -> Self {
         let lengths: Vec<usize> = sequences.iter().map(|ids| ids.as_ref().len()).collect();
-        let ids = sequences.iter().flat_map(|ids| ids.as_ref()).copied().collect();
+        let ids = sequences.iter().flat_map(AsRef::as_ref).copied().collect();
         Self::from_lengths(ids, &lengths, 0)
     }
 
