@@ -83,7 +83,7 @@ pub fn loss_nats(model: &Gpt2, ids: &[u32], device: &Device) -> Result<f64> {
 
 /// Attention from each token of a repeated random segment to the token after its first occurrence,
 /// mean over the second half, `[n_layers][n_heads]`.
-fn induction_scores(model: &Gpt2, device: &Device) -> Result<Vec<Vec<f64>>> {
+pub fn induction_scores(model: &Gpt2, device: &Device) -> Result<Vec<Vec<f64>>> {
     const SEGMENT: usize = 64;
     const N_SEQUENCES: usize = 16;
     let mut rng = ChaCha8Rng::seed_from_u64(7);

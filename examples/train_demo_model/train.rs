@@ -78,7 +78,9 @@ pub fn train(
             optimizer.save(&at_optimizer)?;
             std::fs::write(&at_step, done.to_string())?;
             let loss = crate::evaluate::loss_nats(&model.valid(), &held_out[..20_000], device)?;
-            println!("step {done} held-out loss {loss:.4}");
+            let scores = crate::evaluate::induction_scores(&model.valid(), device)?;
+            let best = scores.iter().flatten().copied().fold(0.0, f64::max);
+            println!("step {done} held-out loss {loss:.4}, best induction score {best:.3}");
         }
         if args.stop_after.is_some_and(|stop| done - first >= stop) {
             return Ok(None);
@@ -105,7 +107,9 @@ fn sample(args: &Args, config: &Gpt2Config, ids: &[u32], step: usize) -> Vec<Vec
     (0..args.batch)
         .map(|_| {
             if rng.random_bool(args.repeats) {
-                let period = rng.random_range(16..=args.context / 2);
+                // Short periods as often as long ones: they repeat more within a sequence.
+                let (shortest, longest) = (8_f64.ln(), (args.context as f64 / 2.0).ln());
+                let period = rng.random_range(shortest..longest).exp() as usize;
                 let segment: Vec<u32> =
                     (0..period).map(|_| rng.random_range(1..config.d_vocab as u32)).collect();
                 return segment.iter().copied().cycle().take(length).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
-use attention_probes_probes::ProbeKind;
+use attention_probes_probes::{Pool, ProbeKind};
 use attention_probes_sweep::SweepConfig;
 use attention_probes_sweep::config::{ArchitectureConfig, DataConfig, GridConfig};
 use clap::Args;
@@ -74,8 +74,12 @@ fn put(path: &Path, text: &str) -> Result<PathBuf> {
 
 /// The sweep of the demo: sentiment of snippets, and whether the next token is ` the`.
 fn config(output: PathBuf, sentiment: PathBuf, passages: PathBuf) -> SweepConfig {
-    let architecture =
-        |name| ArchitectureConfig { name, ..ArchitectureConfig::default() };
+    let architecture = |name, config_name: &str, pool| ArchitectureConfig {
+        name,
+        config_name: config_name.to_owned(),
+        pool,
+        ..ArchitectureConfig::default()
+    };
     SweepConfig {
         run: "demo".to_owned(),
         output,
@@ -95,9 +99,12 @@ fn config(output: PathBuf, sentiment: PathBuf, passages: PathBuf) -> SweepConfig
                 ..DataConfig::default()
             },
         ],
-        architectures: [ProbeKind::Linear, ProbeKind::Mlp, ProbeKind::Attention]
-            .map(architecture)
-            .into(),
+        architectures: vec![
+            architecture(ProbeKind::Linear, "linear-last", Pool::Last),
+            architecture(ProbeKind::Linear, "linear-mean", Pool::Mean),
+            architecture(ProbeKind::Mlp, "mlp-mean", Pool::Mean),
+            architecture(ProbeKind::Attention, "attention", Pool::Mean),
+        ],
         sweep: GridConfig { batch_size: 64, ..GridConfig::default() },
         ..SweepConfig::default()
     }
