@@ -5,6 +5,7 @@
 
 pub mod device;
 pub mod exit;
+pub mod input;
 pub mod probe;
 pub mod progress;
 pub mod table;

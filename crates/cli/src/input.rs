@@ -1,0 +1,319 @@
+//! What commands that use a saved probe share: its file, its model, and what it says.
+
+use std::fmt::Display;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use attention_probes_activations::{ActivationSource, Component, Site, Task, length_buckets};
+use attention_probes_models::{Convention, LanguageModel, open_model};
+use attention_probes_probes::{AnyProbe, Probe, SavedProbe, n_out, probabilities};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+use clap::Args;
+
+use crate::exit::InputError;
+
+/// Most tokens of one forward pass of a probe, padding included.
+const TOKENS_PER_PROBE_BATCH: usize = 16_384;
+
+/// Most tokens of one forward pass of a model, padding included.
+pub const TOKENS_PER_FORWARD: usize = 4096;
+
+/// Flags about the model that a probe reads.
+#[derive(Args, Debug)]
+pub struct ModelArgs {
+    /// Model, where the probe does not name it; another one than the probe's is refused.
+    #[arg(long, conflicts_with = "activations")]
+    pub model: Option<String>,
+    /// Layer, where the probe does not name it; another one than the probe's is refused.
+    #[arg(long, conflicts_with = "activations")]
+    pub layer: Option<usize>,
+    /// Component such as `resid_post`, where the probe does not name it.
+    #[arg(long, conflicts_with = "activations")]
+    pub component: Option<Component>,
+    /// Go on although the weights of the model are not those that the probe was trained on.
+    #[arg(long, conflicts_with = "activations")]
+    pub allow_other_revision: bool,
+}
+
+/// A saved probe, ready to use.
+pub struct ProbeFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Weights and metadata.
+    pub saved: SavedProbe,
+    /// The probe on its device.
+    pub probe: AnyProbe,
+}
+
+/// The model that a probe reads, and where it reads it.
+pub struct ProbedModel {
+    /// The model.
+    pub model: LanguageModel,
+    /// Layer, component, and convention.
+    pub site: Site,
+}
+
+/// What a probe says about one example.
+pub struct Reading<'a> {
+    /// Activations, `[n_tokens, d_model]`, row-major.
+    pub rows: &'a [f32],
+    /// Class scores, `[n_out]`.
+    pub logits: &'a [f32],
+    /// Probability of each class, `[n_classes]`.
+    pub probabilities: &'a [f64],
+    /// Weights of the tokens, one list of `[n_tokens]` per head, where the probe weighs tokens.
+    pub pattern: Option<Vec<&'a [f32]>>,
+}
+
+impl ProbeFile {
+    /// Reads a probe and puts it on a device.
+    ///
+    /// # Errors
+    ///
+    /// If the file is no probe, or a damaged one.
+    pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        let saved = SavedProbe::load(path)?;
+        let probe = saved.to_probe(device)?;
+        Ok(Self { path: path.to_owned(), saved, probe })
+    }
+
+    /// Names of the classes.
+    pub fn class_names(&self) -> &[String] {
+        &self.saved.metadata.class_names
+    }
+
+    /// The task that the probe was trained on, about whole texts if the probe does not say.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if the metadata names a task that is not known, or leaves out its target.
+    pub fn task(&self) -> Result<Task, InputError> {
+        let metadata = &self.saved.metadata;
+        match (metadata.task.as_deref().unwrap_or("sequence"), metadata.target.clone()) {
+            ("sequence", _) => Ok(Task::Sequence),
+            ("current_token", Some(target)) => Ok(Task::CurrentToken { target }),
+            ("next_token", Some(target)) => Ok(Task::NextToken { target }),
+            (task, _) => Err(self.wrong(&format!(
+                "its task `{task}` is unknown or has no target token; save the probe again"
+            ))),
+        }
+    }
+
+    /// Opens the model that the probe was trained on, and checks that it is that model.
+    ///
+    /// # Errors
+    ///
+    /// - [`InputError`] if a flag contradicts the probe, neither says what is needed, or the model
+    ///   is another one than the probe's
+    /// - whatever [`open_model`] returns
+    pub fn open_model(&self, args: &ModelArgs, device: &Device) -> Result<ProbedModel> {
+        let metadata = &self.saved.metadata;
+        let layer = self.pick("layer", args.layer, metadata.layer)?;
+        let component = metadata.component.as_deref().map(str::parse::<Component>).transpose()?;
+        let component = self.pick("component", args.component, component)?;
+        let convention = match metadata.convention.as_deref() {
+            None | Some("raw") => Convention::Raw,
+            Some("tl_processed") => Convention::TlProcessed,
+            Some(other) => {
+                let message = format!("its convention `{other}` is unknown, save the probe again");
+                return Err(self.wrong(&message).into());
+            }
+        };
+        let site = Site { layer, component, convention };
+
+        let trained_on = metadata.model.as_ref();
+        let revision = trained_on.and_then(|model| model.revision.as_deref());
+        let recorded = trained_on.map(|model| model.name.clone());
+        // Without a revision to compare, the name is all there is to tell two models apart.
+        let name = match (&args.model, revision) {
+            (Some(flag), Some(_)) => flag.clone(),
+            (flag, _) => self.pick("model", flag.clone(), recorded.clone())?,
+        };
+        let model = open_model(&name, device)?;
+        if let (Some(recorded), Some(revision)) = (recorded, revision)
+            && *revision != model.revision
+            && !(args.allow_other_revision && name == recorded)
+        {
+            let remedy = if name == recorded {
+                "give `--allow-other-revision` to go on"
+            } else {
+                "leave out `--model`"
+            };
+            let [expected, found] = [revision, &model.revision].map(short);
+            let message = format!(
+                "it is a probe for another model: it was trained on `{recorded}` of revision \
+                 {expected}, but `{name}` is of revision {found}; {remedy}"
+            );
+            return Err(self.wrong(&message).into());
+        }
+        self.check_site(&model, site)?;
+        Ok(ProbedModel { model, site })
+    }
+
+    /// Refuses activations of another width than the probe reads.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if the width differs.
+    pub fn check_width(&self, d_model: usize, of: &str) -> Result<(), InputError> {
+        let expected = self.probe.d_model();
+        if d_model == expected {
+            return Ok(());
+        }
+        Err(self.wrong(&format!(
+            "it is a probe for another model: it reads activations {expected} wide, but those of \
+             {of} are {d_model} wide"
+        )))
+    }
+
+    /// An error about the probe, which is named first.
+    pub fn wrong(&self, message: &str) -> InputError {
+        InputError(format!("`{}`: {message}", self.path.display()))
+    }
+
+    fn check_site(&self, model: &LanguageModel, site: Site) -> Result<(), InputError> {
+        let shape = model.model.shape();
+        if site.layer >= shape.n_layers {
+            return Err(self.wrong(&format!(
+                "it is a probe for another model: it reads layer {}, but `{}` has {} layers",
+                site.layer, model.name, shape.n_layers
+            )));
+        }
+        self.check_width(site.component.width(shape), &format!("`{}`", model.name))
+    }
+
+    /// What a flag or the probe says, if they agree.
+    fn pick<T>(&self, what: &str, flag: Option<T>, recorded: Option<T>) -> Result<T, InputError>
+    where
+        T: Display + PartialEq,
+    {
+        match (flag, recorded) {
+            (Some(flag), Some(recorded)) if flag != recorded => Err(self.wrong(&format!(
+                "`--{what} {flag}` contradicts the probe, which reads {what} `{recorded}`; leave \
+                 out the flag"
+            ))),
+            (Some(value), _) | (None, Some(value)) => Ok(value),
+            (None, None) => Err(self.wrong(&format!(
+                "it does not say which {what} it reads; give `--{what}`, or its activations with \
+                 `--activations`"
+            ))),
+        }
+    }
+}
+
+/// Applies a probe to prefixes, given as `(sequence, end)`; those of like length share a batch.
+///
+/// Calls `each` once per prefix, in no particular order, with its index.
+///
+/// # Errors
+///
+/// As [`ActivationSource::with_rows`].
+pub fn apply_probe(
+    probe: &AnyProbe,
+    source: &mut dyn ActivationSource,
+    prefixes: &[(usize, usize)],
+    device: &Device,
+    mut each: impl FnMut(usize, &Reading<'_>),
+) -> Result<()> {
+    let n_classes = probe.n_classes();
+    let n_out = n_out(n_classes);
+    let lengths: Vec<usize> = prefixes.iter().map(|(_, end)| *end).collect();
+    for bucket in length_buckets(&lengths, TOKENS_PER_PROBE_BATCH) {
+        let wanted: Vec<(usize, usize)> = bucket.iter().map(|&index| prefixes[index]).collect();
+        source.with_rows(&wanted, &mut |sites| {
+            let rows = &sites[0];
+            let (x, mask_pad) = padded(rows, probe.d_model(), device);
+            let [_, pos, _] = x.dims();
+            let output = probe.forward(x, mask_pad);
+            let probabilities = probabilities(output.logits.clone(), n_classes);
+            let logits = host_values(output.logits);
+            let pattern = output.pattern.map(host_values);
+            let per_example = pattern.as_ref().map_or(0, |pattern| pattern.len() / bucket.len());
+            for (row, &index) in bucket.iter().enumerate() {
+                let pattern = pattern.as_ref().map(|pattern| {
+                    let heads = &pattern[row * per_example..(row + 1) * per_example];
+                    heads.chunks_exact(pos).map(|head| &head[..lengths[index]]).collect()
+                });
+                let reading = Reading {
+                    rows: rows[row],
+                    logits: &logits[row * n_out..(row + 1) * n_out],
+                    probabilities: &probabilities[row * n_classes..(row + 1) * n_classes],
+                    pattern,
+                };
+                each(index, &reading);
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Copies the numbers of a tensor to the host, row-major.
+///
+/// # Panics
+///
+/// If the device fails to hand them over.
+pub fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let values = tensor.into_data().convert::<f32>().try_into_vec();
+    values.expect("the data was converted to f32")
+}
+
+/// Ends quietly where whoever reads stdout has gone, as `head` does.
+///
+/// # Errors
+///
+/// Any other error, unchanged.
+pub fn ignore_broken_pipe(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Pads sequences behind their end: `[batch, pos, d_model]`, and `true` where padding.
+fn padded(rows: &[&[f32]], d_model: usize, device: &Device) -> (Tensor<3>, Tensor<2, Bool>) {
+    let batch = rows.len();
+    let pos = rows.iter().map(|row| row.len() / d_model).max().unwrap_or(0);
+    let mut x = Vec::with_capacity(batch * pos * d_model);
+    let mut mask_pad = Vec::with_capacity(batch * pos);
+    for (row, values) in rows.iter().enumerate() {
+        x.extend_from_slice(values);
+        x.resize((row + 1) * pos * d_model, 0.0);
+        mask_pad.resize(row * pos + values.len() / d_model, false);
+        mask_pad.resize((row + 1) * pos, true);
+    }
+    let x = TensorData::new(x, [batch, pos, d_model]);
+    let mask_pad = TensorData::new(mask_pad, [batch, pos]);
+    (Tensor::from_data(x, device), Tensor::from_data(mask_pad, device))
+}
+
+/// The beginning of a hash, enough to tell two apart.
+fn short(hash: &str) -> String {
+    hash.chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_goes_behind_the_shorter_sequence() {
+        let rows: [&[f32]; 2] = [&[1.0, 2.0], &[3.0, 4.0, 5.0, 6.0]];
+        let (x, mask_pad) = padded(&rows, 2, &Device::default());
+        assert_eq!(host_values(x), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(host_values(mask_pad.float()), [0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn only_a_broken_pipe_is_quiet() {
+        let error = |kind| Err(std::io::Error::from(kind).into());
+        assert!(ignore_broken_pipe(error(ErrorKind::BrokenPipe)).is_ok());
+        assert!(ignore_broken_pipe(error(ErrorKind::StorageFull)).is_err());
+        assert!(ignore_broken_pipe(Err(InputError(String::new()).into())).is_err());
+    }
+}

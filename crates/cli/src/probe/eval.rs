@@ -1,0 +1,329 @@
+//! `probe eval`: how good a saved probe is on labelled data.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use attention_probes_activations::{
+    ActivationError, ActivationSource, Capture, Dataset, DatasetConfig, ExampleConfig, ExampleSet,
+    ExternalActivations, MemoryActivations, StorageConfig, Task, TokenizeConfig, examples,
+    open_activations, tokenize,
+};
+use attention_probes_metrics::{ClassificationReport, ConfusionMatrix};
+use attention_probes_sweep::Tracker;
+use burn::tensor::Device;
+use clap::Args;
+use serde::Serialize;
+use tracing::{info, warn};
+
+use crate::exit::InputError;
+use crate::input::{ModelArgs, ProbeFile, TOKENS_PER_FORWARD, apply_probe, ignore_broken_pipe};
+use crate::progress::Progress;
+use crate::{device, table};
+
+/// Measure a saved probe on labelled data.
+#[derive(Args, Debug)]
+pub struct EvalArgs {
+    /// The probe, a file that ends in `_state.npz`.
+    #[arg(long)]
+    pub probe: PathBuf,
+    /// Labelled text: `.csv`, `.tsv`, or `.jsonl`.
+    #[arg(long, required_unless_present = "activations", conflicts_with = "activations")]
+    pub data: Option<PathBuf>,
+    /// Activations with labels instead: an `.npz` with `x`, `mask`, and `y`.
+    #[arg(long)]
+    pub activations: Option<PathBuf>,
+    /// Column of the text.
+    #[arg(long, default_value = "text")]
+    pub text: String,
+    /// Column of the label.
+    #[arg(long, default_value = "label")]
+    pub label: String,
+    /// Most tokens of a text, at most the model's context.
+    #[arg(long, default_value = "256")]
+    pub max_tokens: NonZeroUsize,
+    /// Token tasks: draw as many negatives as positives.
+    #[arg(long)]
+    pub balance: bool,
+    /// Token tasks: most positions that are taken from a text.
+    #[arg(long, default_value = "8")]
+    pub examples_per_text: NonZeroUsize,
+    /// Seed of the positions that are drawn and of the bootstrap.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Which model to run.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What [`run`] prints.
+#[derive(Debug, Serialize)]
+struct EvalReport<'a> {
+    /// File of the probe.
+    probe: &'a Path,
+    /// File of the data.
+    data: &'a Path,
+    /// Names of the classes, in the order of the confusion matrix.
+    classes: &'a [String],
+    /// Number of sequences that were left out because of NaN or infinity.
+    n_skipped: usize,
+    /// Everything, deciding between two classes at probability 1/2.
+    #[serde(flatten)]
+    report: ClassificationReport,
+    /// The decisions at the threshold of the probe, if that is another one than 1/2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_threshold: Option<AtThreshold>,
+}
+
+/// The decisions of a binary probe at its own threshold.
+#[derive(Debug, Serialize)]
+struct AtThreshold {
+    threshold: f64,
+    accuracy: f64,
+    balanced_accuracy: f64,
+    f1: f64,
+    confusion: ConfusionMatrix,
+}
+
+/// Examples with their activations.
+struct Prepared<'a> {
+    source: Box<dyn ActivationSource + 'a>,
+    examples: ExampleSet,
+    n_skipped: usize,
+}
+
+/// Runs `probe eval`.
+///
+/// # Errors
+///
+/// If the probe, the data, or the model is at fault, or they do not belong together.
+pub fn run(args: &EvalArgs) -> Result<()> {
+    let device = device::parse(&args.device)?;
+    let file = ProbeFile::open(&args.probe, &device)?;
+    let report = match (&args.data, &args.activations) {
+        (_, Some(path)) => evaluate(args, &file, path, prepare_external(&file, path)?, &device)?,
+        (Some(path), None) => evaluate_texts(args, &file, path, &device)?,
+        (None, None) => {
+            return Err(InputError("give `--data` or `--activations`".to_owned()).into());
+        }
+    };
+    ignore_broken_pipe(print(&report, args.json))
+}
+
+/// Runs the model on labelled text, then the probe.
+fn evaluate_texts<'a>(
+    args: &'a EvalArgs,
+    file: &'a ProbeFile,
+    path: &'a Path,
+    device: &Device,
+) -> Result<EvalReport<'a>> {
+    let task = file.task()?;
+    let is_sequence = task == Task::Sequence;
+    let columns = DatasetConfig { text: args.text.clone(), label: args.label.clone(), group: None };
+    let dataset = Dataset::read(&path.display().to_string(), path, &columns, is_sequence)?;
+    if is_sequence {
+        class_indices(file, path, &dataset.classes)?;
+    }
+    let trained_on = file.saved.metadata.data.as_ref().and_then(|data| data.hash.as_deref());
+    if trained_on == Some(dataset.hash.as_str()) {
+        let path = path.display();
+        warn!("`{path}` is the file that the probe was trained on, so the figures flatter it");
+    }
+
+    let probed = file.open_model(&args.model, device)?;
+    let model = &probed.model;
+    let max_tokens = args.max_tokens.get().min(model.model.shape().n_ctx);
+    let tokenizing = TokenizeConfig { max_tokens, cache: None };
+    let tokens = tokenize(&dataset, &model.tokenizer, &tokenizing)?;
+    for (n, what) in [
+        (dataset.skipped_empty, "empty texts skipped"),
+        (tokens.empty_rows.len(), "texts without a token skipped"),
+        (tokens.n_truncated, "texts cut to the longest length allowed"),
+    ] {
+        if n > 0 {
+            info!("`{}`: {n} {what}", path.display());
+        }
+    }
+    let drawing = ExampleConfig {
+        task,
+        balance: args.balance,
+        examples_per_text: args.examples_per_text.get(),
+        seed: args.seed,
+    };
+    let mut examples = examples(&dataset, &tokens, &model.tokenizer, &drawing)?;
+
+    let sites = [probed.site];
+    let capture = Capture {
+        model: &*model.model,
+        tokens: &tokens,
+        sites: &sites,
+        device,
+        max_tokens_per_batch: TOKENS_PER_FORWARD,
+    };
+    let mut bar = Progress::default();
+    let mut progress = |done, total| bar.extracted("eval", done, total);
+    let source =
+        open_activations(capture, &examples.sequences(), &StorageConfig::default(), &mut progress)?;
+    bar.clear();
+    let n_skipped = source.skipped().len();
+    examples.remove_sequences(source.skipped());
+    evaluate(args, file, path, Prepared { source, examples, n_skipped }, device)
+}
+
+/// Reads activations that bring their labels.
+fn prepare_external(file: &ProbeFile, path: &Path) -> Result<Prepared<'static>> {
+    let external = ExternalActivations::read(path)?;
+    file.check_width(external.d_model, &format!("`{}`", path.display()))?;
+    let examples =
+        ExampleSet::from_external(&external).ok_or_else(|| ActivationError::MissingArray {
+            path: path.to_owned(),
+            array: "y",
+            arrays: vec!["x".to_owned(), "mask".to_owned()],
+        })?;
+    let n_skipped = external.skipped.len();
+    let source = Box::new(MemoryActivations::from(external));
+    Ok(Prepared { source, examples, n_skipped })
+}
+
+/// Applies the probe to every example and compares with the labels.
+fn evaluate<'a>(
+    args: &EvalArgs,
+    file: &'a ProbeFile,
+    path: &'a Path,
+    prepared: Prepared<'_>,
+    device: &Device,
+) -> Result<EvalReport<'a>> {
+    let Prepared { mut source, examples, n_skipped } = prepared;
+    let classes = file.class_names();
+    let indices = class_indices(file, path, &examples.classes)?;
+    let labels: Vec<usize> =
+        examples.examples.iter().map(|example| indices[example.label]).collect();
+    let prefixes: Vec<(usize, usize)> =
+        examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
+
+    let n_classes = classes.len();
+    let mut probabilities = vec![0.0; labels.len() * n_classes];
+    apply_probe(&file.probe, &mut *source, &prefixes, device, |index, reading| {
+        let row = &mut probabilities[index * n_classes..(index + 1) * n_classes];
+        row.copy_from_slice(reading.probabilities);
+    })?;
+    let report = ClassificationReport::new(&labels, &probabilities, n_classes, args.seed)?;
+    let at_threshold =
+        at_threshold(file.saved.metadata.threshold, &labels, &probabilities, n_classes)?;
+    Ok(EvalReport { probe: &file.path, data: path, classes, n_skipped, report, at_threshold })
+}
+
+/// Index among the probe's classes of each class of the data, by name.
+fn class_indices(file: &ProbeFile, path: &Path, classes: &[String]) -> Result<Vec<usize>> {
+    let known = file.class_names();
+    let index_of = |class: &String| {
+        known.iter().position(|name| name == class).ok_or_else(|| {
+            let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+            let message = format!(
+                "`{}`: label `{class}` is no class of the probe, whose classes are {}; rename the \
+                 label, or give the column of the labels with `--label`",
+                path.display(),
+                known.join(", ")
+            );
+            InputError(message).into()
+        })
+    };
+    classes.iter().map(index_of).collect()
+}
+
+/// The decisions at the threshold of a binary probe, if that is not 1/2.
+fn at_threshold(
+    threshold: f64,
+    labels: &[usize],
+    probabilities: &[f64],
+    n_classes: usize,
+) -> Result<Option<AtThreshold>> {
+    if n_classes != 2 || (threshold - 0.5).abs() < f64::EPSILON {
+        return Ok(None);
+    }
+    let predictions: Vec<usize> =
+        probabilities.chunks_exact(2).map(|row| usize::from(row[1] >= threshold)).collect();
+    let confusion = ConfusionMatrix::new(labels, &predictions, n_classes)?;
+    Ok(Some(AtThreshold {
+        threshold,
+        accuracy: confusion.accuracy(),
+        balanced_accuracy: confusion.balanced_accuracy(),
+        f1: confusion.f1(1),
+        confusion,
+    }))
+}
+
+fn print(report: &EvalReport<'_>, json: bool) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    if json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
+    } else {
+        write!(stdout, "{}", to_table(report))?;
+    }
+    Ok(())
+}
+
+fn to_table(eval: &EvalReport<'_>) -> String {
+    let report = &eval.report;
+    let mut text = String::new();
+    let skipped = match eval.n_skipped {
+        0 => String::new(),
+        n => format!(", {n} skipped for NaN or infinity"),
+    };
+    let (probe, data) = (eval.probe.display(), eval.data.display());
+    let _ = writeln!(text, "{probe} on {data}: {} examples{skipped}", report.n_examples);
+    let number = |value: f64| format!("{value:.3}");
+    let with_interval = table::with_interval;
+    let rows = [
+        ("accuracy", with_interval(report.accuracy, &report.accuracy_interval)),
+        (
+            "balanced accuracy",
+            with_interval(report.balanced_accuracy, &report.balanced_accuracy_interval),
+        ),
+        (if report.n_classes == 2 { "F1" } else { "macro F1" }, number(report.f1)),
+        ("AUROC", report.auroc.map_or("-".to_owned(), number)),
+        ("log loss (nats)", number(report.log_loss)),
+        ("ECE", number(report.ece)),
+    ];
+    table::aligned(&mut text, &rows.map(|(name, value)| [name.to_owned(), value]));
+    confusion(&mut text, "confusion", &report.confusion, eval.classes);
+    if let Some(at) = &eval.at_threshold {
+        let _ = writeln!(
+            text,
+            "at the probe's threshold {}: accuracy {:.3}, balanced accuracy {:.3}, F1 {:.3}",
+            at.threshold, at.accuracy, at.balanced_accuracy, at.f1
+        );
+        confusion(&mut text, "confusion", &at.confusion, eval.classes);
+    }
+    text
+}
+
+/// Counts, one line per true class.
+fn confusion(text: &mut String, title: &str, confusion: &ConfusionMatrix, classes: &[String]) {
+    let _ = writeln!(text, "{title}, true class by row, predicted class by column:");
+    let label = |class: &String| format!("{class:?}");
+    let header: Vec<String> =
+        std::iter::once(String::new()).chain(classes.iter().map(label)).collect();
+    let mut rows = vec![header];
+    for (class, counts) in classes.iter().zip(confusion.counts()) {
+        rows.push(
+            std::iter::once(label(class)).chain(counts.iter().map(usize::to_string)).collect(),
+        );
+    }
+    let widths: Vec<usize> = (0..=classes.len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}")).collect();
+        let _ = writeln!(text, "  {}", cells.join("  "));
+    }
+}

@@ -1,0 +1,583 @@
+//! `probe score`: what a saved probe says about each text, and about each of its tokens.
+
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write as _};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use attention_probes_activations::{
+    ActivationSource, Capture, Dataset, DatasetConfig, ExternalActivations, MemoryActivations,
+    TokenizedDataset,
+};
+use attention_probes_models::Tokenizer;
+use attention_probes_probes::{Pool, ProbeConfig, SavedProbe};
+use burn::tensor::Device;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use crate::device;
+use crate::input::{
+    ModelArgs, ProbeFile, ProbedModel, Reading, TOKENS_PER_FORWARD, apply_probe, ignore_broken_pipe,
+};
+
+/// Most texts that are scored at a time.
+const BATCH: usize = 32;
+
+/// Longest line that is read from stdin, in bytes.
+const MAX_LINE_BYTES: usize = 16 << 20;
+
+/// Apply a saved probe to texts: one JSON line per text.
+///
+/// Texts come from a file, or from stdin, one per line; a line that begins with `{` is an object
+/// with a `text`. A text that cannot be scored gives a line with an `error`.
+#[derive(Args, Debug)]
+pub struct ScoreArgs {
+    /// The probe, a file that ends in `_state.npz`.
+    #[arg(long)]
+    pub probe: PathBuf,
+    /// Text: `.csv`, `.tsv`, or `.jsonl`; stdin if neither this nor `--activations` is given.
+    #[arg(long, conflicts_with = "activations")]
+    pub data: Option<PathBuf>,
+    /// Activations instead of text: an `.npz` with `x`, `mask`, and perhaps `input_ids`.
+    #[arg(long)]
+    pub activations: Option<PathBuf>,
+    /// Column of the text.
+    #[arg(long, default_value = "text")]
+    pub text: String,
+    /// Most tokens of a text, at most the model's context, which is the default.
+    #[arg(long, conflicts_with = "activations")]
+    pub max_tokens: Option<NonZeroUsize>,
+    /// Leave out the list of tokens.
+    #[arg(long)]
+    pub no_tokens: bool,
+    /// Which model to run.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+/// One line of output.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    /// Number of the text, from 0.
+    index: usize,
+    #[serde(flatten)]
+    result: LineResult<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum LineResult<'a> {
+    Scored(Box<Score<'a>>),
+    Failed { error: String },
+}
+
+/// What the probe says about a text.
+#[derive(Debug, Serialize)]
+struct Score<'a> {
+    /// Predicted class; `None` if the scores are not finite.
+    label: Option<&'a str>,
+    #[serde(flatten)]
+    verdict: Verdict,
+    /// Whether the text was longer than allowed, and cut.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Vec<TokenScore>>,
+}
+
+/// One number for two classes, a list for more.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Verdict {
+    Binary { logit: f32, probability: f64 },
+    Classes { logits: Vec<f32>, probabilities: Vec<f64> },
+}
+
+#[derive(Debug, Serialize)]
+struct TokenScore {
+    id: Option<i64>,
+    text: Option<String>,
+    /// Weight per head, where the probe weighs tokens.
+    attention: Option<Vec<f32>>,
+    #[serde(flatten)]
+    contribution: Contribution,
+}
+
+/// What a token adds to the logits, biases left out, where it is defined.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Contribution {
+    Binary { score: Option<f32> },
+    Classes { scores: Option<Vec<f32>> },
+}
+
+/// Runs `probe score`.
+///
+/// # Errors
+///
+/// If the probe, the model, or the file of the texts is at fault, or they do not belong together.
+pub fn run(args: &ScoreArgs) -> Result<()> {
+    let device = device::parse(&args.device)?;
+    let file = ProbeFile::open(&args.probe, &device)?;
+    let scorer = Scorer {
+        readout: Readout::new(&file.saved),
+        file: &file,
+        device: &device,
+        with_tokens: !args.no_tokens,
+    };
+    let result = match (&args.activations, &args.data) {
+        (Some(path), _) => score_activations(&scorer, path),
+        (None, Some(path)) => score_file(&scorer, args, path),
+        (None, None) => score_stdin(&scorer, args),
+    };
+    ignore_broken_pipe(result)
+}
+
+/// Scores the rows of an npz of activations.
+fn score_activations(scorer: &Scorer<'_>, path: &Path) -> Result<()> {
+    let external = ExternalActivations::read(path)?;
+    scorer.file.check_width(external.d_model, &format!("`{}`", path.display()))?;
+    let n_rows = external.source_rows.len() + external.skipped.len();
+    let (rows, offsets) = (external.source_rows.clone(), external.offsets.clone());
+    let input_ids = external.input_ids.clone();
+    let mut source = MemoryActivations::from(external);
+    let indices: Vec<usize> = (0..n_rows).collect();
+    for batch in indices.chunks(BATCH) {
+        let texts = batch.iter().map(|index| {
+            let Ok(sequence) = rows.binary_search(index) else {
+                return Err("NaN, infinity, or no real token".to_owned());
+            };
+            let tokens = offsets[sequence]..offsets[sequence + 1];
+            let token =
+                |token: usize| Token { id: input_ids.as_ref().map(|ids| ids[token]), text: None };
+            Ok(Prefix {
+                sequence,
+                end: tokens.len(),
+                truncated: false,
+                tokens: tokens.map(token).collect(),
+            })
+        });
+        write_lines(&scorer.score(batch, texts.collect(), &mut source)?)?;
+    }
+    Ok(())
+}
+
+/// Scores the rows of a file of texts.
+fn score_file(scorer: &Scorer<'_>, args: &ScoreArgs, path: &Path) -> Result<()> {
+    let columns = DatasetConfig { text: args.text.clone(), ..DatasetConfig::default() };
+    let dataset = Dataset::read(&path.display().to_string(), path, &columns, false)?;
+    let reader = TextReader::new(scorer, args)?;
+    let n_rows = dataset.len() + dataset.skipped_empty;
+    let mut texts = dataset.source_rows.iter().zip(dataset.texts).peekable();
+    let mut next = |index: usize| match texts.next_if(|(row, _)| **row == index) {
+        Some((_, text)) => Ok(text),
+        None => Ok(String::new()),
+    };
+    for start in (0..n_rows).step_by(BATCH) {
+        let batch: Vec<usize> = (start..n_rows.min(start + BATCH)).collect();
+        let texts = batch.iter().map(|&index| next(index)).collect();
+        write_lines(&reader.score(&batch, texts)?)?;
+    }
+    Ok(())
+}
+
+/// Scores the lines of stdin as they come: those that are there already are scored together.
+fn score_stdin(scorer: &Scorer<'_>, args: &ScoreArgs) -> Result<()> {
+    let reader = TextReader::new(scorer, args)?;
+    if std::io::stdin().is_terminal() {
+        info!("reading texts from the terminal, one per line, until Ctrl-D");
+    }
+    let mut stdin = BufReader::with_capacity(1 << 16, std::io::stdin());
+    let mut index = 0;
+    loop {
+        let mut texts = Vec::new();
+        while texts.len() < BATCH && (texts.is_empty() || stdin.buffer().contains(&b'\n')) {
+            match read_line(&mut stdin)? {
+                Some(line) => texts.push(line.and_then(|line| text_from_line(&line))),
+                None => break,
+            }
+        }
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let batch: Vec<usize> = (index..index + texts.len()).collect();
+        index += texts.len();
+        write_lines(&reader.score(&batch, texts)?)?;
+    }
+}
+
+/// One line without its end; `None` at the end of the input, `Err` if it is too long to keep.
+fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<Result<Vec<u8>, String>>> {
+    let mut line = Vec::new();
+    let limit = MAX_LINE_BYTES as u64 + 1;
+    if input.by_ref().take(limit).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.len() > MAX_LINE_BYTES && line.last() != Some(&b'\n') {
+        input.skip_until(b'\n')?;
+        return Ok(Some(Err(format!("the line is longer than {MAX_LINE_BYTES} bytes"))));
+    }
+    line.pop_if(|last| *last == b'\n');
+    line.pop_if(|last| *last == b'\r');
+    Ok(Some(Ok(line)))
+}
+
+/// The text of a line: the line itself, or `text` of a JSON object.
+fn text_from_line(line: &[u8]) -> Result<String, String> {
+    #[derive(Deserialize)]
+    struct Object {
+        text: String,
+    }
+    if line.starts_with(b"{") {
+        return serde_json::from_slice::<Object>(line)
+            .map(|object| object.text)
+            .map_err(|error| format!("not a JSON object with a string `text`: {error}"));
+    }
+    String::from_utf8(line.to_vec()).map_err(|_| "the line is not UTF-8".to_owned())
+}
+
+/// Writes lines and sends them off at once, since somebody may be waiting for them.
+fn write_lines(lines: &[Line<'_>]) -> Result<()> {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&serde_json::to_string(line)?);
+        text.push('\n');
+    }
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Turns texts into activations and hands them to the scorer.
+struct TextReader<'a> {
+    scorer: &'a Scorer<'a>,
+    probed: ProbedModel,
+    max_tokens: usize,
+}
+
+impl<'a> TextReader<'a> {
+    fn new(scorer: &'a Scorer<'a>, args: &ScoreArgs) -> Result<Self> {
+        let probed = scorer.file.open_model(&args.model, scorer.device)?;
+        let n_ctx = probed.model.model.shape().n_ctx;
+        let max_tokens = args.max_tokens.map_or(n_ctx, |n| n.get().min(n_ctx));
+        Ok(Self { scorer, probed, max_tokens })
+    }
+
+    /// Scores texts, or hands on why one could not be read.
+    fn score(
+        &self,
+        indices: &[usize],
+        texts: Vec<Result<String, String>>,
+    ) -> Result<Vec<Line<'a>>> {
+        let mut sequences: Vec<Vec<u32>> = Vec::new();
+        let encoded = texts.into_iter().map(|text| {
+            let (ids, truncated) = self.encode(&text?)?;
+            sequences.push(ids);
+            Ok((sequences.len() - 1, truncated))
+        });
+        let encoded: Vec<Result<(usize, bool), String>> = encoded.collect();
+
+        let tokens = TokenizedDataset::from_sequences(&sequences);
+        let model = &self.probed.model;
+        let sites = [self.probed.site];
+        let capture = Capture {
+            model: &*model.model,
+            tokens: &tokens,
+            sites: &sites,
+            device: self.scorer.device,
+            max_tokens_per_batch: TOKENS_PER_FORWARD,
+        };
+        let all: Vec<usize> = (0..tokens.len()).collect();
+        let mut source = MemoryActivations::capture(&capture, &all, &mut |_, _| {})?;
+        let prefix = |(sequence, truncated): (usize, bool)| {
+            if source.skipped().contains(&sequence) {
+                return Err("NaN or infinity among its activations".to_owned());
+            }
+            let ids = tokens.sequence(sequence);
+            let tokens = ids.iter().map(|&id| self.token(&model.tokenizer, id)).collect();
+            Ok(Prefix { sequence, end: ids.len(), truncated, tokens })
+        };
+        let prefixes = encoded.into_iter().map(|text| text.and_then(prefix)).collect();
+        self.scorer.score(indices, prefixes, &mut source)
+    }
+
+    /// Token ids of a text, and whether it was cut.
+    fn encode(&self, text: &str) -> Result<(Vec<u32>, bool), String> {
+        if text.trim().is_empty() {
+            return Err("empty text".to_owned());
+        }
+        let encoding = self.probed.model.tokenizer.encode(text).map_err(|e| e.to_string())?;
+        let mut ids = encoding.ids;
+        if ids.is_empty() {
+            return Err("the text has no token".to_owned());
+        }
+        let truncated = ids.len() > self.max_tokens;
+        ids.truncate(self.max_tokens);
+        Ok((ids, truncated))
+    }
+
+    fn token(&self, tokenizer: &Tokenizer, id: u32) -> Token {
+        if !self.scorer.with_tokens {
+            return Token { id: None, text: None };
+        }
+        Token { id: Some(i64::from(id)), text: tokenizer.decode(&[id]).ok() }
+    }
+}
+
+/// A sequence with activations, as far as the probe sees it.
+struct Prefix {
+    sequence: usize,
+    end: usize,
+    truncated: bool,
+    /// What is known of each token.
+    tokens: Vec<Token>,
+}
+
+struct Token {
+    id: Option<i64>,
+    text: Option<String>,
+}
+
+/// The probe and what is said of it.
+struct Scorer<'a> {
+    file: &'a ProbeFile,
+    readout: Readout<'a>,
+    device: &'a Device,
+    with_tokens: bool,
+}
+
+impl<'a> Scorer<'a> {
+    /// One line per text, in order.
+    fn score(
+        &self,
+        indices: &[usize],
+        texts: Vec<Result<Prefix, String>>,
+        source: &mut dyn ActivationSource,
+    ) -> Result<Vec<Line<'a>>> {
+        let mut lines: Vec<Option<LineResult<'a>>> = Vec::new();
+        let (mut prefixes, mut places) = (Vec::new(), Vec::new());
+        for (place, text) in texts.into_iter().enumerate() {
+            match text {
+                Ok(prefix) => {
+                    prefixes.push(prefix);
+                    places.push(place);
+                    lines.push(None);
+                }
+                Err(error) => lines.push(Some(LineResult::Failed { error })),
+            }
+        }
+        let ends: Vec<(usize, usize)> =
+            prefixes.iter().map(|prefix| (prefix.sequence, prefix.end)).collect();
+        let mut prefixes: Vec<Option<Prefix>> = prefixes.into_iter().map(Some).collect();
+        apply_probe(&self.file.probe, source, &ends, self.device, |index, reading| {
+            let score = prefixes[index].take().map(|prefix| self.score_one(prefix, reading));
+            lines[places[index]] = score.map(|score| LineResult::Scored(Box::new(score)));
+        })?;
+        let line = |(&index, result): (&usize, Option<LineResult<'a>>)| {
+            result.map(|result| Line { index, result })
+        };
+        Ok(indices.iter().zip(lines).filter_map(line).collect())
+    }
+
+    fn score_one(&self, prefix: Prefix, reading: &Reading<'_>) -> Score<'a> {
+        let verdict = match (reading.logits, reading.probabilities) {
+            (&[logit], &[_, probability]) => Verdict::Binary { logit, probability },
+            (logits, probabilities) => {
+                Verdict::Classes { logits: logits.to_vec(), probabilities: probabilities.to_vec() }
+            }
+        };
+        Score {
+            label: self.label(reading.probabilities),
+            verdict,
+            truncated: prefix.truncated,
+            tokens: self.with_tokens.then(|| self.token_scores(prefix.tokens, reading)),
+        }
+    }
+
+    /// Name of the predicted class: of two by the probe's threshold, of more the most probable.
+    fn label(&self, probabilities: &[f64]) -> Option<&'a str> {
+        if probabilities.iter().any(|probability| probability.is_nan()) {
+            return None;
+        }
+        let class = match probabilities {
+            [_, positive] => usize::from(*positive >= self.file.saved.metadata.threshold),
+            more => more
+                .iter()
+                .enumerate()
+                .fold(0, |best, (class, value)| if *value > more[best] { class } else { best }),
+        };
+        self.file.class_names().get(class).map(String::as_str)
+    }
+
+    fn token_scores(&self, tokens: Vec<Token>, reading: &Reading<'_>) -> Vec<TokenScore> {
+        let is_binary = reading.logits.len() == 1;
+        let mut contributions = self.readout.contributions(tokens.len(), reading);
+        let score = |(p, token): (usize, Token)| {
+            let scores = contributions.as_mut().map(|scores| std::mem::take(&mut scores[p]));
+            let contribution = if is_binary {
+                Contribution::Binary { score: scores.map(|scores| scores[0]) }
+            } else {
+                Contribution::Classes { scores }
+            };
+            let heads = reading.pattern.as_ref();
+            let attention = heads.map(|heads| heads.iter().map(|head| head[p]).collect());
+            TokenScore { id: token.id, text: token.text, attention, contribution }
+        };
+        tokens.into_iter().enumerate().map(score).collect()
+    }
+}
+
+/// How the logits of a probe are a sum over tokens.
+enum Readout<'a> {
+    /// Per head and logit one direction, `[n_heads, n_out, d_model]`, weighed by the pattern.
+    Attention(&'a [f32]),
+    /// Per logit one direction, `[n_out, d_model]`, on the pooled activations.
+    Linear(&'a [f32], Pool),
+    /// They are none: a hidden layer comes between.
+    None,
+}
+
+impl<'a> Readout<'a> {
+    fn new(saved: &'a SavedProbe) -> Self {
+        let weight = |name: &str| saved.state.get(name).map(|array| array.values.as_slice());
+        let readout = match saved.config() {
+            ProbeConfig::Attention(config) if config.hidden_dim.is_none() => {
+                weight("v.weight").map(Self::Attention)
+            }
+            ProbeConfig::Linear(config) => {
+                weight("weight").map(|weight| Self::Linear(weight, config.pool))
+            }
+            ProbeConfig::Attention(_) | ProbeConfig::Mlp(_) => None,
+        };
+        readout.unwrap_or(Self::None)
+    }
+
+    /// What each token adds to each logit, `[n_tokens, n_out]`, biases left out.
+    fn contributions(&self, n_tokens: usize, reading: &Reading<'_>) -> Option<Vec<Vec<f32>>> {
+        let d_model = reading.rows.len() / n_tokens;
+        let n_out = reading.logits.len();
+        let token = |p: usize| &reading.rows[p * d_model..(p + 1) * d_model];
+        match self {
+            Self::None => None,
+            Self::Attention(values) => {
+                let heads = reading.pattern.as_ref()?;
+                let of_logit = |p: usize, logit: usize| {
+                    let of_head = |(head, pattern): (usize, &&[f32])| {
+                        let direction = &values[(head * n_out + logit) * d_model..][..d_model];
+                        f64::from(pattern[p]) * dot(direction, token(p))
+                    };
+                    heads.iter().enumerate().map(of_head).sum::<f64>() as f32
+                };
+                Some(per_token(n_tokens, n_out, of_logit))
+            }
+            Self::Linear(weight, pool) => {
+                let direction = |logit: usize| &weight[logit * d_model..][..d_model];
+                Some(match pool {
+                    Pool::Mean => per_token(n_tokens, n_out, |p, logit| {
+                        (dot(direction(logit), token(p)) / n_tokens as f64) as f32
+                    }),
+                    Pool::Last => per_token(n_tokens, n_out, |p, logit| {
+                        if p + 1 == n_tokens { dot(direction(logit), token(p)) as f32 } else { 0.0 }
+                    }),
+                    Pool::Max | Pool::AbsMax => {
+                        let size =
+                            |value: f32| if *pool == Pool::Max { value } else { value.abs() };
+                        // The token that each dimension is taken from, the first on a tie.
+                        let chosen: Vec<usize> = (0..d_model)
+                            .map(|d| {
+                                (0..n_tokens).fold(0, |best, p| {
+                                    if size(token(p)[d]) > size(token(best)[d]) { p } else { best }
+                                })
+                            })
+                            .collect();
+                        per_token(n_tokens, n_out, |p, logit| {
+                            let taken = (0..d_model).filter(|&d| chosen[d] == p);
+                            let direction = direction(logit);
+                            taken
+                                .map(|d| f64::from(direction[d]) * f64::from(token(p)[d]))
+                                .sum::<f64>() as f32
+                        })
+                    }
+                })
+            }
+        }
+    }
+}
+
+fn per_token(n_tokens: usize, n_out: usize, value: impl Fn(usize, usize) -> f32) -> Vec<Vec<f32>> {
+    (0..n_tokens).map(|p| (0..n_out).map(|logit| value(p, logit)).collect()).collect()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_at_either_line_break_and_at_the_end() {
+        let mut input = BufReader::new(&b"one\r\n\ntwo"[..]);
+        let mut next = || read_line(&mut input).unwrap().map(Result::unwrap);
+        assert_eq!(next().unwrap(), b"one");
+        assert_eq!(next().unwrap(), b"");
+        assert_eq!(next().unwrap(), b"two");
+        assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over() {
+        let mut long = vec![b'a'; MAX_LINE_BYTES + 5];
+        long.extend(b"\nshort\n");
+        let mut input = BufReader::new(&long[..]);
+        assert!(read_line(&mut input).unwrap().unwrap().is_err());
+        assert_eq!(read_line(&mut input).unwrap().unwrap().unwrap(), b"short");
+        let mut fits = vec![b'a'; MAX_LINE_BYTES];
+        fits.push(b'\n');
+        let line = read_line(&mut &fits[..]).unwrap().unwrap().unwrap();
+        assert_eq!(line.len(), MAX_LINE_BYTES);
+    }
+
+    #[test]
+    fn a_line_is_a_text_or_an_object_with_one() {
+        assert_eq!(text_from_line(b"plain").unwrap(), "plain");
+        assert_eq!(text_from_line(br#"{"text": "a\nb", "id": 3}"#).unwrap(), "a\nb");
+        assert!(text_from_line(br#"{"txt": "a"}"#).unwrap_err().contains("missing field `text`"));
+        assert!(text_from_line(b"\xff").is_err());
+    }
+
+    #[test]
+    fn contributions_of_every_pool_add_up_to_the_logit() {
+        let rows = [1.0, -4.0, 3.0, 2.0, 3.0, 0.5]; // three tokens, two wide
+        let weight = [2.0, 10.0];
+        // The pooled vectors are (7/3, -1/2), (3, 0.5), (3, 2), and (3, -4).
+        for (pool, logit) in
+            [(Pool::Mean, -1.0 / 3.0), (Pool::Last, 11.0), (Pool::Max, 26.0), (Pool::AbsMax, -34.0)]
+        {
+            let reading = Reading {
+                rows: &rows,
+                logits: &[logit],
+                probabilities: &[0.5, 0.5],
+                pattern: None,
+            };
+            let scores = Readout::Linear(&weight, pool).contributions(3, &reading).unwrap();
+            let sum: f32 = scores.iter().map(|score| score[0]).sum();
+            assert!((sum - logit).abs() < 1e-5, "{pool:?}: {scores:?}");
+        }
+    }
+
+    #[test]
+    fn nan_is_null_in_a_line() {
+        let verdict = Verdict::Binary { logit: f32::NAN, probability: f64::NAN };
+        let score = Score { label: None, verdict, truncated: false, tokens: None };
+        let line = Line { index: 3, result: LineResult::Scored(Box::new(score)) };
+        let json = serde_json::to_string(&line).unwrap();
+        assert_eq!(json, r#"{"index":3,"label":null,"logit":null,"probability":null}"#);
+    }
+}
