@@ -40,7 +40,7 @@ pub struct ExtractArgs {
     #[arg(long, required_unless_present = "input_ids", conflicts_with = "input_ids")]
     pub data: Option<PathBuf>,
     /// Token ids instead: safetensors with `input_ids` and perhaps `attention_mask` (1 = real
-    /// token), both int64 of shape [batch, pos].
+    /// token), both int64 of shape `[batch, pos]`.
     #[arg(long)]
     pub input_ids: Option<PathBuf>,
     /// Column of the text.
@@ -49,7 +49,7 @@ pub struct ExtractArgs {
     /// Most tokens of a text; the model's context if not given.
     #[arg(long, conflicts_with = "input_ids")]
     pub max_tokens: Option<NonZeroUsize>,
-    /// Hooks by their TransformerLens names, separated by commas.
+    /// Hooks by their names in `TransformerLens`, separated by commas.
     #[arg(long, required = true, value_delimiter = ',')]
     pub hooks: Vec<String>,
     /// Where to write: `.safetensors` or `.npz`.
@@ -58,7 +58,7 @@ pub struct ExtractArgs {
     /// Most tokens of one forward pass, padding included.
     #[arg(long, default_value = "4096")]
     pub batch_tokens: NonZeroUsize,
-    /// Which numbers: Hugging Face's, or TransformerLens's after folding and centring.
+    /// Which numbers: Hugging Face's, or those of `TransformerLens` after folding and centring.
     #[arg(long, value_enum, default_value = "raw")]
     pub convention: ConventionArg,
     /// Most memory that the tensors may take, in GiB.
@@ -102,6 +102,12 @@ impl From<ConventionArg> for Convention {
 enum Format {
     Safetensors,
     Npz,
+}
+
+/// What the model is run on.
+enum Input {
+    Ids(TokenRows),
+    Texts(Dataset),
 }
 
 /// Token ids of all texts, padded to one length, row by row.
@@ -154,19 +160,19 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
     let format = Format::from_path(&args.output)?;
     let hooks = HookSet::parse(args.hooks.iter().map(|name| name.trim()))?;
-    let given = args.input_ids.as_deref().map(TokenRows::read).transpose()?;
-    let dataset = args.data.as_deref().map(|path| read_texts(path, &args.text)).transpose()?;
-    let source = args.input_ids.as_deref().or(args.data.as_deref());
-    let Some(source) = source else {
-        return Err(InputError("give `--data` or `--input-ids`".to_owned()).into());
+    let (source, input) = match (&args.input_ids, &args.data) {
+        (Some(path), _) => (path, Input::Ids(TokenRows::read(path)?)),
+        (None, Some(path)) => (path, Input::Texts(read_texts(path, &args.text)?)),
+        (None, None) => {
+            return Err(InputError("give `--data` or `--input-ids`".to_owned()).into());
+        }
     };
     check_output(&args.output, source)?;
 
     let model = open_model(&args.model, &device)?;
-    let rows = match (given, dataset) {
-        (Some(rows), _) => rows,
-        (None, Some(dataset)) => TokenRows::from_texts(&dataset, &model, args.max_tokens)?,
-        (None, None) => return Err(InputError("give `--data` or `--input-ids`".to_owned()).into()),
+    let rows = match input {
+        Input::Ids(rows) => rows,
+        Input::Texts(dataset) => TokenRows::from_texts(&dataset, &model, args.max_tokens)?,
     };
     rows.check(&*model.model)?;
     let tensors = shapes(&*model.model, &hooks, &rows, &device)?;
@@ -449,8 +455,14 @@ fn check_memory(tensors: &[HookTensor], rows: &TokenRows, budget_gib: f64) -> Re
         return Err(InputError(message).into());
     }
     let (batch, pos) = (rows.batch, rows.pos);
-    info!("{batch} texts, {pos} tokens long; the tensors take {needed:.3} GiB");
+    info!("{batch} texts, {pos} tokens long; the tensors take {}", shown_size(size_bytes));
     Ok(size_bytes)
+}
+
+/// Bytes as a person reads them.
+fn shown_size(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{mib:.2} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
 }
 
 /// What runs, on what, and what is kept.
@@ -568,7 +580,8 @@ impl Place<'_> {
         // Keys behind the end of the batch lie in the future of every query.
         let is_scores = matches!(hook, HookPoint::AttnScores(_));
         let hidden = if is_scores { f32::NEG_INFINITY } else { 0.0 };
-        let is_wrong = |value: &f32| !(value.is_finite() || is_scores && *value == hidden);
+        let is_wrong =
+            |value: &f32| !(value.is_finite() || is_scores && *value == f32::NEG_INFINITY);
         let mut is_finite = true;
         let heads = values.chunks(from_pos * from_pos).zip(output.chunks_mut(self.pos * self.pos));
         for (values, output) in heads {
@@ -700,8 +713,8 @@ fn print(report: &ExtractReport<'_>, json: bool) -> Result<()> {
     }
     let mut text = String::new();
     let verb = if report.dry_run { "would write" } else { "wrote" };
-    let gib = report.size_bytes as f64 / f64::from(1 << 30);
-    let _ = writeln!(text, "{verb} {} ({gib:.3} GiB)", report.output.display());
+    let size = shown_size(report.size_bytes);
+    let _ = writeln!(text, "{verb} {} ({size})", report.output.display());
     let rows: Vec<[String; 2]> =
         report.tensors.iter().map(|(name, shape)| [name.clone(), format!("{shape:?}")]).collect();
     table::aligned(&mut text, &rows);
