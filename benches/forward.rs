@@ -5,6 +5,8 @@
 //! cargo bench --bench forward
 //! ```
 
+#![expect(missing_docs, reason = "criterion's macros make public functions")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -57,7 +59,7 @@ fn forward(criterion: &mut Criterion) {
         start.elapsed()
     };
     // 2 x (4 + 8) d_model^2 per token and layer, and the full square of scores as peers count it.
-    let flops = 12.0 * ((24 * 768 * 768) as f64 + (4 * POS * 768) as f64) * (BATCH * POS) as f64;
+    let flops = 12.0 * (f64::from(24 * 768 * 768) + (4 * POS * 768) as f64) * (BATCH * POS) as f64;
     let square_flops = 2.0 * 2048_f64.powi(3);
 
     let mut benches = criterion.benchmark_group("forward");

@@ -99,14 +99,13 @@ fn floor_s(n_tokens: usize) -> f64 {
 
 fn main() -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join("attention-probes-sweep81");
-    let path = match std::env::var_os("SWEEP81_NPZ") {
-        Some(path) => path.into(),
-        None => {
-            std::fs::create_dir_all(&folder)?;
-            let path = folder.join("data.npz");
-            write_data(&path)?;
-            path
-        }
+    let path = if let Some(path) = std::env::var_os("SWEEP81_NPZ") {
+        path.into()
+    } else {
+        std::fs::create_dir_all(&folder)?;
+        let path = folder.join("data.npz");
+        write_data(&path)?;
+        path
     };
     let external = ExternalActivations::read(&path)?;
     let labels = external.labels.clone().unwrap_or_default();

@@ -9,6 +9,8 @@
 //! cargo bench --bench sweep_step
 //! ```
 
+#![expect(missing_docs, reason = "criterion's macros make public functions")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -108,10 +110,10 @@ impl ActivationSource for Random {
 fn floor(n_tokens: usize) -> Duration {
     let device = Device::flex();
     let per_step = n_tokens / (N / BATCH);
-    let random = |rows, columns| {
-        Tensor::<2>::random([rows, columns], Distribution::Default, &device)
-    };
-    let (x, rows, gradients) = (random(per_step, D_MODEL), random(162, D_MODEL), random(162, per_step));
+    let random =
+        |rows, columns| Tensor::<2>::random([rows, columns], Distribution::Default, &device);
+    let (x, rows, gradients) =
+        (random(per_step, D_MODEL), random(162, D_MODEL), random(162, per_step));
     let start = Instant::now();
     for _ in 0..N / BATCH {
         black_box(rows.clone().matmul(x.clone().transpose()));

@@ -8,6 +8,8 @@
 //! to memorise. Prints the loss of every tenth step, the final accuracy, and the time; fails below
 //! 99 %.
 
+#![expect(clippy::print_stdout, reason = "an example prints what it finds")]
+
 use std::time::Instant;
 
 use anyhow::ensure;

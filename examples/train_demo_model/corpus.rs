@@ -11,16 +11,16 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, TokenizerBuilder};
 
 /// Stands between two documents.
-pub const END_OF_TEXT: &str = "<|endoftext|>";
+pub(crate) const END_OF_TEXT: &str = "<|endoftext|>";
 
 /// Documents to train on and documents to judge by.
-pub struct Corpus {
+pub(crate) struct Corpus {
     pub train: Vec<String>,
     pub held_out: Vec<String>,
 }
 
 /// Reads every `.txt` below `dir`, in the order of their names.
-pub fn read(dir: &Path) -> Result<Corpus> {
+pub(crate) fn read(dir: &Path) -> Result<Corpus> {
     let mut paths = Vec::new();
     collect(dir, &mut paths)?;
     paths.sort();
@@ -29,8 +29,7 @@ pub fn read(dir: &Path) -> Result<Corpus> {
         let text = fs::read_to_string(&path)
             .with_context(|| format!("cannot read `{}`", path.display()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let side =
-            if name.starts_with("valid") { &mut corpus.held_out } else { &mut corpus.train };
+        let side = if name.starts_with("valid") { &mut corpus.held_out } else { &mut corpus.train };
         side.extend(text.split(END_OF_TEXT).map(clean).filter(|text| !text.is_empty()));
     }
     if corpus.train.is_empty() || corpus.held_out.is_empty() {
@@ -71,7 +70,7 @@ fn clean(text: &str) -> String {
 }
 
 /// The byte-level BPE of an earlier run in `output`, or one trained now and written there.
-pub fn tokenizer(texts: &[String], vocabulary: usize, output: &Path) -> Result<Tokenizer> {
+pub(crate) fn tokenizer(texts: &[String], vocabulary: usize, output: &Path) -> Result<Tokenizer> {
     let path = output.join("tokenizer.json");
     if !path.exists() {
         let alphabet: HashSet<char> = ByteLevel::alphabet().into_iter().collect();
@@ -97,7 +96,7 @@ pub fn tokenizer(texts: &[String], vocabulary: usize, output: &Path) -> Result<T
 }
 
 /// All documents in a row, each after an end-of-text token.
-pub fn encode(tokenizer: &Tokenizer, texts: &[String]) -> Result<Vec<u32>> {
+pub(crate) fn encode(tokenizer: &Tokenizer, texts: &[String]) -> Result<Vec<u32>> {
     let end = tokenizer.token_to_id(END_OF_TEXT).context("the tokenizer has no end of text")?;
     let mut ids = Vec::new();
     for text in texts {

@@ -16,7 +16,7 @@ const STRIDE: usize = 128;
 
 /// Figures of the model card.
 #[derive(Serialize)]
-pub struct Figures {
+pub(crate) struct Figures {
     held_out_tokens: usize,
     held_out_loss_nats: f64,
     five_gram_loss_nats: f64,
@@ -26,7 +26,7 @@ pub struct Figures {
 }
 
 /// Computes every figure.
-pub fn figures(
+pub(crate) fn figures(
     model: &Gpt2,
     tokenizer: &Tokenizer,
     train: &[u32],
@@ -54,7 +54,7 @@ pub fn figures(
 
 /// Mean negative log-likelihood per token, windows overlapping by half so that (but for the first
 /// window) every token is predicted from at least `STRIDE` others.
-pub fn loss_nats(model: &Gpt2, ids: &[u32], device: &Device) -> Result<f64> {
+pub(crate) fn loss_nats(model: &Gpt2, ids: &[u32], device: &Device) -> Result<f64> {
     let n_ctx = model.shape().n_ctx;
     let (mut sum, mut n) = (0.0, 0);
     let mut from = 0;
@@ -66,8 +66,7 @@ pub fn loss_nats(model: &Gpt2, ids: &[u32], device: &Device) -> Result<f64> {
         let logits = model.forward(&batch)?.squeeze_dim::<2>(0); // [pos, d_vocab]
         let targets: Vec<i64> = window[1..].iter().map(|id| i64::from(*id)).collect();
         let n_targets = targets.len();
-        let targets =
-            Tensor::<2, Int>::from_data(TensorData::new(targets, [n_targets, 1]), device);
+        let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [n_targets, 1]), device);
         let losses = activation::log_softmax(logits.narrow(0, 0, n_targets), 1).gather(1, targets);
         let losses = losses.into_data().convert::<f64>();
         let losses: &[f64] = losses.as_slice().map_err(|error| anyhow::anyhow!("{error:?}"))?;
@@ -83,7 +82,7 @@ pub fn loss_nats(model: &Gpt2, ids: &[u32], device: &Device) -> Result<f64> {
 
 /// Attention from each token of a repeated random segment to the token after its first occurrence,
 /// mean over the second half, `[n_layers][n_heads]`.
-pub fn induction_scores(model: &Gpt2, device: &Device) -> Result<Vec<Vec<f64>>> {
+pub(crate) fn induction_scores(model: &Gpt2, device: &Device) -> Result<Vec<Vec<f64>>> {
     const SEGMENT: usize = 64;
     const N_SEQUENCES: usize = 16;
     let mut rng = ChaCha8Rng::seed_from_u64(7);

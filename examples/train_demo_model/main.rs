@@ -9,6 +9,8 @@
 //! the end writes `config.json`, `model.safetensors` (bf16), `tokenizer.json`, and the figures of
 //! the model card, `figures.json`.
 
+#![expect(clippy::print_stdout, reason = "an example prints what it finds")]
+
 mod corpus;
 mod evaluate;
 mod ngram;

@@ -17,7 +17,7 @@ struct Level {
 }
 
 /// An interpolated Kneser-Ney model over token ids below 4096.
-pub struct NGram {
+pub(crate) struct NGram {
     levels: Vec<Level>,
     d_vocab: usize,
 }
@@ -29,7 +29,7 @@ fn pack(ids: &[u32]) -> u64 {
 
 impl NGram {
     /// Counts every n-gram of `ids`.
-    pub fn new(ids: &[u32], d_vocab: usize) -> Self {
+    pub(crate) fn new(ids: &[u32], d_vocab: usize) -> Self {
         let mut levels: Vec<Level> = (0..ORDER).map(|_| Level::default()).collect();
         // Raw counts at the highest order; below it, the number of distinct left neighbours.
         for gram in ids.windows(ORDER) {
@@ -58,7 +58,7 @@ impl NGram {
     }
 
     /// Probability of `next` after `history`.
-    pub fn probability(&self, history: &[u32], next: u32) -> f64 {
+    pub(crate) fn probability(&self, history: &[u32], next: u32) -> f64 {
         let mut probability = 1.0 / self.d_vocab as f64;
         for (n, level) in self.levels.iter().enumerate().take(history.len() + 1) {
             let context = &history[history.len() - n..];
@@ -74,10 +74,9 @@ impl NGram {
     }
 
     /// Mean negative log-likelihood per token, each token seen with up to four before it.
-    pub fn loss_nats(&self, ids: &[u32]) -> f64 {
-        let losses = (1..ids.len()).map(|i| {
-            -self.probability(&ids[i.saturating_sub(ORDER - 1)..i], ids[i]).ln()
-        });
+    pub(crate) fn loss_nats(&self, ids: &[u32]) -> f64 {
+        let losses = (1..ids.len())
+            .map(|i| -self.probability(&ids[i.saturating_sub(ORDER - 1)..i], ids[i]).ln());
         losses.sum::<f64>() / (ids.len() - 1) as f64
     }
 }

@@ -1,4 +1,4 @@
-//! The training loop: AdamW, warm-up and cosine, clipping, checkpoints.
+//! The training loop: `AdamW`, warm-up and cosine, clipping, checkpoints.
 
 use std::io::Write;
 use std::path::Path;
@@ -23,7 +23,7 @@ const CHECKPOINT_EVERY: usize = 500;
 const PRINT_EVERY: usize = 50;
 
 /// Trains from the beginning or from the last checkpoint; `None` if stopped on request.
-pub fn train(
+pub(crate) fn train(
     args: &Args,
     config: &Gpt2Config,
     ids: &[u32],
@@ -163,8 +163,7 @@ fn part_gradients(
     let targets: Vec<i64> =
         part.iter().flat_map(|ids| ids[1..].iter().map(|id| i64::from(*id))).collect();
     let n_targets = targets.len();
-    let targets =
-        Tensor::<2, Int>::from_data(TensorData::new(targets, [n_targets, 1]), device);
+    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [n_targets, 1]), device);
     let batch = TokenBatch::new(&inputs, PaddingSide::Right, device)?;
     let logits = model.forward(&batch)?.flatten::<2>(0, 1); // [batch * pos, d_vocab]
     let log_probabilities = activation::log_softmax(logits, 1);
@@ -175,7 +174,7 @@ fn part_gradients(
 }
 
 /// Writes the model in Hugging Face layout, weights in bf16.
-pub fn save(model: &Gpt2, output: &Path) -> Result<()> {
+pub(crate) fn save(model: &Gpt2, output: &Path) -> Result<()> {
     attention_probes_models::save::save_gpt2(model, output)?;
     Ok(())
 }

@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(dataset.groups, Some(vec![0, 1, 0]));
         assert_eq!(
             message(read("d.csv", "text,label\n,0\n \t,1\n")).split(" has").nth(1),
-            Some(" no text: 2 rows, all of them empty")
+            Some(" no text: 2 rows, all of them empty; is this the text column?")
         );
     }
 

@@ -265,7 +265,7 @@ pub enum ActivationError {
         expected: &'static str,
     },
     /// A data set has no row with text.
-    #[error("`{name}` has no text: {n_rows} rows, all of them empty")]
+    #[error("`{name}` has no text: {n_rows} rows, all of them empty; is this the text column?")]
     NoText {
         /// The file, or the name of the data set.
         name: String,
@@ -273,7 +273,7 @@ pub enum ActivationError {
         n_rows: usize,
     },
     /// Every label is alike.
-    #[error("every label of `{name}` is `{class}`, expected at least two classes")]
+    #[error("every label of `{name}` is `{}`, expected at least two classes", shown(class))]
     OneClass {
         /// The file, or the name of the data set.
         name: String,
@@ -313,8 +313,8 @@ pub enum ActivationError {
     },
     /// A side of a split would be empty.
     #[error(
-        "{n_examples} examples are too few: the {side} side is empty; add examples, or set its \
-             share to 0"
+        "{n_examples} examples are too few: the {side} side is empty; add examples, or change its \
+         share"
     )]
     EmptySide {
         /// The side.
@@ -325,7 +325,7 @@ pub enum ActivationError {
     /// A side of a split would lack a class.
     #[error(
         "the {side} side has no example of class {class}, whose {n_examples} examples lie in \
-         {n_groups} groups; group by a finer column, or set the share of a side to 0"
+         {n_groups} groups; add groups, or group by a finer column"
     )]
     ClassMissing {
         /// The side.

@@ -454,7 +454,7 @@ mod tests {
         assert_eq!(
             error.unwrap_err().to_string(),
             "the validation side has no example of class 1, whose 4 examples lie in 2 groups; \
-             group by a finer column, or set the share of a side to 0"
+             add groups, or group by a finer column"
         );
     }
 

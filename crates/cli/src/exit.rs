@@ -18,8 +18,22 @@ pub struct InputError(pub String);
 /// Prints `error: ` and the chain of causes on one line, but for what a configuration file's
 /// parser shows with a caret.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", to_text(error));
     if is_input(error) { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+/// The chain of causes on one line, but for what a configuration file's parser shows.
+fn to_text(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let is_toml = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(SweepError::Toml { .. }))
+    };
+    if error.chain().any(is_toml) {
+        return text.trim_end().to_owned();
+    }
+    // A file, a name, or another library's message may hold a line break or a terminal's commands.
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    text.trim_end().chars().map(escaped).collect()
 }
 
 /// Whether the user can mend it: every error of our libraries names an input.
@@ -44,5 +58,14 @@ mod tests {
         assert!(is_input(&InputError("no such column".to_owned()).into()));
         assert!(is_input(&anyhow::Error::from(ModelError::EmptyBatch).context("reading")));
         assert!(!is_input(&anyhow::anyhow!("a fault")));
+    }
+
+    #[test]
+    fn only_a_configuration_is_shown_on_several_lines() {
+        let error = anyhow::anyhow!("b\u{1b}[2J\nc").context("a");
+        assert_eq!(to_text(&error), "a: b\\u{1b}[2J\\nc");
+        let error = attention_probes_sweep::SweepConfig::parse("run = 1\n").unwrap_err();
+        let text = to_text(&error.into());
+        assert!(text.lines().count() > 2 && text.contains('^'), "{text}");
     }
 }

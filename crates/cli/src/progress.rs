@@ -37,9 +37,10 @@ impl Progress {
 
 impl Tracker for Progress {
     fn note(&mut self, message: &str) {
-        match &self.bar {
-            Some((_, bar)) => bar.suspend(|| info!("{message}")),
-            None => info!("{message}"),
+        if let Some((_, bar)) = &self.bar {
+            bar.suspend(|| info!("{message}"));
+        } else {
+            info!("{message}");
         }
     }
 

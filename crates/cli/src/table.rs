@@ -33,10 +33,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
                 layer.clone(),
                 probe.config_name.clone(),
                 format!("lr {:.0e}, wd {:.0e}", probe.learning_rate, probe.weight_decay),
-                with_interval(
-                    probe.test.balanced_accuracy,
-                    &probe.test.balanced_accuracy_interval,
-                ),
+                with_interval(probe.test.balanced_accuracy, &probe.test.balanced_accuracy_interval),
                 probe.test.auroc.map_or("-".to_owned(), |auroc| format!("{auroc:.3}")),
             ]);
         }

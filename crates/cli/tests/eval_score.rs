@@ -1,5 +1,7 @@
 //! `probe eval` and `probe score` as a person calls them, on probes that are trained here.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -87,11 +89,12 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let rows: String = LIKED
+        let rows = LIKED
             .iter()
             .zip(DISLIKED)
-            .map(|(liked, disliked)| format!("\"{liked}\",pos\n\"{disliked}\",neg\n"))
-            .collect();
+            .map(|(liked, disliked)| format!("\"{liked}\",pos\n\"{disliked}\",neg"))
+            .collect::<Vec<_>>()
+            .join("\n");
         fs::write(folder.path().join("reviews.csv"), format!("text,label\n{rows}")).unwrap();
         let device = Device::flex();
         Self { folder, model: open_model("demo-gpt2", &device).unwrap(), device }

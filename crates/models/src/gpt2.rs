@@ -101,8 +101,9 @@ impl Gpt2Config {
             linear.bias = Some(Param::from_tensor(Tensor::zeros([d_output], device)));
             linear
         };
-        let norm =
-            || LayerNormConfig::new(self.d_model).with_epsilon(self.layer_norm_epsilon).init(device);
+        let norm = || {
+            LayerNormConfig::new(self.d_model).with_epsilon(self.layer_norm_epsilon).init(device)
+        };
         let d = self.d_model;
         let std_residual = 0.02 / (2.0 * self.n_layers as f64).sqrt();
         let blocks = (0..self.n_layers)
@@ -192,6 +193,7 @@ impl Gpt2 {
     }
 
     /// Attention of one block: `[batch, pos, d_model]` to `[batch, pos, d_model]`.
+    #[expect(clippy::many_single_char_names, reason = "queries, keys, and values have no other")]
     fn attention(&self, layer: usize, x: Tensor<3>, run: &mut Run<'_>) -> Tensor<3> {
         let block = &self.blocks[layer];
         let [batch, pos, d_model] = x.dims();
@@ -222,10 +224,7 @@ impl Gpt2 {
                 is_causal: true,
                 ..AttentionModuleOptions::default()
             };
-            let mask = run
-                .hidden_keys
-                .clone()
-                .map(|mask| mask.expand([batch, n_heads, pos, pos]));
+            let mask = run.hidden_keys.clone().map(|mask| mask.expand([batch, n_heads, pos, pos]));
             attention(q, k, v, mask, None, options)
         };
         let z = z.swap_dims(1, 2); // [batch, pos, n_heads, d_head]
@@ -295,8 +294,8 @@ impl HookedModel for Gpt2 {
         if n_blocks < self.shape.n_layers {
             run.keep(HookPoint::ResidPre(n_blocks), &resid);
         }
-        let wants_final =
-            [HookPoint::LnFinalScale, HookPoint::LnFinalNormalized].map(|hook| hooks.contains(hook));
+        let wants_final = [HookPoint::LnFinalScale, HookPoint::LnFinalNormalized]
+            .map(|hook| hooks.contains(hook));
         let logits = if logits || wants_final.contains(&true) {
             let parts = (HookPoint::LnFinalScale, HookPoint::LnFinalNormalized);
             let last = self.norm(&self.ln_f, resid, parts, &mut run);

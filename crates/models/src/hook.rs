@@ -62,9 +62,12 @@ pub enum HookPoint {
     LnFinalNormalized,
 }
 
+/// Makes the hook of a layer.
+type LayerHook = fn(usize) -> HookPoint;
+
 /// Constructors of the hooks that every block has, in the order in which a forward pass meets
 /// them, with the part of the name that follows `blocks.{l}.`.
-const BLOCK_HOOKS: [(fn(usize) -> HookPoint, &str); 18] = [
+const BLOCK_HOOKS: [(LayerHook, &str); 18] = [
     (HookPoint::ResidPre, "hook_resid_pre"),
     (HookPoint::Ln1Scale, "ln1.hook_scale"),
     (HookPoint::Ln1Normalized, "ln1.hook_normalized"),
@@ -142,10 +145,8 @@ impl fmt::Display for HookPoint {
             return f.write_str(name);
         }
         let layer = self.layer().unwrap_or_default();
-        let (_, name) = BLOCK_HOOKS
-            .iter()
-            .find(|(hook, _)| hook(layer) == *self)
-            .ok_or(fmt::Error)?;
+        let (_, name) =
+            BLOCK_HOOKS.iter().find(|(hook, _)| hook(layer) == *self).ok_or(fmt::Error)?;
         write!(f, "blocks.{layer}.{name}")
     }
 }

@@ -113,7 +113,6 @@ fn gelu_tanh_scalar(x: f32) -> f32 {
 /// `x = n ln 2 + r` with `|r| ≤ ln 2 / 2`, `e^r` by a polynomial of degree six, `2^n` through the
 /// exponent bits (Cephes `expf`). Saturates at `e^88` and at `e^-87`, the smallest normal number.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 #[expect(clippy::excessive_precision, reason = "the constants are the published ones")]
 pub fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer

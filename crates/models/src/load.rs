@@ -75,6 +75,7 @@ pub fn gpt2_from_bytes(
 /// `config.json` of a GPT-2 as Hugging Face writes it.
 #[derive(Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields are Hugging Face's")]
 struct RawGpt2Config {
     model_type: String,
     n_layer: usize,
@@ -217,9 +218,9 @@ fn gpt2_config(text: &[u8], path: &Path) -> Result<Gpt2Config, ModelError> {
     if !(raw.layer_norm_epsilon.is_finite() && raw.layer_norm_epsilon >= 0.0) {
         return refuse("layer_norm_epsilon", &raw.layer_norm_epsilon, "a number of at least 0");
     }
-    let Ok(activation) = serde_json::from_value::<ActivationFunction>(
-        serde_json::Value::String(raw.activation_function.clone()),
-    ) else {
+    let Ok(activation) = serde_json::from_value::<ActivationFunction>(serde_json::Value::String(
+        raw.activation_function.clone(),
+    )) else {
         return refuse(
             "activation_function",
             &raw.activation_function,
@@ -389,13 +390,9 @@ impl Tensors<'_> {
         shape: [usize; D],
         device: &Device,
     ) -> Result<Param<Tensor<D>>, ModelError> {
-        let view = self
-            .files
-            .iter()
-            .find_map(|(_, file)| file.tensor(name).ok())
-            .ok_or_else(|| ModelError::MissingTensor {
-                tensor: name.to_owned(),
-                path: self.path.clone(),
+        let view =
+            self.files.iter().find_map(|(_, file)| file.tensor(name).ok()).ok_or_else(|| {
+                ModelError::MissingTensor { tensor: name.to_owned(), path: self.path.clone() }
             })?;
         if view.shape() != shape {
             return Err(ModelError::TensorShape {

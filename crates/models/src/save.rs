@@ -83,6 +83,5 @@ fn bf16<const D: usize>(tensor: Tensor<D>) -> (Vec<usize>, Vec<u8>) {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    std::fs::write(path, bytes)
-        .map_err(|source| ModelError::Read { path: path.to_owned(), source })
+    std::fs::write(path, bytes).map_err(|source| ModelError::Read { path: path.to_owned(), source })
 }

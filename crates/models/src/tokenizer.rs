@@ -168,6 +168,7 @@ impl Tokenizer {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn tokenizer_error(error: tokenizers::Error) -> ModelError {
     ModelError::Tokenizer { message: error.to_string() }
 }

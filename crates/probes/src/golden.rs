@@ -7,7 +7,7 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use crate::{AttentionProbeConfig, Labels, ParamArray, ProbeState, TrainingData};
 
-/// One probe with its input, and what PyTorch made of them.
+/// One probe with its input, and what `PyTorch` made of them.
 pub(crate) struct GoldenCase {
     pub(crate) name: String,
     pub(crate) config: AttentionProbeConfig,
@@ -17,7 +17,7 @@ pub(crate) struct GoldenCase {
     pub(crate) state: ProbeState,
     pub(crate) logits: Vec<f32>,
     pub(crate) grad: ProbeState,
-    /// Losses of the first steps of AdamW, each before its update.
+    /// Losses of the first steps of `AdamW`, each before its update.
     pub(crate) losses: Vec<f32>,
     /// Weights after them.
     pub(crate) final_state: ProbeState,

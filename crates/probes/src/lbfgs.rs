@@ -58,6 +58,9 @@ pub enum LbfgsStop {
     NotFinite,
 }
 
+/// An objective: parameters to loss and gradient.
+pub type LossAndGradient<'a> = dyn FnMut(&[f32]) -> (f64, Vec<f32>) + 'a;
+
 /// What [`Lbfgs::minimise`] returns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LbfgsResult {
@@ -87,11 +90,7 @@ impl Lbfgs {
     /// # Panics
     ///
     /// If the gradient does not have one entry per parameter.
-    pub fn minimise(
-        &self,
-        params: &[f32],
-        objective: &mut dyn FnMut(&[f32]) -> (f64, Vec<f32>),
-    ) -> LbfgsResult {
+    pub fn minimise(&self, params: &[f32], objective: &mut LossAndGradient<'_>) -> LbfgsResult {
         let mut objective = Objective { function: objective, n_evaluations: 0 };
         let max_evaluations = self.max_iter + self.max_iter / 4;
         let start = params.iter().map(|&value| f64::from(value)).collect();
@@ -143,7 +142,7 @@ impl Lbfgs {
 
 /// The function to minimise, and how often it was called.
 struct Objective<'a> {
-    function: &'a mut dyn FnMut(&[f32]) -> (f64, Vec<f32>),
+    function: &'a mut LossAndGradient<'a>,
     n_evaluations: usize,
 }
 
@@ -199,7 +198,9 @@ impl History {
         }
         if let Some((s, y)) = self.pairs.back() {
             let scale = dot(y, s) / dot(y, y);
-            direction.iter_mut().for_each(|value| *value *= scale);
+            for value in &mut direction {
+                *value *= scale;
+            }
         }
         for ((s, y), alpha) in self.pairs.iter().zip(alphas.iter().rev()) {
             let beta = dot(y, &direction) / dot(y, s);

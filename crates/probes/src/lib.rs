@@ -34,7 +34,7 @@ mod training_data;
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use error::ProbeError;
 pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};
-pub use lbfgs::{Lbfgs, LbfgsResult, LbfgsStop};
+pub use lbfgs::{Lbfgs, LbfgsResult, LbfgsStop, LossAndGradient};
 pub use linear::{LinearProbe, LinearProbeConfig};
 pub use loss::{loss_per_example, mean_loss, targets_from_labels};
 pub use mlp::{MlpProbe, MlpProbeConfig};

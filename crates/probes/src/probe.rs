@@ -193,7 +193,6 @@ impl From<AttentionProbeConfig> for ProbeConfig {
 
 /// A probe of any kind.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a probe is made once and holds tensors")]
 pub enum AnyProbe {
     /// Pools, then one linear readout.
     Linear(LinearProbe),

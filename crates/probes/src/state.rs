@@ -49,7 +49,7 @@ impl ParamArray {
         Self { shape: shape.to_vec(), values: vec![value; shape.iter().product()] }
     }
 
-    /// Draws an array from U(-1/√fan_in, 1/√fan_in), the default of a torch linear layer.
+    /// Draws an array from U(-1/√fan_in, `1/√fan_in`), the default of a torch linear layer.
     ///
     /// The draw is on the host and in `f32`, so one seed gives the same bits on every device.
     pub(crate) fn uniform(shape: &[usize], fan_in: usize, rng: &mut ChaCha8Rng) -> Self {

@@ -1,7 +1,7 @@
 //! Training one probe, plainly: read this first.
 //!
 //! [`train_probe`] trains an attention probe, [`train_any_probe`] any kind.
-//! Two optimizers: AdamW goes through batches and can stop early on a validation set, L-BFGS
+//! Two optimizers: `AdamW` goes through batches and can stop early on a validation set, L-BFGS
 //! minimises the loss of all examples at once.
 
 use burn::module::Module;
@@ -30,7 +30,7 @@ pub struct TrainedProbe {
     pub history: Vec<StepRecord>,
     /// Step whose weights `probe` has: that many updates were made.
     pub best_step: usize,
-    /// Whether L-BFGS met a tolerance; `None` for AdamW, which has none.
+    /// Whether L-BFGS met a tolerance; `None` for `AdamW`, which has none.
     pub converged: Option<bool>,
 }
 
@@ -87,7 +87,7 @@ pub fn train_probe(
 
 /// Trains a probe of any kind.
 ///
-/// With a validation set AdamW looks at it every `validate_every` steps, stops after `patience`
+/// With a validation set `AdamW` looks at it every `validate_every` steps, stops after `patience`
 /// looks without improvement, and returns the weights that did best on it. L-BFGS has nothing to
 /// stop early and does not look at it.
 ///
@@ -259,7 +259,7 @@ fn train_lbfgs(
     Ok(TrainedProbe { probe, history, best_step, converged })
 }
 
-/// Refuses weights that are not finite: the last update of AdamW has no later loss to show it.
+/// Refuses weights that are not finite: the last update of `AdamW` has no later loss to show it.
 fn check_weights(probe: &AnyProbe, step: usize) -> Result<(), ProbeError> {
     if params_from_module(probe).iter().all(|value| value.is_finite()) {
         Ok(())

@@ -21,17 +21,17 @@ pub struct AttentionProbeTrainConfig {
     pub last_only: bool,
     /// Which optimizer, L-BFGS by default.
     pub optimizer: Optimizer,
-    /// Step size of AdamW, 1e-4 by default. L-BFGS finds its own.
+    /// Step size of `AdamW`, 1e-4 by default. L-BFGS finds its own.
     pub learning_rate: f64,
     /// Weight decay, 0 by default; what it does is said at [`Optimizer`].
     pub weight_decay: f64,
-    /// Most steps of AdamW or iterations of L-BFGS, 2000 by default.
+    /// Most steps of `AdamW` or iterations of L-BFGS, 2000 by default.
     pub n_steps: usize,
-    /// Examples per step of AdamW, 2048 by default; L-BFGS sums over all of them in such pieces.
+    /// Examples per step of `AdamW`, 2048 by default; L-BFGS sums over all of them in such pieces.
     pub batch_size: usize,
-    /// Steps of AdamW between two looks at the validation set, 10 by default.
+    /// Steps of `AdamW` between two looks at the validation set, 10 by default.
     pub validate_every: usize,
-    /// Looks without improvement after which AdamW stops, 10 by default.
+    /// Looks without improvement after which `AdamW` stops, 10 by default.
     pub patience: usize,
     /// Weight of each class in the loss, equal by default.
     pub class_weights: Option<Vec<f64>>,
@@ -45,17 +45,17 @@ pub struct AttentionProbeTrainConfig {
 pub struct TrainConfig {
     /// Which optimizer, L-BFGS by default.
     pub optimizer: Optimizer,
-    /// Step size of AdamW, 1e-4 by default. L-BFGS finds its own.
+    /// Step size of `AdamW`, 1e-4 by default. L-BFGS finds its own.
     pub learning_rate: f64,
     /// Weight decay, 0 by default; what it does is said at [`Optimizer`].
     pub weight_decay: f64,
-    /// Most steps of AdamW or iterations of L-BFGS, 2000 by default.
+    /// Most steps of `AdamW` or iterations of L-BFGS, 2000 by default.
     pub n_steps: usize,
-    /// Examples per step of AdamW, 2048 by default; L-BFGS sums over all of them in such pieces.
+    /// Examples per step of `AdamW`, 2048 by default; L-BFGS sums over all of them in such pieces.
     pub batch_size: usize,
-    /// Steps of AdamW between two looks at the validation set, 10 by default.
+    /// Steps of `AdamW` between two looks at the validation set, 10 by default.
     pub validate_every: usize,
-    /// Looks without improvement after which AdamW stops, 10 by default.
+    /// Looks without improvement after which `AdamW` stops, 10 by default.
     pub patience: usize,
     /// Weight of each class in the loss, equal by default.
     pub class_weights: Option<Vec<f64>>,
@@ -74,7 +74,7 @@ pub enum Optimizer {
     /// their biases, so that the decay never moves the base rate.
     #[default]
     Lbfgs,
-    /// AdamW (betas 0.9 and 0.999, epsilon 1e-8) on shuffled batches.
+    /// `AdamW` (betas 0.9 and 0.999, epsilon 1e-8) on shuffled batches.
     ///
     /// Weight decay is decoupled and acts on every parameter:
     /// `w -= learning_rate · weight_decay · w`.

@@ -1,4 +1,4 @@
-//! Saves a probe for PyTorch to load.
+//! Saves a probe for `PyTorch` to load.
 //!
 //! ```text
 //! cargo test -p attention-probes-probes --test pytorch -- --ignored --nocapture
@@ -58,5 +58,8 @@ fn a_saved_probe_and_its_logits_are_written_for_pytorch() {
 }
 
 fn array<const D: usize>(tensor: Tensor<D>) -> NpzArray {
-    NpzArray::new(tensor.dims().to_vec(), tensor.try_into_vec_as::<f32>().unwrap())
+    NpzArray::new(
+        tensor.dims().to_vec(),
+        tensor.try_into_vec_as::<f32>().expect("the numbers can be read"),
+    )
 }

@@ -1,4 +1,4 @@
-//! AdamW over parameters with a leading `n_trials` axis, each trial with its own step.
+//! `AdamW` over parameters with a leading `n_trials` axis, each trial with its own step.
 
 use rayon::prelude::*;
 

@@ -7,11 +7,11 @@ use attention_probes_activations::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
-use crate::find_best_fit::EpochRecord;
+use crate::find_best_fit::{EpochRecord, Score};
 use crate::stacked::StackedProbes;
 
 /// First bytes of a checkpoint.
-const MAGIC: &[u8; 8] = b"apsweep1";
+const MAGIC: &[u8; 8] = b"apsweep2";
 
 /// Numbers and history of every stack after some epochs.
 ///
@@ -29,7 +29,56 @@ struct Header {
     epochs: usize,
     /// For each stack its steps and the sizes of its parts.
     stacks: Vec<(usize, Vec<usize>)>,
-    histories: Vec<Vec<Vec<EpochRecord>>>,
+    histories: Vec<Vec<Vec<SavedRecord>>>,
+}
+
+/// An [`EpochRecord`] to the bit: JSON has no NaN, and its readers round.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct SavedRecord {
+    epoch: usize,
+    train_loss: u64,
+    loss: u64,
+    accuracy: u64,
+    balanced_accuracy: u64,
+    auroc: Option<u64>,
+}
+
+impl From<&EpochRecord> for SavedRecord {
+    fn from(record: &EpochRecord) -> Self {
+        let score = record.validation;
+        Self {
+            epoch: record.epoch,
+            train_loss: record.train_loss.to_bits(),
+            loss: score.loss.to_bits(),
+            accuracy: score.accuracy.to_bits(),
+            balanced_accuracy: score.balanced_accuracy.to_bits(),
+            auroc: score.auroc.map(f64::to_bits),
+        }
+    }
+}
+
+impl From<&SavedRecord> for EpochRecord {
+    fn from(saved: &SavedRecord) -> Self {
+        Self {
+            epoch: saved.epoch,
+            train_loss: f64::from_bits(saved.train_loss),
+            validation: Score {
+                loss: f64::from_bits(saved.loss),
+                accuracy: f64::from_bits(saved.accuracy),
+                balanced_accuracy: f64::from_bits(saved.balanced_accuracy),
+                auroc: saved.auroc.map(f64::from_bits),
+            },
+        }
+    }
+}
+
+/// Converts every record of every trial of every group.
+fn convert<Source, To>(histories: &[Vec<Vec<Source>>]) -> Vec<Vec<Vec<To>>>
+where
+    To: for<'a> From<&'a Source>,
+{
+    let trial = |records: &Vec<Source>| records.iter().map(To::from).collect();
+    histories.iter().map(|group| group.iter().map(trial).collect()).collect()
 }
 
 impl Checkpoint {
@@ -49,7 +98,7 @@ impl Checkpoint {
                 numbers.extend_from_slice(&part.moments.second);
             }
         }
-        let header = Header { epochs, stacks: sizes, histories: histories.to_vec() };
+        let header = Header { epochs, stacks: sizes, histories: convert(histories) };
         Self { header, numbers }
     }
 
@@ -104,7 +153,10 @@ impl Checkpoint {
         let found: Vec<&Vec<usize>> = self.header.stacks.iter().map(|(_, sizes)| sizes).collect();
         let n_numbers = 3 * expected.iter().flatten().sum::<usize>();
         let same_shapes = found.iter().copied().eq(&expected) && self.numbers.len() == n_numbers;
-        if !same_shapes || self.header.histories.len() != histories.len() {
+        let n_trials = |group: &Vec<Vec<SavedRecord>>| group.len();
+        let same_trials =
+            self.header.histories.iter().map(n_trials).eq(histories.iter().map(Vec::len));
+        if !same_shapes || !same_trials {
             return Err(SweepError::Checkpoint { path: path.to_owned() });
         }
         let mut numbers = &self.numbers[..];
@@ -122,7 +174,7 @@ impl Checkpoint {
                 take(&mut part.moments.second);
             }
         }
-        *histories = self.header.histories;
+        *histories = convert(&self.header.histories);
         Ok(self.header.epochs)
     }
 }

@@ -181,11 +181,7 @@ impl Default for SweepConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self {
-            name: "demo-gpt2".to_owned(),
-            dtype: "auto".to_owned(),
-            convention: Convention::Raw,
-        }
+        Self { name: "demo-gpt2".to_owned(), dtype: "auto".to_owned(), convention: Convention::Raw }
     }
 }
 
@@ -275,9 +271,7 @@ impl SweepConfig {
     }
 
     fn parse_named(text: &str, path: &Path) -> Result<Self, SweepError> {
-        toml::from_str(text).map_err(|source| SweepError::Toml {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })
+        toml::from_str(text)
+            .map_err(|source| SweepError::Toml { path: path.to_owned(), source: Box::new(source) })
     }
 }

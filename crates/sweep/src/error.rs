@@ -70,7 +70,7 @@ pub enum SweepError {
         reason: &'static str,
     },
     /// A layer is not one of the model's.
-    #[error("layer {layer} is not one of the model's {n_layers} layers, counted from 0")]
+    #[error("`activations.layers` has {layer}, but the model's {n_layers} layers end at {}", n_layers - 1)]
     Layer {
         /// The layer.
         layer: usize,
@@ -101,6 +101,30 @@ pub enum SweepError {
         /// The resolved configuration of the run.
         path: PathBuf,
     },
+    /// Another process works on the run.
+    #[error("`{}` is in use by another process; wait for it, or choose another --output", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No trial of an architecture ended with finite numbers.
+    #[error(
+        "every trial of `{config_name}` on `{experiment}` diverged; lower `sweep.learning_rates`"
+    )]
+    Diverged {
+        /// The architecture.
+        config_name: String,
+        /// The experiment.
+        experiment: String,
+    },
+    /// A data set was read, but is not fit for what it is asked for.
+    #[error("cannot use `{}`", path.display())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<ActivationError>,
+    },
     /// A checkpoint cannot be used.
     #[error("checkpoint `{}` is damaged; delete it to begin this data set again", path.display())]
     Checkpoint {
@@ -117,14 +141,32 @@ pub enum SweepError {
     },
     /// Data or activations are at fault.
     #[error(transparent)]
-    Activation(#[from] ActivationError),
+    Activation(Box<ActivationError>),
     /// The model is at fault.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(Box<ModelError>),
     /// A probe is at fault.
     #[error(transparent)]
-    Probe(#[from] ProbeError),
+    Probe(Box<ProbeError>),
     /// Metrics could not be computed.
     #[error(transparent)]
     Metric(#[from] MetricError),
+}
+
+impl From<ActivationError> for SweepError {
+    fn from(error: ActivationError) -> Self {
+        Self::Activation(Box::new(error))
+    }
+}
+
+impl From<ModelError> for SweepError {
+    fn from(error: ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<ProbeError> for SweepError {
+    fn from(error: ProbeError) -> Self {
+        Self::Probe(Box::new(error))
+    }
 }

@@ -10,12 +10,12 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::SweepError;
 use crate::adamw::Rate;
 use crate::checkpoint::Checkpoint;
 use crate::config::SelectBy;
 use crate::plan::Trial;
 use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
-use crate::SweepError;
 
 /// Probes of one shape at one site: they train as one stack.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,9 +188,8 @@ pub fn predict(
         .collect::<Result<Vec<_>, _>>()?;
     let sites: Vec<&TrialGroup> = groups.iter().map(|(group, _)| group).collect();
     let logits = logits(source, examples, &sites, &mut stacks, batch_size)?;
-    let to_probabilities = |(logits, group): (Vec<f32>, &&TrialGroup)| {
-        probabilities(&logits, group.probe.n_classes())
-    };
+    let to_probabilities =
+        |(logits, group): (Vec<f32>, &&TrialGroup)| probabilities(&logits, group.probe.n_classes());
     Ok(logits.into_iter().zip(&sites).map(to_probabilities).collect())
 }
 
@@ -375,7 +374,7 @@ fn choose(trials: Vec<TrialFit>, select_by: SelectBy) -> GroupFit {
         }
     }
     let of_decay = |decay: &f64| {
-        let same = |i: &usize| trials[*i].trial.weight_decay == *decay;
+        let same = |i: &usize| trials[*i].trial.weight_decay.to_bits() == decay.to_bits();
         best_of(&all.iter().copied().filter(same).collect::<Vec<_>>())
     };
     let best_per_weight_decay = decays.iter().map(of_decay).collect();

@@ -10,6 +10,8 @@ mod checkpoint;
 pub mod config;
 mod error;
 mod find_best_fit;
+mod folder;
+mod input;
 mod linalg;
 mod plan;
 mod report;
@@ -29,5 +31,5 @@ pub use report::{
     ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, SplitMetrics,
     SweepReport, TrialMetrics,
 };
-pub use run::run_sweep;
+pub use run::{check_sweep, run_sweep};
 pub use tracker::{NoTracker, Tracker};

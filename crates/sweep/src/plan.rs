@@ -288,8 +288,8 @@ mod tests {
     fn the_default_grid_has_81_trials_in_order() {
         let plan = SweepConfig::parse(DATA).unwrap().check().unwrap();
         assert_eq!(plan.trials().len(), 81);
-        assert_eq!(plan.trials()[10].learning_rate, 2e-5);
-        assert_eq!(plan.trials()[10].weight_decay, 1e-6);
+        let expected = Trial { learning_rate: 2e-5, weight_decay: 1e-6, seed: 42 };
+        assert_eq!(plan.trials()[10], expected);
         assert_eq!(plan.config().data[0].name, "a");
     }
 

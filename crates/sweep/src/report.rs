@@ -33,7 +33,7 @@ pub struct ExperimentReport {
     pub n_validation: usize,
     /// Number of test examples.
     pub n_test: usize,
-    /// Sequences left out because of NaN or infinity.
+    /// Texts or examples left out because their activations have NaN or infinity.
     pub n_skipped: usize,
     /// What a probe has to beat.
     pub baselines: Baselines,
@@ -132,7 +132,7 @@ impl AxisSpread {
         let spread = |metric: fn(Score) -> f64| {
             let of_rest = |rest: &(u64, u64)| {
                 let same = fit.trials.iter().filter(|trial| key(trial).1 == *rest);
-                let scores = same.filter_map(TrialFit::score).map(metric);
+                let scores = same.filter_map(TrialFit::score).map(metric).filter(|x| x.is_finite());
                 let (low, high) = scores
                     .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
                 (high - low).max(0.0)
@@ -159,10 +159,10 @@ pub struct TrialMetrics {
     pub weight_decay: f64,
     /// Seed of the initial weights.
     pub seed: u64,
-    /// On the validation examples.
-    pub validation: SplitMetrics,
-    /// On the test examples.
-    pub test: SplitMetrics,
+    /// On the validation examples; `None` if the trial diverged.
+    pub validation: Option<SplitMetrics>,
+    /// On the test examples; `None` if the trial diverged.
+    pub test: Option<SplitMetrics>,
 }
 
 /// Metrics of one trial on one split.

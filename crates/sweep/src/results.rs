@@ -5,9 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
-use attention_probes_metrics::{
-    ClassificationReport, ConfusionMatrix, auroc, log_loss, wilson,
-};
+use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, auroc, log_loss, wilson};
 use attention_probes_probes::{ProbeMetadata, SavedProbe, probe_file_stem};
 use serde::Serialize;
 
@@ -30,6 +28,11 @@ impl Predictions<'_> {
     fn of(&self, trial: usize) -> &[f64] {
         let per_trial = self.labels.len() * self.n_classes;
         &self.probabilities[trial * per_trial..(trial + 1) * per_trial]
+    }
+
+    /// Whether a trial's probabilities are numbers.
+    fn are_finite(&self, trial: usize) -> bool {
+        self.of(trial).iter().all(|probability| probability.is_finite())
     }
 
     /// Everything about one trial, with a bootstrap.
@@ -96,10 +99,19 @@ impl FittedArchitecture<'_> {
         probe_file_stem(&name, trial.learning_rate, trial.weight_decay)
     }
 
-    /// Writes the chosen trial and the best of every weight decay.
+    /// Whether a trial ended with weights or probabilities that are no numbers.
+    pub(crate) fn diverged(&self, index: usize) -> bool {
+        let mut arrays = self.fit.trials[index].state.values();
+        !arrays.all(|array| array.values.iter().all(|value| value.is_finite()))
+            || !self.validation.are_finite(index)
+            || !self.test.are_finite(index)
+    }
+
+    /// Writes the chosen trial and the best of every weight decay, but for those that diverged.
     pub(crate) fn write_probes(&self, folder: &Path) -> Result<(), SweepError> {
         let mut saved = self.fit.best_per_weight_decay.clone();
         saved.push(self.fit.best);
+        saved.retain(|&index| !self.diverged(index));
         saved.sort_unstable();
         saved.dedup();
         for index in saved {
@@ -119,13 +131,17 @@ impl FittedArchitecture<'_> {
     /// Metrics of every trial.
     pub(crate) fn trial_metrics(&self) -> Result<Vec<TrialMetrics>, SweepError> {
         let metrics = |(index, trial): (usize, &TrialFit)| {
+            let diverged = self.diverged(index);
+            let side = |side: &Predictions<'_>| {
+                if diverged { Ok(None) } else { side.metrics(index).map(Some) }
+            };
             Ok(TrialMetrics {
                 config_name: self.config_name.to_owned(),
                 learning_rate: trial.trial.learning_rate,
                 weight_decay: trial.trial.weight_decay,
                 seed: trial.trial.seed,
-                validation: self.validation.metrics(index)?,
-                test: self.test.metrics(index)?,
+                validation: side(&self.validation)?,
+                test: side(&self.test)?,
             })
         };
         self.fit.trials.iter().enumerate().map(metrics).collect()
@@ -182,10 +198,8 @@ fn finite(loss: f64) -> Option<f64> {
 }
 
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), SweepError> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| SweepError::Write {
-        path: path.to_owned(),
-        source: error.into(),
-    })?;
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| SweepError::Write { path: path.to_owned(), source: error.into() })?;
     write_text(path, &(text + "\n"))
 }
 

@@ -1,12 +1,10 @@
 //! A whole sweep: data to tokens to activations to trials to files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ActivationError, ActivationSource, Capture, Dataset, DatasetConfig, ExampleConfig, ExampleSet,
-    ExternalActivations, MemoryActivations, Site, Split, SplitConfig, StorageConfig, Task,
-    TokenizeConfig, TokenizedDataset, class_weights, examples, open_activations, stratified_split,
-    tokenize,
+    ActivationSource, Capture, ExampleSet, ExternalActivations, MemoryActivations, Site, Split,
+    StorageConfig, TokenizedDataset, class_weights, open_activations,
 };
 use attention_probes_metrics::{ConfusionMatrix, bootstrap_balanced_accuracy};
 use attention_probes_models::{LanguageModel, open_model};
@@ -17,17 +15,20 @@ use crate::SweepError;
 use crate::baseline::BagOfWords;
 use crate::config::{DataConfig, Layers};
 use crate::find_best_fit::{FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict};
+use crate::folder::{self, RunFolder};
+use crate::input::{Texts, read_external, split};
 use crate::plan::SweepPlan;
 use crate::report::{
     ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, SweepReport,
 };
-use crate::results::{
-    FittedArchitecture, Predictions, create_folder, write_experiment, write_text,
-};
-use crate::tracker::Tracker;
+use crate::results::{FittedArchitecture, Predictions, write_experiment};
+use crate::tracker::{NoTracker, Tracker};
 
 /// Most tokens of one forward pass of the model, padding included.
 const TOKENS_PER_FORWARD: usize = 4096;
+
+/// Most rows that a note lists.
+const MAX_LISTED: usize = 20;
 
 /// Runs a sweep and writes its results.
 ///
@@ -39,7 +40,9 @@ const TOKENS_PER_FORWARD: usize = 4096;
 ///
 /// - [`SweepError::Exists`] if there is such a run already and `resume` is not set
 /// - [`SweepError::OtherConfig`] if it was made with another configuration
-/// - any other [`SweepError`] if the model, a data set, or the disk is at fault
+/// - [`SweepError::Busy`] if another process is at it
+/// - any other [`SweepError`] if the model, a data set, or the disk is at fault; what is wrong with
+///   the model or the data shows before the folder is made
 pub fn run_sweep(
     plan: &SweepPlan,
     resume: bool,
@@ -47,56 +50,68 @@ pub fn run_sweep(
     tracker: &mut dyn Tracker,
 ) -> Result<SweepReport, SweepError> {
     let config = plan.config();
-    let folder = config.output.join(&config.run).join(format!("seed_{}", config.seed));
-    let resolved = to_toml(config, &folder)?;
-    claim_folder(&folder, &resolved, resume)?;
-    let model = if plan.needs_model() {
-        Some(open_model(&config.model.name, device)?)
-    } else {
-        None
-    };
+    folder::check(config, resume)?;
+    let model = model_of(plan, device)?;
+    let runs = data_runs(plan, device);
+    let mut inputs = Vec::new();
+    for run in &runs {
+        inputs.push(run.input(model.as_ref(), true, tracker)?);
+    }
+    let folder = RunFolder::claim(config)?;
     let mut experiments = Vec::new();
-    for data in 0..config.data.len() {
-        let run = DataRun { plan, data, folder: &folder, device };
-        experiments.extend(run.run(model.as_ref(), tracker)?);
+    for (run, input) in runs.iter().zip(inputs) {
+        experiments.extend(run.run(input, model.as_ref(), tracker)?);
     }
-    Ok(SweepReport { folder, experiments })
+    folder.remove_checkpoints()?;
+    Ok(SweepReport { folder: folder.path, experiments })
 }
 
-fn to_toml(config: &crate::SweepConfig, folder: &Path) -> Result<String, SweepError> {
-    toml::to_string(config).map_err(|error| SweepError::Write {
-        path: folder.join("config.toml"),
-        source: std::io::Error::other(error),
-    })
+/// Checks everything that [`run_sweep`] would check before it trains: model, layers, data, and
+/// folder. Writes nothing.
+///
+/// # Errors
+///
+/// As [`run_sweep`].
+pub fn check_sweep(plan: &SweepPlan, resume: bool, device: &Device) -> Result<(), SweepError> {
+    folder::check(plan.config(), resume)?;
+    let model = model_of(plan, device)?;
+    for run in data_runs(plan, device) {
+        run.input(model.as_ref(), false, &mut NoTracker)?;
+    }
+    Ok(())
 }
 
-/// Makes the folder of a run, or checks that the one that is there is of the same configuration.
-fn claim_folder(folder: &Path, config: &str, resume: bool) -> Result<(), SweepError> {
-    let path = folder.join("config.toml");
-    match std::fs::read_to_string(&path) {
-        Ok(_) if !resume => Err(SweepError::Exists { path: folder.to_owned() }),
-        Ok(found) if found != config => Err(SweepError::OtherConfig { path }),
-        Ok(_) => Ok(()),
-        Err(_) => {
-            create_folder(folder)?;
-            write_text(&path, config)
-        }
+fn model_of(plan: &SweepPlan, device: &Device) -> Result<Option<LanguageModel>, SweepError> {
+    if !plan.needs_model() {
+        return Ok(None);
     }
+    let model = open_model(&plan.config().model.name, device)?;
+    plan.layers(model.model.shape().n_layers)?;
+    Ok(Some(model))
+}
+
+fn data_runs<'a>(plan: &'a SweepPlan, device: &'a Device) -> Vec<DataRun<'a>> {
+    let run = |data| DataRun { plan, data, folder: folder::path_of(plan.config()), device };
+    (0..plan.config().data.len()).map(run).collect()
 }
 
 /// One data set of a run.
 struct DataRun<'a> {
     plan: &'a SweepPlan,
     data: usize,
-    folder: &'a Path,
+    folder: PathBuf,
     device: &'a Device,
 }
 
-/// What a data set brings before any activation is computed.
-struct Texts {
-    tokens: TokenizedDataset,
-    examples: ExampleSet,
-    hash: String,
+/// A data set that has been checked.
+enum Input {
+    /// An earlier run has finished it.
+    Complete(Vec<ExperimentReport>),
+    /// Texts, ready for the model.
+    Texts(Texts),
+    /// Activations, read again when their turn comes: those of several data sets need not fit into
+    /// memory together.
+    Activations,
 }
 
 /// Examples ready to train on.
@@ -105,6 +120,8 @@ struct Prepared<'a> {
     examples: ExampleSet,
     split: Split,
     hash: String,
+    /// Texts or examples that were left out because of NaN or infinity.
+    n_skipped: usize,
 }
 
 impl DataRun<'_> {
@@ -112,34 +129,65 @@ impl DataRun<'_> {
         &self.plan.config().data[self.data]
     }
 
+    /// Reads and checks the data set, unless it is complete.
+    fn input(
+        &self,
+        model: Option<&LanguageModel>,
+        keeps_tokens: bool,
+        tracker: &mut dyn Tracker,
+    ) -> Result<Input, SweepError> {
+        if let Some(reports) = self.complete(&self.layers(model)?) {
+            return Ok(Input::Complete(reports));
+        }
+        let seed = self.plan.config().seed;
+        match (self.plan.task(self.data), model) {
+            (Some(task), Some(model)) => {
+                let cache = keeps_tokens.then(|| self.cache("tokens"));
+                let texts = Texts::read(self.config(), task, seed, model, cache, tracker)?;
+                Ok(Input::Texts(texts))
+            }
+            _ => read_external(self.config(), seed).map(|_| Input::Activations),
+        }
+    }
+
     fn run(
         &self,
+        input: Input,
         model: Option<&LanguageModel>,
         tracker: &mut dyn Tracker,
     ) -> Result<Vec<ExperimentReport>, SweepError> {
-        let layers = match (self.plan.task(self.data), model) {
-            (Some(_), Some(model)) => self.plan.layers(model.model.shape().n_layers)?,
-            _ => Vec::new(),
-        };
-        if let Some(reports) = self.complete(&layers) {
-            tracker.note(&format!("`{}` is complete already", self.config().name));
-            return Ok(reports);
+        let layers = self.layers(model)?;
+        match (input, model) {
+            (Input::Complete(reports), _) => {
+                tracker.note(&format!("`{}` is complete already", self.config().name));
+                Ok(reports)
+            }
+            (Input::Texts(texts), Some(model)) => {
+                let sites: Vec<Site> = layers.iter().map(|&layer| self.site(layer)).collect();
+                let capture = Capture {
+                    model: &*model.model,
+                    tokens: &texts.tokens,
+                    sites: &sites,
+                    device: self.device,
+                    max_tokens_per_batch: TOKENS_PER_FORWARD,
+                };
+                let prepared = self.prepare(&texts, capture, model, tracker)?;
+                self.fit(prepared, Some(&texts.tokens), &layers, Some(model), tracker)
+            }
+            _ => {
+                let (external, examples) = read_external(self.config(), self.plan.config().seed)?;
+                let prepared = self.prepare_external(external, examples, tracker)?;
+                self.fit(prepared, None, &layers, None, tracker)
+            }
         }
-        let (Some(task), Some(model)) = (self.plan.task(self.data), model) else {
-            let external = ExternalActivations::read(&self.config().path)?;
-            return self.fit(self.prepare_external(external)?, None, &layers, None, tracker);
-        };
-        let texts = self.texts(task, model, tracker)?;
-        let sites: Vec<Site> = layers.iter().map(|&layer| self.site(layer)).collect();
-        let capture = Capture {
-            model: &*model.model,
-            tokens: &texts.tokens,
-            sites: &sites,
-            device: self.device,
-            max_tokens_per_batch: TOKENS_PER_FORWARD,
-        };
-        let prepared = self.prepare(&texts, capture, model, tracker)?;
-        self.fit(prepared, Some(&texts.tokens), &layers, Some(model), tracker)
+    }
+
+    /// The layers to probe; none where the data are activations.
+    fn layers(&self, model: Option<&LanguageModel>) -> Result<Vec<usize>, SweepError> {
+        match (self.plan.task(self.data), model) {
+            (Some(_), Some(model)) => self.plan.layers(model.model.shape().n_layers),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Reports of every layer, if all are written.
@@ -164,55 +212,11 @@ impl DataRun<'_> {
 
     fn site(&self, layer: usize) -> Site {
         let config = self.plan.config();
-        Site {
-            layer,
-            component: config.activations.component,
-            convention: config.model.convention,
-        }
+        Site { layer, component: config.activations.component, convention: config.model.convention }
     }
 
     fn cache(&self, kind: &str) -> PathBuf {
         self.plan.config().output.join("cache").join(kind)
-    }
-
-    /// Reads and tokenizes the texts and draws the examples.
-    fn texts(
-        &self,
-        task: &Task,
-        model: &LanguageModel,
-        tracker: &mut dyn Tracker,
-    ) -> Result<Texts, SweepError> {
-        let config = self.config();
-        let columns = DatasetConfig {
-            text: config.text.clone(),
-            label: config.label.clone(),
-            group: config.group.clone(),
-        };
-        let dataset =
-            Dataset::read(&config.name, &config.path, &columns, *task == Task::Sequence)?;
-        let tokenizing = TokenizeConfig {
-            max_tokens: config.max_tokens.min(model.model.shape().n_ctx),
-            cache: Some(self.cache("tokens")),
-        };
-        let tokens = tokenize(&dataset, &model.tokenizer, &tokenizing)?;
-        let name = &config.name;
-        for (n, what) in [
-            (dataset.skipped_empty, "empty texts skipped"),
-            (tokens.empty_rows.len(), "texts without a token skipped"),
-            (tokens.n_truncated, "texts cut to the longest length allowed"),
-        ] {
-            if n > 0 {
-                tracker.note(&format!("`{name}`: {n} {what}"));
-            }
-        }
-        let drawing = ExampleConfig {
-            task: task.clone(),
-            balance: config.balance,
-            examples_per_text: config.examples_per_text,
-            seed: self.plan.config().seed,
-        };
-        let examples = examples(&dataset, &tokens, &model.tokenizer, &drawing)?;
-        Ok(Texts { tokens, examples, hash: dataset.hash })
     }
 
     /// Computes or finds the activations, drops what is not finite, and divides the examples.
@@ -234,46 +238,39 @@ impl DataRun<'_> {
         let mut progress = |done, total| tracker.extracted(name, done, total);
         let mut examples = texts.examples.clone();
         let source = open_activations(capture, &examples.sequences(), &storage, &mut progress)?;
-        if !source.skipped().is_empty() {
-            let n = source.skipped().len();
-            let rows: Vec<String> = source.skipped().iter().map(usize::to_string).collect();
+        let n_skipped = source.skipped().len();
+        if n_skipped > 0 {
+            let rows: Vec<usize> =
+                source.skipped().iter().map(|&sequence| texts.tokens.text_rows[sequence]).collect();
             tracker.note(&format!(
-                "`{name}`: {n} sequences skipped, their activations have NaN or infinity: {}",
-                rows.join(", ")
+                "`{name}`: {n_skipped} texts skipped, their activations have NaN or infinity: {}",
+                listed(&rows)
             ));
             examples.remove_sequences(source.skipped());
         }
-        let split = self.split(&examples)?;
-        Ok(Prepared { source, examples, split, hash: texts.hash.clone() })
+        let split = split(self.config(), &examples, self.plan.config().seed)?;
+        Ok(Prepared { source, examples, split, hash: texts.hash.clone(), n_skipped })
     }
 
     fn prepare_external(
         &self,
         external: ExternalActivations,
+        examples: ExampleSet,
+        tracker: &mut dyn Tracker,
     ) -> Result<Prepared<'static>, SweepError> {
-        let path = &self.config().path;
-        let examples = ExampleSet::from_external(&external).ok_or_else(|| {
-            ActivationError::MissingArray {
-                path: path.clone(),
-                array: "y",
-                arrays: vec!["x".to_owned(), "mask".to_owned()],
-            }
-        })?;
-        let split = self.split(&examples)?;
+        let config = self.config();
+        let n_skipped = external.skipped.len();
+        if n_skipped > 0 {
+            tracker.note(&format!(
+                "`{}`: {n_skipped} examples skipped, they have NaN, infinity, or no real token: {}",
+                config.name,
+                listed(&external.skipped)
+            ));
+        }
+        let split = split(config, &examples, self.plan.config().seed)?;
         let hash = external.hash.clone();
         let source = Box::new(MemoryActivations::from(external));
-        Ok(Prepared { source, examples, split, hash })
-    }
-
-    fn split(&self, examples: &ExampleSet) -> Result<Split, SweepError> {
-        let config = self.config();
-        let split = SplitConfig {
-            validation: config.validation,
-            test: config.test,
-            seed: self.plan.config().seed,
-        };
-        let groups = examples.groups.as_deref();
-        Ok(stratified_split(&examples.labels(), groups, &split)?)
+        Ok(Prepared { source, examples, split, hash, n_skipped })
     }
 
     /// Trains, judges, and writes every layer.
@@ -285,7 +282,7 @@ impl DataRun<'_> {
         model: Option<&LanguageModel>,
         tracker: &mut dyn Tracker,
     ) -> Result<Vec<ExperimentReport>, SweepError> {
-        let Prepared { mut source, examples, split, hash } = prepared;
+        let Prepared { mut source, examples, split, hash, n_skipped } = prepared;
         let config = self.plan.config();
         let labels = examples.labels();
         let n_classes = examples.classes.len();
@@ -309,7 +306,10 @@ impl DataRun<'_> {
             select_by: config.sweep.select_by,
         };
         let name = &self.config().name;
-        let checkpoint = self.folder.join(format!("{name}.checkpoint"));
+        // Named after what it was trained on, so that it is never continued on anything else.
+        let revision = model.map_or("", |model| model.revision.as_str());
+        let key = blake3::hash(format!("{hash} {revision}").as_bytes()).to_hex();
+        let checkpoint = self.folder.join(format!("{name}-{}.checkpoint", &key[..16]));
         let mut on_epoch = |epoch| tracker.epoch(name, epoch, config.sweep.epochs);
         let fits = find_best_fit(
             &mut *source,
@@ -336,14 +336,19 @@ impl DataRun<'_> {
                 let mut metadata =
                     ProbeMetadata::new(group.probe.clone(), examples.classes.clone());
                 self.describe(&mut metadata, layer, model, &split, &hash);
-                architectures.push(FittedArchitecture {
+                let fitted = FittedArchitecture {
                     config_name: &architecture.config_name,
                     fit: &fits[index],
                     validation: judge.predictions(&validation[index], &validation_labels),
                     test: judge.predictions(&test[index], &test_labels),
                     metadata,
                     names_seed: config.sweep.seeds.len() > 1,
-                });
+                };
+                if fitted.diverged(fitted.fit.best) {
+                    let config_name = architecture.config_name.clone();
+                    return Err(SweepError::Diverged { config_name, experiment });
+                }
+                architectures.push(fitted);
             }
             let report = ExperimentReport {
                 experiment: experiment.clone(),
@@ -353,7 +358,7 @@ impl DataRun<'_> {
                 n_train: split.train.len(),
                 n_validation: split.validation.len(),
                 n_test: split.test.len(),
-                n_skipped: source.skipped().len(),
+                n_skipped,
                 baselines: baselines.clone(),
                 architectures: architectures
                     .iter()
@@ -365,9 +370,6 @@ impl DataRun<'_> {
             tracker.finished(&experiment);
             reports.push(report);
         }
-        // What the checkpoint was for is done.
-        std::fs::remove_file(&checkpoint)
-            .map_err(|source| SweepError::Write { path: checkpoint.clone(), source })?;
         Ok(reports)
     }
 
@@ -480,7 +482,8 @@ impl DataRun<'_> {
         let majority = ConfusionMatrix::new(&test, &always, n_classes)?;
         let bag_of_words = match tokens {
             Some(tokens) => {
-                let texts = prefixes.iter().map(|&(sequence, end)| &tokens.sequence(sequence)[..end]);
+                let texts =
+                    prefixes.iter().map(|&(sequence, end)| &tokens.sequence(sequence)[..end]);
                 let bag = BagOfWords::new(texts);
                 let predictions = bag.predict(&labels, n_classes, &split.train, &split.test);
                 let found = ConfusionMatrix::new(&test, &predictions, n_classes)?;
@@ -510,8 +513,15 @@ impl DataRun<'_> {
         if let Some(layer) = layer {
             config.activations.layers = Layers::List(vec![layer]);
         }
-        to_toml(&config, self.folder)
+        folder::to_toml(&config, &self.folder)
     }
+}
+
+/// Numbers separated by commas, cut to what a person reads.
+fn listed(rows: &[usize]) -> String {
+    let shown: Vec<String> = rows.iter().take(MAX_LISTED).map(usize::to_string).collect();
+    let more = if rows.len() > MAX_LISTED { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// Judges trained trials on one side of the split.

@@ -1,7 +1,9 @@
 //! Trials trained together against the same trials trained alone and against plain modules.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use attention_probes_activations::{
-    ActivationSource, ExternalActivations, MemoryActivations, write_npz, NpzArray,
+    ActivationSource, ExternalActivations, MemoryActivations, NpzArray, write_npz,
 };
 use attention_probes_probes::{
     AnyProbe, AttentionActivation, AttentionProbeConfig, LinearProbeConfig, MlpProbeConfig, Pool,
@@ -97,8 +99,12 @@ fn probes(n_classes: usize) -> Vec<ProbeConfig> {
         LinearProbeConfig { pool: Pool::Mean, ..LinearProbeConfig::new(D_MODEL, n_classes) }.into(),
         LinearProbeConfig { pool: Pool::AbsMax, ..LinearProbeConfig::new(D_MODEL, n_classes) }
             .into(),
-        MlpProbeConfig { hidden_dim: 5, pool: Pool::Max, ..MlpProbeConfig::new(D_MODEL, n_classes) }
-            .into(),
+        MlpProbeConfig {
+            hidden_dim: 5,
+            pool: Pool::Max,
+            ..MlpProbeConfig::new(D_MODEL, n_classes)
+        }
+        .into(),
     ]
 }
 
@@ -128,8 +134,7 @@ fn every_trial_equals_the_same_trial_trained_alone() {
     for n_classes in [2, 3] {
         let mut toy = toy(n_classes, folder.path());
         for probe in probes(n_classes) {
-            let together =
-                vec![TrialGroup { site: 0, probe: probe.clone(), trials: trials() }];
+            let together = vec![TrialGroup { site: 0, probe: probe.clone(), trials: trials() }];
             let together = toy.fit(&together, &config());
             for (trial, expected) in trials().into_iter().zip(&together[0].trials) {
                 let alone = vec![TrialGroup { site: 0, probe: probe.clone(), trials: vec![trial] }];
@@ -142,14 +147,12 @@ fn every_trial_equals_the_same_trial_trained_alone() {
     }
 }
 
-/// The slow oracle: one trial as a module with automatic differentiation and burn's AdamW.
+/// The slow oracle: one trial as a module with automatic differentiation and burn's `AdamW`.
 fn trained_by_autodiff(toy: &Toy, probe: &ProbeConfig, trial: Trial) -> ProbeState {
     let device = Device::flex().autodiff();
     let mut module = AnyProbe::from_state(&probe.init_state(trial.seed), probe, &device).unwrap();
-    let mut optimizer = AdamWConfig::new()
-        .with_epsilon(1e-8)
-        .with_weight_decay(trial.weight_decay as f32)
-        .init();
+    let mut optimizer =
+        AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(trial.weight_decay as f32).init();
     let config = config();
     for epoch in 0..config.epochs {
         let mut order: Vec<usize> = (0..44).collect();
@@ -256,14 +259,8 @@ fn a_damaged_checkpoint_is_refused() {
         train: &train,
         validation: &validation,
     };
-    let error = find_best_fit(
-        &mut toy.source,
-        &data,
-        &[group],
-        &config(),
-        Some(&checkpoint),
-        &mut |_| (),
-    );
+    let error =
+        find_best_fit(&mut toy.source, &data, &[group], &config(), Some(&checkpoint), &mut |_| ());
     assert!(error.unwrap_err().to_string().contains("is damaged"));
 }
 
@@ -279,11 +276,8 @@ fn selection_looks_at_validation_only_and_saves_the_best_of_every_weight_decay()
         let better = (best.balanced_accuracy, -best.loss) >= (other.balanced_accuracy, -other.loss);
         assert!(better, "trial {i} beats the chosen one on validation");
     }
-    let decays: Vec<f64> = fit
-        .best_per_weight_decay
-        .iter()
-        .map(|&i| fit.trials[i].trial.weight_decay)
-        .collect();
+    let decays: Vec<f64> =
+        fit.best_per_weight_decay.iter().map(|&i| fit.trials[i].trial.weight_decay).collect();
     assert_eq!(decays, [0.0, 0.1]);
     assert!(fit.best_per_weight_decay.contains(&fit.best));
     // The training loss of the chosen trial need not be the lowest: it is never looked at.

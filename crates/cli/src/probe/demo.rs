@@ -33,7 +33,8 @@ pub struct DemoArgs {
 pub fn run(args: &DemoArgs) -> Result<()> {
     let output = args.run.output.clone().unwrap_or_else(|| "results".into());
     let data = output.join("demo-data");
-    std::fs::create_dir_all(&data).with_context(|| format!("cannot create `{}`", data.display()))?;
+    std::fs::create_dir_all(&data)
+        .with_context(|| format!("cannot create `{}`", data.display()))?;
     let sentiment = put(&data.join("sentiment.csv"), SENTIMENT)?;
     let passages = put(&data.join("passages.jsonl"), PASSAGES)?;
 
@@ -61,7 +62,11 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let file = report.folder.join(&experiment.experiment).join("trained").join(&probe.file);
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "\nnext:")?;
-    writeln!(stdout, "  echo \"a warm and wonderful film\" | probe score --probe {}", file.display())?;
+    writeln!(
+        stdout,
+        "  echo \"a warm and wonderful film\" | probe score --probe {}",
+        file.display()
+    )?;
     writeln!(stdout, "  probe sweep YOURS.toml        (begin with examples/configs/demo.toml)")?;
     Ok(())
 }
@@ -84,11 +89,7 @@ fn config(output: PathBuf, sentiment: PathBuf, passages: PathBuf) -> SweepConfig
         run: "demo".to_owned(),
         output,
         data: vec![
-            DataConfig {
-                name: "sentiment".to_owned(),
-                path: sentiment,
-                ..DataConfig::default()
-            },
+            DataConfig { name: "sentiment".to_owned(), path: sentiment, ..DataConfig::default() },
             DataConfig {
                 name: "next-the".to_owned(),
                 path: passages,

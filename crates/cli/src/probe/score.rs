@@ -496,9 +496,9 @@ impl<'a> Readout<'a> {
                             })
                             .collect();
                         per_token(n_tokens, n_out, |p, logit| {
-                            let taken = (0..d_model).filter(|&d| chosen[d] == p);
+                            let dimensions = (0..d_model).filter(|&d| chosen[d] == p);
                             let direction = direction(logit);
-                            taken
+                            dimensions
                                 .map(|d| f64::from(direction[d]) * f64::from(token(p)[d]))
                                 .sum::<f64>() as f32
                         })

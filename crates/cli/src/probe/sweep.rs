@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
 use attention_probes_sweep::config::Layers;
-use attention_probes_sweep::{SweepConfig, SweepPlan, SweepReport, run_sweep};
+use attention_probes_sweep::{SweepConfig, SweepPlan, SweepReport, check_sweep, run_sweep};
 use clap::Args;
 
 use crate::exit::InputError;
@@ -72,8 +72,10 @@ pub struct RunArgs {
 pub fn run(args: &SweepArgs) -> Result<()> {
     let mut config = SweepConfig::read(&args.config)?;
     override_config(&mut config, args)?;
-    let plan = config.check()?;
+    let plan =
+        config.check().with_context(|| format!("`{}` cannot be run", args.config.display()))?;
     if args.dry_run {
+        check_sweep(&plan, args.resume, &device::parse(&plan.config().device)?)?;
         return print_plan(&plan, args.run.json);
     }
     let report = run_plan(&plan, args.resume)?;
@@ -129,8 +131,8 @@ fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
         config.activations.layers = parse_layers(layers)?;
     }
     if let Some(storage) = &args.storage {
-        config.activations.storage =
-            serde_json::from_value::<Storage>(storage.as_str().into()).map_err(|_| {
+        config.activations.storage = serde_json::from_value::<Storage>(storage.as_str().into())
+            .map_err(|_| {
                 InputError(format!(
                     "`--storage {storage}` is unknown, use auto, recompute, memory, or disk"
                 ))
@@ -145,9 +147,9 @@ fn parse_layers(text: &str) -> Result<Layers, InputError> {
         return Ok(Layers::Word(text.to_owned()));
     }
     let number = |part: &str| {
-        part.trim().parse().map_err(|_| {
-            InputError(format!("`--layers {text}` is no list of numbers such as 0,5"))
-        })
+        part.trim()
+            .parse()
+            .map_err(|_| InputError(format!("`--layers {text}` is no list of numbers such as 0,5")))
     };
     text.split(',').map(number).collect::<Result<_, _>>().map(Layers::List)
 }
@@ -161,20 +163,24 @@ fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&plan)?)?;
         return Ok(());
     }
-    for data in &config.data {
-        if !data.path.is_file() {
-            let path = data.path.display();
-            return Err(InputError(format!("`{path}` does not exist, correct `data.path`")).into());
-        }
-    }
     let names: Vec<&str> = config.data.iter().map(|data| data.name.as_str()).collect();
     let kinds: Vec<&str> =
         config.architectures.iter().map(|kind| kind.config_name.as_str()).collect();
-    writeln!(stdout, "run `{}` with seed {} into {}", config.run, config.seed, config.output.display())?;
+    writeln!(
+        stdout,
+        "run `{}` with seed {} into {}",
+        config.run,
+        config.seed,
+        config.output.display()
+    )?;
     writeln!(stdout, "data: {}", names.join(", "))?;
     if plan.needs_model() {
         let layers = serde_json::to_string(&config.activations.layers)?;
-        writeln!(stdout, "model: {}, layers {layers}, {}", config.model.name, config.activations.component)?;
+        writeln!(
+            stdout,
+            "model: {}, layers {layers}, {}",
+            config.model.name, config.activations.component
+        )?;
     }
     writeln!(stdout, "probes: {}", kinds.join(", "))?;
     writeln!(

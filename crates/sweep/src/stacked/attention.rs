@@ -59,7 +59,6 @@ impl Shape {
     fn n_small(&self) -> usize {
         self.n_heads * (1 + self.n_out)
     }
-
 }
 
 impl StackedAttention {
@@ -84,7 +83,8 @@ impl StackedAttention {
             tanh: config.activation == AttentionActivation::Tanh,
         };
         let joined = |first: &str, second: &str| {
-            let of = |state: &ProbeState| [&state[first].values[..], &state[second].values].concat();
+            let of =
+                |state: &ProbeState| [&state[first].values[..], &state[second].values].concat();
             states.iter().flat_map(of).collect()
         };
         let rows = joined("q.weight", "v.weight");
@@ -130,7 +130,7 @@ impl StackedProbes for StackedAttention {
             let lengths: Vec<usize> = block.clone().map(|i| batch.n_tokens(i)).collect();
             let n_tokens = self.x.len() / shape.d_model;
             let targets = Targets { labels: &targets.labels[block], ..*targets };
-            let share = targets.labels.len() as f64 / n_examples as f64;
+            let weight = targets.labels.len() as f64 / n_examples as f64;
             self.scores
                 .par_chunks_mut(shape.rows() * n_tokens)
                 .zip(self.stack.params(SMALL).par_chunks(shape.n_small()))
@@ -138,8 +138,9 @@ impl StackedProbes for StackedAttention {
                 .zip(losses.par_iter_mut())
                 .for_each(|(((scores, small), gradient), loss)| {
                     let trial = Trial { shape, lengths: &lengths, n_tokens, small };
-                    *loss += share
-                        * arch.dispatch(|| trial.backward(scores, &targets, share as f32, gradient));
+                    *loss += weight
+                        * arch
+                            .dispatch(|| trial.backward(scores, &targets, weight as f32, gradient));
                 });
             let rows = shape.n_trials * shape.rows();
             matmul(

@@ -24,11 +24,7 @@ pub(crate) struct StackedLinear {
 
 impl StackedLinear {
     /// Stacks trials from their initial weights.
-    pub(crate) fn new(
-        config: &LinearProbeConfig,
-        states: &[ProbeState],
-        rates: Vec<Rate>,
-    ) -> Self {
+    pub(crate) fn new(config: &LinearProbeConfig, states: &[ProbeState], rates: Vec<Rate>) -> Self {
         let of = |name: &str| states.iter().flat_map(|state| state[name].values.clone()).collect();
         Self {
             pool: config.pool,

@@ -72,7 +72,7 @@ impl Stack {
         }
     }
 
-    /// One AdamW step of every trial.
+    /// One `AdamW` step of every trial.
     pub(crate) fn update(&mut self, gradients: &[Vec<f32>], rates: &[Rate]) {
         self.step += 1;
         for (part, gradient) in self.parts.iter_mut().zip(gradients) {

@@ -32,7 +32,13 @@ fn pool_one(pool: Pool, rows: &[f32], pooled: &mut [f32]) {
             *kept = match pool {
                 Pool::Mean | Pool::Last => *kept + x,
                 Pool::Max => kept.max(*x),
-                Pool::AbsMax => if x.abs() > kept.abs() { *x } else { *kept },
+                Pool::AbsMax => {
+                    if x.abs() > kept.abs() {
+                        *x
+                    } else {
+                        *kept
+                    }
+                }
             };
         }
     }

@@ -1,0 +1,145 @@
+//! The folder of a run: who may write to it, and what is left over in it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::results::{create_folder, write_text};
+use crate::{SweepConfig, SweepError};
+
+/// The folder of a run that this process has to itself.
+pub(crate) struct RunFolder {
+    pub(crate) path: PathBuf,
+    /// The locked `config.toml`; the lock ends with the file handle.
+    _lock: File,
+}
+
+/// Where a configuration's run lies.
+pub(crate) fn path_of(config: &SweepConfig) -> PathBuf {
+    config.output.join(&config.run).join(format!("seed_{}", config.seed))
+}
+
+/// The configuration as it is kept beside results.
+pub(crate) fn to_toml(config: &SweepConfig, folder: &Path) -> Result<String, SweepError> {
+    toml::to_string(config).map_err(|error| SweepError::Write {
+        path: folder.join("config.toml"),
+        source: std::io::Error::other(error),
+    })
+}
+
+/// Refuses a folder that holds a run already, or to be resumed, one of another configuration.
+///
+/// Touches nothing.
+pub(crate) fn check(config: &SweepConfig, resume: bool) -> Result<(), SweepError> {
+    let path = path_of(config);
+    let file = path.join("config.toml");
+    match fs::read_to_string(&file) {
+        Ok(_) if !resume => Err(SweepError::Exists { path }),
+        Ok(found) if found != to_toml(config, &path)? => {
+            Err(SweepError::OtherConfig { path: file })
+        }
+        Ok(_) => Ok(()),
+        Err(source) if is_absent(&source) => Ok(()),
+        Err(source) => Err(SweepError::Read { path: file, source }),
+    }
+}
+
+impl RunFolder {
+    /// Makes the folder or takes the one that is there, and keeps other processes out.
+    pub(crate) fn claim(config: &SweepConfig) -> Result<Self, SweepError> {
+        let path = path_of(config);
+        let file = path.join("config.toml");
+        if !file.exists() {
+            create_folder(&path)?;
+            write_text(&file, &to_toml(config, &path)?)?;
+        }
+        let lock =
+            File::open(&file).map_err(|source| SweepError::Read { path: file.clone(), source })?;
+        // A file system without locks is no reason not to run.
+        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            return Err(SweepError::Busy { path });
+        }
+        let folder = Self { path, _lock: lock };
+        folder.remove_files(is_temporary)?;
+        Ok(folder)
+    }
+
+    /// Removes checkpoints, once every experiment is complete.
+    pub(crate) fn remove_checkpoints(&self) -> Result<(), SweepError> {
+        self.remove_files(|name| name.ends_with(".checkpoint"))
+    }
+
+    /// Removes files by name from the run's folders, which lie at most two below its own.
+    fn remove_files(&self, is_wanted: fn(&str) -> bool) -> Result<(), SweepError> {
+        let mut folders = vec![(self.path.clone(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            let entries = fs::read_dir(&folder)
+                .map_err(|source| SweepError::Read { path: folder.clone(), source })?;
+            for entry in entries.flatten() {
+                let path = entry.path();
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() && depth < 2 {
+                    folders.push((path, depth + 1));
+                } else if kind.is_file() && entry.file_name().to_str().is_some_and(is_wanted) {
+                    fs::remove_file(&path)
+                        .map_err(|source| SweepError::Write { path: path.clone(), source })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name is one that a killed process was still writing under.
+fn is_temporary(name: &str) -> bool {
+    name.starts_with('.') && Path::new(name).extension().is_some_and(|end| end == "tmp")
+}
+
+/// Whether there is no such file, also because what should be a folder is a file.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(output: &Path) -> SweepConfig {
+        SweepConfig { output: output.to_owned(), ..SweepConfig::default() }
+    }
+
+    #[test]
+    fn a_run_is_refused_to_a_second_process_and_free_again_afterwards() {
+        let output = tempfile::tempdir().unwrap();
+        let config = config(output.path());
+        let first = RunFolder::claim(&config).unwrap();
+        assert!(matches!(RunFolder::claim(&config), Err(SweepError::Busy { .. })));
+        drop(first);
+        assert!(RunFolder::claim(&config).is_ok());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let output = tempfile::tempdir().unwrap();
+        let config = config(output.path());
+        let folder = RunFolder::claim(&config).unwrap().path;
+        let trained = folder.join("a").join("trained");
+        create_folder(&trained).unwrap();
+        for name in [".best.json.7-0.tmp", "a.checkpoint", "best.json"] {
+            for folder in [&folder, &trained] {
+                fs::write(folder.join(name), "").unwrap();
+            }
+        }
+        let names = |folder: &Path| {
+            let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let claimed = RunFolder::claim(&config).unwrap();
+        assert_eq!(names(&trained), ["a.checkpoint", "best.json"]);
+        claimed.remove_checkpoints().unwrap();
+        assert_eq!(names(&trained), ["best.json"]);
+        assert_eq!(names(&folder), ["a", "best.json", "config.toml"]);
+    }
+}
