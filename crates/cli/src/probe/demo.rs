@@ -60,14 +60,19 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         });
     let Some((experiment, probe)) = best else { return Ok(()) };
     let file = report.folder.join(&experiment.experiment).join("trained").join(&probe.file);
+    // The program as it was called, so that the next command works as it stands.
+    let program = std::env::args().next().unwrap_or_else(|| "probe".to_owned());
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "\nnext:")?;
     writeln!(
         stdout,
-        "  echo \"a warm and wonderful film\" | probe score --probe {}",
+        "  echo \"a warm and wonderful film\" | {program} score --probe {}",
         file.display()
     )?;
-    writeln!(stdout, "  probe sweep YOURS.toml        (begin with examples/configs/demo.toml)")?;
+    writeln!(
+        stdout,
+        "  {program} sweep YOURS.toml        (begin with examples/configs/demo.toml)"
+    )?;
     Ok(())
 }
 

@@ -30,6 +30,11 @@ use crate::input::{host_values, ignore_broken_pipe};
 use crate::progress::Progress;
 use crate::{device, table};
 
+/// Least tokens of one forward pass; rows of padding make up for what is missing. Products of
+/// fewer than 16 rows are summed in another order, and the last bits of a short text would depend
+/// on what it is batched with.
+const MIN_TOKENS: usize = 32;
+
 /// Run a model and write its activations at named hooks.
 #[derive(Args, Debug)]
 pub struct ExtractArgs {
@@ -518,19 +523,16 @@ impl Extraction<'_> {
 
     /// Runs the first `pos` positions of some rows.
     fn run_rows(&self, rows: &[usize], pos: usize, extracted: &mut Extracted) -> Result<()> {
-        let start = |row: usize| row * self.rows.pos;
-        let ids: Vec<u32> = rows
-            .iter()
-            .flat_map(|&row| &self.rows.ids[start(row)..start(row) + pos])
-            .copied()
-            .collect();
-        let mask: Vec<bool> = rows
-            .iter()
-            .flat_map(|&row| &self.rows.mask[start(row)..start(row) + pos])
-            .copied()
-            .collect();
-        let batch = TokenBatch::from_mask(&ids, &mask, rows.len(), self.device)?;
-        let mut cache = self.model.run_with_cache(&batch, self.hooks)?;
+        let columns = |row: usize| row * self.rows.pos..row * self.rows.pos + pos;
+        let mut ids: Vec<u32> =
+            rows.iter().flat_map(|&row| &self.rows.ids[columns(row)]).copied().collect();
+        let mut mask: Vec<bool> =
+            rows.iter().flat_map(|&row| &self.rows.mask[columns(row)]).copied().collect();
+        let batch = rows.len().max(MIN_TOKENS.div_ceil(pos));
+        ids.resize(batch * pos, 0);
+        mask.resize(batch * pos, false);
+        let tokens = TokenBatch::from_mask(&ids, &mask, batch, self.device)?;
+        let mut cache = self.model.run_with_cache(&tokens, self.hooks)?;
         for (tensor, output) in self.tensors.iter().zip(&mut extracted.values) {
             let hook = tensor.hook;
             let activation = take(&mut cache, hook)?.flatten_heads();
@@ -539,7 +541,7 @@ impl Extraction<'_> {
             } else {
                 host_values(self.convention.apply(self.model, hook, activation))
             };
-            let per_row = values.len() / rows.len();
+            let per_row = values.len() / batch;
             let of_output = output.len() / self.rows.batch;
             for ((&row, values), mask) in
                 rows.iter().zip(values.chunks(per_row)).zip(mask.chunks(pos))
