@@ -2,6 +2,7 @@
 
 mod batch;
 mod cache;
+mod checkpoint;
 pub mod demo;
 mod error;
 mod gpt2;

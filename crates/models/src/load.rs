@@ -1,16 +1,13 @@
 //! Reading a checkpoint in Hugging Face layout; alone knows its tensor names.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, TensorData};
-use memmap2::Mmap;
-use safetensors::tensor::{Dtype, SafeTensors};
+use burn::tensor::Device;
 use serde::Deserialize;
 
+use crate::checkpoint::{Checkpoint, Tensors};
 use crate::gpt2::Gpt2Block;
 use crate::{ActivationFunction, Gpt2, Gpt2Config, ModelError};
 
@@ -48,9 +45,7 @@ pub fn checkpoint_hash(dir: &Path) -> Result<String, ModelError> {
         std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(&config);
-    for (_, map) in &Checkpoint::open(dir)?.files {
-        hasher.update(map);
-    }
+    Checkpoint::open(dir)?.hash(&mut hasher);
     Ok(hasher.finalize().to_hex().to_string())
 }
 
@@ -66,9 +61,7 @@ pub fn gpt2_from_bytes(
     device: &Device,
 ) -> Result<Gpt2, ModelError> {
     let config = gpt2_config(config, name)?;
-    let file = SafeTensors::deserialize(weights)
-        .map_err(|source| ModelError::Safetensors { path: name.to_owned(), source })?;
-    let tensors = Tensors { files: vec![(name.to_owned(), file)], path: name.to_owned() };
+    let tensors = Tensors::from_bytes(weights, name)?;
     gpt2_from_tensors(config, &tensors, device)
 }
 
@@ -291,134 +284,4 @@ fn gpt2_from_tensors(
     let wpe = matrix("wpe", [config.n_ctx, d])?;
     let ln_f = norm("ln_f")?;
     Ok(Gpt2::from_parts(config, wte, wpe, blocks, ln_f, lm_head))
-}
-
-/// The weight files of a checkpoint, memory-mapped.
-struct Checkpoint {
-    dir: PathBuf,
-    files: Vec<(PathBuf, Mmap)>,
-}
-
-/// `model.safetensors.index.json`.
-#[derive(Deserialize)]
-struct ShardIndex {
-    weight_map: BTreeMap<String, String>,
-}
-
-impl Checkpoint {
-    /// Maps `model.safetensors`, or every shard that the index names.
-    fn open(dir: &Path) -> Result<Self, ModelError> {
-        let index = dir.join("model.safetensors.index.json");
-        let paths = if index.is_file() {
-            let text = std::fs::read(&index)
-                .map_err(|source| ModelError::Read { path: index.clone(), source })?;
-            let shards: ShardIndex = serde_json::from_slice(&text)
-                .map_err(|source| ModelError::Json { path: index.clone(), source })?;
-            let names: BTreeSet<String> = shards.weight_map.into_values().collect();
-            if let Some(name) = names.iter().find(|name| !is_plain_file_name(name)) {
-                return Err(ModelError::ConfigField {
-                    path: index,
-                    field: "weight_map".to_owned(),
-                    value: name.clone(),
-                    expected: "file names without a folder",
-                });
-            }
-            names.into_iter().map(|name| dir.join(name)).collect()
-        } else {
-            vec![dir.join("model.safetensors")]
-        };
-        let files = paths
-            .into_iter()
-            .map(|path| {
-                if !path.is_file() {
-                    return Err(ModelError::MissingFile { path });
-                }
-                let map = File::open(&path).and_then(|file| map_file(&file));
-                match map {
-                    Ok(map) => Ok((path, map)),
-                    Err(source) => Err(ModelError::Read { path, source }),
-                }
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { dir: dir.to_owned(), files })
-    }
-
-    /// Parses the headers.
-    fn tensors(&self) -> Result<Tensors<'_>, ModelError> {
-        let files = self
-            .files
-            .iter()
-            .map(|(path, map)| match SafeTensors::deserialize(map) {
-                Ok(file) => Ok((path.clone(), file)),
-                Err(source) => Err(ModelError::Safetensors { path: path.clone(), source }),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let path = match &files[..] {
-            [(path, _)] => path.clone(),
-            _ => self.dir.clone(),
-        };
-        Ok(Tensors { files, path })
-    }
-}
-
-fn is_plain_file_name(name: &str) -> bool {
-    Path::new(name).file_name().is_some_and(|file| file == name)
-}
-
-#[expect(unsafe_code, reason = "a memory map is the only way to read weights without a copy")]
-fn map_file(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: undefined only if another process truncates the file while it is mapped, which
-    // holds for every program that maps checkpoints.
-    unsafe { Mmap::map(file) }
-}
-
-/// Tensors of one or several files, by name.
-struct Tensors<'data> {
-    files: Vec<(PathBuf, SafeTensors<'data>)>,
-    path: PathBuf,
-}
-
-impl Tensors<'_> {
-    fn contains(&self, name: &str) -> bool {
-        self.files.iter().any(|(_, file)| file.tensor(name).is_ok())
-    }
-
-    /// A parameter in f32, of exactly this shape.
-    fn get<const D: usize>(
-        &self,
-        name: &str,
-        shape: [usize; D],
-        device: &Device,
-    ) -> Result<Param<Tensor<D>>, ModelError> {
-        let view =
-            self.files.iter().find_map(|(_, file)| file.tensor(name).ok()).ok_or_else(|| {
-                ModelError::MissingTensor { tensor: name.to_owned(), path: self.path.clone() }
-            })?;
-        if view.shape() != shape {
-            return Err(ModelError::TensorShape {
-                tensor: name.to_owned(),
-                found: view.shape().to_vec(),
-                expected: shape.to_vec(),
-            });
-        }
-        let bytes = view.data();
-        let values: Vec<f32> = match view.dtype() {
-            Dtype::F32 => from_le(bytes, f32::from_le_bytes),
-            Dtype::F16 => from_le(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => from_le(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
-            dtype => {
-                return Err(ModelError::TensorDtype {
-                    tensor: name.to_owned(),
-                    dtype: format!("{dtype:?}"),
-                });
-            }
-        };
-        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device)))
-    }
-}
-
-/// Decodes little-endian numbers of `N` bytes.
-fn from_le<const N: usize>(bytes: &[u8], decode: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    let (numbers, _) = bytes.as_chunks::<N>();
-    numbers.iter().map(|number| decode(*number)).collect()
 }

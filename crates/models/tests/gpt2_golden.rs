@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use attention_probes_models::load::load_gpt2;
+use attention_probes_models::load::{gpt2_from_bytes, load_gpt2};
 use attention_probes_models::{
     Convention, Gpt2, HookPoint, HookSet, HookedModel, PaddingSide, TokenBatch, Tokenizer,
 };
 use burn::tensor::{Device, Tensor};
 use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
+use safetensors::tensor::{Dtype, TensorView};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -282,7 +282,7 @@ fn a_configuration_that_changes_the_numbers_is_refused_by_field() {
         let kept: Vec<&str> =
             config.lines().filter(|line| !line.trim_start().starts_with(key)).collect();
         let changed = kept.join("\n").replacen('{', &format!("{{{field}"), 1);
-        let error = attention_probes_models::load::gpt2_from_bytes(
+        let error = gpt2_from_bytes(
             changed.as_bytes(),
             &weights,
             Path::new("config.json"),
@@ -315,4 +315,66 @@ fn tokens_offsets_and_decodings_are_exact() {
         let found: Vec<String> = ids.iter().map(|id| tokenizer.id_to_token(*id).unwrap()).collect();
         assert_eq!(found, tokens);
     }
+}
+
+/// The tensors of `gpt2-base`, changed, as a safetensors file.
+fn changed_weights(
+    change: impl Fn(&str, Vec<usize>, Vec<u8>) -> Option<(Vec<usize>, Vec<u8>)>,
+) -> Vec<u8> {
+    let bytes = std::fs::read(golden("gpt2-base/model.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let changed: BTreeMap<String, (Vec<usize>, Vec<u8>)> = file
+        .tensors()
+        .into_iter()
+        .filter_map(|(name, view)| {
+            let kept = change(&name, view.shape().to_vec(), view.data().to_vec())?;
+            Some((name, kept))
+        })
+        .collect();
+    let views = changed.iter().map(|(name, (shape, bytes))| {
+        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+fn load_changed(weights: &[u8]) -> Result<Gpt2, attention_probes_models::ModelError> {
+    let config = std::fs::read(golden("gpt2-base/config.json")).unwrap();
+    gpt2_from_bytes(&config, weights, Path::new("changed"), &Device::flex())
+}
+
+#[test]
+fn a_missing_tensor_is_named() {
+    let lost = "h.1.mlp.c_proj.weight";
+    let weights = changed_weights(|name, shape, bytes| (name != lost).then_some((shape, bytes)));
+    let error = load_changed(&weights).unwrap_err().to_string();
+    assert_eq!(error, "tensor `h.1.mlp.c_proj.weight` is missing from `changed`");
+}
+
+#[test]
+fn a_wrong_shape_is_named_beside_the_right_one() {
+    let weights = changed_weights(|name, shape, bytes| {
+        Some(if name == "ln_f.bias" { (vec![40], bytes[..160].to_vec()) } else { (shape, bytes) })
+    });
+    let error = load_changed(&weights).unwrap_err().to_string();
+    assert_eq!(error, "tensor `ln_f.bias` has shape [40], expected shape [48]");
+}
+
+#[test]
+fn a_weight_that_is_not_a_number_reaches_the_activations_as_such() {
+    let weights = changed_weights(|name, shape, mut bytes| {
+        if name == "h.1.mlp.c_fc.weight" {
+            bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        }
+        Some((shape, bytes))
+    });
+    let device = Device::flex();
+    let model = load_changed(&weights).unwrap();
+    let batch = TokenBatch::new(&[[1, 2, 3]], PaddingSide::Right, &device).unwrap();
+    let hooks = HookSet::new([HookPoint::ResidPost(0), HookPoint::ResidPost(1)]);
+    let cache = model.run_with_cache(&batch, &hooks).unwrap();
+    let finite = |layer| {
+        values(cache.stream(HookPoint::ResidPost(layer)).unwrap()).iter().all(|x| x.is_finite())
+    };
+    assert!(finite(0));
+    assert!(!finite(1));
 }
