@@ -30,9 +30,10 @@ use crate::input::{host_values, ignore_broken_pipe};
 use crate::progress::Progress;
 use crate::{device, table};
 
-/// Least tokens of one forward pass; rows of padding make up for what is missing. Products of
-/// fewer than 16 rows are summed in another order, and the last bits of a short text would depend
-/// on what it is batched with.
+/// Least positions of one forward pass, if the longest text has as many, and least tokens; padding
+/// makes up for what is missing. Products of up to 16 rows are summed in another order, and
+/// the last bits of a short text would depend on what it is batched with.
+const MIN_POS: usize = 32;
 const MIN_TOKENS: usize = 32;
 
 /// Run a model and write its activations at named hooks.
@@ -512,7 +513,8 @@ impl Extraction<'_> {
         let mut n_done = 0;
         for bucket in length_buckets(&filled_lengths, batch_tokens) {
             let rows: Vec<usize> = bucket.iter().map(|&index| filled[index]).collect();
-            let pos = rows.iter().map(|&row| lengths[row]).max().unwrap_or(0);
+            let longest = rows.iter().map(|&row| lengths[row]).max().unwrap_or(0);
+            let pos = longest.max(MIN_POS).min(self.rows.pos);
             self.run_rows(&rows, pos, &mut extracted)?;
             n_done += rows.len();
             bar.extracted("extract", n_done, filled.len());
