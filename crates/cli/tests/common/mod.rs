@@ -1,0 +1,120 @@
+//! A small sweep to run, and what a run of the binary leaves behind.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A sweep of seconds over `data.csv`.
+pub(crate) const CONFIG: &str = r#"
+run = "small"
+
+[[data]]
+path = "data.csv"
+validation = 0.2
+
+[activations]
+layers = [1]
+
+[sweep]
+learning_rates = [1e-3, 1e-2]
+weight_decays = [0.0, 0.5]
+epochs = 3
+batch_size = 16
+"#;
+
+/// A folder with `sweep.toml` and `data.csv`; runs are started in it.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// A folder with [`CONFIG`] and 60 texts of two classes.
+    pub(crate) fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("sweep.toml", CONFIG);
+        folder.write("data.csv", &reviews());
+        folder
+    }
+
+    /// The same with parts of the configuration replaced, each of which must be there.
+    pub(crate) fn with(replacements: &[(&str, &str)]) -> Self {
+        let folder = Self::new();
+        let mut config = CONFIG.to_owned();
+        for (from, to) in replacements {
+            assert!(config.contains(from), "`{from}` is not in the configuration");
+            config = config.replace(from, to);
+        }
+        folder.write("sweep.toml", &config);
+        folder
+    }
+
+    /// A path in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file into the folder.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    /// `probe sweep sweep.toml` with further arguments.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_probe"));
+        command.args(["sweep", "sweep.toml"]).args(args).current_dir(self.0.path());
+        command.env_remove("RUST_LOG");
+        command
+    }
+
+    /// Runs to the end, well or not.
+    pub(crate) fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs to the end and returns stdout and stderr.
+    pub(crate) fn succeed(&self, args: &[&str]) -> (String, String) {
+        let Output { status, stdout, stderr } = self.output(args);
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert!(status.success(), "{args:?}: {stderr}");
+        (String::from_utf8(stdout).unwrap(), stderr)
+    }
+
+    /// Every file below a folder, by its path in it; nothing if there is no such folder.
+    pub(crate) fn tree(&self, below: &str) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let root = self.path(below);
+        collect(&root, &root, &mut files);
+        files
+    }
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            collect(root, &path, files);
+        } else {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            files.insert(name, fs::read(&path).unwrap());
+        }
+    }
+}
+
+/// 60 short reviews, every second one liked.
+pub(crate) fn reviews() -> String {
+    let mut csv = "text,label\n".to_owned();
+    for (what, good, bad) in [
+        ("story", "warm and kind", "dull and cold"),
+        ("ending", "happy", "sad"),
+        ("princess", "brave and good", "mean and bad"),
+        ("garden", "full of joy", "full of holes"),
+        ("song", "lovely", "awful"),
+    ] {
+        for who in ["the king", "a little girl", "my friend", "the old dog", "he", "everyone"] {
+            for (feeling, how, label) in [("loved", good, "liked"), ("hated", bad, "disliked")] {
+                writeln!(csv, "{who} {feeling} the {what} because it was {how},{label}").unwrap();
+            }
+        }
+    }
+    csv
+}
