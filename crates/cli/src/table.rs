@@ -73,7 +73,7 @@ fn axes(text: &mut String, experiments: &[&ExperimentReport]) {
             names.push(&probe.config_name);
         }
     }
-    let _ = writeln!(text, "  what each axis bought, at most over all layers, on validation:");
+    let mut lines = String::new();
     for name in names {
         let probes = experiments
             .iter()
@@ -90,7 +90,13 @@ fn axes(text: &mut String, experiments: &[&ExperimentReport]) {
                 parts.push(format!("{axis} {accuracy:.3} (loss {loss:.1e})"));
             }
         }
-        let _ = writeln!(text, "    {name}: {}", parts.join(", "));
+        if !parts.is_empty() {
+            let _ = writeln!(lines, "    {name}: {}", parts.join(", "));
+        }
+    }
+    if !lines.is_empty() {
+        let title = "what each axis bought, at most over all layers, on validation:";
+        let _ = write!(text, "  {title}\n{lines}");
     }
 }
 

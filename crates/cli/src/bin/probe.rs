@@ -1,5 +1,6 @@
 //! Find out what a language model knows: train, evaluate, and apply probes.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use attention_probes_cli::{exit, probe};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .with_target(false)
         .without_time()
