@@ -61,6 +61,16 @@ pub enum SweepError {
         /// The name that stands twice.
         name: String,
     },
+    /// Two numbers of an axis are the same in the names of files.
+    #[error("`{key}` has {first} and {second}, which file names do not tell apart; remove one")]
+    SameName {
+        /// Key of the configuration.
+        key: &'static str,
+        /// The first number.
+        first: f64,
+        /// The number that is written like it.
+        second: f64,
+    },
     /// A key makes no sense beside another.
     #[error("`{key}` {reason}")]
     Contradiction {

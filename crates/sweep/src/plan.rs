@@ -185,6 +185,12 @@ fn check_grid(grid: &GridConfig) -> Result<(), SweepError> {
     for &value in &grid.weight_decays {
         at_least("sweep.weight_decays", value, 0.0)?;
     }
+    told_apart("sweep.learning_rates", &grid.learning_rates)?;
+    told_apart("sweep.weight_decays", &grid.weight_decays)?;
+    let mut seeds = BTreeSet::new();
+    if let Some(seed) = grid.seeds.iter().find(|seed| !seeds.insert(**seed)) {
+        return Err(SweepError::Duplicate { key: "sweep.seeds", name: seed.to_string() });
+    }
     at_least("sweep.epochs", grid.epochs as f64, 1.0)?;
     at_least("sweep.batch_size", grid.batch_size as f64, 1.0)
 }
@@ -260,6 +266,17 @@ fn check_name(key: &'static str, name: &str) -> Result<(), SweepError> {
 
 fn not_empty<T>(key: &'static str, list: &[T]) -> Result<(), SweepError> {
     if list.is_empty() { Err(SweepError::Empty { key }) } else { Ok(()) }
+}
+
+/// Files are named with three digits of a number, so numbers must differ in these.
+fn told_apart(key: &'static str, values: &[f64]) -> Result<(), SweepError> {
+    let name = |value: f64| format!("{value:.2e}");
+    for (index, &second) in values.iter().enumerate() {
+        if let Some(&first) = values[..index].iter().find(|first| name(**first) == name(second)) {
+            return Err(SweepError::SameName { key, first, second });
+        }
+    }
+    Ok(())
 }
 
 fn at_least(key: &'static str, value: f64, least: f64) -> Result<(), SweepError> {
