@@ -1,0 +1,125 @@
+//! The tables of `docs/` say what the code does.
+
+use std::collections::BTreeMap;
+
+use attention_probes_metrics::ClassificationReport;
+use attention_probes_models::{
+    Activation, HookPoint, HookSet, PaddingSide, TokenBatch, open_model,
+};
+use attention_probes_probes::{LinearProbeConfig, ProbeMetadata};
+use attention_probes_sweep::SweepConfig;
+use attention_probes_sweep::config::DataConfig;
+use burn::tensor::Device;
+use serde_json::Value;
+
+/// Cells of the table rows whose first cell is one name in backticks.
+fn rows(markdown: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    markdown.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix("| ")?.split(" | ").map(str::trim).collect();
+        let name = cells.first()?.strip_prefix('`')?.strip_suffix('`')?;
+        Some((name, cells))
+    })
+}
+
+/// Leaves of a configuration by key, those of lists of tables without the index.
+fn leaves(prefix: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                leaves(&key, value, found);
+            }
+        }
+        Value::Array(list) if list.first().is_some_and(Value::is_object) => {
+            leaves(prefix, &list[0], found);
+        }
+        leaf => {
+            found.insert(prefix.to_owned(), leaf.clone());
+        }
+    }
+}
+
+#[test]
+fn every_key_of_a_sweep_is_documented_with_its_default() {
+    let config = SweepConfig {
+        data: vec![DataConfig { group: Some("none".to_owned()), ..DataConfig::default() }],
+        ..SweepConfig::default()
+    };
+    let mut expected = BTreeMap::new();
+    leaves("", &serde_json::to_value(config).unwrap(), &mut expected);
+
+    let markdown = include_str!("../../../docs/formats.md");
+    let section = markdown.split("\n## ").find(|text| text.starts_with("Configuration of a sweep"));
+    let found: BTreeMap<String, Value> = rows(section.unwrap())
+        .map(|(key, cells)| {
+            assert_eq!(cells.len(), 4, "{cells:?}");
+            let default = match cells[2] {
+                "none" => Value::from("none"),
+                cell => serde_json::from_str(cell.trim_matches('`')).unwrap(),
+            };
+            (key.to_owned(), default)
+        })
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_key_of_the_metadata_is_documented() {
+    let metadata = ProbeMetadata::new(
+        LinearProbeConfig::new(2, 2).into(),
+        vec!["no".to_owned(), "yes".to_owned()],
+    );
+    let markdown = include_str!("../../../docs/formats.md");
+    let section = markdown.split("\n## ").find(|text| text.starts_with("A saved probe")).unwrap();
+    for key in serde_json::to_value(metadata).unwrap().as_object().unwrap().keys() {
+        let is_first_cell = |line: &str| {
+            line.starts_with("| `")
+                && line.split(" | ").next().unwrap().contains(&format!("`{key}`"))
+        };
+        assert!(section.lines().any(is_first_cell), "`{key}` is not documented");
+    }
+}
+
+#[test]
+fn every_metric_of_a_report_is_documented() {
+    let report = ClassificationReport::new(&[0, 1], &[0.9, 0.1, 0.2, 0.8], 2, 1).unwrap();
+    let markdown = include_str!("../../../docs/metrics.md");
+    for key in serde_json::to_value(report).unwrap().as_object().unwrap().keys() {
+        let is_count = ["n_examples", "n_classes"].contains(&key.as_str());
+        let is_row = |line: &str| line.starts_with("| `") && line.contains(&format!("`{key}`"));
+        assert!(is_count || markdown.lines().any(is_row), "`{key}` is not documented");
+    }
+}
+
+#[test]
+fn every_hook_is_documented_with_its_shape() {
+    let device = Device::default();
+    let model = open_model("demo-gpt2", &device).unwrap();
+    let shape = model.model.shape();
+    let batch = TokenBatch::new(&[[5_u32, 6, 7]], PaddingSide::Right, &device).unwrap();
+    let hooks = HookPoint::all(1);
+    let cache = model.model.run_with_cache(&batch, &HookSet::new(hooks.iter().copied())).unwrap();
+
+    let markdown = include_str!("../../../docs/hooks.md");
+    let documented: BTreeMap<String, &str> = rows(markdown)
+        .filter(|(name, _)| name.contains("hook_"))
+        .map(|(name, cells)| (name.replace("{l}", "0"), cells[1]))
+        .collect();
+    assert_eq!(documented.len(), hooks.len());
+    for hook in hooks {
+        let axes = documented[&hook.to_string()].trim_matches(['`', '[', ']']);
+        let size = |axis: &str| match axis {
+            "batch" | "1" => 1,
+            "pos" | "query_pos" | "key_pos" => 3,
+            "n_heads" => shape.n_heads,
+            "n_key_value_heads" => shape.n_key_value_heads,
+            "d_head" => shape.d_head,
+            "d_model" => shape.d_model,
+            "d_mlp" => shape.d_mlp,
+            other => panic!("axis `{other}` of `{hook}` is not known"),
+        };
+        let expected: Vec<usize> = axes.split(", ").map(size).collect();
+        let found = cache.get(hook).map(Activation::dims).unwrap();
+        assert_eq!(found, expected, "{hook}");
+    }
+}
