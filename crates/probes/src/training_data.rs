@@ -189,7 +189,8 @@ impl TrainingData {
         let index = Tensor::<1, Int>::from_data(index, &self.x.device());
         Self {
             x: self.x.clone().select(0, index.clone()),
-            mask_pad: self.mask_pad.clone().select(0, index),
+            // By way of integers: burn's CPU backend mislabels selected rows of a bool tensor.
+            mask_pad: self.mask_pad.clone().int().select(0, index).bool(),
             labels: examples.iter().map(|&i| self.labels[i]).collect(),
             class_names: self.class_names.clone(),
             kept: examples.iter().map(|&i| self.kept[i]).collect(),
