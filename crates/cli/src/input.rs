@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::ErrorKind;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -67,6 +68,13 @@ pub struct Reading<'a> {
 }
 
 impl ProbeFile {
+    /// Most tokens of a text: what was given, else as many as in training, and never more than the
+    /// model's context.
+    pub fn max_tokens(&self, given: Option<NonZeroUsize>, n_ctx: usize) -> usize {
+        let given = given.map(NonZeroUsize::get).or(self.saved.metadata.max_tokens);
+        given.map_or(n_ctx, |n| n.min(n_ctx))
+    }
+
     /// Reads a probe and puts it on a device.
     ///
     /// # Errors

@@ -5,7 +5,11 @@
 
 pub mod device;
 pub mod exit;
+mod extraction;
 pub mod input;
 pub mod probe;
 pub mod progress;
+mod readout;
 pub mod table;
+mod tensor_file;
+mod token_rows;

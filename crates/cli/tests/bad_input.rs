@@ -7,9 +7,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use attention_probes_activations::{NpzArray, write_npz};
-use common::{Folder, reviews};
+use common::{Folder, Running, reviews};
 use serde_json::Value;
 
 /// Runs a sweep that must be refused, without logs; returns the message after `error: `.
@@ -358,17 +359,16 @@ fn trials_that_all_diverge_are_refused_with_a_remedy() {
 #[test]
 fn a_damaged_checkpoint_is_refused_by_name() {
     let folder = Folder::with(&[("epochs = 3", "epochs = 100000")]);
-    let mut child = folder.command(&[]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut run = Running::start(folder.command(&[]));
     let checkpoint = || {
         let mut names = folder.tree("results/small/seed_42").into_keys();
         names.find(|name| name.ends_with(".checkpoint") && !name.starts_with('.'))
     };
-    let start = std::time::Instant::now();
-    while checkpoint().is_none() && start.elapsed().as_secs() < 120 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+    let start = Instant::now();
+    while checkpoint().is_none() && run.is_going_on() && start.elapsed().as_secs() < 120 {
+        std::thread::sleep(Duration::from_millis(5));
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(run);
     let path = folder.path("results/small/seed_42").join(checkpoint().unwrap());
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;

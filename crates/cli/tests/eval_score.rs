@@ -428,6 +428,23 @@ fn lines_of_stdin_are_texts_or_objects_and_a_bad_one_stops_nothing() {
 }
 
 #[test]
+fn texts_are_cut_as_in_training_by_eval_and_score_alike() {
+    let fixture = Fixture::new();
+    let (mut saved, ..) = fixture.attention();
+    saved.metadata.max_tokens = Some(2);
+    fixture.save(&saved, "short");
+    let args = ["score", "--probe", "short_state.npz", "--data", "reviews.csv"];
+    let lines = parse_lines(&succeed(fixture.path(), &args));
+    assert!(lines.iter().all(|line| line["tokens"].as_array().unwrap().len() == 2));
+    let eval = ["--probe", "short_state.npz", "--data", "reviews.csv"];
+    let found = fixture.eval(&eval);
+    let explicit = fixture.eval(&[&eval[..], &["--max-tokens", "2"]].concat());
+    assert_eq!(found, explicit);
+    let whole = fixture.eval(&[&eval[..], &["--max-tokens", "200"]].concat());
+    assert_ne!(found["log_loss"], whole["log_loss"]);
+}
+
+#[test]
 fn a_line_is_answered_before_the_next_is_sent_and_a_closed_pipe_is_quiet() {
     let fixture = Fixture::new();
     fixture.attention();

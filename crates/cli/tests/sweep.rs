@@ -7,11 +7,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use attention_probes_activations::{NpzArray, NpzData, read_npz, write_npz};
-use common::{Folder, reviews};
+use common::{Folder, Running, reviews};
 use serde_json::Value;
 
 /// Folder of the runs' results.
@@ -150,20 +149,18 @@ fn a_run_that_is_killed_again_and_again_ends_in_the_same_bytes() {
     let mut n_killed_in_training = 0;
     for round in 0..10 {
         let before = checkpoint();
-        let mut command = killed.command(&["--resume"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut run = Running::start(killed.command(&["--resume"]));
         // Every second kill comes at any moment from the start, the others after a new epoch.
         let start = Instant::now();
         let is_waiting = || start.elapsed() < Duration::from_secs(60) && checkpoint() == before;
-        while round % 2 == 1 && is_waiting() && child.try_wait().unwrap().is_none() {
+        while round % 2 == 1 && is_waiting() && run.is_going_on() {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_secs_f64(0.05 * moment()));
-        if child.try_wait().unwrap().is_some() {
+        if !run.is_going_on() {
             break;
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(run); // kills it
         n_killed_in_training += usize::from(round % 2 == 1 && checkpoint().is_some());
     }
     assert!(n_killed_in_training >= 2, "only {n_killed_in_training} kills came in time");
@@ -380,18 +377,17 @@ fn a_trial_that_diverges_is_reported_and_not_chosen() {
 /// the system takes back when it needs them.
 #[cfg(target_os = "linux")]
 fn peak_memory(folder: &Folder, args: &[&str]) -> u64 {
-    let mut command = folder.command(args);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
+    let mut run = Running::start(folder.command(args));
+    let status = format!("/proc/{}/status", run.0.id());
     let mut peak_kib = 0;
-    while child.try_wait().unwrap().is_none() {
+    while run.is_going_on() {
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         peak_kib = peak_kib.max(kib.unwrap_or(0));
         std::thread::sleep(Duration::from_millis(2));
     }
-    assert!(child.wait().unwrap().success());
+    assert!(run.0.wait().unwrap().success());
     peak_kib * 1024
 }
 

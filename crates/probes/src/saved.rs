@@ -53,6 +53,9 @@ pub struct ProbeMetadata {
     pub task: Option<String>,
     /// Token that a token task looks for.
     pub target: Option<String>,
+    /// Most tokens of a text that the probe was trained on.
+    #[serde(default)]
+    pub max_tokens: Option<usize>,
     /// Name of each class.
     pub class_names: Vec<String>,
     /// Step size.
@@ -121,6 +124,7 @@ impl ProbeMetadata {
             convention: None,
             task: None,
             target: None,
+            max_tokens: None,
             class_names,
             learning_rate: None,
             weight_decay: None,

@@ -411,6 +411,8 @@ impl DataRun<'_> {
                 revision: Some(model.revision.clone()),
             });
             metadata.component = Some(config.activations.component.to_string());
+            let n_ctx = model.model.shape().n_ctx;
+            metadata.max_tokens = Some(self.config().max_tokens.min(n_ctx));
             metadata.convention = serde_json::to_value(config.model.convention)
                 .ok()
                 .and_then(|value| value.as_str().map(str::to_owned));

@@ -41,9 +41,9 @@ pub struct EvalArgs {
     /// Column of the label.
     #[arg(long, default_value = "label")]
     pub label: String,
-    /// Most tokens of a text, at most the model's context.
-    #[arg(long, default_value = "256")]
-    pub max_tokens: NonZeroUsize,
+    /// Most tokens of a text, at most the model's context; by default as many as in training.
+    #[arg(long)]
+    pub max_tokens: Option<NonZeroUsize>,
     /// Token tasks: draw as many negatives as positives.
     #[arg(long)]
     pub balance: bool,
@@ -140,7 +140,7 @@ fn evaluate_texts<'a>(
 
     let probed = file.open_model(&args.model, device)?;
     let model = &probed.model;
-    let max_tokens = args.max_tokens.get().min(model.model.shape().n_ctx);
+    let max_tokens = file.max_tokens(args.max_tokens, model.model.shape().n_ctx);
     let tokenizing = TokenizeConfig { max_tokens, cache: None };
     let tokens = tokenize(&dataset, &model.tokenizer, &tokenizing)?;
     for (n, what) in [

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A sweep of seconds over `data.csv`.
 pub(crate) const CONFIG: &str = r#"
@@ -32,7 +33,7 @@ impl Folder {
     pub(crate) fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         folder.write("sweep.toml", CONFIG);
-        folder.write("data.csv", &reviews());
+        folder.write("data.csv", reviews());
         folder
     }
 
@@ -93,10 +94,37 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
     for path in entries.map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
             collect(root, &path, files);
-        } else {
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            files.insert(name, fs::read(&path).unwrap());
+            continue;
         }
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        match fs::read(&path) {
+            Ok(bytes) => drop(files.insert(name, bytes)),
+            // A run that goes on meanwhile renames its files.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+}
+
+/// A run that goes on beside the test, and is killed at the latest when it goes out of scope.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    /// Starts a run that prints nowhere.
+    pub(crate) fn start(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Whether the run has not ended by itself.
+    pub(crate) fn is_going_on(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it may have ended
+        let _ = self.0.wait();
     }
 }
 
