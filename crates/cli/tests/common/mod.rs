@@ -98,7 +98,9 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
         }
         let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         match fs::read(&path) {
-            Ok(bytes) => drop(files.insert(name, bytes)),
+            Ok(bytes) => {
+                files.insert(name, bytes);
+            }
             // A run that goes on meanwhile renames its files.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => panic!("{name}: {error}"),
