@@ -48,4 +48,5 @@ bench:
     cargo bench --workspace
 
 # Everything that CI runs.
-ci: fmt-check lint test doc
+ci:
+    .ci/run

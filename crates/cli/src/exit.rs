@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use attention_probes_activations::ActivationError;
-use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
 use attention_probes_sweep::SweepError;
@@ -44,7 +43,6 @@ fn is_input(error: &anyhow::Error) -> bool {
             || cause.is::<ActivationError>()
             || cause.is::<ModelError>()
             || cause.is::<ProbeError>()
-            || cause.is::<MetricError>()
             || cause.is::<std::io::Error>()
     })
 }

@@ -68,13 +68,6 @@ pub struct Reading<'a> {
 }
 
 impl ProbeFile {
-    /// Most tokens of a text: what was given, else as many as in training, and never more than the
-    /// model's context.
-    pub fn max_tokens(&self, given: Option<NonZeroUsize>, n_ctx: usize) -> usize {
-        let given = given.map(NonZeroUsize::get).or(self.saved.metadata.max_tokens);
-        given.map_or(n_ctx, |n| n.min(n_ctx))
-    }
-
     /// Reads a probe and puts it on a device.
     ///
     /// # Errors
@@ -89,6 +82,13 @@ impl ProbeFile {
     /// Names of the classes.
     pub fn class_names(&self) -> &[String] {
         &self.saved.metadata.class_names
+    }
+
+    /// Most tokens of a text: what was given, else as many as in training, else `otherwise`; never
+    /// more than the model's context.
+    pub fn max_tokens(&self, given: Option<NonZeroUsize>, otherwise: usize, n_ctx: usize) -> usize {
+        let given = given.map(NonZeroUsize::get).or(self.saved.metadata.max_tokens);
+        given.unwrap_or(otherwise).min(n_ctx)
     }
 
     /// The task that the probe was trained on, about whole texts if the probe does not say.

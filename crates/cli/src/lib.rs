@@ -12,4 +12,5 @@ pub mod progress;
 mod readout;
 pub mod table;
 mod tensor_file;
+mod text_line;
 mod token_rows;

@@ -1,6 +1,7 @@
-//! What each token adds to the logits of a probe.
+//! What a probe says about each token, and what the token adds to the logits.
 
 use attention_probes_probes::{Pool, ProbeConfig, SavedProbe};
+use serde::Serialize;
 
 use crate::input::Reading;
 
@@ -12,6 +13,31 @@ pub(crate) enum Readout<'a> {
     Linear(&'a [f32], Pool),
     /// They are none: a hidden layer comes between.
     None,
+}
+
+/// What is known of a token.
+pub(crate) struct Token {
+    pub(crate) id: Option<i64>,
+    pub(crate) text: Option<String>,
+}
+
+/// What the probe says about a token.
+#[derive(Debug, Serialize)]
+pub(crate) struct TokenScore {
+    id: Option<i64>,
+    text: Option<String>,
+    /// Weight per head, where the probe weighs tokens.
+    attention: Option<Vec<f32>>,
+    #[serde(flatten)]
+    contribution: Contribution,
+}
+
+/// What a token adds to the logits, biases left out, where it is defined.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Contribution {
+    Binary { score: Option<f32> },
+    Classes { scores: Option<Vec<f32>> },
 }
 
 impl<'a> Readout<'a> {
@@ -30,12 +56,30 @@ impl<'a> Readout<'a> {
         readout.unwrap_or(Self::None)
     }
 
-    /// What each token adds to each logit, `[n_tokens, n_out]`, biases left out.
-    pub(crate) fn contributions(
+    /// What the probe says about each token of a text.
+    pub(crate) fn token_scores(
         &self,
-        n_tokens: usize,
+        tokens: Vec<Token>,
         reading: &Reading<'_>,
-    ) -> Option<Vec<Vec<f32>>> {
+    ) -> Vec<TokenScore> {
+        let is_binary = reading.logits.len() == 1;
+        let mut contributions = self.contributions(tokens.len(), reading);
+        let score = |(p, token): (usize, Token)| {
+            let scores = contributions.as_mut().map(|scores| std::mem::take(&mut scores[p]));
+            let contribution = if is_binary {
+                Contribution::Binary { score: scores.map(|scores| scores[0]) }
+            } else {
+                Contribution::Classes { scores }
+            };
+            let heads = reading.pattern.as_ref();
+            let attention = heads.map(|heads| heads.iter().map(|head| head[p]).collect());
+            TokenScore { id: token.id, text: token.text, attention, contribution }
+        };
+        tokens.into_iter().enumerate().map(score).collect()
+    }
+
+    /// What each token adds to each logit, `[n_tokens, n_out]`, biases left out.
+    fn contributions(&self, n_tokens: usize, reading: &Reading<'_>) -> Option<Vec<Vec<f32>>> {
         let d_model = reading.rows.len() / n_tokens;
         let n_out = reading.logits.len();
         let token = |p: usize| &reading.rows[p * d_model..(p + 1) * d_model];

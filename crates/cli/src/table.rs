@@ -32,7 +32,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
             rows.push([
                 layer.clone(),
                 probe.config_name.clone(),
-                format!("lr {:.0e}, wd {:.0e}", probe.learning_rate, probe.weight_decay),
+                format!("lr {:e}, wd {:e}", probe.learning_rate, probe.weight_decay),
                 with_interval(probe.test.balanced_accuracy, &probe.test.balanced_accuracy_interval),
                 probe.test.auroc.map_or("-".to_owned(), |auroc| format!("{auroc:.3}")),
             ]);

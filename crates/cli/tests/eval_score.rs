@@ -440,6 +440,16 @@ fn texts_are_cut_as_in_training_by_eval_and_score_alike() {
     let found = fixture.eval(&eval);
     let explicit = fixture.eval(&[&eval[..], &["--max-tokens", "2"]].concat());
     assert_eq!(found, explicit);
+
+    // The texts are liked and disliked in turn.
+    let losses = lines.iter().enumerate().map(|(row, line)| {
+        let positive = line["probability"].as_f64().unwrap();
+        let of_label = if row % 2 == 0 { positive } else { 1.0 - positive };
+        -of_label.ln()
+    });
+    let log_loss = losses.sum::<f64>() / lines.len() as f64;
+    assert!((found["log_loss"].as_f64().unwrap() - log_loss).abs() < 1e-4);
+
     let whole = fixture.eval(&[&eval[..], &["--max-tokens", "200"]].concat());
     assert_ne!(found["log_loss"], whole["log_loss"]);
 }

@@ -177,13 +177,43 @@ fn resuming_a_complete_run_changes_nothing() {
         |name: &str| fs::metadata(folder.path(RUN).join(name)).unwrap().modified().unwrap();
     let best = "data-L01-resid_post/best.json";
     let times = [written("config.toml"), written(best)];
-    // The data are not even looked at.
+    // The data may be gone.
     fs::remove_file(folder.path("data.csv")).unwrap();
     let (again, stderr) = folder.succeed(&["--resume"]);
     assert_eq!(again, first);
     assert!(stderr.contains("`data` is complete already"), "{stderr}");
     assert_eq!(folder.tree("results"), before);
     assert_eq!([written("config.toml"), written(best)], times);
+}
+
+#[test]
+fn a_complete_run_is_made_anew_where_its_data_have_changed() {
+    let folder = Folder::new();
+    folder.succeed(&[]);
+    let best = || fs::read(folder.path(RUN).join("data-L01-resid_post/best.json")).unwrap();
+    let before = json(&best());
+    let changed = fs::read_to_string(folder.path("data.csv")).unwrap().replace("king", "queen");
+    folder.write("data.csv", changed);
+    let (_, stderr) = folder.succeed(&["--resume"]);
+    assert!(!stderr.contains("is complete already"), "{stderr}");
+    let after = json(&best());
+    assert_ne!(after["origin"]["data_hash"], before["origin"]["data_hash"]);
+    assert_eq!(after["origin"]["model_revision"], before["origin"]["model_revision"]);
+}
+
+#[test]
+fn auroc_chooses_among_two_classes_only() {
+    let by_auroc = ("epochs = 3", "epochs = 3\nselect_by = \"auroc\"");
+    let folder = Folder::with(&[by_auroc]);
+    folder.succeed(&[]);
+    let folder = Folder::with(&[by_auroc]);
+    let three = fs::read_to_string(folder.path("data.csv")).unwrap();
+    let three = three.replacen(",liked", ",loved", 12);
+    folder.write("data.csv", three);
+    let output = folder.output(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("`sweep.select_by` is `auroc`, which needs two classes"), "{stderr}");
 }
 
 #[test]

@@ -200,11 +200,15 @@ fn gpt2_config(text: &[u8], path: &Path) -> Result<Gpt2Config, ModelError> {
         ("n_embd", raw.n_embd),
         ("n_positions", raw.n_positions),
         ("vocab_size", raw.vocab_size),
+        ("n_inner", raw.n_inner.unwrap_or(1)),
     ] {
         if value == 0 {
             return refuse(field, &value, "a number above 0");
         }
     }
+    let Some(d_mlp) = raw.n_inner.or(raw.n_embd.checked_mul(4)) else {
+        return refuse("n_embd", &raw.n_embd, "a width that fits into memory");
+    };
     if !raw.n_embd.is_multiple_of(raw.n_head) {
         return refuse("n_embd", &raw.n_embd, "a multiple of `n_head`");
     }
@@ -224,7 +228,7 @@ fn gpt2_config(text: &[u8], path: &Path) -> Result<Gpt2Config, ModelError> {
         n_layers: raw.n_layer,
         n_heads: raw.n_head,
         d_model: raw.n_embd,
-        d_mlp: raw.n_inner.unwrap_or(4 * raw.n_embd),
+        d_mlp,
         d_vocab: raw.vocab_size,
         n_ctx: raw.n_positions,
         activation,

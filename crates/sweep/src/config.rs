@@ -242,7 +242,7 @@ impl Default for GridConfig {
 }
 
 impl SweepConfig {
-    /// Reads a TOML file; paths in it are relative to its folder.
+    /// Reads a TOML file; `data.path` in it is relative to its folder.
     ///
     /// # Errors
     ///

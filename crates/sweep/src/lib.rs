@@ -28,8 +28,8 @@ pub use find_best_fit::{
 };
 pub use plan::{SweepPlan, Trial};
 pub use report::{
-    ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, SplitMetrics,
-    SweepReport, TrialMetrics,
+    ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, Origin,
+    SplitMetrics, SweepReport, TrialMetrics,
 };
 pub use run::{check_sweep, run_sweep};
 pub use tracker::{NoTracker, Tracker};

@@ -256,7 +256,7 @@ fn check_device(device: &str) -> Result<(), SweepError> {
 
 /// Names become folders and files, so they must be plain.
 fn check_name(key: &'static str, name: &str) -> Result<(), SweepError> {
-    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !name.is_empty() && name.chars().all(plain) && !name.starts_with('.') {
         return Ok(());
     }

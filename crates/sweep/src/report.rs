@@ -25,6 +25,8 @@ pub struct ExperimentReport {
     pub data: String,
     /// The layer; `None` where the data are activations.
     pub layer: Option<usize>,
+    /// What the results depend on beside the configuration.
+    pub origin: Origin,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Number of examples to train on, to choose by, and to judge by.
@@ -39,6 +41,26 @@ pub struct ExperimentReport {
     pub baselines: Baselines,
     /// The best probe of each architecture.
     pub architectures: Vec<ArchitectureReport>,
+}
+
+/// What results depend on beside the configuration: if it changes, they are made anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Version of this library.
+    pub library_version: String,
+    /// BLAKE3 of the data file, as hex.
+    pub data_hash: Option<String>,
+    /// Hash of configuration and weights of the model, where there is one.
+    pub model_revision: Option<String>,
+}
+
+impl Origin {
+    /// Whether results of `found` still hold; a data file that is gone contradicts nothing.
+    pub(crate) fn allows(&self, found: &Self) -> bool {
+        self.library_version == found.library_version
+            && self.model_revision == found.model_revision
+            && (self.data_hash.is_none() || self.data_hash == found.data_hash)
+    }
 }
 
 /// What a probe has to beat, on the test examples.

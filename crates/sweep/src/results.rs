@@ -162,6 +162,11 @@ pub(crate) fn write_experiment(
     report: &ExperimentReport,
 ) -> Result<(), SweepError> {
     let trained = folder.join("trained");
+    // Probes of other data or another version, if the experiment is made anew.
+    if trained.exists() {
+        std::fs::remove_dir_all(&trained)
+            .map_err(|source| SweepError::Write { path: trained.clone(), source })?;
+    }
     create_folder(&trained)?;
     let mut metrics = Vec::new();
     let mut history = String::new();

@@ -13,13 +13,14 @@ use burn::tensor::Device;
 
 use crate::SweepError;
 use crate::baseline::BagOfWords;
-use crate::config::{DataConfig, Layers};
+use crate::config::{DataConfig, Layers, SelectBy};
 use crate::find_best_fit::{FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict};
 use crate::folder::{self, RunFolder};
 use crate::input::{Texts, read_external, split};
 use crate::plan::SweepPlan;
 use crate::report::{
-    ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, SweepReport,
+    ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, Origin,
+    SweepReport,
 };
 use crate::results::{FittedArchitecture, Predictions, write_experiment};
 use crate::tracker::{NoTracker, Tracker};
@@ -136,7 +137,7 @@ impl DataRun<'_> {
         keeps_tokens: bool,
         tracker: &mut dyn Tracker,
     ) -> Result<Input, SweepError> {
-        if let Some(reports) = self.complete(&self.layers(model)?) {
+        if let Some(reports) = self.complete(&self.layers(model)?, model) {
             return Ok(Input::Complete(reports));
         }
         let seed = self.plan.config().seed;
@@ -144,10 +145,26 @@ impl DataRun<'_> {
             (Some(task), Some(model)) => {
                 let cache = keeps_tokens.then(|| self.cache("tokens"));
                 let texts = Texts::read(self.config(), task, seed, model, cache, tracker)?;
+                self.check_selection(texts.examples.classes.len())?;
                 Ok(Input::Texts(texts))
             }
-            _ => read_external(self.config(), seed).map(|_| Input::Activations),
+            _ => {
+                let (_, examples) = read_external(self.config(), seed)?;
+                self.check_selection(examples.classes.len())?;
+                Ok(Input::Activations)
+            }
         }
+    }
+
+    /// Refuses a metric that is not defined for so many classes.
+    fn check_selection(&self, n_classes: usize) -> Result<(), SweepError> {
+        if self.plan.config().sweep.select_by == SelectBy::Auroc && n_classes != 2 {
+            return Err(SweepError::Contradiction {
+                key: "sweep.select_by",
+                reason: "is `auroc`, which needs two classes; use balanced_accuracy or loss",
+            });
+        }
+        Ok(())
     }
 
     fn run(
@@ -190,13 +207,32 @@ impl DataRun<'_> {
         }
     }
 
-    /// Reports of every layer, if all are written.
-    fn complete(&self, layers: &[usize]) -> Option<Vec<ExperimentReport>> {
+    /// Reports of every layer, if all are written and of this data, model, and version.
+    fn complete(
+        &self,
+        layers: &[usize],
+        model: Option<&LanguageModel>,
+    ) -> Option<Vec<ExperimentReport>> {
+        let origin = self.origin(model);
         let read = |name: String| {
             let text = std::fs::read(self.folder.join(name).join("best.json")).ok()?;
-            serde_json::from_slice(&text).ok()
+            let report: ExperimentReport = serde_json::from_slice(&text).ok()?;
+            origin.allows(&report.origin).then_some(report)
         };
         self.experiments(layers).into_iter().map(|(_, name)| read(name)).collect()
+    }
+
+    /// What results depend on beside the configuration.
+    fn origin(&self, model: Option<&LanguageModel>) -> Origin {
+        let mut hasher = blake3::Hasher::new();
+        let file = std::fs::File::open(&self.config().path);
+        let is_read = file.and_then(|file| hasher.update_reader(file).map(|_| ())).is_ok();
+        let needs_model = self.plan.task(self.data).is_some();
+        Origin {
+            library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            data_hash: is_read.then(|| hasher.finalize().to_hex().to_string()),
+            model_revision: model.filter(|_| needs_model).map(|model| model.revision.clone()),
+        }
     }
 
     /// Layer and name of every experiment.
@@ -354,6 +390,7 @@ impl DataRun<'_> {
                 experiment: experiment.clone(),
                 data: name.clone(),
                 layer,
+                origin: self.origin(model),
                 classes: examples.classes.clone(),
                 n_train: split.train.len(),
                 n_validation: split.validation.len(),

@@ -41,7 +41,8 @@ pub struct EvalArgs {
     /// Column of the label.
     #[arg(long, default_value = "label")]
     pub label: String,
-    /// Most tokens of a text, at most the model's context; by default as many as in training.
+    /// Most tokens of a text, at most the model's context; by default as many as in training,
+    /// or 256 where the probe does not say.
     #[arg(long)]
     pub max_tokens: Option<NonZeroUsize>,
     /// Token tasks: draw as many negatives as positives.
@@ -140,7 +141,8 @@ fn evaluate_texts<'a>(
 
     let probed = file.open_model(&args.model, device)?;
     let model = &probed.model;
-    let max_tokens = file.max_tokens(args.max_tokens, model.model.shape().n_ctx);
+    let otherwise = TokenizeConfig::default().max_tokens;
+    let max_tokens = file.max_tokens(args.max_tokens, otherwise, model.model.shape().n_ctx);
     let tokenizing = TokenizeConfig { max_tokens, cache: None };
     let tokens = tokenize(&dataset, &model.tokenizer, &tokenizing)?;
     for (n, what) in [

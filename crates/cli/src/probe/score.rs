@@ -1,6 +1,6 @@
 //! `probe score`: what a saved probe says about each text, and about each of its tokens.
 
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write as _};
+use std::io::{BufReader, IsTerminal, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -12,20 +12,18 @@ use attention_probes_activations::{
 use attention_probes_models::Tokenizer;
 use burn::tensor::Device;
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tracing::info;
 
 use crate::device;
 use crate::input::{
     ModelArgs, ProbeFile, ProbedModel, Reading, TOKENS_PER_FORWARD, apply_probe, ignore_broken_pipe,
 };
-use crate::readout::Readout;
+use crate::readout::{Readout, Token, TokenScore};
+use crate::text_line::{read_line, text_from_line};
 
 /// Most texts that are scored at a time.
 const BATCH: usize = 32;
-
-/// Longest line that is read from stdin, in bytes.
-const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// Apply a saved probe to texts: one JSON line per text.
 ///
@@ -45,7 +43,8 @@ pub struct ScoreArgs {
     /// Column of the text.
     #[arg(long, default_value = "text")]
     pub text: String,
-    /// Most tokens of a text, at most the model's context; by default as many as in training.
+    /// Most tokens of a text, at most the model's context; by default as many as in training,
+    /// or the whole context where the probe does not say.
     #[arg(long, conflicts_with = "activations")]
     pub max_tokens: Option<NonZeroUsize>,
     /// Leave out the list of tokens.
@@ -95,24 +94,6 @@ struct Score<'a> {
 enum Verdict {
     Binary { logit: f32, probability: f64 },
     Classes { logits: Vec<f32>, probabilities: Vec<f64> },
-}
-
-#[derive(Debug, Serialize)]
-struct TokenScore {
-    id: Option<i64>,
-    text: Option<String>,
-    /// Weight per head, where the probe weighs tokens.
-    attention: Option<Vec<f32>>,
-    #[serde(flatten)]
-    contribution: Contribution,
-}
-
-/// What a token adds to the logits, biases left out, where it is defined.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Contribution {
-    Binary { score: Option<f32> },
-    Classes { scores: Option<Vec<f32>> },
 }
 
 /// Runs `probe score`.
@@ -210,36 +191,6 @@ fn score_stdin(scorer: &Scorer<'_>, args: &ScoreArgs) -> Result<()> {
     }
 }
 
-/// One line without its end; `None` at the end of the input, `Err` if it is too long to keep.
-fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<Result<Vec<u8>, String>>> {
-    let mut line = Vec::new();
-    let limit = MAX_LINE_BYTES as u64 + 1;
-    if input.by_ref().take(limit).read_until(b'\n', &mut line)? == 0 {
-        return Ok(None);
-    }
-    if line.len() > MAX_LINE_BYTES && line.last() != Some(&b'\n') {
-        input.skip_until(b'\n')?;
-        return Ok(Some(Err(format!("the line is longer than {MAX_LINE_BYTES} bytes"))));
-    }
-    line.pop_if(|last| *last == b'\n');
-    line.pop_if(|last| *last == b'\r');
-    Ok(Some(Ok(line)))
-}
-
-/// The text of a line: the line itself, or `text` of a JSON object.
-fn text_from_line(line: &[u8]) -> Result<String, String> {
-    #[derive(Deserialize)]
-    struct Object {
-        text: String,
-    }
-    if line.starts_with(b"{") {
-        return serde_json::from_slice::<Object>(line)
-            .map(|object| object.text)
-            .map_err(|error| format!("not a JSON object with a string `text`: {error}"));
-    }
-    String::from_utf8(line.to_vec()).map_err(|_| "the line is not UTF-8".to_owned())
-}
-
 /// Writes lines and sends them off at once, since somebody may be waiting for them.
 fn write_lines(lines: &[Line<'_>]) -> Result<()> {
     let mut text = String::new();
@@ -264,7 +215,7 @@ impl<'a> TextReader<'a> {
     fn new(scorer: &'a Scorer<'a>, args: &ScoreArgs) -> Result<Self> {
         let probed = scorer.file.open_model(&args.model, scorer.device)?;
         let n_ctx = probed.model.model.shape().n_ctx;
-        let max_tokens = scorer.file.max_tokens(args.max_tokens, n_ctx);
+        let max_tokens = scorer.file.max_tokens(args.max_tokens, n_ctx, n_ctx);
         Ok(Self { scorer, probed, max_tokens })
     }
 
@@ -338,11 +289,6 @@ struct Prefix {
     tokens: Vec<Token>,
 }
 
-struct Token {
-    id: Option<i64>,
-    text: Option<String>,
-}
-
 /// The probe and what is said of it.
 struct Scorer<'a> {
     file: &'a ProbeFile,
@@ -395,7 +341,7 @@ impl<'a> Scorer<'a> {
             label: self.label(reading.probabilities),
             verdict,
             truncated: prefix.truncated,
-            tokens: self.with_tokens.then(|| self.token_scores(prefix.tokens, reading)),
+            tokens: self.with_tokens.then(|| self.readout.token_scores(prefix.tokens, reading)),
         }
     }
 
@@ -413,59 +359,11 @@ impl<'a> Scorer<'a> {
         };
         self.file.class_names().get(class).map(String::as_str)
     }
-
-    fn token_scores(&self, tokens: Vec<Token>, reading: &Reading<'_>) -> Vec<TokenScore> {
-        let is_binary = reading.logits.len() == 1;
-        let mut contributions = self.readout.contributions(tokens.len(), reading);
-        let score = |(p, token): (usize, Token)| {
-            let scores = contributions.as_mut().map(|scores| std::mem::take(&mut scores[p]));
-            let contribution = if is_binary {
-                Contribution::Binary { score: scores.map(|scores| scores[0]) }
-            } else {
-                Contribution::Classes { scores }
-            };
-            let heads = reading.pattern.as_ref();
-            let attention = heads.map(|heads| heads.iter().map(|head| head[p]).collect());
-            TokenScore { id: token.id, text: token.text, attention, contribution }
-        };
-        tokens.into_iter().enumerate().map(score).collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_end_at_either_line_break_and_at_the_end() {
-        let mut input = BufReader::new(&b"one\r\n\ntwo"[..]);
-        let mut next = || read_line(&mut input).unwrap().map(Result::unwrap);
-        assert_eq!(next().unwrap(), b"one");
-        assert_eq!(next().unwrap(), b"");
-        assert_eq!(next().unwrap(), b"two");
-        assert_eq!(next(), None);
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_is_passed_over() {
-        let mut long = vec![b'a'; MAX_LINE_BYTES + 5];
-        long.extend(b"\nshort\n");
-        let mut input = BufReader::new(&long[..]);
-        assert!(read_line(&mut input).unwrap().unwrap().is_err());
-        assert_eq!(read_line(&mut input).unwrap().unwrap().unwrap(), b"short");
-        let mut fits = vec![b'a'; MAX_LINE_BYTES];
-        fits.push(b'\n');
-        let line = read_line(&mut &fits[..]).unwrap().unwrap().unwrap();
-        assert_eq!(line.len(), MAX_LINE_BYTES);
-    }
-
-    #[test]
-    fn a_line_is_a_text_or_an_object_with_one() {
-        assert_eq!(text_from_line(b"plain").unwrap(), "plain");
-        assert_eq!(text_from_line(br#"{"text": "a\nb", "id": 3}"#).unwrap(), "a\nb");
-        assert!(text_from_line(br#"{"txt": "a"}"#).unwrap_err().contains("missing field `text`"));
-        assert!(text_from_line(b"\xff").is_err());
-    }
 
     #[test]
     fn nan_is_null_in_a_line() {

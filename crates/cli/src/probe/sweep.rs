@@ -16,7 +16,7 @@ use crate::{device, table};
 /// Train all trials of a configuration file together and write a folder of results.
 #[derive(Args, Debug)]
 pub struct SweepArgs {
-    /// The sweep, in TOML; paths in it are relative to its folder.
+    /// The sweep, in TOML; `data.path` in it is relative to its folder.
     pub config: PathBuf,
     /// How to run it.
     #[command(flatten)]
