@@ -141,19 +141,15 @@ impl DataRun<'_> {
             return Ok(Input::Complete(reports));
         }
         let seed = self.plan.config().seed;
-        match (self.plan.task(self.data), model) {
-            (Some(task), Some(model)) => {
-                let cache = keeps_tokens.then(|| self.cache("tokens"));
-                let texts = Texts::read(self.config(), task, seed, model, cache, tracker)?;
-                self.check_selection(texts.examples.classes.len())?;
-                Ok(Input::Texts(texts))
-            }
-            _ => {
-                let (_, examples) = read_external(self.config(), seed)?;
-                self.check_selection(examples.classes.len())?;
-                Ok(Input::Activations)
-            }
-        }
+        let (Some(task), Some(model)) = (self.plan.task(self.data), model) else {
+            let (_, examples) = read_external(self.config(), seed)?;
+            self.check_selection(examples.classes.len())?;
+            return Ok(Input::Activations);
+        };
+        let cache = keeps_tokens.then(|| self.cache("tokens"));
+        let texts = Texts::read(self.config(), task, seed, model, cache, tracker)?;
+        self.check_selection(texts.examples.classes.len())?;
+        Ok(Input::Texts(texts))
     }
 
     /// Refuses a metric that is not defined for so many classes.
