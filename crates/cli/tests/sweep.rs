@@ -152,7 +152,7 @@ fn a_run_that_is_killed_again_and_again_ends_in_the_same_bytes() {
         let mut run = Running::start(killed.command(&["--resume"]));
         // Every second kill comes at any moment from the start, the others after a new epoch.
         let start = Instant::now();
-        let is_waiting = || start.elapsed() < Duration::from_secs(60) && checkpoint() == before;
+        let is_waiting = || start.elapsed() < Duration::from_mins(1) && checkpoint() == before;
         while round % 2 == 1 && is_waiting() && run.is_going_on() {
             std::thread::sleep(Duration::from_millis(1));
         }
