@@ -461,13 +461,14 @@ mod tests {
     proptest! {
         #[test]
         fn classes_stay_in_proportion(
-            labels in prop::collection::vec(0_usize..5, 10..300),
+            // Of eleven examples in five classes, some class has three, so no side stays empty.
+            labels in prop::collection::vec(0_usize..5, 11..300),
             validation in 0.05..0.3_f64,
             test in 0.05..0.3_f64,
             seed in any::<u64>(),
         ) {
             let config = SplitConfig { validation, test, seed };
-            let Ok(split) = stratified_split(&labels, None, &config) else { return Ok(()) };
+            let split = stratified_split(&labels, None, &config).unwrap();
             assert_partition(&split, labels.len());
             for class in 0..5 {
                 let of_class =
@@ -485,11 +486,16 @@ mod tests {
             examples in prop::collection::vec((0_usize..3, 0_usize..25), 20..200),
             seed in any::<u64>(),
         ) {
+            // A side that lacks a class then finds a group to take: of five groups on two sides,
+            // three share a side, and at most two of them hold all that it has of another class.
+            for class in 0..3 {
+                let of_class = examples.iter().filter(|(label, _)| *label == class);
+                let n_groups = of_class.clone().collect::<BTreeSet<_>>().len();
+                prop_assume!(n_groups >= 5 || of_class.count() < MIN_EXAMPLES);
+            }
             let (labels, groups): (Vec<usize>, Vec<usize>) = examples.into_iter().unzip();
             let config = SplitConfig { validation: 0.2, test: 0.2, seed };
-            let Ok(split) = stratified_split(&labels, Some(&groups), &config) else {
-                return Ok(());
-            };
+            let split = stratified_split(&labels, Some(&groups), &config).unwrap();
             assert_partition(&split, labels.len());
             let groups_of = |side: &[usize]| -> BTreeSet<usize> {
                 side.iter().map(|&index| groups[index]).collect()
