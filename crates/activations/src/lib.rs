@@ -12,6 +12,7 @@ mod external;
 mod memory;
 mod npy;
 mod npz;
+mod random;
 mod recomputed;
 mod split;
 mod store;

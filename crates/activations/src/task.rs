@@ -3,11 +3,14 @@
 use std::{collections::BTreeSet, fmt};
 
 use attention_probes_models::Tokenizer;
-use rand::{SeedableRng, seq::index};
+use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{ActivationError, Dataset, ExternalActivations, TokenizedDataset};
+use crate::{
+    ActivationError, Dataset, ExternalActivations, TokenizedDataset,
+    random::{EXAMPLES_STREAM, rng_of_stream},
+};
 
 /// Largest weight of the positive class of a token task.
 const MAX_POSITIVE_WEIGHT: f64 = 5.0;
@@ -137,7 +140,7 @@ pub fn examples(
         let n_tokens = places.iter().map(Places::n).sum();
         return Err(ActivationError::TargetMissing { target: target.to_owned(), n_tokens });
     }
-    let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+    let mut rng = rng_of_stream(config.seed, EXAMPLES_STREAM);
     let mut examples = if config.balance {
         draw_balanced(&places, config.examples_per_text, &mut rng)
     } else {
