@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActivationError, ActivationSource, Capture, Site, SiteRows, store::Layout, stream_activations,
+    ActivationError, Capture, PackedActivations, Site, packed::Layout, stream_activations,
     write_atomically,
 };
 
@@ -25,13 +25,7 @@ const DTYPE: &str = if cfg!(target_endian = "little") { "<f4" } else { ">f4" };
 const MAX_MANIFEST_BYTES: u64 = 1 << 30;
 
 /// Activations on disk: per site one file of `f32`, `[n_tokens, d_model]`, and a manifest.
-#[derive(Debug)]
-pub struct DiskActivations {
-    sites: Vec<MappedFloats>,
-    layout: Layout,
-    d_model: usize,
-    skipped: Vec<usize>,
-}
+pub type DiskActivations = PackedActivations<MappedFloats>;
 
 /// `manifest.json`: what the files beside it hold.
 #[derive(Serialize, Deserialize)]
@@ -154,22 +148,22 @@ impl DiskActivations {
 impl Manifest {
     /// Where the sequences lie, if the manifest is of what is asked for and agrees with itself.
     fn check(&self, capture: &Capture<'_>, sequences: &[usize], key: &str) -> Option<Layout> {
-        let n_sequences = capture.tokens.len();
-        let is_skipped = |sequence: &usize| self.skipped.binary_search(sequence).is_ok();
         let found: BTreeSet<usize> = self.sequences.iter().chain(&self.skipped).copied().collect();
         let asked: BTreeSet<usize> = sequences.iter().copied().collect();
-        let mut layout = Layout::new(n_sequences);
-        for &sequence in self.sequences.iter().filter(|sequence| **sequence < n_sequences) {
-            layout.push(sequence, capture.tokens.sequence(sequence).len())?;
+        // Each sequence once, or their lengths could add up to anything.
+        if found != asked || self.sequences.len() + self.skipped.len() != asked.len() {
+            return None;
+        }
+        let mut layout = Layout::new(capture.tokens.len());
+        for &sequence in &self.sequences {
+            layout.push(sequence, capture.tokens.sequence(sequence).len());
         }
         let size_bytes = self.n_tokens.checked_mul(self.d_model)?.checked_mul(size_of::<f32>())?;
         let agrees = self.format_version == FORMAT_VERSION
             && self.key == key
             && self.dtype == DTYPE
             && Some(self.d_model) == capture.d_model().ok()
-            && found == asked
             && self.skipped.is_sorted()
-            && !self.sequences.iter().any(is_skipped)
             && self.n_tokens == layout.n_tokens()
             && self.files.len() == capture.sites.len()
             && self.files.iter().zip(capture.sites).enumerate().all(|(index, (file, site))| {
@@ -181,37 +175,9 @@ impl Manifest {
     }
 }
 
-impl ActivationSource for DiskActivations {
-    fn n_sites(&self) -> usize {
-        self.sites.len()
-    }
-
-    fn d_model(&self) -> usize {
-        self.d_model
-    }
-
-    fn n_sequences(&self) -> usize {
-        self.layout.n_sequences()
-    }
-
-    fn skipped(&self) -> &[usize] {
-        &self.skipped
-    }
-
-    fn with_rows(
-        &mut self,
-        examples: &[(usize, usize)],
-        use_rows: &mut dyn FnMut(&[SiteRows<'_>]),
-    ) -> Result<(), ActivationError> {
-        let sites: Vec<&[f32]> = self.sites.iter().map(MappedFloats::as_slice).collect();
-        use_rows(&self.layout.rows(&sites, self.d_model, examples)?);
-        Ok(())
-    }
-}
-
 /// A file of `f32`, mapped into memory; `None` if it is empty.
 #[derive(Debug)]
-struct MappedFloats(Option<Mmap>);
+pub struct MappedFloats(Option<Mmap>);
 
 impl MappedFloats {
     /// Maps a file whose size and checksum are as the manifest says.
@@ -233,9 +199,11 @@ impl MappedFloats {
         }
         Ok(Self(Some(map)))
     }
+}
 
+impl AsRef<[f32]> for MappedFloats {
     #[expect(unsafe_code, reason = "bytes are seen as numbers without a copy")]
-    fn as_slice(&self) -> &[f32] {
+    fn as_ref(&self) -> &[f32] {
         let bytes = self.0.as_deref().unwrap_or_default();
         // SAFETY: every pattern of four bytes is an `f32`, and `align_to` keeps to whole ones.
         let (before, floats, after) = unsafe { bytes.align_to::<f32>() };
@@ -383,7 +351,7 @@ mod tests {
     }
 
     fn values(activations: &DiskActivations) -> Vec<Vec<f32>> {
-        activations.sites.iter().map(|site| site.as_slice().to_vec()).collect()
+        activations.sites.iter().map(|site| site.as_ref().to_vec()).collect()
     }
 
     /// The only folder of activations.
@@ -403,7 +371,7 @@ mod tests {
         let (found, has_run) = open(&fixture, folder.path(), "m").unwrap();
         assert!(!has_run);
         assert_eq!(values(&found), values(&written));
-        assert_eq!(found.skipped(), [3]);
+        assert_eq!(found.skipped, [3]);
 
         assert!(open(&fixture, folder.path(), "another").unwrap().1);
         let mut other = Fixture::damaged();

@@ -1,19 +1,12 @@
-//! Activations in memory, packed without padding.
+//! Activations in memory.
 
 use crate::{
-    ActivationError, ActivationSource, Capture, ExternalActivations, Site, SiteRows, store::Layout,
+    ActivationError, Capture, ExternalActivations, PackedActivations, Site, packed::Layout,
     stream::stream_prefixes,
 };
 
-/// Activations in memory; batches borrow from it.
-#[derive(Clone, Debug)]
-pub struct MemoryActivations {
-    /// Per site `[n_tokens, d_model]`, row-major.
-    sites: Vec<Vec<f32>>,
-    layout: Layout,
-    d_model: usize,
-    skipped: Vec<usize>,
-}
+/// Activations in memory.
+pub type MemoryActivations = PackedActivations<Vec<f32>>;
 
 impl MemoryActivations {
     /// Runs the model once over some sequences and keeps their activations.
@@ -53,8 +46,7 @@ impl MemoryActivations {
         let sink = |sequence: usize, site: usize, rows: &[f32]| {
             sites[site].extend_from_slice(rows);
             if site == 0 {
-                let pushed = layout.push(sequence, rows.len() / d_model);
-                pushed.expect("every sequence is asked for once");
+                layout.push(sequence, rows.len() / d_model);
             }
             Ok(())
         };
@@ -68,8 +60,7 @@ impl From<ExternalActivations> for MemoryActivations {
     fn from(activations: ExternalActivations) -> Self {
         let mut layout = Layout::new(activations.n_examples());
         for (sequence, pair) in activations.offsets.windows(2).enumerate() {
-            let pushed = layout.push(sequence, pair[1] - pair[0]);
-            pushed.expect("there are as many examples as pairs of offsets");
+            layout.push(sequence, pair[1] - pair[0]);
         }
         Self {
             sites: vec![activations.x],
@@ -77,33 +68,5 @@ impl From<ExternalActivations> for MemoryActivations {
             d_model: activations.d_model,
             skipped: Vec::new(),
         }
-    }
-}
-
-impl ActivationSource for MemoryActivations {
-    fn n_sites(&self) -> usize {
-        self.sites.len()
-    }
-
-    fn d_model(&self) -> usize {
-        self.d_model
-    }
-
-    fn n_sequences(&self) -> usize {
-        self.layout.n_sequences()
-    }
-
-    fn skipped(&self) -> &[usize] {
-        &self.skipped
-    }
-
-    fn with_rows(
-        &mut self,
-        examples: &[(usize, usize)],
-        use_rows: &mut dyn FnMut(&[SiteRows<'_>]),
-    ) -> Result<(), ActivationError> {
-        let sites: Vec<&[f32]> = self.sites.iter().map(Vec::as_slice).collect();
-        use_rows(&self.layout.rows(&sites, self.d_model, examples)?);
-        Ok(())
     }
 }

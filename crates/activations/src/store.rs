@@ -1,6 +1,6 @@
 //! Where activations live while probes train on them: in memory, on disk, or nowhere.
 
-use std::{ops::Range, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -160,60 +160,6 @@ pub fn open_activations<'a>(
         return Err(ActivationError::NothingFinite { n_sequences });
     }
     Ok(source)
-}
-
-/// Where each sequence lies among packed tokens; `None` if it is not there.
-#[derive(Clone, Debug)]
-pub(crate) struct Layout {
-    places: Vec<Option<Range<usize>>>,
-    n_tokens: usize,
-}
-
-impl Layout {
-    /// An empty layout of sequences from 0 to `n_sequences`.
-    pub(crate) fn new(n_sequences: usize) -> Self {
-        Self { places: vec![None; n_sequences], n_tokens: 0 }
-    }
-
-    /// Puts a sequence behind those that are there; `None` if it is among them, or no sequence.
-    pub(crate) fn push(&mut self, sequence: usize, length: usize) -> Option<()> {
-        let place = self.places.get_mut(sequence).filter(|place| place.is_none())?;
-        let end = self.n_tokens.checked_add(length)?;
-        *place = Some(self.n_tokens..end);
-        self.n_tokens = end;
-        Some(())
-    }
-
-    /// Number of sequences, those that are not there included.
-    pub(crate) fn n_sequences(&self) -> usize {
-        self.places.len()
-    }
-
-    /// Number of tokens of all sequences together.
-    pub(crate) fn n_tokens(&self) -> usize {
-        self.n_tokens
-    }
-
-    /// Borrows prefixes from packed activations: one list per site, one slice per prefix.
-    pub(crate) fn rows<'a>(
-        &self,
-        sites: &[&'a [f32]],
-        d_model: usize,
-        examples: &[(usize, usize)],
-    ) -> Result<Vec<SiteRows<'a>>, ActivationError> {
-        let ranges: Vec<Range<usize>> = examples
-            .iter()
-            .map(|&(sequence, end)| {
-                let place = self.places.get(sequence).cloned().flatten();
-                place
-                    .filter(|place| (1..=place.len()).contains(&end))
-                    .map(|place| place.start * d_model..(place.start + end) * d_model)
-                    .ok_or(ActivationError::NoActivations { sequence, end })
-            })
-            .collect::<Result<_, _>>()?;
-        let of_site = |site: &&'a [f32]| ranges.iter().map(|range| &site[range.clone()]).collect();
-        Ok(sites.iter().map(of_site).collect())
-    }
 }
 
 #[cfg(test)]

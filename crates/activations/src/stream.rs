@@ -210,6 +210,8 @@ pub(crate) fn stream_prefixes(
     let d_model = capture.d_model()?;
     let hooks = HookSet::new(capture.sites.iter().map(|site| site.hook()));
     let lengths: Vec<usize> = prefixes.iter().map(|(_, end)| *end).collect();
+    let distinct: BTreeSet<usize> = prefixes.iter().map(|(sequence, _)| *sequence).collect();
+    assert_eq!(distinct.len(), prefixes.len(), "each sequence is given once");
     let mut skipped = BTreeSet::new();
     let mut n_done = 0;
     // The longest go first: if they are too long for the model or the memory, that shows at once.
@@ -355,6 +357,14 @@ mod tests {
         let (rows, report) = collect(&fixture.capture_of(&model), &whole(&fixture));
         assert!(rows.is_empty());
         assert_eq!(report.skipped, fixture.all());
+    }
+
+    #[test]
+    #[should_panic(expected = "each sequence is given once")]
+    fn a_sequence_given_twice_is_a_fault_of_the_caller() {
+        let fixture = Fixture::new();
+        let _ =
+            stream_activations(&fixture.capture(), &[2, 0, 2], |_, _, _| Ok(()), &mut |_, _| {});
     }
 
     #[test]
