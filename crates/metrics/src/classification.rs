@@ -17,6 +17,34 @@ const N_RESAMPLES: usize = 1000;
 /// Bins of the expected calibration error: the number of Guo et al. (2017).
 const N_BINS: usize = 15;
 
+/// The class that probabilities stand for: of two, class 1 from `threshold` on; of more, the most
+/// probable, of equals the first.
+///
+/// The threshold itself counts as class 1, as it does in [`tpr_at_fpr`]. NaN is class 0.
+///
+/// # Shapes
+///
+/// - `probabilities`: `[n_classes]`
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_metrics::predicted_class;
+///
+/// assert_eq!(predicted_class(&[0.4, 0.6], 0.5), 1);
+/// assert_eq!(predicted_class(&[0.4, 0.6], 0.9), 0);
+/// assert_eq!(predicted_class(&[0.2, 0.4, 0.4], 0.5), 1);
+/// ```
+pub fn predicted_class(probabilities: &[f64], threshold: f64) -> usize {
+    if let [_, positive] = probabilities {
+        return usize::from(*positive >= threshold);
+    }
+    let better = |best, (class, probability): (usize, &f64)| {
+        if *probability > probabilities[best] { class } else { best }
+    };
+    probabilities.iter().enumerate().fold(0, better)
+}
+
 /// What a classifier's probabilities are worth on labelled examples.
 ///
 /// Every number is finite; what is undefined on these examples is `None`.
@@ -64,7 +92,7 @@ pub struct ClassificationReport {
 }
 
 impl ClassificationReport {
-    /// Computes every metric; predicts the most probable class, of two class 1 from above 0.5.
+    /// Computes every metric; predicts as [`predicted_class`] does at 0.5.
     ///
     /// `seed` fixes the bootstrap resamples.
     ///
@@ -96,7 +124,7 @@ impl ClassificationReport {
         check::probability_rows(probabilities, labels, n_classes)?;
 
         let rows = || probabilities.chunks_exact(n_classes);
-        let predictions: Vec<usize> = rows().map(predict).collect();
+        let predictions: Vec<usize> = rows().map(|row| predicted_class(row, 0.5)).collect();
         let correct: Vec<bool> = labels.iter().zip(&predictions).map(|(l, p)| l == p).collect();
         let confidences: Vec<f64> = rows().zip(&predictions).map(|(row, &p)| row[p]).collect();
         let confusion = ConfusionMatrix::new(labels, &predictions, n_classes)?;
@@ -143,20 +171,6 @@ impl ClassificationReport {
     }
 }
 
-/// Most probable class; of two, class 1 only from above 0.5, of equals the first.
-fn predict(row: &[f64]) -> usize {
-    if let [_, positive] = row {
-        return usize::from(*positive > 0.5);
-    }
-    let mut best = 0;
-    for (class, probability) in row.iter().enumerate() {
-        if *probability > row[best] {
-            best = class;
-        }
-    }
-    best
-}
-
 /// The metrics that need two classes among the labels.
 #[derive(Default)]
 struct Ranking {
@@ -201,12 +215,12 @@ mod tests {
         let rows: Vec<f64> = positive.iter().flat_map(|p| [1.0 - p, *p]).collect();
         let report = ClassificationReport::new(&labels, &rows, 2, 1).unwrap();
 
-        // 0.5 is not above 0.5, so example 3 counts as class 0.
-        assert_eq!(report.confusion.counts(), [[1, 1], [1, 2]]);
-        assert_relative_eq!(report.accuracy, 0.6);
-        assert_relative_eq!(report.balanced_accuracy, f64::midpoint(0.5, 2.0 / 3.0));
-        assert_relative_eq!(report.f1, 2.0 / 3.0);
-        assert_relative_eq!(report.precision.unwrap(), 2.0 / 3.0);
+        // Class 1 begins at 0.5, so example 3 counts as class 1.
+        assert_eq!(report.confusion.counts(), [[1, 1], [0, 3]]);
+        assert_relative_eq!(report.accuracy, 0.8);
+        assert_relative_eq!(report.balanced_accuracy, 0.75);
+        assert_relative_eq!(report.f1, 6.0 / 7.0);
+        assert_relative_eq!(report.precision.unwrap(), 0.75);
         assert_relative_eq!(report.auroc.unwrap(), 5.0 / 6.0);
         assert_relative_eq!(
             report.average_precision.unwrap(),
@@ -217,7 +231,7 @@ mod tests {
         assert_eq!((point.tpr, point.fpr, point.threshold), (2.0 / 3.0, 0.0, 0.7));
         assert_relative_eq!(report.brier, (0.04 + 0.36 + 0.01 + 0.25 + 0.09) / 5.0);
         let interval = report.balanced_accuracy_interval;
-        assert!(interval.lower <= 0.5 && interval.upper >= 2.0 / 3.0);
+        assert!(interval.lower <= 0.5 && interval.upper >= 0.75);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl ConfusionMatrix {
     }
 
     /// Number of examples that were predicted correctly.
-    pub(crate) fn n_correct(&self) -> usize {
+    pub fn n_correct(&self) -> usize {
         (0..self.n_classes()).map(|class| self.counts[class][class]).sum()
     }
 

@@ -33,7 +33,7 @@ mod interval;
 mod ranking;
 
 pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, log_loss};
-pub use classification::ClassificationReport;
+pub use classification::{ClassificationReport, predicted_class};
 pub use confusion::ConfusionMatrix;
 pub use error::MetricError;
 pub use interval::{Interval, bootstrap, bootstrap_balanced_accuracy, wilson};

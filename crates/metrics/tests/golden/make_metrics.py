@@ -38,7 +38,7 @@ def case(name, labels, probabilities):
     """One set of examples with every metric of it."""
     n_classes = probabilities.shape[1]
     binary = n_classes == 2
-    predictions = (probabilities[:, 1] > 0.5).astype(int) if binary else probabilities.argmax(1)
+    predictions = (probabilities[:, 1] >= 0.5).astype(int) if binary else probabilities.argmax(1)
     classes = list(range(n_classes))
     both = len(set(labels.tolist())) > 1
     average = "binary" if binary else "macro"
