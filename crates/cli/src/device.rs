@@ -30,7 +30,7 @@ pub fn parse(name: &str) -> Result<Device, InputError> {
         #[cfg(not(feature = "cuda"))]
         name if name == "cuda" || name.starts_with("cuda:") => Err(not_built(name, "cuda")),
         other => Err(InputError(format!(
-            "`--device {other}` is unknown, use auto, cpu, wgpu, cuda, or cuda:N"
+            "device `{other}` is unknown, use auto, cpu, wgpu, cuda, or cuda:N"
         ))),
     }
 }
@@ -38,7 +38,7 @@ pub fn parse(name: &str) -> Result<Device, InputError> {
 #[cfg(not(all(feature = "flex", feature = "wgpu", feature = "cuda")))]
 fn not_built(name: &str, feature: &str) -> InputError {
     InputError(format!(
-        "`--device {name}` is not in this build, build it with `--features {feature}`"
+        "device `{name}` is not in this build, build it with `--features {feature}`"
     ))
 }
 
@@ -49,6 +49,6 @@ mod tests {
     #[test]
     fn an_unknown_device_is_refused_with_the_known_ones() {
         let error = parse("tpu").unwrap_err().to_string();
-        assert_eq!(error, "`--device tpu` is unknown, use auto, cpu, wgpu, cuda, or cuda:N");
+        assert_eq!(error, "device `tpu` is unknown, use auto, cpu, wgpu, cuda, or cuda:N");
     }
 }

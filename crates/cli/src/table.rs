@@ -37,6 +37,10 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
                 probe.test.auroc.map_or("-".to_owned(), |auroc| format!("{auroc:.3}")),
             ]);
         }
+        for name in &experiment.diverged {
+            let cells = [&layer, name, "every trial diverged", "-", "-"];
+            rows.push(cells.map(str::to_owned));
+        }
     }
     let _ = writeln!(
         text,

@@ -347,6 +347,58 @@ fn activations_of_somebody_else_are_swept_without_a_model() {
 }
 
 #[test]
+fn a_file_held_out_judges_and_the_rest_is_divided() {
+    let folder = Folder::with(&[("validation = 0.2", "validation = 0.2\ntest = \"judge.csv\"")]);
+    let reviews = reviews();
+    let judge: Vec<&str> = reviews.lines().take(13).collect();
+    folder.write("judge.csv", judge.join("\n"));
+    folder.succeed(&[]);
+    let report = best(&folder, "data-L01-resid_post");
+    assert_eq!(
+        ["n_train", "n_validation", "n_test"].map(|n| report[n].as_u64()),
+        [Some(48), Some(12), Some(12)]
+    );
+    // The configuration kept beside the results is a whole one, also from another folder.
+    let kept = folder.path(RUN).join("data-L01-resid_post/config.toml");
+    let kept = fs::read_to_string(kept).unwrap();
+    let elsewhere = Folder::new();
+    elsewhere.write("sweep.toml", &kept);
+    elsewhere.succeed(&["--run-name", "small"]);
+    assert_eq!(best(&elsewhere, "data-L01-resid_post"), report);
+}
+
+#[test]
+fn an_architecture_that_diverges_leaves_the_others_alone() {
+    let folder = Folder::with(&[
+        ("[1e-3, 1e-2]", "[1e-3]"),
+        (
+            "[sweep]",
+            "[[architectures]]\nname = \"linear\"\n[[architectures]]\nn_heads = 1024\n[sweep]",
+        ),
+    ]);
+    // Activations so large that the sum over many heads overflows, but one readout does not.
+    let n = 40;
+    let x: Vec<f32> = (0..n).map(|i| if i % 2 == 0 { 1e38 } else { -1e38 }).collect();
+    let y: Vec<i64> = (0..n as i64).map(|i| i % 2).collect();
+    write_npz(
+        folder.path("data.npz"),
+        &[
+            ("x", NpzArray::new(vec![n, 1, 1], x)),
+            ("mask", NpzArray::new(vec![n, 1], vec![1_i64; n])),
+            ("y", NpzArray::new(vec![n], y)),
+        ],
+    )
+    .unwrap();
+    let config = fs::read_to_string(folder.path("sweep.toml")).unwrap();
+    folder.write("sweep.toml", config.replace("data.csv", "data.npz"));
+    let (stdout, _) = folder.succeed(&[]);
+    let report = best(&folder, "data");
+    assert_eq!(report["diverged"], serde_json::json!(["attention"]));
+    assert_eq!(report["architectures"].as_array().unwrap().len(), 1);
+    assert!(stdout.contains("every trial diverged"), "{stdout}");
+}
+
+#[test]
 fn groups_stay_on_one_side() {
     let folder = Folder::with(&[("validation = 0.2", "validation = 0.2\ngroup = \"who\"")]);
     let mut csv = String::new();

@@ -106,7 +106,8 @@ impl AttentionProbeConfig {
         check_state(state, &self.shapes(), "attention")
     }
 
-    fn check(&self) -> Result<(), ProbeError> {
+    /// Checks every field.
+    pub(crate) fn check(&self) -> Result<(), ProbeError> {
         check_n_classes(self.n_classes)?;
         check_sizes(&[
             ("n_heads", self.n_heads),

@@ -41,7 +41,7 @@ pub use mlp::{MlpProbe, MlpProbeConfig};
 pub use pool::Pool;
 pub use probe::{
     AnyProbe, Probe, ProbeConfig, ProbeKind, ProbeOutput, mask_last, n_out, positions_from_mask,
-    probabilities,
+    probabilities, probabilities_from_logits,
 };
 pub use saved::{
     DataMetadata, FORMAT_VERSION, ModelMetadata, ProbeMetadata, ProbeMetrics, SavedProbe,

@@ -54,7 +54,8 @@ impl LinearProbeConfig {
         check_state(state, &self.shapes(), "linear")
     }
 
-    fn check(&self) -> Result<(), ProbeError> {
+    /// Checks every field.
+    pub(crate) fn check(&self) -> Result<(), ProbeError> {
         check_n_classes(self.n_classes)?;
         check_sizes(&[("n_classes", self.n_classes), ("d_model", self.d_model)])
     }

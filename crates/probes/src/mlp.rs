@@ -59,7 +59,8 @@ impl MlpProbeConfig {
         check_state(state, &self.shapes(), "mlp")
     }
 
-    fn check(&self) -> Result<(), ProbeError> {
+    /// Checks every field.
+    pub(crate) fn check(&self) -> Result<(), ProbeError> {
         check_n_classes(self.n_classes)?;
         check_sizes(&[
             ("n_classes", self.n_classes),

@@ -150,6 +150,19 @@ impl ProbeConfig {
         }
     }
 
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Hyperparameter`] if one is out of range.
+    pub fn check(&self) -> Result<(), ProbeError> {
+        match self {
+            Self::Linear(config) => config.check(),
+            Self::Mlp(config) => config.check(),
+            Self::Attention(config) => config.check(),
+        }
+    }
+
     /// Checks every field, and that the weights are those of this config.
     pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
         match self {
@@ -297,8 +310,8 @@ pub fn probabilities(logits: Tensor<2>, n_classes: usize) -> Vec<f64> {
     probabilities_from_logits(&host_values(logits), n_classes)
 }
 
-/// As [`probabilities`], of logits that are on the host.
-pub(crate) fn probabilities_from_logits(logits: &[f32], n_classes: usize) -> Vec<f64> {
+/// As [`probabilities`], of logits that are on the host: `[n, n_out]`, row-major.
+pub fn probabilities_from_logits(logits: &[f32], n_classes: usize) -> Vec<f64> {
     let mut probabilities = Vec::with_capacity(logits.len() / n_out(n_classes) * n_classes);
     for row in logits.chunks_exact(n_out(n_classes)) {
         if let [logit] = row {

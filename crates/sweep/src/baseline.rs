@@ -1,8 +1,71 @@
-//! What a probe has to beat: the words alone, without a model.
+//! What a probe has to beat: the most frequent class, and the words alone, without a model.
 
 use std::collections::BTreeMap;
 
-use attention_probes_probes::{Lbfgs, n_out};
+use attention_probes_activations::TokenizedDataset;
+use attention_probes_metrics::{ConfusionMatrix, bootstrap_balanced_accuracy, predicted_class};
+use attention_probes_probes::{Lbfgs, n_out, probabilities_from_logits};
+
+use crate::SweepError;
+use crate::config::SelectBy;
+use crate::find_best_fit::FitData;
+use crate::report::{BagOfWordsBaseline, Baselines};
+use crate::select::{Score, compare};
+use crate::stacked::Targets;
+
+/// Penalties that the bag of words chooses from: scikit-learn's `1 / C` for `C` from 100 to 0.01.
+const PENALTIES: [f64; 5] = [0.01, 0.1, 1.0, 10.0, 100.0];
+
+/// Resamples of the bootstrap.
+const N_RESAMPLES: usize = 1000;
+
+impl Baselines {
+    /// Trains on the training examples and judges on `test`.
+    ///
+    /// Without tokens there is no bag of words. `seed` fixes the bootstrap.
+    pub(crate) fn new(
+        data: &FitData<'_>,
+        test: &[usize],
+        tokens: Option<&TokenizedDataset>,
+        seed: u64,
+    ) -> Result<Self, SweepError> {
+        let n_classes = data.n_classes;
+        let mut counts = vec![0; n_classes];
+        for &example in data.train {
+            counts[data.labels[example]] += 1;
+        }
+        let majority = (0..n_classes).max_by_key(|&class| (counts[class], n_classes - class));
+        let labels: Vec<usize> = test.iter().map(|&example| data.labels[example]).collect();
+        let always = vec![majority.unwrap_or(0); test.len()];
+        let majority = ConfusionMatrix::new(&labels, &always, n_classes)?;
+        let bag_of_words = tokens.map(|tokens| {
+            let prefixes = data.examples.iter();
+            let texts = prefixes.map(|&(sequence, end)| &tokens.sequence(sequence)[..end]);
+            let fit = BagOfWords::new(texts).fit(data)?;
+            let predictions = fit.predict(test);
+            let found = ConfusionMatrix::new(&labels, &predictions, n_classes)?;
+            let interval = bootstrap_balanced_accuracy(
+                &labels,
+                &predictions,
+                n_classes,
+                N_RESAMPLES,
+                0.95,
+                seed,
+            )?;
+            let balanced_accuracy = found.balanced_accuracy();
+            Ok::<_, SweepError>(BagOfWordsBaseline {
+                balanced_accuracy,
+                interval,
+                penalty: fit.penalty,
+            })
+        });
+        Ok(Self {
+            majority_accuracy: majority.accuracy(),
+            majority_balanced_accuracy: majority.balanced_accuracy(),
+            bag_of_words: bag_of_words.transpose()?,
+        })
+    }
+}
 
 /// Tokens of some examples, as counts by id.
 #[derive(Clone, Debug)]
@@ -11,8 +74,16 @@ pub struct BagOfWords {
     n_features: usize,
 }
 
-/// Penalty on the squared weights, per example; scikit-learn's `C = 1`.
-const PENALTY: f64 = 1.0;
+/// A logistic regression on token counts.
+#[derive(Clone, Debug)]
+pub struct BagOfWordsFit {
+    words: BagOfWords,
+    /// Weights and a bias for each output, `[n_out, n_features + 1]`.
+    params: Vec<f32>,
+    n_classes: usize,
+    /// Penalty on half the squared weights that validation chose.
+    pub penalty: f64,
+}
 
 impl BagOfWords {
     /// Counts the tokens of each text; rows are scaled to length 1.
@@ -33,32 +104,45 @@ impl BagOfWords {
         Self { rows, n_features }
     }
 
-    /// Fits a logistic regression by L-BFGS on some rows and predicts the class of others.
+    /// Fits a logistic regression by L-BFGS for each of five penalties; validation chooses.
+    ///
+    /// It gets what a probe gets: the same examples, the same class weights, and the same choice
+    /// of a setting by balanced accuracy and then loss.
+    ///
+    /// # Errors
+    ///
+    /// [`SweepError::Metric`] if a label is no class, or a side is empty.
     ///
     /// # Panics
     ///
-    /// If an index is not a row, or `labels` is shorter than the rows.
-    pub fn predict(
-        &self,
-        labels: &[usize],
-        n_classes: usize,
-        train: &[usize],
-        test: &[usize],
-    ) -> Vec<usize> {
-        let n_out = n_out(n_classes);
-        let width = self.n_features + 1;
-        let mut loss = |params: &[f32]| self.loss(params, labels, n_out, train);
-        let fit = Lbfgs { max_iter: 200, ..Lbfgs::default() }
-            .minimise(&vec![0.0; n_out * width], &mut loss);
-        let predict = |&row: &usize| {
-            let logits = self.logits(&fit.params, n_out, row);
-            if n_out == 1 {
-                return usize::from(logits[0] > 0.0);
+    /// If an index is not a row.
+    pub fn fit(self, data: &FitData<'_>) -> Result<BagOfWordsFit, SweepError> {
+        let n_out = n_out(data.n_classes);
+        let labels: Vec<usize> = data.validation.iter().map(|&i| data.labels[i]).collect();
+        let targets = Targets { labels: &labels, class_weights: data.class_weights };
+        let mut params = vec![0.0; n_out * (self.n_features + 1)];
+        let mut best = (None, 0.0, params.clone());
+        // From the strongest penalty on, each solution is a good start for the next.
+        for penalty in PENALTIES.into_iter().rev() {
+            let mut loss = |params: &[f32]| self.loss(params, data, penalty);
+            params =
+                Lbfgs { max_iter: 200, ..Lbfgs::default() }.minimise(&params, &mut loss).params;
+            let logits = self.logits_of(&params, n_out, data.validation);
+            let score = Some(Score::new(&logits, &targets, data.n_classes)?);
+            if compare(score, best.0, SelectBy::BalancedAccuracy).is_gt() {
+                best = (score, penalty, params.clone());
             }
-            let best = (0..n_out).max_by(|a, b| logits[*a].total_cmp(&logits[*b]).then(b.cmp(a)));
-            best.unwrap_or(0)
-        };
-        test.iter().map(predict).collect()
+        }
+        let (_, penalty, params) = best;
+        Ok(BagOfWordsFit { words: self, params, n_classes: data.n_classes, penalty })
+    }
+
+    /// Logits of some rows, `[n, n_out]`.
+    fn logits_of(&self, params: &[f32], n_out: usize, rows: &[usize]) -> Vec<f32> {
+        rows.iter()
+            .flat_map(|&row| self.logits(params, n_out, row))
+            .map(|logit| logit as f32)
+            .collect()
     }
 
     /// Logits of a row; the last parameter of each class is its bias.
@@ -72,38 +156,47 @@ impl BagOfWords {
         (0..n_out).map(class).collect()
     }
 
-    /// Sum of losses plus half the squared weights (biases free), and its gradient, both divided
-    /// by the number of examples.
-    fn loss(
-        &self,
-        params: &[f32],
-        labels: &[usize],
-        n_out: usize,
-        train: &[usize],
-    ) -> (f64, Vec<f32>) {
+    /// Weighed sum of losses plus half the penalised squared weights (biases free), and its
+    /// gradient, both divided by the sum of the weights.
+    fn loss(&self, params: &[f32], data: &FitData<'_>, penalty: f64) -> (f64, Vec<f32>) {
         let width = self.n_features + 1;
-        let n = train.len() as f64;
         let mut gradient = vec![0.0_f64; params.len()];
-        let mut sum = 0.0;
-        for &row in train {
-            let mut logits = self.logits(params, n_out, row);
-            sum += cross_entropy(&mut logits, labels[row]);
+        let (mut sum, mut total) = (0.0, 0.0);
+        for &row in data.train {
+            let label = data.labels[row];
+            let weight = f64::from(data.class_weights[label]);
+            let mut logits = self.logits(params, params.len() / width, row);
+            sum += weight * cross_entropy(&mut logits, label);
+            total += weight;
             for (class, residual) in logits.iter().enumerate() {
                 let gradient = &mut gradient[class * width..][..width];
                 for (id, x) in &self.rows[row] {
-                    gradient[*id] += residual * f64::from(*x);
+                    gradient[*id] += weight * residual * f64::from(*x);
                 }
-                gradient[width - 1] += residual;
+                gradient[width - 1] += weight * residual;
             }
         }
         for (i, (gradient, param)) in gradient.iter_mut().zip(params).enumerate() {
             if i % width != width - 1 {
                 let param = f64::from(*param);
-                sum += 0.5 * PENALTY * param * param;
-                *gradient += PENALTY * param;
+                sum += 0.5 * penalty * param * param;
+                *gradient += penalty * param;
             }
         }
-        (sum / n, gradient.into_iter().map(|g| (g / n) as f32).collect())
+        (sum / total, gradient.into_iter().map(|g| (g / total) as f32).collect())
+    }
+}
+
+impl BagOfWordsFit {
+    /// Class of each of some rows.
+    ///
+    /// # Panics
+    ///
+    /// If an index is not a row.
+    pub fn predict(&self, rows: &[usize]) -> Vec<usize> {
+        let logits = self.words.logits_of(&self.params, n_out(self.n_classes), rows);
+        let probabilities = probabilities_from_logits(&logits, self.n_classes);
+        probabilities.chunks(self.n_classes).map(|row| predicted_class(row, 0.5)).collect()
     }
 }
 
@@ -128,31 +221,48 @@ fn cross_entropy(logits: &mut [f64], label: usize) -> f64 {
 mod tests {
     use super::*;
 
+    /// Trains on the first half of some texts, chooses on the third quarter, predicts the last.
+    fn check(texts: &[Vec<u32>], labels: &[usize], n_classes: usize) {
+        let examples: Vec<(usize, usize)> = vec![(0, 1); texts.len()];
+        let indices: Vec<usize> = (0..texts.len()).collect();
+        let (train, rest) = indices.split_at(texts.len() / 2);
+        let (validation, test) = rest.split_at(rest.len() / 2);
+        let class_weights = vec![1.0; n_classes];
+        let examples = &examples[..];
+        let class_weights = &class_weights[..];
+        let data = FitData { examples, labels, n_classes, class_weights, train, validation };
+        let bag = BagOfWords::new(texts.iter().map(Vec::as_slice));
+        assert_eq!(bag.fit(&data).unwrap().predict(test), labels[test[0]..]);
+    }
+
     #[test]
     fn words_that_tell_the_class_are_found() {
         let texts: Vec<Vec<u32>> = (0..40).map(|i| vec![i % 7 + 10, i % 2, i % 5 + 20]).collect();
         let labels: Vec<usize> = (0..40).map(|i| i % 2).collect();
-        let bag = BagOfWords::new(texts.iter().map(Vec::as_slice));
-        let (train, test): (Vec<usize>, Vec<usize>) = (0..40).partition(|i| *i < 30);
-        assert_eq!(bag.predict(&labels, 2, &train, &test), labels[30..]);
+        check(&texts, &labels, 2);
     }
 
     #[test]
     fn three_classes_are_told_apart() {
         let texts: Vec<Vec<u32>> = (0..60).map(|i| vec![i % 3, 9, i % 11 + 10]).collect();
         let labels: Vec<usize> = (0..60).map(|i| i % 3).collect();
-        let bag = BagOfWords::new(texts.iter().map(Vec::as_slice));
-        let (train, test): (Vec<usize>, Vec<usize>) = (0..60).partition(|i| *i < 45);
-        assert_eq!(bag.predict(&labels, 3, &train, &test), labels[45..]);
+        check(&texts, &labels, 3);
     }
 
     #[test]
     fn the_gradient_is_the_slope_of_the_loss() {
         let texts = [vec![0, 1], vec![1, 2], vec![2]];
         let bag = BagOfWords::new(texts.iter().map(Vec::as_slice));
-        let labels = [0, 1, 2];
+        let data = FitData {
+            examples: &[(0, 2), (1, 2), (2, 1)],
+            labels: &[0, 1, 2],
+            n_classes: 3,
+            class_weights: &[1.0, 3.0, 1.0],
+            train: &[0, 1, 2],
+            validation: &[],
+        };
         let params: Vec<f32> = (0..12).map(|i| (i as f32 - 6.0) / 10.0).collect();
-        let loss = |params: &[f32]| bag.loss(params, &labels, 3, &[0, 1, 2]);
+        let loss = |params: &[f32]| bag.loss(params, &data, 0.7);
         let (_, gradient) = loss(&params);
         for i in 0..params.len() {
             let moved = |by: f32| {

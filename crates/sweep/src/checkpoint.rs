@@ -7,7 +7,8 @@ use attention_probes_activations::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
-use crate::find_best_fit::{EpochRecord, Score};
+use crate::find_best_fit::EpochRecord;
+use crate::select::Score;
 use crate::stacked::StackedProbes;
 
 /// First bytes of a checkpoint.

@@ -79,13 +79,24 @@ pub struct DataConfig {
     pub balance: bool,
     /// Most examples that a token task takes from one text.
     pub examples_per_text: usize,
-    /// Share of the examples that choose a trial.
-    pub validation: f64,
-    /// Share of the examples that judge it.
-    pub test: f64,
-    /// Column whose equal values stay on one side of the split.
+    /// The examples that choose a trial.
+    pub validation: HeldOut,
+    /// The examples that judge it.
+    pub test: HeldOut,
+    /// Column whose equal values stay on one side of the split; of files held out, all rows are on
+    /// their own side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+}
+
+/// Where examples that nothing is trained on come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a share such as 0.1, or the path of a file")]
+pub enum HeldOut {
+    /// This share of the examples of [`DataConfig::path`].
+    Share(f64),
+    /// All examples of another file of the same form.
+    File(PathBuf),
 }
 
 /// Which activations probes read, and where they are kept.
@@ -197,8 +208,8 @@ impl Default for DataConfig {
             max_tokens: 256,
             balance: false,
             examples_per_text: 8,
-            validation: 0.1,
-            test: 0.2,
+            validation: HeldOut::Share(0.1),
+            test: HeldOut::Share(0.2),
             group: None,
         }
     }
@@ -241,8 +252,33 @@ impl Default for GridConfig {
     }
 }
 
+impl HeldOut {
+    /// The share; 0 of a file's own examples.
+    pub(crate) fn share(&self) -> f64 {
+        if let Self::Share(share) = self { *share } else { 0.0 }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        if let Self::File(path) = self { Some(path) } else { None }
+    }
+
+    fn file_mut(&mut self) -> Option<&mut PathBuf> {
+        if let Self::File(path) = self { Some(path) } else { None }
+    }
+}
+
+impl DataConfig {
+    /// Every file that is named.
+    pub(crate) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let held_out =
+            [&mut self.validation, &mut self.test].into_iter().filter_map(HeldOut::file_mut);
+        std::iter::once(&mut self.path).chain(held_out).filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
 impl SweepConfig {
-    /// Reads a TOML file; `data.path` in it is relative to its folder.
+    /// Reads a TOML file; paths of data in it are relative to its folder.
     ///
     /// # Errors
     ///
@@ -254,8 +290,8 @@ impl SweepConfig {
         let mut config = Self::parse_named(&text, path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for data in &mut config.data {
-            if data.path.is_relative() {
-                data.path = folder.join(&data.path);
+            for path in data.paths_mut() {
+                *path = folder.join(&*path);
             }
         }
         Ok(config)

@@ -117,16 +117,9 @@ pub enum SweepError {
         /// The folder.
         path: PathBuf,
     },
-    /// No trial of an architecture ended with finite numbers.
-    #[error(
-        "every trial of `{config_name}` on `{experiment}` diverged; lower `sweep.learning_rates`"
-    )]
-    Diverged {
-        /// The architecture.
-        config_name: String,
-        /// The experiment.
-        experiment: String,
-    },
+    /// No trial of any architecture on any experiment ended with finite numbers.
+    #[error("every trial of the sweep diverged; lower `sweep.learning_rates`")]
+    Diverged,
     /// A data set was read, but is not fit for what it is asked for.
     #[error("cannot use `{}`", path.display())]
     Data {
@@ -134,6 +127,29 @@ pub enum SweepError {
         path: PathBuf,
         /// Why.
         source: Box<ActivationError>,
+    },
+    /// A file of held-out examples has a class that there is nothing to train on.
+    #[error(
+        "`{}` has the class `{class}`, which the training data lack; theirs are {classes:?}",
+        path.display()
+    )]
+    UnknownClass {
+        /// The file.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// Classes of the training data.
+        classes: Vec<String>,
+    },
+    /// A file of held-out activations is of another width than the one to train on.
+    #[error("`{}` has activations of width {width}, the training data {expected}", path.display())]
+    OtherWidth {
+        /// The file.
+        path: PathBuf,
+        /// Its width.
+        width: usize,
+        /// Width of the training data.
+        expected: usize,
     },
     /// A checkpoint cannot be used.
     #[error("checkpoint `{}` is damaged; delete it to begin this data set again", path.display())]

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use attention_probes_activations::{ActivationError, ActivationSource};
-use attention_probes_metrics::{ConfusionMatrix, auroc};
 use attention_probes_probes::{ProbeConfig, ProbeState, n_out};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -15,6 +14,7 @@ use crate::adamw::Rate;
 use crate::checkpoint::Checkpoint;
 use crate::config::SelectBy;
 use crate::plan::Trial;
+use crate::select::{Score, choose};
 use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
 
 /// Probes of one shape at one site: they train as one stack.
@@ -69,19 +69,6 @@ pub struct EpochRecord {
     pub validation: Score,
 }
 
-/// Metrics that a trial is chosen by.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// Mean loss, class weights included.
-    pub loss: f64,
-    /// Share of right answers.
-    pub accuracy: f64,
-    /// Mean recall over the classes.
-    pub balanced_accuracy: f64,
-    /// Area under the ROC curve, for binary tasks.
-    pub auroc: Option<f64>,
-}
-
 /// A trained trial.
 #[derive(Clone, Debug)]
 pub struct TrialFit {
@@ -126,7 +113,8 @@ impl TrialFit {
 ///
 /// # Memory
 ///
-/// Three numbers per parameter of every trial, and the tokens of one batch.
+/// Three numbers per parameter of every trial, the tokens of one batch, and the logits of every
+/// trial on the validation examples.
 pub fn find_best_fit(
     source: &mut dyn ActivationSource,
     data: &FitData<'_>,
@@ -167,30 +155,31 @@ pub fn find_best_fit(
     Ok(fits.collect())
 }
 
-/// Probabilities of every trial of every group on some examples.
+/// Logits of every trial of every group on some examples.
 ///
 /// # Shapes
 ///
-/// For each group `[n_trials, n_examples, n_classes]`, row-major.
+/// For each group `[n_trials, n_examples, n_out]`, row-major; `n_out` is 1 for two classes.
 ///
 /// # Errors
 ///
 /// [`SweepError`] if a state does not fit its group or activations cannot be read.
-pub fn predict(
+///
+/// # Memory
+///
+/// The result, four bytes per number, and the tokens of one batch.
+pub fn predict_logits(
     source: &mut dyn ActivationSource,
     examples: &[(usize, usize)],
     groups: &[(TrialGroup, Vec<ProbeState>)],
     batch_size: usize,
-) -> Result<Vec<Vec<f64>>, SweepError> {
+) -> Result<Vec<Vec<f32>>, SweepError> {
     let mut stacks = groups
         .iter()
         .map(|(group, states)| stack(&group.probe, states, rates(group)))
         .collect::<Result<Vec<_>, _>>()?;
-    let sites: Vec<&TrialGroup> = groups.iter().map(|(group, _)| group).collect();
-    let logits = logits(source, examples, &sites, &mut stacks, batch_size)?;
-    let to_probabilities =
-        |(logits, group): (Vec<f32>, &&TrialGroup)| probabilities(&logits, group.probe.n_classes());
-    Ok(logits.into_iter().zip(&sites).map(to_probabilities).collect())
+    let groups: Vec<&TrialGroup> = groups.iter().map(|(group, _)| group).collect();
+    logits(source, examples, &groups, &mut stacks, batch_size)
 }
 
 fn rates(group: &TrialGroup) -> Vec<Rate> {
@@ -218,7 +207,8 @@ fn train_epoch(
 ) -> Result<Vec<Vec<f64>>, SweepError> {
     let mut order = data.train.to_vec();
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-    rng.set_stream(epoch as u64);
+    // Stream 0 draws the initial weights.
+    rng.set_stream(epoch as u64 + 1);
     order.shuffle(&mut rng);
     let mut sums: Vec<Vec<f64>> =
         groups.iter().map(|group| vec![0.0; group.trials.len()]).collect();
@@ -300,106 +290,10 @@ fn validate(
     let sites: Vec<&TrialGroup> = groups.iter().collect();
     let logits = logits(source, &examples, &sites, stacks, batch_size)?;
     let targets = Targets { labels: &labels, class_weights: data.class_weights };
-    let score_group = |(logits, group): (Vec<f32>, &TrialGroup)| {
-        let n_out = n_out(group.probe.n_classes());
-        let score = |logits: &[f32]| score(logits, n_out, &targets, data.n_classes);
-        logits.chunks(labels.len() * n_out).map(score).collect::<Result<Vec<_>, SweepError>>()
+    let score_group = |logits: Vec<f32>| {
+        let per_trial = labels.len() * n_out(data.n_classes);
+        let score = |logits: &[f32]| Score::new(logits, &targets, data.n_classes);
+        logits.chunks(per_trial).map(score).collect::<Result<Vec<_>, SweepError>>()
     };
-    logits.into_iter().zip(groups).map(score_group).collect()
-}
-
-/// Metrics of one trial from its logits, `[n_examples, n_out]`.
-fn score(
-    logits: &[f32],
-    n_out: usize,
-    targets: &Targets<'_>,
-    n_classes: usize,
-) -> Result<Score, SweepError> {
-    let predictions: Vec<usize> = logits
-        .chunks(n_out)
-        .map(|logits| {
-            if n_out == 1 {
-                return usize::from(logits[0] > 0.0);
-            }
-            let best = (0..n_out).max_by(|a, b| logits[*a].total_cmp(&logits[*b]).then(b.cmp(a)));
-            best.unwrap_or(0)
-        })
-        .collect();
-    let confusion = ConfusionMatrix::new(targets.labels, &predictions, n_classes)?;
-    let auroc = if n_out == 1 {
-        let scores: Vec<f64> = logits.iter().map(|z| f64::from(*z)).collect();
-        let positive: Vec<bool> = targets.labels.iter().map(|label| *label == 1).collect();
-        auroc(&scores, &positive).ok()
-    } else {
-        None
-    };
-    Ok(Score {
-        loss: targets.loss(logits, n_out),
-        accuracy: confusion.accuracy(),
-        balanced_accuracy: confusion.balanced_accuracy(),
-        auroc,
-    })
-}
-
-/// Logits `[…, n_out]` to probabilities `[…, n_classes]`.
-fn probabilities(logits: &[f32], n_classes: usize) -> Vec<f64> {
-    if n_out(n_classes) == 1 {
-        let pair = |z: &f32| {
-            let positive = 1.0 / (1.0 + (-f64::from(*z)).exp());
-            [1.0 - positive, positive]
-        };
-        return logits.iter().flat_map(pair).collect();
-    }
-    let softmax = |logits: &[f32]| -> Vec<f64> {
-        let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f64> = logits.iter().map(|z| f64::from(z - highest).exp()).collect();
-        let sum: f64 = powers.iter().sum();
-        powers.into_iter().map(|power| power / sum).collect()
-    };
-    logits.chunks(n_classes).flat_map(softmax).collect()
-}
-
-fn choose(trials: Vec<TrialFit>, select_by: SelectBy) -> GroupFit {
-    let best_of = |candidates: &[usize]| {
-        let better = |a: &&usize, b: &&usize| {
-            compare(trials[**a].score(), trials[**b].score(), select_by).then(b.cmp(a))
-        };
-        candidates.iter().max_by(better).copied().unwrap_or(0)
-    };
-    let all: Vec<usize> = (0..trials.len()).collect();
-    let mut decays: Vec<f64> = Vec::new();
-    for trial in &trials {
-        if !decays.contains(&trial.trial.weight_decay) {
-            decays.push(trial.trial.weight_decay);
-        }
-    }
-    let of_decay = |decay: &f64| {
-        let same = |i: &usize| trials[*i].trial.weight_decay.to_bits() == decay.to_bits();
-        best_of(&all.iter().copied().filter(same).collect::<Vec<_>>())
-    };
-    let best_per_weight_decay = decays.iter().map(of_decay).collect();
-    let best = best_of(&all);
-    GroupFit { trials, best, best_per_weight_decay }
-}
-
-/// Which of two scores is better; the lower loss breaks ties. A score that is not a number loses.
-pub(crate) fn compare(
-    a: Option<Score>,
-    b: Option<Score>,
-    select_by: SelectBy,
-) -> std::cmp::Ordering {
-    let key = |score: Option<Score>| {
-        let score = score?;
-        let key = match select_by {
-            SelectBy::BalancedAccuracy => score.balanced_accuracy,
-            SelectBy::Accuracy => score.accuracy,
-            SelectBy::Auroc => score.auroc?,
-            SelectBy::Loss => -score.loss,
-        };
-        (!key.is_nan() && !score.loss.is_nan()).then_some((key, -score.loss))
-    };
-    match (key(a), key(b)) {
-        (Some(a), Some(b)) => a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)),
-        (a, b) => a.is_some().cmp(&b.is_some()),
-    }
+    logits.into_iter().map(score_group).collect()
 }

@@ -4,13 +4,14 @@ use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::config::DataConfig;
 use crate::results::{create_folder, write_text};
 use crate::{SweepConfig, SweepError};
 
 /// The folder of a run that this process has to itself.
 pub(crate) struct RunFolder {
     pub(crate) path: PathBuf,
-    /// The locked `config.toml`; the lock ends with the file handle.
+    /// The locked file; the lock ends with its handle.
     _lock: File,
 }
 
@@ -19,12 +20,17 @@ pub(crate) fn path_of(config: &SweepConfig) -> PathBuf {
     config.output.join(&config.run).join(format!("seed_{}", config.seed))
 }
 
-/// The configuration as it is kept beside results.
+/// The configuration as it is kept beside results: with absolute paths of data, so that it can be
+/// run again from anywhere.
 pub(crate) fn to_toml(config: &SweepConfig, folder: &Path) -> Result<String, SweepError> {
-    toml::to_string(config).map_err(|error| SweepError::Write {
-        path: folder.join("config.toml"),
-        source: std::io::Error::other(error),
-    })
+    let file = folder.join("config.toml");
+    let mut config = config.clone();
+    for path in config.data.iter_mut().flat_map(DataConfig::paths_mut) {
+        *path = std::path::absolute(&*path)
+            .map_err(|source| SweepError::Read { path: path.clone(), source })?;
+    }
+    toml::to_string(&config)
+        .map_err(|error| SweepError::Write { path: file, source: std::io::Error::other(error) })
 }
 
 /// Refuses a folder that holds a run already, or to be resumed, one of another configuration.
@@ -46,18 +52,22 @@ pub(crate) fn check(config: &SweepConfig, resume: bool) -> Result<(), SweepError
 
 impl RunFolder {
     /// Makes the folder or takes the one that is there, and keeps other processes out.
-    pub(crate) fn claim(config: &SweepConfig) -> Result<Self, SweepError> {
+    pub(crate) fn claim(config: &SweepConfig, resume: bool) -> Result<Self, SweepError> {
         let path = path_of(config);
-        let file = path.join("config.toml");
-        if !file.exists() {
-            create_folder(&path)?;
-            write_text(&file, &to_toml(config, &path)?)?;
-        }
-        let lock =
-            File::open(&file).map_err(|source| SweepError::Read { path: file.clone(), source })?;
+        create_folder(&path)?;
+        // A file of its own that nobody renames: everyone locks the same one.
+        let lock_file = path.join(".lock");
+        let lock = File::create(&lock_file)
+            .map_err(|source| SweepError::Write { path: lock_file, source })?;
         // A file system without locks is no reason not to run.
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
             return Err(SweepError::Busy { path });
+        }
+        // Another process may have been here since it was last looked at.
+        check(config, resume)?;
+        let file = path.join("config.toml");
+        if !file.exists() {
+            write_text(&file, &to_toml(config, &path)?)?;
         }
         let folder = Self { path, _lock: lock };
         folder.remove_files(is_temporary)?;
@@ -112,17 +122,20 @@ mod tests {
     fn a_run_is_refused_to_a_second_process_and_free_again_afterwards() {
         let output = tempfile::tempdir().unwrap();
         let config = config(output.path());
-        let first = RunFolder::claim(&config).unwrap();
-        assert!(matches!(RunFolder::claim(&config), Err(SweepError::Busy { .. })));
+        let first = RunFolder::claim(&config, true).unwrap();
+        assert!(matches!(RunFolder::claim(&config, true), Err(SweepError::Busy { .. })));
         drop(first);
-        assert!(RunFolder::claim(&config).is_ok());
+        assert!(matches!(RunFolder::claim(&config, false), Err(SweepError::Exists { .. })));
+        let other = SweepConfig { device: "cpu".to_owned(), ..config.clone() };
+        assert!(matches!(RunFolder::claim(&other, true), Err(SweepError::OtherConfig { .. })));
+        assert!(RunFolder::claim(&config, true).is_ok());
     }
 
     #[test]
     fn what_a_killed_process_left_is_removed_and_nothing_else() {
         let output = tempfile::tempdir().unwrap();
         let config = config(output.path());
-        let folder = RunFolder::claim(&config).unwrap().path;
+        let folder = RunFolder::claim(&config, true).unwrap().path;
         let trained = folder.join("a").join("trained");
         create_folder(&trained).unwrap();
         for name in [".best.json.7-0.tmp", "a.checkpoint", "best.json"] {
@@ -136,10 +149,10 @@ mod tests {
             names.sort();
             names
         };
-        let claimed = RunFolder::claim(&config).unwrap();
+        let claimed = RunFolder::claim(&config, true).unwrap();
         assert_eq!(names(&trained), ["a.checkpoint", "best.json"]);
         claimed.remove_checkpoints().unwrap();
         assert_eq!(names(&trained), ["best.json"]);
-        assert_eq!(names(&folder), ["a", "best.json", "config.toml"]);
+        assert_eq!(names(&folder), [".lock", "a", "best.json", "config.toml"]);
     }
 }

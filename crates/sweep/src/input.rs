@@ -1,15 +1,16 @@
 //! What a data set brings before any activation is computed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ActivationError, Dataset, DatasetConfig, ExampleConfig, ExampleSet, ExternalActivations, Split,
-    SplitConfig, Task, TokenizeConfig, TokenizedDataset, examples, stratified_split, tokenize,
+    ExampleConfig, ExampleSet, ExternalActivations, Split, Task, TokenizeConfig, TokenizedDataset,
+    examples, tokenize,
 };
 use attention_probes_models::LanguageModel;
 
 use crate::SweepError;
 use crate::config::DataConfig;
+use crate::held_out::{Files, no_labels, read_activations, read_texts, unfit};
 use crate::tracker::Tracker;
 
 /// Texts as tokens, with the examples of their task.
@@ -17,6 +18,7 @@ pub(crate) struct Texts {
     pub(crate) tokens: TokenizedDataset,
     pub(crate) examples: ExampleSet,
     pub(crate) hash: String,
+    files: Files,
 }
 
 impl Texts {
@@ -31,12 +33,7 @@ impl Texts {
         cache: Option<PathBuf>,
         tracker: &mut dyn Tracker,
     ) -> Result<Self, SweepError> {
-        let columns = DatasetConfig {
-            text: config.text.clone(),
-            label: config.label.clone(),
-            group: config.group.clone(),
-        };
-        let dataset = Dataset::read(&config.name, &config.path, &columns, *task == Task::Sequence)?;
+        let (dataset, files) = read_texts(config, *task == Task::Sequence)?;
         let max_tokens = config.max_tokens.min(model.model.shape().n_ctx);
         let tokens = tokenize(&dataset, &model.tokenizer, &TokenizeConfig { max_tokens, cache })
             .map_err(unfit(&config.path))?;
@@ -57,43 +54,36 @@ impl Texts {
         };
         let examples =
             examples(&dataset, &tokens, &model.tokenizer, &drawing).map_err(unfit(&config.path))?;
-        split(config, &examples, seed)?;
-        Ok(Self { tokens, examples, hash: dataset.hash })
+        let texts = Self { tokens, examples, hash: dataset.hash, files };
+        texts.split(config, &texts.examples, seed)?;
+        Ok(texts)
+    }
+
+    /// Divides examples, of which some may have been left out since the texts were read.
+    pub(crate) fn split(
+        &self,
+        config: &DataConfig,
+        examples: &ExampleSet,
+        seed: u64,
+    ) -> Result<Split, SweepError> {
+        self.files.split(config, examples, seed, |sequence| self.tokens.text_rows[sequence])
     }
 }
 
-/// Reads activations that bring their labels, makes their examples, and tries to divide them.
-pub(crate) fn read_external(
-    config: &DataConfig,
-    seed: u64,
-) -> Result<(ExternalActivations, ExampleSet), SweepError> {
-    let external = ExternalActivations::read(&config.path)?;
-    let examples =
-        ExampleSet::from_external(&external).ok_or_else(|| ActivationError::MissingArray {
-            path: config.path.clone(),
-            array: "y",
-            arrays: vec!["x".to_owned(), "mask".to_owned()],
-        })?;
-    if let [class] = &examples.classes[..] {
-        let name = config.path.display().to_string();
-        return Err(ActivationError::OneClass { name, class: class.clone() }.into());
+/// Activations that bring their labels.
+pub(crate) struct LabelledActivations {
+    pub(crate) external: ExternalActivations,
+    pub(crate) examples: ExampleSet,
+    pub(crate) split: Split,
+}
+
+impl LabelledActivations {
+    /// Reads them and divides their examples.
+    pub(crate) fn read(config: &DataConfig, seed: u64) -> Result<Self, SweepError> {
+        let (external, files) = read_activations(config)?;
+        let examples =
+            ExampleSet::from_external(&external).ok_or_else(|| no_labels(&config.path))?;
+        let split = files.split(config, &examples, seed, |sequence| sequence)?;
+        Ok(Self { external, examples, split })
     }
-    split(config, &examples, seed)?;
-    Ok((external, examples))
-}
-
-/// Divides examples into those to train on, to choose by, and to judge by.
-pub(crate) fn split(
-    config: &DataConfig,
-    examples: &ExampleSet,
-    seed: u64,
-) -> Result<Split, SweepError> {
-    let shares = SplitConfig { validation: config.validation, test: config.test, seed };
-    stratified_split(&examples.labels(), examples.groups.as_deref(), &shares)
-        .map_err(unfit(&config.path))
-}
-
-/// Names the file where the error itself does not.
-fn unfit(path: &Path) -> impl Fn(ActivationError) -> SweepError {
-    move |source| SweepError::Data { path: path.to_owned(), source: Box::new(source) }
 }

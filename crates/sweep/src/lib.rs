@@ -9,22 +9,25 @@ mod baseline;
 mod checkpoint;
 pub mod config;
 mod error;
+mod experiment;
 mod find_best_fit;
 mod folder;
+mod held_out;
 mod input;
 mod linalg;
 mod plan;
 mod report;
 mod results;
 mod run;
+mod select;
 mod stacked;
 mod tracker;
 
-pub use baseline::BagOfWords;
+pub use baseline::{BagOfWords, BagOfWordsFit};
 pub use config::{SelectBy, SweepConfig};
 pub use error::SweepError;
 pub use find_best_fit::{
-    EpochRecord, FitConfig, FitData, GroupFit, Score, TrialFit, TrialGroup, find_best_fit, predict,
+    EpochRecord, FitConfig, FitData, GroupFit, TrialFit, TrialGroup, find_best_fit, predict_logits,
 };
 pub use plan::{SweepPlan, Trial};
 pub use report::{
@@ -32,4 +35,5 @@ pub use report::{
     SplitMetrics, SweepReport, TrialMetrics,
 };
 pub use run::{check_sweep, run_sweep};
+pub use select::Score;
 pub use tracker::{NoTracker, Tracker};

@@ -1,14 +1,21 @@
 //! A sweep that has been checked; only this can run.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use attention_probes_activations::Task;
+use attention_probes_activations::{Component, Task};
 use attention_probes_probes::{
     AttentionProbeConfig, LinearProbeConfig, MlpProbeConfig, ProbeConfig, ProbeKind,
 };
 
-use crate::config::{ArchitectureConfig, DataConfig, GridConfig, Layers};
+use crate::config::{ArchitectureConfig, DataConfig, GridConfig, HeldOut, Layers};
 use crate::{SweepConfig, SweepError};
+
+/// Longest name of a data set or an architecture.
+const MAX_NAME: usize = 100;
+
+/// Most heads, and the widest hidden layer, of a probe.
+const MAX_SIZE: usize = 16_384;
 
 /// One setting: what tells a probe of a stack from its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +69,10 @@ impl SweepConfig {
         not_empty("data", &self.data)?;
         let mut names = BTreeSet::new();
         for data in &mut self.data {
+            if data.path.as_os_str().is_empty() {
+                let reason = "is missing: give a csv, tsv, jsonl, or npz file";
+                return Err(SweepError::Contradiction { key: "data.path", reason });
+            }
             if data.name.is_empty() {
                 let stem = data.path.file_stem().unwrap_or_default();
                 data.name = stem.to_string_lossy().into_owned();
@@ -71,7 +82,9 @@ impl SweepConfig {
                 return Err(SweepError::Duplicate { key: "data", name: data.name.clone() });
             }
         }
-        let tasks = self.data.iter().map(check_data).collect::<Result<_, _>>()?;
+        let tasks: Vec<Option<Task>> =
+            self.data.iter().map(check_data).collect::<Result<_, _>>()?;
+        check_experiments(&self.data, &tasks, self.activations.component)?;
 
         not_empty("architectures", &self.architectures)?;
         let mut names = BTreeSet::new();
@@ -196,19 +209,29 @@ fn check_grid(grid: &GridConfig) -> Result<(), SweepError> {
 }
 
 fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
-    for (key, value) in [("data.validation", data.validation), ("data.test", data.test)] {
-        if !(value > 0.0 && value < 1.0) {
-            return Err(SweepError::Number { key, value, expected: "a share between 0 and 1" });
+    let activations = |path: &Path| path.extension().is_some_and(|extension| extension == "npz");
+    let brings_activations = activations(&data.path);
+    for (key, held_out) in [("data.validation", &data.validation), ("data.test", &data.test)] {
+        match held_out {
+            HeldOut::Share(value) if *value > 0.0 && *value < 1.0 => {}
+            HeldOut::Share(value) => {
+                let expected = "a share between 0 and 1, or the path of a file";
+                return Err(SweepError::Number { key, value: *value, expected });
+            }
+            HeldOut::File(path) if activations(path) == brings_activations => {}
+            HeldOut::File(_) => {
+                let reason = "must be text where `data.path` is text, and npz where it is npz";
+                return Err(SweepError::Contradiction { key, reason });
+            }
         }
     }
-    let held_out = data.validation + data.test;
-    if held_out >= 1.0 {
+    let value = data.validation.share() + data.test.share();
+    if value >= 1.0 {
         let expected = "together with `test` less than 1";
-        return Err(SweepError::Number { key: "data.validation", value: held_out, expected });
+        return Err(SweepError::Number { key: "data.validation", value, expected });
     }
     at_least("data.max_tokens", data.max_tokens as f64, 1.0)?;
     at_least("data.examples_per_text", data.examples_per_text as f64, 1.0)?;
-    let brings_activations = data.path.extension().is_some_and(|extension| extension == "npz");
     let target = || match data.target.as_str() {
         "" => Err(SweepError::Contradiction {
             key: "data.target",
@@ -241,8 +264,17 @@ fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
 
 fn check_architecture(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
     check_name("architectures.config_name", &architecture.config_name)?;
-    at_least("architectures.n_heads", architecture.n_heads as f64, 1.0)?;
-    at_least("architectures.hidden_dim", architecture.hidden_dim as f64, 1.0)
+    let sizes = [
+        ("architectures.n_heads", architecture.n_heads),
+        ("architectures.hidden_dim", architecture.hidden_dim),
+    ];
+    for (key, value) in sizes {
+        if !(1..=MAX_SIZE).contains(&value) {
+            let expected = "a number from 1 to 16384";
+            return Err(SweepError::Number { key, value: value as f64, expected });
+        }
+    }
+    Ok(())
 }
 
 fn check_device(device: &str) -> Result<(), SweepError> {
@@ -254,14 +286,43 @@ fn check_device(device: &str) -> Result<(), SweepError> {
     Err(SweepError::Word { key: "device", value: device.to_owned(), expected })
 }
 
-/// Names become folders and files, so they must be plain.
+/// Names become folders and files, so they must be plain, and no longer than a file name may be
+/// with what is added to it.
 fn check_name(key: &'static str, name: &str) -> Result<(), SweepError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if !name.is_empty() && name.chars().all(plain) && !name.starts_with('.') {
+    let fits = (1..=MAX_NAME).contains(&name.len());
+    let reserved = Path::new(name)
+        .extension()
+        .is_some_and(|end| ["toml", "html", "checkpoint"].iter().any(|other| end == *other));
+    if fits && name.chars().all(plain) && !name.starts_with('.') && !reserved {
         return Ok(());
     }
-    let expected = "letters, digits, `-`, `_`, and `.`, not beginning with `.`";
+    let expected = "1 to 100 letters, digits, `-`, `_`, and `.`, not beginning with `.` and not \
+                    ending in `.toml`, `.html`, or `.checkpoint`";
     Err(SweepError::Word { key, value: name.to_owned(), expected })
+}
+
+/// Refuses activations that are called like a layer of a text: both would write the same folder.
+fn check_experiments(
+    data: &[DataConfig],
+    tasks: &[Option<Task>],
+    component: Component,
+) -> Result<(), SweepError> {
+    let of = |brings_activations: bool| {
+        let pairs = data.iter().zip(tasks);
+        pairs.filter(move |(_, task)| task.is_none() == brings_activations).map(|(data, _)| data)
+    };
+    let suffix = format!("-{component}");
+    for activations in of(true) {
+        for text in of(false) {
+            let rest = activations.name.strip_prefix(&text.name);
+            let rest = rest.and_then(|rest| rest.strip_prefix("-L")?.strip_suffix(&suffix));
+            if rest.is_some_and(|layer| layer.chars().all(|c| c.is_ascii_digit())) {
+                return Err(SweepError::Duplicate { key: "data", name: activations.name.clone() });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn not_empty<T>(key: &'static str, list: &[T]) -> Result<(), SweepError> {
@@ -345,6 +406,22 @@ mod tests {
         assert!(error(&format!("device = \"tpu\"\n{DATA}")).contains("`device` is `tpu`"));
         assert!(error(&format!("{DATA}task = \"next_token\"\n")).contains("`data.target`"));
         assert!(error(&format!("{DATA}validation = 1.5\n")).contains("`data.validation` has 1.5"));
+        let held_out = error(&format!("{DATA}test = \"b.npz\"\n"));
+        assert!(held_out.contains("`data.test` must be text"), "{held_out}");
+        let list = error(&format!("{DATA}test = [0.1]\n"));
+        assert!(list.contains("expected a share such as 0.1, or the path of a file"), "{list}");
+        assert!(error("[[data]]\n").contains("`data.path` is missing"));
+        assert!(error("[[data]]\nname = \"config.toml\"\npath = \"a.csv\"\n").contains("1 to 100"));
+    }
+
+    #[test]
+    fn activations_called_like_a_layer_of_a_text_are_refused() {
+        let named =
+            |name: &str| error(&format!("{DATA}[[data]]\nname = \"{name}\"\npath = \"b.npz\"\n"));
+        let message = named("a-L00-resid_post");
+        assert!(message.contains("are called `a-L00-resid_post`"), "{message}");
+        let toml = format!("{DATA}[[data]]\nname = \"a-L00-z\"\npath = \"b.npz\"\n");
+        assert!(SweepConfig::parse(&toml).unwrap().check().is_ok());
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use attention_probes_metrics::{ClassificationReport, Interval};
 use serde::{Deserialize, Serialize};
 
-use crate::find_best_fit::{GroupFit, Score, TrialFit};
+use crate::config::SelectBy;
+use crate::find_best_fit::{GroupFit, TrialFit};
+use crate::select::Score;
 
 /// What [`run_sweep`](crate::run_sweep) returns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ pub struct ExperimentReport {
     pub baselines: Baselines,
     /// The best probe of each architecture.
     pub architectures: Vec<ArchitectureReport>,
+    /// Prefixes of the architectures of which every trial diverged.
+    pub diverged: Vec<String>,
 }
 
 /// What results depend on beside the configuration: if it changes, they are made anew.
@@ -82,6 +86,8 @@ pub struct BagOfWordsBaseline {
     pub balanced_accuracy: f64,
     /// Its 95 % bootstrap interval.
     pub interval: Interval,
+    /// Penalty on half the squared weights, chosen on validation.
+    pub penalty: f64,
 }
 
 /// The trial of an architecture that validation chose, and what the grid was worth.
@@ -99,8 +105,10 @@ pub struct ArchitectureReport {
     pub seed: u64,
     /// Its file in `trained/`.
     pub file: String,
-    /// Why it was chosen: the metric and its value on validation.
-    pub selected_by: String,
+    /// The metric that chose it on validation.
+    pub selected_by: SelectBy,
+    /// Its value, the higher the better: a loss is negated. `None` where it is undefined.
+    pub selected_value: Option<f64>,
     /// On the examples that chose it.
     pub validation: ClassificationReport,
     /// On examples that nothing was chosen by.

@@ -5,8 +5,12 @@ use std::io::Write as _;
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
-use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, auroc, log_loss, wilson};
-use attention_probes_probes::{ProbeMetadata, SavedProbe, probe_file_stem};
+use attention_probes_metrics::{
+    ClassificationReport, ConfusionMatrix, auroc, log_loss, predicted_class, wilson,
+};
+use attention_probes_probes::{
+    ProbeMetadata, SavedProbe, n_out, probabilities_from_logits, probe_file_stem,
+};
 use serde::Serialize;
 
 use crate::SweepError;
@@ -16,23 +20,28 @@ use crate::report::{ExperimentReport, SplitMetrics, TrialMetrics};
 /// Level of every interval.
 const LEVEL: f64 = 0.95;
 
-/// Probabilities `[n_trials, n_examples, n_classes]` and the true classes.
+/// Logits `[n_trials, n_examples, n_out]` and the true classes.
 pub(crate) struct Predictions<'a> {
-    pub(crate) probabilities: &'a [f64],
+    pub(crate) logits: &'a [f32],
     pub(crate) labels: &'a [usize],
     pub(crate) n_classes: usize,
 }
 
 impl Predictions<'_> {
-    /// Probabilities of one trial.
-    fn of(&self, trial: usize) -> &[f64] {
-        let per_trial = self.labels.len() * self.n_classes;
-        &self.probabilities[trial * per_trial..(trial + 1) * per_trial]
+    /// Logits of one trial.
+    fn logits_of(&self, trial: usize) -> &[f32] {
+        let per_trial = self.labels.len() * n_out(self.n_classes);
+        &self.logits[trial * per_trial..(trial + 1) * per_trial]
     }
 
-    /// Whether a trial's probabilities are numbers.
+    /// Probabilities of one trial, `[n_examples, n_classes]`.
+    fn of(&self, trial: usize) -> Vec<f64> {
+        probabilities_from_logits(self.logits_of(trial), self.n_classes)
+    }
+
+    /// Whether a trial's logits are numbers.
     fn are_finite(&self, trial: usize) -> bool {
-        self.of(trial).iter().all(|probability| probability.is_finite())
+        self.logits_of(trial).iter().all(|logit| logit.is_finite())
     }
 
     /// Everything about one trial, with a bootstrap.
@@ -41,21 +50,15 @@ impl Predictions<'_> {
         trial: usize,
         seed: u64,
     ) -> Result<ClassificationReport, SweepError> {
-        Ok(ClassificationReport::new(self.labels, self.of(trial), self.n_classes, seed)?)
+        Ok(ClassificationReport::new(self.labels, &self.of(trial), self.n_classes, seed)?)
     }
 
     /// What every trial is reported by, without a bootstrap.
     fn metrics(&self, trial: usize) -> Result<SplitMetrics, SweepError> {
         let probabilities = self.of(trial);
-        let predictions: Vec<usize> = probabilities
-            .chunks(self.n_classes)
-            .map(|row| {
-                let order = |a: &usize, b: &usize| row[*a].total_cmp(&row[*b]).then(b.cmp(a));
-                (0..self.n_classes).max_by(order).unwrap_or(0)
-            })
-            .collect();
+        let rows = probabilities.chunks(self.n_classes);
+        let predictions: Vec<usize> = rows.map(|row| predicted_class(row, 0.5)).collect();
         let confusion = ConfusionMatrix::new(self.labels, &predictions, self.n_classes)?;
-        let n_right = predictions.iter().zip(self.labels).filter(|(p, l)| p == l).count();
         let binary = self.n_classes == 2;
         let positive = || -> (Vec<f64>, Vec<bool>) {
             let scores = probabilities.chunks(2).map(|row| row[1]).collect();
@@ -63,13 +66,13 @@ impl Predictions<'_> {
         };
         Ok(SplitMetrics {
             accuracy: confusion.accuracy(),
-            accuracy_interval: wilson(n_right, self.labels.len(), LEVEL)?,
+            accuracy_interval: wilson(confusion.n_correct(), self.labels.len(), LEVEL)?,
             balanced_accuracy: confusion.balanced_accuracy(),
             f1: if binary { confusion.f1(1) } else { confusion.macro_f1() },
             auroc: binary
                 .then(positive)
                 .and_then(|(scores, positive)| auroc(&scores, &positive).ok()),
-            log_loss: log_loss(probabilities, self.labels, self.n_classes)?,
+            log_loss: log_loss(&probabilities, self.labels, self.n_classes)?,
             confusion: confusion.counts().to_vec(),
         })
     }
@@ -99,7 +102,7 @@ impl FittedArchitecture<'_> {
         probe_file_stem(&name, trial.learning_rate, trial.weight_decay)
     }
 
-    /// Whether a trial ended with weights or probabilities that are no numbers.
+    /// Whether a trial ended with weights or logits that are no numbers.
     pub(crate) fn diverged(&self, index: usize) -> bool {
         let mut arrays = self.fit.trials[index].state.values();
         !arrays.all(|array| array.values.iter().all(|value| value.is_finite()))

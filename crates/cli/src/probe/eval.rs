@@ -11,7 +11,7 @@ use attention_probes_activations::{
     ExternalActivations, MemoryActivations, StorageConfig, Task, TokenizeConfig, examples,
     open_activations, tokenize,
 };
-use attention_probes_metrics::{ClassificationReport, ConfusionMatrix};
+use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, predicted_class};
 use attention_probes_sweep::Tracker;
 use burn::tensor::Device;
 use clap::Args;
@@ -252,7 +252,7 @@ fn at_threshold(
         return Ok(None);
     }
     let predictions: Vec<usize> =
-        probabilities.chunks_exact(2).map(|row| usize::from(row[1] >= threshold)).collect();
+        probabilities.chunks_exact(2).map(|row| predicted_class(row, threshold)).collect();
     let confusion = ConfusionMatrix::new(labels, &predictions, n_classes)?;
     Ok(Some(AtThreshold {
         threshold,

@@ -9,6 +9,7 @@ use attention_probes_activations::{
     ActivationSource, Capture, Dataset, DatasetConfig, ExternalActivations, MemoryActivations,
     TokenizedDataset,
 };
+use attention_probes_metrics::predicted_class;
 use attention_probes_models::Tokenizer;
 use burn::tensor::Device;
 use clap::Args;
@@ -350,13 +351,7 @@ impl<'a> Scorer<'a> {
         if probabilities.iter().any(|probability| probability.is_nan()) {
             return None;
         }
-        let class = match probabilities {
-            [_, positive] => usize::from(*positive >= self.file.saved.metadata.threshold),
-            more => more
-                .iter()
-                .enumerate()
-                .fold(0, |best, (class, value)| if *value > more[best] { class } else { best }),
-        };
+        let class = predicted_class(probabilities, self.file.saved.metadata.threshold);
         self.file.class_names().get(class).map(String::as_str)
     }
 }

@@ -81,10 +81,16 @@ impl Folder {
     }
 
     /// Every file below a folder, by its path in it; nothing if there is no such folder.
+    ///
+    /// This folder's own path, which configurations hold, is shown as `FOLDER`.
     pub(crate) fn tree(&self, below: &str) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         let root = self.path(below);
         collect(&root, &root, &mut files);
+        let own = self.0.path().to_str().unwrap();
+        for (_, bytes) in files.iter_mut().filter(|(name, _)| name.ends_with("config.toml")) {
+            *bytes = String::from_utf8_lossy(bytes).replace(own, "FOLDER").into_bytes();
+        }
         files
     }
 }
@@ -97,6 +103,9 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
             continue;
         }
         let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        if path.ends_with(".lock") {
+            continue; // only there to be locked
+        }
         match fs::read(&path) {
             Ok(bytes) => {
                 files.insert(name, bytes);

@@ -12,14 +12,19 @@ pub(crate) struct Targets<'a> {
 impl Targets<'_> {
     /// Replaces the logits of one trial by the gradient of its mean loss and returns that loss.
     ///
+    /// ```text
+    /// loss = Σ_i w[y_i] loss_i / Σ_i w[y_i]
+    /// ```
+    ///
     /// One output is a sigmoid of class 1 (binary cross-entropy), several are a softmax (cross
-    /// entropy); each example's loss is multiplied by the weight of its class.
+    /// entropy). A class of weight 2 counts as if each of its examples were there twice.
     ///
     /// # Shapes
     ///
     /// - `logits`: `[n_examples, n_out]`
     pub(crate) fn loss_and_gradient(&self, logits: &mut [f32], n_out: usize) -> f64 {
-        let n = self.labels.len() as f64;
+        let total: f64 =
+            self.labels.iter().map(|&label| f64::from(self.class_weights[label])).sum();
         let mut sum = 0.0;
         for (logits, &label) in logits.chunks_mut(n_out).zip(self.labels) {
             let weight = self.class_weights[label];
@@ -30,10 +35,10 @@ impl Targets<'_> {
             };
             sum += f64::from(weight) * loss;
             for gradient in logits {
-                *gradient *= weight / n as f32;
+                *gradient *= weight / total as f32;
             }
         }
-        sum / n
+        sum / total
     }
 
     /// The mean loss of one trial.
@@ -94,6 +99,14 @@ mod tests {
     fn an_undecided_binary_probe_loses_ln_2() {
         let targets = Targets { labels: &[0, 1], class_weights: &[1.0, 1.0] };
         approx::assert_abs_diff_eq!(targets.loss(&[0.0, 0.0], 1), 2.0_f64.ln());
+    }
+
+    #[test]
+    fn a_class_of_weight_2_counts_as_if_it_were_there_twice() {
+        let weighed = Targets { labels: &[0, 1], class_weights: &[1.0, 2.0] };
+        let twice = Targets { labels: &[0, 1, 1], class_weights: &[1.0, 1.0] };
+        let expected = twice.loss(&[0.3, -1.0, -1.0], 1);
+        approx::assert_abs_diff_eq!(weighed.loss(&[0.3, -1.0], 1), expected, epsilon = 1e-12);
     }
 
     #[test]

@@ -1,0 +1,245 @@
+//! A data set at all its layers: trained, judged on the sides held out, and written.
+
+use attention_probes_activations::{Split, TokenizedDataset, class_weights};
+use attention_probes_models::LanguageModel;
+use attention_probes_probes::{
+    DataMetadata, ModelMetadata, ProbeConfig, ProbeMetadata, ProbeState,
+};
+
+use crate::SweepError;
+use crate::config::Layers;
+use crate::find_best_fit::{
+    FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict_logits,
+};
+use crate::folder;
+use crate::report::{ArchitectureReport, AxisSpread, Baselines, ExperimentReport};
+use crate::results::{FittedArchitecture, Predictions, write_experiment};
+use crate::run::{DataRun, Prepared};
+use crate::tracker::Tracker;
+
+/// Trains every architecture at every layer, and writes an experiment for each layer.
+///
+/// The experiments are those of the layers, in order; one if there are none.
+pub(crate) fn run_experiments(
+    run: &DataRun<'_>,
+    prepared: Prepared<'_>,
+    tokens: Option<&TokenizedDataset>,
+    layers: &[usize],
+    model: Option<&LanguageModel>,
+    tracker: &mut dyn Tracker,
+) -> Result<Vec<ExperimentReport>, SweepError> {
+    let Prepared { mut source, examples, split, hash, n_skipped } = prepared;
+    let config = run.plan.config();
+    let labels = examples.labels();
+    let n_classes = examples.classes.len();
+    let prefixes: Vec<(usize, usize)> =
+        examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
+    let weights = weights_of(run, &labels, &split, n_classes);
+    let data = FitData {
+        examples: &prefixes,
+        labels: &labels,
+        n_classes,
+        class_weights: &weights,
+        train: &split.train,
+        validation: &split.validation,
+    };
+    let experiments = run.experiments(layers);
+    let groups = groups_of(run, experiments.len(), source.d_model(), n_classes)?;
+    let fit_config = FitConfig {
+        epochs: config.sweep.epochs,
+        batch_size: config.sweep.batch_size,
+        seed: config.seed,
+        select_by: config.sweep.select_by,
+    };
+    let name = &run.config().name;
+    // Named after what it was trained on, so that it is never continued on anything else.
+    let revision = model.map_or("", |model| model.revision.as_str());
+    let key = blake3::hash(format!("{hash} {revision}").as_bytes()).to_hex();
+    let checkpoint = run.folder.join(format!("{name}-{}.checkpoint", &key[..16]));
+    let mut on_epoch = |epoch| tracker.epoch(name, epoch, config.sweep.epochs);
+    let fits =
+        find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut on_epoch)?;
+
+    let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
+        groups.iter().cloned().zip(fits.iter().map(states_of)).collect();
+    let mut judge = |side: &[usize]| {
+        let labels = side.iter().map(|&example| labels[example]).collect();
+        let side: Vec<(usize, usize)> = side.iter().map(|&example| prefixes[example]).collect();
+        let logits = predict_logits(&mut *source, &side, &trained, config.sweep.batch_size)?;
+        Ok::<_, SweepError>(Judged { logits, labels, n_classes })
+    };
+    let (validation, test) = (judge(&split.validation)?, judge(&split.test)?);
+    let baselines = Baselines::new(&data, &split.test, tokens, config.seed)?;
+
+    let mut reports = Vec::new();
+    for (site, (layer, experiment)) in experiments.into_iter().enumerate() {
+        let mut fitted = Vec::new();
+        for (index, group) in groups.iter().enumerate().filter(|(_, group)| group.site == site) {
+            let architecture = &config.architectures[index % config.architectures.len()];
+            let mut metadata = ProbeMetadata::new(group.probe.clone(), examples.classes.clone());
+            describe(&mut metadata, run, model, &split, &hash);
+            metadata.layer = layer;
+            fitted.push(FittedArchitecture {
+                config_name: &architecture.config_name,
+                fit: &fits[index],
+                validation: validation.predictions(index),
+                test: test.predictions(index),
+                metadata,
+                names_seed: config.sweep.seeds.len() > 1,
+            });
+        }
+        let has_diverged =
+            |architecture: &&FittedArchitecture<'_>| architecture.diverged(architecture.fit.best);
+        let diverged: Vec<String> =
+            fitted.iter().filter(has_diverged).map(|one| one.config_name.to_owned()).collect();
+        for config_name in &diverged {
+            tracker.note(&format!(
+                "every trial of `{config_name}` on `{experiment}` diverged; lower \
+                 `sweep.learning_rates`"
+            ));
+        }
+        let report = ExperimentReport {
+            experiment: experiment.clone(),
+            data: name.clone(),
+            layer,
+            origin: run.origin(model),
+            classes: examples.classes.clone(),
+            n_train: split.train.len(),
+            n_validation: split.validation.len(),
+            n_test: split.test.len(),
+            n_skipped,
+            baselines: baselines.clone(),
+            architectures: fitted
+                .iter()
+                .filter(|architecture| !has_diverged(architecture))
+                .map(|architecture| architecture_report(run, architecture))
+                .collect::<Result<_, _>>()?,
+            diverged,
+        };
+        let resolved = resolved_config(run, layer)?;
+        write_experiment(&run.folder.join(&experiment), &fitted, &resolved, &report)?;
+        tracker.finished(&experiment);
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+/// One group per site and architecture, architectures of a site side by side.
+fn groups_of(
+    run: &DataRun<'_>,
+    n_sites: usize,
+    d_model: usize,
+    n_classes: usize,
+) -> Result<Vec<TrialGroup>, SweepError> {
+    let n_architectures = run.plan.config().architectures.len();
+    let probes: Vec<ProbeConfig> = (0..n_architectures)
+        .map(|architecture| run.plan.probe(architecture, d_model, n_classes))
+        .collect();
+    for probe in &probes {
+        probe.check()?;
+    }
+    let group = |index: usize| TrialGroup {
+        site: index / n_architectures,
+        probe: probes[index % n_architectures].clone(),
+        trials: run.plan.trials().to_vec(),
+    };
+    Ok((0..n_sites * n_architectures).map(group).collect())
+}
+
+/// Token tasks weigh rare positives; other tasks weigh every class alike.
+fn weights_of(run: &DataRun<'_>, labels: &[usize], split: &Split, n_classes: usize) -> Vec<f32> {
+    let is_token_task = run.plan.task(run.data).is_some_and(|task| task.target().is_some());
+    if !is_token_task {
+        return vec![1.0; n_classes];
+    }
+    let train: Vec<usize> = split.train.iter().map(|&example| labels[example]).collect();
+    class_weights(&train, n_classes)
+}
+
+/// Fills in where the probes of a data set come from.
+fn describe(
+    metadata: &mut ProbeMetadata,
+    run: &DataRun<'_>,
+    model: Option<&LanguageModel>,
+    split: &Split,
+    hash: &str,
+) {
+    let config = run.plan.config();
+    if let Some(model) = model {
+        metadata.model = Some(ModelMetadata {
+            name: model.name.clone(),
+            revision: Some(model.revision.clone()),
+        });
+        metadata.component = Some(config.activations.component.to_string());
+        let n_ctx = model.model.shape().n_ctx;
+        metadata.max_tokens = Some(run.config().max_tokens.min(n_ctx));
+        metadata.convention = serde_json::to_value(config.model.convention)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned));
+    }
+    if let Some(task) = run.plan.task(run.data) {
+        metadata.task = Some(task.to_string());
+        metadata.target = task.target().map(str::to_owned);
+    }
+    metadata.epochs = Some(config.sweep.epochs);
+    metadata.batch_size = Some(config.sweep.batch_size);
+    metadata.split_seed = Some(config.seed);
+    metadata.data = Some(DataMetadata {
+        name: run.config().name.clone(),
+        hash: Some(hash.to_owned()),
+        n_train: split.train.len(),
+        n_validation: split.validation.len(),
+        n_test: split.test.len(),
+    });
+}
+
+fn architecture_report(
+    run: &DataRun<'_>,
+    architecture: &FittedArchitecture<'_>,
+) -> Result<ArchitectureReport, SweepError> {
+    let fit = architecture.fit;
+    let chosen = &fit.trials[fit.best];
+    let selected_by = run.plan.config().sweep.select_by;
+    Ok(ArchitectureReport {
+        config_name: architecture.config_name.to_owned(),
+        n_trials: fit.trials.len(),
+        learning_rate: chosen.trial.learning_rate,
+        weight_decay: chosen.trial.weight_decay,
+        seed: chosen.trial.seed,
+        file: format!("{}_state.npz", architecture.stem(chosen)),
+        selected_by,
+        selected_value: chosen.score().and_then(|score| score.value(selected_by)),
+        validation: architecture.validation.report(fit.best, chosen.trial.seed)?,
+        test: architecture.test.report(fit.best, chosen.trial.seed)?,
+        axes: AxisSpread::of(fit),
+    })
+}
+
+/// The configuration of one experiment alone.
+fn resolved_config(run: &DataRun<'_>, layer: Option<usize>) -> Result<String, SweepError> {
+    let mut config = run.plan.config().clone();
+    config.data = vec![run.config().clone()];
+    if let Some(layer) = layer {
+        config.activations.layers = Layers::List(vec![layer]);
+    }
+    folder::to_toml(&config, &run.folder)
+}
+
+fn states_of(fit: &GroupFit) -> Vec<ProbeState> {
+    fit.trials.iter().map(|trial| trial.state.clone()).collect()
+}
+
+/// What every trial of every group says about one side of the split.
+struct Judged {
+    /// Logits of each group, `[n_trials, n_examples, n_out]`.
+    logits: Vec<Vec<f32>>,
+    labels: Vec<usize>,
+    n_classes: usize,
+}
+
+impl Judged {
+    fn predictions(&self, group: usize) -> Predictions<'_> {
+        let (labels, n_classes) = (&self.labels, self.n_classes);
+        Predictions { logits: &self.logits[group], labels, n_classes }
+    }
+}

@@ -1,0 +1,222 @@
+//! Examples held out in files of their own: read, joined to the others, and kept on their side.
+
+use std::path::Path;
+
+use attention_probes_activations::{
+    ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, Side, Split,
+    SplitConfig, stratified_split,
+};
+
+use crate::SweepError;
+use crate::config::DataConfig;
+
+/// Rows of a data set by the file that they come from: those to divide, then those held out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// First row of the validation file.
+    validation: usize,
+    /// First row of the test file.
+    test: usize,
+}
+
+impl Files {
+    /// The side that a row's file is for; `None` if it is to be divided.
+    fn side(self, row: usize) -> Option<Side> {
+        match row {
+            row if row >= self.test => Some(Side::Test),
+            row if row >= self.validation => Some(Side::Validation),
+            _ => None,
+        }
+    }
+
+    /// Divides examples: those of a file held out go to its side, the others by their shares.
+    ///
+    /// `row_of` gives the row of a sequence.
+    pub(crate) fn split(
+        self,
+        config: &DataConfig,
+        examples: &ExampleSet,
+        seed: u64,
+        row_of: impl Fn(usize) -> usize,
+    ) -> Result<Split, SweepError> {
+        let unfit = unfit(&config.path);
+        let sides: Vec<Option<Side>> =
+            examples.examples.iter().map(|example| self.side(row_of(example.sequence))).collect();
+        let of = |side| -> Vec<usize> { (0..sides.len()).filter(|&i| sides[i] == side).collect() };
+        let free = of(None);
+        let all_labels = examples.labels();
+        let labels: Vec<usize> = free.iter().map(|&i| all_labels[i]).collect();
+        let groups: Option<Vec<usize>> =
+            examples.groups.as_ref().map(|groups| free.iter().map(|&i| groups[i]).collect());
+        let shares =
+            SplitConfig { validation: config.validation.share(), test: config.test.share(), seed };
+        let split = stratified_split(&labels, groups.as_deref(), &shares).map_err(&unfit)?;
+        let side = |divided: &[usize], side| {
+            let mut examples: Vec<usize> = divided.iter().map(|&i| free[i]).collect();
+            examples.extend(of(Some(side)));
+            let n_examples = sides.len();
+            if examples.is_empty() {
+                return Err(unfit(ActivationError::EmptySide { side, n_examples }));
+            }
+            Ok(examples)
+        };
+        Ok(Split {
+            train: side(&split.train, Side::Train)?,
+            validation: side(&split.validation, Side::Validation)?,
+            test: side(&split.test, Side::Test)?,
+        })
+    }
+}
+
+/// Reads the texts of a data set and of its files held out.
+pub(crate) fn read_texts(
+    config: &DataConfig,
+    needs_labels: bool,
+) -> Result<(Dataset, Files), SweepError> {
+    let columns = DatasetConfig {
+        text: config.text.clone(),
+        label: config.label.clone(),
+        group: config.group.clone(),
+    };
+    let read = |path: &Path| Dataset::read(&config.name, path, &columns, needs_labels);
+    let mut all = read(&config.path)?;
+    let mut starts = [all.len(); 2];
+    for (start, held_out) in starts.iter_mut().zip([&config.validation, &config.test]) {
+        *start = all.len();
+        let Some(path) = held_out.file() else { continue };
+        let more = read(path)?;
+        let labels = labels_in(&all.classes, &more.classes, &more.labels, path)?;
+        all.labels.extend(labels);
+        all.texts.extend(more.texts);
+        all.source_rows.extend(more.source_rows);
+        all.skipped_empty += more.skipped_empty;
+        if let (Some(groups), Some(more)) = (&mut all.groups, more.groups) {
+            // Groups are numbered in each file by itself, and the files keep them apart.
+            let first = groups.iter().max().map_or(0, |group| group + 1);
+            groups.extend(more.into_iter().map(|group| first + group));
+        }
+        all.hash = joined(&all.hash, &more.hash);
+    }
+    Ok((all, Files { validation: starts[0], test: starts[1] }))
+}
+
+/// Reads activations with their labels, and those of the files held out.
+pub(crate) fn read_activations(
+    config: &DataConfig,
+) -> Result<(ExternalActivations, Files), SweepError> {
+    let mut all = read_labelled(&config.path)?;
+    let mut starts = [all.n_examples(); 2];
+    for (start, held_out) in starts.iter_mut().zip([&config.validation, &config.test]) {
+        *start = all.n_examples();
+        let Some(path) = held_out.file() else { continue };
+        let more = read_labelled(path)?;
+        if more.d_model != all.d_model {
+            let (path, width, expected) = (path.to_owned(), more.d_model, all.d_model);
+            return Err(SweepError::OtherWidth { path, width, expected });
+        }
+        let labels = more.labels.unwrap_or_default();
+        let labels = labels_in(&all.classes, &more.classes, &labels, path)?;
+        all.labels.get_or_insert_default().extend(labels);
+        let n_tokens = all.x.len() / all.d_model;
+        all.x.extend(more.x);
+        all.offsets.extend(more.offsets[1..].iter().map(|offset| n_tokens + offset));
+        all.source_rows.extend(more.source_rows);
+        all.skipped.extend(more.skipped);
+        all.position = None; // probes count positions themselves
+        all.input_ids = None;
+        all.hash = joined(&all.hash, &more.hash);
+    }
+    Ok((all, Files { validation: starts[0], test: starts[1] }))
+}
+
+/// Activations that bring labels of at least two classes.
+fn read_labelled(path: &Path) -> Result<ExternalActivations, SweepError> {
+    let external = ExternalActivations::read(path)?;
+    if external.labels.is_none() {
+        return Err(no_labels(path));
+    }
+    if let [class] = &external.classes[..] {
+        let name = path.display().to_string();
+        return Err(ActivationError::OneClass { name, class: class.clone() }.into());
+    }
+    Ok(external)
+}
+
+/// Activations without labels cannot be trained on.
+pub(crate) fn no_labels(path: &Path) -> SweepError {
+    let arrays = vec!["x".to_owned(), "mask".to_owned()];
+    ActivationError::MissingArray { path: path.to_owned(), array: "y", arrays }.into()
+}
+
+/// Labels of a file as classes of the data set that it is held out from.
+fn labels_in(
+    classes: &[String],
+    found: &[String],
+    labels: &[usize],
+    path: &Path,
+) -> Result<Vec<usize>, SweepError> {
+    let index_of = |class: &String| {
+        classes.iter().position(|known| known == class).ok_or_else(|| SweepError::UnknownClass {
+            path: path.to_owned(),
+            class: class.clone(),
+            classes: classes.to_vec(),
+        })
+    };
+    let indices: Vec<usize> = found.iter().map(index_of).collect::<Result<_, _>>()?;
+    Ok(labels.iter().map(|&label| indices[label]).collect())
+}
+
+/// The hash of two files, as hex.
+fn joined(first: &str, second: &str) -> String {
+    blake3::hash(format!("{first} {second}").as_bytes()).to_hex().to_string()
+}
+
+/// Names the file where the error itself does not.
+pub(crate) fn unfit(path: &Path) -> impl Fn(ActivationError) -> SweepError {
+    move |source| SweepError::Data { path: path.to_owned(), source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::HeldOut;
+
+    #[test]
+    fn files_held_out_stay_on_their_side_and_the_rest_is_divided() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let rows = |n: usize, of: &str| {
+            let row = |i: usize| format!("{of} {i},{}\n", ["neg", "pos"][i % 2]);
+            format!("text,label\n{}", (0..n).map(row).collect::<String>())
+        };
+        fs::write(path("all.csv"), rows(20, "free")).unwrap();
+        fs::write(path("test.csv"), rows(6, "held out")).unwrap();
+        let config = DataConfig {
+            path: path("all.csv"),
+            test: HeldOut::File(path("test.csv")),
+            ..DataConfig::default()
+        };
+        let (dataset, files) = read_texts(&config, true).unwrap();
+        assert_eq!((dataset.len(), files), (26, Files { validation: 20, test: 20 }));
+        let example = |sequence| attention_probes_activations::Example {
+            sequence,
+            end: 1,
+            label: dataset.labels[sequence],
+        };
+        let examples = ExampleSet {
+            examples: (0..26).map(example).collect(),
+            classes: dataset.classes.clone(),
+            groups: None,
+        };
+        let split = files.split(&config, &examples, 1, |sequence| sequence).unwrap();
+        assert_eq!(split.test, (20..26).collect::<Vec<_>>());
+        assert_eq!((split.train.len(), split.validation.len()), (18, 2));
+        assert!(split.validation.iter().all(|&example| example < 20));
+
+        fs::write(path("test.csv"), "text,label\na,pos\nb,mixed\n").unwrap();
+        let error = read_texts(&config, true).unwrap_err().to_string();
+        assert!(error.contains("has the class `mixed`"), "{error}");
+    }
+}

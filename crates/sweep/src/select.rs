@@ -1,0 +1,130 @@
+//! Which trial is the best: metrics on validation, and nothing else.
+
+use std::cmp::Ordering;
+
+use attention_probes_metrics::{ConfusionMatrix, auroc, predicted_class};
+use attention_probes_probes::{n_out, probabilities_from_logits};
+use serde::{Deserialize, Serialize};
+
+use crate::SweepError;
+use crate::config::SelectBy;
+use crate::find_best_fit::{GroupFit, TrialFit};
+use crate::stacked::Targets;
+
+/// Metrics that a trial is chosen by.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Mean loss, class weights included.
+    pub loss: f64,
+    /// Share of right answers.
+    pub accuracy: f64,
+    /// Mean recall over the classes.
+    pub balanced_accuracy: f64,
+    /// Area under the ROC curve, for binary tasks.
+    pub auroc: Option<f64>,
+}
+
+impl Score {
+    /// Metrics of one trial from its logits, `[n_examples, n_out]`.
+    pub(crate) fn new(
+        logits: &[f32],
+        targets: &Targets<'_>,
+        n_classes: usize,
+    ) -> Result<Self, SweepError> {
+        let probabilities = probabilities_from_logits(logits, n_classes);
+        let predictions: Vec<usize> =
+            probabilities.chunks(n_classes).map(|row| predicted_class(row, 0.5)).collect();
+        let confusion = ConfusionMatrix::new(targets.labels, &predictions, n_classes)?;
+        let auroc = if n_classes == 2 {
+            let scores: Vec<f64> = logits.iter().map(|z| f64::from(*z)).collect();
+            let positive: Vec<bool> = targets.labels.iter().map(|label| *label == 1).collect();
+            auroc(&scores, &positive).ok()
+        } else {
+            None
+        };
+        Ok(Self {
+            loss: targets.loss(logits, n_out(n_classes)),
+            accuracy: confusion.accuracy(),
+            balanced_accuracy: confusion.balanced_accuracy(),
+            auroc,
+        })
+    }
+
+    /// The metric that trials are chosen by, the higher the better.
+    pub(crate) fn value(&self, select_by: SelectBy) -> Option<f64> {
+        match select_by {
+            SelectBy::BalancedAccuracy => Some(self.balanced_accuracy),
+            SelectBy::Accuracy => Some(self.accuracy),
+            SelectBy::Auroc => self.auroc,
+            SelectBy::Loss => Some(-self.loss),
+        }
+    }
+}
+
+/// Chooses among trained trials, of all and of every weight decay.
+pub(crate) fn choose(trials: Vec<TrialFit>, select_by: SelectBy) -> GroupFit {
+    let best_of = |candidates: &[usize]| {
+        let better = |a: &&usize, b: &&usize| {
+            compare(trials[**a].score(), trials[**b].score(), select_by).then(b.cmp(a))
+        };
+        candidates.iter().max_by(better).copied().unwrap_or(0)
+    };
+    let all: Vec<usize> = (0..trials.len()).collect();
+    let mut decays: Vec<f64> = Vec::new();
+    for trial in &trials {
+        if !decays.contains(&trial.trial.weight_decay) {
+            decays.push(trial.trial.weight_decay);
+        }
+    }
+    let of_decay = |decay: &f64| {
+        let same = |i: &usize| trials[*i].trial.weight_decay.to_bits() == decay.to_bits();
+        best_of(&all.iter().copied().filter(same).collect::<Vec<_>>())
+    };
+    let best_per_weight_decay = decays.iter().map(of_decay).collect();
+    let best = best_of(&all);
+    GroupFit { trials, best, best_per_weight_decay }
+}
+
+/// Which of two scores is better; the lower loss breaks ties. A score that is not a number loses.
+pub(crate) fn compare(a: Option<Score>, b: Option<Score>, select_by: SelectBy) -> Ordering {
+    let key = |score: Option<Score>| {
+        let score = score?;
+        let value = score.value(select_by)?;
+        (!value.is_nan() && !score.loss.is_nan()).then_some((value, -score.loss))
+    };
+    match (key(a), key(b)) {
+        (Some(a), Some(b)) => a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)),
+        (a, b) => a.is_some().cmp(&b.is_some()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(a: (f64, f64), b: (f64, f64), select_by: SelectBy) -> Ordering {
+        let [a, b] = [a, b].map(|(balanced_accuracy, loss)| {
+            Some(Score { loss, accuracy: 0.5, balanced_accuracy, auroc: None })
+        });
+        compare(a, b, select_by)
+    }
+
+    #[test]
+    fn the_lower_loss_breaks_ties_and_nan_loses() {
+        let by = SelectBy::BalancedAccuracy;
+        assert_eq!(order((0.8, 0.9), (0.7, 0.1), by), Ordering::Greater);
+        assert_eq!(order((0.8, 0.1), (0.8, 0.9), by), Ordering::Greater);
+        assert_eq!(order((0.9, f64::NAN), (0.5, 0.9), by), Ordering::Less);
+        assert_eq!(order((0.7, 0.1), (0.8, 0.9), SelectBy::Loss), Ordering::Greater);
+        // There is no area under the curve here, so neither is better.
+        assert_eq!(order((0.7, 0.1), (0.8, 0.9), SelectBy::Auroc), Ordering::Equal);
+    }
+
+    #[test]
+    fn a_logit_of_zero_is_class_1() {
+        let targets = Targets { labels: &[1, 0], class_weights: &[1.0, 1.0] };
+        let score = Score::new(&[0.0, -0.5], &targets, 2).unwrap();
+        approx::assert_abs_diff_eq!(score.balanced_accuracy, 1.0);
+        approx::assert_abs_diff_eq!(score.auroc.unwrap(), 1.0);
+    }
+}
