@@ -4,13 +4,10 @@ use std::{io, path::PathBuf};
 
 use attention_probes_models::ModelError;
 
-use crate::{Side, Site};
-
-/// Most columns that an error lists.
-const MAX_LISTED: usize = 12;
-
-/// Most characters of a name that an error shows.
-const MAX_SHOWN: usize = 40;
+use crate::{
+    NpyError, Side, Site,
+    wording::{did_you_mean, gib, listed, shown},
+};
 
 /// Why data could not be read, split, turned into activations, or written.
 #[derive(Debug, thiserror::Error)]
@@ -40,66 +37,23 @@ pub enum ActivationError {
         /// What is wrong with the archive.
         source: zip::result::ZipError,
     },
-    /// The data of an array in an npz is damaged or ends early.
-    #[error("array `{array}` of `{}` is damaged or cut off", path.display())]
-    ArrayData {
+    /// An array in an npz could not be read.
+    #[error("cannot read array `{array}` of `{}`", path.display())]
+    Array {
         /// The file.
         path: PathBuf,
         /// The array.
         array: String,
-        /// What went wrong.
-        source: io::Error,
+        /// What is wrong with it.
+        source: NpyError,
     },
-    /// The header of an array in an npz is malformed.
-    #[error("array `{array}` of `{}` has no valid npy header: {reason}", path.display())]
-    ArrayHeader {
+    /// An array holds floats where numbers are counted.
+    #[error("array `{array}` of `{}` holds floats, expected integers", path.display())]
+    FloatArray {
         /// The file.
         path: PathBuf,
         /// The array.
-        array: String,
-        /// What is wrong with the header.
-        reason: &'static str,
-    },
-    /// An array in an npz holds pickled Python objects.
-    #[error(
-        "array `{array}` of `{}` holds pickled objects, which are never read; save it as numbers",
-        path.display()
-    )]
-    ObjectArray {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        array: String,
-    },
-    /// An array in an npz has a type that is not read.
-    #[error(
-        "array `{array}` of `{}` has dtype `{dtype}`, expected float16, float32, float64, bool, or \
-         an integer",
-        path.display()
-    )]
-    ArrayType {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        array: String,
-        /// Name of the type in `numpy`.
-        dtype: String,
-    },
-    /// The header of an array in an npz claims another size than its entry has.
-    #[error(
-        "array `{array}` of `{}` claims shape {shape:?}, but its entry has room for {size_bytes} \
-         bytes",
-        path.display()
-    )]
-    ArraySize {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        array: String,
-        /// The shape that the header claims.
-        shape: Vec<usize>,
-        /// Bytes that the entry can hold.
-        size_bytes: u64,
+        array: &'static str,
     },
     /// An npz lacks an array.
     #[error("`{}` has no array `{array}`; arrays: {}", path.display(), listed(arrays))]
@@ -312,10 +266,7 @@ pub enum ActivationError {
         test: f64,
     },
     /// A side of a split would be empty.
-    #[error(
-        "{n_examples} examples are too few: the {side} side is empty; add examples, or change its \
-         share"
-    )]
+    #[error("{n_examples} examples are too few for the {side} side; add some, or change its share")]
     EmptySide {
         /// The side.
         side: Side,
@@ -445,40 +396,4 @@ pub enum ActivationError {
     /// Activations should be kept on disk, but no folder is given.
     #[error("storage is `disk`, but no folder for the activations is given")]
     NoFolder,
-}
-
-/// Bytes in GiB with as many decimals as a person reads.
-fn gib(bytes: u64) -> String {
-    let gib = bytes as f64 / f64::from(1_u32 << 30);
-    if gib < 0.01 { format!("{gib:.1e}") } else { format!("{gib:.2}") }
-}
-
-/// Names in backticks, cut to what a person reads.
-fn listed(names: &[String]) -> String {
-    if names.is_empty() {
-        return "none".to_owned();
-    }
-    let mut list: Vec<String> =
-        names.iter().take(MAX_LISTED).map(|name| format!("`{}`", shown(name))).collect();
-    if names.len() > MAX_LISTED {
-        list.push(format!("and {} more", names.len() - MAX_LISTED));
-    }
-    list.join(", ")
-}
-
-fn did_you_mean(nearest: Option<&str>) -> String {
-    match nearest {
-        Some(name) => format!("; did you mean `{}`?", shown(name)),
-        None => "; the first line must name the columns".to_owned(),
-    }
-}
-
-/// A name on one line, its end left out where it is long.
-fn shown(name: &str) -> String {
-    let mut shown: String =
-        name.chars().take(MAX_SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if name.chars().nth(MAX_SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -44,7 +44,7 @@ impl ExternalActivations {
     /// - what [`read_npz_arrays`] returns for a damaged file or a missing `x` or `mask`
     /// - [`ActivationError::ArrayShape`] if `x` has not three axes, none of them 0, or is no float
     /// - [`ActivationError::ArrayMismatch`] if another array does not fit `x`
-    /// - [`ActivationError::ArrayType`] if `y`, `position` or `input_ids` holds floats
+    /// - [`ActivationError::FloatArray`] if `y`, `position` or `input_ids` holds floats
     /// - [`ActivationError::ArrayValue`] if `mask` is anything but 0 or 1
     /// - [`ActivationError::NoUsableExamples`] if every example was left out
     ///
@@ -189,11 +189,8 @@ fn take_integers(
     let Some(data) = take(path, arrays, name, x_shape, expected)? else {
         return Ok(None);
     };
-    data.into_i64().map(Some).ok_or_else(|| ActivationError::ArrayType {
-        path: path.to_owned(),
-        array: name.to_owned(),
-        dtype: "float, where integers are expected".to_owned(),
-    })
+    let floats = || ActivationError::FloatArray { path: path.to_owned(), array: name };
+    data.into_i64().map(Some).ok_or_else(floats)
 }
 
 /// An array by name, if there is one; its shape must be as expected.
@@ -290,7 +287,7 @@ mod tests {
         let result = read(&[good(), ones(), ("y", array(&[3], vec![0_i64; 3]))]);
         assert!(matches!(result, Err(ActivationError::ArrayMismatch { array: "y", .. })));
         let result = read(&[good(), ones(), ("y", array(&[4], vec![0.0_f32; 4]))]);
-        assert!(matches!(result, Err(ActivationError::ArrayType { .. })));
+        assert!(matches!(result, Err(ActivationError::FloatArray { array: "y", .. })));
         let result = read(&[good(), ("mask", array(&[4, 2], vec![2_u8; 8]))]);
         assert!(matches!(result, Err(ActivationError::ArrayValue { array: "mask", .. })));
         let result = read(&[good()]);

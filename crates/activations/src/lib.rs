@@ -23,6 +23,7 @@ mod task;
 #[cfg(test)]
 mod testing;
 mod tokens;
+mod wording;
 
 pub use atomic::write_atomically;
 pub use batch::length_buckets;
@@ -31,6 +32,7 @@ pub use disk::DiskActivations;
 pub use error::ActivationError;
 pub use external::ExternalActivations;
 pub use memory::MemoryActivations;
+pub use npy::NpyError;
 pub use npz::{NpzArray, NpzData, read_npz, read_npz_arrays, write_npz};
 pub use packed::PackedActivations;
 pub use recomputed::RecomputedActivations;

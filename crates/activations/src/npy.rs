@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 
 use half::f16;
 
-use crate::{NpzArray, NpzData};
+use crate::{NpzArray, NpzData, wording::shown};
 
 /// Largest array that is read, in bytes: 64 GiB.
 const MAX_ARRAY_BYTES: u64 = 1 << 36;
@@ -18,20 +18,43 @@ const MAX_HEADER_BYTES: usize = 10_000;
 /// Values that are decoded at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// Why an array could not be read; the archive adds the names of file and array.
-#[derive(Debug)]
-pub(crate) enum NpyError {
-    Header(&'static str),
-    Data(io::Error),
+/// Why an array of an npz could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NpyError {
+    /// The data is damaged or ends early.
+    #[error("it is damaged or cut off")]
+    Data {
+        /// What went wrong.
+        #[from]
+        source: io::Error,
+    },
+    /// The header is malformed.
+    #[error("it has no valid npy header: {reason}")]
+    Header {
+        /// What is wrong with the header.
+        reason: &'static str,
+    },
+    /// The array holds pickled Python objects.
+    #[error("it holds pickled objects, which are never read; save it as numbers")]
     Object,
-    Type(String),
-    Size(Vec<usize>),
-}
-
-impl From<io::Error> for NpyError {
-    fn from(source: io::Error) -> Self {
-        Self::Data(source)
-    }
+    /// The array has a type that is not read.
+    #[error(
+        "it has dtype `{}`, expected float16, float32, float64, bool, or an integer",
+        shown(dtype)
+    )]
+    Type {
+        /// Name of the type in `numpy`.
+        dtype: String,
+    },
+    /// The header claims another size than the entry of the archive has.
+    #[error("it claims shape {shape:?}, but its entry has room for {size_bytes} bytes")]
+    Size {
+        /// The shape that the header claims.
+        shape: Vec<usize>,
+        /// Bytes that the entry can hold.
+        size_bytes: u64,
+    },
 }
 
 /// Reads one npy file of `size_bytes`, to its end, so that the archive checks its checksum.
@@ -49,17 +72,17 @@ pub(crate) fn read_npy(
         .and_then(|n_values| (n_values as u64).checked_mul(item_bytes))
         .filter(|data_bytes| *data_bytes <= MAX_ARRAY_BYTES);
     let (Some(n_values), Some(data_bytes)) = (n_values, data_bytes) else {
-        return Err(NpyError::Size(header.shape));
+        return Err(NpyError::Size { shape: header.shape, size_bytes });
     };
     if size_bytes.checked_sub(header_bytes) != Some(data_bytes) {
-        return Err(NpyError::Size(header.shape));
+        return Err(NpyError::Size { shape: header.shape, size_bytes });
     }
 
     let big_endian = header.descr.starts_with('>');
     let bytes = Bytes { reader: entry, n_values, max_reserved, big_endian };
     let data = read_values(bytes, &header.descr)?;
     if entry.read(&mut [0])? != 0 {
-        return Err(NpyError::Size(header.shape));
+        return Err(NpyError::Size { shape: header.shape, size_bytes });
     }
     let data = if header.fortran_order { data.into_row_major(&header.shape) } else { data };
     Ok(NpzArray { shape: header.shape, data })
@@ -140,7 +163,7 @@ fn read_header(reader: &mut impl Read) -> Result<(Header, u64), NpyError> {
     let mut start = [0; 8];
     reader.read_exact(&mut start)?;
     if start[..6] != *b"\x93NUMPY" {
-        return Err(NpyError::Header("it does not begin with `\\x93NUMPY`"));
+        return Err(NpyError::Header { reason: "it does not begin with `\\x93NUMPY`" });
     }
     let (length, length_bytes) = match start[6] {
         1 => {
@@ -153,16 +176,18 @@ fn read_header(reader: &mut impl Read) -> Result<(Header, u64), NpyError> {
             reader.read_exact(&mut length)?;
             (u32::from_le_bytes(length) as usize, 4)
         }
-        _ => return Err(NpyError::Header("its version is not 1, 2, or 3")),
+        _ => return Err(NpyError::Header { reason: "its version is not 1, 2, or 3" }),
     };
     if length > MAX_HEADER_BYTES {
-        return Err(NpyError::Header("it is longer than 10,000 bytes"));
+        return Err(NpyError::Header { reason: "it is longer than 10,000 bytes" });
     }
     let mut text = vec![0; length];
     reader.read_exact(&mut text)?;
-    let text = String::from_utf8(text).map_err(|_| NpyError::Header("it is not UTF-8"))?;
-    let header = parse_header(&text)
-        .ok_or(NpyError::Header("it is not a dict of `descr`, `fortran_order`, and `shape`"))?;
+    let text =
+        String::from_utf8(text).map_err(|_| NpyError::Header { reason: "it is not UTF-8" })?;
+    let header = parse_header(&text).ok_or(NpyError::Header {
+        reason: "it is not a dict of `descr`, `fortran_order`, and `shape`",
+    })?;
     Ok((header, (8 + length_bytes + length) as u64))
 }
 
@@ -226,7 +251,7 @@ fn item_bytes(descr: &str) -> Result<u64, NpyError> {
         "f4" | "i4" | "u4" => Ok(4),
         "f8" | "i8" | "u8" => Ok(8),
         other if other.starts_with('O') => Err(NpyError::Object),
-        _ => Err(NpyError::Type(descr.to_owned())),
+        _ => Err(NpyError::Type { dtype: descr.to_owned() }),
     }
 }
 
@@ -244,8 +269,8 @@ fn read_values(bytes: Bytes<'_, impl Read>, descr: &str) -> Result<NpzData, NpyE
         "u8" => {
             let values = bytes.decode(u64::from_le_bytes)?;
             let values: Result<_, _> = values.into_iter().map(i64::try_from).collect();
-            NpzData::I64(values.map_err(|_| {
-                NpyError::Type("uint64 with values above those of int64".to_owned())
+            NpzData::I64(values.map_err(|_| NpyError::Type {
+                dtype: "uint64 with values above those of int64".to_owned(),
             })?)
         }
         "u1" => NpzData::U8(bytes.decode(u8::from_le_bytes)?),
@@ -380,7 +405,7 @@ pub(crate) mod tests {
         let header = "{'descr': '<f2', 'fortran_order': False, 'shape': ()}";
         assert_eq!(read_one(header, &[0, 0x3e]).unwrap().data, NpzData::F32(vec![1.5]));
         let header = "{'descr': '<u8', 'fortran_order': False, 'shape': (1, )}";
-        assert!(matches!(read_one(header, &[255; 8]), Err(NpyError::Type(_))));
+        assert!(matches!(read_one(header, &[255; 8]), Err(NpyError::Type { .. })));
     }
 
     #[test]
@@ -394,7 +419,7 @@ pub(crate) mod tests {
         ] {
             let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}");
             let result = read_one(&header, &[0; 8]);
-            assert!(matches!(result, Err(NpyError::Size(_))), "{shape}");
+            assert!(matches!(result, Err(NpyError::Size { .. })), "{shape}");
         }
     }
 
@@ -414,17 +439,17 @@ pub(crate) mod tests {
             &deep,
         ] {
             let result = read_one(header, &[0; 4]);
-            assert!(matches!(result, Err(NpyError::Header(_))), "{header}");
+            assert!(matches!(result, Err(NpyError::Header { .. })), "{header}");
         }
-        assert!(matches!(read_bytes(b"\x93NUMP"), Err(NpyError::Data(_))));
-        assert!(matches!(read_bytes(&npy(&" ".repeat(20_000), &[])), Err(NpyError::Header(_))));
+        assert!(matches!(read_bytes(b"\x93NUMP"), Err(NpyError::Data { .. })));
+        assert!(matches!(read_bytes(&npy(&" ".repeat(20_000), &[])), Err(NpyError::Header { .. })));
     }
 
     #[test]
     fn records_are_refused() {
         let header =
             "{'descr': [('a', '<f4'), ('b', '|O')], 'fortran_order': False, 'shape': (1,)}";
-        assert!(matches!(read_one(header, &[0; 12]), Err(NpyError::Type(_))));
+        assert!(matches!(read_one(header, &[0; 12]), Err(NpyError::Type { .. })));
     }
 
     proptest! {
