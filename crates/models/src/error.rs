@@ -128,6 +128,18 @@ pub enum ModelError {
         /// Longest text the model can read.
         n_ctx: usize,
     },
+    /// A model left out what it was asked for, which is a fault of its [`run`](crate::HookedModel::run).
+    #[error("the model did not return `{output}`, which it was asked for")]
+    NotReturned {
+        /// The hook, or `logits`.
+        output: String,
+    },
+    /// A device did not hand over a tensor.
+    #[error("cannot read a tensor from the device")]
+    Device {
+        /// What the device said.
+        source: burn::tensor::TensorReadError,
+    },
     /// The batch holds no text at all.
     #[error("the batch is empty")]
     EmptyBatch,

@@ -67,10 +67,11 @@ pub trait HookedModel: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`HookedModel::run`].
+    /// - as [`HookedModel::run`]
+    /// - [`ModelError::NotReturned`] if `run` leaves the scores out
     fn forward(&self, batch: &TokenBatch) -> Result<Tensor<3>, ModelError> {
         let output = self.run(batch, &HookSet::default(), true)?;
-        Ok(output.logits.expect("`run` returns logits when they are asked for"))
+        output.logits.ok_or_else(|| ModelError::NotReturned { output: "logits".to_owned() })
     }
 
     /// Activations at `hooks`; stops after the last layer that somebody asked for.

@@ -3,9 +3,11 @@
 use std::f64::consts::PI;
 
 use burn::nn::LayerNorm;
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Tensor, activation};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use crate::is_host;
 
 /// Nonlinearity of an MLP, under the names of Hugging Face's `activation_function`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,19 +62,22 @@ pub(crate) fn norm_parts(norm: &LayerNorm, epsilon: f64, x: Tensor<3>) -> NormPa
     NormParts { scale, normalized, output }
 }
 
-/// Whether tensors on `device` live in host memory, so that reading them costs no transfer.
-///
-/// burn offers no such question; its description of a device names the backend.
-pub fn is_host(device: &Device) -> bool {
-    format!("{device:?}").starts_with("Device<Flex")
-}
-
 /// The tanh form of GELU, by way of `x/2 (1 + tanh(u)) = x sigmoid(2u)`.
 fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let device = x.device();
-    if is_host(&device) && x.dtype() == burn::tensor::DType::F32 {
-        return gelu_tanh_host(x, &device);
+    if !is_host(&device) {
+        return gelu_tanh_device(x);
     }
+    let mut data = x.into_data();
+    if let Ok(values) = data.as_mut_slice::<f32>() {
+        gelu_tanh_host(values);
+        return Tensor::from_data(data, &device);
+    }
+    gelu_tanh_device(Tensor::from_data(data, &device))
+}
+
+/// In the operations that every backend has, for any type of number.
+fn gelu_tanh_device<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let slope = 2.0 * (2.0 / PI).sqrt();
     let inner = x.clone().square().mul_scalar(slope * CUBIC).add_scalar(slope) * x.clone();
     x * activation::sigmoid(inner)
@@ -85,10 +90,7 @@ const CUBIC: f64 = 0.044_715;
 const CHUNK: usize = 16 * 1024;
 
 /// One pass over memory on all cores instead of six single-threaded ones.
-fn gelu_tanh_host<const D: usize>(x: Tensor<D>, device: &Device) -> Tensor<D> {
-    let shape = x.shape();
-    let mut values: Vec<f32> =
-        x.into_data().try_into_vec().expect("the caller has checked that the elements are f32");
+fn gelu_tanh_host(values: &mut [f32]) {
     let arch = pulp::Arch::new();
     values.par_chunks_mut(CHUNK).for_each(|chunk| {
         arch.dispatch(|| {
@@ -97,7 +99,6 @@ fn gelu_tanh_host<const D: usize>(x: Tensor<D>, device: &Device) -> Tensor<D> {
             }
         });
     });
-    Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 #[inline(always)]
@@ -133,6 +134,8 @@ pub fn exp(x: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
 
     #[test]
