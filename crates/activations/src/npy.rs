@@ -89,7 +89,9 @@ pub(crate) fn read_npy(
 }
 
 /// An npy header of version 1, padded so that the data begins at a multiple of 64.
-pub(crate) fn npy_header(array: &NpzArray) -> Vec<u8> {
+///
+/// An error if the shape is too long for it to be read again.
+pub(crate) fn npy_header(array: &NpzArray) -> io::Result<Vec<u8>> {
     let axes: Vec<String> = array.shape.iter().map(usize::to_string).collect();
     let axes = if let [axis] = &axes[..] { format!("{axis},") } else { axes.join(", ") };
     let descr = array.data.descr();
@@ -98,11 +100,13 @@ pub(crate) fn npy_header(array: &NpzArray) -> Vec<u8> {
     text.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(64) - unpadded));
     text.push('\n');
 
-    let length = u16::try_from(text.len()).expect("a shape has at most some hundred axes");
+    if text.len() > MAX_HEADER_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "an array has too many axes"));
+    }
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(length.to_le_bytes());
+    bytes.extend((text.len() as u16).to_le_bytes());
     bytes.extend(text.as_bytes());
-    bytes
+    Ok(bytes)
 }
 
 pub(crate) fn write_values(writer: &mut impl Write, data: &NpzData) -> io::Result<()> {
@@ -382,7 +386,7 @@ pub(crate) mod tests {
             NpzArray::new(vec![1, 1, 2], vec![true, false]),
         ];
         for array in arrays {
-            let bytes = npy_header(&array);
+            let bytes = npy_header(&array).unwrap();
             assert_eq!(bytes.len() % 64, 0);
             let header = npyz::NpyHeader::from_reader(&bytes[..]).unwrap();
             let shape: Vec<u64> = array.shape.iter().map(|&axis| axis as u64).collect();

@@ -171,7 +171,8 @@ pub fn read_npz_arrays(
 ///
 /// # Errors
 ///
-/// [`ActivationError::Write`] if the file cannot be written, or two arrays have one name.
+/// [`ActivationError::Write`] if the file cannot be written, two arrays have one name, or one has
+/// so many axes that no header holds them.
 ///
 /// # Panics
 ///
@@ -186,7 +187,7 @@ pub fn write_npz(
     write_atomically(path.as_ref(), |file| {
         let mut zip = ZipWriter::new(file);
         for (name, array) in arrays {
-            let header = npy_header(array);
+            let header = npy_header(array)?;
             let size_bytes = header.len() + array.data.len() * array.data.item_bytes();
             let options = SimpleFileOptions::default()
                 .compression_method(CompressionMethod::Stored)
@@ -309,6 +310,17 @@ mod tests {
         for (name, array) in sample_arrays() {
             assert_eq!(format!("{:?}", arrays[name]), format!("{array:?}"));
         }
+    }
+
+    #[test]
+    fn an_array_that_could_not_be_read_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let of_axes =
+            |n_axes: usize| write_npz(&path, &[("x", NpzArray::new(vec![1; n_axes], vec![1_u8]))]);
+        of_axes(3_000).unwrap();
+        assert_eq!(read_npz(&path).unwrap()["x"].shape.len(), 3_000);
+        assert!(matches!(of_axes(30_000), Err(ActivationError::Write { .. })));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use attention_probes_models::{
-    Activation, Convention, HookPoint, HookSet, HookedModel, ModelShape, PaddingSide, TokenBatch,
+    Convention, HookPoint, HookSet, HookedModel, ModelError, ModelShape, PaddingSide, TokenBatch,
+    host_values,
 };
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -256,13 +257,12 @@ fn run_sites(
 ) -> Result<Vec<Vec<f32>>, ActivationError> {
     let cache = capture.model.run_with_cache(batch, hooks)?;
     let read = |site: &Site| {
-        let activation = cache.get(site.hook()).cloned().map(Activation::flatten_heads);
-        let activation = activation.expect("a model keeps every hook that it does not refuse");
-        let values = site.convention.apply(capture.model, site.hook(), activation);
-        let values = values.into_data().convert::<f32>().try_into_vec();
-        values.expect("the data was converted to f32")
+        let hook = site.hook();
+        let not_returned = || ModelError::NotReturned { output: hook.to_string() };
+        let activation = cache.get(hook).cloned().ok_or_else(not_returned)?.flatten_heads();
+        Ok(host_values(site.convention.apply(capture.model, hook, activation))?)
     };
-    Ok(capture.sites.iter().map(read).collect())
+    capture.sites.iter().map(read).collect()
 }
 
 #[cfg(test)]
