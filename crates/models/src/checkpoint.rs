@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use crate::ModelError;
+use crate::file::read_file;
 
 /// The weight files of a checkpoint, memory-mapped.
 pub(crate) struct Checkpoint {
@@ -29,9 +30,7 @@ impl Checkpoint {
     pub(crate) fn open(dir: &Path) -> Result<Self, ModelError> {
         let index = dir.join("model.safetensors.index.json");
         let paths = if index.is_file() {
-            let text = std::fs::read(&index)
-                .map_err(|source| ModelError::Read { path: index.clone(), source })?;
-            let shards: ShardIndex = serde_json::from_slice(&text)
+            let shards: ShardIndex = serde_json::from_slice(&read_file(&index)?)
                 .map_err(|source| ModelError::Json { path: index.clone(), source })?;
             let names: BTreeSet<String> = shards.weight_map.into_values().collect();
             if let Some(name) = names.iter().find(|name| !is_plain_file_name(name)) {

@@ -14,6 +14,14 @@ pub enum ModelError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// A JSON file is not valid JSON, or a field has the wrong type.
     #[error("`{}` is not a valid configuration", path.display())]
     Json {
@@ -128,7 +136,8 @@ pub enum ModelError {
         /// Longest text the model can read.
         n_ctx: usize,
     },
-    /// A model left out what it was asked for, which is a fault of its [`run`](crate::HookedModel::run).
+    /// A model left out what it was asked for, a fault of its
+    /// [`run`](crate::HookedModel::run).
     #[error("the model did not return `{output}`, which it was asked for")]
     NotReturned {
         /// The hook, or `logits`.
@@ -143,11 +152,19 @@ pub enum ModelError {
     /// The batch holds no text at all.
     #[error("the batch is empty")]
     EmptyBatch,
-    /// A tokenizer file could not be read, or a text could not be encoded.
-    #[error("tokenizer: {message}")]
+    /// A file of a tokenizer is damaged.
+    #[error("`{}` is damaged or not of a tokenizer: download it again", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// What the tokenizers library said.
+        source: tokenizers::Error,
+    },
+    /// A tokenizer in memory is damaged, or a text could not be encoded or decoded.
+    #[error("the tokenizer cannot be used on this")]
     Tokenizer {
         /// What the tokenizers library said.
-        message: String,
+        source: tokenizers::Error,
     },
     /// The embedded model's files do not fit together.
     #[error("the embedded model `{name}` is damaged")]

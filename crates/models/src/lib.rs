@@ -5,6 +5,7 @@ mod cache;
 mod checkpoint;
 pub mod demo;
 mod error;
+mod file;
 mod gpt2;
 mod hook;
 mod hooked;

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use serde::Deserialize;
 
 use crate::checkpoint::{Checkpoint, Tensors};
+use crate::file::read_file;
 use crate::gpt2::Gpt2Block;
 use crate::{ActivationFunction, Gpt2, Gpt2Config, ModelError};
 
@@ -26,8 +27,7 @@ const SUPPORTED: &str = "gpt2";
 /// The checkpoint is memory-mapped; what is allocated is one copy of the weights in f32.
 pub fn load_gpt2(dir: &Path, device: &Device) -> Result<Gpt2, ModelError> {
     let path = dir.join("config.json");
-    let text =
-        std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    let text = read_file(&path)?;
     let files = Checkpoint::open(dir)?;
     let tensors = files.tensors()?;
     let config = gpt2_config(&text, &path)?;
@@ -41,10 +41,8 @@ pub fn load_gpt2(dir: &Path, device: &Device) -> Result<Gpt2, ModelError> {
 /// [`ModelError`] if a file is missing or cannot be read.
 pub fn checkpoint_hash(dir: &Path) -> Result<String, ModelError> {
     let path = dir.join("config.json");
-    let config =
-        std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&config);
+    hasher.update(&read_file(&path)?);
     Checkpoint::open(dir)?.hash(&mut hasher);
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -6,13 +6,14 @@ use std::path::Path;
 use burn::tensor::Tensor;
 use safetensors::tensor::{Dtype, TensorView};
 
+use crate::file::write_file;
 use crate::{Gpt2, ModelError};
 
 /// Writes `config.json` and `model.safetensors`, weights in bf16, under Hugging Face's names.
 ///
 /// # Errors
 ///
-/// [`ModelError::Read`] if a file cannot be written.
+/// [`ModelError::Write`] if a file cannot be written.
 pub fn save_gpt2(model: &Gpt2, dir: &Path) -> Result<(), ModelError> {
     let config = model.config();
     let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
@@ -55,7 +56,7 @@ pub fn save_gpt2(model: &Gpt2, dir: &Path) -> Result<(), ModelError> {
     let bytes = views
         .and_then(|views| safetensors::serialize(views, None))
         .map_err(|source| ModelError::Safetensors { path: path.clone(), source })?;
-    write(&path, &bytes)?;
+    write_file(&path, &bytes)?;
 
     let json = serde_json::json!({
         "model_type": "gpt2",
@@ -73,15 +74,11 @@ pub fn save_gpt2(model: &Gpt2, dir: &Path) -> Result<(), ModelError> {
         "tie_word_embeddings": config.tie_word_embeddings,
         "torch_dtype": "bfloat16",
     });
-    write(&dir.join("config.json"), format!("{json:#}\n").as_bytes())
+    write_file(&dir.join("config.json"), format!("{json:#}\n").as_bytes())
 }
 
 fn bf16<const D: usize>(tensor: Tensor<D>) -> (Vec<usize>, Vec<u8>) {
     let shape = tensor.dims().to_vec();
     let data = tensor.into_data().convert::<half::bf16>();
     (shape, data.as_bytes().to_vec())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    std::fs::write(path, bytes).map_err(|source| ModelError::Read { path: path.to_owned(), source })
 }

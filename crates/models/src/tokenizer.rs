@@ -1,12 +1,15 @@
 //! Text to token ids and back, with offsets; knows where a tokenizer's files lie.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use tokenizers::models::bpe::BPE;
+use serde::Deserialize;
+use tokenizers::models::bpe::{self, BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
 
 use crate::ModelError;
+use crate::file::read_file;
 
 /// A tokenizer in Hugging Face's format.
 #[derive(Clone, Debug)]
@@ -29,13 +32,12 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Tokenizer`] if neither is there or a file is damaged.
+    /// - [`ModelError::MissingFile`] if neither is there
+    /// - [`ModelError::Read`] or [`ModelError::TokenizerFile`] if a file cannot be read
     pub fn from_dir(dir: &Path) -> Result<Self, ModelError> {
         let json = dir.join("tokenizer.json");
         if json.is_file() {
-            let bytes = std::fs::read(&json)
-                .map_err(|source| ModelError::Read { path: json.clone(), source })?;
-            return Self::from_bytes(&bytes);
+            return Self::parse(&read_file(&json)?).map_err(file_error(&json));
         }
         let (vocab, merges) = (dir.join("vocab.json"), dir.join("merges.txt"));
         if vocab.is_file() && merges.is_file() {
@@ -50,10 +52,22 @@ impl Tokenizer {
     ///
     /// [`ModelError::Tokenizer`] if it is damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
-        let mut inner = HfTokenizer::from_bytes(bytes).map_err(tokenizer_error)?;
+        Self::parse(bytes).map_err(tokenizer_error)
+    }
+
+    fn parse(bytes: &[u8]) -> tokenizers::Result<Self> {
+        let RawTokenizer { model } = serde_json::from_slice(bytes)?;
+        if let Some(vocab) = model.vocab.as_object() {
+            let prefix = model.continuing_subword_prefix.unwrap_or_default();
+            let merges = model.merges.into_iter().zip(1..);
+            let merges: Vec<(String, String)> =
+                merges.map(|(merge, number)| merge.into_pair(number)).collect::<Result<_, _>>()?;
+            check_merges(|token| vocab.contains_key(token), &merges, &prefix)?;
+        }
+        let mut inner = HfTokenizer::from_bytes(bytes)?;
         // Padding and truncation are the batch's business, whatever the file says.
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(tokenizer_error)?;
+        inner.with_truncation(None)?;
         Ok(Self { inner, hash: blake3::hash(bytes).to_hex().to_string() })
     }
 
@@ -62,17 +76,20 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Tokenizer`] if a file is missing or damaged.
+    /// [`ModelError::Read`] or [`ModelError::TokenizerFile`] if a file cannot be read.
     pub fn from_vocab_and_merges(vocab: &Path, merges: &Path) -> Result<Self, ModelError> {
-        let mut hasher = blake3::Hasher::new();
-        for path in [vocab, merges] {
-            let bytes = std::fs::read(path)
-                .map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
-            hasher.update(&bytes);
-        }
-        let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy())
-            .build()
-            .map_err(tokenizer_error)?;
+        let [vocab_bytes, merges_bytes] = [read_file(vocab)?, read_file(merges)?];
+        let hash = blake3::Hasher::new().update(&vocab_bytes).update(&merges_bytes).finalize();
+        let ids: Vocab = serde_json::from_slice::<HashMap<String, u32>>(&vocab_bytes)
+            .map_err(|error| file_error(vocab)(error.into()))?
+            .into_iter()
+            .collect();
+        let bpe = parse_merges(&merges_bytes)
+            .and_then(|pairs| {
+                check_merges(|token| ids.contains_key(token), &pairs, "")?;
+                BPE::builder().vocab_and_merges(ids, pairs).build()
+            })
+            .map_err(file_error(merges))?;
         let mut inner = HfTokenizer::new(bpe);
         inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
         inner.with_decoder(Some(ByteLevel::default()));
@@ -80,7 +97,7 @@ impl Tokenizer {
         inner
             .add_special_tokens([AddedToken::from("<|endoftext|>", true)])
             .map_err(tokenizer_error)?;
-        Ok(Self { inner, hash: hasher.finalize().to_hex().to_string() })
+        Ok(Self { inner, hash: hash.to_hex().to_string() })
     }
 
     /// Token ids of a text, with the special tokens that the tokenizer's file asks for.
@@ -168,7 +185,153 @@ impl Tokenizer {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
-fn tokenizer_error(error: tokenizers::Error) -> ModelError {
-    ModelError::Tokenizer { message: error.to_string() }
+fn tokenizer_error(source: tokenizers::Error) -> ModelError {
+    ModelError::Tokenizer { source }
+}
+
+fn file_error(path: &Path) -> impl Fn(tokenizers::Error) -> ModelError {
+    move |source| ModelError::TokenizerFile { path: path.to_owned(), source }
+}
+
+/// What is looked at in `tokenizer.json` before the tokenizers library is.
+#[derive(Deserialize)]
+struct RawTokenizer {
+    model: RawModel,
+}
+
+#[derive(Deserialize)]
+struct RawModel {
+    /// Ids by token; a list in models that merge nothing.
+    #[serde(default)]
+    vocab: serde_json::Value,
+    #[serde(default)]
+    merges: Vec<RawMerge>,
+    #[serde(default)]
+    continuing_subword_prefix: Option<String>,
+}
+
+/// Two tokens that become one, as newer and older files write them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawMerge {
+    Pair(String, String),
+    Line(String),
+}
+
+impl RawMerge {
+    fn into_pair(self, number: usize) -> Result<(String, String), bpe::Error> {
+        match self {
+            Self::Pair(left, right) => Ok((left, right)),
+            Self::Line(line) => pair_from_line(&line, number),
+        }
+    }
+}
+
+/// Parses `merges.txt`: two tokens a line, with a space between them.
+fn parse_merges(bytes: &[u8]) -> tokenizers::Result<Vec<(String, String)>> {
+    let lines = str::from_utf8(bytes)?.lines().zip(1..);
+    let merges = lines
+        .filter(|(line, _)| !line.starts_with("#version"))
+        .map(|(line, number)| pair_from_line(line, number))
+        .collect::<Result<_, _>>()?;
+    Ok(merges)
+}
+
+fn pair_from_line(line: &str, number: usize) -> Result<(String, String), bpe::Error> {
+    match line.split_once(' ') {
+        Some((left, right)) if !right.contains(' ') => Ok((left.to_owned(), right.to_owned())),
+        _ => Err(bpe::Error::BadMerges(number)),
+    }
+}
+
+/// Refuses merges into no token, where the tokenizers library would panic.
+fn check_merges(
+    is_token: impl Fn(&str) -> bool,
+    merges: &[(String, String)],
+    prefix: &str,
+) -> Result<(), bpe::Error> {
+    for (left, right) in merges {
+        let rest = right.get(prefix.len()..);
+        if !rest.is_some_and(|rest| is_token(&format!("{left}{rest}"))) {
+            return Err(bpe::Error::MergeTokenOutOfVocabulary(format!("{left}{right}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const JSON: &str = r#"{"version": "1.0", "added_tokens": [], "model": {
+        "type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]
+    }}"#;
+
+    /// What is wrong with a file, which the error must name.
+    fn fault(folder: &Path, file: &str) -> String {
+        match Tokenizer::from_dir(folder).unwrap_err() {
+            ModelError::TokenizerFile { path, source } if path == folder.join(file) => {
+                source.to_string()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_damaged_tokenizer_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        fs::write(&path, JSON).unwrap();
+        let tokenizer = Tokenizer::from_dir(folder.path()).unwrap();
+        assert_eq!(tokenizer.encode("ab").unwrap().ids, [2]);
+
+        for damage in [&JSON[..60], "", "{}", "[1]", "{\"model\": {\"type\": \"BPE\"}}"] {
+            fs::write(&path, damage).unwrap();
+            fault(folder.path(), "tokenizer.json");
+        }
+        let error = Tokenizer::from_dir(folder.path()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("`{}` is damaged or not of a tokenizer: download it again", path.display())
+        );
+        fs::remove_file(&path).unwrap();
+        let error = Tokenizer::from_dir(folder.path()).unwrap_err();
+        assert!(matches!(error, ModelError::MissingFile { path: missing } if missing == path));
+    }
+
+    #[test]
+    fn merges_into_no_token_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        for (from, to) in [
+            ("\"ab\": 2", "\"c\": 2"),
+            ("a b", "ab ab"),
+            ("[\"a b\"]", "[[\"b\", \"a\"]]"),
+            ("\"merges\"", "\"continuing_subword_prefix\": \"##\", \"merges\""),
+        ] {
+            assert!(JSON.contains(from), "{from}");
+            fs::write(&path, JSON.replace(from, to)).unwrap();
+            let fault = fault(folder.path(), "tokenizer.json");
+            assert!(fault.ends_with("out of vocabulary"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn of_a_pair_of_files_the_damaged_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, content: &[u8]| fs::write(folder.path().join(file), content);
+        write("vocab.json", br#"{"a": 0, "b": 1, "ab": 2}"#).unwrap();
+        write("merges.txt", b"#version: 0.2\r\na b\r\n").unwrap();
+        let tokenizer = Tokenizer::from_dir(folder.path()).unwrap();
+        assert_eq!(tokenizer.encode("ab").unwrap().ids, [2]);
+
+        for damage in [&b"#version: 0.2\na b\nb"[..], b"b a", b"a b a", b"a \xff"] {
+            write("merges.txt", damage).unwrap();
+            fault(folder.path(), "merges.txt");
+        }
+        write("vocab.json", b"{\"a\": 0,").unwrap();
+        fault(folder.path(), "vocab.json");
+    }
 }

@@ -1,0 +1,16 @@
+//! Whole files, with errors that name them.
+
+use std::path::Path;
+
+use crate::ModelError;
+
+/// Reads a file.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
+    std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })
+}
+
+/// Writes a file.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    std::fs::write(path, bytes)
+        .map_err(|source| ModelError::Write { path: path.to_owned(), source })
+}
