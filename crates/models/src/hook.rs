@@ -183,8 +183,16 @@ fn near_names(name: &str) -> String {
     near.join(", ")
 }
 
-/// Levenshtein distance in characters.
-fn edit_distance(a: &str, b: &str) -> usize {
+/// Levenshtein distance: insertions, deletions, and replacements of one character.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_models::edit_distance;
+///
+/// assert_eq!(edit_distance("hook_resid_pots", "hook_resid_post"), 2);
+/// ```
+pub fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
@@ -260,6 +268,13 @@ mod tests {
         for hook in HookPoint::all(3) {
             assert_eq!(hook.to_string().parse::<HookPoint>().unwrap(), hook);
         }
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("same", "same"), 0);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use batch::{PaddingSide, TokenBatch};
 pub use cache::{Activation, ActivationCache};
 pub use error::ModelError;
 pub use gpt2::{Gpt2, Gpt2Config};
-pub use hook::{HookPoint, HookSet};
+pub use hook::{HookPoint, HookSet, edit_distance};
 pub use hooked::{Convention, HookedModel, ModelOutput, ModelShape};
 pub use host::{host_values, is_host};
 pub use layers::{ActivationFunction, exp};
