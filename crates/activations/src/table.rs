@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use attention_probes_models::edit_distance;
 use serde_json::{Map, Value};
 
 use crate::{ActivationError, DatasetConfig};
@@ -233,26 +234,10 @@ fn nearest(name: &str, candidates: &[String]) -> Option<String> {
         .iter()
         // A header may be a whole row of text by mistake, which is no near name.
         .filter(|candidate| candidate.len() <= 4 * name.len() + 8)
-        .map(|candidate| (n_edits(&name, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (edit_distance(&name, &candidate.to_lowercase()), candidate))
         .filter(|(n_edits, _)| *n_edits <= max_edits)
         .min_by_key(|(n_edits, _)| *n_edits)
         .map(|(_, candidate)| candidate.clone())
-}
-
-/// Levenshtein distance: insertions, deletions, and replacements of one character.
-fn n_edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// Line of a byte, from 1; line breaks at the byte itself belong to the row before.
@@ -275,13 +260,6 @@ mod tests {
         assert_eq!(nearest("label", &columns).as_deref(), Some("labels"));
         assert_eq!(nearest("promptid", &columns).as_deref(), Some("prompt_id"));
         assert_eq!(nearest("sentence", &columns), None);
-    }
-
-    #[test]
-    fn edits_are_counted() {
-        assert_eq!(n_edits("kitten", "sitting"), 3);
-        assert_eq!(n_edits("", "abc"), 3);
-        assert_eq!(n_edits("same", "same"), 0);
     }
 
     #[test]
