@@ -16,7 +16,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Number of values per position: `width`, or `n_heads * width` with heads laid side by side.
+    /// Lays heads side by side; an activation without heads stays as it is.
     ///
     /// # Shapes
     ///
@@ -67,7 +67,8 @@ impl ActivationCache {
         }
     }
 
-    /// A per-head activation; `None` if it was not asked for or has no head axis.
+    /// A per-head activation, shaped as in [`Activation::Heads`]; `None` if it was not asked for or
+    /// has no head axis.
     pub fn heads(&self, hook: HookPoint) -> Option<Tensor<4>> {
         match self.get(hook) {
             Some(Activation::Heads(tensor)) => Some(tensor.clone()),

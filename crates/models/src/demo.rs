@@ -37,6 +37,10 @@ impl DemoModel {
     /// # Errors
     ///
     /// [`ModelError::Embedded`] if the files in this build are damaged.
+    ///
+    /// # Memory
+    ///
+    /// One copy of the weights in `f32`.
     pub fn load(&self, device: &Device) -> Result<Gpt2, ModelError> {
         gpt2_from_bytes(CONFIG, WEIGHTS, Path::new("demo-gpt2"), device).map_err(damaged)
     }

@@ -74,6 +74,10 @@ pub(crate) struct Gpt2Block {
 
 impl Gpt2Config {
     /// Sizes in the vocabulary of all families.
+    ///
+    /// # Panics
+    ///
+    /// If there is no head.
     pub fn shape(&self) -> ModelShape {
         ModelShape {
             n_layers: self.n_layers,
@@ -91,6 +95,10 @@ impl Gpt2Config {
     /// into the residual stream divided by `√(2 n_layers)`, biases zero.
     ///
     /// Draws from the generator that `device.seed` sets.
+    ///
+    /// # Panics
+    ///
+    /// If there is no head.
     pub fn init(&self, device: &Device) -> Gpt2 {
         let normal = |shape: [usize; 2], std: f64| {
             Param::from_tensor(Tensor::random(shape, Distribution::Normal(0.0, std), device))

@@ -19,8 +19,12 @@ const SUPPORTED: &str = "gpt2";
 ///
 /// # Errors
 ///
-/// A [`ModelError`] that names the file, field, or tensor, if anything is missing, damaged, of
-/// another shape than the configuration implies, or set to a value that is not supported.
+/// - [`ModelError::MissingFile`] or [`ModelError::Read`] if a file cannot be read
+/// - [`ModelError::Json`], [`ModelError::UnsupportedArchitecture`] or [`ModelError::ConfigField`]
+///   if the configuration is damaged, or sets what is not supported
+/// - [`ModelError::Safetensors`] if the weights are damaged
+/// - [`ModelError::MissingTensor`], [`ModelError::TensorShape`] or [`ModelError::TensorDtype`] if
+///   the weights do not fit the configuration
 ///
 /// # Memory
 ///
@@ -38,7 +42,8 @@ pub fn load_gpt2(dir: &Path, device: &Device) -> Result<Gpt2, ModelError> {
 ///
 /// # Errors
 ///
-/// [`ModelError`] if a file is missing or cannot be read.
+/// - [`ModelError::MissingFile`] or [`ModelError::Read`] if a file cannot be read
+/// - [`ModelError::Json`] or [`ModelError::ConfigField`] if the list of shards is damaged
 pub fn checkpoint_hash(dir: &Path) -> Result<String, ModelError> {
     let path = dir.join("config.json");
     let mut hasher = blake3::Hasher::new();
@@ -52,6 +57,10 @@ pub fn checkpoint_hash(dir: &Path) -> Result<String, ModelError> {
 /// # Errors
 ///
 /// As [`load_gpt2`]; `name` stands for the path.
+///
+/// # Memory
+///
+/// One copy of the weights in `f32`.
 pub fn gpt2_from_bytes(
     config: &[u8],
     weights: &[u8],

@@ -23,7 +23,11 @@ pub struct LanguageModel {
 /// # Errors
 ///
 /// - [`ModelError::UnknownModel`] if `name` is neither
-/// - whatever [`load::load_gpt2`] and [`Tokenizer::from_dir`] return
+/// - as [`load::load_gpt2`] and [`Tokenizer::from_dir`]
+///
+/// # Memory
+///
+/// One copy of the weights in `f32`.
 ///
 /// # Examples
 ///

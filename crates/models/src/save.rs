@@ -13,7 +13,12 @@ use crate::{Gpt2, ModelError};
 ///
 /// # Errors
 ///
-/// [`ModelError::Write`] if a file cannot be written.
+/// - [`ModelError::Write`] if a file cannot be written
+/// - [`ModelError::Safetensors`] if the weights cannot be laid out as such a file
+///
+/// # Memory
+///
+/// Two copies of the weights in bf16.
 pub fn save_gpt2(model: &Gpt2, dir: &Path) -> Result<(), ModelError> {
     let config = model.config();
     let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();

@@ -145,11 +145,11 @@ impl Tokenizer {
         Ok(encoding.get_offsets().to_vec())
     }
 
-    /// The text of some ids, special tokens included.
+    /// The text of some ids, special tokens included; ids of no token are left out.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Tokenizer`] if an id is unknown.
+    /// [`ModelError::Tokenizer`] if the tokens cannot be decoded.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
         self.inner.decode(ids, false).map_err(tokenizer_error)
     }
