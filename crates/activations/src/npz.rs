@@ -134,7 +134,12 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, NpzArray>, Ac
 ///
 /// # Errors
 ///
-/// As [`read_npz`], and [`ActivationError::MissingArray`] if one of `required` does not exist.
+/// - as [`read_npz`]
+/// - [`ActivationError::MissingArray`] if one of `required` does not exist
+///
+/// # Memory
+///
+/// As [`read_npz`], for the named arrays only.
 ///
 /// # Examples
 ///

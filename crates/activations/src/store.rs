@@ -135,6 +135,10 @@ impl Default for StorageConfig {
 /// # Panics
 ///
 /// If there is no such sequence, or one is given twice.
+///
+/// # Memory
+///
+/// [`Capture::needed_bytes`] where they are kept in memory, else one forward pass.
 pub fn open_activations<'a>(
     capture: Capture<'a>,
     sequences: &[usize],

@@ -178,7 +178,7 @@ impl Capture<'_> {
 /// # Errors
 ///
 /// - as [`Capture::d_model`]
-/// - [`ActivationError::Model`] if the model refuses a batch
+/// - [`ActivationError::Model`] if the model refuses a batch, or its device fails
 /// - whatever `sink` returns
 ///
 /// # Panics
