@@ -41,7 +41,10 @@ pub enum ModelError {
         embedded: &'static str,
     },
     /// The checkpoint is of a family this version does not run.
-    #[error("`{}`: model_type `{model_type}` is not supported, use one of: {supported}", path.display())]
+    #[error(
+        "`{}`: model_type `{model_type}` is not supported, use one of: {supported}",
+        path.display()
+    )]
     UnsupportedArchitecture {
         /// The configuration file.
         path: PathBuf,
