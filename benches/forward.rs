@@ -45,7 +45,7 @@ fn forward(criterion: &mut Criterion) {
     let batch =
         TokenBatch::new(&texts, PaddingSide::Right, &device).expect("the batch is not empty");
     let residuals = HookSet::new((0..12).map(HookPoint::ResidPost));
-    let everything = HookSet::new(HookPoint::all(12));
+    let everything = HookSet::new(model.hooks());
     let run = |hooks: &HookSet| -> Duration {
         let start = Instant::now();
         black_box(model.run_with_cache(&batch, hooks).expect("the batch fits the model"));

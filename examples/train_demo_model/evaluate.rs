@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use attention_probes_models::{
-    Gpt2, HookPoint, HookSet, HookedModel, PaddingSide, TokenBatch, Tokenizer,
+    HookPoint, HookSet, HookedModel, PaddingSide, TokenBatch, Tokenizer,
 };
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use rand::{Rng, SeedableRng};
@@ -27,7 +27,7 @@ pub(crate) struct Figures {
 
 /// Computes every figure.
 pub(crate) fn figures(
-    model: &Gpt2,
+    model: &dyn HookedModel,
     tokenizer: &Tokenizer,
     train: &[u32],
     held_out: &[u32],
@@ -54,7 +54,7 @@ pub(crate) fn figures(
 
 /// Mean negative log-likelihood per token, windows overlapping by half so that (but for the first
 /// window) every token is predicted from at least `STRIDE` others.
-pub(crate) fn loss_nats(model: &Gpt2, ids: &[u32], device: &Device) -> Result<f64> {
+pub(crate) fn loss_nats(model: &dyn HookedModel, ids: &[u32], device: &Device) -> Result<f64> {
     let n_ctx = model.shape().n_ctx;
     let (mut sum, mut n) = (0.0, 0);
     let mut from = 0;
@@ -82,7 +82,7 @@ pub(crate) fn loss_nats(model: &Gpt2, ids: &[u32], device: &Device) -> Result<f6
 
 /// Attention from each token of a repeated random segment to the token after its first occurrence,
 /// mean over the second half, `[n_layers][n_heads]`.
-pub(crate) fn induction_scores(model: &Gpt2, device: &Device) -> Result<Vec<Vec<f64>>> {
+pub(crate) fn induction_scores(model: &dyn HookedModel, device: &Device) -> Result<Vec<Vec<f64>>> {
     const SEGMENT: usize = 64;
     const N_SEQUENCES: usize = 16;
     let mut rng = ChaCha8Rng::seed_from_u64(7);
@@ -119,7 +119,7 @@ pub(crate) fn induction_scores(model: &Gpt2, device: &Device) -> Result<Vec<Vec<
 
 /// Continues a prompt by 80 tokens, drawn at temperature 0.7.
 fn continuation(
-    model: &Gpt2,
+    model: &dyn HookedModel,
     tokenizer: &Tokenizer,
     prompt: &str,
     seed: u64,

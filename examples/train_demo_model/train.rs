@@ -1,11 +1,10 @@
 //! The training loop: `AdamW`, warm-up and cosine, clipping, checkpoints.
 
 use std::io::Write;
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use attention_probes_models::{Gpt2, Gpt2Config, HookedModel, PaddingSide, TokenBatch};
+use attention_probes_models::{HookedModel, PaddingSide, TokenBatch};
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams};
@@ -13,7 +12,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::Args;
+use crate::{Args, Run};
 
 /// Steps of linear warm-up.
 const WARM_UP: usize = 200;
@@ -23,17 +22,15 @@ const CHECKPOINT_EVERY: usize = 500;
 const PRINT_EVERY: usize = 50;
 
 /// Trains from the beginning or from the last checkpoint; `None` if stopped on request.
-pub(crate) fn train(
-    args: &Args,
-    config: &Gpt2Config,
-    ids: &[u32],
-    held_out: &[u32],
-    device: &Device,
-) -> Result<Option<Gpt2>> {
+pub(crate) fn train<M: HookedModel + Module>(
+    run: &Run<'_>,
+    init: impl Fn(&Device) -> M,
+) -> Result<Option<M>> {
+    let Run { args, device, .. } = run;
     let n_steps = args.tokens / (args.batch * args.context);
     let autodiff = device.clone().autodiff();
     device.seed(args.seed);
-    let mut model = config.init(&autodiff);
+    let mut model = init(&autodiff);
     println!("{} parameters, {n_steps} steps", model.num_params());
     let optimizer = AdamWConfig::new()
         .with_beta_2(0.95)
@@ -60,7 +57,7 @@ pub(crate) fn train(
     let mut mean = 0.0;
     for step in first..n_steps {
         let learning_rate = learning_rate(args.learning_rate, step, n_steps);
-        let batch = sample(args, config, ids, step);
+        let batch = sample(args, model.shape().d_vocab, run.train, step);
         let (loss, gradients) = gradients(&model, &batch, args, &autodiff)?;
         model = optimizer.step(learning_rate, model, gradients);
         mean += loss / PRINT_EVERY as f64;
@@ -77,7 +74,7 @@ pub(crate) fn train(
             model.clone().save_file(&at_model)?;
             optimizer.save(&at_optimizer)?;
             std::fs::write(&at_step, done.to_string())?;
-            let loss = crate::evaluate::loss_nats(&model.valid(), &held_out[..20_000], device)?;
+            let loss = crate::evaluate::loss_nats(&model.valid(), &run.held_out[..20_000], device)?;
             let scores = crate::evaluate::induction_scores(&model.valid(), device)?;
             let best = scores.iter().flatten().copied().fold(0.0, f64::max);
             println!("step {done} held-out loss {loss:.4}, best induction score {best:.3}");
@@ -100,7 +97,7 @@ fn learning_rate(highest: f64, step: usize, n_steps: usize) -> f64 {
 }
 
 /// Sequences of `context + 1` tokens; step and seed alone decide which.
-fn sample(args: &Args, config: &Gpt2Config, ids: &[u32], step: usize) -> Vec<Vec<u32>> {
+fn sample(args: &Args, d_vocab: usize, ids: &[u32], step: usize) -> Vec<Vec<u32>> {
     let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
     rng.set_stream(1 + step as u64);
     let length = args.context + 1;
@@ -111,7 +108,7 @@ fn sample(args: &Args, config: &Gpt2Config, ids: &[u32], step: usize) -> Vec<Vec
                 let (shortest, longest) = (8_f64.ln(), (args.context as f64 / 2.0).ln());
                 let period = rng.random_range(shortest..longest).exp() as usize;
                 let segment: Vec<u32> =
-                    (0..period).map(|_| rng.random_range(1..config.d_vocab as u32)).collect();
+                    (0..period).map(|_| rng.random_range(1..d_vocab as u32)).collect();
                 return segment.iter().copied().cycle().take(length).collect();
             }
             let from = rng.random_range(0..ids.len() - length);
@@ -121,8 +118,8 @@ fn sample(args: &Args, config: &Gpt2Config, ids: &[u32], step: usize) -> Vec<Vec
 }
 
 /// Loss and gradients of a batch, its sequences divided among replicas of the model.
-fn gradients(
-    model: &Gpt2,
+fn gradients<M: HookedModel + Module>(
+    model: &M,
     batch: &[Vec<u32>],
     args: &Args,
     device: &Device,
@@ -152,8 +149,8 @@ fn gradients(
 }
 
 /// One replica's share of the mean loss over the batch, and its gradients.
-fn part_gradients(
-    model: &Gpt2,
+fn part_gradients<M: HookedModel + Module>(
+    model: &M,
     part: &[Vec<u32>],
     n_sequences: usize,
     device: &Device,
@@ -171,10 +168,4 @@ fn part_gradients(
     let loss = loss / (n_sequences * length) as f64;
     let gradients = GradientsParams::from_grads(loss.backward(), model);
     Ok((f64::from(loss.into_scalar::<f32>()), gradients))
-}
-
-/// Writes the model in Hugging Face layout, weights in bf16.
-pub(crate) fn save(model: &Gpt2, output: &Path) -> Result<()> {
-    attention_probes_models::save::save_gpt2(model, output)?;
-    Ok(())
 }

@@ -1,8 +1,8 @@
 //! A tiny model and tokenizer for the tests of this crate.
 
 use attention_probes_models::{
-    ActivationFunction, Convention, Gpt2, Gpt2Config, HookSet, HookedModel, ModelError,
-    ModelOutput, ModelShape, TokenBatch, Tokenizer,
+    ActivationFunction, Convention, ForwardRequest, Gpt2, Gpt2Config, HookPoint, HookedModel,
+    ModelError, ModelOutput, ModelShape, TokenBatch, Tokenizer,
 };
 use burn::{
     module::{Module, ModuleMapper, Param},
@@ -117,13 +117,16 @@ impl HookedModel for Disguised<'_> {
         &self.shape
     }
 
-    fn run(
+    fn has_hook(&self, hook: HookPoint) -> bool {
+        self.model.has_hook(hook)
+    }
+
+    fn execute(
         &self,
         batch: &TokenBatch,
-        hooks: &HookSet,
-        logits: bool,
+        request: &ForwardRequest<'_>,
     ) -> Result<ModelOutput, ModelError> {
-        self.model.run(batch, hooks, logits)
+        self.model.execute(batch, request)
     }
 
     fn value_bias(&self, layer: usize) -> Option<Tensor<2>> {

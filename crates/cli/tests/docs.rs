@@ -1,10 +1,13 @@
 //! The tables of `docs/` say what the code does.
 
-use std::collections::BTreeMap;
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use attention_probes_metrics::ClassificationReport;
 use attention_probes_models::{
-    Activation, HookPoint, HookSet, PaddingSide, TokenBatch, open_model,
+    Activation, ActivationFunction, GemmaConfig, GemmaGeneration, HookPoint, HookSet, HookedModel,
+    LayerKind, PaddingSide, Rope, TokenBatch, open_model,
 };
 use attention_probes_probes::{LinearProbeConfig, ProbeMetadata};
 use attention_probes_sweep::SweepConfig;
@@ -94,19 +97,51 @@ fn every_metric_of_a_report_is_documented() {
 #[test]
 fn every_hook_is_documented_with_its_shape() {
     let device = Device::default();
-    let model = open_model("demo-gpt2", &device).unwrap();
-    let shape = model.model.shape();
-    let batch = TokenBatch::new(&[[5_u32, 6, 7]], PaddingSide::Right, &device).unwrap();
-    let hooks = HookPoint::all(1);
-    let cache = model.model.run_with_cache(&batch, &HookSet::new(hooks.iter().copied())).unwrap();
+    let gpt2 = open_model("demo-gpt2", &device).unwrap().model;
+    let rope = Rope { theta: 1e4, factor: 1.0 };
+    let gemma = GemmaConfig {
+        generation: GemmaGeneration::Three,
+        n_heads: 4,
+        n_key_value_heads: 2,
+        d_head: 6,
+        d_model: 20,
+        d_mlp: 28,
+        d_vocab: 9,
+        n_ctx: 8,
+        activation: ActivationFunction::default(),
+        rms_norm_epsilon: 1e-6,
+        query_pre_attn_scalar: 6.0,
+        attn_softcap: None,
+        logit_softcap: None,
+        sliding_window: 2,
+        layers: vec![LayerKind::Sliding],
+        rope_full: rope,
+        rope_sliding: rope,
+        tie_word_embeddings: true,
+    };
+    let gemma = gemma.init(&device);
+    let mut met = BTreeSet::new();
+    for model in [&*gpt2, &gemma] {
+        met.extend(check_documented_hooks(model, &device));
+    }
+    assert_eq!(met.len(), HookPoint::all(1).len());
+}
+
+/// Compares the shapes of a model's hooks in block 0 and outside with the page; returns the hooks.
+fn check_documented_hooks(model: &dyn HookedModel, device: &Device) -> BTreeSet<HookPoint> {
+    let shape = model.shape();
+    let batch = TokenBatch::new(&[[5_u32, 6, 7]], PaddingSide::Right, device).unwrap();
+    let hooks: BTreeSet<HookPoint> =
+        model.hooks().into_iter().filter(|hook| hook.layer().is_none_or(|l| l == 0)).collect();
+    let cache = model.run_with_cache(&batch, &HookSet::new(hooks.iter().copied())).unwrap();
 
     let markdown = include_str!("../../../docs/hooks.md");
     let documented: BTreeMap<String, &str> = rows(markdown)
         .filter(|(name, _)| name.contains("hook_"))
         .map(|(name, cells)| (name.replace("{l}", "0"), cells[1]))
         .collect();
-    assert_eq!(documented.len(), hooks.len());
-    for hook in hooks {
+    assert_eq!(documented.len(), HookPoint::all(1).len());
+    for &hook in &hooks {
         let axes = documented[&hook.to_string()].trim_matches(['`', '[', ']']);
         let size = |axis: &str| match axis {
             "batch" | "1" => 1,
@@ -122,4 +157,5 @@ fn every_hook_is_documented_with_its_shape() {
         let found = cache.get(hook).map(Activation::dims).unwrap();
         assert_eq!(found, expected, "{hook}");
     }
+    hooks
 }

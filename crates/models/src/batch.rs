@@ -21,6 +21,7 @@ pub struct TokenBatch {
     position_ids: Tensor<2, Int>,
     mask_pad: Tensor<2, Bool>,
     mask: Vec<bool>,
+    positions: Vec<usize>,
     max_id: u32,
     has_left_padding: bool,
 }
@@ -81,18 +82,19 @@ impl TokenBatch {
         }
         assert_eq!(ids.len() % batch, 0, "ids fill whole rows");
         let pos = ids.len() / batch;
-        let mut position_ids = Vec::with_capacity(ids.len());
+        let mut positions = Vec::with_capacity(ids.len());
         let mut has_left_padding = false;
         for row in mask.chunks(pos) {
-            let mut seen: i64 = 0;
+            let mut seen = 0_usize;
             let mut after_gap = false;
             for &real in row {
                 has_left_padding |= real && after_gap;
                 after_gap |= !real;
-                seen += i64::from(real);
-                position_ids.push((seen - 1).max(0));
+                seen += usize::from(real);
+                positions.push(seen.saturating_sub(1));
             }
         }
+        let position_ids: Vec<i64> = positions.iter().map(|position| *position as i64).collect();
         let ints: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
         let padding: Vec<bool> = mask.iter().map(|real| !real).collect();
         let max_id =
@@ -103,6 +105,7 @@ impl TokenBatch {
             position_ids: Tensor::from_data(TensorData::new(position_ids, shape), device),
             mask_pad: Tensor::from_data(TensorData::new(padding, shape), device),
             mask: mask.to_vec(),
+            positions,
             max_id,
             has_left_padding,
         })
@@ -126,6 +129,11 @@ impl TokenBatch {
     /// `true` where a real token, row by row, on the host.
     pub fn mask(&self) -> &[bool] {
         &self.mask
+    }
+
+    /// Position of each token within its text, row by row, on the host.
+    pub fn positions(&self) -> &[usize] {
+        &self.positions
     }
 
     /// `[batch, pos]`.

@@ -29,6 +29,16 @@ impl Activation {
         }
     }
 
+    /// The tensor as `[batch, pos, n_heads, width]`, as activations are changed: those without
+    /// heads have one, and scores and patterns are `[batch, query_pos, n_heads, key_pos]`.
+    pub(crate) fn into_tokens_first(self, hook: HookPoint) -> Tensor<4> {
+        match (self, hook) {
+            (Self::Stream(x), _) => x.unsqueeze_dim::<4>(2),
+            (Self::Heads(x), HookPoint::AttnScores(_) | HookPoint::Pattern(_)) => x.swap_dims(1, 2),
+            (Self::Heads(x), _) => x,
+        }
+    }
+
     /// Shape of the tensor.
     pub fn dims(&self) -> Vec<usize> {
         match self {

@@ -123,6 +123,47 @@ pub enum ModelError {
         /// How many layers there are.
         n_layers: usize,
     },
+    /// The model has no such hook, or it lies before the place where the pass starts.
+    #[error("the model does not meet hook `{hook}`; `docs/hooks.md` lists those of each family")]
+    NoSuchHook {
+        /// The hook.
+        hook: String,
+    },
+    /// A pass cannot start where it was asked to.
+    #[error(
+        "cannot start at layer {layer} with a residual stream of shape {found:?}, expected shape \
+         {expected:?} and a layer of the model"
+    )]
+    Start {
+        /// The layer.
+        layer: usize,
+        /// Shape of the residual stream.
+        found: Vec<usize>,
+        /// The shape that fits the batch and the model.
+        expected: Vec<usize>,
+    },
+    /// A change does not have the shape of the activation that it is made to.
+    #[error("a change at `{hook}` has shape {found:?}, the activation has {expected:?}")]
+    InterventionShape {
+        /// The hook.
+        hook: String,
+        /// Shape of the change, heads as the third axis.
+        found: Vec<usize>,
+        /// Shape of the activation, heads as the third axis.
+        expected: Vec<usize>,
+    },
+    /// A change is to be made at a position or head that the activation does not have.
+    #[error("a change at `{hook}` names {axis} {index}, but there are {length}")]
+    InterventionIndex {
+        /// The hook.
+        hook: String,
+        /// `position` or `head`.
+        axis: &'static str,
+        /// The index, or the number of entries of a mask.
+        index: usize,
+        /// How many there are.
+        length: usize,
+    },
     /// A token id is outside the vocabulary of the model.
     #[error("token id {id} is outside the model's vocabulary of {d_vocab}")]
     TokenOutOfRange {

@@ -4,15 +4,13 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::module::{attention, embedding};
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, Device, Distribution, Int, Tensor, activation};
+use burn::tensor::module::embedding;
+use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::cache::Activation;
-use crate::layers::norm_parts;
+use crate::pass::{ForwardPass, Heads, Scoring};
 use crate::{
-    ActivationCache, ActivationFunction, HookPoint, HookSet, HookedModel, ModelError, ModelOutput,
+    ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,
     ModelShape, TokenBatch,
 };
 
@@ -160,28 +158,29 @@ impl Gpt2 {
     /// # Shapes
     ///
     /// - `resid`: `[batch, pos, d_model]`
-    fn block(&self, layer: usize, resid: Tensor<3>, run: &mut Run<'_>) -> Tensor<3> {
+    fn block(
+        &self,
+        layer: usize,
+        resid: Tensor<3>,
+        pass: &mut ForwardPass<'_>,
+    ) -> Result<Tensor<3>, ModelError> {
         let block = &self.blocks[layer];
-        run.keep(HookPoint::ResidPre(layer), &resid);
+        let resid = pass.stream(HookPoint::ResidPre(layer), resid)?;
 
         let hooks = (HookPoint::Ln1Scale(layer), HookPoint::Ln1Normalized(layer));
-        let normed = self.norm(&block.ln_1, resid.clone(), hooks, run);
-        let attn_out = self.attention(layer, normed, run);
-        run.keep(HookPoint::AttnOut(layer), &attn_out);
-        let resid = resid + attn_out;
-        run.keep(HookPoint::ResidMid(layer), &resid);
+        let normed = self.norm(&block.ln_1, resid.clone(), hooks, pass)?;
+        let attn_out = self.attention(layer, normed, pass)?;
+        let attn_out = pass.stream(HookPoint::AttnOut(layer), attn_out)?;
+        let resid = pass.stream(HookPoint::ResidMid(layer), resid + attn_out)?;
 
         let hooks = (HookPoint::Ln2Scale(layer), HookPoint::Ln2Normalized(layer));
-        let normed = self.norm(&block.ln_2, resid.clone(), hooks, run);
+        let normed = self.norm(&block.ln_2, resid.clone(), hooks, pass)?;
         let hidden = block.c_fc.forward(normed); // [batch, pos, d_mlp]
-        run.keep(HookPoint::MlpPre(layer), &hidden);
+        let hidden = pass.stream(HookPoint::MlpPre(layer), hidden)?;
         let hidden = self.config.activation.forward(hidden);
-        run.keep(HookPoint::MlpPost(layer), &hidden);
-        let mlp_out = block.mlp_c_proj.forward(hidden);
-        run.keep(HookPoint::MlpOut(layer), &mlp_out);
-        let resid = resid + mlp_out;
-        run.keep(HookPoint::ResidPost(layer), &resid);
-        resid
+        let hidden = pass.stream(HookPoint::MlpPost(layer), hidden)?;
+        let mlp_out = pass.stream(HookPoint::MlpOut(layer), block.mlp_c_proj.forward(hidden))?;
+        pass.stream(HookPoint::ResidPost(layer), resid + mlp_out)
     }
 
     fn norm(
@@ -189,60 +188,56 @@ impl Gpt2 {
         norm: &LayerNorm,
         x: Tensor<3>,
         (scale, normalized): (HookPoint, HookPoint),
-        run: &mut Run<'_>,
-    ) -> Tensor<3> {
-        if !run.hooks.contains(scale) && !run.hooks.contains(normalized) {
-            return norm.forward(x);
+        pass: &mut ForwardPass<'_>,
+    ) -> Result<Tensor<3>, ModelError> {
+        if !pass.wants(scale) && !pass.wants(normalized) {
+            return Ok(norm.forward(x));
         }
-        let parts = norm_parts(norm, self.config.layer_norm_epsilon, x);
-        run.keep(scale, &parts.scale);
-        run.keep(normalized, &parts.normalized);
-        parts.output
+        let centred = x.clone() - x.mean_dim(2);
+        let variance = centred.clone().square().mean_dim(2); // [batch, pos, 1]
+        let divisor = variance.add_scalar(self.config.layer_norm_epsilon).sqrt();
+        let divisor = pass.stream(scale, divisor)?;
+        let output = pass.stream(normalized, centred / divisor)?;
+        let output = output * norm.gamma.val().unsqueeze::<3>();
+        Ok(match &norm.beta {
+            Some(beta) => output + beta.val().unsqueeze::<3>(),
+            None => output,
+        })
     }
 
     /// Attention of one block: `[batch, pos, d_model]` to `[batch, pos, d_model]`.
     #[expect(clippy::many_single_char_names, reason = "queries, keys, and values have no other")]
-    fn attention(&self, layer: usize, x: Tensor<3>, run: &mut Run<'_>) -> Tensor<3> {
+    fn attention(
+        &self,
+        layer: usize,
+        x: Tensor<3>,
+        pass: &mut ForwardPass<'_>,
+    ) -> Result<Tensor<3>, ModelError> {
         let block = &self.blocks[layer];
         let [batch, pos, d_model] = x.dims();
         let ModelShape { n_heads, d_head, .. } = self.shape;
 
         let qkv = block.c_attn.forward(x).reshape([batch, pos, 3 * n_heads, d_head]);
         let part = |index: usize| qkv.clone().narrow(2, index * n_heads, n_heads);
-        let (q, k, v) = (part(0), part(1), part(2)); // [batch, pos, n_heads, d_head]
-        run.keep_heads(HookPoint::Q(layer), &q);
-        run.keep_heads(HookPoint::K(layer), &k);
-        run.keep_heads(HookPoint::V(layer), &v);
+        let q = pass.heads(HookPoint::Q(layer), part(0))?; // [batch, pos, n_heads, d_head]
+        let k = pass.heads(HookPoint::K(layer), part(1))?;
+        let v = pass.heads(HookPoint::V(layer), part(2))?;
 
-        let (q, k, v) = (q.swap_dims(1, 2), k.swap_dims(1, 2), v.swap_dims(1, 2));
-        let scale = self.score_scale(layer);
-        let explicit = run.tracks_gradients
-            || run.hooks.contains(HookPoint::AttnScores(layer))
-            || run.hooks.contains(HookPoint::Pattern(layer));
-        let z = if explicit {
-            let scores = (q * scale).matmul(k.swap_dims(2, 3)); // [batch, n_heads, query, key]
-            let scores = run.mask_scores(scores);
-            run.keep_heads(HookPoint::AttnScores(layer), &scores);
-            let pattern = run.without_empty_rows(activation::softmax(scores, 3));
-            run.keep_heads(HookPoint::Pattern(layer), &pattern);
-            pattern.matmul(v)
-        } else {
-            let options = AttentionModuleOptions {
-                scale: Some(scale),
-                is_causal: true,
-                ..AttentionModuleOptions::default()
-            };
-            let mask = run.hidden_keys.clone().map(|mask| mask.expand([batch, n_heads, pos, pos]));
-            attention(q, k, v, mask, None, options)
-        };
-        let z = z.swap_dims(1, 2); // [batch, pos, n_heads, d_head]
-        run.keep_heads(HookPoint::Z(layer), &z);
-        if run.hooks.contains(HookPoint::Result(layer)) {
-            let weight = block.attn_c_proj.weight.val().reshape([1, n_heads, d_head, d_model]);
-            let z = z.clone().swap_dims(1, 2); // [batch, n_heads, pos, d_head]
-            run.keep_heads(HookPoint::Result(layer), &z.matmul(weight).swap_dims(1, 2));
+        let heads = Heads { q: q.swap_dims(1, 2), k: k.swap_dims(1, 2), v: v.swap_dims(1, 2) };
+        let scoring = Scoring { scale: self.score_scale(layer), softcap: None, window: None };
+        let z = pass.attention(layer, heads, scoring)?; // [batch, pos, n_heads, d_head]
+        let z = pass.heads(HookPoint::Z(layer), z)?;
+        if !pass.wants(HookPoint::Result(layer)) {
+            return Ok(block.attn_c_proj.forward(z.reshape([batch, pos, d_model])));
         }
-        block.attn_c_proj.forward(z.reshape([batch, pos, d_model]))
+        let weight = block.attn_c_proj.weight.val().reshape([1, n_heads, d_head, d_model]);
+        let result = z.swap_dims(1, 2).matmul(weight).swap_dims(1, 2);
+        let result = pass.heads(HookPoint::Result(layer), result)?; // [batch, pos, n_heads, d_model]
+        let attn_out = result.sum_dim(2).squeeze_dim::<3>(2);
+        Ok(match &block.attn_c_proj.bias {
+            Some(bias) => attn_out + bias.val().unsqueeze::<3>(),
+            None => attn_out,
+        })
     }
 
     /// What raw scores of a layer are multiplied by.
@@ -256,22 +251,6 @@ impl Gpt2 {
         }
         scale
     }
-
-    fn check(&self, batch: &TokenBatch) -> Result<(), ModelError> {
-        let [_, pos] = batch.dims();
-        let longest = batch.mask().chunks(pos).map(|row| row.iter().filter(|r| **r).count()).max();
-        let found = longest.unwrap_or(0);
-        if found > self.shape.n_ctx {
-            return Err(ModelError::ContextLength { found, n_ctx: self.shape.n_ctx });
-        }
-        if batch.max_id() as usize >= self.shape.d_vocab {
-            return Err(ModelError::TokenOutOfRange {
-                id: batch.max_id(),
-                d_vocab: self.shape.d_vocab,
-            });
-        }
-        Ok(())
-    }
 }
 
 impl HookedModel for Gpt2 {
@@ -279,40 +258,51 @@ impl HookedModel for Gpt2 {
         &self.shape
     }
 
-    fn run(
+    fn has_hook(&self, hook: HookPoint) -> bool {
+        !matches!(
+            hook,
+            HookPoint::RotQ(_)
+                | HookPoint::RotK(_)
+                | HookPoint::Ln1PostScale(_)
+                | HookPoint::Ln1PostNormalized(_)
+                | HookPoint::MlpPreLinear(_)
+                | HookPoint::Ln2PostScale(_)
+                | HookPoint::Ln2PostNormalized(_)
+        )
+    }
+
+    fn execute(
         &self,
         batch: &TokenBatch,
-        hooks: &HookSet,
-        logits: bool,
+        request: &ForwardRequest<'_>,
     ) -> Result<ModelOutput, ModelError> {
-        self.check(batch)?;
-        let needed = hooks.blocks_needed(self.shape.n_layers)?;
-        let n_blocks = if logits { self.shape.n_layers } else { needed };
-        let mut run = Run::new(batch, hooks, self.wte.val().device().is_autodiff());
-
-        let embed = embedding(self.wte.val(), batch.input_ids());
-        run.keep(HookPoint::Embed, &embed);
-        let pos_embed = embedding(self.wpe.val(), batch.position_ids());
-        run.keep(HookPoint::PosEmbed, &pos_embed);
-        let mut resid = embed + pos_embed;
-        for layer in 0..n_blocks {
-            resid = self.block(layer, resid, &mut run);
+        let blocks = request.blocks(self, batch)?;
+        let mut pass = ForwardPass::new(batch, request, self.wte.val().device().is_autodiff());
+        let mut resid = if let Some((_, resid)) = &request.start {
+            resid.clone()
+        } else {
+            let embed = embedding(self.wte.val(), batch.input_ids());
+            let embed = pass.stream(HookPoint::Embed, embed)?;
+            let pos_embed = embedding(self.wpe.val(), batch.position_ids());
+            embed + pass.stream(HookPoint::PosEmbed, pos_embed)?
+        };
+        for layer in blocks.clone() {
+            resid = self.block(layer, resid, &mut pass)?;
         }
         // A block that need not run may still be asked for the stream that enters it.
-        if n_blocks < self.shape.n_layers {
-            run.keep(HookPoint::ResidPre(n_blocks), &resid);
+        if blocks.end < self.shape.n_layers {
+            resid = pass.stream(HookPoint::ResidPre(blocks.end), resid)?;
         }
-        let wants_final = [HookPoint::LnFinalScale, HookPoint::LnFinalNormalized]
-            .map(|hook| hooks.contains(hook));
-        let logits = if logits || wants_final.contains(&true) {
-            let parts = (HookPoint::LnFinalScale, HookPoint::LnFinalNormalized);
-            let last = self.norm(&self.ln_f, resid, parts, &mut run);
+        if !request.needs_final_norm() {
+            return Ok(ModelOutput { logits: None, cache: pass.cache });
+        }
+        let hooks = (HookPoint::LnFinalScale, HookPoint::LnFinalNormalized);
+        let last = self.norm(&self.ln_f, resid, hooks, &mut pass)?;
+        let logits = request.logits.then(|| {
             let table = self.lm_head.as_ref().unwrap_or(&self.wte).val();
-            logits.then(|| last.matmul(table.transpose().unsqueeze::<3>()))
-        } else {
-            None
-        };
-        Ok(ModelOutput { logits, cache: run.cache })
+            last.matmul(table.transpose().unsqueeze())
+        });
+        Ok(ModelOutput { logits, cache: pass.cache })
     }
 
     fn value_bias(&self, layer: usize) -> Option<Tensor<2>> {
@@ -327,66 +317,5 @@ impl HookedModel for Gpt2 {
 
     fn centres_residuals(&self) -> bool {
         true
-    }
-}
-
-/// State of one forward pass.
-struct Run<'a> {
-    hooks: &'a HookSet,
-    cache: ActivationCache,
-    /// `true` where a key lies after its query, `[1, 1, query_pos, key_pos]`.
-    future: Tensor<4, Bool>,
-    /// `true` where a key is padding that the causal mask does not hide, `[batch, 1, 1, key_pos]`.
-    hidden_keys: Option<Tensor<4, Bool>>,
-    tracks_gradients: bool,
-}
-
-impl<'a> Run<'a> {
-    fn new(batch: &TokenBatch, hooks: &'a HookSet, tracks_gradients: bool) -> Self {
-        let [_, pos] = batch.dims();
-        let ids: Tensor<2, Int> = batch.input_ids();
-        let future = Tensor::<2, Bool>::tril_mask([pos, pos], 0, &ids.device().inner());
-        let hidden_keys =
-            batch.has_left_padding().then(|| batch.mask_pad().unsqueeze_dims::<4>(&[1, 1]));
-        Self {
-            hooks,
-            cache: ActivationCache::default(),
-            future: future.unsqueeze::<4>(),
-            hidden_keys,
-            tracks_gradients,
-        }
-    }
-
-    fn keep(&mut self, hook: HookPoint, activation: &Tensor<3>) {
-        if self.hooks.contains(hook) {
-            self.cache.insert(hook, Activation::Stream(activation.clone()));
-        }
-    }
-
-    fn keep_heads(&mut self, hook: HookPoint, activation: &Tensor<4>) {
-        if self.hooks.contains(hook) {
-            self.cache.insert(hook, Activation::Heads(activation.clone()));
-        }
-    }
-
-    /// Hides the future and, behind left padding, the padding.
-    fn mask_scores(&self, scores: Tensor<4>) -> Tensor<4> {
-        let dims = scores.dims();
-        let scores = scores.mask_fill(self.future.clone().expand(dims), f32::NEG_INFINITY);
-        match &self.hidden_keys {
-            Some(hidden) => scores.mask_fill(hidden.clone().expand(dims), f32::NEG_INFINITY),
-            None => scores,
-        }
-    }
-
-    /// Queries in left padding see no key at all: their rows become zero instead of NaN.
-    fn without_empty_rows(&self, pattern: Tensor<4>) -> Tensor<4> {
-        match &self.hidden_keys {
-            Some(_) => {
-                let empty = pattern.clone().is_nan();
-                pattern.mask_fill(empty, 0.0)
-            }
-            None => pattern,
-        }
     }
 }

@@ -30,6 +30,11 @@ pub enum HookPoint {
     K(usize),
     /// Values, `[batch, pos, n_key_value_heads, d_head]`.
     V(usize),
+    /// Queries after the norm of queries and rotation (Gemma), `[batch, pos, n_heads, d_head]`.
+    RotQ(usize),
+    /// Keys after the norm of keys and rotation (Gemma),
+    /// `[batch, pos, n_key_value_heads, d_head]`.
+    RotK(usize),
     /// Scaled and masked scores before the softmax, `[batch, n_heads, query_pos, key_pos]`;
     /// minus infinity where a key is hidden.
     AttnScores(usize),
@@ -40,6 +45,11 @@ pub enum HookPoint {
     /// What each head adds to the residual stream, without the bias,
     /// `[batch, pos, n_heads, d_model]`.
     Result(usize),
+    /// Scale that the norm after attention divides by (Gemma 2 and 3), `[batch, pos, 1]`.
+    Ln1PostScale(usize),
+    /// Output of the norm after attention before its weight (Gemma 2 and 3),
+    /// `[batch, pos, d_model]`.
+    Ln1PostNormalized(usize),
     /// What attention adds to the residual stream, `[batch, pos, d_model]`.
     AttnOut(usize),
     /// Residual stream between attention and MLP, `[batch, pos, d_model]`.
@@ -48,10 +58,19 @@ pub enum HookPoint {
     Ln2Scale(usize),
     /// Output of the second norm before its weight and bias, `[batch, pos, d_model]`.
     Ln2Normalized(usize),
-    /// Hidden layer of the MLP before the activation, `[batch, pos, d_mlp]`.
+    /// Hidden layer of the MLP before the activation; of a gated MLP the gate,
+    /// `[batch, pos, d_mlp]`.
     MlpPre(usize),
-    /// Hidden layer of the MLP after the activation, `[batch, pos, d_mlp]`.
+    /// What the gate multiplies (Gemma), `[batch, pos, d_mlp]`.
+    MlpPreLinear(usize),
+    /// Hidden layer of the MLP after the activation, and after the gate,
+    /// `[batch, pos, d_mlp]`.
     MlpPost(usize),
+    /// Scale that the norm after the MLP divides by (Gemma 2 and 3), `[batch, pos, 1]`.
+    Ln2PostScale(usize),
+    /// Output of the norm after the MLP before its weight (Gemma 2 and 3),
+    /// `[batch, pos, d_model]`.
+    Ln2PostNormalized(usize),
     /// What the MLP adds to the residual stream, `[batch, pos, d_model]`.
     MlpOut(usize),
     /// Residual stream leaving the block, `[batch, pos, d_model]`.
@@ -67,23 +86,30 @@ type LayerHook = fn(usize) -> HookPoint;
 
 /// Constructors of the hooks that every block has, in the order in which a forward pass meets
 /// them, with the part of the name that follows `blocks.{l}.`.
-const BLOCK_HOOKS: [(LayerHook, &str); 18] = [
+const BLOCK_HOOKS: [(LayerHook, &str); 25] = [
     (HookPoint::ResidPre, "hook_resid_pre"),
     (HookPoint::Ln1Scale, "ln1.hook_scale"),
     (HookPoint::Ln1Normalized, "ln1.hook_normalized"),
     (HookPoint::Q, "attn.hook_q"),
     (HookPoint::K, "attn.hook_k"),
     (HookPoint::V, "attn.hook_v"),
+    (HookPoint::RotQ, "attn.hook_rot_q"),
+    (HookPoint::RotK, "attn.hook_rot_k"),
     (HookPoint::AttnScores, "attn.hook_attn_scores"),
     (HookPoint::Pattern, "attn.hook_pattern"),
     (HookPoint::Z, "attn.hook_z"),
     (HookPoint::Result, "attn.hook_result"),
+    (HookPoint::Ln1PostScale, "ln1_post.hook_scale"),
+    (HookPoint::Ln1PostNormalized, "ln1_post.hook_normalized"),
     (HookPoint::AttnOut, "hook_attn_out"),
     (HookPoint::ResidMid, "hook_resid_mid"),
     (HookPoint::Ln2Scale, "ln2.hook_scale"),
     (HookPoint::Ln2Normalized, "ln2.hook_normalized"),
     (HookPoint::MlpPre, "mlp.hook_pre"),
+    (HookPoint::MlpPreLinear, "mlp.hook_pre_linear"),
     (HookPoint::MlpPost, "mlp.hook_post"),
+    (HookPoint::Ln2PostScale, "ln2_post.hook_scale"),
+    (HookPoint::Ln2PostNormalized, "ln2_post.hook_normalized"),
     (HookPoint::MlpOut, "hook_mlp_out"),
     (HookPoint::ResidPost, "hook_resid_post"),
 ];
@@ -97,7 +123,8 @@ const OUTER_HOOKS: [(HookPoint, &str); 4] = [
 ];
 
 impl HookPoint {
-    /// Every hook of a model with `n_layers` layers.
+    /// Every hook of a model with `n_layers` layers, of whatever family;
+    /// [`HookedModel::hooks`](crate::HookedModel::hooks) gives those that a model has.
     pub fn all(n_layers: usize) -> Vec<Self> {
         let blocks = (0..n_layers).flat_map(|l| BLOCK_HOOKS.iter().map(move |(hook, _)| hook(l)));
         OUTER_HOOKS.iter().map(|(hook, _)| *hook).chain(blocks).collect()
@@ -113,16 +140,23 @@ impl HookPoint {
             | Self::Q(l)
             | Self::K(l)
             | Self::V(l)
+            | Self::RotQ(l)
+            | Self::RotK(l)
             | Self::AttnScores(l)
             | Self::Pattern(l)
             | Self::Z(l)
             | Self::Result(l)
+            | Self::Ln1PostScale(l)
+            | Self::Ln1PostNormalized(l)
             | Self::AttnOut(l)
             | Self::ResidMid(l)
             | Self::Ln2Scale(l)
             | Self::Ln2Normalized(l)
             | Self::MlpPre(l)
+            | Self::MlpPreLinear(l)
             | Self::MlpPost(l)
+            | Self::Ln2PostScale(l)
+            | Self::Ln2PostNormalized(l)
             | Self::MlpOut(l)
             | Self::ResidPost(l) => Some(l),
         }
@@ -217,6 +251,11 @@ impl HookSet {
     /// Collects hooks; duplicates count once.
     pub fn new(hooks: impl IntoIterator<Item = HookPoint>) -> Self {
         Self { hooks: hooks.into_iter().collect() }
+    }
+
+    /// No hook.
+    pub const fn empty() -> Self {
+        Self { hooks: BTreeSet::new() }
     }
 
     /// Parses names such as `blocks.5.hook_resid_post`.

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::{ActivationCache, HookPoint, HookSet, ModelError, TokenBatch};
+use crate::{ActivationCache, ForwardRequest, HookPoint, HookSet, ModelError, TokenBatch};
 
 /// Sizes of a model that the rest of the workspace needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct ModelShape {
     pub n_ctx: usize,
 }
 
-/// What [`HookedModel::run`] returns.
+/// What [`HookedModel::execute`] returns.
 #[derive(Clone, Debug)]
 pub struct ModelOutput {
     /// Scores of the next token, `[batch, pos, d_vocab]`, if they were asked for.
@@ -40,20 +40,27 @@ pub trait HookedModel: Send + Sync {
     /// Sizes of the model.
     fn shape(&self) -> &ModelShape;
 
-    /// Runs as many blocks as `hooks` and `logits` need, and keeps only those activations.
+    /// Whether the model has this hook in each of its layers.
+    fn has_hook(&self, hook: HookPoint) -> bool;
+
+    /// Runs as many blocks as the request needs, keeps only what it names, and makes its changes.
     ///
     /// Values at padded positions are finite or zero, but mean nothing.
     ///
     /// # Errors
     ///
     /// - [`ModelError::LayerOutOfRange`] if a hook names a layer the model does not have
+    /// - [`ModelError::NoSuchHook`] if the model's family has no such hook, or it lies before the
+    ///   start
     /// - [`ModelError::ContextLength`] if a text is longer than the context
     /// - [`ModelError::TokenOutOfRange`] if a token id is not in the vocabulary
-    fn run(
+    /// - [`ModelError::Start`] if the start is no layer, or its stream does not fit the batch
+    /// - [`ModelError::InterventionShape`] or [`ModelError::InterventionIndex`] if a change does
+    ///   not fit the activation
+    fn execute(
         &self,
         batch: &TokenBatch,
-        hooks: &HookSet,
-        logits: bool,
+        request: &ForwardRequest<'_>,
     ) -> Result<ModelOutput, ModelError>;
 
     /// What `tl_processed` subtracts from `hook_z` of a layer: the value bias seen by each head,
@@ -63,14 +70,34 @@ pub trait HookedModel: Send + Sync {
     /// Whether `tl_processed` subtracts from the residual stream its mean over `d_model`.
     fn centres_residuals(&self) -> bool;
 
+    /// Every hook of the model.
+    fn hooks(&self) -> Vec<HookPoint> {
+        let all = HookPoint::all(self.shape().n_layers).into_iter();
+        all.filter(|hook| self.has_hook(*hook)).collect()
+    }
+
+    /// Keeps activations and, if asked, returns the scores of the next token; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`HookedModel::execute`].
+    fn run(
+        &self,
+        batch: &TokenBatch,
+        hooks: &HookSet,
+        logits: bool,
+    ) -> Result<ModelOutput, ModelError> {
+        self.execute(batch, &ForwardRequest { hooks, logits, ..ForwardRequest::default() })
+    }
+
     /// Scores of the next token, `[batch, pos, d_vocab]`.
     ///
     /// # Errors
     ///
-    /// - as [`HookedModel::run`]
-    /// - [`ModelError::NotReturned`] if `run` leaves the scores out
+    /// - as [`HookedModel::execute`]
+    /// - [`ModelError::NotReturned`] if `execute` leaves the scores out
     fn forward(&self, batch: &TokenBatch) -> Result<Tensor<3>, ModelError> {
-        let output = self.run(batch, &HookSet::default(), true)?;
+        let output = self.execute(batch, &ForwardRequest::logits())?;
         output.logits.ok_or_else(|| ModelError::NotReturned { output: "logits".to_owned() })
     }
 
@@ -78,7 +105,7 @@ pub trait HookedModel: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`HookedModel::run`].
+    /// As [`HookedModel::execute`].
     fn run_with_cache(
         &self,
         batch: &TokenBatch,

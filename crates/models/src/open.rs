@@ -23,7 +23,7 @@ pub struct LanguageModel {
 /// # Errors
 ///
 /// - [`ModelError::UnknownModel`] if `name` is neither
-/// - as [`load::load_gpt2`] and [`Tokenizer::from_dir`]
+/// - as [`load::load_model`] and [`Tokenizer::from_dir`]
 ///
 /// # Memory
 ///
@@ -53,11 +53,11 @@ pub fn open_model(name: &str, device: &Device) -> Result<LanguageModel, ModelErr
     if !dir.join("config.json").is_file() {
         return Err(ModelError::UnknownModel { name: name.to_owned(), embedded: demo::NAMES });
     }
-    let model = load::load_gpt2(dir, device)?;
+    let model = load::load_model(dir, device)?;
     Ok(LanguageModel {
         name: name.to_owned(),
         revision: load::checkpoint_hash(dir)?,
-        model: Box::new(model),
+        model,
         tokenizer: Tokenizer::from_dir(dir)?,
     })
 }

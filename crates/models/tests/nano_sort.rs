@@ -82,7 +82,7 @@ fn every_published_intermediate_is_matched_at_its_hook() {
     let texts: Vec<&[u32]> = ids.chunks(11).collect();
     let batch = TokenBatch::new(&texts, PaddingSide::Right, &device).unwrap();
     let model = model();
-    let output = model.run(&batch, &HookSet::new(HookPoint::all(3)), true).unwrap();
+    let output = model.run(&batch, &HookSet::new(model.hooks()), true).unwrap();
     let cache = &output.cache;
     let stream = |hook| values(cache.stream(hook).unwrap());
     // Heads come before positions in the published tensors.

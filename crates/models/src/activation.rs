@@ -1,13 +1,11 @@
-//! Parts that the model families share: norms that can be read, and activation functions.
+//! Nonlinearities of MLPs.
 
 use std::f64::consts::PI;
 
-use burn::nn::LayerNorm;
 use burn::tensor::{Tensor, activation};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::is_host;
+use crate::fused::{halve_rows, map_rows};
 
 /// Nonlinearity of an MLP, under the names of Hugging Face's `activation_function`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,69 +35,44 @@ impl ActivationFunction {
             Self::Silu => activation::silu(x),
         }
     }
-}
 
-/// What [`norm_parts`] returns.
-pub(crate) struct NormParts {
-    /// What the centred input was divided by, `[batch, pos, 1]`.
-    pub(crate) scale: Tensor<3>,
-    /// The normalised input before weight and bias, `[batch, pos, d_model]`.
-    pub(crate) normalized: Tensor<3>,
-    /// The output of the norm, `[batch, pos, d_model]`.
-    pub(crate) output: Tensor<3>,
-}
-
-/// A layer norm taken apart, for when somebody asks for what lies inside it.
-pub(crate) fn norm_parts(norm: &LayerNorm, epsilon: f64, x: Tensor<3>) -> NormParts {
-    let centred = x.clone() - x.mean_dim(2);
-    let scale = centred.clone().square().mean_dim(2).add_scalar(epsilon).sqrt(); // [batch, pos, 1]
-    let normalized = centred / scale.clone();
-    let output = normalized.clone() * norm.gamma.val().unsqueeze::<3>();
-    let output = match &norm.beta {
-        Some(beta) => output + beta.val().unsqueeze::<3>(),
-        None => output,
-    };
-    NormParts { scale, normalized, output }
+    /// Applies the function to the first half of the last axis and multiplies by the second.
+    pub(crate) fn gated(self, gate_up: Tensor<3>) -> Tensor<3> {
+        let [_, _, width] = gate_up.dims();
+        let half = width / 2;
+        let apart = |gate_up: Tensor<3>| {
+            let (gate, up) = (gate_up.clone().narrow(2, 0, half), gate_up.narrow(2, half, half));
+            self.forward(gate) * up
+        };
+        if self != Self::GeluTanh {
+            return apart(gate_up);
+        }
+        let combine = |gate: &[f32], up: &[f32], out: &mut [f32]| {
+            for ((gate, up), out) in gate.iter().zip(up).zip(out) {
+                *out = gelu_tanh_scalar(*gate) * up;
+            }
+        };
+        halve_rows(gate_up, combine, apart)
+    }
 }
 
 /// The tanh form of GELU, by way of `x/2 (1 + tanh(u)) = x sigmoid(2u)`.
 fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let device = x.device();
-    if !is_host(&device) {
-        return gelu_tanh_device(x);
-    }
-    let mut data = x.into_data();
-    if let Ok(values) = data.as_mut_slice::<f32>() {
-        gelu_tanh_host(values);
-        return Tensor::from_data(data, &device);
-    }
-    gelu_tanh_device(Tensor::from_data(data, &device))
-}
-
-/// In the operations that every backend has, for any type of number.
-fn gelu_tanh_device<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let slope = 2.0 * (2.0 / PI).sqrt();
-    let inner = x.clone().square().mul_scalar(slope * CUBIC).add_scalar(slope) * x.clone();
-    x * activation::sigmoid(inner)
+    let width = x.dims()[D - 1];
+    let change = |_: &[&[f32]], _, row: &mut [f32]| {
+        for x in row.iter_mut() {
+            *x = gelu_tanh_scalar(*x);
+        }
+    };
+    map_rows(x, width, &[] as &[&Tensor<1>], change, |x| {
+        let slope = 2.0 * (2.0 / PI).sqrt();
+        let inner = x.clone().square().mul_scalar(slope * CUBIC).add_scalar(slope) * x.clone();
+        x * activation::sigmoid(inner)
+    })
 }
 
 /// Coefficient of the cubic term in the tanh form of GELU.
 const CUBIC: f64 = 0.044_715;
-
-/// Elements per task: 64 KiB, which stays in the second-level cache.
-const CHUNK: usize = 16 * 1024;
-
-/// One pass over memory on all cores instead of six single-threaded ones.
-fn gelu_tanh_host(values: &mut [f32]) {
-    let arch = pulp::Arch::new();
-    values.par_chunks_mut(CHUNK).for_each(|chunk| {
-        arch.dispatch(|| {
-            for x in chunk.iter_mut() {
-                *x = gelu_tanh_scalar(*x);
-            }
-        });
-    });
-}
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]

@@ -1,0 +1,382 @@
+//! Gemma 1, 2, and 3: rotary positions, shared key heads, gated MLPs, root-mean-square norms.
+//!
+//! Follows `modeling_gemma.py`, `modeling_gemma2.py`, and `modeling_gemma3.py` of Hugging Face
+//! transformers.
+
+use burn::module::{Module, Param};
+use burn::tensor::module::embedding;
+use burn::tensor::{Device, Distribution, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::pass::{ForwardPass, Heads, Scoring};
+use crate::rms_norm::{RmsNorm, rms_norm_heads};
+use crate::rope::{Rope, RopeTable};
+use crate::{
+    ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,
+    ModelShape, TokenBatch,
+};
+
+/// Everything about a Gemma that changes its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GemmaConfig {
+    /// Which of the three architectures.
+    pub generation: GemmaGeneration,
+    /// Number of query heads.
+    pub n_heads: usize,
+    /// Number of key and value heads; divides `n_heads`.
+    pub n_key_value_heads: usize,
+    /// Width of a head, even; `n_heads * d_head` need not be `d_model`.
+    pub d_head: usize,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Width of the hidden layer of the MLP.
+    pub d_mlp: usize,
+    /// Number of token ids.
+    pub d_vocab: usize,
+    /// Longest text in tokens.
+    pub n_ctx: usize,
+    /// Nonlinearity of the MLP's gate.
+    pub activation: ActivationFunction,
+    /// Added to the mean square in every norm.
+    pub rms_norm_epsilon: f64,
+    /// Scores are divided by the root of this.
+    pub query_pre_attn_scalar: f64,
+    /// Soft cap of the scores.
+    pub attn_softcap: Option<f64>,
+    /// Soft cap of the logits.
+    pub logit_softcap: Option<f64>,
+    /// How many keys a query of a sliding layer sees, itself included.
+    pub sliding_window: usize,
+    /// Which keys each layer sees, one entry per layer.
+    pub layers: Vec<LayerKind>,
+    /// Rotary positions of the layers that see every key.
+    pub rope_full: Rope,
+    /// Rotary positions of the sliding layers.
+    pub rope_sliding: Rope,
+    /// Whether the output table is the embedding.
+    pub tie_word_embeddings: bool,
+}
+
+/// The three architectures that are called Gemma.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum GemmaGeneration {
+    /// Norms before attention and MLP.
+    #[serde(rename = "gemma")]
+    One,
+    /// Norms before and after attention and MLP; soft caps; sliding layers.
+    #[serde(rename = "gemma2")]
+    Two,
+    /// As 2, without soft caps, with norms on queries and keys.
+    #[serde(rename = "gemma3_text")]
+    Three,
+}
+
+/// Which keys a layer's queries see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LayerKind {
+    /// All before them.
+    #[serde(rename = "full_attention")]
+    Full,
+    /// The last [`GemmaConfig::sliding_window`].
+    #[serde(rename = "sliding_attention")]
+    Sliding,
+}
+
+/// A Gemma with hooks.
+///
+/// # Memory
+///
+/// One copy of the weights in the dtype they were loaded in.
+#[derive(Module, Debug)]
+pub struct Gemma {
+    pub(crate) embed_tokens: Param<Tensor<2>>,
+    pub(crate) blocks: Vec<GemmaBlock>,
+    pub(crate) norm: RmsNorm,
+    pub(crate) lm_head: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    config: GemmaConfig,
+    #[module(skip)]
+    shape: ModelShape,
+}
+
+/// One block: attention, then MLP, each behind a norm and added to the residual stream.
+#[derive(Module, Debug)]
+pub(crate) struct GemmaBlock {
+    pub(crate) ln1: RmsNorm,
+    /// Queries, keys, and values side by side, `[d_model, (n_heads + 2 n_key_value_heads) d_head]`.
+    pub(crate) w_qkv: Param<Tensor<2>>,
+    /// Norms of queries and keys (Gemma 3).
+    pub(crate) q_norm: Option<RmsNorm>,
+    pub(crate) k_norm: Option<RmsNorm>,
+    /// `[n_heads d_head, d_model]`
+    pub(crate) w_o: Param<Tensor<2>>,
+    /// Norm of what attention adds (Gemma 2 and 3).
+    pub(crate) ln1_post: Option<RmsNorm>,
+    pub(crate) ln2: RmsNorm,
+    /// Gate and up projection side by side, `[d_model, 2 d_mlp]`.
+    pub(crate) w_gate_up: Param<Tensor<2>>,
+    /// `[d_mlp, d_model]`
+    pub(crate) w_down: Param<Tensor<2>>,
+    /// Norm of what the MLP adds (Gemma 2 and 3).
+    pub(crate) ln2_post: Option<RmsNorm>,
+}
+
+impl GemmaConfig {
+    /// Sizes in the vocabulary of all families.
+    pub fn shape(&self) -> ModelShape {
+        ModelShape {
+            n_layers: self.layers.len(),
+            n_heads: self.n_heads,
+            n_key_value_heads: self.n_key_value_heads,
+            d_head: self.d_head,
+            d_model: self.d_model,
+            d_mlp: self.d_mlp,
+            d_vocab: self.d_vocab,
+            n_ctx: self.n_ctx,
+        }
+    }
+
+    /// A model with random weights: normal with deviation 0.02, projections into the residual
+    /// stream divided by `√(2 n_layers)`, norms one.
+    ///
+    /// Draws from the generator that `device.seed` sets.
+    pub fn init(&self, device: &Device) -> Gemma {
+        let normal = |shape: [usize; 2], std: f64| {
+            Param::from_tensor(Tensor::random(shape, Distribution::Normal(0.0, std), device))
+        };
+        let norm = |width: usize| RmsNorm::new(Param::from_tensor(Tensor::zeros([width], device)));
+        let (d, d_qkv) = (self.d_model, (self.n_heads + 2 * self.n_key_value_heads) * self.d_head);
+        let std_residual = 0.02 / (2.0 * self.layers.len() as f64).sqrt();
+        let has_post_norms = self.generation != GemmaGeneration::One;
+        let has_head_norms = self.generation == GemmaGeneration::Three;
+        let blocks = (0..self.layers.len())
+            .map(|_| GemmaBlock {
+                ln1: norm(d),
+                w_qkv: normal([d, d_qkv], 0.02),
+                q_norm: has_head_norms.then(|| norm(self.d_head)),
+                k_norm: has_head_norms.then(|| norm(self.d_head)),
+                w_o: normal([self.n_heads * self.d_head, d], std_residual),
+                ln1_post: has_post_norms.then(|| norm(d)),
+                ln2: norm(d),
+                w_gate_up: normal([d, 2 * self.d_mlp], 0.02),
+                w_down: normal([self.d_mlp, d], std_residual),
+                ln2_post: has_post_norms.then(|| norm(d)),
+            })
+            .collect();
+        let embed_tokens = normal([self.d_vocab, d], 0.02);
+        let lm_head = (!self.tie_word_embeddings).then(|| normal([self.d_vocab, d], 0.02));
+        Gemma::from_parts(self.clone(), embed_tokens, blocks, norm(d), lm_head)
+    }
+}
+
+impl Gemma {
+    /// Puts loaded parts together.
+    pub(crate) fn from_parts(
+        config: GemmaConfig,
+        embed_tokens: Param<Tensor<2>>,
+        blocks: Vec<GemmaBlock>,
+        norm: RmsNorm,
+        lm_head: Option<Param<Tensor<2>>>,
+    ) -> Self {
+        let shape = config.shape();
+        Self { embed_tokens, blocks, norm, lm_head, config, shape }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &GemmaConfig {
+        &self.config
+    }
+
+    /// Runs one block on the residual stream and returns what leaves it.
+    fn block(
+        &self,
+        layer: usize,
+        resid: Tensor<3>,
+        rope: &RopeTable,
+        pass: &mut ForwardPass<'_>,
+    ) -> Result<Tensor<3>, ModelError> {
+        let block = &self.blocks[layer];
+        let resid = pass.stream(HookPoint::ResidPre(layer), resid)?;
+
+        let hooks = (HookPoint::Ln1Scale(layer), HookPoint::Ln1Normalized(layer));
+        let normed = self.norm(&block.ln1, resid.clone(), hooks, pass)?;
+        let attn_out = self.attention(layer, normed, rope, pass)?;
+        let hooks = (HookPoint::Ln1PostScale(layer), HookPoint::Ln1PostNormalized(layer));
+        let attn_out = self.post_norm(block.ln1_post.as_ref(), attn_out, hooks, pass)?;
+        let attn_out = pass.stream(HookPoint::AttnOut(layer), attn_out)?;
+        let resid = pass.stream(HookPoint::ResidMid(layer), resid + attn_out)?;
+
+        let hooks = (HookPoint::Ln2Scale(layer), HookPoint::Ln2Normalized(layer));
+        let normed = self.norm(&block.ln2, resid.clone(), hooks, pass)?;
+        let mlp_out = self.mlp(layer, normed, pass)?;
+        let hooks = (HookPoint::Ln2PostScale(layer), HookPoint::Ln2PostNormalized(layer));
+        let mlp_out = self.post_norm(block.ln2_post.as_ref(), mlp_out, hooks, pass)?;
+        let mlp_out = pass.stream(HookPoint::MlpOut(layer), mlp_out)?;
+        pass.stream(HookPoint::ResidPost(layer), resid + mlp_out)
+    }
+
+    fn norm(
+        &self,
+        norm: &RmsNorm,
+        x: Tensor<3>,
+        (scale, normalized): (HookPoint, HookPoint),
+        pass: &mut ForwardPass<'_>,
+    ) -> Result<Tensor<3>, ModelError> {
+        let epsilon = self.config.rms_norm_epsilon;
+        if !pass.wants(scale) && !pass.wants(normalized) {
+            return Ok(norm.forward(x, epsilon));
+        }
+        let scale = pass.stream(scale, RmsNorm::scale(x.clone(), epsilon))?;
+        let normalized = pass.stream(normalized, x / scale)?;
+        Ok(norm.scaled(normalized))
+    }
+
+    fn post_norm(
+        &self,
+        norm: Option<&RmsNorm>,
+        x: Tensor<3>,
+        hooks: (HookPoint, HookPoint),
+        pass: &mut ForwardPass<'_>,
+    ) -> Result<Tensor<3>, ModelError> {
+        match norm {
+            Some(norm) => self.norm(norm, x, hooks, pass),
+            None => Ok(x),
+        }
+    }
+
+    /// Attention of one block, before the norm that follows it.
+    #[expect(clippy::many_single_char_names, reason = "queries, keys, and values have no other")]
+    fn attention(
+        &self,
+        layer: usize,
+        x: Tensor<3>,
+        rope: &RopeTable,
+        pass: &mut ForwardPass<'_>,
+    ) -> Result<Tensor<3>, ModelError> {
+        let block = &self.blocks[layer];
+        let [batch, pos, _] = x.dims();
+        let ModelShape { n_heads, n_key_value_heads, d_head, d_model, .. } = self.shape;
+
+        let qkv = x.matmul(block.w_qkv.val().unsqueeze::<3>());
+        let qkv = qkv.reshape([batch, pos, n_heads + 2 * n_key_value_heads, d_head]);
+        let part = |from: usize, n: usize| qkv.clone().narrow(2, from, n);
+        let q = pass.heads(HookPoint::Q(layer), part(0, n_heads))?;
+        let k = pass.heads(HookPoint::K(layer), part(n_heads, n_key_value_heads))?;
+        let v = part(n_heads + n_key_value_heads, n_key_value_heads);
+        let v = pass.heads(HookPoint::V(layer), v)?;
+
+        let epsilon = self.config.rms_norm_epsilon;
+        let q = rope.rotate(rms_norm_heads(block.q_norm.as_ref(), q, epsilon));
+        let k = rope.rotate(rms_norm_heads(block.k_norm.as_ref(), k, epsilon));
+        let q = pass.heads(HookPoint::RotQ(layer), q)?;
+        let k = pass.heads(HookPoint::RotK(layer), k)?;
+
+        let heads = Heads { q: q.swap_dims(1, 2), k: k.swap_dims(1, 2), v: v.swap_dims(1, 2) };
+        let scoring = Scoring {
+            scale: self.config.query_pre_attn_scalar.sqrt().recip(),
+            softcap: self.config.attn_softcap,
+            window: match self.config.layers[layer] {
+                LayerKind::Full => None,
+                LayerKind::Sliding => Some(self.config.sliding_window),
+            },
+        };
+        let z = pass.attention(layer, heads, scoring)?; // [batch, pos, n_heads, d_head]
+        let z = pass.heads(HookPoint::Z(layer), z)?;
+        let w_o = block.w_o.val();
+        if pass.wants(HookPoint::Result(layer)) {
+            let w_o = w_o.reshape([1, n_heads, d_head, d_model]);
+            let result = z.swap_dims(1, 2).matmul(w_o).swap_dims(1, 2);
+            let result = pass.heads(HookPoint::Result(layer), result)?;
+            return Ok(result.sum_dim(2).squeeze_dim::<3>(2));
+        }
+        Ok(z.reshape([batch, pos, n_heads * d_head]).matmul(w_o.unsqueeze::<3>()))
+    }
+
+    /// The gated MLP of one block, before the norm that follows it.
+    fn mlp(
+        &self,
+        layer: usize,
+        x: Tensor<3>,
+        pass: &mut ForwardPass<'_>,
+    ) -> Result<Tensor<3>, ModelError> {
+        let block = &self.blocks[layer];
+        let d_mlp = self.shape.d_mlp;
+        let gate_up = x.matmul(block.w_gate_up.val().unsqueeze::<3>()); // [batch, pos, 2 d_mlp]
+        let (pre, linear) = (HookPoint::MlpPre(layer), HookPoint::MlpPreLinear(layer));
+        let hidden = if pass.wants(pre) || pass.wants(linear) {
+            let gate = pass.stream(pre, gate_up.clone().narrow(2, 0, d_mlp))?;
+            let up = pass.stream(linear, gate_up.narrow(2, d_mlp, d_mlp))?;
+            self.config.activation.forward(gate) * up
+        } else {
+            self.config.activation.gated(gate_up)
+        };
+        let hidden = pass.stream(HookPoint::MlpPost(layer), hidden)?;
+        Ok(hidden.matmul(block.w_down.val().unsqueeze::<3>()))
+    }
+}
+
+impl HookedModel for Gemma {
+    fn shape(&self) -> &ModelShape {
+        &self.shape
+    }
+
+    fn has_hook(&self, hook: HookPoint) -> bool {
+        match hook {
+            HookPoint::PosEmbed => false,
+            HookPoint::Ln1PostScale(_)
+            | HookPoint::Ln1PostNormalized(_)
+            | HookPoint::Ln2PostScale(_)
+            | HookPoint::Ln2PostNormalized(_) => self.config.generation != GemmaGeneration::One,
+            _ => true,
+        }
+    }
+
+    fn execute(
+        &self,
+        batch: &TokenBatch,
+        request: &ForwardRequest<'_>,
+    ) -> Result<ModelOutput, ModelError> {
+        let blocks = request.blocks(self, batch)?;
+        let weight = self.embed_tokens.val();
+        let mut pass = ForwardPass::new(batch, request, weight.device().is_autodiff());
+        let tables = [&self.config.rope_full, &self.config.rope_sliding]
+            .map(|rope| RopeTable::new(rope, self.shape.d_head, batch, &weight.device()));
+
+        let mut resid = if let Some((_, resid)) = &request.start {
+            resid.clone()
+        } else {
+            let embed = embedding(weight, batch.input_ids());
+            pass.stream(HookPoint::Embed, embed * (self.shape.d_model as f64).sqrt())?
+        };
+        for layer in blocks.clone() {
+            let rope = &tables[usize::from(self.config.layers[layer] == LayerKind::Sliding)];
+            resid = self.block(layer, resid, rope, &mut pass)?;
+        }
+        // A block that need not run may still be asked for the stream that enters it.
+        if blocks.end < self.shape.n_layers {
+            resid = pass.stream(HookPoint::ResidPre(blocks.end), resid)?;
+        }
+        if !request.needs_final_norm() {
+            return Ok(ModelOutput { logits: None, cache: pass.cache });
+        }
+        let hooks = (HookPoint::LnFinalScale, HookPoint::LnFinalNormalized);
+        let last = self.norm(&self.norm, resid, hooks, &mut pass)?;
+        let logits = request.logits.then(|| {
+            let table = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val();
+            let logits = last.matmul(table.transpose().unsqueeze::<3>());
+            match self.config.logit_softcap {
+                Some(cap) => logits.div_scalar(cap).tanh().mul_scalar(cap),
+                None => logits,
+            }
+        });
+        Ok(ModelOutput { logits, cache: pass.cache })
+    }
+
+    fn value_bias(&self, _: usize) -> Option<Tensor<2>> {
+        None
+    }
+
+    fn centres_residuals(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,532 @@
+//! Gemma's `config.json`, in both generations of its layout, and its tensors.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::checkpoint::Tensors;
+use crate::gemma::GemmaBlock;
+use crate::rms_norm::RmsNorm;
+use crate::{ActivationFunction, Gemma, GemmaConfig, GemmaGeneration, LayerKind, ModelError, Rope};
+
+/// Most layers that a configuration may ask for: a list of their kinds is made before any tensor
+/// is looked at.
+const MAX_LAYERS: usize = 4096;
+
+/// Parses and checks the configuration of a Gemma; that of a multimodal one has the text model's
+/// inside.
+pub(super) fn gemma_config(
+    generation: GemmaGeneration,
+    file: &Map<String, Value>,
+    path: &Path,
+) -> Result<GemmaConfig, ModelError> {
+    let reader = Reader { path };
+    let wrapped = file.get("text_config").and_then(Value::as_object);
+    if let Some(value) = file.get("quantization_config").filter(|value| !value.is_null()) {
+        return reader.refuse("quantization_config", value, "no quantization");
+    }
+    let mut fields = defaults(generation);
+    fields.extend(wrapped.unwrap_or(file).clone());
+    let raw: RawGemmaConfig = serde_json::from_value(Value::Object(fields))
+        .map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
+    raw.check(generation, &reader)
+}
+
+/// What transformers takes for a field that is absent: `Gemma*Config` of version 5.23.
+fn defaults(generation: GemmaGeneration) -> Map<String, Value> {
+    let value = match generation {
+        GemmaGeneration::One => json!({
+            "hidden_size": 3072, "intermediate_size": 24576, "num_hidden_layers": 28,
+            "num_attention_heads": 16, "num_key_value_heads": 16, "vocab_size": 256_000,
+            "max_position_embeddings": 8192, "rope_theta": 1e4,
+        }),
+        GemmaGeneration::Two => json!({
+            "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
+            "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 256_000,
+            "max_position_embeddings": 8192, "rope_theta": 1e4, "query_pre_attn_scalar": 256.0,
+            "sliding_window": 4096, "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+        }),
+        GemmaGeneration::Three => json!({
+            "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
+            "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 262_208,
+            "max_position_embeddings": 131_072, "rope_theta": 1e6, "rope_local_base_freq": 1e4,
+            "query_pre_attn_scalar": 256.0, "sliding_window": 4096,
+        }),
+    };
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// `config.json` of a Gemma's text model, as Hugging Face writes it, defaults filled in.
+#[derive(Deserialize)]
+struct RawGemmaConfig {
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: usize,
+    vocab_size: usize,
+    max_position_embeddings: usize,
+    #[serde(default = "default_head_dim")]
+    head_dim: usize,
+    #[serde(default = "default_epsilon")]
+    rms_norm_eps: f64,
+    #[serde(default)]
+    hidden_act: Option<String>,
+    #[serde(default)]
+    hidden_activation: Option<String>,
+    #[serde(default)]
+    query_pre_attn_scalar: Option<f64>,
+    #[serde(default)]
+    attn_logit_softcapping: Option<f64>,
+    #[serde(default)]
+    final_logit_softcapping: Option<f64>,
+    #[serde(default)]
+    sliding_window: Option<usize>,
+    #[serde(default)]
+    layer_types: Option<Vec<String>>,
+    #[serde(default, alias = "_sliding_window_pattern")]
+    sliding_window_pattern: Option<usize>,
+    #[serde(default)]
+    rope_theta: Option<f64>,
+    #[serde(default)]
+    rope_local_base_freq: Option<f64>,
+    #[serde(default)]
+    rope_scaling: Option<RawRope>,
+    #[serde(default)]
+    rope_parameters: Option<Map<String, Value>>,
+    #[serde(default = "yes")]
+    tie_word_embeddings: bool,
+    #[serde(default)]
+    attention_bias: Option<bool>,
+    #[serde(default)]
+    use_bidirectional_attention: Option<Value>,
+    #[serde(default)]
+    quantization_config: Option<Value>,
+    #[serde(flatten)]
+    other: BTreeMap<String, Value>,
+}
+
+/// One set of rotary parameters.
+#[derive(Deserialize)]
+struct RawRope {
+    #[serde(default, alias = "type")]
+    rope_type: Option<String>,
+    #[serde(default)]
+    factor: Option<f64>,
+    #[serde(default)]
+    rope_theta: Option<f64>,
+    #[serde(flatten)]
+    other: BTreeMap<String, Value>,
+}
+
+fn default_head_dim() -> usize {
+    256
+}
+
+fn default_epsilon() -> f64 {
+    1e-6
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Fields that do not change what a forward pass computes: training, generation, bookkeeping.
+const IGNORED_FIELDS: [&str; 34] = [
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "architectures",
+    "attention_dropout",
+    "bos_token_id",
+    "cache_implementation",
+    "chunk_size_feed_forward",
+    "dtype",
+    "eos_token_id",
+    "finetuning_task",
+    "id2label",
+    "initializer_range",
+    "is_decoder",
+    "is_encoder_decoder",
+    "label2id",
+    "model_type",
+    "num_labels",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    "prefix",
+    "problem_type",
+    "pruned_heads",
+    "return_dict",
+    "sep_token_id",
+    "task_specific_params",
+    "tokenizer_class",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "unsloth_fixed",
+    "unsloth_version",
+    "use_bfloat16",
+    "use_cache",
+];
+
+/// Refuses fields of one file.
+struct Reader<'a> {
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    fn refuse<T>(
+        &self,
+        field: &str,
+        value: &dyn Display,
+        expected: &'static str,
+    ) -> Result<T, ModelError> {
+        Err(ModelError::ConfigField {
+            path: self.path.to_owned(),
+            field: field.to_owned(),
+            value: value.to_string(),
+            expected,
+        })
+    }
+
+    fn above_zero(&self, field: &str, value: f64) -> Result<f64, ModelError> {
+        if value > 0.0 && value.is_finite() {
+            return Ok(value);
+        }
+        self.refuse(field, &value, "a number above 0")
+    }
+}
+
+impl RawGemmaConfig {
+    fn check(
+        self,
+        generation: GemmaGeneration,
+        reader: &Reader<'_>,
+    ) -> Result<GemmaConfig, ModelError> {
+        let unknown = self
+            .other
+            .iter()
+            .find(|(field, value)| !IGNORED_FIELDS.contains(&field.as_str()) && !value.is_null());
+        if let Some((field, value)) = unknown {
+            return reader.refuse(field, value, "a field of Gemma's configuration");
+        }
+        if let Some(value) = &self.quantization_config {
+            return reader.refuse("quantization_config", value, "no quantization");
+        }
+        if self.attention_bias == Some(true) {
+            return reader.refuse("attention_bias", &true, "false");
+        }
+        let bidirectional = self.use_bidirectional_attention.as_ref();
+        if let Some(value) = bidirectional.filter(|value| **value != Value::Bool(false)) {
+            return reader.refuse("use_bidirectional_attention", value, "false");
+        }
+        for (field, value) in [
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.num_key_value_heads),
+            ("vocab_size", self.vocab_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("head_dim", self.head_dim),
+        ] {
+            if value == 0 {
+                return reader.refuse(field, &value, "a number above 0");
+            }
+        }
+        if self.num_hidden_layers > MAX_LAYERS {
+            return reader.refuse("num_hidden_layers", &self.num_hidden_layers, "at most 4096");
+        }
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
+            let expected = "a divisor of `num_attention_heads`";
+            return reader.refuse("num_key_value_heads", &self.num_key_value_heads, expected);
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return reader.refuse("head_dim", &self.head_dim, "an even number");
+        }
+        let width = |n: usize, each: usize| n.checked_mul(each).filter(|n| *n < 1 << 40);
+        if width(3 * self.num_attention_heads.min(1 << 30), self.head_dim).is_none() {
+            return reader.refuse("head_dim", &self.head_dim, "a width that fits into memory");
+        }
+        if width(2, self.intermediate_size).is_none() {
+            let expected = "a width that fits into memory";
+            return reader.refuse("intermediate_size", &self.intermediate_size, expected);
+        }
+        if !(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0) {
+            return reader.refuse("rms_norm_eps", &self.rms_norm_eps, "a number of at least 0");
+        }
+        let [attn_softcap, logit_softcap] = self.softcaps(generation, reader)?;
+        let layers = self.layers(generation, reader)?;
+        let (rope_full, rope_sliding) = self.ropes(generation, reader)?;
+        let scalar = match generation {
+            GemmaGeneration::One => self.head_dim as f64,
+            _ => self.query_pre_attn_scalar.unwrap_or(256.0),
+        };
+        Ok(GemmaConfig {
+            generation,
+            n_heads: self.num_attention_heads,
+            n_key_value_heads: self.num_key_value_heads,
+            d_head: self.head_dim,
+            d_model: self.hidden_size,
+            d_mlp: self.intermediate_size,
+            d_vocab: self.vocab_size,
+            n_ctx: self.max_position_embeddings,
+            activation: self.activation(generation, reader)?,
+            rms_norm_epsilon: self.rms_norm_eps,
+            query_pre_attn_scalar: reader.above_zero("query_pre_attn_scalar", scalar)?,
+            attn_softcap,
+            logit_softcap,
+            sliding_window: self.window(&layers, reader)?,
+            layers,
+            rope_full,
+            rope_sliding,
+            tie_word_embeddings: self.tie_word_embeddings,
+        })
+    }
+
+    /// Files of Gemma 1 say `hidden_act: gelu` and leave `hidden_activation` empty, and mean the
+    /// tanh form all the same (huggingface/transformers#29402).
+    fn activation(
+        &self,
+        generation: GemmaGeneration,
+        reader: &Reader<'_>,
+    ) -> Result<ActivationFunction, ModelError> {
+        let (field, name) = match (&self.hidden_activation, &self.hidden_act) {
+            (Some(name), _) => ("hidden_activation", name.as_str()),
+            (None, Some(name)) if generation == GemmaGeneration::One && name != "gelu" => {
+                ("hidden_act", name.as_str())
+            }
+            (None, _) => ("hidden_activation", "gelu_pytorch_tanh"),
+        };
+        serde_json::from_value(Value::String(name.to_owned())).or_else(|_| {
+            reader.refuse(field, &name, "gelu_pytorch_tanh, gelu_new, gelu, relu, silu, or swish")
+        })
+    }
+
+    /// Soft caps of scores and of logits.
+    fn softcaps(
+        &self,
+        generation: GemmaGeneration,
+        reader: &Reader<'_>,
+    ) -> Result<[Option<f64>; 2], ModelError> {
+        let attn = self.attn_logit_softcapping;
+        if let Some(value) = attn.filter(|_| generation != GemmaGeneration::Two) {
+            let expected = "null: this architecture has no cap on scores";
+            return reader.refuse("attn_logit_softcapping", &value, expected);
+        }
+        let logits = self.final_logit_softcapping;
+        if let Some(value) = logits.filter(|_| generation == GemmaGeneration::One) {
+            let expected = "null: this architecture has no cap on logits";
+            return reader.refuse("final_logit_softcapping", &value, expected);
+        }
+        for (field, cap) in [("attn_logit_softcapping", attn), ("final_logit_softcapping", logits)]
+        {
+            cap.map(|cap| reader.above_zero(field, cap)).transpose()?;
+        }
+        Ok([attn, logits])
+    }
+
+    /// Which keys each layer sees: as listed, or every `pattern`-th layer all of them.
+    fn layers(
+        &self,
+        generation: GemmaGeneration,
+        reader: &Reader<'_>,
+    ) -> Result<Vec<LayerKind>, ModelError> {
+        let n_layers = self.num_hidden_layers;
+        let Some(names) = &self.layer_types else {
+            let pattern = match generation {
+                GemmaGeneration::One => 1,
+                GemmaGeneration::Two => self.sliding_window_pattern.unwrap_or(2),
+                GemmaGeneration::Three => self.sliding_window_pattern.unwrap_or(6),
+            };
+            if pattern == 0 {
+                return reader.refuse("sliding_window_pattern", &pattern, "a number above 0");
+            }
+            let kind = |layer: usize| {
+                if (layer + 1).is_multiple_of(pattern) {
+                    LayerKind::Full
+                } else {
+                    LayerKind::Sliding
+                }
+            };
+            return Ok((0..n_layers).map(kind).collect());
+        };
+        if names.len() != n_layers {
+            let found = format!("a list of {}", names.len());
+            return reader.refuse("layer_types", &found, "one entry per layer");
+        }
+        let kind = |name: &String| match name.as_str() {
+            "full_attention" => Ok(LayerKind::Full),
+            "sliding_attention" if generation != GemmaGeneration::One => Ok(LayerKind::Sliding),
+            _ => reader.refuse("layer_types", name, "full_attention or sliding_attention"),
+        };
+        names.iter().map(kind).collect()
+    }
+
+    /// How many keys a query of a sliding layer sees.
+    fn window(&self, layers: &[LayerKind], reader: &Reader<'_>) -> Result<usize, ModelError> {
+        match self.sliding_window {
+            Some(window) if window > 0 => Ok(window),
+            _ if !layers.contains(&LayerKind::Sliding) => Ok(self.max_position_embeddings),
+            found => {
+                let found = found.map_or("null".to_owned(), |window| window.to_string());
+                reader.refuse("sliding_window", &found, "a number above 0 for the sliding layers")
+            }
+        }
+    }
+
+    /// Rotary parameters of full and of sliding layers.
+    ///
+    /// Newer files have `rope_parameters`, flat or by kind of layer; older ones `rope_theta`,
+    /// `rope_local_base_freq`, and `rope_scaling`, which in Gemma 3 is for the full layers.
+    fn ropes(
+        &self,
+        generation: GemmaGeneration,
+        reader: &Reader<'_>,
+    ) -> Result<(Rope, Rope), ModelError> {
+        let theta = self.rope_theta.unwrap_or(1e4);
+        let is_third = generation == GemmaGeneration::Three;
+        let local_theta = self.rope_local_base_freq.filter(|_| is_third).unwrap_or(theta);
+        let Some(parameters) = &self.rope_parameters else {
+            let full = rope("rope_scaling", self.rope_scaling.as_ref(), theta, reader)?;
+            let scaling = self.rope_scaling.as_ref().filter(|_| !is_third);
+            return Ok((full, rope("rope_scaling", scaling, local_theta, reader)?));
+        };
+        let parse = |value: &Value| -> Result<RawRope, ModelError> {
+            serde_json::from_value(value.clone())
+                .map_err(|source| ModelError::Json { path: reader.path.to_owned(), source })
+        };
+        let by_kind = |kind: &str, theta: f64| {
+            let raw = parameters.get(kind).map(parse).transpose()?;
+            rope("rope_parameters", raw.as_ref(), theta, reader)
+        };
+        let kinds = ["full_attention", "sliding_attention"];
+        if kinds.iter().any(|kind| parameters.contains_key(*kind)) {
+            if let Some(other) = parameters.keys().find(|key| !kinds.contains(&key.as_str())) {
+                return reader.refuse(
+                    "rope_parameters",
+                    other,
+                    "full_attention, sliding_attention",
+                );
+            }
+            return Ok((by_kind(kinds[0], theta)?, by_kind(kinds[1], local_theta)?));
+        }
+        let raw = parse(&Value::Object(parameters.clone()))?;
+        let full = rope("rope_parameters", Some(&raw), theta, reader)?;
+        let sliding = if is_third { Rope { theta: local_theta, factor: 1.0 } } else { full };
+        Ok((full, sliding))
+    }
+}
+
+/// Default or linearly scaled positions; every other kind is refused.
+fn rope(
+    field: &str,
+    raw: Option<&RawRope>,
+    theta: f64,
+    reader: &Reader<'_>,
+) -> Result<Rope, ModelError> {
+    let Some(raw) = raw else { return Ok(Rope { theta, factor: 1.0 }) };
+    let kind = raw.rope_type.as_deref().unwrap_or("default");
+    let name = |part: &str| format!("{field}.{part}");
+    if !["default", "linear"].contains(&kind) {
+        return reader.refuse(&name("rope_type"), &kind, "default or linear");
+    }
+    if let Some((key, value)) = raw.other.iter().find(|(_, value)| !value.is_null()) {
+        return reader.refuse(&name(key), value, "rope_type, factor, and rope_theta alone");
+    }
+    let theta = reader.above_zero(&name("rope_theta"), raw.rope_theta.unwrap_or(theta))?;
+    let factor = match (kind, raw.factor) {
+        ("linear", Some(factor)) => reader.above_zero(&name("factor"), factor)?,
+        ("linear", None) => return reader.refuse(&name("factor"), &"absent", "a number above 0"),
+        _ => 1.0,
+    };
+    Ok(Rope { theta, factor })
+}
+
+/// Prefixes of the text model's tensors: alone, and in the two layouts of multimodal files.
+const PREFIXES: [&str; 4] = ["model.", "language_model.model.", "model.language_model.", ""];
+
+/// Puts a Gemma together from its tensors; those of a vision tower are never asked for.
+pub(super) fn gemma_from_tensors(
+    config: GemmaConfig,
+    tensors: &Tensors<'_>,
+    device: &Device,
+) -> Result<Gemma, ModelError> {
+    let is_there = |prefix: &&&str| tensors.contains(&format!("{prefix}embed_tokens.weight"));
+    let prefix = PREFIXES.iter().find(is_there).copied().unwrap_or(PREFIXES[0]);
+    let (d, d_head) = (config.d_model, config.d_head);
+    let (d_q, d_kv) = (config.n_heads * d_head, config.n_key_value_heads * d_head);
+    let matrix = |name: &str, shape: [usize; 2]| {
+        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, device)
+    };
+    let norm = |name: &str, width: usize| {
+        let weight = tensors.get::<1>(&format!("{prefix}{name}.weight"), [width], device)?;
+        Ok::<_, ModelError>(RmsNorm::new(weight))
+    };
+    // Linear stores [d_output, d_input]; parts that read the same input stand side by side here.
+    let linear = |parts: &[(String, usize)], d_input: usize| {
+        let transposed = |(name, d_output): &(String, usize)| {
+            Ok(matrix(name, [*d_output, d_input])?.val().transpose())
+        };
+        let parts = parts.iter().map(transposed).collect::<Result<Vec<_>, ModelError>>()?;
+        let side_by_side = Tensor::cat(parts, 1);
+        // Row-major once and for all: products would copy a transposed view each time.
+        Ok::<_, ModelError>(Param::from_tensor(Tensor::from_data(side_by_side.into_data(), device)))
+    };
+    let has_post_norms = config.generation != GemmaGeneration::One;
+    let has_head_norms = config.generation == GemmaGeneration::Three;
+    let blocks = (0..config.layers.len())
+        .map(|i| {
+            let name = |part: &str| format!("layers.{i}.{part}");
+            let maybe = |wanted: bool, part: &str, width: usize| {
+                wanted.then(|| norm(&name(part), width)).transpose()
+            };
+            // The norm after attention in one architecture is the norm before the MLP in another.
+            let ln2 = if has_post_norms {
+                "pre_feedforward_layernorm"
+            } else {
+                "post_attention_layernorm"
+            };
+            Ok(GemmaBlock {
+                ln1: norm(&name("input_layernorm"), d)?,
+                w_qkv: linear(
+                    &[
+                        (name("self_attn.q_proj"), d_q),
+                        (name("self_attn.k_proj"), d_kv),
+                        (name("self_attn.v_proj"), d_kv),
+                    ],
+                    d,
+                )?,
+                q_norm: maybe(has_head_norms, "self_attn.q_norm", d_head)?,
+                k_norm: maybe(has_head_norms, "self_attn.k_norm", d_head)?,
+                w_o: linear(&[(name("self_attn.o_proj"), d)], d_q)?,
+                ln1_post: maybe(has_post_norms, "post_attention_layernorm", d)?,
+                ln2: norm(&name(ln2), d)?,
+                w_gate_up: linear(
+                    &[(name("mlp.gate_proj"), config.d_mlp), (name("mlp.up_proj"), config.d_mlp)],
+                    d,
+                )?,
+                w_down: linear(&[(name("mlp.down_proj"), d)], config.d_mlp)?,
+                ln2_post: maybe(has_post_norms, "post_feedforward_layernorm", d)?,
+            })
+        })
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    let lm_head = if config.tie_word_embeddings {
+        None
+    } else {
+        let names = ["lm_head.weight", "language_model.lm_head.weight"];
+        let name = names.into_iter().find(|name| tensors.contains(name)).unwrap_or(names[0]);
+        Some(tensors.get::<2>(name, [config.d_vocab, d], device)?)
+    };
+    let embed_tokens = matrix("embed_tokens", [config.d_vocab, d])?;
+    Ok(Gemma::from_parts(config, embed_tokens, blocks, norm("norm", d)?, lm_head))
+}

@@ -1,0 +1,233 @@
+//! GPT-2's `config.json` and its tensors.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::Device;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::checkpoint::Tensors;
+use crate::gpt2::Gpt2Block;
+use crate::{ActivationFunction, Gpt2, Gpt2Config, ModelError};
+
+/// `config.json` of a GPT-2 as Hugging Face writes it.
+#[derive(Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields are Hugging Face's")]
+struct RawGpt2Config {
+    n_layer: usize,
+    n_head: usize,
+    n_embd: usize,
+    n_inner: Option<usize>,
+    n_positions: usize,
+    vocab_size: usize,
+    activation_function: String,
+    layer_norm_epsilon: f64,
+    scale_attn_weights: bool,
+    scale_attn_by_inverse_layer_idx: bool,
+    tie_word_embeddings: bool,
+    add_cross_attention: bool,
+    quantization_config: Option<serde_json::Value>,
+    pruned_heads: serde_json::Map<String, serde_json::Value>,
+    #[serde(flatten)]
+    other: BTreeMap<String, serde_json::Value>,
+}
+
+impl Default for RawGpt2Config {
+    /// The values transformers uses for an absent field: GPT-2 small.
+    fn default() -> Self {
+        Self {
+            n_layer: 12,
+            n_head: 12,
+            n_embd: 768,
+            n_inner: None,
+            n_positions: 1024,
+            vocab_size: 50257,
+            activation_function: "gelu_new".to_owned(),
+            layer_norm_epsilon: 1e-5,
+            scale_attn_weights: true,
+            scale_attn_by_inverse_layer_idx: false,
+            tie_word_embeddings: true,
+            add_cross_attention: false,
+            quantization_config: None,
+            pruned_heads: serde_json::Map::new(),
+            other: BTreeMap::new(),
+        }
+    }
+}
+
+/// Fields that do not change what a forward pass computes: training, generation, bookkeeping.
+/// `n_ctx` repeats `n_positions`; `reorder_and_upcast_attn` changes rounding only.
+const IGNORED_FIELDS: [&str; 42] = [
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "architectures",
+    "attn_pdrop",
+    "bos_token_id",
+    "chunk_size_feed_forward",
+    "dtype",
+    "embd_pdrop",
+    "eos_token_id",
+    "finetuning_task",
+    "gradient_checkpointing",
+    "id2label",
+    "initializer_range",
+    "is_decoder",
+    "is_encoder_decoder",
+    "label2id",
+    "model_type",
+    "n_ctx",
+    "num_labels",
+    "output_attentions",
+    "output_hidden_states",
+    "output_past",
+    "pad_token_id",
+    "predict_special_tokens",
+    "problem_type",
+    "reorder_and_upcast_attn",
+    "resid_pdrop",
+    "return_dict",
+    "sep_token_id",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
+    "task_specific_params",
+    "tokenizer_class",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "unk_token_id",
+    "use_bfloat16",
+    "use_cache",
+];
+
+/// Parses and checks the configuration of a GPT-2.
+pub(super) fn gpt2_config(
+    file: &Map<String, Value>,
+    path: &Path,
+) -> Result<Gpt2Config, ModelError> {
+    let raw: RawGpt2Config = serde_json::from_value(Value::Object(file.clone()))
+        .map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
+    let refuse = |field: &str, value: &dyn std::fmt::Display, expected: &'static str| {
+        Err(ModelError::ConfigField {
+            path: path.to_owned(),
+            field: field.to_owned(),
+            value: value.to_string(),
+            expected,
+        })
+    };
+    if let Some((field, value)) = raw
+        .other
+        .iter()
+        .find(|(field, value)| !IGNORED_FIELDS.contains(&field.as_str()) && !value.is_null())
+    {
+        return refuse(field, value, "a field of GPT-2's configuration");
+    }
+    if raw.add_cross_attention {
+        return refuse("add_cross_attention", &true, "false");
+    }
+    if let Some(value) = &raw.quantization_config {
+        return refuse("quantization_config", value, "no quantization");
+    }
+    if !raw.pruned_heads.is_empty() {
+        return refuse("pruned_heads", &"not empty", "no pruned heads");
+    }
+    for (field, value) in [
+        ("n_layer", raw.n_layer),
+        ("n_head", raw.n_head),
+        ("n_embd", raw.n_embd),
+        ("n_positions", raw.n_positions),
+        ("vocab_size", raw.vocab_size),
+        ("n_inner", raw.n_inner.unwrap_or(1)),
+    ] {
+        if value == 0 {
+            return refuse(field, &value, "a number above 0");
+        }
+    }
+    let Some(d_mlp) = raw.n_inner.or(raw.n_embd.checked_mul(4)) else {
+        return refuse("n_embd", &raw.n_embd, "a width that fits into memory");
+    };
+    if !raw.n_embd.is_multiple_of(raw.n_head) {
+        return refuse("n_embd", &raw.n_embd, "a multiple of `n_head`");
+    }
+    if !(raw.layer_norm_epsilon.is_finite() && raw.layer_norm_epsilon >= 0.0) {
+        return refuse("layer_norm_epsilon", &raw.layer_norm_epsilon, "a number of at least 0");
+    }
+    let Ok(activation) = serde_json::from_value::<ActivationFunction>(serde_json::Value::String(
+        raw.activation_function.clone(),
+    )) else {
+        return refuse(
+            "activation_function",
+            &raw.activation_function,
+            "gelu_new, gelu_pytorch_tanh, gelu_fast, gelu, relu, silu, or swish",
+        );
+    };
+    Ok(Gpt2Config {
+        n_layers: raw.n_layer,
+        n_heads: raw.n_head,
+        d_model: raw.n_embd,
+        d_mlp,
+        d_vocab: raw.vocab_size,
+        n_ctx: raw.n_positions,
+        activation,
+        layer_norm_epsilon: raw.layer_norm_epsilon,
+        scale_attn_weights: raw.scale_attn_weights,
+        scale_attn_by_inverse_layer_idx: raw.scale_attn_by_inverse_layer_idx,
+        tie_word_embeddings: raw.tie_word_embeddings,
+    })
+}
+
+/// Puts a GPT-2 together from its tensors, with or without the prefix `transformer.`.
+///
+/// The mask buffers `h.{i}.attn.bias` and `h.{i}.attn.masked_bias` are never asked for.
+pub(super) fn gpt2_from_tensors(
+    config: Gpt2Config,
+    tensors: &Tensors<'_>,
+    device: &Device,
+) -> Result<Gpt2, ModelError> {
+    let prefix = if tensors.contains("transformer.wte.weight") { "transformer." } else { "" };
+    let matrix = |name: &str, shape: [usize; 2]| {
+        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, device)
+    };
+    // Conv1D stores [d_input, d_output], which is how burn stores a linear layer.
+    let conv1d = |name: &str, d_input: usize, d_output: usize| {
+        let bias = tensors.get::<1>(&format!("{prefix}{name}.bias"), [d_output], device)?;
+        let mut linear: Linear = LinearConfig::new(d_input, d_output).init(device);
+        linear.weight = matrix(name, [d_input, d_output])?;
+        linear.bias = Some(bias);
+        Ok::<_, ModelError>(linear)
+    };
+    let d = config.d_model;
+    let norm = |name: &str| {
+        let mut norm: LayerNorm =
+            LayerNormConfig::new(d).with_epsilon(config.layer_norm_epsilon).init(device);
+        norm.gamma = tensors.get::<1>(&format!("{prefix}{name}.weight"), [d], device)?;
+        norm.beta = Some(tensors.get::<1>(&format!("{prefix}{name}.bias"), [d], device)?);
+        Ok::<_, ModelError>(norm)
+    };
+    let blocks = (0..config.n_layers)
+        .map(|i| {
+            Ok(Gpt2Block {
+                ln_1: norm(&format!("h.{i}.ln_1"))?,
+                c_attn: conv1d(&format!("h.{i}.attn.c_attn"), d, 3 * d)?,
+                attn_c_proj: conv1d(&format!("h.{i}.attn.c_proj"), d, d)?,
+                ln_2: norm(&format!("h.{i}.ln_2"))?,
+                c_fc: conv1d(&format!("h.{i}.mlp.c_fc"), d, config.d_mlp)?,
+                mlp_c_proj: conv1d(&format!("h.{i}.mlp.c_proj"), config.d_mlp, d)?,
+            })
+        })
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    let lm_head = if config.tie_word_embeddings {
+        None
+    } else {
+        Some(tensors.get::<2>("lm_head.weight", [config.d_vocab, d], device)?)
+    };
+    let wte = matrix("wte", [config.d_vocab, d])?;
+    let wpe = matrix("wpe", [config.n_ctx, d])?;
+    let ln_f = norm("ln_f")?;
+    Ok(Gpt2::from_parts(config, wte, wpe, blocks, ln_f, lm_head))
+}

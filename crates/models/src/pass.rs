@@ -1,0 +1,240 @@
+//! One forward pass: what it keeps, what it changes, and which key a query may see.
+
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, Device, Tensor, activation};
+
+use crate::cache::{Activation, ActivationCache};
+use crate::{ForwardRequest, HookPoint, ModelError, TokenBatch};
+
+/// State of one forward pass.
+pub(crate) struct ForwardPass<'a> {
+    batch: &'a TokenBatch,
+    request: &'a ForwardRequest<'a>,
+    pub(crate) cache: ActivationCache,
+    /// `true` where padding that the causal mask does not hide, `[batch, pos]`.
+    hidden: Option<Tensor<2, Bool>>,
+    tracks_gradients: bool,
+}
+
+/// Queries, keys, and values of one block, `[batch, heads, pos, d_head]`.
+pub(crate) struct Heads {
+    pub(crate) q: Tensor<4>,
+    /// As many heads as `q`, or a number that divides it.
+    pub(crate) k: Tensor<4>,
+    pub(crate) v: Tensor<4>,
+}
+
+/// How scores come about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scoring {
+    /// What products of queries and keys are multiplied by.
+    pub(crate) scale: f64,
+    /// `cap tanh(score / cap)`, after scaling and before masking.
+    pub(crate) softcap: Option<f64>,
+    /// How many keys a query sees at most, itself included.
+    pub(crate) window: Option<usize>,
+}
+
+impl<'a> ForwardPass<'a> {
+    pub(crate) fn new(
+        batch: &'a TokenBatch,
+        request: &'a ForwardRequest<'a>,
+        tracks_gradients: bool,
+    ) -> Self {
+        let hidden = batch.has_left_padding().then(|| batch.mask_pad());
+        let cache = ActivationCache::default();
+        Self { batch, request, cache, hidden, tracks_gradients }
+    }
+
+    /// Whether somebody keeps or changes what lies at `hook`.
+    pub(crate) fn wants(&self, hook: HookPoint) -> bool {
+        self.request.hooks.contains(hook)
+            || self.request.interventions.iter().any(|change| change.hook == hook)
+    }
+
+    /// Changes and keeps an activation without heads, as the request says; hands it on.
+    pub(crate) fn stream(
+        &mut self,
+        hook: HookPoint,
+        x: Tensor<3>,
+    ) -> Result<Tensor<3>, ModelError> {
+        if !self.wants(hook) {
+            return Ok(x);
+        }
+        let x = self.change(hook, x.unsqueeze_dim::<4>(2))?.squeeze_dim::<3>(2);
+        if self.request.hooks.contains(hook) {
+            self.cache.insert(hook, Activation::Stream(x.clone()));
+        }
+        Ok(x)
+    }
+
+    /// The same for `[batch, pos, n_heads, width]`.
+    pub(crate) fn heads(&mut self, hook: HookPoint, x: Tensor<4>) -> Result<Tensor<4>, ModelError> {
+        if !self.wants(hook) {
+            return Ok(x);
+        }
+        let x = self.change(hook, x)?;
+        if self.request.hooks.contains(hook) {
+            self.cache.insert(hook, Activation::Heads(x.clone()));
+        }
+        Ok(x)
+    }
+
+    /// The same for `[batch, n_heads, query_pos, key_pos]`.
+    fn scores(&mut self, hook: HookPoint, x: Tensor<4>) -> Result<Tensor<4>, ModelError> {
+        if !self.wants(hook) {
+            return Ok(x);
+        }
+        let x = self.change(hook, x.swap_dims(1, 2))?.swap_dims(1, 2);
+        if self.request.hooks.contains(hook) {
+            self.cache.insert(hook, Activation::Heads(x.clone()));
+        }
+        Ok(x)
+    }
+
+    fn change(&self, hook: HookPoint, x: Tensor<4>) -> Result<Tensor<4>, ModelError> {
+        let mut changes = self.request.interventions.iter().filter(|change| change.hook == hook);
+        changes.try_fold(x, |x, change| change.apply(x, self.batch))
+    }
+
+    /// Mixes values by how well queries and keys agree: `[batch, pos, n_heads, d_head]`.
+    ///
+    /// Scores and pattern are made only if somebody asks for them or gradients are tracked; the
+    /// fused product never holds all of them.
+    pub(crate) fn attention(
+        &mut self,
+        layer: usize,
+        heads: Heads,
+        scoring: Scoring,
+    ) -> Result<Tensor<4>, ModelError> {
+        let [_, n_heads, pos, _] = heads.q.dims();
+        let heads = Heads { k: repeat(heads.k, n_heads), v: repeat(heads.v, n_heads), ..heads };
+        let explicit = self.tracks_gradients
+            || self.wants(HookPoint::AttnScores(layer))
+            || self.wants(HookPoint::Pattern(layer));
+        let z = match scoring.window.filter(|window| *window < pos) {
+            _ if explicit => self.explicit_attention(layer, heads, scoring)?,
+            Some(window) => self.sliding_attention(heads, scoring, window),
+            None => self.causal_attention(heads, scoring),
+        };
+        Ok(z.swap_dims(1, 2))
+    }
+
+    fn explicit_attention(
+        &mut self,
+        layer: usize,
+        Heads { q, k, v }: Heads,
+        scoring: Scoring,
+    ) -> Result<Tensor<4>, ModelError> {
+        let scores = (q * scoring.scale).matmul(k.swap_dims(2, 3)); // [batch, n_heads, query, key]
+        let scores = match scoring.softcap {
+            Some(cap) => scores.div_scalar(cap).tanh().mul_scalar(cap),
+            None => scores,
+        };
+        let [batch, n_heads, pos, _] = scores.dims();
+        let device = self.batch.input_ids().device().inner();
+        let mask = unseen(pos, 0, pos, scoring.window, &device);
+        let mut scores =
+            scores.mask_fill(mask.expand([batch, n_heads, pos, pos]), f32::NEG_INFINITY);
+        if let Some(hidden) = &self.hidden {
+            let mask = hidden.clone().unsqueeze_dims::<4>(&[1, 1]);
+            scores = scores.mask_fill(mask.expand([batch, n_heads, pos, pos]), f32::NEG_INFINITY);
+        }
+        let scores = self.scores(HookPoint::AttnScores(layer), scores)?;
+        let pattern = activation::softmax(scores, 3);
+        // Queries in left padding see no key at all: their rows become zero instead of NaN.
+        let pattern = if self.hidden.is_some() {
+            let empty = pattern.clone().is_nan();
+            pattern.mask_fill(empty, 0.0)
+        } else {
+            pattern
+        };
+        let pattern = self.scores(HookPoint::Pattern(layer), pattern)?;
+        Ok(pattern.matmul(v))
+    }
+
+    fn causal_attention(&self, Heads { q, k, v }: Heads, scoring: Scoring) -> Tensor<4> {
+        let [batch, n_heads, pos, _] = q.dims();
+        let mask = self.hidden.as_ref().map(|hidden| {
+            hidden.clone().unsqueeze_dims::<4>(&[1, 1]).expand([batch, n_heads, pos, pos])
+        });
+        let options = AttentionModuleOptions {
+            scale: Some(scoring.scale),
+            softcap: scoring.softcap,
+            is_causal: true,
+        };
+        attention(q, k, v, mask, None, options)
+    }
+
+    /// Attention to the last `window` keys, one window of queries at a time: the memory it takes
+    /// grows with `pos * window`, not with `pos * pos`.
+    fn sliding_attention(
+        &self,
+        Heads { q, k, v }: Heads,
+        scoring: Scoring,
+        window: usize,
+    ) -> Tensor<4> {
+        let [batch, n_heads, pos, _] = q.dims();
+        let device = q.device();
+        let options = AttentionModuleOptions {
+            scale: Some(scoring.scale),
+            softcap: scoring.softcap,
+            is_causal: false,
+        };
+        let mut parts = Vec::new();
+        for start in (0..pos).step_by(window) {
+            let n_queries = window.min(pos - start);
+            let first_key = (start + 1).saturating_sub(window);
+            let n_keys = start + n_queries - first_key;
+            let dims = [batch, n_heads, n_queries, n_keys];
+            let mut mask =
+                unseen(n_queries, start - first_key, n_keys, Some(window), &device).expand(dims);
+            if let Some(hidden) = &self.hidden {
+                let hidden = hidden.clone().narrow(1, first_key, n_keys);
+                mask = mask.bool_or(hidden.unsqueeze_dims::<4>(&[1, 1]).expand(dims));
+            }
+            parts.push(attention(
+                q.clone().narrow(2, start, n_queries),
+                k.clone().narrow(2, first_key, n_keys),
+                v.clone().narrow(2, first_key, n_keys),
+                Some(mask),
+                None,
+                options,
+            ));
+        }
+        Tensor::cat(parts, 2)
+    }
+}
+
+/// Repeats each key or value head for the query heads that share it.
+fn repeat(heads: Tensor<4>, n_heads: usize) -> Tensor<4> {
+    let [batch, n_shared, pos, d_head] = heads.dims();
+    if n_shared == n_heads {
+        return heads;
+    }
+    let dims = [batch, n_shared, n_heads / n_shared, pos, d_head];
+    heads.unsqueeze_dim::<5>(2).expand(dims).reshape([batch, n_heads, pos, d_head])
+}
+
+/// `true` where a query may not see a key, `[1, 1, n_queries, n_keys]`: keys after it, and keys
+/// `window` or more before it. The first query is at the place of key `offset`.
+fn unseen(
+    n_queries: usize,
+    offset: usize,
+    n_keys: usize,
+    window: Option<usize>,
+    device: &Device,
+) -> Tensor<4, Bool> {
+    let shape = [n_queries, n_keys];
+    let future = Tensor::<2, Bool>::tril_mask(shape, offset as i64, device);
+    let mask = match window {
+        Some(window) => {
+            let past =
+                Tensor::<2, Bool>::triu_mask(shape, offset as i64 - window as i64 + 1, device);
+            future.bool_or(past)
+        }
+        None => future,
+    };
+    mask.unsqueeze::<4>()
+}
