@@ -133,6 +133,10 @@ impl HookedModel for Disguised<'_> {
         self.model.value_bias(layer).map(|bias| bias * f32::NAN)
     }
 
+    fn unembed_direction(&self, token: u32) -> Tensor<1> {
+        self.model.unembed_direction(token)
+    }
+
     fn centres_residuals(&self) -> bool {
         self.model.centres_residuals()
     }

@@ -376,6 +376,12 @@ impl HookedModel for Gemma {
         None
     }
 
+    fn unembed_direction(&self, token: u32) -> Tensor<1> {
+        let table = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val();
+        let row = table.narrow(0, token as usize, 1).squeeze_dim::<1>(0);
+        row * self.norm.weight.val().add_scalar(1.0)
+    }
+
     fn centres_residuals(&self) -> bool {
         false
     }

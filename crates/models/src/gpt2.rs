@@ -315,6 +315,11 @@ impl HookedModel for Gpt2 {
         Some(bias.reshape([self.shape.n_heads, self.shape.d_head]))
     }
 
+    fn unembed_direction(&self, token: u32) -> Tensor<1> {
+        let table = self.lm_head.as_ref().unwrap_or(&self.wte).val();
+        table.narrow(0, token as usize, 1).squeeze_dim::<1>(0) * self.ln_f.gamma.val()
+    }
+
     fn centres_residuals(&self) -> bool {
         true
     }

@@ -70,6 +70,14 @@ pub trait HookedModel: Send + Sync {
     /// Whether `tl_processed` subtracts from the residual stream its mean over `d_model`.
     fn centres_residuals(&self) -> bool;
 
+    /// The direction of the normalised residual stream that raises the logit of a token: its row
+    /// of the output table times the gain of the final norm, `[d_model]`.
+    ///
+    /// # Panics
+    ///
+    /// If the token is not in the vocabulary.
+    fn unembed_direction(&self, token: u32) -> Tensor<1>;
+
     /// Every hook of the model.
     fn hooks(&self) -> Vec<HookPoint> {
         let all = HookPoint::all(self.shape().n_layers).into_iter();

@@ -15,6 +15,7 @@ mod hooked;
 mod host;
 mod intervention;
 
+mod lens;
 pub mod load;
 mod open;
 mod pass;
@@ -34,6 +35,7 @@ pub use hook::{HookPoint, HookSet, edit_distance};
 pub use hooked::{Convention, HookedModel, ModelOutput, ModelShape};
 pub use host::{host_values, is_host};
 pub use intervention::{Edit, Intervention, Positions};
+pub use lens::{direct_logit_attribution, logits_from_resid, next_token_losses};
 pub use open::{LanguageModel, open_model};
 pub use request::ForwardRequest;
 pub use rope::Rope;

@@ -5,4 +5,5 @@
 mod gemma;
 mod gpt2;
 mod interventions;
+mod lens;
 mod reference;
