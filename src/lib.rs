@@ -4,7 +4,7 @@
 //! use attention_probes::prelude::*;
 //!
 //! let device = Device::default();
-//! let LanguageModel { model, tokenizer, .. } = open_model("demo-gpt2", &device)?;
+//! let LanguageModel { model, tokenizer, .. } = open_model("demo-gpt2", None, &device)?;
 //! let texts = ["The cat was happy.", "The dog was sad.", "A happy bird sang.", "A sad frog sat."];
 //! let ids = texts.map(|text| tokenizer.encode(text).map(|encoding| encoding.ids));
 //! let ids = ids.into_iter().collect::<Result<Vec<_>, _>>()?;

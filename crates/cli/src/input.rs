@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{ActivationSource, Component, Site, Task, length_buckets};
-use attention_probes_models::{Convention, LanguageModel, open_model};
+use attention_probes_models::{Convention, HubCache, LanguageModel, open_model};
 use attention_probes_probes::{AnyProbe, Probe, SavedProbe, n_out, probabilities};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use clap::Args;
@@ -19,6 +19,11 @@ const TOKENS_PER_PROBE_BATCH: usize = 16_384;
 
 /// Most tokens of one forward pass of a model, padding included.
 pub const TOKENS_PER_FORWARD: usize = 4096;
+
+/// The cache of the Hub that this process's environment names.
+pub fn hub_cache() -> Option<HubCache> {
+    HubCache::from_vars(|name| std::env::var(name).ok())
+}
 
 /// Flags about the model that a probe reads.
 #[derive(Args, Debug)]
@@ -138,7 +143,7 @@ impl ProbeFile {
             (Some(flag), Some(_)) => flag.clone(),
             (flag, _) => self.pick("model", flag.clone(), recorded.clone())?,
         };
-        let model = open_model(&name, device)?;
+        let model = open_model(&name, hub_cache().as_ref(), device)?;
         if let (Some(recorded), Some(revision)) = (recorded, revision)
             && *revision != model.revision
             && !(args.allow_other_revision && name == recorded)

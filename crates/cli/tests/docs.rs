@@ -97,7 +97,7 @@ fn every_metric_of_a_report_is_documented() {
 #[test]
 fn every_hook_is_documented_with_its_shape() {
     let device = Device::default();
-    let gpt2 = open_model("demo-gpt2", &device).unwrap().model;
+    let gpt2 = open_model("demo-gpt2", None, &device).unwrap().model;
     let rope = Rope { theta: 1e4, factor: 1.0 };
     let gemma = GemmaConfig {
         generation: GemmaGeneration::Three,

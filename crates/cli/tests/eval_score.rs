@@ -97,7 +97,7 @@ impl Fixture {
             .join("\n");
         fs::write(folder.path().join("reviews.csv"), format!("text,label\n{rows}")).unwrap();
         let device = Device::flex();
-        Self { folder, model: open_model("demo-gpt2", &device).unwrap(), device }
+        Self { folder, model: open_model("demo-gpt2", None, &device).unwrap(), device }
     }
 
     fn path(&self) -> &Path {

@@ -139,7 +139,7 @@ fn activations_of_texts_equal_those_of_the_model() {
         "o.safetensors",
     ];
     let stdout = succeed(folder.path(), &args);
-    let model = open_model("demo-gpt2", &Device::flex()).unwrap();
+    let model = open_model("demo-gpt2", None, &Device::flex()).unwrap();
     let batch = text_batch(&model);
     let [n, pos] = batch.dims();
     assert!(stdout.starts_with("wrote o.safetensors ("), "{stdout}");
@@ -237,7 +237,7 @@ fn token_ids_may_be_padded_on_any_side() {
     assert_eq!(report["tensors"]["blocks.0.attn.hook_z"], serde_json::json!([4, 4, 5, 32]));
     assert_eq!(report["tensors"].as_object().unwrap().len(), 5);
 
-    let model = open_model("demo-gpt2", &Device::flex()).unwrap();
+    let model = open_model("demo-gpt2", None, &Device::flex()).unwrap();
     let ids: Vec<u32> = ids.iter().map(|id| *id as u32).collect();
     let mask = mask.map(|real| real == 1);
     // Only real tokens are compared, so a row without any may stay out.

@@ -30,15 +30,48 @@ pub enum ModelError {
         /// Where and why.
         source: serde_json::Error,
     },
-    /// A model name is neither an embedded model nor a directory.
+    /// A model name is neither an embedded model, nor a directory, nor one of the Hub's.
     #[error(
-        "`{name}` is neither an embedded model ({embedded}) nor a directory with a `config.json`"
+        "`{name}` is neither an embedded model ({embedded}), nor a directory with a `config.json`, \
+         nor the name of a repository on the Hub"
     )]
     UnknownModel {
         /// What the caller asked for.
         name: String,
         /// The embedded models, separated by commas.
         embedded: &'static str,
+    },
+    /// A name does not follow the rules of the Hub.
+    #[error("`{name}` is no repository on the Hub, expected `org/name` or `org/name@revision`")]
+    HubName {
+        /// What the caller wrote.
+        name: String,
+    },
+    /// A repository, or the revision of it, has not been downloaded.
+    #[error(
+        "`{id}` is neither an embedded model ({embedded}), nor a directory, nor in the cache `{}`; \
+         download it with `hf download {repo}`",
+        cache.display()
+    )]
+    NotCached {
+        /// The repository and its revision.
+        id: String,
+        /// The repository.
+        repo: String,
+        /// The folder of the cache.
+        cache: PathBuf,
+        /// The embedded models, separated by commas.
+        embedded: &'static str,
+    },
+    /// A snapshot in the cache is not whole.
+    #[error("the snapshot of `{id}` lacks `{file}`, download it again: `{}`", path.display())]
+    PartialSnapshot {
+        /// The repository and its revision.
+        id: String,
+        /// The file that is missing.
+        file: String,
+        /// The folder of the snapshot.
+        path: PathBuf,
     },
     /// The checkpoint is of a family this version does not run.
     #[error(

@@ -17,7 +17,7 @@ use crate::{HookPoint, ModelError, TokenBatch};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
-/// let model = open_model("demo-gpt2", &device)?.model;
+/// let model = open_model("demo-gpt2", None, &device)?.model;
 /// let batch = TokenBatch::new(&[[5, 6, 7]], PaddingSide::Right, &device)?;
 /// let without_head_1 = [Intervention::zero(HookPoint::Z(2)).on_heads([1])];
 /// let request = ForwardRequest { interventions: &without_head_1, ..ForwardRequest::logits() };

@@ -13,6 +13,7 @@ mod gpt2;
 mod hook;
 mod hooked;
 mod host;
+mod hub;
 mod intervention;
 
 mod lens;
@@ -34,6 +35,7 @@ pub use gpt2::{Gpt2, Gpt2Config};
 pub use hook::{HookPoint, HookSet, edit_distance};
 pub use hooked::{Convention, HookedModel, ModelOutput, ModelShape};
 pub use host::{host_values, is_host};
+pub use hub::{HubCache, HubId};
 pub use intervention::{Edit, Intervention, Positions};
 pub use lens::{direct_logit_attribution, logits_from_resid, next_token_losses};
 pub use open::{LanguageModel, open_model};

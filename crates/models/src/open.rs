@@ -1,10 +1,10 @@
 //! From a model's name to a model with its tokenizer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::{HookedModel, ModelError, Tokenizer, demo, load};
+use crate::{HookedModel, HubCache, HubId, ModelError, Tokenizer, demo, load};
 
 /// A model that can read text.
 pub struct LanguageModel {
@@ -18,11 +18,14 @@ pub struct LanguageModel {
     pub tokenizer: Tokenizer,
 }
 
-/// Opens an embedded model by name, or a directory in Hugging Face layout.
+/// Opens an embedded model by name, a directory in Hugging Face layout, or a model of the Hub that
+/// is in `cache`.
 ///
 /// # Errors
 ///
-/// - [`ModelError::UnknownModel`] if `name` is neither
+/// - [`ModelError::UnknownModel`] if `name` is none of these
+/// - [`ModelError::NotCached`] or [`ModelError::PartialSnapshot`] if it is a model of the Hub, and
+///   the cache lacks it or a part of it
 /// - as [`load::load_model`] and [`Tokenizer::from_dir`]
 ///
 /// # Memory
@@ -35,11 +38,15 @@ pub struct LanguageModel {
 /// use attention_probes_models::open_model;
 /// use burn::tensor::Device;
 ///
-/// let model = open_model("demo-gpt2", &Device::default())?;
+/// let model = open_model("demo-gpt2", None, &Device::default())?;
 /// assert_eq!(model.model.shape().n_ctx, 256);
 /// # Ok::<(), attention_probes_models::ModelError>(())
 /// ```
-pub fn open_model(name: &str, device: &Device) -> Result<LanguageModel, ModelError> {
+pub fn open_model(
+    name: &str,
+    cache: Option<&HubCache>,
+    device: &Device,
+) -> Result<LanguageModel, ModelError> {
     if name == "demo-gpt2" {
         let demo = demo::gpt2()?;
         return Ok(LanguageModel {
@@ -49,15 +56,24 @@ pub fn open_model(name: &str, device: &Device) -> Result<LanguageModel, ModelErr
             tokenizer: demo.tokenizer,
         });
     }
-    let dir = Path::new(name);
-    if !dir.join("config.json").is_file() {
-        return Err(ModelError::UnknownModel { name: name.to_owned(), embedded: demo::NAMES });
-    }
-    let model = load::load_model(dir, device)?;
+    let dir = directory(name, cache)?;
     Ok(LanguageModel {
         name: name.to_owned(),
-        revision: load::checkpoint_hash(dir)?,
-        model,
-        tokenizer: Tokenizer::from_dir(dir)?,
+        revision: load::checkpoint_hash(&dir)?,
+        model: load::load_model(&dir, device)?,
+        tokenizer: Tokenizer::from_dir(&dir)?,
     })
+}
+
+/// The directory that a name stands for.
+fn directory(name: &str, cache: Option<&HubCache>) -> Result<PathBuf, ModelError> {
+    let dir = Path::new(name);
+    if dir.join("config.json").is_file() {
+        return Ok(dir.to_owned());
+    }
+    let unknown = || ModelError::UnknownModel { name: name.to_owned(), embedded: demo::NAMES };
+    // A folder that is there, but holds no model, is no name of the Hub either.
+    let (Some(cache), false) = (cache, dir.exists()) else { return Err(unknown()) };
+    let id: HubId = name.parse().map_err(|_| unknown())?;
+    cache.snapshot(&id)
 }

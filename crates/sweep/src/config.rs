@@ -49,7 +49,8 @@ pub struct SweepConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// An embedded model or a directory in Hugging Face layout.
+    /// An embedded model, a directory in Hugging Face layout, or a model of the Hub that has been
+    /// downloaded, `org/name` or `org/name@revision`.
     pub name: String,
     /// Number format of weights and activations: `auto` or `f32`.
     pub dtype: String,

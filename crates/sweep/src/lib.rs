@@ -34,6 +34,6 @@ pub use report::{
     ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, Origin,
     SplitMetrics, SweepReport, TrialMetrics,
 };
-pub use run::{check_sweep, run_sweep};
+pub use run::{RunOptions, check_sweep, run_sweep};
 pub use select::Score;
 pub use tracker::{NoTracker, Tracker};

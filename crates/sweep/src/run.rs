@@ -7,7 +7,7 @@ use attention_probes_activations::{
     ActivationSource, Capture, ExampleSet, MemoryActivations, Site, Split, StorageConfig,
     open_activations,
 };
-use attention_probes_models::{LanguageModel, open_model};
+use attention_probes_models::{HubCache, LanguageModel, open_model};
 use burn::tensor::Device;
 
 use crate::SweepError;
@@ -25,11 +25,22 @@ const TOKENS_PER_FORWARD: usize = 4096;
 /// Most rows that a note lists.
 const MAX_LISTED: usize = 20;
 
+/// How a plan is run on this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions<'a> {
+    /// Where the model runs.
+    pub device: &'a Device,
+    /// Where downloaded models of the Hub lie; without it, a model is embedded or a directory.
+    pub cache: Option<&'a HubCache>,
+    /// Whether an earlier run is continued.
+    pub resume: bool,
+}
+
 /// Runs a sweep and writes its results.
 ///
 /// The model runs once over each data set (or, recomputing, once per batch), for all layers; every
-/// architecture and all trials train on each batch together. With `resume`, what is complete is
-/// kept, and what is not goes on from its last epoch.
+/// architecture and all trials train on each batch together. A run that is resumed keeps what is
+/// complete, and goes on from the last epoch of what is not.
 ///
 /// # Errors
 ///
@@ -41,19 +52,18 @@ const MAX_LISTED: usize = 20;
 ///   the model or the data shows before the folder is made
 pub fn run_sweep(
     plan: &SweepPlan,
-    resume: bool,
-    device: &Device,
+    options: &RunOptions<'_>,
     tracker: &mut dyn Tracker,
 ) -> Result<SweepReport, SweepError> {
     let config = plan.config();
-    folder::check(config, resume)?;
-    let model = model_of(plan, device)?;
-    let runs = data_runs(plan, device);
+    folder::check(config, options.resume)?;
+    let model = model_of(plan, options)?;
+    let runs = data_runs(plan, options.device);
     let mut inputs = Vec::new();
     for run in &runs {
         inputs.push(run.input(model.as_ref(), true, tracker)?);
     }
-    let folder = RunFolder::claim(config, resume)?;
+    let folder = RunFolder::claim(config, options.resume)?;
     let mut experiments = Vec::new();
     for (run, input) in runs.iter().zip(inputs) {
         experiments.extend(run.run(input, model.as_ref(), tracker)?);
@@ -71,20 +81,23 @@ pub fn run_sweep(
 /// # Errors
 ///
 /// As [`run_sweep`].
-pub fn check_sweep(plan: &SweepPlan, resume: bool, device: &Device) -> Result<(), SweepError> {
-    folder::check(plan.config(), resume)?;
-    let model = model_of(plan, device)?;
-    for run in data_runs(plan, device) {
+pub fn check_sweep(plan: &SweepPlan, options: &RunOptions<'_>) -> Result<(), SweepError> {
+    folder::check(plan.config(), options.resume)?;
+    let model = model_of(plan, options)?;
+    for run in data_runs(plan, options.device) {
         run.input(model.as_ref(), false, &mut NoTracker)?;
     }
     Ok(())
 }
 
-fn model_of(plan: &SweepPlan, device: &Device) -> Result<Option<LanguageModel>, SweepError> {
+fn model_of(
+    plan: &SweepPlan,
+    options: &RunOptions<'_>,
+) -> Result<Option<LanguageModel>, SweepError> {
     if !plan.needs_model() {
         return Ok(None);
     }
-    let model = open_model(&plan.config().model.name, device)?;
+    let model = open_model(&plan.config().model.name, options.cache, options.device)?;
     plan.layers(model.model.shape().n_layers)?;
     Ok(Some(model))
 }

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::exit::InputError;
 use crate::extraction::{Extraction, HookTensor, shapes};
-use crate::input::ignore_broken_pipe;
+use crate::input::{hub_cache, ignore_broken_pipe};
 use crate::tensor_file::{Format, write};
 use crate::token_rows::TokenRows;
 use crate::{device, table};
@@ -24,7 +24,8 @@ use crate::{device, table};
 /// Run a model and write its activations at named hooks.
 #[derive(Args, Debug)]
 pub struct ExtractArgs {
-    /// An embedded model such as `demo-gpt2`, or a directory in Hugging Face layout.
+    /// An embedded model such as `demo-gpt2`, a directory in Hugging Face layout, or a model of the
+    /// Hub that is in its cache, `org/name` or `org/name@revision`.
     #[arg(long)]
     pub model: String,
     /// Text: `.csv`, `.tsv`, or `.jsonl`. Row i of a tensor is row i of the file.
@@ -133,7 +134,7 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     };
     check_output(&args.output, source)?;
 
-    let model = open_model(&args.model, &device)?;
+    let model = open_model(&args.model, hub_cache().as_ref(), &device)?;
     let rows = match input {
         Input::Ids(rows) => rows,
         Input::Texts(dataset) => TokenRows::from_texts(&dataset, &model, args.max_tokens)?,

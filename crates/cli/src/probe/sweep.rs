@@ -5,11 +5,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
+use attention_probes_models::ModelError;
 use attention_probes_sweep::config::Layers;
-use attention_probes_sweep::{SweepConfig, SweepPlan, SweepReport, check_sweep, run_sweep};
+use attention_probes_sweep::{
+    RunOptions, SweepConfig, SweepError, SweepPlan, SweepReport, check_sweep, run_sweep,
+};
 use clap::Args;
+use tracing::warn;
 
 use crate::exit::InputError;
+use crate::input::hub_cache;
 use crate::progress::Progress;
 use crate::{device, table};
 
@@ -75,11 +80,22 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     let plan =
         config.check().with_context(|| format!("`{}` cannot be run", args.config.display()))?;
     if args.dry_run {
-        check_sweep(&plan, args.resume, &device::parse(&plan.config().device)?)?;
+        let device = device::parse(&plan.config().device)?;
+        let cache = hub_cache();
+        let options = RunOptions { device: &device, cache: cache.as_ref(), resume: args.resume };
+        match check_sweep(&plan, &options) {
+            // A plan can be looked at before the weights are there.
+            Err(SweepError::Model(error)) if is_not_downloaded(&error) => warn!("{error}"),
+            checked => checked?,
+        }
         return print_plan(&plan, args.run.json);
     }
     let report = run_plan(&plan, args.resume)?;
     print_report(&report, args.run.json)
+}
+
+fn is_not_downloaded(error: &ModelError) -> bool {
+    matches!(error, ModelError::NotCached { .. } | ModelError::PartialSnapshot { .. })
 }
 
 /// Trains what a plan says, with progress on stderr.
@@ -90,7 +106,9 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 pub fn run_plan(plan: &SweepPlan, resume: bool) -> Result<SweepReport> {
     let device = device::parse(&plan.config().device)?;
     let mut progress = Progress::default();
-    let report = run_sweep(plan, resume, &device, &mut progress);
+    let cache = hub_cache();
+    let options = RunOptions { device: &device, cache: cache.as_ref(), resume };
+    let report = run_sweep(plan, &options, &mut progress);
     progress.clear();
     Ok(report?)
 }
