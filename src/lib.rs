@@ -22,7 +22,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`metrics`] | accuracy, AUROC, calibration, and intervals from plain slices |
-//! | [`models`] | GPT-2 with hooks, tokenizers, loading, an embedded demo model |
+//! | [`models`] | GPT-2 and Gemma with hooks and interventions, tokenizers, loading, embedded models |
 //! | [`activations`] | labelled text to tokens to activations |
 //! | [`probes`] | linear, MLP, and attention probes; training one, saving it |
 //! | [`sweep`] | whole grids of probes trained as one batch |
@@ -44,14 +44,14 @@ pub mod prelude {
     };
     pub use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, auroc};
     pub use attention_probes_models::{
-        Convention, HookPoint, HookSet, HookedModel, LanguageModel, PaddingSide, TokenBatch,
-        Tokenizer, open_model,
+        Convention, ForwardRequest, HookPoint, HookSet, HookedModel, HubCache, Intervention,
+        LanguageModel, PaddingSide, TokenBatch, Tokenizer, open_model,
     };
     pub use attention_probes_probes::{
         AttentionProbe, AttentionProbeConfig, AttentionProbeTrainConfig, Labels, Probe, SavedProbe,
         TrainingData, compute_metrics, evaluate_probe, train_probe,
     };
-    pub use attention_probes_sweep::{NoTracker, SweepConfig, run_sweep};
+    pub use attention_probes_sweep::{NoTracker, RunOptions, SweepConfig, run_sweep};
     pub use burn::tensor::{Device, Tensor};
 }
 

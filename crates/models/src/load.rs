@@ -15,7 +15,7 @@ use crate::{Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, HookedModel, 
 /// Families that can be loaded, for error messages.
 const SUPPORTED: &str = "gpt2, gemma, gemma2, gemma3_text, gemma3";
 
-/// A model of any family, and its configuration.
+/// The configuration of a model of any family.
 #[derive(Clone, Debug)]
 enum FamilyConfig {
     Gpt2(Gpt2Config),
@@ -42,12 +42,7 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<Box<dyn HookedModel>, M
     let text = read_file(&path)?;
     let files = Checkpoint::open(dir)?;
     let tensors = files.tensors()?;
-    Ok(match family_config(&text, &path)? {
-        FamilyConfig::Gpt2(config) => Box::new(gpt2::gpt2_from_tensors(config, &tensors, device)?),
-        FamilyConfig::Gemma(config) => {
-            Box::new(gemma::gemma_from_tensors(config, &tensors, device)?)
-        }
-    })
+    model_from_tensors(family_config(&text, &path)?, &tensors, device)
 }
 
 /// Reads the GPT-2 in `dir`.
@@ -96,6 +91,26 @@ pub fn checkpoint_hash(dir: &Path) -> Result<String, ModelError> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
+/// Builds a model of any family from a configuration and a safetensors file that are already in
+/// memory.
+///
+/// # Errors
+///
+/// As [`load_model`]; `name` stands for the path.
+///
+/// # Memory
+///
+/// One copy of the weights in `f32`.
+pub fn model_from_bytes(
+    config: &[u8],
+    weights: &[u8],
+    name: &Path,
+    device: &Device,
+) -> Result<Box<dyn HookedModel>, ModelError> {
+    let tensors = Tensors::from_bytes(weights, name)?;
+    model_from_tensors(family_config(config, name)?, &tensors, device)
+}
+
 /// Builds a GPT-2 from a configuration and a safetensors file that are already in memory.
 ///
 /// # Errors
@@ -132,6 +147,19 @@ pub fn gemma_from_bytes(
 ) -> Result<Gemma, ModelError> {
     let tensors = Tensors::from_bytes(weights, name)?;
     gemma::gemma_from_tensors(gemma_config(config, name)?, &tensors, device)
+}
+
+fn model_from_tensors(
+    config: FamilyConfig,
+    tensors: &Tensors<'_>,
+    device: &Device,
+) -> Result<Box<dyn HookedModel>, ModelError> {
+    Ok(match config {
+        FamilyConfig::Gpt2(config) => Box::new(gpt2::gpt2_from_tensors(config, tensors, device)?),
+        FamilyConfig::Gemma(config) => {
+            Box::new(gemma::gemma_from_tensors(config, tensors, device)?)
+        }
+    })
 }
 
 /// Parses and checks a `config.json` by its `model_type`.

@@ -1,18 +1,18 @@
-//! Gemma's `config.json`, in both generations of its layout, and its tensors.
+//! Gemma's `config.json`, in both generations of its layout.
+
+mod rope;
+mod tensors;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
-use burn::module::Param;
-use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::checkpoint::Tensors;
-use crate::gemma::GemmaBlock;
-use crate::rms_norm::RmsNorm;
-use crate::{ActivationFunction, Gemma, GemmaConfig, GemmaGeneration, LayerKind, ModelError, Rope};
+use self::rope::{RawRope, ropes};
+pub(super) use self::tensors::gemma_from_tensors;
+use crate::{ActivationFunction, GemmaConfig, GemmaGeneration, LayerKind, ModelError};
 
 /// Most layers that a configuration may ask for: a list of their kinds is made before any tensor
 /// is looked at.
@@ -111,19 +111,6 @@ struct RawGemmaConfig {
     use_bidirectional_attention: Option<Value>,
     #[serde(default)]
     quantization_config: Option<Value>,
-    #[serde(flatten)]
-    other: BTreeMap<String, Value>,
-}
-
-/// One set of rotary parameters.
-#[derive(Deserialize)]
-struct RawRope {
-    #[serde(default, alias = "type")]
-    rope_type: Option<String>,
-    #[serde(default)]
-    factor: Option<f64>,
-    #[serde(default)]
-    rope_theta: Option<f64>,
     #[serde(flatten)]
     other: BTreeMap<String, Value>,
 }
@@ -266,7 +253,7 @@ impl RawGemmaConfig {
         }
         let [attn_softcap, logit_softcap] = self.softcaps(generation, reader)?;
         let layers = self.layers(generation, reader)?;
-        let (rope_full, rope_sliding) = self.ropes(generation, reader)?;
+        let (rope_full, rope_sliding) = ropes(&self, generation, reader)?;
         let scalar = match generation {
             GemmaGeneration::One => self.head_dim as f64,
             _ => self.query_pre_attn_scalar.unwrap_or(256.0),
@@ -383,150 +370,4 @@ impl RawGemmaConfig {
             }
         }
     }
-
-    /// Rotary parameters of full and of sliding layers.
-    ///
-    /// Newer files have `rope_parameters`, flat or by kind of layer; older ones `rope_theta`,
-    /// `rope_local_base_freq`, and `rope_scaling`, which in Gemma 3 is for the full layers.
-    fn ropes(
-        &self,
-        generation: GemmaGeneration,
-        reader: &Reader<'_>,
-    ) -> Result<(Rope, Rope), ModelError> {
-        let theta = self.rope_theta.unwrap_or(1e4);
-        let is_third = generation == GemmaGeneration::Three;
-        let local_theta = self.rope_local_base_freq.filter(|_| is_third).unwrap_or(theta);
-        let Some(parameters) = &self.rope_parameters else {
-            let full = rope("rope_scaling", self.rope_scaling.as_ref(), theta, reader)?;
-            let scaling = self.rope_scaling.as_ref().filter(|_| !is_third);
-            return Ok((full, rope("rope_scaling", scaling, local_theta, reader)?));
-        };
-        let parse = |value: &Value| -> Result<RawRope, ModelError> {
-            serde_json::from_value(value.clone())
-                .map_err(|source| ModelError::Json { path: reader.path.to_owned(), source })
-        };
-        let by_kind = |kind: &str, theta: f64| {
-            let raw = parameters.get(kind).map(parse).transpose()?;
-            rope("rope_parameters", raw.as_ref(), theta, reader)
-        };
-        let kinds = ["full_attention", "sliding_attention"];
-        if kinds.iter().any(|kind| parameters.contains_key(*kind)) {
-            if let Some(other) = parameters.keys().find(|key| !kinds.contains(&key.as_str())) {
-                return reader.refuse(
-                    "rope_parameters",
-                    other,
-                    "full_attention, sliding_attention",
-                );
-            }
-            return Ok((by_kind(kinds[0], theta)?, by_kind(kinds[1], local_theta)?));
-        }
-        let raw = parse(&Value::Object(parameters.clone()))?;
-        let full = rope("rope_parameters", Some(&raw), theta, reader)?;
-        let sliding = if is_third { Rope { theta: local_theta, factor: 1.0 } } else { full };
-        Ok((full, sliding))
-    }
-}
-
-/// Default or linearly scaled positions; every other kind is refused.
-fn rope(
-    field: &str,
-    raw: Option<&RawRope>,
-    theta: f64,
-    reader: &Reader<'_>,
-) -> Result<Rope, ModelError> {
-    let Some(raw) = raw else { return Ok(Rope { theta, factor: 1.0 }) };
-    let kind = raw.rope_type.as_deref().unwrap_or("default");
-    let name = |part: &str| format!("{field}.{part}");
-    if !["default", "linear"].contains(&kind) {
-        return reader.refuse(&name("rope_type"), &kind, "default or linear");
-    }
-    if let Some((key, value)) = raw.other.iter().find(|(_, value)| !value.is_null()) {
-        return reader.refuse(&name(key), value, "rope_type, factor, and rope_theta alone");
-    }
-    let theta = reader.above_zero(&name("rope_theta"), raw.rope_theta.unwrap_or(theta))?;
-    let factor = match (kind, raw.factor) {
-        ("linear", Some(factor)) => reader.above_zero(&name("factor"), factor)?,
-        ("linear", None) => return reader.refuse(&name("factor"), &"absent", "a number above 0"),
-        _ => 1.0,
-    };
-    Ok(Rope { theta, factor })
-}
-
-/// Prefixes of the text model's tensors: alone, and in the two layouts of multimodal files.
-const PREFIXES: [&str; 4] = ["model.", "language_model.model.", "model.language_model.", ""];
-
-/// Puts a Gemma together from its tensors; those of a vision tower are never asked for.
-pub(super) fn gemma_from_tensors(
-    config: GemmaConfig,
-    tensors: &Tensors<'_>,
-    device: &Device,
-) -> Result<Gemma, ModelError> {
-    let is_there = |prefix: &&&str| tensors.contains(&format!("{prefix}embed_tokens.weight"));
-    let prefix = PREFIXES.iter().find(is_there).copied().unwrap_or(PREFIXES[0]);
-    let (d, d_head) = (config.d_model, config.d_head);
-    let (d_q, d_kv) = (config.n_heads * d_head, config.n_key_value_heads * d_head);
-    let matrix = |name: &str, shape: [usize; 2]| {
-        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, device)
-    };
-    let norm = |name: &str, width: usize| {
-        let weight = tensors.get::<1>(&format!("{prefix}{name}.weight"), [width], device)?;
-        Ok::<_, ModelError>(RmsNorm::new(weight))
-    };
-    // Linear stores [d_output, d_input]; parts that read the same input stand side by side here.
-    let linear = |parts: &[(String, usize)], d_input: usize| {
-        let transposed = |(name, d_output): &(String, usize)| {
-            Ok(matrix(name, [*d_output, d_input])?.val().transpose())
-        };
-        let parts = parts.iter().map(transposed).collect::<Result<Vec<_>, ModelError>>()?;
-        let side_by_side = Tensor::cat(parts, 1);
-        // Row-major once and for all: products would copy a transposed view each time.
-        Ok::<_, ModelError>(Param::from_tensor(Tensor::from_data(side_by_side.into_data(), device)))
-    };
-    let has_post_norms = config.generation != GemmaGeneration::One;
-    let has_head_norms = config.generation == GemmaGeneration::Three;
-    let blocks = (0..config.layers.len())
-        .map(|i| {
-            let name = |part: &str| format!("layers.{i}.{part}");
-            let maybe = |wanted: bool, part: &str, width: usize| {
-                wanted.then(|| norm(&name(part), width)).transpose()
-            };
-            // The norm after attention in one architecture is the norm before the MLP in another.
-            let ln2 = if has_post_norms {
-                "pre_feedforward_layernorm"
-            } else {
-                "post_attention_layernorm"
-            };
-            Ok(GemmaBlock {
-                ln1: norm(&name("input_layernorm"), d)?,
-                w_qkv: linear(
-                    &[
-                        (name("self_attn.q_proj"), d_q),
-                        (name("self_attn.k_proj"), d_kv),
-                        (name("self_attn.v_proj"), d_kv),
-                    ],
-                    d,
-                )?,
-                q_norm: maybe(has_head_norms, "self_attn.q_norm", d_head)?,
-                k_norm: maybe(has_head_norms, "self_attn.k_norm", d_head)?,
-                w_o: linear(&[(name("self_attn.o_proj"), d)], d_q)?,
-                ln1_post: maybe(has_post_norms, "post_attention_layernorm", d)?,
-                ln2: norm(&name(ln2), d)?,
-                w_gate_up: linear(
-                    &[(name("mlp.gate_proj"), config.d_mlp), (name("mlp.up_proj"), config.d_mlp)],
-                    d,
-                )?,
-                w_down: linear(&[(name("mlp.down_proj"), d)], config.d_mlp)?,
-                ln2_post: maybe(has_post_norms, "post_feedforward_layernorm", d)?,
-            })
-        })
-        .collect::<Result<Vec<_>, ModelError>>()?;
-    let lm_head = if config.tie_word_embeddings {
-        None
-    } else {
-        let names = ["lm_head.weight", "language_model.lm_head.weight"];
-        let name = names.into_iter().find(|name| tensors.contains(name)).unwrap_or(names[0]);
-        Some(tensors.get::<2>(name, [config.d_vocab, d], device)?)
-    };
-    let embed_tokens = matrix("embed_tokens", [config.d_vocab, d])?;
-    Ok(Gemma::from_parts(config, embed_tokens, blocks, norm("norm", d)?, lm_head))
 }

@@ -1,0 +1,88 @@
+//! Gemma's tensors.
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor};
+
+use crate::checkpoint::Tensors;
+use crate::gemma::GemmaBlock;
+use crate::rms_norm::RmsNorm;
+use crate::{Gemma, GemmaConfig, GemmaGeneration, ModelError};
+
+/// Prefixes of the text model's tensors: alone, and in the two layouts of multimodal files.
+const PREFIXES: [&str; 4] = ["model.", "language_model.model.", "model.language_model.", ""];
+
+/// Puts a Gemma together from its tensors; those of a vision tower are never asked for.
+pub(in crate::load) fn gemma_from_tensors(
+    config: GemmaConfig,
+    tensors: &Tensors<'_>,
+    device: &Device,
+) -> Result<Gemma, ModelError> {
+    let is_there = |prefix: &&&str| tensors.contains(&format!("{prefix}embed_tokens.weight"));
+    let prefix = PREFIXES.iter().find(is_there).copied().unwrap_or(PREFIXES[0]);
+    let (d, d_head) = (config.d_model, config.d_head);
+    let (d_q, d_kv) = (config.n_heads * d_head, config.n_key_value_heads * d_head);
+    let matrix = |name: &str, shape: [usize; 2]| {
+        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, device)
+    };
+    let norm = |name: &str, width: usize| {
+        let weight = tensors.get::<1>(&format!("{prefix}{name}.weight"), [width], device)?;
+        Ok::<_, ModelError>(RmsNorm::new(weight))
+    };
+    // Linear stores [d_output, d_input]; parts that read the same input stand side by side here.
+    let linear = |parts: &[(String, usize)], d_input: usize| {
+        let transposed = |(name, d_output): &(String, usize)| {
+            Ok(matrix(name, [*d_output, d_input])?.val().transpose())
+        };
+        let parts = parts.iter().map(transposed).collect::<Result<Vec<_>, ModelError>>()?;
+        let side_by_side = Tensor::cat(parts, 1);
+        // Row-major once and for all: products would copy a transposed view each time.
+        Ok::<_, ModelError>(Param::from_tensor(Tensor::from_data(side_by_side.into_data(), device)))
+    };
+    let has_post_norms = config.generation != GemmaGeneration::One;
+    let has_head_norms = config.generation == GemmaGeneration::Three;
+    let blocks = (0..config.layers.len())
+        .map(|i| {
+            let name = |part: &str| format!("layers.{i}.{part}");
+            let maybe = |wanted: bool, part: &str, width: usize| {
+                wanted.then(|| norm(&name(part), width)).transpose()
+            };
+            // The norm after attention in one architecture is the norm before the MLP in another.
+            let ln2 = if has_post_norms {
+                "pre_feedforward_layernorm"
+            } else {
+                "post_attention_layernorm"
+            };
+            Ok(GemmaBlock {
+                ln1: norm(&name("input_layernorm"), d)?,
+                w_qkv: linear(
+                    &[
+                        (name("self_attn.q_proj"), d_q),
+                        (name("self_attn.k_proj"), d_kv),
+                        (name("self_attn.v_proj"), d_kv),
+                    ],
+                    d,
+                )?,
+                q_norm: maybe(has_head_norms, "self_attn.q_norm", d_head)?,
+                k_norm: maybe(has_head_norms, "self_attn.k_norm", d_head)?,
+                w_o: linear(&[(name("self_attn.o_proj"), d)], d_q)?,
+                ln1_post: maybe(has_post_norms, "post_attention_layernorm", d)?,
+                ln2: norm(&name(ln2), d)?,
+                w_gate_up: linear(
+                    &[(name("mlp.gate_proj"), config.d_mlp), (name("mlp.up_proj"), config.d_mlp)],
+                    d,
+                )?,
+                w_down: linear(&[(name("mlp.down_proj"), d)], config.d_mlp)?,
+                ln2_post: maybe(has_post_norms, "post_feedforward_layernorm", d)?,
+            })
+        })
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    let lm_head = if config.tie_word_embeddings {
+        None
+    } else {
+        let names = ["lm_head.weight", "language_model.lm_head.weight"];
+        let name = names.into_iter().find(|name| tensors.contains(name)).unwrap_or(names[0]);
+        Some(tensors.get::<2>(name, [config.d_vocab, d], device)?)
+    };
+    let embed_tokens = matrix("embed_tokens", [config.d_vocab, d])?;
+    Ok(Gemma::from_parts(config, embed_tokens, blocks, norm("norm", d)?, lm_head))
+}
