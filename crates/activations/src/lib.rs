@@ -38,6 +38,6 @@ pub use packed::PackedActivations;
 pub use recomputed::RecomputedActivations;
 pub use split::{Side, Split, SplitConfig, stratified_split};
 pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activations};
-pub use stream::{Capture, Component, Site, StreamReport, stream_activations};
+pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};
 pub use task::{Example, ExampleConfig, ExampleSet, Task, class_weights, examples};
 pub use tokens::{TokenizeConfig, TokenizedDataset, tokenize};

@@ -111,6 +111,10 @@ impl fmt::Display for Site {
     }
 }
 
+/// Most tokens of one forward pass of a model, padding included, that sweeps and commands use:
+/// enough for full matrix products, few enough that a batch's activations stay small.
+pub const TOKENS_PER_FORWARD: usize = 4096;
+
 /// What runs on what, and which activations are kept.
 #[derive(Clone, Copy)]
 pub struct Capture<'a> {

@@ -17,9 +17,6 @@ use crate::exit::InputError;
 /// Most tokens of one forward pass of a probe, padding included.
 const TOKENS_PER_PROBE_BATCH: usize = 16_384;
 
-/// Most tokens of one forward pass of a model, padding included.
-pub const TOKENS_PER_FORWARD: usize = 4096;
-
 /// The cache of the Hub that this process's environment names.
 pub fn hub_cache() -> Option<HubCache> {
     HubCache::from_vars(|name| std::env::var(name).ok())

@@ -9,8 +9,10 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
     std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })
 }
 
-/// Writes a file.
+/// Writes a file under a temporary name and renames it, so that it is there whole or not at all.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    std::fs::write(path, bytes)
+    let temporary = path.with_added_extension("tmp");
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
         .map_err(|source| ModelError::Write { path: path.to_owned(), source })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use attention_probes_activations::{
     ActivationSource, Capture, ExampleSet, MemoryActivations, Site, Split, StorageConfig,
-    open_activations,
+    TOKENS_PER_FORWARD, open_activations,
 };
 use attention_probes_models::{HubCache, LanguageModel, open_model};
 use burn::tensor::Device;
@@ -18,9 +18,6 @@ use crate::input::{LabelledActivations, Texts};
 use crate::plan::SweepPlan;
 use crate::report::{ExperimentReport, Origin, SweepReport};
 use crate::tracker::{NoTracker, Tracker};
-
-/// Most tokens of one forward pass of the model, padding included.
-const TOKENS_PER_FORWARD: usize = 4096;
 
 /// Most rows that a note lists.
 const MAX_LISTED: usize = 20;

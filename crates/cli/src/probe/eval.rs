@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationError, ActivationSource, Capture, Dataset, DatasetConfig, ExampleConfig, ExampleSet,
-    ExternalActivations, MemoryActivations, StorageConfig, Task, TokenizeConfig, examples,
-    open_activations, tokenize,
+    ExternalActivations, MemoryActivations, StorageConfig, TOKENS_PER_FORWARD, Task,
+    TokenizeConfig, examples, open_activations, tokenize,
 };
 use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, predicted_class};
 use attention_probes_sweep::Tracker;
@@ -19,7 +19,7 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::exit::InputError;
-use crate::input::{ModelArgs, ProbeFile, TOKENS_PER_FORWARD, apply_probe, ignore_broken_pipe};
+use crate::input::{ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
 use crate::progress::Progress;
 use crate::{device, table};
 

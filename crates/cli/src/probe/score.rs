@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, Capture, Dataset, DatasetConfig, ExternalActivations, MemoryActivations,
-    TokenizedDataset,
+    TOKENS_PER_FORWARD, TokenizedDataset,
 };
 use attention_probes_metrics::predicted_class;
 use attention_probes_models::Tokenizer;
@@ -17,9 +17,7 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::device;
-use crate::input::{
-    ModelArgs, ProbeFile, ProbedModel, Reading, TOKENS_PER_FORWARD, apply_probe, ignore_broken_pipe,
-};
+use crate::input::{ModelArgs, ProbeFile, ProbedModel, Reading, apply_probe, ignore_broken_pipe};
 use crate::readout::{Readout, Token, TokenScore};
 use crate::text_line::{read_line, text_from_line};
 
