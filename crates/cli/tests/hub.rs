@@ -68,8 +68,7 @@ fn what_the_cache_lacks_is_named() {
 fn a_plan_can_be_looked_at_before_the_weights_are_there() {
     let folder = tempfile::tempdir().unwrap();
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/configs");
-    for (name, model) in
-        [("gemma-270m", "google/gemma-3-270m"), ("gpt2", "openai-community/gpt2")]
+    for (name, model) in [("gemma-270m", "google/gemma-3-270m"), ("gpt2", "openai-community/gpt2")]
     {
         let config = configs.join(format!("{name}.toml"));
         let config = config.to_str().unwrap();

@@ -4,34 +4,56 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use crate::load::gpt2_from_bytes;
-use crate::{Gpt2, ModelError, Tokenizer};
+use crate::load::model_from_bytes;
+use crate::{HookedModel, ModelError, Tokenizer};
 
-/// Names under which the embedded models are known.
-pub const NAMES: &str = "demo-gpt2";
+/// Names under which the embedded models are known, for error messages.
+pub const NAMES: &str = "demo-gpt2, demo-gemma";
 
-const CONFIG: &[u8] = include_bytes!("../demo/demo-gpt2/config.json");
-const WEIGHTS: &[u8] = include_bytes!("../demo/demo-gpt2/model.safetensors");
+/// Every embedded model; each has a card, `demo/<name>/README.md`.
+const MODELS: [DemoModel; 2] = [
+    DemoModel {
+        name: "demo-gpt2",
+        config: include_bytes!("../demo/demo-gpt2/config.json"),
+        weights: include_bytes!("../demo/demo-gpt2/model.safetensors"),
+    },
+    DemoModel {
+        name: "demo-gemma",
+        config: include_bytes!("../demo/demo-gemma/config.json"),
+        weights: include_bytes!("../demo/demo-gemma/model.safetensors"),
+    },
+];
+
+/// Both models were trained on the same text, and so have the same tokenizer.
 const TOKENIZER: &[u8] = include_bytes!("../demo/demo-gpt2/tokenizer.json");
 
-/// An embedded model's parts, before the weights are put on a device.
-#[derive(Clone, Debug)]
+/// An embedded model's files.
+#[derive(Clone, Copy, Debug)]
 pub struct DemoModel {
-    /// The tokenizer.
-    pub tokenizer: Tokenizer,
-}
-
-/// `demo-gpt2`: a small GPT-2 trained on children's stories; see `demo/demo-gpt2/README.md`.
-///
-/// # Errors
-///
-/// [`ModelError::Embedded`] if the files in this build are damaged.
-pub fn gpt2() -> Result<DemoModel, ModelError> {
-    let tokenizer = Tokenizer::from_bytes(TOKENIZER).map_err(damaged)?;
-    Ok(DemoModel { tokenizer })
+    name: &'static str,
+    config: &'static [u8],
+    weights: &'static [u8],
 }
 
 impl DemoModel {
+    /// The embedded model of that name, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        MODELS.into_iter().find(|model| model.name == name)
+    }
+
+    /// The tokenizer, a byte-level BPE.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Embedded`] if the files in this build are damaged.
+    ///
+    /// # Memory
+    ///
+    /// The vocabulary, twice over.
+    pub fn tokenizer(&self) -> Result<Tokenizer, ModelError> {
+        Tokenizer::from_bytes(TOKENIZER).map_err(|source| self.damaged(source))
+    }
+
     /// Puts the weights on a device, in f32.
     ///
     /// # Errors
@@ -41,18 +63,19 @@ impl DemoModel {
     /// # Memory
     ///
     /// One copy of the weights in `f32`.
-    pub fn load(&self, device: &Device) -> Result<Gpt2, ModelError> {
-        gpt2_from_bytes(CONFIG, WEIGHTS, Path::new("demo-gpt2"), device).map_err(damaged)
+    pub fn load(&self, device: &Device) -> Result<Box<dyn HookedModel>, ModelError> {
+        model_from_bytes(self.config, self.weights, Path::new(self.name), device)
+            .map_err(|source| self.damaged(source))
     }
 
     /// Hash of configuration and weights, which tells two versions apart.
     pub fn hash(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(CONFIG).update(WEIGHTS);
+        hasher.update(self.config).update(self.weights);
         hasher.finalize().to_hex().to_string()
     }
-}
 
-fn damaged(source: ModelError) -> ModelError {
-    ModelError::Embedded { name: "demo-gpt2", source: Box::new(source) }
+    fn damaged(&self, source: ModelError) -> ModelError {
+        ModelError::Embedded { name: self.name, source: Box::new(source) }
+    }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::{HookedModel, HubCache, HubId, ModelError, Tokenizer, demo, load};
+use crate::demo::{self, DemoModel};
+use crate::{HookedModel, HubCache, HubId, ModelError, Tokenizer, load};
 
 /// A model that can read text.
 pub struct LanguageModel {
@@ -47,13 +48,12 @@ pub fn open_model(
     cache: Option<&HubCache>,
     device: &Device,
 ) -> Result<LanguageModel, ModelError> {
-    if name == "demo-gpt2" {
-        let demo = demo::gpt2()?;
+    if let Some(demo) = DemoModel::named(name) {
         return Ok(LanguageModel {
             name: name.to_owned(),
             revision: demo.hash(),
-            model: Box::new(demo.load(device)?),
-            tokenizer: demo.tokenizer,
+            model: demo.load(device)?,
+            tokenizer: demo.tokenizer()?,
         });
     }
     let dir = directory(name, cache)?;

@@ -109,10 +109,13 @@ impl Tokenizer {
     /// # Examples
     ///
     /// ```
-    /// let tokenizer = attention_probes_models::demo::gpt2()?.tokenizer;
+    /// use attention_probes_models::demo::DemoModel;
+    ///
+    /// let demo = DemoModel::named("demo-gpt2").ok_or("is embedded")?;
+    /// let tokenizer = demo.tokenizer()?;
     /// let encoding = tokenizer.encode("Once upon a time")?;
     /// assert_eq!(tokenizer.decode(&encoding.ids)?, "Once upon a time");
-    /// # Ok::<(), attention_probes_models::ModelError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn encode(&self, text: &str) -> Result<Encoding, ModelError> {
         self.encode_with(text, true)
