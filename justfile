@@ -26,6 +26,10 @@ lint:
 test:
     cargo test --workspace
 
+# Compare WebGPU with the CPU (needs an adapter; Debian's mesa-vulkan-drivers is one in software).
+test-wgpu:
+    cargo test --release -p attention-probes-cli --features wgpu --test wgpu
+
 # Build the documentation.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps

@@ -8,19 +8,21 @@ use crate::exit::InputError;
 ///
 /// # Errors
 ///
-/// [`InputError`] if the name is unknown or this build lacks the backend.
+/// [`InputError`] if the name is unknown, or this build or this machine lacks the device.
 pub fn parse(name: &str) -> Result<Device, InputError> {
     match name {
         "auto" => Ok(Device::default()),
         #[cfg(feature = "flex")]
         "cpu" => Ok(Device::flex()),
         #[cfg(feature = "wgpu")]
-        "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        "wgpu" => {
+            found(name, 0, Device::enumerate(burn::tensor::DeviceType::Wgpu).len())?;
+            Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
+        }
         #[cfg(feature = "cuda")]
-        "cuda" => Ok(Device::cuda(0)),
-        #[cfg(feature = "cuda")]
-        name if name.strip_prefix("cuda:").is_some_and(|n| n.parse::<usize>().is_ok()) => {
-            let index = name.trim_start_matches("cuda:").parse::<usize>().unwrap_or_default();
+        name if cuda_index(name).is_some() => {
+            let index = cuda_index(name).unwrap_or_default();
+            found(name, index, Device::enumerate(burn::tensor::DeviceType::Cuda).len())?;
             Ok(Device::cuda(index))
         }
         #[cfg(not(feature = "flex"))]
@@ -33,6 +35,21 @@ pub fn parse(name: &str) -> Result<Device, InputError> {
             "device `{other}` is unknown, use auto, cpu, wgpu, cuda, or cuda:N"
         ))),
     }
+}
+
+/// The card that `cuda` or `cuda:N` names.
+#[cfg(feature = "cuda")]
+fn cuda_index(name: &str) -> Option<usize> {
+    if name == "cuda" { Some(0) } else { name.strip_prefix("cuda:")?.parse().ok() }
+}
+
+/// Refuses a device that the machine does not have, before anything is put on it.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn found(name: &str, index: usize, n_devices: usize) -> Result<(), InputError> {
+    if index < n_devices {
+        return Ok(());
+    }
+    Err(InputError(format!("device `{name}` is not there: {n_devices} found; use auto or cpu")))
 }
 
 #[cfg(not(all(feature = "flex", feature = "wgpu", feature = "cuda")))]

@@ -35,8 +35,18 @@ fn to_text(error: &anyhow::Error) -> String {
     text.trim_end().chars().map(escaped).collect()
 }
 
-/// Whether the user can mend it: every error of our libraries names an input.
+/// Whether the user can mend it: every error of our libraries names an input, but for those of a
+/// device or model that does not do its part.
 fn is_input(error: &anyhow::Error) -> bool {
+    let is_fault = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(
+            cause.downcast_ref(),
+            Some(ModelError::Device { .. } | ModelError::NotReturned { .. })
+        )
+    };
+    if error.chain().any(is_fault) {
+        return false;
+    }
     error.chain().any(|cause| {
         cause.is::<InputError>()
             || cause.is::<SweepError>()
@@ -56,6 +66,8 @@ mod tests {
         assert!(is_input(&InputError("no such column".to_owned()).into()));
         assert!(is_input(&anyhow::Error::from(ModelError::EmptyBatch).context("reading")));
         assert!(!is_input(&anyhow::anyhow!("a fault")));
+        let fault = ModelError::NotReturned { output: "logits".to_owned() };
+        assert!(!is_input(&anyhow::Error::from(fault)));
     }
 
     #[test]
