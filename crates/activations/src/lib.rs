@@ -20,7 +20,6 @@ mod store;
 mod stream;
 mod table;
 mod task;
-#[cfg(test)]
 mod testing;
 mod tokens;
 mod wording;

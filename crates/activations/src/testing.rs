@@ -1,4 +1,5 @@
 //! A tiny model and tokenizer for the tests of this crate.
+#![cfg(test)]
 
 use attention_probes_models::{
     ActivationFunction, Convention, ForwardRequest, Gpt2, Gpt2Config, HookPoint, HookedModel,

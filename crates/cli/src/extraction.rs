@@ -6,12 +6,12 @@ use anyhow::Result;
 use attention_probes_activations::length_buckets;
 use attention_probes_models::{
     Activation, ActivationCache, Convention, HookPoint, HookSet, HookedModel, TokenBatch,
+    host_values,
 };
 use attention_probes_sweep::Tracker;
 use burn::tensor::Device;
 
 use crate::exit::InputError;
-use crate::input::host_values;
 use crate::progress::Progress;
 use crate::token_rows::TokenRows;
 
@@ -97,9 +97,9 @@ impl Extraction<'_> {
             let hook = tensor.hook;
             let activation = take(&mut cache, hook)?.flatten_heads();
             let values = if relates_positions(hook) {
-                host_values(activation)
+                host_values(activation)?
             } else {
-                host_values(self.convention.apply(self.model, hook, activation))
+                host_values(self.convention.apply(self.model, hook, activation))?
             };
             let per_row = values.len() / batch;
             let of_output = output.len() / self.rows.batch;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{ActivationSource, Component, Site, Task, length_buckets};
-use attention_probes_models::{Convention, HubCache, LanguageModel, open_model};
-use attention_probes_probes::{AnyProbe, Probe, SavedProbe, n_out, probabilities};
+use attention_probes_models::{Convention, HubCache, LanguageModel, host_values, open_model};
+use attention_probes_probes::{AnyProbe, Probe, ProbeError, SavedProbe, probabilities};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use clap::Args;
 
@@ -218,7 +218,7 @@ impl ProbeFile {
 ///
 /// # Errors
 ///
-/// As [`ActivationSource::with_rows`].
+/// As [`ActivationSource::with_rows`], or if the device fails to hand over what the probe says.
 pub fn apply_probe(
     probe: &AnyProbe,
     source: &mut dyn ActivationSource,
@@ -226,46 +226,49 @@ pub fn apply_probe(
     device: &Device,
     mut each: impl FnMut(usize, &Reading<'_>),
 ) -> Result<()> {
-    let n_classes = probe.n_classes();
-    let n_out = n_out(n_classes);
     let lengths: Vec<usize> = prefixes.iter().map(|(_, end)| *end).collect();
     for bucket in length_buckets(&lengths, TOKENS_PER_PROBE_BATCH) {
         let wanted: Vec<(usize, usize)> = bucket.iter().map(|&index| prefixes[index]).collect();
+        let mut read = Ok(());
         source.with_rows(&wanted, &mut |sites| {
-            let rows = &sites[0];
-            let (x, mask_pad) = padded(rows, probe.d_model(), device);
-            let [_, pos, _] = x.dims();
-            let output = probe.forward(x, mask_pad);
-            let probabilities = probabilities(output.logits.clone(), n_classes);
-            let logits = host_values(output.logits);
-            let pattern = output.pattern.map(host_values);
-            let per_example = pattern.as_ref().map_or(0, |pattern| pattern.len() / bucket.len());
-            for (row, &index) in bucket.iter().enumerate() {
-                let pattern = pattern.as_ref().map(|pattern| {
-                    let heads = &pattern[row * per_example..(row + 1) * per_example];
-                    heads.chunks_exact(pos).map(|head| &head[..lengths[index]]).collect()
-                });
-                let reading = Reading {
-                    rows: rows[row],
-                    logits: &logits[row * n_out..(row + 1) * n_out],
-                    probabilities: &probabilities[row * n_classes..(row + 1) * n_classes],
-                    pattern,
-                };
-                each(index, &reading);
-            }
+            read = read_rows(probe, &sites[0], device, &mut |row, reading| {
+                each(bucket[row], reading);
+            });
         })?;
+        read?;
     }
     Ok(())
 }
 
-/// Copies the numbers of a tensor to the host, row-major.
-///
-/// # Panics
-///
-/// If the device fails to hand them over.
-pub fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let values = tensor.into_data().convert::<f32>().try_into_vec();
-    values.expect("the data was converted to f32")
+/// Applies a probe to sequences as one batch, and calls `each` once per row.
+fn read_rows(
+    probe: &AnyProbe,
+    rows: &[&[f32]],
+    device: &Device,
+    each: &mut dyn FnMut(usize, &Reading<'_>),
+) -> Result<(), ProbeError> {
+    let (x, mask_pad) = padded(rows, probe.d_model(), device);
+    let [batch, pos, d_model] = x.dims();
+    let n_classes = probe.n_classes();
+    let output = probe.forward(x, mask_pad);
+    let probabilities = probabilities(output.logits.clone(), n_classes)?;
+    let logits = host_values(output.logits)?;
+    let pattern = output.pattern.map(host_values).transpose()?;
+    for (row, &values) in rows.iter().enumerate() {
+        let of_row = |all: &[f32]| row * all.len() / batch..(row + 1) * all.len() / batch;
+        let pattern = pattern.as_ref().map(|pattern| {
+            let heads = pattern[of_row(pattern)].chunks_exact(pos);
+            heads.map(|head| &head[..values.len() / d_model]).collect()
+        });
+        let reading = Reading {
+            rows: values,
+            logits: &logits[of_row(&logits)],
+            probabilities: &probabilities[row * n_classes..(row + 1) * n_classes],
+            pattern,
+        };
+        each(row, &reading);
+    }
+    Ok(())
 }
 
 /// Ends quietly where whoever reads stdout has gone, as `head` does.
@@ -315,8 +318,8 @@ mod tests {
     fn padding_goes_behind_the_shorter_sequence() {
         let rows: [&[f32]; 2] = [&[1.0, 2.0], &[3.0, 4.0, 5.0, 6.0]];
         let (x, mask_pad) = padded(&rows, 2, &Device::default());
-        assert_eq!(host_values(x), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(host_values(mask_pad.float()), [0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(host_values(x).unwrap(), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(host_values(mask_pad.float()).unwrap(), [0.0, 1.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Fixture {
         metadata.component = Some("resid_post".to_owned());
         metadata.convention = Some("raw".to_owned());
         metadata.task = Some("sequence".to_owned());
-        (SavedProbe::from_probe(&trained.probe, metadata), evaluation)
+        (SavedProbe::from_probe(&trained.probe, metadata).unwrap(), evaluation)
     }
 
     /// An attention probe with two heads, saved as `attention_state.npz`.

@@ -295,18 +295,18 @@ impl Probe for AttentionProbe {
         ProbeConfig::Attention(self.config.clone())
     }
 
-    fn state(&self) -> ProbeState {
+    fn state(&self) -> Result<ProbeState, ProbeError> {
         let mut state = ProbeState::from([
-            ("q.weight".to_owned(), ParamArray::from_param(&self.q_weight)),
-            ("v.weight".to_owned(), ParamArray::from_param(&self.v_weight)),
-            ("v.bias".to_owned(), ParamArray::from_param(&self.v_bias)),
-            ("position_weight".to_owned(), ParamArray::from_param(&self.position_weight)),
+            ("q.weight".to_owned(), ParamArray::from_param(&self.q_weight)?),
+            ("v.weight".to_owned(), ParamArray::from_param(&self.v_weight)?),
+            ("v.bias".to_owned(), ParamArray::from_param(&self.v_bias)?),
+            ("position_weight".to_owned(), ParamArray::from_param(&self.position_weight)?),
         ]);
         if let (Some(weight), Some(bias)) = (&self.o_weight, &self.o_bias) {
-            state.insert("o.weight".to_owned(), ParamArray::from_param(weight));
-            state.insert("o.bias".to_owned(), ParamArray::from_param(bias));
+            state.insert("o.weight".to_owned(), ParamArray::from_param(weight)?);
+            state.insert("o.bias".to_owned(), ParamArray::from_param(bias)?);
         }
-        state
+        Ok(state)
     }
 }
 
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
     use crate::golden::golden_cases;
     use crate::params::grads_from_module;
-    use crate::state::host_values;
+    use crate::testing::host_values;
     use crate::{LinearProbe, LinearProbeConfig, mean_loss, targets_from_labels};
 
     const D_MODEL: usize = 5;
@@ -374,7 +374,7 @@ mod tests {
         let config = &probe.config;
         let [batch, pos, d_model] = x.dims();
         let (n_heads, d_value) = (config.n_heads, config.d_value());
-        let state = probe.state();
+        let state = probe.state().unwrap();
         let weight = |name: &str, index: usize| f64::from(state[name].values[index]);
         let x = host_values(x.clone());
         let padding = host_values(mask_pad.clone().float());
@@ -437,7 +437,7 @@ mod tests {
 
             let targets = targets_from_labels(&case.labels, case.config.n_classes, &device);
             let gradients = mean_loss(logits, targets, None).backward();
-            let found = grads_from_module(&probe, &gradients);
+            let found = grads_from_module(&probe, &gradients).unwrap();
             let names = ["q.weight", "v.weight", "v.bias", "position_weight", "o.weight", "o.bias"];
             let expected: Vec<f32> = names
                 .iter()

@@ -183,6 +183,14 @@ pub enum ProbeError {
         source: attention_probes_activations::ActivationError,
     },
 
+    /// A device did not hand over the numbers of a probe or of its data.
+    #[error("cannot read the numbers of a probe or of its data")]
+    Device {
+        /// What the device says.
+        #[from]
+        source: attention_probes_models::ModelError,
+    },
+
     /// The scores could not be turned into metrics.
     #[error("cannot compute the metrics")]
     Metrics {

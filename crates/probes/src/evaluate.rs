@@ -1,10 +1,10 @@
 //! Applying a probe to labelled data, and measuring how well it does.
 
 use attention_probes_metrics::ClassificationReport;
+use attention_probes_models::host_values;
 use burn::tensor::Device;
 
 use crate::probe::probabilities_from_logits;
-use crate::state::host_values;
 use crate::{
     AttentionActivation, Probe, ProbeConfig, ProbeError, TrainingData, loss_per_example,
     targets_from_labels,
@@ -34,7 +34,8 @@ pub struct Evaluation {
 ///
 /// # Errors
 ///
-/// [`ProbeError::SizeMismatch`] if the data has another width or number of classes than the probe.
+/// - [`ProbeError::SizeMismatch`] if the data has another width or number of classes than the probe
+/// - [`ProbeError::Device`] if the device does not hand over what the probe says
 pub fn evaluate_probe(
     probe: &impl Probe,
     data: &TrainingData,
@@ -55,12 +56,12 @@ pub fn evaluate_probe(
         let chunk = chunk.to_device(device);
         let output = probe.forward(chunk.x().clone(), chunk.mask_pad().clone());
         let targets = targets_from_labels(chunk.labels(), data.n_classes(), device);
-        let losses = host_values(loss_per_example(output.logits.clone(), targets));
+        let losses = host_values(loss_per_example(output.logits.clone(), targets))?;
         loss_sum += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-        logits.extend(host_values(output.logits));
+        logits.extend(host_values(output.logits)?);
         if let (true, Some(pattern)) = (is_softmax, output.pattern) {
             let [_, _, pos] = pattern.dims();
-            for weights in host_values(pattern).chunks_exact(pos) {
+            for weights in host_values(pattern)?.chunks_exact(pos) {
                 let seen = weights.iter().filter(|&&p| p > 0.0).map(|&p| f64::from(p));
                 entropies.push(seen.clone().map(|p| -p * p.ln()).sum());
                 baselines.push((seen.count() as f64).ln());

@@ -16,7 +16,6 @@
 mod attention;
 mod error;
 mod evaluate;
-#[cfg(test)]
 mod golden;
 mod lbfgs;
 mod linear;
@@ -27,6 +26,7 @@ mod pool;
 mod probe;
 mod saved;
 mod state;
+mod testing;
 mod train;
 mod train_config;
 mod training_data;

@@ -115,18 +115,18 @@ impl Probe for LinearProbe {
         ProbeConfig::Linear(self.config.clone())
     }
 
-    fn state(&self) -> ProbeState {
-        ProbeState::from([
-            ("weight".to_owned(), ParamArray::from_param(&self.weight)),
-            ("bias".to_owned(), ParamArray::from_param(&self.bias)),
-        ])
+    fn state(&self) -> Result<ProbeState, ProbeError> {
+        Ok(ProbeState::from([
+            ("weight".to_owned(), ParamArray::from_param(&self.weight)?),
+            ("bias".to_owned(), ParamArray::from_param(&self.bias)?),
+        ]))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::host_values;
+    use crate::testing::host_values;
 
     #[test]
     fn logits_are_the_dot_product_of_the_mean_plus_the_bias() {
@@ -142,7 +142,7 @@ mod tests {
         let output = probe.forward(x, mask_pad);
         assert_eq!(host_values(output.logits), [2.0 * 2.0 - 4.0 + 0.5]);
         assert!(output.pattern.is_none());
-        assert_eq!(probe.state(), state);
+        assert_eq!(probe.state().unwrap(), state);
     }
 
     #[test]

@@ -93,7 +93,7 @@ mod tests {
     use approx::assert_abs_diff_eq;
 
     use super::*;
-    use crate::state::host_values;
+    use crate::testing::host_values;
 
     #[test]
     fn binary_loss_and_its_gradient_are_right_and_finite_everywhere() {

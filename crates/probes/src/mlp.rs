@@ -136,20 +136,20 @@ impl Probe for MlpProbe {
         ProbeConfig::Mlp(self.config.clone())
     }
 
-    fn state(&self) -> ProbeState {
-        ProbeState::from([
-            ("hidden.weight".to_owned(), ParamArray::from_param(&self.hidden_weight)),
-            ("hidden.bias".to_owned(), ParamArray::from_param(&self.hidden_bias)),
-            ("out.weight".to_owned(), ParamArray::from_param(&self.out_weight)),
-            ("out.bias".to_owned(), ParamArray::from_param(&self.out_bias)),
-        ])
+    fn state(&self) -> Result<ProbeState, ProbeError> {
+        Ok(ProbeState::from([
+            ("hidden.weight".to_owned(), ParamArray::from_param(&self.hidden_weight)?),
+            ("hidden.bias".to_owned(), ParamArray::from_param(&self.hidden_bias)?),
+            ("out.weight".to_owned(), ParamArray::from_param(&self.out_weight)?),
+            ("out.bias".to_owned(), ParamArray::from_param(&self.out_bias)?),
+        ]))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::host_values;
+    use crate::testing::host_values;
 
     #[test]
     fn a_hidden_unit_that_is_negative_is_silent() {
@@ -170,7 +170,7 @@ mod tests {
         let mask_pad = Tensor::<2, Bool>::from_data([[false], [false]], &device);
         let logits = host_values(probe.forward(x, mask_pad).logits);
         assert_eq!(logits, [3.0 * 2.0 + 0.25, 5.0 * 2.5 + 0.25]);
-        assert_eq!(probe.state(), state);
+        assert_eq!(probe.state().unwrap(), state);
     }
 
     #[test]

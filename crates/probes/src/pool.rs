@@ -67,7 +67,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
-    use crate::state::host_values;
+    use crate::testing::host_values;
 
     /// Three real tokens of width 2 and a padding token full of large numbers.
     fn example(pad_first: bool) -> (Tensor<3>, Tensor<2, Bool>) {

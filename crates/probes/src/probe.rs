@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use attention_probes_models::host_values;
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::state::host_values;
 use crate::{
     AttentionProbe, AttentionProbeConfig, LinearProbe, LinearProbeConfig, MlpProbe, MlpProbeConfig,
     ProbeError, ProbeState,
@@ -34,7 +34,11 @@ pub trait Probe {
     fn config(&self) -> ProbeConfig;
 
     /// Copies the weights to the host.
-    fn state(&self) -> ProbeState;
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Device`] if the device does not hand them over.
+    fn state(&self) -> Result<ProbeState, ProbeError>;
 
     /// Returns the kind of the probe.
     fn kind(&self) -> ProbeKind {
@@ -257,7 +261,7 @@ impl Probe for AnyProbe {
         self.as_probe().config()
     }
 
-    fn state(&self) -> ProbeState {
+    fn state(&self) -> Result<ProbeState, ProbeError> {
         self.as_probe().state()
     }
 }
@@ -301,13 +305,17 @@ pub fn mask_last(mask_pad: Tensor<2, Bool>) -> Tensor<2, Bool> {
 ///
 /// - `logits`: `[n, n_out]`
 ///
+/// # Errors
+///
+/// [`ProbeError::Device`] if the device does not hand the logits over.
+///
 /// # Panics
 ///
 /// If `logits` does not have the width that [`n_out`] gives for `n_classes`.
-pub fn probabilities(logits: Tensor<2>, n_classes: usize) -> Vec<f64> {
+pub fn probabilities(logits: Tensor<2>, n_classes: usize) -> Result<Vec<f64>, ProbeError> {
     let [_, n_columns] = logits.dims();
     assert_eq!(n_columns, n_out(n_classes), "logits do not belong to {n_classes} classes");
-    probabilities_from_logits(&host_values(logits), n_classes)
+    Ok(probabilities_from_logits(&host_values(logits)?, n_classes))
 }
 
 /// As [`probabilities`], of logits that are on the host: `[n, n_out]`, row-major.
@@ -332,6 +340,7 @@ mod tests {
     use approx::assert_abs_diff_eq;
 
     use super::*;
+    use crate::testing::host_values;
 
     #[test]
     fn positions_count_real_tokens_on_either_padding_side() {
@@ -350,11 +359,11 @@ mod tests {
     fn probabilities_sum_to_one_and_never_overflow() {
         let device = Device::flex();
         let binary = Tensor::<2>::from_data([[0.0], [800.0], [-800.0_f32]], &device);
-        assert_eq!(probabilities(binary, 2), [0.5, 0.5, 0.0, 1.0, 1.0, 0.0]);
+        assert_eq!(probabilities(binary, 2).unwrap(), [0.5, 0.5, 0.0, 1.0, 1.0, 0.0]);
 
         let ln2 = 2.0_f32.ln();
         let classes = Tensor::<2>::from_data([[700.0, 700.0 + ln2, 700.0_f32]], &device);
-        let probabilities = probabilities(classes, 3);
+        let probabilities = probabilities(classes, 3).unwrap();
         for (p, expected) in probabilities.iter().zip([0.25, 0.5, 0.25]) {
             assert_abs_diff_eq!(*p, expected, epsilon = 1e-4);
         }

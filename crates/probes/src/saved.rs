@@ -172,11 +172,15 @@ impl ProbeMetadata {
 
 impl SavedProbe {
     /// Takes the weights of a probe; its config replaces the one in `metadata`.
-    pub fn from_probe(probe: &impl Probe, metadata: ProbeMetadata) -> Self {
-        Self {
-            state: probe.state(),
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Device`] if the device does not hand the weights over.
+    pub fn from_probe(probe: &impl Probe, metadata: ProbeMetadata) -> Result<Self, ProbeError> {
+        Ok(Self {
+            state: probe.state()?,
             metadata: ProbeMetadata { config: probe.config(), ..metadata },
-        }
+        })
     }
 
     /// Returns kind and sizes of the probe.
@@ -347,11 +351,15 @@ mod tests {
         ];
         for config in configs {
             let probe = config.init(3, &Device::flex()).unwrap();
-            let saved = SavedProbe::from_probe(&probe, ProbeMetadata::new(config, classes()));
+            let saved =
+                SavedProbe::from_probe(&probe, ProbeMetadata::new(config, classes())).unwrap();
             let path = saved.save(dir.path(), "probe").unwrap();
             let loaded = SavedProbe::load(&path).unwrap();
             assert_eq!(loaded, saved);
-            assert_eq!(loaded.to_probe(&Device::flex()).unwrap().state(), probe.state());
+            assert_eq!(
+                loaded.to_probe(&Device::flex()).unwrap().state().unwrap(),
+                probe.state().unwrap()
+            );
         }
         let path = saved().save(dir.path(), "probe").unwrap();
         assert_eq!(SavedProbe::load(&path).unwrap(), saved());

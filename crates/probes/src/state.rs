@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use attention_probes_models::host_values;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
@@ -60,19 +61,10 @@ impl ParamArray {
     }
 
     /// Copies a tensor to the host.
-    pub(crate) fn from_param<const D: usize>(param: &Param<Tensor<D>>) -> Self {
+    pub(crate) fn from_param<const D: usize>(param: &Param<Tensor<D>>) -> Result<Self, ProbeError> {
         let tensor = param.val();
-        Self { shape: tensor.dims().to_vec(), values: host_values(tensor) }
+        Ok(Self { shape: tensor.dims().to_vec(), values: host_values(tensor)? })
     }
-}
-
-/// Copies the numbers of a tensor to the host, row-major.
-///
-/// # Panics
-///
-/// If the device fails to hand them over; there is no way on from a lost device.
-pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.try_into_vec_as::<f32>().expect("the device hands over its tensor")
 }
 
 /// Checks that a state has exactly the named arrays, each of its shape, and only finite numbers.

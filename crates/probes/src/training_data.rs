@@ -1,10 +1,10 @@
 //! Labelled activations, checked once.
 
+use attention_probes_models::host_values;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::ProbeError;
 use crate::pool::Pool;
-use crate::state::host_values;
 
 /// Labelled activations that a probe can be trained or evaluated on.
 ///
@@ -53,6 +53,7 @@ impl TrainingData {
     /// - [`ProbeError::SizeMismatch`] if `mask_pad` or the labels do not match `x`.
     /// - [`ProbeError::Hyperparameter`] if there are fewer than two class names.
     /// - [`ProbeError::LabelOutOfRange`] if a label has no class name.
+    /// - [`ProbeError::Device`] if the device does not hand over the mask.
     /// - [`ProbeError::NoRealToken`] if an example is all padding.
     /// - [`ProbeError::NoExamples`] if no example is left.
     /// - [`ProbeError::OneClass`] if the examples that are left are all of one class.
@@ -83,14 +84,14 @@ impl TrainingData {
             return Err(ProbeError::NoExamples { n_skipped: 0 });
         }
 
-        let padding = host_values(mask_pad.clone().float());
+        let padding = host_values(mask_pad.clone().float())?;
         let is_pad = |example: usize, pos_index: usize| padding[example * pos + pos_index] != 0.0;
         if let Some(example) = (0..n_examples).find(|&i| (0..pos).all(|p| is_pad(i, p))) {
             return Err(ProbeError::NoRealToken { example });
         }
         let mask = mask_pad.clone().unsqueeze_dim::<3>(2).expand([n_examples, pos, d_model]);
         let x = x.mask_fill(mask, 0.0);
-        let finite = host_values(x.clone().is_finite().all_dim(2).all_dim(1).float());
+        let finite = host_values(x.clone().is_finite().all_dim(2).all_dim(1).float())?;
         let kept: Vec<usize> = (0..n_examples).filter(|&i| finite[i] != 0.0).collect();
         let n_skipped = n_examples - kept.len();
         let Some(&first) = kept.first() else {
@@ -221,6 +222,7 @@ impl TrainingData {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::host_values;
 
     /// Examples of width 1; `None` is padding.
     fn data(rows: &[&[Option<f32>]], labels: &[usize]) -> Result<TrainingData, ProbeError> {

@@ -29,7 +29,7 @@ fn a_saved_probe_and_its_logits_are_written_for_pytorch() {
     }
     let probe = AnyProbe::from_state(&state, &config, &device).unwrap();
     let class_names = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
-    let saved = SavedProbe::from_probe(&probe, ProbeMetadata::new(config, class_names));
+    let saved = SavedProbe::from_probe(&probe, ProbeMetadata::new(config, class_names)).unwrap();
 
     let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = saved.save(dir, "check").unwrap();

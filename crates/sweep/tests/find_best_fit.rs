@@ -180,7 +180,7 @@ fn trained_by_autodiff(toy: &Toy, probe: &ProbeConfig, trial: Trial) -> ProbeSta
             module = optimizer.step(trial.learning_rate, module, gradients);
         }
     }
-    module.state()
+    module.state().unwrap()
 }
 
 #[test]
