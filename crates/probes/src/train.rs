@@ -155,7 +155,7 @@ fn train_adamw(
         let targets = targets_from_labels(batch.labels(), data.n_classes(), &device);
         let weights = config.example_weights(batch.labels(), &device);
         let loss = mean_loss(output.logits, targets, weights);
-        let loss_nats = f64::from(first(host_values(loss.clone())?));
+        let loss_nats = host_value(loss.clone())?;
         if !loss_nats.is_finite() {
             return Err(ProbeError::Diverged { step, loss: loss_nats });
         }
@@ -227,7 +227,7 @@ fn train_lbfgs(
             let output = probe.forward(chunk.x().clone(), chunk.mask_pad().clone());
             let targets = targets_from_labels(chunk.labels(), data.n_classes(), &device);
             let chunk_loss = (loss_per_example(output.logits, targets) * weights).sum();
-            loss += f64::from(first(host_values(chunk_loss.clone())?));
+            loss += host_value(chunk_loss.clone())?;
             let chunk_grad = grads_from_module(&probe, &chunk_loss.backward())?;
             grad.iter_mut().zip(chunk_grad).for_each(|(sum, value)| *sum += value);
         }
@@ -270,9 +270,9 @@ fn train_lbfgs(
     Ok(TrainedProbe { probe, history, best_step, converged })
 }
 
-/// The number of a tensor that has one; NaN where there is none.
-fn first(values: Vec<f32>) -> f32 {
-    values.first().copied().unwrap_or(f32::NAN)
+/// The number of a tensor that holds one, `[1]`.
+fn host_value(tensor: Tensor<1>) -> Result<f64, ProbeError> {
+    Ok(host_values(tensor)?.into_iter().map(f64::from).sum())
 }
 
 /// Refuses weights that are not finite: the last update of `AdamW` has no later loss to show it.
