@@ -20,6 +20,7 @@ pub struct TokenBatch {
     input_ids: Tensor<2, Int>,
     position_ids: Tensor<2, Int>,
     mask_pad: Tensor<2, Bool>,
+    ids: Vec<u32>,
     mask: Vec<bool>,
     positions: Vec<usize>,
     max_id: u32,
@@ -95,15 +96,18 @@ impl TokenBatch {
             }
         }
         let position_ids: Vec<i64> = positions.iter().map(|position| *position as i64).collect();
+        // What a caller puts into padding need not be in the vocabulary.
+        let known = |(id, real): (&u32, &bool)| if *real { *id } else { 0 };
+        let ids: Vec<u32> = ids.iter().zip(mask).map(known).collect();
         let ints: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
         let padding: Vec<bool> = mask.iter().map(|real| !real).collect();
-        let max_id =
-            ids.iter().zip(mask).filter(|(_, real)| **real).map(|(id, _)| *id).max().unwrap_or(0);
+        let max_id = ids.iter().max().copied().unwrap_or(0);
         let shape = [batch, pos];
         Ok(Self {
             input_ids: Tensor::from_data(TensorData::new(ints, shape), device),
             position_ids: Tensor::from_data(TensorData::new(position_ids, shape), device),
             mask_pad: Tensor::from_data(TensorData::new(padding, shape), device),
+            ids,
             mask: mask.to_vec(),
             positions,
             max_id,
@@ -111,7 +115,7 @@ impl TokenBatch {
         })
     }
 
-    /// Token ids, `[batch, pos]`.
+    /// Token ids, `[batch, pos]`; 0 where padding.
     pub fn input_ids(&self) -> Tensor<2, Int> {
         self.input_ids.clone()
     }
@@ -124,6 +128,11 @@ impl TokenBatch {
     /// `true` where padding, `[batch, pos]`.
     pub fn mask_pad(&self) -> Tensor<2, Bool> {
         self.mask_pad.clone()
+    }
+
+    /// Token ids, row by row, on the host; 0 where padding.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
     }
 
     /// `true` where a real token, row by row, on the host.

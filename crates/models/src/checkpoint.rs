@@ -2,21 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::module::Param;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use memmap2::Mmap;
-use safetensors::tensor::{Dtype, SafeTensors};
+use rayon::prelude::*;
+use safetensors::tensor::{Dtype as StoredDtype, SafeTensors, TensorView};
 use serde::Deserialize;
 
-use crate::ModelError;
+use crate::embedding_table::EmbeddingTable;
 use crate::file::read_file;
+use crate::{Dtype, ModelError, Placement, is_host};
+
+/// Bytes of a file that are hashed before their memory is given back.
+const HASH_CHUNK: usize = 64 << 20;
 
 /// The weight files of a checkpoint, memory-mapped.
 pub(crate) struct Checkpoint {
     dir: PathBuf,
-    files: Vec<(PathBuf, Mmap)>,
+    files: Vec<(PathBuf, Arc<Mmap>)>,
 }
 
 /// `model.safetensors.index.json`.
@@ -53,7 +60,7 @@ impl Checkpoint {
                 }
                 let map = File::open(&path).and_then(|file| map_file(&file));
                 match map {
-                    Ok(map) => Ok((path, map)),
+                    Ok(map) => Ok((path, Arc::new(map))),
                     Err(source) => Err(ModelError::Read { path, source }),
                 }
             })
@@ -64,7 +71,10 @@ impl Checkpoint {
     /// Feeds the bytes of every file to a hasher.
     pub(crate) fn hash(&self, hasher: &mut blake3::Hasher) {
         for (_, map) in &self.files {
-            hasher.update(map);
+            for chunk in map.chunks(HASH_CHUNK) {
+                hasher.update(chunk);
+                release(map, chunk);
+            }
         }
     }
 
@@ -74,11 +84,11 @@ impl Checkpoint {
             .files
             .iter()
             .map(|(path, map)| match SafeTensors::deserialize(map) {
-                Ok(file) => Ok((path.clone(), file)),
+                Ok(tensors) => Ok(TensorFile { tensors, map: Some(map) }),
                 Err(source) => Err(ModelError::Safetensors { path: path.clone(), source }),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let path = match &files[..] {
+        let path = match &self.files[..] {
             [(path, _)] => path.clone(),
             _ => self.dir.clone(),
         };
@@ -97,60 +107,199 @@ fn map_file(file: &File) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
+/// Gives back the memory of a part of a file that has been read; it is read again if need be.
+#[expect(unsafe_code, reason = "what was read would count as this process's memory to its end")]
+fn release(map: &Mmap, part: &[u8]) {
+    #[cfg(unix)]
+    {
+        let start = part.as_ptr() as usize - map.as_ptr() as usize;
+        let advice = memmap2::UncheckedAdvice::DontNeed;
+        // SAFETY: the map is shared and read-only, so its pages come back from the file unchanged.
+        // A failure leaves them where they are, which does no harm.
+        let _ = unsafe { map.unchecked_advise_range(advice, start, part.len()) };
+    }
+    #[cfg(not(unix))]
+    let _ = (map, part);
+}
+
 /// Tensors of one or several files, by name.
 pub(crate) struct Tensors<'data> {
-    files: Vec<(PathBuf, SafeTensors<'data>)>,
+    files: Vec<TensorFile<'data>>,
     path: PathBuf,
+}
+
+/// The tensors of one file.
+struct TensorFile<'data> {
+    tensors: SafeTensors<'data>,
+    /// The map that they lie in, if they do.
+    map: Option<&'data Arc<Mmap>>,
+}
+
+/// A tensor and the map that it lies in, if it does.
+struct Stored<'a> {
+    name: &'a str,
+    view: TensorView<'a>,
+    map: Option<&'a Arc<Mmap>>,
 }
 
 impl<'data> Tensors<'data> {
     /// Parses a safetensors file that is already in memory; `name` stands for its path.
     pub(crate) fn from_bytes(bytes: &'data [u8], name: &Path) -> Result<Self, ModelError> {
-        let file = SafeTensors::deserialize(bytes)
+        let tensors = SafeTensors::deserialize(bytes)
             .map_err(|source| ModelError::Safetensors { path: name.to_owned(), source })?;
-        Ok(Self { files: vec![(name.to_owned(), file)], path: name.to_owned() })
+        Ok(Self { files: vec![TensorFile { tensors, map: None }], path: name.to_owned() })
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.files.iter().any(|(_, file)| file.tensor(name).is_ok())
+        self.files.iter().any(|file| file.tensors.tensor(name).is_ok())
     }
 
-    /// A parameter in f32, of exactly this shape.
+    /// A parameter of exactly this shape, in the format of the placement.
     pub(crate) fn get<const D: usize>(
         &self,
         name: &str,
         shape: [usize; D],
-        device: &Device,
+        placement: &Placement,
     ) -> Result<Param<Tensor<D>>, ModelError> {
-        let view =
-            self.files.iter().find_map(|(_, file)| file.tensor(name).ok()).ok_or_else(|| {
-                ModelError::MissingTensor { tensor: name.to_owned(), path: self.path.clone() }
-            })?;
-        if view.shape() != shape {
+        let stored = self.find(name, &shape)?;
+        let numbers = stored.numbers()?;
+        let data = tensor_data(numbers.read(stored.view.data()), shape, placement.dtype);
+        if let Some(map) = stored.map {
+            release(map, stored.view.data());
+        }
+        let options = (&placement.device, placement.dtype.of_tensors());
+        Ok(Param::from_tensor(Tensor::from_data(data, options)))
+    }
+
+    /// A table of exactly this shape. Where it lies in a mapped file, and the model runs on the
+    /// host without gradients, it stays there.
+    pub(crate) fn table(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        placement: &Placement,
+    ) -> Result<EmbeddingTable, ModelError> {
+        let stored = self.find(name, &shape)?;
+        match stored.map {
+            Some(map) if is_host(&placement.device) && !placement.device.is_autodiff() => {
+                let bytes = stored.view.data();
+                let start = bytes.as_ptr() as usize - map.as_ptr() as usize;
+                let bytes = start..start + bytes.len();
+                let (map, numbers) = (Arc::clone(map), stored.numbers()?);
+                let rows = MappedRows { map, bytes, numbers, shape };
+                Ok(EmbeddingTable::from_mapped(rows, placement.dtype))
+            }
+            _ => Ok(EmbeddingTable::Param(self.get(name, shape, placement)?)),
+        }
+    }
+
+    fn find<'a>(&'a self, name: &'a str, shape: &[usize]) -> Result<Stored<'a>, ModelError> {
+        let mut files = self.files.iter();
+        let stored = files.find_map(|file| {
+            let view = file.tensors.tensor(name).ok()?;
+            Some(Stored { name, view, map: file.map })
+        });
+        let stored = stored.ok_or_else(|| ModelError::MissingTensor {
+            tensor: name.to_owned(),
+            path: self.path.clone(),
+        })?;
+        if stored.view.shape() != shape {
             return Err(ModelError::TensorShape {
                 tensor: name.to_owned(),
-                found: view.shape().to_vec(),
+                found: stored.view.shape().to_vec(),
                 expected: shape.to_vec(),
             });
         }
-        let bytes = view.data();
-        let values: Vec<f32> = match view.dtype() {
-            Dtype::F32 => from_le(bytes, f32::from_le_bytes),
-            Dtype::F16 => from_le(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => from_le(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
-            dtype => {
-                return Err(ModelError::TensorDtype {
-                    tensor: name.to_owned(),
-                    dtype: format!("{dtype:?}"),
-                });
-            }
-        };
-        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device)))
+        Ok(stored)
+    }
+}
+
+impl Stored<'_> {
+    fn numbers(&self) -> Result<Numbers, ModelError> {
+        match self.view.dtype() {
+            StoredDtype::F32 => Ok(Numbers::F32),
+            StoredDtype::F16 => Ok(Numbers::F16),
+            StoredDtype::BF16 => Ok(Numbers::Bf16),
+            dtype => Err(ModelError::TensorDtype {
+                tensor: self.name.to_owned(),
+                dtype: format!("{dtype:?}"),
+            }),
+        }
+    }
+}
+
+/// Rows of a table that stay in a mapped file.
+#[derive(Clone, Debug)]
+pub(crate) struct MappedRows {
+    map: Arc<Mmap>,
+    bytes: Range<usize>,
+    numbers: Numbers,
+    shape: [usize; 2],
+}
+
+impl MappedRows {
+    /// Numbers of rows and columns.
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
+    /// The numbers of some rows, one after the other.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Vec<f32> {
+        let width = self.bytes.len() / self.shape[0];
+        self.numbers.read(&self.map[self.bytes.clone()][rows.start * width..rows.end * width])
+    }
+
+    /// The numbers of all rows; the memory that reading them took is given back.
+    pub(crate) fn all_rows(&self) -> Vec<f32> {
+        let values = self.rows(0..self.shape[0]);
+        release(&self.map, &self.map[self.bytes.clone()]);
+        values
+    }
+}
+
+/// Number format of a tensor in a file, little-endian.
+#[derive(Clone, Copy, Debug)]
+enum Numbers {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Numbers {
+    fn read(self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            Self::F32 => from_le(bytes, f32::from_le_bytes),
+            Self::F16 => from_le(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
+            Self::Bf16 => from_le(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
+        }
     }
 }
 
 /// Decodes little-endian numbers of `N` bytes.
-fn from_le<const N: usize>(bytes: &[u8], decode: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn from_le<const N: usize>(bytes: &[u8], decode: impl Fn([u8; N]) -> f32 + Sync) -> Vec<f32> {
     let (numbers, _) = bytes.as_chunks::<N>();
-    numbers.iter().map(|number| decode(*number)).collect()
+    numbers.par_iter().with_min_len(1 << 14).map(|number| decode(*number)).collect()
+}
+
+/// Numbers in the format that a model computes in.
+pub(crate) fn tensor_data<const D: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    dtype: Dtype,
+) -> TensorData {
+    match dtype {
+        Dtype::Auto | Dtype::F32 => TensorData::new(values, shape),
+        Dtype::Bf16 => {
+            let values: Vec<_> = values.into_iter().map(half::bf16::from_f32).collect();
+            TensorData::new(values, shape)
+        }
+        Dtype::F16 => {
+            let values: Vec<_> = values.into_iter().map(half::f16::from_f32).collect();
+            TensorData::new(values, shape)
+        }
+    }
 }

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
-
 use crate::load::model_from_bytes;
-use crate::{HookedModel, ModelError, Tokenizer};
+use crate::{HookedModel, ModelError, Placement, Tokenizer};
 
 /// Names under which the embedded models are known, for error messages.
 pub const NAMES: &str = "demo-gpt2, demo-gemma";
@@ -54,18 +52,27 @@ impl DemoModel {
         Tokenizer::from_bytes(TOKENIZER).map_err(|source| self.damaged(source))
     }
 
-    /// Puts the weights on a device, in f32.
+    /// Puts the weights on a device.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Embedded`] if the files in this build are damaged.
+    /// - [`ModelError::Embedded`] if the files in this build are damaged
+    /// - [`ModelError::DeviceDtype`] or [`ModelError::F16Overflow`] if the device or the
+    ///   architecture does not compute in the number format
     ///
     /// # Memory
     ///
-    /// One copy of the weights in `f32`.
-    pub fn load(&self, device: &Device) -> Result<Box<dyn HookedModel>, ModelError> {
-        model_from_bytes(self.config, self.weights, Path::new(self.name), device)
-            .map_err(|source| self.damaged(source))
+    /// One copy of the weights in the number format of the placement.
+    pub fn load(
+        &self,
+        placement: impl Into<Placement>,
+    ) -> Result<Box<dyn HookedModel>, ModelError> {
+        model_from_bytes(self.config, self.weights, Path::new(self.name), placement).map_err(
+            |error| match error {
+                ModelError::DeviceDtype { .. } | ModelError::F16Overflow => error,
+                source => self.damaged(source),
+            },
+        )
     }
 
     /// Hash of configuration and weights, which tells two versions apart.

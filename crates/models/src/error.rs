@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::Dtype;
+
 /// Why a model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -138,6 +140,26 @@ pub enum ModelError {
         /// Its dtype.
         dtype: String,
     },
+    /// A number format has another name.
+    #[error("`{name}` is no number format, expected auto, f32, bf16, or f16")]
+    UnknownDtype {
+        /// What the caller wrote.
+        name: String,
+    },
+    /// A device does not compute in a number format.
+    #[error("device `{device}` does not compute in {dtype}, use f32")]
+    DeviceDtype {
+        /// The format.
+        dtype: Dtype,
+        /// The device.
+        device: String,
+    },
+    /// Activations of an architecture do not fit into a number format.
+    #[error(
+        "gemma 3 cannot run in f16: its residual stream passes 65504, the largest number of that \
+         format; use bf16 or f32"
+    )]
+    F16Overflow,
     /// A hook name is not one of the model's.
     #[error("unknown hook `{name}`, did you mean {near}?")]
     UnknownHook {

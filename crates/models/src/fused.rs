@@ -3,7 +3,7 @@
 //! Tensors on another device than the host, or with gradients, go to the same formula in tensor
 //! operations, which the caller has.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::host::is_host;
@@ -23,7 +23,7 @@ pub(crate) fn map_rows<const D: usize, const T: usize>(
     otherwise: impl FnOnce(Tensor<D>) -> Tensor<D>,
 ) -> Tensor<D> {
     let device = x.device();
-    if !is_host(&device) {
+    if !is_host(&device) || x.dtype() != DType::F32 {
         return otherwise(x);
     }
     let tables: Vec<TensorData> = tables.iter().map(|table| (*table).clone().into_data()).collect();
@@ -53,7 +53,7 @@ pub(crate) fn halve_rows(
     otherwise: impl FnOnce(Tensor<3>) -> Tensor<3>,
 ) -> Tensor<3> {
     let device = x.device();
-    if !is_host(&device) {
+    if !is_host(&device) || x.dtype() != DType::F32 {
         return otherwise(x);
     }
     let [batch, pos, width] = x.dims();

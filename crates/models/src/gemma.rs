@@ -4,12 +4,12 @@
 //! transformers.
 
 use burn::module::{Module, Param};
-use burn::tensor::module::embedding;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::pass::{ForwardPass, Heads, Scoring};
-use crate::rms_norm::{RmsNorm, rms_norm_heads};
+use crate::embedding_table::EmbeddingTable;
+use crate::norm::{RmsNorm, rms_norm_heads};
+use crate::pass::{ForwardPass, Heads, Projection, Scoring};
 use crate::rope::{Rope, RopeTable};
 use crate::{
     ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,
@@ -89,10 +89,10 @@ pub enum LayerKind {
 /// One copy of the weights in the dtype they were loaded in.
 #[derive(Module, Debug)]
 pub struct Gemma {
-    pub(crate) embed_tokens: Param<Tensor<2>>,
+    pub(crate) embed_tokens: EmbeddingTable,
     pub(crate) blocks: Vec<GemmaBlock>,
     pub(crate) norm: RmsNorm,
-    pub(crate) lm_head: Option<Param<Tensor<2>>>,
+    pub(crate) lm_head: Option<EmbeddingTable>,
     #[module(skip)]
     config: GemmaConfig,
     #[module(skip)]
@@ -163,8 +163,8 @@ impl GemmaConfig {
                 ln2_post: has_post_norms.then(|| norm(d)),
             })
             .collect();
-        let embed_tokens = normal([self.d_vocab, d], 0.02);
-        let lm_head = (!self.tie_word_embeddings).then(|| normal([self.d_vocab, d], 0.02));
+        let table = || EmbeddingTable::Param(normal([self.d_vocab, d], 0.02));
+        let (embed_tokens, lm_head) = (table(), (!self.tie_word_embeddings).then(table));
         Gemma::from_parts(self.clone(), embed_tokens, blocks, norm(d), lm_head)
     }
 }
@@ -173,10 +173,10 @@ impl Gemma {
     /// Puts loaded parts together.
     pub(crate) fn from_parts(
         config: GemmaConfig,
-        embed_tokens: Param<Tensor<2>>,
+        embed_tokens: EmbeddingTable,
         blocks: Vec<GemmaBlock>,
         norm: RmsNorm,
-        lm_head: Option<Param<Tensor<2>>>,
+        lm_head: Option<EmbeddingTable>,
     ) -> Self {
         let shape = config.shape();
         Self { embed_tokens, blocks, norm, lm_head, config, shape }
@@ -187,6 +187,11 @@ impl Gemma {
         &self.config
     }
 
+    /// The table whose rows are the directions of the logits.
+    fn output_table(&self) -> &EmbeddingTable {
+        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
+    }
+
     /// Runs one block on the residual stream and returns what leaves it.
     fn block(
         &self,
@@ -195,11 +200,11 @@ impl Gemma {
         rope: &RopeTable,
         pass: &mut ForwardPass<'_>,
     ) -> Result<Tensor<3>, ModelError> {
-        let block = &self.blocks[layer];
+        let (block, epsilon) = (&self.blocks[layer], self.config.rms_norm_epsilon);
         let resid = pass.stream(HookPoint::ResidPre(layer), resid)?;
 
         let hooks = (HookPoint::Ln1Scale(layer), HookPoint::Ln1Normalized(layer));
-        let normed = self.norm(&block.ln1, resid.clone(), hooks, pass)?;
+        let normed = pass.norm(&block.ln1, epsilon, resid.clone(), hooks)?;
         let attn_out = self.attention(layer, normed, rope, pass)?;
         let hooks = (HookPoint::Ln1PostScale(layer), HookPoint::Ln1PostNormalized(layer));
         let attn_out = self.post_norm(block.ln1_post.as_ref(), attn_out, hooks, pass)?;
@@ -207,28 +212,12 @@ impl Gemma {
         let resid = pass.stream(HookPoint::ResidMid(layer), resid + attn_out)?;
 
         let hooks = (HookPoint::Ln2Scale(layer), HookPoint::Ln2Normalized(layer));
-        let normed = self.norm(&block.ln2, resid.clone(), hooks, pass)?;
+        let normed = pass.norm(&block.ln2, epsilon, resid.clone(), hooks)?;
         let mlp_out = self.mlp(layer, normed, pass)?;
         let hooks = (HookPoint::Ln2PostScale(layer), HookPoint::Ln2PostNormalized(layer));
         let mlp_out = self.post_norm(block.ln2_post.as_ref(), mlp_out, hooks, pass)?;
         let mlp_out = pass.stream(HookPoint::MlpOut(layer), mlp_out)?;
         pass.stream(HookPoint::ResidPost(layer), resid + mlp_out)
-    }
-
-    fn norm(
-        &self,
-        norm: &RmsNorm,
-        x: Tensor<3>,
-        (scale, normalized): (HookPoint, HookPoint),
-        pass: &mut ForwardPass<'_>,
-    ) -> Result<Tensor<3>, ModelError> {
-        let epsilon = self.config.rms_norm_epsilon;
-        if !pass.wants(scale) && !pass.wants(normalized) {
-            return Ok(norm.forward(x, epsilon));
-        }
-        let scale = pass.stream(scale, RmsNorm::scale(x.clone(), epsilon))?;
-        let normalized = pass.stream(normalized, x / scale)?;
-        Ok(norm.scaled(normalized))
     }
 
     fn post_norm(
@@ -239,7 +228,7 @@ impl Gemma {
         pass: &mut ForwardPass<'_>,
     ) -> Result<Tensor<3>, ModelError> {
         match norm {
-            Some(norm) => self.norm(norm, x, hooks, pass),
+            Some(norm) => pass.norm(norm, self.config.rms_norm_epsilon, x, hooks),
             None => Ok(x),
         }
     }
@@ -255,7 +244,7 @@ impl Gemma {
     ) -> Result<Tensor<3>, ModelError> {
         let block = &self.blocks[layer];
         let [batch, pos, _] = x.dims();
-        let ModelShape { n_heads, n_key_value_heads, d_head, d_model, .. } = self.shape;
+        let ModelShape { n_heads, n_key_value_heads, d_head, .. } = self.shape;
 
         let qkv = x.matmul(block.w_qkv.val().unsqueeze::<3>());
         let qkv = qkv.reshape([batch, pos, n_heads + 2 * n_key_value_heads, d_head]);
@@ -280,16 +269,8 @@ impl Gemma {
                 LayerKind::Sliding => Some(self.config.sliding_window),
             },
         };
-        let z = pass.attention(layer, heads, scoring)?; // [batch, pos, n_heads, d_head]
-        let z = pass.heads(HookPoint::Z(layer), z)?;
-        let w_o = block.w_o.val();
-        if pass.wants(HookPoint::Result(layer)) {
-            let w_o = w_o.reshape([1, n_heads, d_head, d_model]);
-            let result = z.swap_dims(1, 2).matmul(w_o).swap_dims(1, 2);
-            let result = pass.heads(HookPoint::Result(layer), result)?;
-            return Ok(result.sum_dim(2).squeeze_dim::<3>(2));
-        }
-        Ok(z.reshape([batch, pos, n_heads * d_head]).matmul(w_o.unsqueeze::<3>()))
+        let projection = Projection { weight: block.w_o.val(), bias: None };
+        pass.attention(layer, heads, scoring, projection)
     }
 
     /// The gated MLP of one block, before the norm that follows it.
@@ -336,40 +317,31 @@ impl HookedModel for Gemma {
         batch: &TokenBatch,
         request: &ForwardRequest<'_>,
     ) -> Result<ModelOutput, ModelError> {
-        let blocks = request.blocks(self, batch)?;
-        let weight = self.embed_tokens.val();
-        let mut pass = ForwardPass::new(batch, request, weight.device().is_autodiff());
+        let tracks_gradients = self.embed_tokens.tracks_gradients();
+        let mut pass = ForwardPass::new(self, batch, request, tracks_gradients)?;
+        let weight = self.norm.weight.val();
         let tables = [&self.config.rope_full, &self.config.rope_sliding]
             .map(|rope| RopeTable::new(rope, self.shape.d_head, batch, &weight.device()));
 
-        let mut resid = if let Some((_, resid)) = &request.start {
-            resid.clone()
+        let resid = if let Some((_, resid)) = &request.start {
+            resid.clone().cast(weight.dtype())
         } else {
-            let embed = embedding(weight, batch.input_ids());
-            pass.stream(HookPoint::Embed, embed * (self.shape.d_model as f64).sqrt())?
+            let scale = rounded((self.shape.d_model as f64).sqrt(), weight.dtype());
+            pass.stream(HookPoint::Embed, self.embed_tokens.lookup(batch) * scale)?
         };
-        for layer in blocks.clone() {
-            let rope = &tables[usize::from(self.config.layers[layer] == LayerKind::Sliding)];
-            resid = self.block(layer, resid, rope, &mut pass)?;
-        }
-        // A block that need not run may still be asked for the stream that enters it.
-        if blocks.end < self.shape.n_layers {
-            resid = pass.stream(HookPoint::ResidPre(blocks.end), resid)?;
-        }
-        if !request.needs_final_norm() {
-            return Ok(ModelOutput { logits: None, cache: pass.cache });
-        }
-        let hooks = (HookPoint::LnFinalScale, HookPoint::LnFinalNormalized);
-        let last = self.norm(&self.norm, resid, hooks, &mut pass)?;
-        let logits = request.logits.then(|| {
-            let table = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val();
+        let block = |pass: &mut ForwardPass<'_>, layer: usize, resid| {
+            let is_sliding = self.config.layers[layer] == LayerKind::Sliding;
+            self.block(layer, resid, &tables[usize::from(is_sliding)], pass)
+        };
+        let final_norm = (&self.norm, self.config.rms_norm_epsilon);
+        pass.run(self, resid, block, final_norm, |last| {
+            let table = self.output_table().whole(&last.device());
             let logits = last.matmul(table.transpose().unsqueeze::<3>());
             match self.config.logit_softcap {
                 Some(cap) => logits.div_scalar(cap).tanh().mul_scalar(cap),
                 None => logits,
             }
-        });
-        Ok(ModelOutput { logits, cache: pass.cache })
+        })
     }
 
     fn value_bias(&self, _: usize) -> Option<Tensor<2>> {
@@ -377,12 +349,21 @@ impl HookedModel for Gemma {
     }
 
     fn unembed_direction(&self, token: u32) -> Tensor<1> {
-        let table = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val();
-        let row = table.narrow(0, token as usize, 1).squeeze_dim::<1>(0);
-        row * self.norm.weight.val().add_scalar(1.0)
+        let gain = self.norm.gain();
+        let row = self.output_table().row(token, &gain.device());
+        row.cast(FloatDType::F32) * gain
     }
 
     fn centres_residuals(&self) -> bool {
         false
+    }
+}
+
+/// A factor as the number format of a model holds it.
+fn rounded(factor: f64, dtype: DType) -> f64 {
+    match dtype {
+        DType::BF16 => half::bf16::from_f64(factor).to_f64(),
+        DType::F16 => half::f16::from_f64(factor).to_f64(),
+        _ => factor,
     }
 }

@@ -8,7 +8,8 @@ use burn::tensor::module::embedding;
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::pass::{ForwardPass, Heads, Scoring};
+use crate::embedding_table::EmbeddingTable;
+use crate::pass::{ForwardPass, Heads, Projection, Scoring};
 use crate::{
     ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,
     ModelShape, TokenBatch,
@@ -48,11 +49,11 @@ pub struct Gpt2Config {
 /// One copy of the weights in the dtype they were loaded in.
 #[derive(Module, Debug)]
 pub struct Gpt2 {
-    pub(crate) wte: Param<Tensor<2>>,
+    pub(crate) wte: EmbeddingTable,
     pub(crate) wpe: Param<Tensor<2>>,
     pub(crate) blocks: Vec<Gpt2Block>,
     pub(crate) ln_f: LayerNorm,
-    pub(crate) lm_head: Option<Param<Tensor<2>>>,
+    pub(crate) lm_head: Option<EmbeddingTable>,
     #[module(skip)]
     config: Gpt2Config,
     #[module(skip)]
@@ -111,6 +112,7 @@ impl Gpt2Config {
             LayerNormConfig::new(self.d_model).with_epsilon(self.layer_norm_epsilon).init(device)
         };
         let d = self.d_model;
+        let table = || EmbeddingTable::Param(normal([self.d_vocab, d], 0.02));
         let std_residual = 0.02 / (2.0 * self.n_layers as f64).sqrt();
         let blocks = (0..self.n_layers)
             .map(|_| Gpt2Block {
@@ -123,11 +125,11 @@ impl Gpt2Config {
             })
             .collect();
         Gpt2 {
-            wte: normal([self.d_vocab, d], 0.02),
+            wte: table(),
             wpe: normal([self.n_ctx, d], 0.02),
             blocks,
             ln_f: norm(),
-            lm_head: (!self.tie_word_embeddings).then(|| normal([self.d_vocab, d], 0.02)),
+            lm_head: (!self.tie_word_embeddings).then(table),
             config: self.clone(),
             shape: self.shape(),
         }
@@ -138,11 +140,11 @@ impl Gpt2 {
     /// Puts loaded parts together.
     pub(crate) fn from_parts(
         config: Gpt2Config,
-        wte: Param<Tensor<2>>,
+        wte: EmbeddingTable,
         wpe: Param<Tensor<2>>,
         blocks: Vec<Gpt2Block>,
         ln_f: LayerNorm,
-        lm_head: Option<Param<Tensor<2>>>,
+        lm_head: Option<EmbeddingTable>,
     ) -> Self {
         let shape = config.shape();
         Self { wte, wpe, blocks, ln_f, lm_head, config, shape }
@@ -151,6 +153,11 @@ impl Gpt2 {
     /// The configuration.
     pub fn config(&self) -> &Gpt2Config {
         &self.config
+    }
+
+    /// The table whose rows are the directions of the logits.
+    fn output_table(&self) -> &EmbeddingTable {
+        self.lm_head.as_ref().unwrap_or(&self.wte)
     }
 
     /// Runs one block on the residual stream and returns what leaves it.
@@ -164,45 +171,23 @@ impl Gpt2 {
         resid: Tensor<3>,
         pass: &mut ForwardPass<'_>,
     ) -> Result<Tensor<3>, ModelError> {
-        let block = &self.blocks[layer];
+        let (block, epsilon) = (&self.blocks[layer], self.config.layer_norm_epsilon);
         let resid = pass.stream(HookPoint::ResidPre(layer), resid)?;
 
         let hooks = (HookPoint::Ln1Scale(layer), HookPoint::Ln1Normalized(layer));
-        let normed = self.norm(&block.ln_1, resid.clone(), hooks, pass)?;
+        let normed = pass.norm(&block.ln_1, epsilon, resid.clone(), hooks)?;
         let attn_out = self.attention(layer, normed, pass)?;
         let attn_out = pass.stream(HookPoint::AttnOut(layer), attn_out)?;
         let resid = pass.stream(HookPoint::ResidMid(layer), resid + attn_out)?;
 
         let hooks = (HookPoint::Ln2Scale(layer), HookPoint::Ln2Normalized(layer));
-        let normed = self.norm(&block.ln_2, resid.clone(), hooks, pass)?;
+        let normed = pass.norm(&block.ln_2, epsilon, resid.clone(), hooks)?;
         let hidden = block.c_fc.forward(normed); // [batch, pos, d_mlp]
         let hidden = pass.stream(HookPoint::MlpPre(layer), hidden)?;
         let hidden = self.config.activation.forward(hidden);
         let hidden = pass.stream(HookPoint::MlpPost(layer), hidden)?;
         let mlp_out = pass.stream(HookPoint::MlpOut(layer), block.mlp_c_proj.forward(hidden))?;
         pass.stream(HookPoint::ResidPost(layer), resid + mlp_out)
-    }
-
-    fn norm(
-        &self,
-        norm: &LayerNorm,
-        x: Tensor<3>,
-        (scale, normalized): (HookPoint, HookPoint),
-        pass: &mut ForwardPass<'_>,
-    ) -> Result<Tensor<3>, ModelError> {
-        if !pass.wants(scale) && !pass.wants(normalized) {
-            return Ok(norm.forward(x));
-        }
-        let centred = x.clone() - x.mean_dim(2);
-        let variance = centred.clone().square().mean_dim(2); // [batch, pos, 1]
-        let divisor = variance.add_scalar(self.config.layer_norm_epsilon).sqrt();
-        let divisor = pass.stream(scale, divisor)?;
-        let output = pass.stream(normalized, centred / divisor)?;
-        let output = output * norm.gamma.val().unsqueeze::<3>();
-        Ok(match &norm.beta {
-            Some(beta) => output + beta.val().unsqueeze::<3>(),
-            None => output,
-        })
     }
 
     /// Attention of one block: `[batch, pos, d_model]` to `[batch, pos, d_model]`.
@@ -214,7 +199,7 @@ impl Gpt2 {
         pass: &mut ForwardPass<'_>,
     ) -> Result<Tensor<3>, ModelError> {
         let block = &self.blocks[layer];
-        let [batch, pos, d_model] = x.dims();
+        let [batch, pos, _] = x.dims();
         let ModelShape { n_heads, d_head, .. } = self.shape;
 
         let qkv = block.c_attn.forward(x).reshape([batch, pos, 3 * n_heads, d_head]);
@@ -225,19 +210,9 @@ impl Gpt2 {
 
         let heads = Heads { q: q.swap_dims(1, 2), k: k.swap_dims(1, 2), v: v.swap_dims(1, 2) };
         let scoring = Scoring { scale: self.score_scale(layer), softcap: None, window: None };
-        let z = pass.attention(layer, heads, scoring)?; // [batch, pos, n_heads, d_head]
-        let z = pass.heads(HookPoint::Z(layer), z)?;
-        if !pass.wants(HookPoint::Result(layer)) {
-            return Ok(block.attn_c_proj.forward(z.reshape([batch, pos, d_model])));
-        }
-        let weight = block.attn_c_proj.weight.val().reshape([1, n_heads, d_head, d_model]);
-        let result = z.swap_dims(1, 2).matmul(weight).swap_dims(1, 2);
-        let result = pass.heads(HookPoint::Result(layer), result)?; // [batch, pos, n_heads, d_model]
-        let attn_out = result.sum_dim(2).squeeze_dim::<3>(2);
-        Ok(match &block.attn_c_proj.bias {
-            Some(bias) => attn_out + bias.val().unsqueeze::<3>(),
-            None => attn_out,
-        })
+        let Linear { weight, bias } = &block.attn_c_proj;
+        let bias = bias.as_ref().map(Param::val);
+        pass.attention(layer, heads, scoring, Projection { weight: weight.val(), bias })
     }
 
     /// What raw scores of a layer are multiplied by.
@@ -276,33 +251,21 @@ impl HookedModel for Gpt2 {
         batch: &TokenBatch,
         request: &ForwardRequest<'_>,
     ) -> Result<ModelOutput, ModelError> {
-        let blocks = request.blocks(self, batch)?;
-        let mut pass = ForwardPass::new(batch, request, self.wte.val().device().is_autodiff());
-        let mut resid = if let Some((_, resid)) = &request.start {
-            resid.clone()
+        let tracks_gradients = self.wte.tracks_gradients();
+        let mut pass = ForwardPass::new(self, batch, request, tracks_gradients)?;
+        let resid = if let Some((_, resid)) = &request.start {
+            resid.clone().cast(self.ln_f.gamma.val().dtype())
         } else {
-            let embed = embedding(self.wte.val(), batch.input_ids());
-            let embed = pass.stream(HookPoint::Embed, embed)?;
+            let embed = pass.stream(HookPoint::Embed, self.wte.lookup(batch))?;
             let pos_embed = embedding(self.wpe.val(), batch.position_ids());
             embed + pass.stream(HookPoint::PosEmbed, pos_embed)?
         };
-        for layer in blocks.clone() {
-            resid = self.block(layer, resid, &mut pass)?;
-        }
-        // A block that need not run may still be asked for the stream that enters it.
-        if blocks.end < self.shape.n_layers {
-            resid = pass.stream(HookPoint::ResidPre(blocks.end), resid)?;
-        }
-        if !request.needs_final_norm() {
-            return Ok(ModelOutput { logits: None, cache: pass.cache });
-        }
-        let hooks = (HookPoint::LnFinalScale, HookPoint::LnFinalNormalized);
-        let last = self.norm(&self.ln_f, resid, hooks, &mut pass)?;
-        let logits = request.logits.then(|| {
-            let table = self.lm_head.as_ref().unwrap_or(&self.wte).val();
+        let block = |pass: &mut ForwardPass<'_>, layer, resid| self.block(layer, resid, pass);
+        let final_norm = (&self.ln_f, self.config.layer_norm_epsilon);
+        pass.run(self, resid, block, final_norm, |last| {
+            let table = self.output_table().whole(&last.device());
             last.matmul(table.transpose().unsqueeze())
-        });
-        Ok(ModelOutput { logits, cache: pass.cache })
+        })
     }
 
     fn value_bias(&self, layer: usize) -> Option<Tensor<2>> {
@@ -316,8 +279,8 @@ impl HookedModel for Gpt2 {
     }
 
     fn unembed_direction(&self, token: u32) -> Tensor<1> {
-        let table = self.lm_head.as_ref().unwrap_or(&self.wte).val();
-        table.narrow(0, token as usize, 1).squeeze_dim::<1>(0) * self.ln_f.gamma.val()
+        let gain = self.ln_f.gamma.val();
+        self.output_table().row(token, &gain.device()) * gain
     }
 
     fn centres_residuals(&self) -> bool {

@@ -1,22 +1,28 @@
 //! Reading a checkpoint in Hugging Face layout; alone knows its tensor names.
 
+mod config_file;
 mod gemma;
 mod gpt2;
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use serde_json::{Map, Value};
 
+use self::config_file::ConfigFile;
+use self::gemma::{gemma_config, gemma_from_tensors};
+use self::gpt2::{gpt2_config, gpt2_from_tensors};
 use crate::checkpoint::{Checkpoint, Tensors};
 use crate::file::read_file;
-use crate::{Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, HookedModel, ModelError};
+use crate::{
+    Dtype, Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, HookedModel, ModelError,
+    Placement,
+};
 
-/// Families that can be loaded, for error messages.
+/// Names of families that can be loaded, for error messages.
 const SUPPORTED: &str = "gpt2, gemma, gemma2, gemma3_text, gemma3";
+const GEMMAS: &str = "gemma, gemma2, gemma3_text, gemma3";
 
 /// The configuration of a model of any family.
-#[derive(Clone, Debug)]
 enum FamilyConfig {
     Gpt2(Gpt2Config),
     Gemma(GemmaConfig),
@@ -33,16 +39,19 @@ enum FamilyConfig {
 /// - [`ModelError::Safetensors`] if the weights are damaged
 /// - [`ModelError::MissingTensor`], [`ModelError::TensorShape`] or [`ModelError::TensorDtype`] if
 ///   the weights do not fit the configuration
+/// - [`ModelError::DeviceDtype`] or [`ModelError::F16Overflow`] if the device or the architecture
+///   does not compute in the number format
 ///
 /// # Memory
 ///
-/// The checkpoint is memory-mapped; what is allocated is one copy of the weights in f32.
-pub fn load_model(dir: &Path, device: &Device) -> Result<Box<dyn HookedModel>, ModelError> {
-    let path = dir.join("config.json");
-    let text = read_file(&path)?;
-    let files = Checkpoint::open(dir)?;
-    let tensors = files.tensors()?;
-    model_from_tensors(family_config(&text, &path)?, &tensors, device)
+/// The checkpoint is memory-mapped; what is allocated is one copy of the weights in the number
+/// format of the placement. On the host the embedding stays in the file until logits are asked for:
+/// a batch reads the rows of its tokens.
+pub fn load_model(
+    dir: &Path,
+    placement: impl Into<Placement>,
+) -> Result<Box<dyn HookedModel>, ModelError> {
+    load(dir, placement.into(), model_from_tensors)
 }
 
 /// Reads the GPT-2 in `dir`.
@@ -54,11 +63,8 @@ pub fn load_model(dir: &Path, device: &Device) -> Result<Box<dyn HookedModel>, M
 /// # Memory
 ///
 /// As [`load_model`].
-pub fn load_gpt2(dir: &Path, device: &Device) -> Result<Gpt2, ModelError> {
-    let path = dir.join("config.json");
-    let text = read_file(&path)?;
-    let files = Checkpoint::open(dir)?;
-    gpt2::gpt2_from_tensors(gpt2_config(&text, &path)?, &files.tensors()?, device)
+pub fn load_gpt2(dir: &Path, placement: impl Into<Placement>) -> Result<Gpt2, ModelError> {
+    load(dir, placement.into(), |parts| parts.gpt2())
 }
 
 /// Reads the Gemma 1, 2, or 3 in `dir`; of a multimodal one the text model.
@@ -70,11 +76,8 @@ pub fn load_gpt2(dir: &Path, device: &Device) -> Result<Gpt2, ModelError> {
 /// # Memory
 ///
 /// As [`load_model`].
-pub fn load_gemma(dir: &Path, device: &Device) -> Result<Gemma, ModelError> {
-    let path = dir.join("config.json");
-    let text = read_file(&path)?;
-    let files = Checkpoint::open(dir)?;
-    gemma::gemma_from_tensors(gemma_config(&text, &path)?, &files.tensors()?, device)
+pub fn load_gemma(dir: &Path, placement: impl Into<Placement>) -> Result<Gemma, ModelError> {
+    load(dir, placement.into(), |parts| parts.gemma())
 }
 
 /// Hash of configuration and weights of the checkpoint in `dir`.
@@ -100,15 +103,15 @@ pub fn checkpoint_hash(dir: &Path) -> Result<String, ModelError> {
 ///
 /// # Memory
 ///
-/// One copy of the weights in `f32`.
+/// One copy of the weights in the number format of the placement.
 pub fn model_from_bytes(
     config: &[u8],
     weights: &[u8],
     name: &Path,
-    device: &Device,
+    placement: impl Into<Placement>,
 ) -> Result<Box<dyn HookedModel>, ModelError> {
     let tensors = Tensors::from_bytes(weights, name)?;
-    model_from_tensors(family_config(config, name)?, &tensors, device)
+    model_from_tensors(Parts::new(config, name, &tensors, placement.into())?)
 }
 
 /// Builds a GPT-2 from a configuration and a safetensors file that are already in memory.
@@ -119,15 +122,15 @@ pub fn model_from_bytes(
 ///
 /// # Memory
 ///
-/// One copy of the weights in `f32`.
+/// As [`model_from_bytes`].
 pub fn gpt2_from_bytes(
     config: &[u8],
     weights: &[u8],
     name: &Path,
-    device: &Device,
+    placement: impl Into<Placement>,
 ) -> Result<Gpt2, ModelError> {
     let tensors = Tensors::from_bytes(weights, name)?;
-    gpt2::gpt2_from_tensors(gpt2_config(config, name)?, &tensors, device)
+    Parts::new(config, name, &tensors, placement.into())?.gpt2()
 }
 
 /// Builds a Gemma from a configuration and a safetensors file that are already in memory.
@@ -138,57 +141,93 @@ pub fn gpt2_from_bytes(
 ///
 /// # Memory
 ///
-/// One copy of the weights in `f32`.
+/// As [`model_from_bytes`].
 pub fn gemma_from_bytes(
     config: &[u8],
     weights: &[u8],
     name: &Path,
-    device: &Device,
+    placement: impl Into<Placement>,
 ) -> Result<Gemma, ModelError> {
     let tensors = Tensors::from_bytes(weights, name)?;
-    gemma::gemma_from_tensors(gemma_config(config, name)?, &tensors, device)
+    Parts::new(config, name, &tensors, placement.into())?.gemma()
 }
 
-fn model_from_tensors(
+/// What a model is made of.
+struct Parts<'a> {
     config: FamilyConfig,
-    tensors: &Tensors<'_>,
-    device: &Device,
-) -> Result<Box<dyn HookedModel>, ModelError> {
-    Ok(match config {
-        FamilyConfig::Gpt2(config) => Box::new(gpt2::gpt2_from_tensors(config, tensors, device)?),
-        FamilyConfig::Gemma(config) => {
-            Box::new(gemma::gemma_from_tensors(config, tensors, device)?)
+    /// Where the configuration came from.
+    path: &'a Path,
+    tensors: &'a Tensors<'a>,
+    placement: Placement,
+}
+
+impl<'a> Parts<'a> {
+    fn new(
+        config: &[u8],
+        path: &'a Path,
+        tensors: &'a Tensors<'a>,
+        placement: Placement,
+    ) -> Result<Self, ModelError> {
+        let config = family_config(config, path)?;
+        let placement = placement.resolve()?;
+        match &config {
+            FamilyConfig::Gemma(config)
+                if config.generation == GemmaGeneration::Three && placement.dtype == Dtype::F16 =>
+            {
+                Err(ModelError::F16Overflow)
+            }
+            _ => Ok(Self { config, path, tensors, placement }),
         }
+    }
+
+    fn gpt2(self) -> Result<Gpt2, ModelError> {
+        match self.config {
+            FamilyConfig::Gpt2(config) => gpt2_from_tensors(config, self.tensors, &self.placement),
+            FamilyConfig::Gemma(_) => Err(unsupported("gemma", self.path, "gpt2")),
+        }
+    }
+
+    fn gemma(self) -> Result<Gemma, ModelError> {
+        match self.config {
+            FamilyConfig::Gemma(config) => {
+                gemma_from_tensors(config, self.tensors, &self.placement)
+            }
+            FamilyConfig::Gpt2(_) => Err(unsupported("gpt2", self.path, GEMMAS)),
+        }
+    }
+}
+
+/// Opens the files in `dir` and hands them to `build`.
+fn load<M>(
+    dir: &Path,
+    placement: Placement,
+    build: impl FnOnce(Parts<'_>) -> Result<M, ModelError>,
+) -> Result<M, ModelError> {
+    let path = dir.join("config.json");
+    let config = read_file(&path)?;
+    let files = Checkpoint::open(dir)?;
+    build(Parts::new(&config, &path, &files.tensors()?, placement)?)
+}
+
+fn model_from_tensors(parts: Parts<'_>) -> Result<Box<dyn HookedModel>, ModelError> {
+    Ok(match parts.config {
+        FamilyConfig::Gpt2(_) => Box::new(parts.gpt2()?),
+        FamilyConfig::Gemma(_) => Box::new(parts.gemma()?),
     })
 }
 
 /// Parses and checks a `config.json` by its `model_type`.
 fn family_config(text: &[u8], path: &Path) -> Result<FamilyConfig, ModelError> {
-    let file: Map<String, Value> = serde_json::from_slice(text)
+    let fields: Map<String, Value> = serde_json::from_slice(text)
         .map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
-    let gemma = |generation| gemma::gemma_config(generation, &file, path).map(FamilyConfig::Gemma);
-    match file.get("model_type").and_then(Value::as_str).unwrap_or_default() {
-        "gpt2" => gpt2::gpt2_config(&file, path).map(FamilyConfig::Gpt2),
+    let file = ConfigFile { path };
+    let gemma = |generation| gemma_config(generation, &fields, &file).map(FamilyConfig::Gemma);
+    match fields.get("model_type").and_then(Value::as_str).unwrap_or_default() {
+        "gpt2" => gpt2_config(&fields, &file).map(FamilyConfig::Gpt2),
         "gemma" => gemma(GemmaGeneration::One),
         "gemma2" => gemma(GemmaGeneration::Two),
         "gemma3_text" | "gemma3" => gemma(GemmaGeneration::Three),
         other => Err(unsupported(other, path, SUPPORTED)),
-    }
-}
-
-fn gpt2_config(text: &[u8], path: &Path) -> Result<Gpt2Config, ModelError> {
-    match family_config(text, path)? {
-        FamilyConfig::Gpt2(config) => Ok(config),
-        FamilyConfig::Gemma(_) => Err(unsupported("gemma", path, "gpt2")),
-    }
-}
-
-fn gemma_config(text: &[u8], path: &Path) -> Result<GemmaConfig, ModelError> {
-    match family_config(text, path)? {
-        FamilyConfig::Gemma(config) => Ok(config),
-        FamilyConfig::Gpt2(_) => {
-            Err(unsupported("gpt2", path, "gemma, gemma2, gemma3_text, gemma3"))
-        }
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-
 use crate::demo::{self, DemoModel};
-use crate::{HookedModel, HubCache, HubId, ModelError, Tokenizer, load};
+use crate::{Dtype, HookedModel, HubCache, HubId, ModelError, Placement, Tokenizer, load};
 
 /// A model that can read text.
 pub struct LanguageModel {
@@ -13,6 +11,8 @@ pub struct LanguageModel {
     pub name: String,
     /// Hash of configuration and weights, which tells two versions apart.
     pub revision: String,
+    /// The number format it computes in.
+    pub dtype: Dtype,
     /// The model.
     pub model: Box<dyn HookedModel>,
     /// Its tokenizer.
@@ -31,7 +31,7 @@ pub struct LanguageModel {
 ///
 /// # Memory
 ///
-/// One copy of the weights in `f32`.
+/// As [`load::load_model`].
 ///
 /// # Examples
 ///
@@ -46,13 +46,16 @@ pub struct LanguageModel {
 pub fn open_model(
     name: &str,
     cache: Option<&HubCache>,
-    device: &Device,
+    placement: impl Into<Placement>,
 ) -> Result<LanguageModel, ModelError> {
+    let placement = placement.into().resolve()?;
+    let dtype = placement.dtype;
     if let Some(demo) = DemoModel::named(name) {
         return Ok(LanguageModel {
             name: name.to_owned(),
             revision: demo.hash(),
-            model: demo.load(device)?,
+            dtype,
+            model: demo.load(placement)?,
             tokenizer: demo.tokenizer()?,
         });
     }
@@ -60,7 +63,8 @@ pub fn open_model(
     Ok(LanguageModel {
         name: name.to_owned(),
         revision: load::checkpoint_hash(&dir)?,
-        model: load::load_model(&dir, device)?,
+        dtype,
+        model: load::load_model(&dir, placement)?,
         tokenizer: Tokenizer::from_dir(&dir)?,
     })
 }

@@ -1,11 +1,14 @@
 //! One forward pass: what it keeps, what it changes, and which key a query may see.
 
-use burn::tensor::module::attention;
+use std::ops::Range;
+
+use burn::tensor::module::{attention, linear};
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, Device, Tensor, activation};
+use burn::tensor::{Bool, Device, FloatDType, Tensor, activation};
 
 use crate::cache::{Activation, ActivationCache};
-use crate::{ForwardRequest, HookPoint, ModelError, TokenBatch};
+use crate::norm::{Norm, NormParts};
+use crate::{ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput, TokenBatch};
 
 /// State of one forward pass.
 pub(crate) struct ForwardPass<'a> {
@@ -14,6 +17,8 @@ pub(crate) struct ForwardPass<'a> {
     pub(crate) cache: ActivationCache,
     /// `true` where padding that the causal mask does not hide, `[batch, pos]`.
     hidden: Option<Tensor<2, Bool>>,
+    /// The blocks to run.
+    blocks: Range<usize>,
     tracks_gradients: bool,
 }
 
@@ -23,6 +28,14 @@ pub(crate) struct Heads {
     /// As many heads as `q`, or a number that divides it.
     pub(crate) k: Tensor<4>,
     pub(crate) v: Tensor<4>,
+}
+
+/// What leads from the mixed values back into the residual stream.
+pub(crate) struct Projection {
+    /// `[n_heads d_head, d_model]`
+    pub(crate) weight: Tensor<2>,
+    /// `[d_model]`
+    pub(crate) bias: Option<Tensor<1>>,
 }
 
 /// How scores come about.
@@ -37,14 +50,17 @@ pub(crate) struct Scoring {
 }
 
 impl<'a> ForwardPass<'a> {
+    /// Checks a request against a model and a batch, before anything runs.
     pub(crate) fn new(
+        model: &dyn HookedModel,
         batch: &'a TokenBatch,
         request: &'a ForwardRequest<'a>,
         tracks_gradients: bool,
-    ) -> Self {
+    ) -> Result<Self, ModelError> {
+        let blocks = request.blocks(model, batch)?;
         let hidden = batch.has_left_padding().then(|| batch.mask_pad());
         let cache = ActivationCache::default();
-        Self { batch, request, cache, hidden, tracks_gradients }
+        Ok(Self { batch, request, cache, hidden, blocks, tracks_gradients })
     }
 
     /// Whether somebody keeps or changes what lies at `hook`.
@@ -98,11 +114,86 @@ impl<'a> ForwardPass<'a> {
         changes.try_fold(x, |x, change| change.apply(x, self.batch))
     }
 
+    /// Runs some blocks on the residual stream, then whatever of the final norm and the output
+    /// table is asked for.
+    pub(crate) fn run<N: Norm>(
+        mut self,
+        model: &dyn HookedModel,
+        mut resid: Tensor<3>,
+        mut block: impl FnMut(&mut Self, usize, Tensor<3>) -> Result<Tensor<3>, ModelError>,
+        final_norm: (&N, f64),
+        unembed: impl FnOnce(Tensor<3>) -> Tensor<3>,
+    ) -> Result<ModelOutput, ModelError> {
+        let blocks = self.blocks.clone();
+        for layer in blocks.clone() {
+            resid = block(&mut self, layer, resid)?;
+        }
+        // A block that need not run may still be asked for the stream that enters it.
+        if blocks.end < model.shape().n_layers {
+            resid = self.stream(HookPoint::ResidPre(blocks.end), resid)?;
+        }
+        if !self.request.needs_final_norm() {
+            return Ok(ModelOutput { logits: None, cache: self.cache });
+        }
+        let hooks = (HookPoint::LnFinalScale, HookPoint::LnFinalNormalized);
+        let (norm, epsilon) = final_norm;
+        let last = self.norm(norm, epsilon, resid, hooks)?;
+        let logits = self.request.logits.then(|| unembed(last));
+        Ok(ModelOutput { logits, cache: self.cache })
+    }
+
+    /// A norm; its parts only if somebody asks for them.
+    pub(crate) fn norm<N: Norm>(
+        &mut self,
+        norm: &N,
+        epsilon: f64,
+        x: Tensor<3>,
+        (scale, normalized): (HookPoint, HookPoint),
+    ) -> Result<Tensor<3>, ModelError> {
+        if !self.wants(scale) && !self.wants(normalized) {
+            return Ok(norm.forward(x, epsilon));
+        }
+        let dtype = FloatDType::from(x.dtype());
+        let NormParts { numerator, scale: divisor } = norm.parts(x, epsilon);
+        let divisor = self.stream(scale, divisor)?;
+        let quotient = self.stream(normalized, numerator / divisor)?;
+        Ok(norm.scaled(quotient).cast(dtype))
+    }
+
+    /// What attention adds to the residual stream, `[batch, pos, d_model]`.
+    ///
+    /// ```text
+    /// output = Σ over heads of z_h W_O,h + b_O
+    /// ```
+    pub(crate) fn attention(
+        &mut self,
+        layer: usize,
+        heads: Heads,
+        scoring: Scoring,
+        Projection { weight, bias }: Projection,
+    ) -> Result<Tensor<3>, ModelError> {
+        let z = self.mix(layer, heads, scoring)?;
+        let z = self.heads(HookPoint::Z(layer), z)?;
+        let [batch, pos, n_heads, d_head] = z.dims();
+        if !self.wants(HookPoint::Result(layer)) {
+            return Ok(linear(z.reshape([batch, pos, n_heads * d_head]), weight, bias));
+        }
+        let [_, d_model] = weight.dims();
+        let weight = weight.reshape([1, n_heads, d_head, d_model]);
+        let result = z.swap_dims(1, 2).matmul(weight).swap_dims(1, 2);
+        let result = self.heads(HookPoint::Result(layer), result)?;
+        let attn_out = result.sum_dim(2).squeeze_dim::<3>(2);
+        Ok(match bias {
+            Some(bias) => attn_out + bias.unsqueeze::<3>(),
+            None => attn_out,
+        })
+    }
+
     /// Mixes values by how well queries and keys agree: `[batch, pos, n_heads, d_head]`.
     ///
     /// Scores and pattern are made only if somebody asks for them or gradients are tracked; the
     /// fused product never holds all of them.
-    pub(crate) fn attention(
+    fn mix(
         &mut self,
         layer: usize,
         heads: Heads,
@@ -142,7 +233,8 @@ impl<'a> ForwardPass<'a> {
             scores = scores.mask_fill(mask.expand([batch, n_heads, pos, pos]), f32::NEG_INFINITY);
         }
         let scores = self.scores(HookPoint::AttnScores(layer), scores)?;
-        let pattern = activation::softmax(scores, 3);
+        let dtype = FloatDType::from(scores.dtype());
+        let pattern = activation::softmax(scores.cast(FloatDType::F32), 3);
         // Queries in left padding see no key at all: their rows become zero instead of NaN.
         let pattern = if self.hidden.is_some() {
             let empty = pattern.clone().is_nan();
@@ -150,7 +242,7 @@ impl<'a> ForwardPass<'a> {
         } else {
             pattern
         };
-        let pattern = self.scores(HookPoint::Pattern(layer), pattern)?;
+        let pattern = self.scores(HookPoint::Pattern(layer), pattern.cast(dtype))?;
         Ok(pattern.matmul(v))
     }
 

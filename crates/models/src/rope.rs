@@ -71,8 +71,8 @@ impl RopeTable {
             }
         };
         map_rows(x, n_heads * d_head, &tables, turn, |x| {
+            let [cos, sin] = [&self.cos, &self.sin].map(|table| table.clone().cast(x.dtype()));
             let (first, second) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
-            let (cos, sin) = (self.cos.clone(), self.sin.clone());
             let turned = first.clone() * cos.clone() - second.clone() * sin.clone();
             Tensor::cat(vec![turned, second * cos + first * sin], 3)
         })

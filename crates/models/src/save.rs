@@ -20,13 +20,13 @@ use crate::{Gemma, GemmaGeneration, Gpt2, ModelError, Rope};
 ///
 /// Two copies of the weights in bf16.
 pub fn save_gpt2(model: &Gpt2, dir: &Path) -> Result<(), ModelError> {
-    let config = model.config();
+    let (config, device) = (model.config(), &model.ln_f.gamma.val().device());
     let mut tensors = TensorBytes::new();
     let mut put = |name: String, (shape, bytes)| tensors.insert(name, (shape, bytes));
-    put("wte.weight".to_owned(), bf16(model.wte.val()));
+    put("wte.weight".to_owned(), bf16(model.wte.whole(device)));
     put("wpe.weight".to_owned(), bf16(model.wpe.val()));
     if let Some(lm_head) = &model.lm_head {
-        put("lm_head.weight".to_owned(), bf16(lm_head.val()));
+        put("lm_head.weight".to_owned(), bf16(lm_head.whole(device)));
     }
     let norms = model.blocks.iter().enumerate().flat_map(|(i, block)| {
         [(format!("h.{i}.ln_1"), &block.ln_1), (format!("h.{i}.ln_2"), &block.ln_2)]
@@ -80,13 +80,13 @@ pub fn save_gpt2(model: &Gpt2, dir: &Path) -> Result<(), ModelError> {
 ///
 /// Two copies of the weights in bf16.
 pub fn save_gemma(model: &Gemma, dir: &Path) -> Result<(), ModelError> {
-    let config = model.config();
+    let (config, device) = (model.config(), &model.norm.weight.val().device());
     let mut tensors = TensorBytes::new();
     let mut put = |name: String, (shape, bytes)| tensors.insert(name, (shape, bytes));
-    put("model.embed_tokens.weight".to_owned(), bf16(model.embed_tokens.val()));
+    put("model.embed_tokens.weight".to_owned(), bf16(model.embed_tokens.whole(device)));
     put("model.norm.weight".to_owned(), bf16(model.norm.weight.val()));
     if let Some(lm_head) = &model.lm_head {
-        put("lm_head.weight".to_owned(), bf16(lm_head.val()));
+        put("lm_head.weight".to_owned(), bf16(lm_head.whole(device)));
     }
     let (d_q, d_kv) = (config.n_heads * config.d_head, config.n_key_value_heads * config.d_head);
     for (i, block) in model.blocks.iter().enumerate() {

@@ -4,14 +4,13 @@ mod rope;
 mod tensors;
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use self::rope::{RawRope, ropes};
 pub(super) use self::tensors::gemma_from_tensors;
+use super::ConfigFile;
 use crate::{ActivationFunction, GemmaConfig, GemmaGeneration, LayerKind, ModelError};
 
 /// Most layers that a configuration may ask for: a list of their kinds is made before any tensor
@@ -22,19 +21,16 @@ const MAX_LAYERS: usize = 4096;
 /// inside.
 pub(super) fn gemma_config(
     generation: GemmaGeneration,
-    file: &Map<String, Value>,
-    path: &Path,
+    fields: &Map<String, Value>,
+    file: &ConfigFile<'_>,
 ) -> Result<GemmaConfig, ModelError> {
-    let reader = Reader { path };
-    let wrapped = file.get("text_config").and_then(Value::as_object);
-    if let Some(value) = file.get("quantization_config").filter(|value| !value.is_null()) {
-        return reader.refuse("quantization_config", value, "no quantization");
+    let wrapped = fields.get("text_config").and_then(Value::as_object);
+    if let Some(value) = fields.get("quantization_config").filter(|value| !value.is_null()) {
+        return file.refuse("quantization_config", value, "no quantization");
     }
-    let mut fields = defaults(generation);
-    fields.extend(wrapped.unwrap_or(file).clone());
-    let raw: RawGemmaConfig = serde_json::from_value(Value::Object(fields))
-        .map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
-    raw.check(generation, &reader)
+    let mut all_fields = defaults(generation);
+    all_fields.extend(wrapped.unwrap_or(fields).clone());
+    file.parse::<RawGemmaConfig>(all_fields)?.check(generation, file)
 }
 
 /// What transformers takes for a field that is absent: `Gemma*Config` of version 5.23.
@@ -165,58 +161,24 @@ const IGNORED_FIELDS: [&str; 34] = [
     "use_cache",
 ];
 
-/// Refuses fields of one file.
-struct Reader<'a> {
-    path: &'a Path,
-}
-
-impl Reader<'_> {
-    fn refuse<T>(
-        &self,
-        field: &str,
-        value: &dyn Display,
-        expected: &'static str,
-    ) -> Result<T, ModelError> {
-        Err(ModelError::ConfigField {
-            path: self.path.to_owned(),
-            field: field.to_owned(),
-            value: value.to_string(),
-            expected,
-        })
-    }
-
-    fn above_zero(&self, field: &str, value: f64) -> Result<f64, ModelError> {
-        if value > 0.0 && value.is_finite() {
-            return Ok(value);
-        }
-        self.refuse(field, &value, "a number above 0")
-    }
-}
-
 impl RawGemmaConfig {
     fn check(
         self,
         generation: GemmaGeneration,
-        reader: &Reader<'_>,
+        file: &ConfigFile<'_>,
     ) -> Result<GemmaConfig, ModelError> {
-        let unknown = self
-            .other
-            .iter()
-            .find(|(field, value)| !IGNORED_FIELDS.contains(&field.as_str()) && !value.is_null());
-        if let Some((field, value)) = unknown {
-            return reader.refuse(field, value, "a field of Gemma's configuration");
-        }
+        file.no_other(&self.other, &IGNORED_FIELDS, "a field of Gemma's configuration")?;
         if let Some(value) = &self.quantization_config {
-            return reader.refuse("quantization_config", value, "no quantization");
+            return file.refuse("quantization_config", value, "no quantization");
         }
         if self.attention_bias == Some(true) {
-            return reader.refuse("attention_bias", &true, "false");
+            return file.refuse("attention_bias", &true, "false");
         }
         let bidirectional = self.use_bidirectional_attention.as_ref();
         if let Some(value) = bidirectional.filter(|value| **value != Value::Bool(false)) {
-            return reader.refuse("use_bidirectional_attention", value, "false");
+            return file.refuse("use_bidirectional_attention", value, "false");
         }
-        for (field, value) in [
+        file.not_zero(&[
             ("hidden_size", self.hidden_size),
             ("intermediate_size", self.intermediate_size),
             ("num_hidden_layers", self.num_hidden_layers),
@@ -225,35 +187,29 @@ impl RawGemmaConfig {
             ("vocab_size", self.vocab_size),
             ("max_position_embeddings", self.max_position_embeddings),
             ("head_dim", self.head_dim),
-        ] {
-            if value == 0 {
-                return reader.refuse(field, &value, "a number above 0");
-            }
-        }
+        ])?;
         if self.num_hidden_layers > MAX_LAYERS {
-            return reader.refuse("num_hidden_layers", &self.num_hidden_layers, "at most 4096");
+            return file.refuse("num_hidden_layers", &self.num_hidden_layers, "at most 4096");
         }
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             let expected = "a divisor of `num_attention_heads`";
-            return reader.refuse("num_key_value_heads", &self.num_key_value_heads, expected);
+            return file.refuse("num_key_value_heads", &self.num_key_value_heads, expected);
         }
         if !self.head_dim.is_multiple_of(2) {
-            return reader.refuse("head_dim", &self.head_dim, "an even number");
+            return file.refuse("head_dim", &self.head_dim, "an even number");
         }
         let width = |n: usize, each: usize| n.checked_mul(each).filter(|n| *n < 1 << 40);
         if width(3 * self.num_attention_heads.min(1 << 30), self.head_dim).is_none() {
-            return reader.refuse("head_dim", &self.head_dim, "a width that fits into memory");
+            return file.refuse("head_dim", &self.head_dim, "a width that fits into memory");
         }
         if width(2, self.intermediate_size).is_none() {
             let expected = "a width that fits into memory";
-            return reader.refuse("intermediate_size", &self.intermediate_size, expected);
+            return file.refuse("intermediate_size", &self.intermediate_size, expected);
         }
-        if !(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0) {
-            return reader.refuse("rms_norm_eps", &self.rms_norm_eps, "a number of at least 0");
-        }
-        let [attn_softcap, logit_softcap] = self.softcaps(generation, reader)?;
-        let layers = self.layers(generation, reader)?;
-        let (rope_full, rope_sliding) = ropes(&self, generation, reader)?;
+        file.at_least_zero("rms_norm_eps", self.rms_norm_eps)?;
+        let [attn_softcap, logit_softcap] = self.softcaps(generation, file)?;
+        let layers = self.layers(generation, file)?;
+        let (rope_full, rope_sliding) = ropes(&self, generation, file)?;
         let scalar = match generation {
             GemmaGeneration::One => self.head_dim as f64,
             _ => self.query_pre_attn_scalar.unwrap_or(256.0),
@@ -267,12 +223,12 @@ impl RawGemmaConfig {
             d_mlp: self.intermediate_size,
             d_vocab: self.vocab_size,
             n_ctx: self.max_position_embeddings,
-            activation: self.activation(generation, reader)?,
+            activation: self.activation(generation, file)?,
             rms_norm_epsilon: self.rms_norm_eps,
-            query_pre_attn_scalar: reader.above_zero("query_pre_attn_scalar", scalar)?,
+            query_pre_attn_scalar: file.above_zero("query_pre_attn_scalar", scalar)?,
             attn_softcap,
             logit_softcap,
-            sliding_window: self.window(&layers, reader)?,
+            sliding_window: self.window(&layers, file)?,
             layers,
             rope_full,
             rope_sliding,
@@ -285,7 +241,7 @@ impl RawGemmaConfig {
     fn activation(
         &self,
         generation: GemmaGeneration,
-        reader: &Reader<'_>,
+        file: &ConfigFile<'_>,
     ) -> Result<ActivationFunction, ModelError> {
         let (field, name) = match (&self.hidden_activation, &self.hidden_act) {
             (Some(name), _) => ("hidden_activation", name.as_str()),
@@ -295,7 +251,7 @@ impl RawGemmaConfig {
             (None, _) => ("hidden_activation", "gelu_pytorch_tanh"),
         };
         serde_json::from_value(Value::String(name.to_owned())).or_else(|_| {
-            reader.refuse(field, &name, "gelu_pytorch_tanh, gelu_new, gelu, relu, silu, or swish")
+            file.refuse(field, &name, "gelu_pytorch_tanh, gelu_new, gelu, relu, silu, or swish")
         })
     }
 
@@ -303,21 +259,21 @@ impl RawGemmaConfig {
     fn softcaps(
         &self,
         generation: GemmaGeneration,
-        reader: &Reader<'_>,
+        file: &ConfigFile<'_>,
     ) -> Result<[Option<f64>; 2], ModelError> {
         let attn = self.attn_logit_softcapping;
         if let Some(value) = attn.filter(|_| generation != GemmaGeneration::Two) {
             let expected = "null: this architecture has no cap on scores";
-            return reader.refuse("attn_logit_softcapping", &value, expected);
+            return file.refuse("attn_logit_softcapping", &value, expected);
         }
         let logits = self.final_logit_softcapping;
         if let Some(value) = logits.filter(|_| generation == GemmaGeneration::One) {
             let expected = "null: this architecture has no cap on logits";
-            return reader.refuse("final_logit_softcapping", &value, expected);
+            return file.refuse("final_logit_softcapping", &value, expected);
         }
         for (field, cap) in [("attn_logit_softcapping", attn), ("final_logit_softcapping", logits)]
         {
-            cap.map(|cap| reader.above_zero(field, cap)).transpose()?;
+            cap.map(|cap| file.above_zero(field, cap)).transpose()?;
         }
         Ok([attn, logits])
     }
@@ -326,7 +282,7 @@ impl RawGemmaConfig {
     fn layers(
         &self,
         generation: GemmaGeneration,
-        reader: &Reader<'_>,
+        file: &ConfigFile<'_>,
     ) -> Result<Vec<LayerKind>, ModelError> {
         let n_layers = self.num_hidden_layers;
         let Some(names) = &self.layer_types else {
@@ -336,7 +292,7 @@ impl RawGemmaConfig {
                 GemmaGeneration::Three => self.sliding_window_pattern.unwrap_or(6),
             };
             if pattern == 0 {
-                return reader.refuse("sliding_window_pattern", &pattern, "a number above 0");
+                return file.refuse("sliding_window_pattern", &pattern, "a number above 0");
             }
             let kind = |layer: usize| {
                 if (layer + 1).is_multiple_of(pattern) {
@@ -349,24 +305,24 @@ impl RawGemmaConfig {
         };
         if names.len() != n_layers {
             let found = format!("a list of {}", names.len());
-            return reader.refuse("layer_types", &found, "one entry per layer");
+            return file.refuse("layer_types", &found, "one entry per layer");
         }
         let kind = |name: &String| match name.as_str() {
             "full_attention" => Ok(LayerKind::Full),
             "sliding_attention" if generation != GemmaGeneration::One => Ok(LayerKind::Sliding),
-            _ => reader.refuse("layer_types", name, "full_attention or sliding_attention"),
+            _ => file.refuse("layer_types", name, "full_attention or sliding_attention"),
         };
         names.iter().map(kind).collect()
     }
 
     /// How many keys a query of a sliding layer sees.
-    fn window(&self, layers: &[LayerKind], reader: &Reader<'_>) -> Result<usize, ModelError> {
+    fn window(&self, layers: &[LayerKind], file: &ConfigFile<'_>) -> Result<usize, ModelError> {
         match self.sliding_window {
             Some(window) if window > 0 => Ok(window),
             _ if !layers.contains(&LayerKind::Sliding) => Ok(self.max_position_embeddings),
             found => {
                 let found = found.map_or("null".to_owned(), |window| window.to_string());
-                reader.refuse("sliding_window", &found, "a number above 0 for the sliding layers")
+                file.refuse("sliding_window", &found, "a number above 0 for the sliding layers")
             }
         }
     }

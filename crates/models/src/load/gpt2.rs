@@ -1,16 +1,15 @@
 //! GPT-2's `config.json` and its tensors.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::ConfigFile;
 use crate::checkpoint::Tensors;
 use crate::gpt2::Gpt2Block;
-use crate::{ActivationFunction, Gpt2, Gpt2Config, ModelError};
+use crate::{ActivationFunction, Gpt2, Gpt2Config, ModelError, Placement};
 
 /// `config.json` of a GPT-2 as Hugging Face writes it.
 #[derive(Deserialize)]
@@ -29,10 +28,10 @@ struct RawGpt2Config {
     scale_attn_by_inverse_layer_idx: bool,
     tie_word_embeddings: bool,
     add_cross_attention: bool,
-    quantization_config: Option<serde_json::Value>,
-    pruned_heads: serde_json::Map<String, serde_json::Value>,
+    quantization_config: Option<Value>,
+    pruned_heads: Map<String, Value>,
     #[serde(flatten)]
-    other: BTreeMap<String, serde_json::Value>,
+    other: BTreeMap<String, Value>,
 }
 
 impl Default for RawGpt2Config {
@@ -52,7 +51,7 @@ impl Default for RawGpt2Config {
             tie_word_embeddings: true,
             add_cross_attention: false,
             quantization_config: None,
-            pruned_heads: serde_json::Map::new(),
+            pruned_heads: Map::new(),
             other: BTreeMap::new(),
         }
     }
@@ -107,60 +106,39 @@ const IGNORED_FIELDS: [&str; 42] = [
 
 /// Parses and checks the configuration of a GPT-2.
 pub(super) fn gpt2_config(
-    file: &Map<String, Value>,
-    path: &Path,
+    fields: &Map<String, Value>,
+    file: &ConfigFile<'_>,
 ) -> Result<Gpt2Config, ModelError> {
-    let raw: RawGpt2Config = serde_json::from_value(Value::Object(file.clone()))
-        .map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
-    let refuse = |field: &str, value: &dyn std::fmt::Display, expected: &'static str| {
-        Err(ModelError::ConfigField {
-            path: path.to_owned(),
-            field: field.to_owned(),
-            value: value.to_string(),
-            expected,
-        })
-    };
-    if let Some((field, value)) = raw
-        .other
-        .iter()
-        .find(|(field, value)| !IGNORED_FIELDS.contains(&field.as_str()) && !value.is_null())
-    {
-        return refuse(field, value, "a field of GPT-2's configuration");
-    }
+    let raw: RawGpt2Config = file.parse(fields.clone())?;
+    file.no_other(&raw.other, &IGNORED_FIELDS, "a field of GPT-2's configuration")?;
     if raw.add_cross_attention {
-        return refuse("add_cross_attention", &true, "false");
+        return file.refuse("add_cross_attention", &true, "false");
     }
     if let Some(value) = &raw.quantization_config {
-        return refuse("quantization_config", value, "no quantization");
+        return file.refuse("quantization_config", value, "no quantization");
     }
     if !raw.pruned_heads.is_empty() {
-        return refuse("pruned_heads", &"not empty", "no pruned heads");
+        return file.refuse("pruned_heads", &"not empty", "no pruned heads");
     }
-    for (field, value) in [
+    file.not_zero(&[
         ("n_layer", raw.n_layer),
         ("n_head", raw.n_head),
         ("n_embd", raw.n_embd),
         ("n_positions", raw.n_positions),
         ("vocab_size", raw.vocab_size),
         ("n_inner", raw.n_inner.unwrap_or(1)),
-    ] {
-        if value == 0 {
-            return refuse(field, &value, "a number above 0");
-        }
-    }
+    ])?;
     let Some(d_mlp) = raw.n_inner.or(raw.n_embd.checked_mul(4)) else {
-        return refuse("n_embd", &raw.n_embd, "a width that fits into memory");
+        return file.refuse("n_embd", &raw.n_embd, "a width that fits into memory");
     };
     if !raw.n_embd.is_multiple_of(raw.n_head) {
-        return refuse("n_embd", &raw.n_embd, "a multiple of `n_head`");
+        return file.refuse("n_embd", &raw.n_embd, "a multiple of `n_head`");
     }
-    if !(raw.layer_norm_epsilon.is_finite() && raw.layer_norm_epsilon >= 0.0) {
-        return refuse("layer_norm_epsilon", &raw.layer_norm_epsilon, "a number of at least 0");
-    }
-    let Ok(activation) = serde_json::from_value::<ActivationFunction>(serde_json::Value::String(
+    file.at_least_zero("layer_norm_epsilon", raw.layer_norm_epsilon)?;
+    let Ok(activation) = serde_json::from_value::<ActivationFunction>(Value::String(
         raw.activation_function.clone(),
     )) else {
-        return refuse(
+        return file.refuse(
             "activation_function",
             &raw.activation_function,
             "gelu_new, gelu_pytorch_tanh, gelu_fast, gelu, relu, silu, or swish",
@@ -187,16 +165,16 @@ pub(super) fn gpt2_config(
 pub(super) fn gpt2_from_tensors(
     config: Gpt2Config,
     tensors: &Tensors<'_>,
-    device: &Device,
+    placement: &Placement,
 ) -> Result<Gpt2, ModelError> {
     let prefix = if tensors.contains("transformer.wte.weight") { "transformer." } else { "" };
     let matrix = |name: &str, shape: [usize; 2]| {
-        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, device)
+        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, placement)
     };
     // Conv1D stores [d_input, d_output], which is how burn stores a linear layer.
     let conv1d = |name: &str, d_input: usize, d_output: usize| {
-        let bias = tensors.get::<1>(&format!("{prefix}{name}.bias"), [d_output], device)?;
-        let mut linear: Linear = LinearConfig::new(d_input, d_output).init(device);
+        let bias = tensors.get::<1>(&format!("{prefix}{name}.bias"), [d_output], placement)?;
+        let mut linear: Linear = LinearConfig::new(d_input, d_output).init(&placement.device);
         linear.weight = matrix(name, [d_input, d_output])?;
         linear.bias = Some(bias);
         Ok::<_, ModelError>(linear)
@@ -204,9 +182,9 @@ pub(super) fn gpt2_from_tensors(
     let d = config.d_model;
     let norm = |name: &str| {
         let mut norm: LayerNorm =
-            LayerNormConfig::new(d).with_epsilon(config.layer_norm_epsilon).init(device);
-        norm.gamma = tensors.get::<1>(&format!("{prefix}{name}.weight"), [d], device)?;
-        norm.beta = Some(tensors.get::<1>(&format!("{prefix}{name}.bias"), [d], device)?);
+            LayerNormConfig::new(d).with_epsilon(config.layer_norm_epsilon).init(&placement.device);
+        norm.gamma = tensors.get::<1>(&format!("{prefix}{name}.weight"), [d], placement)?;
+        norm.beta = Some(tensors.get::<1>(&format!("{prefix}{name}.bias"), [d], placement)?);
         Ok::<_, ModelError>(norm)
     };
     let blocks = (0..config.n_layers)
@@ -224,9 +202,9 @@ pub(super) fn gpt2_from_tensors(
     let lm_head = if config.tie_word_embeddings {
         None
     } else {
-        Some(tensors.get::<2>("lm_head.weight", [config.d_vocab, d], device)?)
+        Some(tensors.table("lm_head.weight", [config.d_vocab, d], placement)?)
     };
-    let wte = matrix("wte", [config.d_vocab, d])?;
+    let wte = tensors.table(&format!("{prefix}wte.weight"), [config.d_vocab, d], placement)?;
     let wpe = matrix("wpe", [config.n_ctx, d])?;
     let ln_f = norm("ln_f")?;
     Ok(Gpt2::from_parts(config, wte, wpe, blocks, ln_f, lm_head))

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod dtype;
 mod gemma;
 mod gpt2;
 mod interventions;

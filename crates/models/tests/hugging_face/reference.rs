@@ -32,6 +32,10 @@ impl Reference {
             if view.dtype() == Dtype::I64 {
                 let values = data.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b));
                 reference.ints.insert(name, (view.shape().to_vec(), values.collect()));
+            } else if view.dtype() == Dtype::BF16 {
+                let widen = |b: &[u8; 2]| half::bf16::from_le_bytes(*b).to_f32();
+                let values = data.as_chunks::<2>().0.iter().map(widen);
+                reference.floats.insert(name, values.collect());
             } else {
                 let values = data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
                 reference.floats.insert(name, values.collect());

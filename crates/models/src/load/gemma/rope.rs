@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{RawGemmaConfig, Reader};
+use super::{ConfigFile, RawGemmaConfig};
 use crate::{GemmaGeneration, ModelError, Rope};
 
 /// One set of rotary parameters.
@@ -28,33 +28,33 @@ pub(super) struct RawRope {
 pub(super) fn ropes(
     raw: &RawGemmaConfig,
     generation: GemmaGeneration,
-    reader: &Reader<'_>,
+    file: &ConfigFile<'_>,
 ) -> Result<(Rope, Rope), ModelError> {
     let theta = raw.rope_theta.unwrap_or(1e4);
     let is_third = generation == GemmaGeneration::Three;
     let local_theta = raw.rope_local_base_freq.filter(|_| is_third).unwrap_or(theta);
     let Some(parameters) = &raw.rope_parameters else {
-        let full = rope("rope_scaling", raw.rope_scaling.as_ref(), theta, reader)?;
+        let full = rope("rope_scaling", raw.rope_scaling.as_ref(), theta, file)?;
         let scaling = raw.rope_scaling.as_ref().filter(|_| !is_third);
-        return Ok((full, rope("rope_scaling", scaling, local_theta, reader)?));
+        return Ok((full, rope("rope_scaling", scaling, local_theta, file)?));
     };
     let parse = |value: &Value| -> Result<RawRope, ModelError> {
         serde_json::from_value(value.clone())
-            .map_err(|source| ModelError::Json { path: reader.path.to_owned(), source })
+            .map_err(|source| ModelError::Json { path: file.path.to_owned(), source })
     };
     let by_kind = |kind: &str, theta: f64| {
         let raw = parameters.get(kind).map(parse).transpose()?;
-        rope("rope_parameters", raw.as_ref(), theta, reader)
+        rope("rope_parameters", raw.as_ref(), theta, file)
     };
     let kinds = ["full_attention", "sliding_attention"];
     if kinds.iter().any(|kind| parameters.contains_key(*kind)) {
         if let Some(other) = parameters.keys().find(|key| !kinds.contains(&key.as_str())) {
-            return reader.refuse("rope_parameters", other, "full_attention, sliding_attention");
+            return file.refuse("rope_parameters", other, "full_attention, sliding_attention");
         }
         return Ok((by_kind(kinds[0], theta)?, by_kind(kinds[1], local_theta)?));
     }
     let flat = parse(&Value::Object(parameters.clone()))?;
-    let full = rope("rope_parameters", Some(&flat), theta, reader)?;
+    let full = rope("rope_parameters", Some(&flat), theta, file)?;
     let sliding = if is_third { Rope { theta: local_theta, factor: 1.0 } } else { full };
     Ok((full, sliding))
 }
@@ -64,21 +64,21 @@ fn rope(
     field: &str,
     raw: Option<&RawRope>,
     theta: f64,
-    reader: &Reader<'_>,
+    file: &ConfigFile<'_>,
 ) -> Result<Rope, ModelError> {
     let Some(raw) = raw else { return Ok(Rope { theta, factor: 1.0 }) };
     let kind = raw.rope_type.as_deref().unwrap_or("default");
     let name = |part: &str| format!("{field}.{part}");
     if !["default", "linear"].contains(&kind) {
-        return reader.refuse(&name("rope_type"), &kind, "default or linear");
+        return file.refuse(&name("rope_type"), &kind, "default or linear");
     }
     if let Some((key, value)) = raw.other.iter().find(|(_, value)| !value.is_null()) {
-        return reader.refuse(&name(key), value, "rope_type, factor, and rope_theta alone");
+        return file.refuse(&name(key), value, "rope_type, factor, and rope_theta alone");
     }
-    let theta = reader.above_zero(&name("rope_theta"), raw.rope_theta.unwrap_or(theta))?;
+    let theta = file.above_zero(&name("rope_theta"), raw.rope_theta.unwrap_or(theta))?;
     let factor = match (kind, raw.factor) {
-        ("linear", Some(factor)) => reader.above_zero(&name("factor"), factor)?,
-        ("linear", None) => return reader.refuse(&name("factor"), &"absent", "a number above 0"),
+        ("linear", Some(factor)) => file.above_zero(&name("factor"), factor)?,
+        ("linear", None) => return file.refuse(&name("factor"), &"absent", "a number above 0"),
         _ => 1.0,
     };
     Ok(Rope { theta, factor })

@@ -1,12 +1,12 @@
 //! Gemma's tensors.
 
 use burn::module::Param;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use crate::checkpoint::Tensors;
 use crate::gemma::GemmaBlock;
-use crate::rms_norm::RmsNorm;
-use crate::{Gemma, GemmaConfig, GemmaGeneration, ModelError};
+use crate::norm::RmsNorm;
+use crate::{Gemma, GemmaConfig, GemmaGeneration, ModelError, Placement};
 
 /// Prefixes of the text model's tensors: alone, and in the two layouts of multimodal files.
 const PREFIXES: [&str; 4] = ["model.", "language_model.model.", "model.language_model.", ""];
@@ -15,17 +15,17 @@ const PREFIXES: [&str; 4] = ["model.", "language_model.model.", "model.language_
 pub(in crate::load) fn gemma_from_tensors(
     config: GemmaConfig,
     tensors: &Tensors<'_>,
-    device: &Device,
+    placement: &Placement,
 ) -> Result<Gemma, ModelError> {
     let is_there = |prefix: &&&str| tensors.contains(&format!("{prefix}embed_tokens.weight"));
     let prefix = PREFIXES.iter().find(is_there).copied().unwrap_or(PREFIXES[0]);
     let (d, d_head) = (config.d_model, config.d_head);
     let (d_q, d_kv) = (config.n_heads * d_head, config.n_key_value_heads * d_head);
     let matrix = |name: &str, shape: [usize; 2]| {
-        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, device)
+        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, placement)
     };
     let norm = |name: &str, width: usize| {
-        let weight = tensors.get::<1>(&format!("{prefix}{name}.weight"), [width], device)?;
+        let weight = tensors.get::<1>(&format!("{prefix}{name}.weight"), [width], placement)?;
         Ok::<_, ModelError>(RmsNorm::new(weight))
     };
     // Linear stores [d_output, d_input]; parts that read the same input stand side by side here.
@@ -36,7 +36,10 @@ pub(in crate::load) fn gemma_from_tensors(
         let parts = parts.iter().map(transposed).collect::<Result<Vec<_>, ModelError>>()?;
         let side_by_side = Tensor::cat(parts, 1);
         // Row-major once and for all: products would copy a transposed view each time.
-        Ok::<_, ModelError>(Param::from_tensor(Tensor::from_data(side_by_side.into_data(), device)))
+        Ok::<_, ModelError>(Param::from_tensor(Tensor::from_data(
+            side_by_side.into_data(),
+            (&placement.device, placement.dtype.of_tensors()),
+        )))
     };
     let has_post_norms = config.generation != GemmaGeneration::One;
     let has_head_norms = config.generation == GemmaGeneration::Three;
@@ -81,8 +84,9 @@ pub(in crate::load) fn gemma_from_tensors(
     } else {
         let names = ["lm_head.weight", "language_model.lm_head.weight"];
         let name = names.into_iter().find(|name| tensors.contains(name)).unwrap_or(names[0]);
-        Some(tensors.get::<2>(name, [config.d_vocab, d], device)?)
+        Some(tensors.table(name, [config.d_vocab, d], placement)?)
     };
-    let embed_tokens = matrix("embed_tokens", [config.d_vocab, d])?;
+    let embed_tokens = format!("{prefix}embed_tokens.weight");
+    let embed_tokens = tensors.table(&embed_tokens, [config.d_vocab, d], placement)?;
     Ok(Gemma::from_parts(config, embed_tokens, blocks, norm("norm", d)?, lm_head))
 }
