@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{ActivationSource, Component, Site, Task, length_buckets};
-use attention_probes_models::{Convention, HubCache, LanguageModel, host_values, open_model};
+use attention_probes_models::{
+    Convention, Dtype, HubCache, LanguageModel, host_values, open_model,
+};
 use attention_probes_probes::{AnyProbe, Probe, ProbeError, SavedProbe, probabilities};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use clap::Args;
@@ -34,6 +36,10 @@ pub struct ModelArgs {
     /// Component such as `resid_post`, where the probe does not name it.
     #[arg(long, conflicts_with = "activations")]
     pub component: Option<Component>,
+    /// Number format that the model computes in: `f32`, `bf16`, `f16`, or `auto`, which is bf16 on
+    /// CUDA and f32 elsewhere.
+    #[arg(long, conflicts_with = "activations", default_value = "auto")]
+    pub dtype: Dtype,
     /// Go on although the weights of the model are not those that the probe was trained on.
     #[arg(long, conflicts_with = "activations")]
     pub allow_other_revision: bool,
@@ -140,7 +146,7 @@ impl ProbeFile {
             (Some(flag), Some(_)) => flag.clone(),
             (flag, _) => self.pick("model", flag.clone(), recorded.clone())?,
         };
-        let model = open_model(&name, hub_cache().as_ref(), device)?;
+        let model = open_model(&name, hub_cache().as_ref(), (device, args.dtype))?;
         if let (Some(recorded), Some(revision)) = (recorded, revision)
             && *revision != model.revision
             && !(args.allow_other_revision && name == recorded)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Bool, Device, FloatDType, Tensor, TensorData};
 
 use crate::cache::Activation;
 use crate::{HookPoint, ModelError, TokenBatch};
@@ -110,12 +110,12 @@ impl Intervention {
             Edit::Mean => mean_over_tokens(&x, batch).expand(dims),
             Edit::Add(direction) => {
                 self.check_shape(&[1, 1, 1, direction.dims()[0]], dims)?;
-                x.clone() + direction.clone().unsqueeze::<4>()
+                x.clone() + direction.clone().cast(x.dtype()).unsqueeze::<4>()
             }
             Edit::Replace(by) => {
                 let by = by.clone().into_tokens_first(self.hook);
                 self.check_shape(&by.dims(), dims)?;
-                by.expand(dims)
+                by.cast(x.dtype()).expand(dims)
             }
         };
         match self.mask(dims, &x.device())? {
@@ -194,6 +194,6 @@ impl fmt::Display for Intervention {
 fn mean_over_tokens(x: &Tensor<4>, batch: &TokenBatch) -> Tensor<4> {
     let n_real = batch.mask().iter().filter(|real| **real).count();
     let padding = batch.mask_pad().unsqueeze_dims::<4>(&[2, 3]).expand(x.dims());
-    let sum = x.clone().mask_fill(padding, 0.0).sum_dim(0).sum_dim(1);
-    sum.div_scalar(n_real.max(1) as f64)
+    let real = x.clone().cast(FloatDType::F32).mask_fill(padding, 0.0);
+    real.sum_dim(0).sum_dim(1).div_scalar(n_real.max(1) as f64).cast(x.dtype())
 }

@@ -1,7 +1,7 @@
 //! Reading predictions off a residual stream: losses, the logit lens, and what each part of the
 //! stream adds to a logit.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{FloatDType, Tensor, activation};
 
 use crate::{
     ActivationCache, ForwardRequest, HookPoint, HookedModel, ModelError, TokenBatch, host_values,
@@ -46,7 +46,8 @@ pub fn next_token_losses(logits: &Tensor<3>, batch: &TokenBatch) -> Result<Vec<f
         return Ok(Vec::new());
     }
     let targets = batch.input_ids().narrow(1, 1, pos - 1).unsqueeze_dim::<3>(2);
-    let log_probabilities = activation::log_softmax(logits.clone().narrow(1, 0, pos - 1), 2);
+    let log_probabilities =
+        activation::log_softmax(logits.clone().cast(FloatDType::F32).narrow(1, 0, pos - 1), 2);
     let mut losses = host_values(log_probabilities.gather(2, targets).neg())?;
     let mask = batch.mask();
     for (i, loss) in losses.iter_mut().enumerate() {
@@ -91,7 +92,8 @@ pub fn direct_logit_attribution(
     if token as usize >= d_vocab {
         return Err(ModelError::TokenOutOfRange { id: token, d_vocab });
     }
+    let part = part.cast(FloatDType::F32);
     let part = if model.centres_residuals() { part.clone() - part.mean_dim(2) } else { part };
-    let direction = model.unembed_direction(token).unsqueeze::<3>();
+    let direction = model.unembed_direction(token).cast(FloatDType::F32).unsqueeze::<3>();
     Ok((part / scale * direction).sum_dim(2).squeeze_dim::<2>(2))
 }

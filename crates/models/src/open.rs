@@ -19,6 +19,17 @@ pub struct LanguageModel {
     pub tokenizer: Tokenizer,
 }
 
+impl LanguageModel {
+    /// What tells its activations from those of any other model: the revision, and the number
+    /// format where it is not `f32`.
+    pub fn fingerprint(&self) -> String {
+        match self.dtype {
+            Dtype::Auto | Dtype::F32 => self.revision.clone(),
+            dtype => format!("{} {dtype}", self.revision),
+        }
+    }
+}
+
 /// Opens an embedded model by name, a directory in Hugging Face layout, or a model of the Hub that
 /// is in `cache`.
 ///

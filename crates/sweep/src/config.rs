@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{Component, Storage};
-use attention_probes_models::Convention;
+use attention_probes_models::{Convention, Dtype};
 use attention_probes_probes::{AttentionActivation, Pool, ProbeKind};
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +52,8 @@ pub struct ModelConfig {
     /// An embedded model, a directory in Hugging Face layout, or a model of the Hub that has been
     /// downloaded, `org/name` or `org/name@revision`.
     pub name: String,
-    /// Number format of weights and activations: `auto` or `f32`.
-    pub dtype: String,
+    /// Number format that the model computes in: `auto`, `f32`, `bf16`, or `f16`.
+    pub dtype: Dtype,
     /// Whose numbers activations are.
     pub convention: Convention,
 }
@@ -193,7 +193,7 @@ impl Default for SweepConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { name: "demo-gpt2".to_owned(), dtype: "auto".to_owned(), convention: Convention::Raw }
+        Self { name: "demo-gpt2".to_owned(), dtype: Dtype::Auto, convention: Convention::Raw }
     }
 }
 

@@ -53,8 +53,8 @@ pub(crate) fn run_experiments(
     };
     let name = &run.config().name;
     // Named after what it was trained on, so that it is never continued on anything else.
-    let revision = model.map_or("", |model| model.revision.as_str());
-    let key = blake3::hash(format!("{hash} {revision}").as_bytes()).to_hex();
+    let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
+    let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
     let checkpoint = run.folder.join(format!("{name}-{}.checkpoint", &key[..16]));
     let mut on_epoch = |epoch| tracker.epoch(name, epoch, config.sweep.epochs);
     let fits =

@@ -45,13 +45,6 @@ impl SweepConfig {
     pub fn check(mut self) -> Result<SweepPlan, SweepError> {
         check_name("run", &self.run)?;
         check_device(&self.device)?;
-        if !["auto", "f32"].contains(&self.model.dtype.as_str()) {
-            return Err(SweepError::Word {
-                key: "model.dtype",
-                value: self.model.dtype,
-                expected: "auto or f32",
-            });
-        }
         check_grid(&self.sweep)?;
         at_least("activations.memory_budget_gib", self.activations.memory_budget_gib, 0.0)?;
         match &self.activations.layers {

@@ -94,7 +94,8 @@ fn model_of(
     if !plan.needs_model() {
         return Ok(None);
     }
-    let model = open_model(&plan.config().model.name, options.cache, options.device)?;
+    let config = &plan.config().model;
+    let model = open_model(&config.name, options.cache, (options.device, config.dtype))?;
     plan.layers(model.model.shape().n_layers)?;
     Ok(Some(model))
 }
@@ -242,7 +243,7 @@ impl DataRun<'_> {
         Origin {
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
             data_hash: is_read.then(|| hasher.finalize().to_hex().to_string()),
-            model_revision: model.filter(|_| needs_model).map(|model| model.revision.clone()),
+            model_revision: model.filter(|_| needs_model).map(LanguageModel::fingerprint),
         }
     }
 
@@ -279,7 +280,7 @@ impl DataRun<'_> {
             storage: config.storage,
             memory_budget_bytes: (config.memory_budget_gib * f64::from(1 << 30)) as u64,
             folder: Some(self.cache("activations")),
-            model_key: model.revision.clone(),
+            model_key: model.fingerprint(),
         };
         let name = &self.config().name;
         let mut progress = |done, total| tracker.extracted(name, done, total);

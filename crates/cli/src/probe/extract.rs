@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{ActivationError, Dataset, DatasetConfig, NpzArray};
-use attention_probes_models::{Convention, HookPoint, HookSet, open_model};
+use attention_probes_models::{Convention, Dtype, HookPoint, HookSet, open_model};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tracing::{info, warn};
@@ -65,6 +65,10 @@ pub struct ExtractArgs {
     /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// Number format that the model computes in: `f32`, `bf16`, `f16`, or `auto`, which is bf16 on
+    /// CUDA and f32 elsewhere.
+    #[arg(long, default_value = "auto")]
+    pub dtype: Dtype,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -134,7 +138,7 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     };
     check_output(&args.output, source)?;
 
-    let model = open_model(&args.model, hub_cache().as_ref(), &device)?;
+    let model = open_model(&args.model, hub_cache().as_ref(), (&device, args.dtype))?;
     let rows = match input {
         Input::Ids(rows) => rows,
         Input::Texts(dataset) => TokenRows::from_texts(&dataset, &model, args.max_tokens)?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
-use attention_probes_models::ModelError;
+use attention_probes_models::{Dtype, ModelError};
 use attention_probes_sweep::config::Layers;
 use attention_probes_sweep::{
     RunOptions, SweepConfig, SweepError, SweepPlan, SweepReport, check_sweep, run_sweep,
@@ -47,6 +47,10 @@ pub struct SweepArgs {
     /// Where activations are kept, instead of the configuration's: auto, recompute, memory, disk.
     #[arg(long)]
     pub storage: Option<String>,
+    /// Number format that the model computes in: `f32`, `bf16`, `f16`, or `auto`, instead of
+    /// the configuration's.
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
     /// Go on with a run that was stopped.
     #[arg(long)]
     pub resume: bool,
@@ -135,6 +139,9 @@ fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
     }
     if let Some(output) = &args.run.output {
         config.output.clone_from(output);
+    }
+    if let Some(dtype) = args.dtype {
+        config.model.dtype = dtype;
     }
     if let Some(device) = &args.run.device {
         config.device.clone_from(device);

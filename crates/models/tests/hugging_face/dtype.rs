@@ -1,8 +1,11 @@
 //! Number formats: what they cost in precision, and who refuses them.
 
 use attention_probes_models::load::{gpt2_from_bytes, load_gemma, load_gpt2, load_model};
-use attention_probes_models::{Dtype, HookPoint, HookSet, HookedModel, ModelError, host_values};
-use burn::tensor::Device;
+use attention_probes_models::{
+    Dtype, ForwardRequest, HookPoint, HookSet, HookedModel, Intervention, ModelError,
+    direct_logit_attribution, host_values, logits_from_resid, next_token_losses,
+};
+use burn::tensor::{Device, Tensor};
 
 use crate::reference::{Reference, golden};
 
@@ -68,6 +71,36 @@ fn a_table_in_its_file_gives_the_numbers_of_one_in_memory() {
         [host_values(embed).unwrap(), logits, host_values(direction).unwrap()]
     };
     assert_eq!(run(&in_file), run(&in_memory));
+}
+
+#[test]
+fn changes_and_lenses_in_f32_fit_a_model_in_bf16() {
+    let device = Device::flex();
+    for name in ["gpt2-base", "gemma3-base"] {
+        let model = load_model(&golden(name), (&device, Dtype::Bf16)).unwrap();
+        let reference = Reference::read(&golden(name).join("ref/left_pad.f32.safetensors"));
+        let batch = reference.batch(&device);
+        let (d_model, n_layers) = (model.shape().d_model, model.shape().n_layers);
+        let direction = Tensor::<1>::ones([d_model], &device).mul_scalar(2.0);
+        let last = HookPoint::ResidPost(n_layers - 1);
+        let hooks = HookSet::new([last, HookPoint::LnFinalScale]);
+        let run = |interventions: &[Intervention]| {
+            let request = ForwardRequest { hooks: &hooks, interventions, ..Default::default() };
+            model.execute(&batch, &request).unwrap().cache
+        };
+        let hooked = [Intervention::add(last, direction), Intervention::mean(last)];
+        let [plain, shifted] = [run(&[]), run(&hooked[..1])];
+        let [before, after] = [&plain, &shifted].map(|cache| cache.stream(last).unwrap());
+        let shift = host_values((after.clone() - before).mean()).unwrap()[0];
+        assert!((shift - 2.0).abs() < 0.02, "{name}: {shift}");
+        assert!(run(&hooked).stream(last).is_some());
+
+        let parts = direct_logit_attribution(model.as_ref(), &shifted, after.clone(), 3).unwrap();
+        let logits = logits_from_resid(model.as_ref(), &batch, n_layers, after).unwrap();
+        let losses = next_token_losses(&logits, &batch).unwrap();
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        assert!(finite(&host_values(parts).unwrap()) && finite(&losses), "{name}");
+    }
 }
 
 /// Root mean square of the difference over real tokens.
