@@ -7,8 +7,13 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, FloatDType, Tensor, activation};
 
 use crate::cache::{Activation, ActivationCache};
+use crate::host::is_host;
 use crate::norm::{Norm, NormParts};
 use crate::{ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput, TokenBatch};
+
+/// Queries of one fused product on the host. Their results, scores of a tile of keys, and the keys
+/// fit into a second-level cache; the rest of the keys streams by.
+const CAUSAL_QUERIES: usize = 512;
 
 /// State of one forward pass.
 pub(crate) struct ForwardPass<'a> {
@@ -206,8 +211,8 @@ impl<'a> ForwardPass<'a> {
             || self.wants(HookPoint::Pattern(layer));
         let z = match scoring.window.filter(|window| *window < pos) {
             _ if explicit => self.explicit_attention(layer, heads, scoring)?,
-            Some(window) => self.sliding_attention(heads, scoring, window),
-            None => self.causal_attention(heads, scoring),
+            Some(window) => self.sliding_attention(&heads, scoring, window),
+            None => self.causal_attention(&heads, scoring),
         };
         Ok(z.swap_dims(1, 2))
     }
@@ -246,56 +251,61 @@ impl<'a> ForwardPass<'a> {
         Ok(pattern.matmul(v))
     }
 
-    fn causal_attention(&self, Heads { q, k, v }: Heads, scoring: Scoring) -> Tensor<4> {
-        let [batch, n_heads, pos, _] = q.dims();
-        let mask = self.hidden.as_ref().map(|hidden| {
-            hidden.clone().unsqueeze_dims::<4>(&[1, 1]).expand([batch, n_heads, pos, pos])
+    /// Attention to all keys so far. On the host some queries at a time, which stay in the cache of
+    /// the processor, and only to the keys that one of them sees.
+    fn causal_attention(&self, heads: &Heads, scoring: Scoring) -> Tensor<4> {
+        let [.., pos, _] = heads.q.dims();
+        let block = if is_host(&heads.q.device()) { CAUSAL_QUERIES.min(pos) } else { pos };
+        let parts = (0..pos).step_by(block).map(|start| {
+            let queries = start..pos.min(start + block);
+            self.fused_attention(heads, queries.clone(), 0..queries.end, scoring, None)
         });
-        let options = AttentionModuleOptions {
-            scale: Some(scoring.scale),
-            softcap: scoring.softcap,
-            is_causal: true,
-        };
-        attention(q, k, v, mask, None, options)
+        Tensor::cat(parts.collect(), 2)
     }
 
     /// Attention to the last `window` keys, one window of queries at a time: the memory it takes
     /// grows with `pos * window`, not with `pos * pos`.
-    fn sliding_attention(
+    fn sliding_attention(&self, heads: &Heads, scoring: Scoring, window: usize) -> Tensor<4> {
+        let [.., pos, _] = heads.q.dims();
+        let device = heads.q.device();
+        let parts = (0..pos).step_by(window).map(|start| {
+            let queries = start..pos.min(start + window);
+            let keys = (start + 1).saturating_sub(window)..queries.end;
+            let mask = unseen(queries.len(), start - keys.start, keys.len(), Some(window), &device);
+            self.fused_attention(heads, queries, keys, scoring, Some(mask))
+        });
+        Tensor::cat(parts.collect(), 2)
+    }
+
+    /// Attention of some queries to some keys, the last query at the place of the last key. Without
+    /// a mask each query sees the keys up to its own place.
+    fn fused_attention(
         &self,
-        Heads { q, k, v }: Heads,
+        Heads { q, k, v }: &Heads,
+        queries: Range<usize>,
+        keys: Range<usize>,
         scoring: Scoring,
-        window: usize,
+        mask: Option<Tensor<4, Bool>>,
     ) -> Tensor<4> {
-        let [batch, n_heads, pos, _] = q.dims();
-        let device = q.device();
+        let [batch, n_heads, ..] = q.dims();
+        let dims = [batch, n_heads, queries.len(), keys.len()];
         let options = AttentionModuleOptions {
             scale: Some(scoring.scale),
             softcap: scoring.softcap,
-            is_causal: false,
+            is_causal: mask.is_none(),
         };
-        let mut parts = Vec::new();
-        for start in (0..pos).step_by(window) {
-            let n_queries = window.min(pos - start);
-            let first_key = (start + 1).saturating_sub(window);
-            let n_keys = start + n_queries - first_key;
-            let dims = [batch, n_heads, n_queries, n_keys];
-            let mut mask =
-                unseen(n_queries, start - first_key, n_keys, Some(window), &device).expand(dims);
-            if let Some(hidden) = &self.hidden {
-                let hidden = hidden.clone().narrow(1, first_key, n_keys);
-                mask = mask.bool_or(hidden.unsqueeze_dims::<4>(&[1, 1]).expand(dims));
-            }
-            parts.push(attention(
-                q.clone().narrow(2, start, n_queries),
-                k.clone().narrow(2, first_key, n_keys),
-                v.clone().narrow(2, first_key, n_keys),
-                Some(mask),
-                None,
-                options,
-            ));
-        }
-        Tensor::cat(parts, 2)
+        let hidden = self.hidden.as_ref().map(|hidden| {
+            let hidden = hidden.clone().narrow(1, keys.start, keys.len());
+            hidden.unsqueeze_dims::<4>(&[1, 1]).expand(dims)
+        });
+        let mask = match (mask.map(|mask| mask.expand(dims)), hidden) {
+            (Some(mask), Some(hidden)) => Some(mask.bool_or(hidden)),
+            (mask, hidden) => mask.or(hidden),
+        };
+        let q = q.clone().narrow(2, queries.start, queries.len());
+        let k = k.clone().narrow(2, keys.start, keys.len());
+        let v = v.clone().narrow(2, keys.start, keys.len());
+        attention(q, k, v, mask, None, options)
     }
 }
 

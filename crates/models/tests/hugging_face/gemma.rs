@@ -69,9 +69,15 @@ fn the_rotated_queries_and_keys_make_the_scores() {
 #[test]
 fn a_text_longer_than_the_window_costs_no_square_and_changes_nothing() {
     let device = Device::flex();
-    let model = load_gemma(&golden("gemma3-base"), &device).unwrap();
-    let ids: Vec<u32> = (0..200).map(|i| 3 + (i * 37) % 500).collect();
-    let texts = [&ids[..], &ids[..150]];
+    let dir = golden("gemma3-base");
+    let [config, weights] =
+        ["config.json", "model.safetensors"].map(|f| std::fs::read(dir.join(f)).unwrap());
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    config["max_position_embeddings"] = 2048.into();
+    let model = gemma_from_bytes(config.to_string().as_bytes(), &weights, &dir, &device).unwrap();
+    // Long enough for several products of the full layers too.
+    let ids: Vec<u32> = (0..1100).map(|i| 3 + (i * 37) % 500).collect();
+    let texts = [&ids[..], &ids[..700]];
     let last = HookPoint::ResidPost(4);
     for side in [PaddingSide::Left, PaddingSide::Right] {
         let batch = TokenBatch::new(&texts, side, &device).unwrap();
