@@ -24,13 +24,26 @@ pub(super) fn gemma_config(
     fields: &Map<String, Value>,
     file: &ConfigFile<'_>,
 ) -> Result<GemmaConfig, ModelError> {
-    let wrapped = fields.get("text_config").and_then(Value::as_object);
-    if let Some(value) = fields.get("quantization_config").filter(|value| !value.is_null()) {
-        return file.refuse("quantization_config", value, "no quantization");
-    }
     let mut all_fields = defaults(generation);
-    all_fields.extend(wrapped.unwrap_or(fields).clone());
+    match fields.get("text_config").and_then(Value::as_object) {
+        Some(text_fields) => {
+            check_wrapper(fields, file)?;
+            all_fields.extend(text_fields.clone());
+        }
+        None => all_fields.extend(fields.clone()),
+    }
     file.parse::<RawGemmaConfig>(all_fields)?.check(generation, file)
+}
+
+/// Checks what a multimodal configuration has around that of its text model.
+fn check_wrapper(fields: &Map<String, Value>, file: &ConfigFile<'_>) -> Result<(), ModelError> {
+    if fields.get("tie_word_embeddings") == Some(&Value::Bool(false)) {
+        return file.refuse("tie_word_embeddings", &false, "true beside a `text_config`");
+    }
+    let others = fields.clone().into_iter();
+    let others = others.filter(|(field, _)| !WRAPPER_FIELDS.contains(&field.as_str()));
+    let expected = "a field of Gemma's multimodal configuration without quantization";
+    file.no_other(&others.collect(), &IGNORED_FIELDS, expected)
 }
 
 /// What transformers takes for a field that is absent: `Gemma*Config` of version 5.23.
@@ -159,6 +172,17 @@ const IGNORED_FIELDS: [&str; 34] = [
     "unsloth_version",
     "use_bfloat16",
     "use_cache",
+];
+
+/// The same in what is around a `text_config`: images are never looked at.
+const WRAPPER_FIELDS: [&str; 7] = [
+    "boi_token_index",
+    "eoi_token_index",
+    "image_token_index",
+    "mm_tokens_per_image",
+    "text_config",
+    "tie_word_embeddings",
+    "vision_config",
 ];
 
 impl RawGemmaConfig {

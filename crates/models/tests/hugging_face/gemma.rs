@@ -140,6 +140,25 @@ fn a_configuration_that_changes_the_numbers_is_refused_by_field() {
 }
 
 #[test]
+fn what_is_around_a_text_config_is_refused_by_field_too() {
+    let dir = golden("gemma3-wrapped");
+    let [config, weights] =
+        ["config.json", "model.safetensors"].map(|f| std::fs::read(dir.join(f)).unwrap());
+    for (field, value) in [
+        ("quantization_config", serde_json::json!({ "bits": 4 })),
+        ("tie_word_embeddings", false.into()),
+        ("audio_config", serde_json::json!({})),
+    ] {
+        let mut changed: serde_json::Value = serde_json::from_slice(&config).unwrap();
+        changed[field] = value;
+        let changed = changed.to_string();
+        let error = gemma_from_bytes(changed.as_bytes(), &weights, &dir, &Device::flex());
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains(field), "{message}");
+    }
+}
+
+#[test]
 fn tokens_offsets_and_decodings_are_exact() {
     let tokenizer = Tokenizer::from_dir(&golden("gemma3-base")).unwrap();
     check_tokenizer(&tokenizer, "spm.golden.json");
