@@ -7,9 +7,10 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::attention::{Heads, Scoring};
 use crate::embedding_table::EmbeddingTable;
 use crate::norm::{RmsNorm, rms_norm_heads};
-use crate::pass::{ForwardPass, Heads, Projection, Scoring};
+use crate::pass::{ForwardPass, Projection};
 use crate::rope::{Rope, RopeTable};
 use crate::{
     ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,

@@ -8,8 +8,9 @@ use burn::tensor::module::embedding;
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::attention::{Heads, Scoring};
 use crate::embedding_table::EmbeddingTable;
-use crate::pass::{ForwardPass, Heads, Projection, Scoring};
+use crate::pass::{ForwardPass, Projection};
 use crate::{
     ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,
     ModelShape, TokenBatch,

@@ -1,6 +1,7 @@
 //! Language models whose activations can be read at named places.
 
 mod activation;
+mod attention;
 mod batch;
 mod cache;
 mod checkpoint;
