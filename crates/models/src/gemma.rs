@@ -4,6 +4,7 @@
 //! transformers.
 
 use burn::module::{Module, Param};
+use burn::tensor::module::linear;
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -247,7 +248,7 @@ impl Gemma {
         let [batch, pos, _] = x.dims();
         let ModelShape { n_heads, n_key_value_heads, d_head, .. } = self.shape;
 
-        let qkv = x.matmul(block.w_qkv.val().unsqueeze::<3>());
+        let qkv = linear(x, block.w_qkv.val(), None);
         let qkv = qkv.reshape([batch, pos, n_heads + 2 * n_key_value_heads, d_head]);
         let part = |from: usize, n: usize| qkv.clone().narrow(2, from, n);
         let q = pass.heads(HookPoint::Q(layer), part(0, n_heads))?;
@@ -283,17 +284,17 @@ impl Gemma {
     ) -> Result<Tensor<3>, ModelError> {
         let block = &self.blocks[layer];
         let d_mlp = self.shape.d_mlp;
-        let gate_up = x.matmul(block.w_gate_up.val().unsqueeze::<3>()); // [batch, pos, 2 d_mlp]
-        let (pre, linear) = (HookPoint::MlpPre(layer), HookPoint::MlpPreLinear(layer));
-        let hidden = if pass.wants(pre) || pass.wants(linear) {
+        let gate_up = linear(x, block.w_gate_up.val(), None); // [batch, pos, 2 d_mlp]
+        let (pre, pre_linear) = (HookPoint::MlpPre(layer), HookPoint::MlpPreLinear(layer));
+        let hidden = if pass.wants(pre) || pass.wants(pre_linear) {
             let gate = pass.stream(pre, gate_up.clone().narrow(2, 0, d_mlp))?;
-            let up = pass.stream(linear, gate_up.narrow(2, d_mlp, d_mlp))?;
+            let up = pass.stream(pre_linear, gate_up.narrow(2, d_mlp, d_mlp))?;
             self.config.activation.forward(gate) * up
         } else {
             self.config.activation.gated(gate_up)
         };
         let hidden = pass.stream(HookPoint::MlpPost(layer), hidden)?;
-        Ok(hidden.matmul(block.w_down.val().unsqueeze::<3>()))
+        Ok(linear(hidden, block.w_down.val(), None))
     }
 }
 
@@ -337,7 +338,7 @@ impl HookedModel for Gemma {
         let final_norm = (&self.norm, self.config.rms_norm_epsilon);
         pass.run(self, resid, block, final_norm, |last| {
             let table = self.output_table().whole(&last.device());
-            let logits = last.matmul(table.transpose().unsqueeze::<3>());
+            let logits = linear(last, table.transpose(), None);
             match self.config.logit_softcap {
                 Some(cap) => logits.div_scalar(cap).tanh().mul_scalar(cap),
                 None => logits,

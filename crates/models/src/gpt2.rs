@@ -4,7 +4,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::module::embedding;
+use burn::tensor::module::{embedding, linear};
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -265,7 +265,7 @@ impl HookedModel for Gpt2 {
         let final_norm = (&self.ln_f, self.config.layer_norm_epsilon);
         pass.run(self, resid, block, final_norm, |last| {
             let table = self.output_table().whole(&last.device());
-            last.matmul(table.transpose().unsqueeze())
+            linear(last, table.transpose(), None)
         })
     }
 
