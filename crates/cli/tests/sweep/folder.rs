@@ -5,7 +5,14 @@ use std::fmt::Write;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::call;
+
+/// Folder of the runs' results.
+pub(crate) const RUN: &str = "results/small/seed_42";
 
 /// A sweep of seconds over `data.csv`.
 pub(crate) const CONFIG: &str = r#"
@@ -61,23 +68,17 @@ impl Folder {
 
     /// `probe sweep sweep.toml` with further arguments.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_probe"));
-        command.args(["sweep", "sweep.toml"]).args(args).current_dir(self.0.path());
-        command.env_remove("RUST_LOG");
-        command
+        call::command(self.0.path(), &[&["sweep", "sweep.toml"], args].concat())
     }
 
-    /// Runs to the end, well or not.
-    pub(crate) fn output(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+    /// Runs what is refused and returns stderr.
+    pub(crate) fn refused(&self, args: &[&str]) -> String {
+        call::refused(&mut self.command(args))
     }
 
     /// Runs to the end and returns stdout and stderr.
     pub(crate) fn succeed(&self, args: &[&str]) -> (String, String) {
-        let Output { status, stdout, stderr } = self.output(args);
-        let stderr = String::from_utf8(stderr).unwrap();
-        assert!(status.success(), "{args:?}: {stderr}");
-        (String::from_utf8(stdout).unwrap(), stderr)
+        call::succeed(&mut self.command(args))
     }
 
     /// Every file below a folder, by its path in it; nothing if there is no such folder.
@@ -117,26 +118,15 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// A run that goes on beside the test, and is killed at the latest when it goes out of scope.
-pub(crate) struct Running(pub(crate) Child);
-
-impl Running {
-    /// Starts a run that prints nowhere.
-    pub(crate) fn start(mut command: Command) -> Self {
-        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    /// Whether the run has not ended by itself.
-    pub(crate) fn is_going_on(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
+/// What a JSON file or output holds.
+pub(crate) fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill(); // it may have ended
-        let _ = self.0.wait();
-    }
+/// `best.json` of an experiment.
+pub(crate) fn best(folder: &Folder, experiment: &str) -> Value {
+    let path = folder.path(RUN).join(experiment).join("best.json");
+    json(&fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
 /// 60 short reviews, every second one liked.

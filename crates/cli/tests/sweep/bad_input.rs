@@ -1,17 +1,13 @@
-//! Wrong input to `probe sweep`: one line that helps, exit code 2, and nothing lost.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
+//! Wrong input: one line that helps, exit code 2, and nothing lost.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
 
 use attention_probes_activations::{NpzArray, write_npz};
-use common::{Folder, Running, reviews};
 use serde_json::Value;
+
+use crate::call;
+use crate::folder::{Folder, reviews};
 
 /// Runs a sweep that must be refused, without logs; returns the message after `error: `.
 ///
@@ -25,10 +21,7 @@ fn refused(folder: &Folder, args: &[&str]) -> String {
 /// As [`refused`], for messages that show lines of a configuration.
 fn refused_in_lines(folder: &Folder, args: &[&str]) -> String {
     let before = folder.tree("results/small");
-    let output = folder.command(args).env("RUST_LOG", "off").output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(output.stdout.is_empty());
+    let stderr = call::refused(folder.command(args).env("RUST_LOG", "off"));
     assert_eq!(folder.tree("results/small"), before, "a refused run changes nothing");
     let message = stderr.strip_prefix("error: ").unwrap_or_else(|| panic!("{stderr}"));
     message.trim_end_matches('\n').to_owned()
@@ -42,7 +35,7 @@ fn refused_data(folder: &Folder) -> String {
     message
 }
 
-fn assert_has(message: &str, parts: &[&str]) {
+pub(crate) fn assert_has(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
     }
@@ -346,91 +339,10 @@ fn a_token_task_without_a_target_is_refused() {
 #[test]
 fn trials_that_all_diverge_are_refused_with_a_remedy() {
     let folder = Folder::with(&[("[1e-3, 1e-2]", "[1e38]")]);
-    let output = folder.command(&[]).env("RUST_LOG", "off").output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let stderr = call::refused(folder.command(&[]).env("RUST_LOG", "off"));
     assert_has(&stderr, &["error: every trial of the sweep", "lower `sweep.learning_rates`"]);
     // What there is to see of them is written: their history, and that none can be used.
     let tree = folder.tree("results/small/seed_42/data-L01-resid_post");
     assert_eq!(tree.keys().filter(|name| name.starts_with("trained/")).count(), 0);
     assert!(tree.contains_key("history.jsonl"));
-}
-
-#[test]
-fn a_damaged_checkpoint_is_refused_by_name() {
-    let folder = Folder::with(&[("epochs = 3", "epochs = 100000")]);
-    let mut run = Running::start(folder.command(&[]));
-    let checkpoint = || {
-        let mut names = folder.tree("results/small/seed_42").into_keys();
-        names.find(|name| name.ends_with(".checkpoint") && !name.starts_with('.'))
-    };
-    let start = Instant::now();
-    while checkpoint().is_none() && run.is_going_on() && start.elapsed().as_secs() < 120 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    drop(run);
-    let path = folder.path("results/small/seed_42").join(checkpoint().unwrap());
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, &bytes).unwrap();
-    // What the killed process left half-written is tidied away, so only this file is compared.
-    let output = folder.command(&["--resume"]).env("RUST_LOG", "off").output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert_has(&message, &["error: checkpoint `", ".checkpoint` is damaged", "delete it"]);
-    assert_eq!(message.lines().count(), 1, "{message}");
-    assert_eq!(fs::read(&path).unwrap(), bytes);
-}
-
-/// A file system in memory that is unmounted when it goes out of scope.
-struct TinyDisk<'a>(&'a Path);
-
-impl<'a> TinyDisk<'a> {
-    fn mount(path: &'a Path, size: &str) -> Option<Self> {
-        let options = format!("size={size}");
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path);
-        command.output().is_ok_and(|output| output.status.success()).then_some(Self(path))
-    }
-
-    fn resize(&self, size: &str) {
-        let options = format!("remount,size={size}");
-        let status = Command::new("mount").args(["-o", &options]).arg(self.0).status();
-        assert!(status.unwrap().success());
-    }
-}
-
-impl Drop for TinyDisk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
-}
-
-#[test]
-fn a_full_disk_ends_a_run_that_goes_on_when_there_is_room() {
-    let whole = Folder::new();
-    whole.succeed(&["--layers", "all"]);
-    let folder = Folder::new();
-    let output = folder.path("results");
-    fs::create_dir(&output).unwrap();
-    let Some(disk) = TinyDisk::mount(&output, "64k") else {
-        eprintln!("skipped: mounting a small file system needs root");
-        return;
-    };
-    let full = folder.command(&["--layers", "all"]).env("RUST_LOG", "off").output().unwrap();
-    let message = String::from_utf8(full.stderr).unwrap();
-    assert_eq!(full.status.code(), Some(2), "{message}");
-    assert_has(&message, &["error: cannot write `results/", "No space left on device"]);
-    assert_eq!(message.lines().count(), 1, "{message}");
-    // Every file that is there is whole: a part of the run that did not run out of room.
-    let expected = whole.tree("results/small/seed_42");
-    let found = folder.tree("results/small/seed_42");
-    for (name, bytes) in found.iter().filter(|(name, _)| !name.ends_with(".checkpoint")) {
-        assert_eq!(expected.get(name), Some(bytes), "{name}");
-    }
-
-    disk.resize("8m");
-    folder.succeed(&["--layers", "all", "--resume"]);
-    assert_eq!(folder.tree("results/small/seed_42"), expected);
 }

@@ -1,0 +1,9 @@
+//! `probe extract` as a person calls it, on the embedded model.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../common/call.rs"]
+mod call;
+mod fixture;
+mod refused;
+mod values;

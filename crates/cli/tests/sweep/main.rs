@@ -1,0 +1,14 @@
+//! `probe sweep` as a person calls it: what it writes, that it writes the same every time,
+//! and what it refuses.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+#[path = "../common/call.rs"]
+mod call;
+mod data;
+mod folder;
+mod results;
+mod resume;
+#[path = "../common/running.rs"]
+mod running;

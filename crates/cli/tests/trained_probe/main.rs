@@ -1,0 +1,10 @@
+//! `probe eval` and `probe score` as a person calls them, on probes that are trained here.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../common/call.rs"]
+mod call;
+mod eval;
+mod fixture;
+mod refused;
+mod score;
