@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     ActivationError,
-    table::{Row, Table, read_table},
+    table::{LabelColumn, TextReader, TextRow},
 };
 
 /// Texts with a class each.
@@ -69,7 +69,7 @@ impl Dataset {
     ///
     /// # Memory
     ///
-    /// The file and its texts.
+    /// The texts.
     ///
     /// # Examples
     ///
@@ -93,10 +93,18 @@ impl Dataset {
     ) -> Result<Self, ActivationError> {
         let path = path.as_ref();
         let shown = path.display().to_string();
-        let Table { rows, hash } = read_table(path, config, needs_labels)?;
-        let n_rows = rows.len();
-        let (source_rows, rows): (Vec<usize>, Vec<Row>) =
-            rows.into_iter().enumerate().filter(|(_, row)| !is_empty(&row.text)).unzip();
+        let label = if needs_labels { LabelColumn::Needed } else { LabelColumn::Ignored };
+        let mut reader = TextReader::open(path, config, label)?;
+        let (mut n_rows, mut source_rows, mut rows) = (0, Vec::new(), Vec::<TextRow>::new());
+        for row in &mut reader {
+            let row = row?;
+            if !is_empty(&row.text) {
+                source_rows.push(n_rows);
+                rows.push(row);
+            }
+            n_rows += 1;
+        }
+        let hash = reader.hash();
         if rows.is_empty() {
             return Err(ActivationError::NoText { name: shown, n_rows });
         }

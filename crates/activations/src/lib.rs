@@ -5,7 +5,9 @@
 
 mod atomic;
 mod batch;
+mod checked_file;
 mod dataset;
+mod delimited;
 mod disk;
 mod error;
 mod external;
@@ -38,5 +40,6 @@ pub use recomputed::RecomputedActivations;
 pub use split::{Side, Split, SplitConfig, stratified_split};
 pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activations};
 pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};
+pub use table::{LabelColumn, TextReader, TextRow};
 pub use task::{Example, ExampleConfig, ExampleSet, Task, class_weights, examples};
 pub use tokens::{TokenizeConfig, TokenizedDataset, tokenize};

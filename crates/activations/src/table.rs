@@ -1,194 +1,228 @@
-//! Rows of text, label, and group from CSV, TSV, and JSON Lines files.
+//! Rows of text, label, and group from CSV, TSV, and JSON Lines files, one after the other.
 
-use std::{fs, path::Path};
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader},
+    path::{Path, PathBuf},
+};
 
 use attention_probes_models::edit_distance;
 use serde_json::{Map, Value};
 
-use crate::{ActivationError, DatasetConfig};
+use crate::{
+    ActivationError, DatasetConfig,
+    checked_file::{CheckedFile, line_at},
+    delimited::Delimited,
+};
 
-/// The byte-order mark that some editors put before UTF-8.
-const BYTE_ORDER_MARK: &str = "\u{feff}";
-
-/// What a file holds, before classes and groups are numbered.
-pub(crate) struct Table {
-    /// Rows in the order of the file.
-    pub(crate) rows: Vec<Row>,
-    /// BLAKE3 of the file, as hex.
-    pub(crate) hash: String,
-}
+/// Bytes that are read at a time.
+pub(crate) const BUFFER_BYTES: usize = 1 << 16;
 
 /// One row; label and group are as they stand in the file, without spaces around them.
-pub(crate) struct Row {
-    pub(crate) text: String,
-    pub(crate) label: Option<String>,
-    pub(crate) group: Option<String>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextRow {
+    /// The text, which may be empty.
+    pub text: String,
+    /// Its label, if labels are read and the row has one.
+    pub label: Option<String>,
+    /// Its group, if the config names a column of groups.
+    pub group: Option<String>,
 }
 
-/// Reads the columns that the config names; the label column only if labels are needed.
-pub(crate) fn read_table(
-    path: &Path,
-    config: &DatasetConfig,
-    needs_labels: bool,
-) -> Result<Table, ActivationError> {
-    let columns = Columns {
-        text: &config.text,
-        label: needs_labels.then_some(config.label.as_str()),
-        group: config.group.as_deref(),
-    };
-    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    let separator = match extension.to_str() {
-        Some("csv") => Some(b','),
-        Some("tsv") => Some(b'\t'),
-        Some("jsonl") => None,
-        _ => return Err(ActivationError::Extension { path: path.to_owned() }),
-    };
+/// What [`TextReader`] does about the column of the label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelColumn {
+    /// Leaves it alone; it need not exist.
+    Ignored,
+    /// Takes what is a string, an integer, or a boolean; anything else is no label.
+    IfThere,
+    /// Refuses a file, and a row, without a label.
+    Needed,
+}
 
-    let bytes =
-        fs::read(path).map_err(|source| ActivationError::Read { path: path.to_owned(), source })?;
-    let text = str::from_utf8(&bytes).map_err(|error| ActivationError::Utf8 {
-        path: path.to_owned(),
-        line: line_at(&bytes, error.valid_up_to()),
-    })?;
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let rows = match separator {
-        Some(separator) => read_delimited(path, text, separator, &columns)?,
-        None => read_json_lines(path, text, &columns)?,
-    };
-    Ok(Table { rows, hash: blake3::hash(&bytes).to_hex().to_string() })
+/// Rows of a `.csv`, `.tsv`, or `.jsonl` file in UTF-8, in the order of the file.
+///
+/// After an error there is no further row.
+///
+/// # Memory
+///
+/// One row and a buffer, however long the file is.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("reviews.csv");
+/// std::fs::write(&path, "text,label\n\"fine, really\",pos\nawful,\n")?;
+/// let mut rows = TextReader::open(&path, &DatasetConfig::default(), LabelColumn::IfThere)?;
+/// let first = rows.next().transpose()?.ok_or("a row")?;
+/// assert_eq!((first.text.as_str(), first.label.as_deref()), ("fine, really", Some("pos")));
+/// assert_eq!(rows.next().transpose()?.ok_or("a row")?.label, None);
+/// assert!(rows.next().is_none());
+/// assert_eq!(rows.hash(), blake3::hash(&std::fs::read(&path)?).to_hex().to_string());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TextReader {
+    path: PathBuf,
+    columns: Columns,
+    rows: Rows,
+    is_at_end: bool,
 }
 
 /// Names of the columns to read.
-struct Columns<'a> {
-    text: &'a str,
-    label: Option<&'a str>,
-    group: Option<&'a str>,
+pub(crate) struct Columns {
+    pub(crate) text: String,
+    pub(crate) label: Option<String>,
+    pub(crate) label_is_needed: bool,
+    pub(crate) group: Option<String>,
 }
 
-fn read_delimited(
-    path: &Path,
-    text: &str,
-    separator: u8,
-    columns: &Columns,
-) -> Result<Vec<Row>, ActivationError> {
-    let csv_error = |source| ActivationError::Csv { path: path.to_owned(), source };
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(text.as_bytes());
-    let header: Vec<String> = reader.headers().map_err(csv_error)?.iter().map(name_of).collect();
-    if let Some(column) = header.iter().enumerate().find_map(|(i, column)| {
-        (columns.has(column) && header[..i].contains(column)).then(|| column.clone())
-    }) {
-        return Err(ActivationError::DuplicateColumn { path: path.to_owned(), column });
-    }
-    let find = |column: &str| {
-        header
-            .iter()
-            .position(|name| name == column)
-            .ok_or_else(|| missing_column(path, 1, column, header.clone()))
-    };
-    let text_index = find(columns.text)?;
-    let label_index = columns.label.map(find).transpose()?;
-    let group_index = columns.group.map(find).transpose()?;
+/// The form of a file, and how far it has been read.
+enum Rows {
+    Delimited(Box<Delimited>),
+    JsonLines { reader: BufReader<CheckedFile>, line: usize, json: Vec<u8> },
+}
 
-    let mut rows = Vec::new();
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(csv_error)? {
-        let start = record.position().map_or(0, |position| position.byte() as usize);
-        let line = || line_at(text.as_bytes(), start);
-        if reader.position().byte() as usize == text.len() {
-            check_last_row(path, text, start)?;
+impl TextReader {
+    /// Opens a file and finds the columns that the config names.
+    ///
+    /// # Errors
+    ///
+    /// - [`ActivationError::Read`], [`ActivationError::Extension`], [`ActivationError::Utf8`] or
+    ///   [`ActivationError::Csv`] if the file cannot be read
+    /// - [`ActivationError::MissingColumn`] or [`ActivationError::DuplicateColumn`] if the header
+    ///   does not fit the config
+    ///
+    /// A row can also be [`ActivationError::RowLength`], [`ActivationError::OpenQuote`],
+    /// [`ActivationError::Json`], or [`ActivationError::FieldType`].
+    pub fn open(
+        path: impl AsRef<Path>,
+        config: &DatasetConfig,
+        label: LabelColumn,
+    ) -> Result<Self, ActivationError> {
+        let path = path.as_ref().to_owned();
+        let columns = Columns {
+            text: config.text.clone(),
+            label: (label != LabelColumn::Ignored).then(|| config.label.clone()),
+            label_is_needed: label == LabelColumn::Needed,
+            group: config.group.clone(),
+        };
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        let separator = match extension.to_str() {
+            Some("csv") => Some(b','),
+            Some("tsv") => Some(b'\t'),
+            Some("jsonl") => None,
+            _ => return Err(ActivationError::Extension { path }),
+        };
+        let file = CheckedFile::open(&path).map_err(|source| read_error(&path, source))?;
+        let rows = if let Some(separator) = separator {
+            Rows::Delimited(Box::new(Delimited::open(&path, file, separator, &columns)?))
+        } else {
+            let reader = BufReader::with_capacity(BUFFER_BYTES, file);
+            Rows::JsonLines { reader, line: 0, json: Vec::new() }
+        };
+        Ok(Self { path, columns, rows, is_at_end: false })
+    }
+
+    /// BLAKE3 as hex of what has been read: of the file, once there is no further row.
+    pub fn hash(&self) -> String {
+        match &self.rows {
+            Rows::Delimited(rows) => rows.hash(),
+            Rows::JsonLines { reader, .. } => reader.get_ref().hash(),
         }
-        if record.len() != header.len() {
-            return Err(ActivationError::RowLength {
-                path: path.to_owned(),
-                line: line(),
-                n_fields: record.len() as u64,
-                n_columns: header.len() as u64,
-            });
-        }
-        let name = |index: Option<usize>, column: Option<&str>| match (index, column) {
-            (Some(index), Some(column)) => match name_of(&record[index]) {
-                name if name.is_empty() => {
-                    Err(field_type(path, line(), column, "nothing", "a string or an integer"))
+    }
+
+    fn read_row(&mut self) -> Result<Option<TextRow>, ActivationError> {
+        let Self { path, columns, rows, .. } = self;
+        match rows {
+            Rows::Delimited(rows) => rows.read_row(path, columns),
+            Rows::JsonLines { reader, line, json } => loop {
+                json.clear();
+                let n = reader
+                    .read_until(b'\n', json)
+                    .map_err(|source| fault_of(path, reader.get_ref(), source))?;
+                if n == 0 {
+                    return Ok(None);
                 }
-                name => Ok(Some(name)),
+                *line += 1;
+                let json = json.trim_ascii();
+                // White space beyond ASCII is no line of its own either.
+                if !str::from_utf8(json).is_ok_and(|json| json.trim().is_empty()) {
+                    return json_row(path, *line, json, columns).map(Some);
+                }
             },
-            _ => Ok(None),
-        };
-        rows.push(Row {
-            text: record[text_index].to_owned(),
-            label: name(label_index, columns.label)?,
-            group: name(group_index, columns.group)?,
-        });
+        }
     }
-    Ok(rows)
 }
 
-/// Refuses a last row of several lines with a quote that never closes: it has swallowed other rows.
-fn check_last_row(path: &Path, text: &str, start: usize) -> Result<(), ActivationError> {
-    // Quotes within a quoted field are doubled, so an odd number of them leaves one open.
-    let last_row = text.get(start..).unwrap_or_default().trim_start_matches(['\r', '\n']);
-    let n_quotes = last_row.bytes().filter(|byte| *byte == b'"').count();
-    let n_lines = last_row.trim_end_matches(['\r', '\n']).lines().count();
-    if n_quotes % 2 == 1 && n_lines > 1 {
-        return Err(ActivationError::OpenQuote {
-            path: path.to_owned(),
-            line: line_at(text.as_bytes(), start),
-        });
+impl Iterator for TextReader {
+    type Item = Result<TextRow, ActivationError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_at_end {
+            return None;
+        }
+        let row = self.read_row().transpose();
+        self.is_at_end = !matches!(row, Some(Ok(_)));
+        row
     }
-    Ok(())
 }
 
-fn read_json_lines(
+impl Columns {
+    pub(crate) fn has(&self, column: &str) -> bool {
+        column == self.text
+            || self.label.as_deref() == Some(column)
+            || self.group.as_deref() == Some(column)
+    }
+}
+
+fn json_row(
     path: &Path,
-    text: &str,
+    line: usize,
+    json: &[u8],
     columns: &Columns,
-) -> Result<Vec<Row>, ActivationError> {
-    let mut rows = Vec::new();
-    for (index, json) in text.lines().enumerate().filter(|(_, json)| !json.trim().is_empty()) {
-        let line = index + 1;
-        let mut object: Map<String, Value> = serde_json::from_str(json)
-            .map_err(|source| ActivationError::Json { path: path.to_owned(), line, source })?;
-        let mut field = |column: &str| {
-            if let Some(value) = object.get_mut(column) {
-                return Ok(value.take());
-            }
-            Err(missing_column(path, line, column, object.keys().cloned().collect()))
+) -> Result<TextRow, ActivationError> {
+    let mut object: Map<String, Value> = serde_json::from_slice(json)
+        .map_err(|source| ActivationError::Json { path: path.to_owned(), line, source })?;
+    let mut field = |column: &str| {
+        if let Some(value) = object.get_mut(column) {
+            return Ok(value.take());
+        }
+        Err(missing_column(path, line, column, object.keys().cloned().collect()))
+    };
+    let text = match field(&columns.text)? {
+        Value::String(text) => text,
+        value => {
+            let found = kind_of(&value);
+            return Err(field_type(path, line, &columns.text, found, "a string"));
+        }
+    };
+    let mut named = |column: &Option<String>, is_needed: bool| {
+        let Some(column) = column else { return Ok(None) };
+        let found = match field(column) {
+            Ok(Value::String(name)) if name_of(&name).is_empty() => "an empty string",
+            Ok(Value::String(name)) => return Ok(Some(name_of(&name))),
+            Ok(Value::Bool(value)) => return Ok(Some(value.to_string())),
+            Ok(Value::Number(number)) if !number.is_f64() => return Ok(Some(number.to_string())),
+            Ok(value) => kind_of(&value),
+            Err(error) if is_needed => return Err(error),
+            Err(_) => "nothing",
         };
-        let name = |column: &str, value: Value| {
-            let found = match value {
-                Value::String(name) if name_of(&name).is_empty() => "an empty string",
-                Value::String(name) => return Ok(name_of(&name)),
-                Value::Bool(value) => return Ok(value.to_string()),
-                Value::Number(number) if !number.is_f64() => return Ok(number.to_string()),
-                value => kind_of(&value),
-            };
-            Err(field_type(path, line, column, found, "a string, an integer, or a boolean"))
-        };
-        let text = match field(columns.text)? {
-            Value::String(text) => text,
-            value => {
-                let found = kind_of(&value);
-                return Err(field_type(path, line, columns.text, found, "a string"));
-            }
-        };
-        let mut named = |column: Option<&str>| {
-            column.map(|column| field(column).and_then(|value| name(column, value))).transpose()
-        };
-        let (label, group) = (named(columns.label)?, named(columns.group)?);
-        rows.push(Row { text, label, group });
-    }
-    Ok(rows)
-}
-
-impl Columns<'_> {
-    fn has(&self, column: &str) -> bool {
-        column == self.text || self.label == Some(column) || self.group == Some(column)
-    }
+        if is_needed {
+            let expected = "a string, an integer, or a boolean";
+            return Err(field_type(path, line, column, found, expected));
+        }
+        Ok(None)
+    };
+    let label = named(&columns.label, columns.label_is_needed)?;
+    let group = named(&columns.group, true)?;
+    Ok(TextRow { text, label, group })
 }
 
 /// A name without the spaces around it.
-fn name_of(field: &str) -> String {
+pub(crate) fn name_of(field: &str) -> String {
     field.trim().to_owned()
 }
 
@@ -204,7 +238,25 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn field_type(
+pub(crate) fn read_error(path: &Path, source: io::Error) -> ActivationError {
+    ActivationError::Read { path: path.to_owned(), source }
+}
+
+/// What went wrong while a file was read: its bytes, or the disk.
+pub(crate) fn fault_of(path: &Path, file: &CheckedFile, source: io::Error) -> ActivationError {
+    let Some(byte) = file.fault() else { return read_error(path, source) };
+    match line_in(path, byte) {
+        Ok(line) => ActivationError::Utf8 { path: path.to_owned(), line },
+        Err(error) => error,
+    }
+}
+
+/// Line of a byte, from 1, found by reading the file again.
+pub(crate) fn line_in(path: &Path, byte: u64) -> Result<usize, ActivationError> {
+    File::open(path).and_then(|file| line_at(file, byte)).map_err(|source| read_error(path, source))
+}
+
+pub(crate) fn field_type(
     path: &Path,
     line: usize,
     column: &str,
@@ -220,7 +272,12 @@ fn field_type(
     }
 }
 
-fn missing_column(path: &Path, line: usize, column: &str, columns: Vec<String>) -> ActivationError {
+pub(crate) fn missing_column(
+    path: &Path,
+    line: usize,
+    column: &str,
+    columns: Vec<String>,
+) -> ActivationError {
     let nearest = nearest(column, &columns);
     let (path, column) = (path.to_owned(), column.to_owned());
     ActivationError::MissingColumn { path, line, column, columns, nearest }
@@ -240,15 +297,6 @@ fn nearest(name: &str, candidates: &[String]) -> Option<String> {
         .map(|(_, candidate)| candidate.clone())
 }
 
-/// Line of a byte, from 1; line breaks at the byte itself belong to the row before.
-fn line_at(bytes: &[u8], byte: usize) -> usize {
-    let start = bytes[byte.min(bytes.len())..]
-        .iter()
-        .position(|byte| !matches!(byte, b'\r' | b'\n'))
-        .map_or(bytes.len(), |skipped| byte + skipped);
-    1 + bytes[..start].split(|byte| *byte == b'\n').skip(1).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,14 +308,5 @@ mod tests {
         assert_eq!(nearest("label", &columns).as_deref(), Some("labels"));
         assert_eq!(nearest("promptid", &columns).as_deref(), Some("prompt_id"));
         assert_eq!(nearest("sentence", &columns), None);
-    }
-
-    #[test]
-    fn a_line_is_counted_past_its_line_break() {
-        let text = b"a\r\nb\r\n\r\nc";
-        assert_eq!(line_at(text, 0), 1);
-        assert_eq!(line_at(text, 2), 2);
-        assert_eq!(line_at(text, 4), 4);
-        assert_eq!(line_at(text, 99), 4);
     }
 }
