@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use attention_probes_models::ModelError;
 
 use crate::{
-    NpyError, Side, Site,
+    NpyError, ShardError, Side, Site,
     wording::{did_you_mean, gib, listed, shown},
 };
 
@@ -109,9 +109,11 @@ pub enum ActivationError {
         /// What would have been accepted.
         expected: &'static str,
     },
-    /// Activations have no example without NaN or infinity and with a real token.
+    /// Activations have no example without NaN or infinity, with a real token, and with a label if
+    /// labels are read.
     #[error(
-        "`{}` has no usable example: all {n_skipped} have NaN, infinity, or no real token",
+        "`{}` has no usable example: all {n_skipped} have NaN, infinity, no real token, or no \
+         label",
         path.display()
     )]
     NoUsableExamples {
@@ -396,4 +398,11 @@ pub enum ActivationError {
     /// Activations should be kept on disk, but no folder is given.
     #[error("storage is `disk`, but no folder for the activations is given")]
     NoFolder,
+    /// A folder of shards could not be used.
+    #[error(transparent)]
+    Shards {
+        /// What is wrong with it.
+        #[from]
+        source: ShardError,
+    },
 }

@@ -1,8 +1,12 @@
-//! Activations that somebody else computed: one npz with `x`, `mask`, and `y`.
+//! Activations that have been computed before: one npz with `x`, `mask`, and `y`, or a folder of
+//! shards.
 
 use std::{collections::BTreeMap, fs::File, path::Path};
 
-use crate::{ActivationError, NpzArray, NpzData, dataset::sorted_classes, read_npz_arrays};
+use crate::{
+    ActivationError, HookLayout, NpzArray, NpzData, ShardError, ShardFolder,
+    dataset::sorted_classes, read_npz_arrays,
+};
 
 /// Activations of real tokens, packed without padding.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +34,9 @@ pub struct ExternalActivations {
 }
 
 impl ExternalActivations {
-    /// Reads one `.npz`; other arrays in it are left alone.
+    /// Reads one `.npz`, in which other arrays are left alone, or a folder of shards.
+    ///
+    /// A folder must hold one hook. Where it has labels, a row without one is left out.
     ///
     /// # Shapes
     ///
@@ -47,15 +53,37 @@ impl ExternalActivations {
     /// - [`ActivationError::FloatArray`] if `y`, `position` or `input_ids` holds floats
     /// - [`ActivationError::ArrayValue`] if `mask` is anything but 0 or 1
     /// - [`ActivationError::NoUsableExamples`] if every example was left out
+    /// - what [`ShardFolder`] returns for a folder that is damaged or not complete,
+    ///   [`ShardError::SeveralHooks`], or [`ShardError::Pairs`]
     ///
     /// # Memory
     ///
     /// `x` as `f32`, padding included; it is packed in place.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ActivationError> {
-        let path = path.as_ref();
+        Self::read_with(path.as_ref(), true)
+    }
+
+    /// As [`ExternalActivations::read`], but labels are left alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`ExternalActivations::read`].
+    ///
+    /// # Memory
+    ///
+    /// As [`ExternalActivations::read`].
+    pub fn read_without_labels(path: impl AsRef<Path>) -> Result<Self, ActivationError> {
+        Self::read_with(path.as_ref(), false)
+    }
+
+    fn read_with(path: &Path, with_labels: bool) -> Result<Self, ActivationError> {
+        if path.is_dir() {
+            return Self::read_shards(path, with_labels);
+        }
         let hash = hash_file(path)?;
-        let optional = ["y", "position", "input_ids"];
-        let mut arrays = read_npz_arrays(path, &["x", "mask"], &optional)?;
+        let optional = ["position", "input_ids", "y"];
+        let optional = if with_labels { &optional[..] } else { &optional[..2] };
+        let mut arrays = read_npz_arrays(path, &["x", "mask"], optional)?;
 
         let (shape, mut x) = take_x(path, &mut arrays)?;
         let [n, pos, d_model] = shape;
@@ -96,10 +124,7 @@ impl ExternalActivations {
         let packed = |values: Vec<i64>| tokens.iter().map(|&token| values[token]).collect();
         let names: Option<Vec<String>> =
             y.map(|y| source_rows.iter().map(|&row| y[row].to_string()).collect());
-        let classes = sorted_classes(names.iter().flatten().map(String::as_str));
-        let numbers: BTreeMap<&str, usize> =
-            classes.iter().enumerate().map(|(index, class)| (class.as_str(), index)).collect();
-        let labels = names.map(|names| names.iter().map(|name| numbers[name.as_str()]).collect());
+        let (classes, labels) = classes_and_labels(names.as_deref());
         Ok(Self {
             x,
             offsets,
@@ -114,15 +139,90 @@ impl ExternalActivations {
         })
     }
 
+    /// Reads every part of a folder of shards.
+    fn read_shards(path: &Path, with_labels: bool) -> Result<Self, ActivationError> {
+        let folder = ShardFolder::open(path)?;
+        let manifest = folder.manifest();
+        let [hook] = &manifest.hooks[..] else {
+            let hooks = manifest.hooks.iter().map(|hook| hook.name.clone()).collect();
+            return Err(ShardError::SeveralHooks { path: path.to_owned(), hooks }.into());
+        };
+        if hook.layout == HookLayout::Pairs {
+            let (path, hook) = (path.to_owned(), hook.name.clone());
+            return Err(ShardError::Pairs { path, hook }.into());
+        }
+        let d_model = hook.shape.iter().product();
+        let has_labels = with_labels && manifest.data.label.is_some();
+        let (mut x, mut input_ids, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
+        let (mut source_rows, mut skipped, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        let mut hasher = blake3::Hasher::new();
+        for (index, record) in folder.parts().enumerate() {
+            hasher.update(record.hash.as_bytes());
+            let part = folder.part(index)?;
+            for (row, source_row) in part.rows().enumerate() {
+                let values = part.activations(0, row);
+                let label = part.label(row);
+                let is_finite = values.iter().all(|value| value.is_finite());
+                if values.is_empty() || !is_finite || has_labels && label.is_none() {
+                    skipped.push(source_row);
+                    continue;
+                }
+                x.extend(values);
+                input_ids.extend(part.input_ids(row));
+                offsets.push(input_ids.len());
+                source_rows.push(source_row);
+                names.extend(
+                    label.filter(|_| has_labels).map(|label| manifest.data.classes[label].clone()),
+                );
+            }
+        }
+        if source_rows.is_empty() {
+            let n_skipped = skipped.len();
+            return Err(ActivationError::NoUsableExamples { path: path.to_owned(), n_skipped });
+        }
+        let (classes, labels) = classes_and_labels(has_labels.then_some(&names[..]));
+        Ok(Self {
+            x,
+            offsets,
+            labels,
+            classes,
+            d_model,
+            position: None,
+            input_ids: Some(input_ids),
+            source_rows,
+            skipped,
+            hash: hasher.finalize().to_hex().to_string(),
+        })
+    }
+
+    /// Why activations without labels cannot be used where labels are needed.
+    pub fn no_labels(path: &Path) -> ActivationError {
+        if path.is_dir() {
+            return ShardError::NoLabels { path: path.to_owned() }.into();
+        }
+        let arrays = vec!["x".to_owned(), "mask".to_owned()];
+        ActivationError::MissingArray { path: path.to_owned(), array: "y", arrays }
+    }
+
     /// Number of examples that were kept.
     pub fn n_examples(&self) -> usize {
         self.source_rows.len()
     }
 }
 
+/// Classes by name, and the class of each example.
+fn classes_and_labels(names: Option<&[String]>) -> (Vec<String>, Option<Vec<usize>>) {
+    let classes = sorted_classes(names.unwrap_or_default().iter().map(String::as_str));
+    let numbers: BTreeMap<&str, usize> =
+        classes.iter().enumerate().map(|(index, class)| (class.as_str(), index)).collect();
+    let labels = names.map(|names| names.iter().map(|name| numbers[name.as_str()]).collect());
+    (classes, labels)
+}
+
 type Arrays = BTreeMap<String, NpzArray>;
 
-fn hash_file(path: &Path) -> Result<String, ActivationError> {
+/// BLAKE3 of a file, as hex.
+pub(crate) fn hash_file(path: &Path) -> Result<String, ActivationError> {
     let mut hasher = blake3::Hasher::new();
     File::open(path)
         .and_then(|file| hasher.update_reader(file).map(|hasher| hasher.finalize()))

@@ -17,6 +17,8 @@ mod npz;
 mod packed;
 mod random;
 mod recomputed;
+mod safetensors_file;
+mod shards;
 mod split;
 mod store;
 mod stream;
@@ -37,6 +39,11 @@ pub use npy::NpyError;
 pub use npz::{NpzArray, NpzData, read_npz, read_npz_arrays, write_npz};
 pub use packed::PackedActivations;
 pub use recomputed::RecomputedActivations;
+pub use safetensors_file::{SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec};
+pub use shards::{
+    HookLayout, PartRecord, PartTokens, PartWriter, Shard, ShardData, ShardError, ShardFolder,
+    ShardHook, ShardManifest, ShardModel, ShardPart, ShardTokenizer, ShardWriter, is_shard_folder,
+};
 pub use split::{Side, Split, SplitConfig, stratified_split};
 pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activations};
 pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};

@@ -144,8 +144,7 @@ fn read_labelled(path: &Path) -> Result<ExternalActivations, SweepError> {
 
 /// Activations without labels cannot be trained on.
 pub(crate) fn no_labels(path: &Path) -> SweepError {
-    let arrays = vec!["x".to_owned(), "mask".to_owned()];
-    ActivationError::MissingArray { path: path.to_owned(), array: "y", arrays }.into()
+    ExternalActivations::no_labels(path).into()
 }
 
 /// Labels of a file as classes of the data set that it is held out from.

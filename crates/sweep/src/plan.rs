@@ -202,7 +202,8 @@ fn check_grid(grid: &GridConfig) -> Result<(), SweepError> {
 }
 
 fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
-    let activations = |path: &Path| path.extension().is_some_and(|extension| extension == "npz");
+    let activations =
+        |path: &Path| path.extension().is_some_and(|extension| extension == "npz") || path.is_dir();
     let brings_activations = activations(&data.path);
     for (key, held_out) in [("data.validation", &data.validation), ("data.test", &data.test)] {
         match held_out {
@@ -213,7 +214,7 @@ fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
             }
             HeldOut::File(path) if activations(path) == brings_activations => {}
             HeldOut::File(_) => {
-                let reason = "must be text where `data.path` is text, and npz where it is npz";
+                let reason = "must be text where `data.path` is text, and activations where it is activations";
                 return Err(SweepError::Contradiction { key, reason });
             }
         }

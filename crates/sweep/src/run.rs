@@ -311,7 +311,8 @@ impl DataRun<'_> {
         let n_skipped = external.skipped.len();
         if n_skipped > 0 {
             tracker.note(&format!(
-                "`{}`: {n_skipped} examples skipped, they have NaN, infinity, or no real token: {}",
+                "`{}`: {n_skipped} examples skipped, they have NaN, infinity, no real token, or no label: \
+                 {}",
                 config.name,
                 listed(&external.skipped)
             ));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationError, ActivationSource, Capture, Dataset, DatasetConfig, ExampleConfig, ExampleSet,
+    ActivationSource, Capture, Dataset, DatasetConfig, ExampleConfig, ExampleSet,
     ExternalActivations, MemoryActivations, StorageConfig, TOKENS_PER_FORWARD, Task,
     TokenizeConfig, examples, open_activations, tokenize,
 };
@@ -32,7 +32,8 @@ pub struct EvalArgs {
     /// Labelled text: `.csv`, `.tsv`, or `.jsonl`.
     #[arg(long, required_unless_present = "activations", conflicts_with = "activations")]
     pub data: Option<PathBuf>,
-    /// Activations with labels instead: an `.npz` with `x`, `mask`, and `y`.
+    /// Activations with labels instead: an `.npz` with `x`, `mask`, and `y`, or a folder of
+    /// shards.
     #[arg(long)]
     pub activations: Option<PathBuf>,
     /// Column of the text.
@@ -185,11 +186,7 @@ fn prepare_external(file: &ProbeFile, path: &Path) -> Result<Prepared<'static>> 
     let external = ExternalActivations::read(path)?;
     file.check_width(external.d_model, &format!("`{}`", path.display()))?;
     let examples =
-        ExampleSet::from_external(&external).ok_or_else(|| ActivationError::MissingArray {
-            path: path.to_owned(),
-            array: "y",
-            arrays: vec!["x".to_owned(), "mask".to_owned()],
-        })?;
+        ExampleSet::from_external(&external).ok_or_else(|| ExternalActivations::no_labels(path))?;
     let n_skipped = external.skipped.len();
     let source = Box::new(MemoryActivations::from(external));
     Ok(Prepared { source, examples, n_skipped })

@@ -36,7 +36,8 @@ pub struct ScoreArgs {
     /// Text: `.csv`, `.tsv`, or `.jsonl`; stdin if neither this nor `--activations` is given.
     #[arg(long, conflicts_with = "activations")]
     pub data: Option<PathBuf>,
-    /// Activations instead of text: an `.npz` with `x`, `mask`, and perhaps `input_ids`.
+    /// Activations instead of text: an `.npz` with `x`, `mask`, and perhaps `input_ids`, or a
+    /// folder of shards.
     #[arg(long)]
     pub activations: Option<PathBuf>,
     /// Column of the text.
@@ -119,7 +120,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
 
 /// Scores the rows of an npz of activations.
 fn score_activations(scorer: &Scorer<'_>, path: &Path) -> Result<()> {
-    let external = ExternalActivations::read(path)?;
+    let external = ExternalActivations::read_without_labels(path)?;
     scorer.file.check_width(external.d_model, &format!("`{}`", path.display()))?;
     let n_rows = external.source_rows.len() + external.skipped.len();
     let (rows, offsets) = (external.source_rows.clone(), external.offsets.clone());

@@ -1,0 +1,276 @@
+//! Writing the shard of one job.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    PartRecord, PartTokens, PartWriter, Shard, ShardError, ShardManifest, is_shard_folder,
+    manifest::MANIFEST,
+    record::{n_parts, part_rows, read_record, write_record},
+};
+use crate::ActivationError;
+
+/// The shard of one job in a folder: which of its parts are whole, and which are to be written.
+///
+/// Jobs of different shards may write into one folder at the same time, on different machines too:
+/// each has files of its own. A part is under its name when it is whole, and counts when the record
+/// of the shard names it with its size and checksum.
+///
+/// # Examples
+///
+/// Two jobs share three rows, one of which has no token.
+///
+/// ```
+/// use attention_probes_activations::{
+///     HookLayout, PartTokens, ShardData, ShardFolder, ShardHook, ShardManifest, ShardModel,
+///     ShardWriter, StoreDtype,
+/// };
+///
+/// let manifest = ShardManifest {
+///     format_version: 1,
+///     model: ShardModel { name: "demo-gpt2".to_owned(), revision: "5a…".to_owned() },
+///     convention: Default::default(),
+///     dtype: StoreDtype::F32,
+///     hooks: vec![ShardHook {
+///         name: "hook_embed".to_owned(),
+///         layout: HookLayout::Tokens,
+///         shape: vec![2],
+///     }],
+///     data: ShardData {
+///         name: "ids.safetensors".to_owned(),
+///         hash: "90…".to_owned(),
+///         n_rows: 3,
+///         text: None,
+///         label: None,
+///         classes: Vec::new(),
+///     },
+///     tokenizer: None,
+///     n_shards: 2,
+///     rows_per_part: 100,
+/// };
+/// let rows = [(vec![7], vec![0.5, 1.5]), (vec![], vec![]), (vec![7, 8], vec![2.5; 4])];
+///
+/// let folder = tempfile::tempdir()?;
+/// for shard in ["1/2", "2/2"] {
+///     let mut writer = ShardWriter::open(folder.path(), manifest.clone(), shard.parse()?)?;
+///     for part in writer.missing() {
+///         let rows = &rows[writer.rows(part)];
+///         let mut tokens = PartTokens { ids: vec![], offsets: vec![0], labels: None };
+///         for (ids, _) in rows {
+///             tokens.ids.extend(ids);
+///             tokens.offsets.push(tokens.ids.len());
+///         }
+///         let mut file = writer.begin(part, &tokens)?;
+///         for (row, (_, values)) in rows.iter().enumerate() {
+///             file.write(0, row, values)?;
+///         }
+///         writer.finish(file, Vec::new())?;
+///     }
+/// }
+///
+/// let shards = ShardFolder::open(folder.path())?;
+/// let last = shards.part(1)?;
+/// assert_eq!(last.rows(), 1..3);
+/// assert_eq!(last.input_ids(1), [7, 8]);
+/// assert_eq!(last.activations(0, 1), [2.5; 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ShardWriter {
+    folder: PathBuf,
+    manifest: ShardManifest,
+    shard: Shard,
+    /// Parts that are whole, by number, ascending.
+    parts: Vec<(usize, PartRecord)>,
+    /// Whether the record on disk says so.
+    is_recorded: bool,
+    /// Locked as long as this lives.
+    _lock: Option<File>,
+}
+
+impl ShardWriter {
+    /// Makes sure that these activations may be written into a folder, and touches nothing.
+    ///
+    /// # Errors
+    ///
+    /// - [`ShardError::Other`] if the folder holds other activations
+    /// - [`ShardError::Foreign`] if it has files, but no manifest
+    /// - [`ShardError::Json`] or [`ShardError::Field`] if its manifest is damaged
+    /// - [`ActivationError::Read`] if it cannot be read
+    pub fn check(folder: &Path, manifest: &ShardManifest) -> Result<(), ActivationError> {
+        if is_shard_folder(folder) {
+            return Ok(manifest.check_same(&ShardManifest::read(folder)?, folder)?);
+        }
+        let read_error = |source| ActivationError::Read { path: folder.to_owned(), source };
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(read_error)?,
+        };
+        for entry in entries {
+            let name = entry.map_err(read_error)?.file_name();
+            // Another job may be about to write the manifest.
+            if !name.to_string_lossy().starts_with(&format!(".{MANIFEST}.")) {
+                return Err(ShardError::Foreign { path: folder.to_owned() }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a folder, or makes it, and finds the parts of a shard that are whole.
+    ///
+    /// A part that is damaged is named in the log and to be written again, and so is every part of
+    /// a shard whose record is damaged. What a killed process left behind is removed.
+    ///
+    /// # Errors
+    ///
+    /// - as [`ShardWriter::check`]
+    /// - [`ShardError::InUse`] if another process writes this shard
+    /// - [`ActivationError::Write`] if the folder or a file in it cannot be made
+    pub fn open(
+        folder: &Path,
+        manifest: ShardManifest,
+        shard: Shard,
+    ) -> Result<Self, ActivationError> {
+        Self::check(folder, &manifest)?;
+        let write_error = |source| ActivationError::Write { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(write_error)?;
+        if !is_shard_folder(folder) {
+            manifest.check_same(&manifest.publish(folder)?, folder)?;
+        }
+        let lock = lock(folder, shard)?;
+        remove_temporaries(folder, shard).map_err(write_error)?;
+        let (mut parts, is_recorded) = match read_record(folder, &manifest, shard) {
+            Ok(parts) => (parts, true),
+            Err(error) => {
+                let path = folder.join(shard.record_name());
+                if path.exists() {
+                    tracing::warn!(path = %path.display(), %error, "the shard is written again");
+                }
+                (Vec::new(), false)
+            }
+        };
+        parts.retain(|(_, part)| match part.verify(folder, shard) {
+            Ok(_) => true,
+            Err(error) => {
+                let path = folder.join(&part.file);
+                tracing::warn!(path = %path.display(), %error, "the file is written again");
+                false
+            }
+        });
+        Ok(Self { folder: folder.to_owned(), manifest, shard, parts, is_recorded, _lock: lock })
+    }
+
+    /// Parts that are still to be written, by number.
+    pub fn missing(&self) -> Vec<usize> {
+        let is_missing = |part: &usize| self.parts.binary_search_by_key(part, |p| p.0).is_err();
+        (0..n_parts(&self.manifest, self.shard)).filter(is_missing).collect()
+    }
+
+    /// Rows of a part among those of the data.
+    pub fn rows(&self, part: usize) -> Range<usize> {
+        part_rows(&self.manifest, self.shard, part)
+    }
+
+    /// Parts that are whole.
+    pub fn parts(&self) -> impl Iterator<Item = &PartRecord> {
+        self.parts.iter().map(|(_, part)| part)
+    }
+
+    /// Makes room for a part, and writes everything but its activations.
+    ///
+    /// # Errors
+    ///
+    /// [`ActivationError::Write`] if the file cannot be made.
+    ///
+    /// # Panics
+    ///
+    /// If the tokens are not of as many rows as the part has, or labels are there where the
+    /// manifest has none, or the reverse.
+    ///
+    /// # Memory
+    ///
+    /// A few numbers per row and hook.
+    pub fn begin(&self, part: usize, tokens: &PartTokens) -> Result<PartWriter, ActivationError> {
+        let path = self.folder.join(self.shard.part_name(part));
+        PartWriter::create(&path, &self.manifest, (part, self.rows(part)), tokens)
+    }
+
+    /// Gives a part its name, and records it.
+    ///
+    /// `non_finite_rows` are those of the data whose activations hold NaN or infinity.
+    ///
+    /// # Errors
+    ///
+    /// [`ActivationError::Write`] or [`ActivationError::Read`] if a step fails.
+    ///
+    /// # Panics
+    ///
+    /// If a row has not been written at every hook.
+    pub fn finish(
+        &mut self,
+        part: PartWriter,
+        non_finite_rows: Vec<usize>,
+    ) -> Result<(), ActivationError> {
+        let PartWriter { writer, part: index, rows, n_tokens, n_missing, .. } = part;
+        assert_eq!(n_missing, 0, "every row is written at every hook");
+        let record = PartRecord {
+            file: self.shard.part_name(index),
+            rows,
+            n_tokens,
+            size_bytes: writer.size_bytes()?,
+            hash: writer.hash()?,
+            non_finite_rows,
+        };
+        writer.finish()?;
+        let place = self.parts.partition_point(|(other, _)| *other < index);
+        self.parts.insert(place, (index, record));
+        write_record(&self.folder, &self.manifest, self.shard, &self.parts)?;
+        self.is_recorded = true;
+        Ok(())
+    }
+
+    /// Records the shard, which may have no rows at all.
+    ///
+    /// # Errors
+    ///
+    /// [`ActivationError::Write`] if the record cannot be written.
+    pub fn close(self) -> Result<(), ActivationError> {
+        if self.is_recorded {
+            return Ok(());
+        }
+        write_record(&self.folder, &self.manifest, self.shard, &self.parts)
+    }
+}
+
+/// Locks a shard; `None` where the file system knows no locks.
+fn lock(folder: &Path, shard: Shard) -> Result<Option<File>, ActivationError> {
+    let path = folder.join(format!(".{}.lock", shard.stem()));
+    let file = File::create(&path).map_err(|source| ActivationError::Write { path, source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            Err(ShardError::InUse { path: folder.to_owned(), shard }.into())
+        }
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(folder = %folder.display(), %error, "the shard cannot be locked");
+            Ok(None)
+        }
+    }
+}
+
+/// Removes what a killed process left half-written of a shard.
+fn remove_temporaries(folder: &Path, shard: Shard) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let text = name.to_string_lossy();
+        let is_ours = text.strip_prefix('.').is_some_and(|text| text.starts_with(&shard.stem()));
+        if is_ours && text.ends_with(".tmp") {
+            fs::remove_file(folder.join(&name))?;
+        }
+    }
+    Ok(())
+}
