@@ -210,7 +210,7 @@ impl Dataset {
     }
 }
 
-fn is_empty(text: &str) -> bool {
+pub(crate) fn is_empty(text: &str) -> bool {
     text.trim().is_empty()
 }
 

@@ -220,6 +220,12 @@ pub enum ActivationError {
         /// What would have been accepted.
         expected: &'static str,
     },
+    /// A data file is not what it was when it was read before.
+    #[error("`{}` has changed while it was read; begin again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A data set has no row with text.
     #[error("`{name}` has no text: {n_rows} rows, all of them empty; is this the text column?")]
     NoText {

@@ -222,7 +222,11 @@ fn classes_and_labels(names: Option<&[String]>) -> (Vec<String>, Option<Vec<usiz
 type Arrays = BTreeMap<String, NpzArray>;
 
 /// BLAKE3 of a file, as hex.
-pub(crate) fn hash_file(path: &Path) -> Result<String, ActivationError> {
+///
+/// # Errors
+///
+/// [`ActivationError::Read`] if it cannot be read.
+pub fn hash_file(path: &Path) -> Result<String, ActivationError> {
     let mut hasher = blake3::Hasher::new();
     File::open(path)
         .and_then(|file| hasher.update_reader(file).map(|hasher| hasher.finalize()))

@@ -6,6 +6,7 @@
 mod atomic;
 mod batch;
 mod checked_file;
+mod corpus;
 mod dataset;
 mod delimited;
 mod disk;
@@ -30,13 +31,14 @@ mod wording;
 
 pub use atomic::write_atomically;
 pub use batch::length_buckets;
+pub use corpus::{Corpus, CorpusTokens};
 pub use dataset::{Dataset, DatasetConfig};
 pub use disk::DiskActivations;
 pub use error::ActivationError;
-pub use external::ExternalActivations;
+pub use external::{ExternalActivations, hash_file};
 pub use memory::MemoryActivations;
 pub use npy::NpyError;
-pub use npz::{NpzArray, NpzData, read_npz, read_npz_arrays, write_npz};
+pub use npz::{NpzArray, NpzData, finish_as_npz, read_npz, read_npz_arrays, write_npz};
 pub use packed::PackedActivations;
 pub use recomputed::RecomputedActivations;
 pub use safetensors_file::{SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec};

@@ -91,10 +91,9 @@ pub(crate) fn read_npy(
 /// An npy header of version 1, padded so that the data begins at a multiple of 64.
 ///
 /// An error if the shape is too long for it to be read again.
-pub(crate) fn npy_header(array: &NpzArray) -> io::Result<Vec<u8>> {
-    let axes: Vec<String> = array.shape.iter().map(usize::to_string).collect();
+pub(crate) fn npy_header(shape: &[usize], descr: &str) -> io::Result<Vec<u8>> {
+    let axes: Vec<String> = shape.iter().map(usize::to_string).collect();
     let axes = if let [axis] = &axes[..] { format!("{axis},") } else { axes.join(", ") };
-    let descr = array.data.descr();
     let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}");
     let unpadded = 10 + text.len() + 1;
     text.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(64) - unpadded));
@@ -129,7 +128,7 @@ struct Header {
 
 impl NpzData {
     /// The type string, in `numpy`, of what is written.
-    fn descr(&self) -> &'static str {
+    pub(crate) fn descr(&self) -> &'static str {
         match self {
             Self::F32(_) => "<f4",
             Self::F64(_) => "<f8",
@@ -386,7 +385,7 @@ pub(crate) mod tests {
             NpzArray::new(vec![1, 1, 2], vec![true, false]),
         ];
         for array in arrays {
-            let bytes = npy_header(&array).unwrap();
+            let bytes = npy_header(&array.shape, array.data.descr()).unwrap();
             assert_eq!(bytes.len() % 64, 0);
             let header = npyz::NpyHeader::from_reader(&bytes[..]).unwrap();
             let shape: Vec<u64> = array.shape.iter().map(|&axis| axis as u64).collect();

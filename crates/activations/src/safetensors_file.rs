@@ -175,19 +175,20 @@ impl SafetensorsWriter {
     }
 
     /// Reads the tensors one after the other, as they lie in the file.
-    ///
-    /// # Errors
-    ///
-    /// Whatever `read` returns, or a file that cannot be sought in, as [`ActivationError::Write`].
-    pub fn read_back(
+    pub(crate) fn read_back(
         &mut self,
-        mut read: impl FnMut(&TensorSpec, &mut dyn io::Read) -> Result<(), ActivationError>,
-    ) -> Result<(), ActivationError> {
+        mut read: impl FnMut(&TensorSpec, &mut dyn io::Read) -> io::Result<()>,
+    ) -> io::Result<()> {
         for (spec, start) in &self.tensors {
-            self.file.seek(SeekFrom::Start(*start)).map_err(|source| self.fault(source))?;
+            self.file.seek(SeekFrom::Start(*start))?;
             read(spec, &mut io::Read::take(&self.file, spec.size_bytes()))?;
         }
         Ok(())
+    }
+
+    /// The name that the file gets.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// BLAKE3 of the file as it stands, as hex.

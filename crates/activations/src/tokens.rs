@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attention_probes_models::Tokenizer;
+use attention_probes_models::{ModelError, Tokenizer};
 use rayon::prelude::*;
 
 use crate::{ActivationError, Dataset, write_atomically};
@@ -86,25 +86,13 @@ pub fn tokenize(
         }
     }
 
-    let encoded: Vec<_> = dataset
-        .texts
-        .par_iter()
-        .map(|text| {
-            tokenizer.encode(text).map(|encoding| {
-                let mut ids = encoding.ids;
-                let is_truncated = ids.len() > config.max_tokens;
-                ids.truncate(config.max_tokens);
-                (ids, is_truncated)
-            })
-        })
-        .collect();
+    let encoded = encode(&dataset.texts, tokenizer, config.max_tokens);
     let (mut ids, mut lengths, mut n_truncated) = (Vec::new(), Vec::with_capacity(n_texts), 0);
     for (row, text) in encoded.into_iter().enumerate() {
-        let (text_ids, is_truncated) =
-            text.map_err(|source| ActivationError::Tokenize { row, source })?;
-        n_truncated += usize::from(is_truncated);
-        lengths.push(text_ids.len());
-        ids.extend(text_ids);
+        let text = text.map_err(|source| ActivationError::Tokenize { row, source })?;
+        n_truncated += usize::from(text.is_truncated);
+        lengths.push(text.ids.len());
+        ids.extend(text.ids);
     }
     if let Some(path) = &path
         && let Err(error) = write_cache(path, &key, &ids, &lengths, n_truncated)
@@ -112,6 +100,27 @@ pub fn tokenize(
         tracing::warn!(path = %path.display(), %error, "token cache is not written");
     }
     TokenizedDataset::from_lengths(ids, &lengths, n_truncated).check(n_texts)
+}
+
+/// A text as token ids.
+pub(crate) struct EncodedText {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) is_truncated: bool,
+}
+
+/// Turns texts into token ids, on all cores; those that are too long are cut.
+pub(crate) fn encode(
+    texts: &[String],
+    tokenizer: &Tokenizer,
+    max_tokens: usize,
+) -> Vec<Result<EncodedText, ModelError>> {
+    let encode = |text: &String| {
+        let mut ids = tokenizer.encode(text)?.ids;
+        let is_truncated = ids.len() > max_tokens;
+        ids.truncate(max_tokens);
+        Ok(EncodedText { ids, is_truncated })
+    };
+    texts.par_iter().map(encode).collect()
 }
 
 impl TokenizedDataset {

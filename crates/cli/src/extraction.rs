@@ -1,186 +1,168 @@
-//! Running a model over padded rows and keeping what its hooks see.
+//! Running a model over texts and handing on what its hooks see.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use attention_probes_activations::length_buckets;
+use attention_probes_activations::HookLayout;
 use attention_probes_models::{
     Activation, ActivationCache, Convention, HookPoint, HookSet, HookedModel, TokenBatch,
     host_values,
 };
-use attention_probes_sweep::Tracker;
 use burn::tensor::Device;
 
 use crate::exit::InputError;
-use crate::progress::Progress;
 use crate::token_rows::TokenRows;
 
-/// Least positions of one forward pass, if the longest text has as many, and least tokens; padding
-/// makes up for what is missing. Products of up to 16 rows are summed in another order, and
-/// the last bits of a short text would depend on what it is batched with.
-const MIN_POS: usize = 32;
-const MIN_TOKENS: usize = 32;
+/// Positions of a forward pass are a multiple of this, and at least twice as many, if the model's
+/// context is as long: so they depend on the text alone, and its activations, to the last bit, not
+/// on what it is batched with. Products of up to 16 rows are summed in another order.
+const POS_STEP: usize = 16;
 
-/// A hook and the shape of its tensor.
+/// A hook and the axes of its values.
 #[derive(Clone, Debug)]
-pub(crate) struct HookTensor {
+pub(crate) struct HookShape {
     pub(crate) hook: HookPoint,
-    /// `[batch, pos, …]`, or `[batch, n_heads, pos, pos]` for what relates two positions.
+    /// Whether it relates two positions.
+    pub(crate) layout: HookLayout,
+    /// Axes after batch and positions; `[n_heads]` for what relates two positions.
     pub(crate) shape: Vec<usize>,
 }
 
-/// What runs, on what, and what is kept.
+/// What runs, and what is kept.
 pub(crate) struct Extraction<'a> {
     pub(crate) model: &'a dyn HookedModel,
     pub(crate) hooks: &'a HookSet,
-    pub(crate) tensors: &'a [HookTensor],
-    pub(crate) rows: &'a TokenRows,
+    pub(crate) shapes: &'a [HookShape],
     pub(crate) convention: Convention,
     pub(crate) device: &'a Device,
+    /// Most tokens of one forward pass, padding included.
+    pub(crate) batch_tokens: usize,
 }
 
-/// The values of every tensor, row-major.
-pub(crate) struct Extracted {
-    pub(crate) values: Vec<Vec<f32>>,
-    /// First hook with NaN or infinity, of each text that has one.
-    pub(crate) non_finite: BTreeMap<usize, HookPoint>,
-}
-
-/// One row of a batch, and where it goes.
-struct Place<'a> {
-    /// Row of the output.
-    row: usize,
-    /// Real tokens of the row, as far as the batch is long.
-    mask: &'a [bool],
-    /// Positions of the output.
-    pos: usize,
+/// The values of one text at one hook.
+pub(crate) struct RowValues<'a> {
+    /// Index of the hook.
+    pub(crate) hook: usize,
+    /// The text.
+    pub(crate) row: usize,
+    /// `[n_tokens, …]`, or `[n_heads, n_tokens, n_tokens]` for what relates two positions.
+    pub(crate) values: &'a [f32],
 }
 
 impl Extraction<'_> {
-    /// Runs rows of like length together.
-    pub(crate) fn run(&self, batch_tokens: usize) -> Result<Extracted> {
-        let n_values = |tensor: &HookTensor| tensor.shape.iter().product();
-        let mut extracted = Extracted {
-            values: self.tensors.iter().map(|tensor| vec![0.0; n_values(tensor)]).collect(),
-            non_finite: BTreeMap::new(),
-        };
-        let lengths = self.rows.lengths();
-        let filled: Vec<usize> = (0..self.rows.batch).filter(|&row| lengths[row] > 0).collect();
-        let filled_lengths: Vec<usize> = filled.iter().map(|&row| lengths[row]).collect();
-        let mut bar = Progress::default();
-        let mut n_done = 0;
-        for bucket in length_buckets(&filled_lengths, batch_tokens) {
-            let rows: Vec<usize> = bucket.iter().map(|&index| filled[index]).collect();
-            let longest = rows.iter().map(|&row| lengths[row]).max().unwrap_or(0);
-            let pos = longest.max(MIN_POS).min(self.rows.pos);
-            self.run_rows(&rows, pos, &mut extracted)?;
-            n_done += rows.len();
-            bar.extracted("extract", n_done, filled.len());
+    /// Runs texts of like length together, and calls `sink` once per hook for each that has a
+    /// token; `progress` with the number of texts that are done.
+    ///
+    /// Returns the first hook with NaN or infinity, of each text that has one.
+    pub(crate) fn run(
+        &self,
+        rows: &TokenRows,
+        sink: &mut dyn FnMut(&RowValues<'_>) -> Result<()>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<BTreeMap<usize, HookPoint>> {
+        let mut by_pos: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for row in (0..rows.len()).filter(|row| !rows.tokens(*row).is_empty()) {
+            by_pos.entry(self.padded(rows.tokens(row).len())).or_default().push(row);
         }
-        bar.clear();
-        Ok(extracted)
+        let mut non_finite = BTreeMap::new();
+        for (pos, of_pos) in by_pos {
+            for batch in of_pos.chunks((self.batch_tokens / pos).max(1)) {
+                self.run_batch(rows, batch, pos, &mut |hook, values| {
+                    if !is_finite(self.shapes[hook].hook, values.values) {
+                        non_finite.entry(values.row).or_insert(self.shapes[hook].hook);
+                    }
+                    sink(values)
+                })?;
+                progress(batch.len());
+            }
+        }
+        Ok(non_finite)
     }
 
-    /// Runs the first `pos` positions of some rows.
-    fn run_rows(&self, rows: &[usize], pos: usize, extracted: &mut Extracted) -> Result<()> {
-        let columns = |row: usize| row * self.rows.pos..row * self.rows.pos + pos;
-        let mut ids: Vec<u32> =
-            rows.iter().flat_map(|&row| &self.rows.ids[columns(row)]).copied().collect();
-        let mut mask: Vec<bool> =
-            rows.iter().flat_map(|&row| &self.rows.mask[columns(row)]).copied().collect();
-        let batch = rows.len().max(MIN_TOKENS.div_ceil(pos));
-        ids.resize(batch * pos, 0);
-        mask.resize(batch * pos, false);
-        let tokens = TokenBatch::from_mask(&ids, &mask, batch, self.device)?;
+    /// Positions of the forward pass of a text.
+    fn padded(&self, n_tokens: usize) -> usize {
+        let pos = n_tokens.next_multiple_of(POS_STEP).max(2 * POS_STEP);
+        pos.min(self.model.shape().n_ctx)
+    }
+
+    fn run_batch(
+        &self,
+        rows: &TokenRows,
+        batch: &[usize],
+        pos: usize,
+        sink: &mut dyn FnMut(usize, &RowValues<'_>) -> Result<()>,
+    ) -> Result<()> {
+        // A context of a few tokens needs more than one row for as many products.
+        let n_rows = batch.len().max((2 * POS_STEP).div_ceil(pos));
+        let (mut ids, mut mask) = (vec![0; n_rows * pos], vec![false; n_rows * pos]);
+        for (index, &row) in batch.iter().enumerate() {
+            let tokens = &rows.ids[rows.tokens(row)];
+            let place = index * pos..index * pos + tokens.len();
+            ids[place.clone()].copy_from_slice(tokens);
+            mask[place].fill(true);
+        }
+        let tokens = TokenBatch::from_mask(&ids, &mask, n_rows, self.device)?;
         let mut cache = self.model.run_with_cache(&tokens, self.hooks)?;
-        for (tensor, output) in self.tensors.iter().zip(&mut extracted.values) {
-            let hook = tensor.hook;
-            let activation = take(&mut cache, hook)?.flatten_heads();
-            let values = if relates_positions(hook) {
-                host_values(activation)?
-            } else {
-                host_values(self.convention.apply(self.model, hook, activation))?
-            };
-            let per_row = values.len() / batch;
-            let of_output = output.len() / self.rows.batch;
-            for ((&row, values), mask) in
-                rows.iter().zip(values.chunks(per_row)).zip(mask.chunks(pos))
-            {
-                let output = &mut output[row * of_output..(row + 1) * of_output];
-                let place = Place { row, mask, pos: self.rows.pos };
-                let is_finite = if relates_positions(hook) {
-                    place.copy_pairs(hook, values, output)
-                } else {
-                    place.copy_tokens(values, output)
-                };
-                if !is_finite {
-                    extracted.non_finite.entry(place.row).or_insert(hook);
+        let mut pairs = Vec::new();
+        for (hook, shape) in self.shapes.iter().enumerate() {
+            let activation = take(&mut cache, shape.hook)?.flatten_heads();
+            let values = match shape.layout {
+                HookLayout::Pairs => host_values(activation)?,
+                HookLayout::Tokens => {
+                    host_values(self.convention.apply(self.model, shape.hook, activation))?
                 }
+            };
+            let of_row = values.len() / n_rows;
+            for (&row, values) in batch.iter().zip(values.chunks(of_row)) {
+                let n_tokens = rows.tokens(row).len();
+                let values = match shape.layout {
+                    HookLayout::Tokens => &values[..of_row / pos * n_tokens],
+                    HookLayout::Pairs => {
+                        copy_pairs(values, pos, n_tokens, &mut pairs);
+                        &pairs
+                    }
+                };
+                sink(hook, &RowValues { hook, row, values })?;
             }
         }
         Ok(())
     }
 }
 
-impl Place<'_> {
-    /// Copies `[pos, features]` but for padding; `false` if NaN or infinity is among it.
-    fn copy_tokens(&self, values: &[f32], output: &mut [f32]) -> bool {
-        let features = output.len() / self.pos;
-        let mut is_finite = true;
-        for (p, _) in self.mask.iter().enumerate().filter(|(_, real)| **real) {
-            let token = p * features..(p + 1) * features;
-            is_finite &= values[token.clone()].iter().all(|value| value.is_finite());
-            output[token.clone()].copy_from_slice(&values[token]);
+/// Copies `[n_heads, query_pos, key_pos]` without padding.
+fn copy_pairs(values: &[f32], pos: usize, n_tokens: usize, output: &mut Vec<f32>) {
+    output.clear();
+    for head in values.chunks(pos * pos) {
+        for query in head.chunks(pos).take(n_tokens) {
+            output.extend_from_slice(&query[..n_tokens]);
         }
-        is_finite
-    }
-
-    /// Copies `[n_heads, query_pos, key_pos]` but for padded queries; `false` if NaN or infinity
-    /// is among it, other than the minus infinity of a score whose key is hidden.
-    fn copy_pairs(&self, hook: HookPoint, values: &[f32], output: &mut [f32]) -> bool {
-        let from_pos = self.mask.len();
-        // Keys behind the end of the batch lie in the future of every query.
-        let is_scores = matches!(hook, HookPoint::AttnScores(_));
-        let hidden = if is_scores { f32::NEG_INFINITY } else { 0.0 };
-        let is_wrong =
-            |value: &f32| !(value.is_finite() || is_scores && *value == f32::NEG_INFINITY);
-        let mut is_finite = true;
-        let heads = values.chunks(from_pos * from_pos).zip(output.chunks_mut(self.pos * self.pos));
-        for (values, output) in heads {
-            let queries = values.chunks(from_pos).zip(output.chunks_mut(self.pos));
-            for ((values, output), _) in queries.zip(self.mask).filter(|(_, real)| **real) {
-                is_finite &= !values.iter().any(is_wrong);
-                output[..from_pos].copy_from_slice(values);
-                output[from_pos..].fill(hidden);
-            }
-        }
-        is_finite
     }
 }
 
-/// Whether a hook relates two positions, `[batch, n_heads, query_pos, key_pos]`.
-fn relates_positions(hook: HookPoint) -> bool {
-    matches!(hook, HookPoint::AttnScores(_) | HookPoint::Pattern(_))
+/// Whether there is no NaN and no infinity, but for the minus infinity of a score whose key is
+/// hidden.
+fn is_finite(hook: HookPoint, values: &[f32]) -> bool {
+    let is_scores = matches!(hook, HookPoint::AttnScores(_));
+    values.iter().all(|value| value.is_finite() || is_scores && *value == f32::NEG_INFINITY)
 }
 
-/// Shapes of all tensors, from one token through the model.
+/// Axes of all hooks, from one token through the model.
 pub(crate) fn shapes(
     model: &dyn HookedModel,
     hooks: &HookSet,
-    rows: &TokenRows,
     device: &Device,
-) -> Result<Vec<HookTensor>> {
+) -> Result<Vec<HookShape>> {
     let batch = TokenBatch::from_mask(&[0], &[true], 1, device)?;
     let mut cache = model.run_with_cache(&batch, hooks)?;
     let shape_of = |hook: HookPoint| {
-        let mut shape = take(&mut cache, hook)?.dims();
-        shape[0] = rows.batch;
-        if relates_positions(hook) {
-            shape[2..].fill(rows.pos);
+        let dims = take(&mut cache, hook)?.dims();
+        let is_pairs = matches!(hook, HookPoint::AttnScores(_) | HookPoint::Pattern(_));
+        let (layout, shape) = if is_pairs {
+            (HookLayout::Pairs, vec![dims[1]])
         } else {
-            shape[1] = rows.pos;
-        }
-        Ok(HookTensor { hook, shape })
+            (HookLayout::Tokens, dims[2..].to_vec())
+        };
+        Ok(HookShape { hook, layout, shape })
     };
     hooks.iter().map(shape_of).collect()
 }
@@ -195,26 +177,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_is_left_zero_and_nan_in_it_does_not_count() {
-        let place = Place { row: 0, mask: &[false, true], pos: 3 };
-        let mut output = vec![0.0; 6];
-        assert!(place.copy_tokens(&[f32::NAN, 1.0, 2.0, 3.0], &mut output));
-        assert_eq!(output, [0.0, 0.0, 2.0, 3.0, 0.0, 0.0]);
-        assert!(!place.copy_tokens(&[0.0, 0.0, f32::INFINITY, 3.0], &mut output));
+    fn pairs_are_copied_without_padding_and_nan_in_it_does_not_count() {
+        let nan = f32::NAN;
+        // Two heads, three positions, of which two are real.
+        let head = |x: f32| [x, -x, nan, 2.0 * x, 3.0, nan, nan, nan, nan];
+        let mut output = vec![9.0];
+        copy_pairs([head(1.0), head(5.0)].as_flattened(), 3, 2, &mut output);
+        assert_eq!(output, [1.0, -1.0, 2.0, 3.0, 5.0, -5.0, 10.0, 3.0]);
     }
 
     #[test]
-    fn hidden_keys_keep_minus_infinity_and_padded_queries_are_zero() {
-        let hidden = f32::NEG_INFINITY;
-        let place = Place { row: 0, mask: &[true, false], pos: 3 };
-        let mut output = vec![0.0; 9];
-        let values = [1.0, hidden, f32::NAN, 3.0];
-        assert!(place.copy_pairs(HookPoint::AttnScores(0), &values, &mut output));
-        assert_eq!(output, [1.0, hidden, hidden, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-
-        // In a pattern, a hidden key weighs 0, and infinity is wrong wherever it is.
-        let mut output = vec![0.0; 9];
-        assert!(!place.copy_pairs(HookPoint::Pattern(0), &values, &mut output));
-        assert!(output[2].abs() < f32::EPSILON);
+    fn minus_infinity_is_finite_only_where_a_key_is_hidden() {
+        let hidden = [1.0, f32::NEG_INFINITY];
+        assert!(is_finite(HookPoint::AttnScores(0), &hidden));
+        assert!(!is_finite(HookPoint::Pattern(0), &hidden));
+        assert!(!is_finite(HookPoint::AttnScores(0), &[f32::INFINITY]));
+        assert!(!is_finite(HookPoint::AttnScores(0), &[f32::NAN]));
     }
 }

@@ -5,11 +5,14 @@
 
 pub mod device;
 pub mod exit;
+mod extract_file;
+mod extract_folder;
 mod extraction;
 pub mod input;
 pub mod probe;
 pub mod progress;
 mod readout;
+mod source;
 pub mod table;
 mod tensor_file;
 mod text_line;

@@ -1,72 +1,41 @@
-//! Token ids of all texts of one call, padded to one length.
+//! Token ids of the texts that a model is run on.
 
-use std::fs;
-use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Result;
-use attention_probes_activations::{ActivationError, Dataset, TokenizeConfig, tokenize};
-use attention_probes_models::{HookedModel, LanguageModel, ModelError};
+use attention_probes_models::{HookedModel, ModelError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use tracing::info;
 
 use crate::exit::InputError;
 
-/// Token ids of all texts, padded to one length, row by row.
+/// Token ids of texts, one text after the other; rows without a token are kept.
+#[derive(Clone)]
 pub(crate) struct TokenRows {
-    /// `[batch, pos]`
+    /// Ids of the real tokens of all rows.
     pub(crate) ids: Vec<u32>,
-    /// `[batch, pos]`, `true` where a real token.
-    pub(crate) mask: Vec<bool>,
-    pub(crate) batch: usize,
+    /// Where each row begins among the ids, and at last their number, `[n_rows + 1]`.
+    pub(crate) offsets: Vec<usize>,
+    /// Column of each token in its row, where they may be others than 0, 1, and so on.
+    pub(crate) given_columns: Option<Vec<usize>>,
+    /// Columns of a padded row.
     pub(crate) pos: usize,
-    /// Whether ids and mask were made here, so that they belong in the output.
-    pub(crate) from_text: bool,
+    /// Largest id, of padding too.
+    max_id: u32,
 }
 
 impl TokenRows {
-    /// Tokenizes every text; one that is empty, or has no token, is a row of padding.
-    pub(crate) fn from_texts(
-        dataset: &Dataset,
-        model: &LanguageModel,
-        max_tokens: Option<NonZeroUsize>,
-    ) -> Result<Self> {
-        let n_ctx = model.model.shape().n_ctx;
-        let max_tokens = max_tokens.map_or(n_ctx, |n| n.get().min(n_ctx));
-        let tokenizing = TokenizeConfig { max_tokens, cache: None };
-        let tokens = tokenize(dataset, &model.tokenizer, &tokenizing)?;
-        for (n, what) in [
-            (dataset.skipped_empty + tokens.empty_rows.len(), "empty texts are rows of padding"),
-            (tokens.n_truncated, "texts cut to the longest length allowed"),
-        ] {
-            if n > 0 {
-                info!("`{}`: {n} {what}", dataset.name);
-            }
-        }
-        let batch = dataset.len() + dataset.skipped_empty;
-        let pos = tokens.lengths().into_iter().max().unwrap_or(0);
-        let mut rows = Self {
-            ids: vec![0; batch * pos],
-            mask: vec![false; batch * pos],
-            batch,
-            pos,
-            from_text: true,
-        };
-        for (sequence, &text) in tokens.text_rows.iter().enumerate() {
-            let ids = tokens.sequence(sequence);
-            let start = dataset.source_rows[text] * pos;
-            rows.ids[start..start + ids.len()].copy_from_slice(ids);
-            rows.mask[start..start + ids.len()].fill(true);
-        }
-        Ok(rows)
+    /// Ids and offsets of rows whose tokens lie side by side.
+    pub(crate) fn new(ids: Vec<u32>, offsets: Vec<usize>) -> Self {
+        let pos = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        let max_id = ids.iter().copied().max().unwrap_or(0);
+        Self { ids, offsets, given_columns: None, pos, max_id }
     }
 
     /// Reads `input_ids` and, if it is there, `attention_mask`.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path)
-            .map_err(|source| ActivationError::Read { path: path.to_owned(), source })?;
-        let file = SafeTensors::deserialize(&bytes)
+    pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let file = SafeTensors::deserialize(bytes)
             .map_err(|source| ModelError::Safetensors { path: path.to_owned(), source })?;
         let Ok(ids) = file.tensor("input_ids") else {
             let names: Vec<String> =
@@ -122,28 +91,54 @@ impl TokenRows {
             let message = "has no 1, so there is no real token";
             return Err(wrong_tensor(path, "attention_mask", message).into());
         }
-        Ok(Self { ids, mask, batch, pos, from_text: false })
+        // Some families look up padding too.
+        let max_id = ids.iter().copied().max().unwrap_or(0);
+        let real = || (0..ids.len()).filter(|token| mask[*token]);
+        let n_real = |row: &[bool]| row.iter().filter(|real| **real).count();
+        let mut offsets = vec![0];
+        offsets.extend(mask.chunks(pos).scan(0, |end, row| {
+            *end += n_real(row);
+            Some(*end)
+        }));
+        Ok(Self {
+            given_columns: Some(real().map(|token| token % pos).collect()),
+            ids: real().map(|token| ids[token]).collect(),
+            offsets,
+            pos,
+            max_id,
+        })
+    }
+
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Tokens of a row among all of them.
+    pub(crate) fn tokens(&self, row: usize) -> Range<usize> {
+        self.offsets[row]..self.offsets[row + 1]
+    }
+
+    /// Column of each token of a row.
+    pub(crate) fn columns(&self, row: usize) -> Vec<usize> {
+        let tokens = self.tokens(row);
+        match &self.given_columns {
+            Some(columns) => columns[tokens].to_vec(),
+            None => (0..tokens.len()).collect(),
+        }
     }
 
     /// Refuses what the model would refuse, before anything runs.
     pub(crate) fn check(&self, model: &dyn HookedModel) -> Result<(), ModelError> {
         let (n_ctx, d_vocab) = (model.shape().n_ctx, model.shape().d_vocab);
-        let n_real = |row: &[bool]| row.iter().filter(|real| **real).count();
-        let found = self.mask.chunks(self.pos).map(n_real).max().unwrap_or(0);
+        let found = (0..self.len()).map(|row| self.tokens(row).len()).max().unwrap_or(0);
         if found > n_ctx {
             return Err(ModelError::ContextLength { found, n_ctx });
         }
-        // Some families look up padding too.
-        match self.ids.iter().find(|id| **id as usize >= d_vocab) {
-            Some(&id) => Err(ModelError::TokenOutOfRange { id, d_vocab }),
-            None => Ok(()),
+        if self.max_id as usize >= d_vocab {
+            return Err(ModelError::TokenOutOfRange { id: self.max_id, d_vocab });
         }
-    }
-
-    /// Positions of each row up to its last real token.
-    pub(crate) fn lengths(&self) -> Vec<usize> {
-        let length = |row: &[bool]| row.iter().rposition(|real| *real).map_or(0, |last| last + 1);
-        self.mask.chunks(self.pos).map(length).collect()
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! `probe extract`: activations of texts or token ids, at any hooks, into one file.
+//! `probe extract`: activations of texts or token ids, at any hooks, into one file or a folder.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,18 +8,28 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{ActivationError, Dataset, DatasetConfig, NpzArray};
-use attention_probes_models::{Convention, Dtype, HookPoint, HookSet, open_model};
+use attention_probes_activations::{
+    ActivationError, Corpus, DatasetConfig, LabelColumn, Shard, ShardData, ShardHook,
+    ShardManifest, ShardModel, ShardTokenizer, ShardWriter, StoreDtype, TensorSpec, hash_file,
+};
+use attention_probes_models::{Convention, Dtype, HookPoint, HookSet, LanguageModel, open_model};
+use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::exit::InputError;
-use crate::extraction::{Extraction, HookTensor, shapes};
+use crate::extract_file::{OutputFile, specs};
+use crate::extract_folder::{OutputFolder, ShardReport};
+use crate::extraction::{Extraction, HookShape, shapes};
 use crate::input::{hub_cache, ignore_broken_pipe};
-use crate::tensor_file::{Format, write};
+use crate::source::Source;
+use crate::tensor_file::Format;
 use crate::token_rows::TokenRows;
 use crate::{device, table};
+
+/// Rows of a part file: some hundred megabytes of a small model's layer.
+const ROWS_PER_PART: usize = 1024;
 
 /// Run a model and write its activations at named hooks.
 #[derive(Args, Debug)]
@@ -38,24 +48,34 @@ pub struct ExtractArgs {
     /// Column of the text.
     #[arg(long, default_value = "text", conflicts_with = "input_ids")]
     pub text: String,
+    /// Column of the label, which a folder keeps; `label`, if there is one, if not given.
+    #[arg(long, conflicts_with = "input_ids")]
+    pub label: Option<String>,
     /// Most tokens of a text; the model's context if not given.
     #[arg(long, conflicts_with = "input_ids")]
     pub max_tokens: Option<NonZeroUsize>,
     /// Hooks by their names in `TransformerLens`, separated by commas.
     #[arg(long, required = true, value_delimiter = ',')]
     pub hooks: Vec<String>,
-    /// Where to write: `.safetensors` or `.npz`.
+    /// Where to write: `.safetensors`, `.npz`, or a folder, whose name has no ending.
     #[arg(long)]
     pub output: PathBuf,
+    /// Type of the activations in the file; an npz has no bf16.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub store_dtype: StoreDtypeArg,
+    /// Rows to work on, where jobs share them: `3/10` is the third of ten runs of rows. Needs a
+    /// folder.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
+    /// Most rows of a file of a folder; 1024 if not given.
+    #[arg(long)]
+    pub shard_rows: Option<NonZeroUsize>,
     /// Most tokens of one forward pass, padding included.
     #[arg(long, default_value = "4096")]
     pub batch_tokens: NonZeroUsize,
     /// Which numbers: Hugging Face's, or those of `TransformerLens` after folding and centring.
     #[arg(long, value_enum, default_value = "raw")]
     pub convention: ConventionArg,
-    /// Most memory that the tensors may take, in GiB.
-    #[arg(long, default_value_t = 4.0)]
-    pub memory_budget_gib: f64,
     /// Write activations with NaN or infinity too, instead of refusing them.
     #[arg(long)]
     pub allow_non_finite: bool,
@@ -93,16 +113,28 @@ impl From<ConventionArg> for Convention {
     }
 }
 
-/// What the model is run on.
-enum Input {
-    Ids(TokenRows),
-    Texts(Dataset),
+/// [`StoreDtype`] as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoreDtypeArg {
+    /// 32 bits, as they are computed.
+    F32,
+    /// 16 bits, rounded to the nearest.
+    Bf16,
+}
+
+impl From<StoreDtypeArg> for StoreDtype {
+    fn from(dtype: StoreDtypeArg) -> Self {
+        match dtype {
+            StoreDtypeArg::F32 => Self::F32,
+            StoreDtypeArg::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// What [`run`] prints.
 #[derive(Debug, Serialize)]
 struct ExtractReport<'a> {
-    /// File that was written.
+    /// File or folder that was written.
     output: &'a Path,
     /// Name of the model.
     model: &'a str,
@@ -110,14 +142,37 @@ struct ExtractReport<'a> {
     revision: &'a str,
     /// Which numbers the activations are.
     convention: Convention,
-    /// Shape of every tensor in the file.
+    /// Shape of every tensor in the file; of a folder, axes of a token, or heads of a pair.
     tensors: BTreeMap<String, Vec<usize>>,
-    /// Bytes of all tensors.
-    size_bytes: u64,
-    /// Texts, by row, whose activations hold NaN or infinity.
-    non_finite_texts: Vec<usize>,
+    #[serde(flatten)]
+    written: Written,
     /// Whether nothing was run.
     dry_run: bool,
+}
+
+/// What was written, or would be.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Written {
+    File {
+        /// Bytes of all tensors.
+        size_bytes: u64,
+        /// Texts, by row, whose activations hold NaN or infinity.
+        non_finite_texts: Vec<usize>,
+    },
+    Shard(ShardReport),
+}
+
+/// Everything but where the activations go, checked.
+struct Prepared<'a> {
+    args: &'a ExtractArgs,
+    /// File that the texts or ids come from.
+    path: &'a Path,
+    source: Source,
+    model: LanguageModel,
+    hooks: HookSet,
+    shapes: Vec<HookShape>,
+    device: Device,
 }
 
 /// Runs `probe extract`.
@@ -128,67 +183,86 @@ struct ExtractReport<'a> {
 pub fn run(args: &ExtractArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
     let format = Format::from_path(&args.output)?;
+    let shard = args.check_flags(format)?;
     let hooks = HookSet::parse(args.hooks.iter().map(|name| name.trim()))?;
-    let (source, input) = match (&args.input_ids, &args.data) {
-        (Some(path), _) => (path, Input::Ids(TokenRows::read(path)?)),
-        (None, Some(path)) => (path, Input::Texts(read_texts(path, &args.text)?)),
-        (None, None) => {
-            return Err(InputError("give `--data` or `--input-ids`".to_owned()).into());
-        }
-    };
-    check_output(&args.output, source)?;
+    let (path, source) = args.read_source()?;
+    if format != Format::Folder {
+        check_output(&args.output, path)?;
+    }
 
     let model = open_model(&args.model, hub_cache().as_ref(), (&device, args.dtype))?;
-    let rows = match input {
-        Input::Ids(rows) => rows,
-        Input::Texts(dataset) => TokenRows::from_texts(&dataset, &model, args.max_tokens)?,
+    let source = source.with_context_of(&*model.model);
+    if let Source::Ids { rows, .. } = &source {
+        rows.check(&*model.model)?;
+    }
+    let shapes = shapes(&*model.model, &hooks, &device)?;
+    let prepared = Prepared { args, path, source, model, hooks, shapes, device };
+    let (tensors, written) = match format {
+        Format::Folder => prepared.write_folder(shard)?,
+        format => prepared.write_file(format)?,
     };
-    rows.check(&*model.model)?;
-    let tensors = shapes(&*model.model, &hooks, &rows, &device)?;
-    let size_bytes = check_memory(&tensors, &rows, args.memory_budget_gib)?;
-
-    let mut report = ExtractReport {
+    let report = ExtractReport {
         output: &args.output,
-        model: &model.name,
-        revision: &model.revision,
+        model: &prepared.model.name,
+        revision: &prepared.model.revision,
         convention: args.convention.into(),
-        tensors: tensors
-            .iter()
-            .map(|tensor| (tensor.hook.to_string(), tensor.shape.clone()))
-            .collect(),
-        size_bytes,
-        non_finite_texts: Vec::new(),
+        tensors,
+        written,
         dry_run: args.dry_run,
     };
-    if rows.from_text {
-        for name in ["input_ids", "attention_mask"] {
-            report.tensors.insert(name.to_owned(), vec![rows.batch, rows.pos]);
-        }
-    }
-    if !args.dry_run {
-        let extraction = Extraction {
-            model: &*model.model,
-            hooks: &hooks,
-            tensors: &tensors,
-            rows: &rows,
-            convention: report.convention,
-            device: &device,
-        };
-        let extracted = extraction.run(args.batch_tokens.get())?;
-        report.non_finite_texts = extracted.non_finite.keys().copied().collect();
-        check_finite(&extracted.non_finite, source, args.allow_non_finite)?;
-        let arrays = arrays(&tensors, extracted.values, &rows);
-        let metadata = [
-            ("model", model.name.clone()),
-            ("revision", model.revision.clone()),
-            ("convention", args.convention_name()),
-        ];
-        write(&args.output, format, arrays, &metadata)?;
-    }
     ignore_broken_pipe(print(&report, args.json))
 }
 
 impl ExtractArgs {
+    /// Refuses flags that do not go with the form of the output; returns the shard.
+    fn check_flags(&self, format: Format) -> Result<Shard> {
+        let output = self.output.display();
+        let wrong = |message: String| Err(InputError(message).into());
+        if format != Format::Folder {
+            let flag = self.shard.as_ref().map(|shard| format!("--shard {shard}"));
+            let rows = self.shard_rows.map(|rows| format!("--shard-rows {rows}"));
+            let label = self.label.as_ref().map(|label| format!("--label {label}"));
+            if let Some(flag) = flag.or(rows).or(label) {
+                return wrong(format!(
+                    "`{flag}` needs a folder as `--output`, but `{output}` is one file; leave out \
+                     its ending"
+                ));
+            }
+        }
+        if format == Format::Npz && self.store_dtype == StoreDtypeArg::Bf16 {
+            return wrong(format!(
+                "`--store-dtype bf16` cannot be kept in `{output}`, as numpy has no such type; \
+                 write .safetensors, a folder, or f32"
+            ));
+        }
+        let shard = self.shard.as_ref().map(|name| name.parse().map_err(ActivationError::from));
+        Ok(shard.transpose()?.unwrap_or(Shard::WHOLE))
+    }
+
+    /// Reads token ids, or looks through texts.
+    fn read_source(&self) -> Result<(&Path, Source)> {
+        match (&self.input_ids, &self.data) {
+            (Some(path), _) => {
+                let bytes = fs::read(path)
+                    .map_err(|source| ActivationError::Read { path: path.clone(), source })?;
+                let rows = TokenRows::read(path, &bytes)?;
+                Ok((path, Source::Ids { rows, hash: hash_file(path)? }))
+            }
+            (None, Some(path)) => {
+                let (label, how) = match &self.label {
+                    Some(label) => (label.clone(), LabelColumn::Needed),
+                    None => (DatasetConfig::default().label, LabelColumn::IfThere),
+                };
+                let columns =
+                    DatasetConfig { text: self.text.clone(), label, ..DatasetConfig::default() };
+                let corpus = Corpus::scan(path, &columns, how)?;
+                let max_tokens = self.max_tokens.map_or(usize::MAX, NonZeroUsize::get);
+                Ok((path, Source::Texts { corpus, max_tokens }))
+            }
+            (None, None) => Err(InputError("give `--data` or `--input-ids`".to_owned()).into()),
+        }
+    }
+
     fn convention_name(&self) -> String {
         self.convention
             .to_possible_value()
@@ -196,9 +270,112 @@ impl ExtractArgs {
     }
 }
 
-fn read_texts(path: &Path, text: &str) -> Result<Dataset, ActivationError> {
-    let columns = DatasetConfig { text: text.to_owned(), ..DatasetConfig::default() };
-    Dataset::read(&path.display().to_string(), path, &columns, false)
+impl Prepared<'_> {
+    fn extraction(&self) -> Extraction<'_> {
+        Extraction {
+            model: &*self.model.model,
+            hooks: &self.hooks,
+            shapes: &self.shapes,
+            convention: self.args.convention.into(),
+            device: &self.device,
+            batch_tokens: self.args.batch_tokens.get(),
+        }
+    }
+
+    fn write_file(&self, format: Format) -> Result<(BTreeMap<String, Vec<usize>>, Written)> {
+        let args = self.args;
+        let rows = &*self.source.tokens(&self.model.tokenizer)?;
+        let dtype = args.store_dtype.into();
+        let specs = specs(rows, &self.shapes, dtype);
+        let size_bytes = specs.iter().map(TensorSpec::size_bytes).fold(0, u64::saturating_add);
+        let (batch, pos) = (rows.len(), rows.pos);
+        info!("{batch} texts, {pos} tokens long; the tensors take {}", shown_size(size_bytes));
+        let mut non_finite_texts = Vec::new();
+        if !args.dry_run {
+            let metadata = BTreeMap::from([
+                ("model".to_owned(), self.model.name.clone()),
+                ("revision".to_owned(), self.model.revision.clone()),
+                ("convention".to_owned(), args.convention_name()),
+            ]);
+            let file = OutputFile { path: &args.output, format, dtype, metadata };
+            non_finite_texts = file.write(&self.extraction(), rows, |non_finite| {
+                let rows: Vec<_> =
+                    non_finite.iter().map(|(row, hook)| (*row, Some(*hook))).collect();
+                Ok(check_finite(&rows, self.path, args.allow_non_finite)?)
+            })?;
+        }
+        let tensors = specs.into_iter().map(|spec| (spec.name, spec.shape)).collect();
+        Ok((tensors, Written::File { size_bytes, non_finite_texts }))
+    }
+
+    fn write_folder(&self, shard: Shard) -> Result<(BTreeMap<String, Vec<usize>>, Written)> {
+        let args = self.args;
+        let manifest = self.manifest(shard)?;
+        ShardWriter::check(&args.output, &manifest)?;
+        let rows = shard.rows(manifest.data.n_rows);
+        let (n, start, end) = (manifest.data.n_rows, rows.start, rows.end);
+        info!("shard {shard}: rows {start} to {end} of {n}, {} in a file", manifest.rows_per_part);
+        let report = if args.dry_run {
+            ShardReport { shard: shard.to_string(), rows: [start, end], ..ShardReport::default() }
+        } else {
+            let folder = OutputFolder { path: &args.output, manifest, shard };
+            folder.write(&self.extraction(), &self.source, &self.model, |non_finite| {
+                Ok(check_finite(non_finite, self.path, args.allow_non_finite)?)
+            })?
+        };
+        let tensors = self.shapes.iter().map(|hook| (hook.hook.to_string(), hook.shape.clone()));
+        Ok((tensors.collect(), Written::Shard(report)))
+    }
+
+    /// What the files of a folder have in common.
+    fn manifest(&self, shard: Shard) -> Result<ShardManifest> {
+        let args = self.args;
+        let hook = |hook: &HookShape| ShardHook {
+            name: hook.hook.to_string(),
+            layout: hook.layout,
+            shape: hook.shape.clone(),
+        };
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (data, tokenizer) = match &self.source {
+            Source::Ids { rows, hash } => {
+                let (hash, n_rows, classes) = (hash.clone(), rows.len(), Vec::new());
+                (ShardData { name, hash, n_rows, text: None, label: None, classes }, None)
+            }
+            Source::Texts { corpus, max_tokens } => {
+                let label = args.label.clone().unwrap_or(DatasetConfig::default().label);
+                let data = ShardData {
+                    name,
+                    hash: corpus.hash.clone(),
+                    n_rows: corpus.n_rows,
+                    text: Some(args.text.clone()),
+                    label: (!corpus.classes.is_empty()).then_some(label),
+                    classes: corpus.classes.clone(),
+                };
+                let tokenizer = &self.model.tokenizer;
+                let bare = tokenizer.encode_without_special("a")?.ids;
+                let tokenizer = ShardTokenizer {
+                    hash: tokenizer.hash().to_owned(),
+                    max_tokens: *max_tokens,
+                    special_tokens: tokenizer.encode("a")?.ids != bare,
+                };
+                (data, Some(tokenizer))
+            }
+        };
+        Ok(ShardManifest {
+            format_version: 1,
+            model: ShardModel {
+                name: self.model.name.clone(),
+                revision: self.model.revision.clone(),
+            },
+            convention: args.convention.into(),
+            dtype: args.store_dtype.into(),
+            hooks: self.shapes.iter().map(hook).collect(),
+            data,
+            tokenizer,
+            n_shards: shard.n_shards(),
+            rows_per_part: args.shard_rows.map_or(ROWS_PER_PART, NonZeroUsize::get),
+        })
+    }
 }
 
 /// Makes sure before the long part that the output can be written, and is not the input.
@@ -221,74 +398,34 @@ fn check_output(output: &Path, source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of all tensors, if they are within the budget.
-fn check_memory(tensors: &[HookTensor], rows: &TokenRows, budget_gib: f64) -> Result<u64> {
-    let gib = |bytes: f64| bytes / f64::from(1 << 30);
-    let bytes_of = |shape: &[usize], item_bytes: usize| {
-        shape.iter().fold(item_bytes as u64, |bytes, &axis| bytes.saturating_mul(axis as u64))
-    };
-    let activations = tensors.iter().map(|tensor| bytes_of(&tensor.shape, size_of::<f32>()));
-    let tokens = if rows.from_text { 2 } else { 0 };
-    let tokens = (0..tokens).map(|_| bytes_of(&[rows.batch, rows.pos], size_of::<i64>()));
-    let size_bytes = activations.chain(tokens).fold(0, u64::saturating_add);
-    let needed = gib(size_bytes as f64);
-    if needed.is_nan() || budget_gib.is_nan() || needed > budget_gib {
-        let message = format!(
-            "the tensors take {needed:.2} GiB, but `--memory-budget-gib` is {budget_gib}; raise \
-             it, or take fewer hooks or texts at a time"
-        );
-        return Err(InputError(message).into());
-    }
-    let (batch, pos) = (rows.batch, rows.pos);
-    info!("{batch} texts, {pos} tokens long; the tensors take {}", shown_size(size_bytes));
-    Ok(size_bytes)
-}
-
 /// Bytes as a person reads them.
 fn shown_size(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1024.0 { format!("{mib:.2} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
 }
 
-/// Names every text with NaN or infinity, and refuses them unless they are allowed.
+/// Names every text with NaN or infinity, and the hook if it is known, and refuses them unless they
+/// are allowed.
 fn check_finite(
-    non_finite: &BTreeMap<usize, HookPoint>,
+    non_finite: &[(usize, Option<HookPoint>)],
     source: &Path,
     allowed: bool,
 ) -> Result<(), InputError> {
-    let Some((first, hook)) = non_finite.first_key_value() else { return Ok(()) };
+    let Some((first, hook)) = non_finite.first() else { return Ok(()) };
     let (path, n) = (source.display(), non_finite.len());
+    let place =
+        |hook: &Option<HookPoint>| hook.map_or_else(String::new, |hook| format!("`{hook}` of "));
     if !allowed {
         return Err(InputError(format!(
-            "`{hook}` of text {first} of `{path}` has NaN or infinity, one of {n} such texts; \
-             leave them out, or give `--allow-non-finite` to write them as they are"
+            "{}text {first} of `{path}` has NaN or infinity, one of {n} such texts; leave them \
+             out, or give `--allow-non-finite` to write them as they are",
+            place(hook)
         )));
     }
     for (text, hook) in non_finite {
-        warn!("`{hook}` of text {text} of `{path}` has NaN or infinity");
+        warn!("{}text {text} of `{path}` has NaN or infinity", place(hook));
     }
     Ok(())
-}
-
-/// Every tensor of the file by name.
-fn arrays(
-    tensors: &[HookTensor],
-    values: Vec<Vec<f32>>,
-    rows: &TokenRows,
-) -> Vec<(String, NpzArray)> {
-    let mut arrays = Vec::with_capacity(tensors.len() + 2);
-    if rows.from_text {
-        let shape = || vec![rows.batch, rows.pos];
-        let ids: Vec<i64> = rows.ids.iter().map(|&id| i64::from(id)).collect();
-        let mask: Vec<i64> = rows.mask.iter().map(|&real| i64::from(real)).collect();
-        arrays.push(("input_ids".to_owned(), NpzArray::new(shape(), ids)));
-        arrays.push(("attention_mask".to_owned(), NpzArray::new(shape(), mask)));
-    }
-    let activations = tensors.iter().zip(values).map(|(tensor, values)| {
-        (tensor.hook.to_string(), NpzArray::new(tensor.shape.clone(), values))
-    });
-    arrays.extend(activations);
-    arrays
 }
 
 fn print(report: &ExtractReport<'_>, json: bool) -> Result<()> {
@@ -299,14 +436,29 @@ fn print(report: &ExtractReport<'_>, json: bool) -> Result<()> {
     }
     let mut text = String::new();
     let verb = if report.dry_run { "would write" } else { "wrote" };
-    let size = shown_size(report.size_bytes);
-    let _ = writeln!(text, "{verb} {} ({size})", report.output.display());
+    let output = report.output.display();
+    let non_finite = match &report.written {
+        Written::File { size_bytes, non_finite_texts } => {
+            let _ = writeln!(text, "{verb} {output} ({})", shown_size(*size_bytes));
+            non_finite_texts
+        }
+        Written::Shard(shard) => {
+            let ShardReport { rows: [start, end], n_written, n_found, .. } = shard;
+            let _ = write!(text, "{verb} {output}, shard {}: rows {start} to {end}", shard.shard);
+            if !report.dry_run {
+                let size = shown_size(shard.size_bytes);
+                let _ = write!(text, ", {} tokens, {size}; ", shard.n_tokens);
+                let _ = write!(text, "{n_written} files written, {n_found} found whole");
+            }
+            text.push('\n');
+            &shard.non_finite_texts
+        }
+    };
     let rows: Vec<[String; 2]> =
         report.tensors.iter().map(|(name, shape)| [name.clone(), format!("{shape:?}")]).collect();
     table::aligned(&mut text, &rows);
-    if !report.non_finite_texts.is_empty() {
-        let n = report.non_finite_texts.len();
-        let _ = writeln!(text, "NaN or infinity in {n} texts: {:?}", report.non_finite_texts);
+    if !non_finite.is_empty() {
+        let _ = writeln!(text, "NaN or infinity in {} texts: {non_finite:?}", non_finite.len());
     }
     write!(stdout, "{text}")?;
     Ok(())
@@ -318,12 +470,12 @@ mod tests {
 
     #[test]
     fn texts_that_are_not_finite_are_refused_unless_allowed() {
-        let bad = BTreeMap::from([(7, HookPoint::Z(1)), (3, HookPoint::ResidPost(0))]);
+        let bad = [(3, Some(HookPoint::ResidPost(0))), (7, Some(HookPoint::Z(1)))];
         let message = check_finite(&bad, Path::new("t.csv"), false).unwrap_err().to_string();
         let expected =
             "`blocks.0.hook_resid_post` of text 3 of `t.csv` has NaN or infinity, one of 2";
         assert!(message.starts_with(expected), "{message}");
         assert!(check_finite(&bad, Path::new("t.csv"), true).is_ok());
-        assert!(check_finite(&BTreeMap::new(), Path::new("t.csv"), false).is_ok());
+        assert!(check_finite(&[], Path::new("t.csv"), false).is_ok());
     }
 }

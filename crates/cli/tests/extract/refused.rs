@@ -117,7 +117,6 @@ fn wrong_inputs_are_named_with_exit_code_2() {
     with_texts(&[("--output", "folder.npz")], "`folder.npz` is a folder");
     with_texts(&[("--model", "demo-gpt3")], "`demo-gpt3` is neither an embedded model");
     with_texts(&[("--device", "tpu")], "device `tpu` is unknown");
-    with_texts(&[("--memory-budget-gib", "0.000001")], "but `--memory-budget-gib` is 0.000001");
     with_texts(&[("--max-tokens", "0")], "--max-tokens");
     let both = [("--data", "texts.csv"), ("--input-ids", "good.safetensors")];
     with_texts(&both, "cannot be used with");
