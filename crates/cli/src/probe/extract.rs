@@ -444,6 +444,7 @@ fn print(report: &ExtractReport<'_>, json: bool) -> Result<()> {
         }
         Written::Shard(shard) => {
             let ShardReport { rows: [start, end], n_written, n_found, .. } = shard;
+            let verb = if !report.dry_run && *n_written == 0 { "found" } else { verb };
             let _ = write!(text, "{verb} {output}, shard {}: rows {start} to {end}", shard.shard);
             if !report.dry_run {
                 let size = shown_size(shard.size_bytes);

@@ -5,5 +5,8 @@
 #[path = "../common/call.rs"]
 mod call;
 mod fixture;
+mod folder;
 mod refused;
+#[path = "../common/running.rs"]
+mod running;
 mod values;
