@@ -7,6 +7,7 @@ pub mod device;
 pub mod exit;
 mod extract_file;
 mod extract_folder;
+mod extract_report;
 mod extraction;
 pub mod input;
 pub mod probe;

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use attention_probes_models::Convention;
+use attention_probes_models::{Convention, Dtype};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{ShardError, shard::MAX_SHARDS};
@@ -57,6 +57,8 @@ pub struct ShardModel {
     pub name: String,
     /// Hash of its configuration and weights.
     pub revision: String,
+    /// Number format that it computed in.
+    pub dtype: Dtype,
 }
 
 /// One hook of a folder.
@@ -161,6 +163,11 @@ impl ShardManifest {
         let column = |column: &Option<String>| column.clone().unwrap_or_else(|| "none".to_owned());
         let parts = [
             ("model", found.model.revision.clone(), self.model.revision.clone()),
+            (
+                "number format of the model",
+                found.model.dtype.to_string(),
+                self.model.dtype.to_string(),
+            ),
             ("data file", found.data.hash.clone(), self.data.hash.clone()),
             ("column of the text", column(&found.data.text), column(&self.data.text)),
             ("column of the label", column(&found.data.label), column(&self.data.label)),

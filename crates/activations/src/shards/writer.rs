@@ -32,7 +32,11 @@ use crate::ActivationError;
 ///
 /// let manifest = ShardManifest {
 ///     format_version: 1,
-///     model: ShardModel { name: "demo-gpt2".to_owned(), revision: "5a…".to_owned() },
+///     model: ShardModel {
+///         name: "demo-gpt2".to_owned(),
+///         revision: "5a…".to_owned(),
+///         dtype: Default::default(),
+///     },
 ///     convention: Default::default(),
 ///     dtype: StoreDtype::F32,
 ///     hooks: vec![ShardHook {

@@ -1,9 +1,7 @@
 //! `probe extract`: activations of texts or token ids, at any hooks, into one file or a folder.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -15,18 +13,18 @@ use attention_probes_activations::{
 use attention_probes_models::{Convention, Dtype, HookPoint, HookSet, LanguageModel, open_model};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 use tracing::{info, warn};
 
+use crate::device;
 use crate::exit::InputError;
 use crate::extract_file::{OutputFile, specs};
 use crate::extract_folder::{OutputFolder, ShardReport};
+use crate::extract_report::{ExtractReport, Written, shown_size};
 use crate::extraction::{Extraction, HookShape, shapes};
 use crate::input::{hub_cache, ignore_broken_pipe};
 use crate::source::Source;
 use crate::tensor_file::Format;
 use crate::token_rows::TokenRows;
-use crate::{device, table};
 
 /// Rows of a part file: some hundred megabytes of a small model's layer.
 const ROWS_PER_PART: usize = 1024;
@@ -131,38 +129,6 @@ impl From<StoreDtypeArg> for StoreDtype {
     }
 }
 
-/// What [`run`] prints.
-#[derive(Debug, Serialize)]
-struct ExtractReport<'a> {
-    /// File or folder that was written.
-    output: &'a Path,
-    /// Name of the model.
-    model: &'a str,
-    /// Hash of its weights.
-    revision: &'a str,
-    /// Which numbers the activations are.
-    convention: Convention,
-    /// Shape of every tensor in the file; of a folder, axes of a token, or heads of a pair.
-    tensors: BTreeMap<String, Vec<usize>>,
-    #[serde(flatten)]
-    written: Written,
-    /// Whether nothing was run.
-    dry_run: bool,
-}
-
-/// What was written, or would be.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Written {
-    File {
-        /// Bytes of all tensors.
-        size_bytes: u64,
-        /// Texts, by row, whose activations hold NaN or infinity.
-        non_finite_texts: Vec<usize>,
-    },
-    Shard(ShardReport),
-}
-
 /// Everything but where the activations go, checked.
 struct Prepared<'a> {
     args: &'a ExtractArgs,
@@ -210,7 +176,7 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
         written,
         dry_run: args.dry_run,
     };
-    ignore_broken_pipe(print(&report, args.json))
+    ignore_broken_pipe(report.print(args.json))
 }
 
 impl ExtractArgs {
@@ -295,6 +261,7 @@ impl Prepared<'_> {
             let metadata = BTreeMap::from([
                 ("model".to_owned(), self.model.name.clone()),
                 ("revision".to_owned(), self.model.revision.clone()),
+                ("dtype".to_owned(), self.model.dtype.to_string()),
                 ("convention".to_owned(), args.convention_name()),
             ]);
             let file = OutputFile { path: &args.output, format, dtype, metadata };
@@ -366,6 +333,7 @@ impl Prepared<'_> {
             model: ShardModel {
                 name: self.model.name.clone(),
                 revision: self.model.revision.clone(),
+                dtype: self.model.dtype,
             },
             convention: args.convention.into(),
             dtype: args.store_dtype.into(),
@@ -398,12 +366,6 @@ fn check_output(output: &Path, source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Bytes as a person reads them.
-fn shown_size(bytes: u64) -> String {
-    let mib = bytes as f64 / f64::from(1 << 20);
-    if mib < 1024.0 { format!("{mib:.2} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
-}
-
 /// Names every text with NaN or infinity, and the hook if it is known, and refuses them unless they
 /// are allowed.
 fn check_finite(
@@ -425,43 +387,6 @@ fn check_finite(
     for (text, hook) in non_finite {
         warn!("{}text {text} of `{path}` has NaN or infinity", place(hook));
     }
-    Ok(())
-}
-
-fn print(report: &ExtractReport<'_>, json: bool) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    if json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
-        return Ok(());
-    }
-    let mut text = String::new();
-    let verb = if report.dry_run { "would write" } else { "wrote" };
-    let output = report.output.display();
-    let non_finite = match &report.written {
-        Written::File { size_bytes, non_finite_texts } => {
-            let _ = writeln!(text, "{verb} {output} ({})", shown_size(*size_bytes));
-            non_finite_texts
-        }
-        Written::Shard(shard) => {
-            let ShardReport { rows: [start, end], n_written, n_found, .. } = shard;
-            let verb = if !report.dry_run && *n_written == 0 { "found" } else { verb };
-            let _ = write!(text, "{verb} {output}, shard {}: rows {start} to {end}", shard.shard);
-            if !report.dry_run {
-                let size = shown_size(shard.size_bytes);
-                let _ = write!(text, ", {} tokens, {size}; ", shard.n_tokens);
-                let _ = write!(text, "{n_written} files written, {n_found} found whole");
-            }
-            text.push('\n');
-            &shard.non_finite_texts
-        }
-    };
-    let rows: Vec<[String; 2]> =
-        report.tensors.iter().map(|(name, shape)| [name.clone(), format!("{shape:?}")]).collect();
-    table::aligned(&mut text, &rows);
-    if !non_finite.is_empty() {
-        let _ = writeln!(text, "NaN or infinity in {} texts: {non_finite:?}", non_finite.len());
-    }
-    write!(stdout, "{text}")?;
     Ok(())
 }
 
