@@ -36,7 +36,8 @@ pub struct ExternalActivations {
 impl ExternalActivations {
     /// Reads one `.npz`, in which other arrays are left alone, or a folder of shards.
     ///
-    /// A folder must hold one hook. Where it has labels, a row without one is left out.
+    /// A folder must hold one hook; [`read_hook`](ExternalActivations::read_hook) takes one of
+    /// several. Where it has labels, a row without one is left out.
     ///
     /// # Shapes
     ///
@@ -60,25 +61,50 @@ impl ExternalActivations {
     ///
     /// `x` as `f32`, padding included; it is packed in place.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ActivationError> {
-        Self::read_with(path.as_ref(), true)
+        Self::read_with(path.as_ref(), None, true)
     }
 
-    /// As [`ExternalActivations::read`], but labels are left alone.
+    /// As [`ExternalActivations::read`], for one hook of a folder of shards by name.
     ///
     /// # Errors
     ///
-    /// As [`ExternalActivations::read`].
+    /// - as [`ExternalActivations::read`]
+    /// - [`ShardError::NoSuchHook`] if a hook is named that a folder does not have, or an npz
     ///
     /// # Memory
     ///
     /// As [`ExternalActivations::read`].
-    pub fn read_without_labels(path: impl AsRef<Path>) -> Result<Self, ActivationError> {
-        Self::read_with(path.as_ref(), false)
+    pub fn read_hook(path: impl AsRef<Path>, hook: Option<&str>) -> Result<Self, ActivationError> {
+        Self::read_with(path.as_ref(), hook, true)
     }
 
-    fn read_with(path: &Path, with_labels: bool) -> Result<Self, ActivationError> {
+    /// As [`ExternalActivations::read_hook`], but labels are left alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`ExternalActivations::read_hook`].
+    ///
+    /// # Memory
+    ///
+    /// As [`ExternalActivations::read`].
+    pub fn read_without_labels(
+        path: impl AsRef<Path>,
+        hook: Option<&str>,
+    ) -> Result<Self, ActivationError> {
+        Self::read_with(path.as_ref(), hook, false)
+    }
+
+    fn read_with(
+        path: &Path,
+        hook: Option<&str>,
+        with_labels: bool,
+    ) -> Result<Self, ActivationError> {
         if path.is_dir() {
-            return Self::read_shards(path, with_labels);
+            return Self::read_shards(path, hook, with_labels);
+        }
+        if let Some(hook) = hook {
+            let (path, hook) = (path.to_owned(), hook.to_owned());
+            return Err(ShardError::NoSuchHook { path, hook, hooks: Vec::new() }.into());
         }
         let hash = hash_file(path)?;
         let optional = ["position", "input_ids", "y"];
@@ -140,13 +166,28 @@ impl ExternalActivations {
     }
 
     /// Reads every part of a folder of shards.
-    fn read_shards(path: &Path, with_labels: bool) -> Result<Self, ActivationError> {
+    fn read_shards(
+        path: &Path,
+        hook: Option<&str>,
+        with_labels: bool,
+    ) -> Result<Self, ActivationError> {
         let folder = ShardFolder::open(path)?;
         let manifest = folder.manifest();
-        let [hook] = &manifest.hooks[..] else {
-            let hooks = manifest.hooks.iter().map(|hook| hook.name.clone()).collect();
-            return Err(ShardError::SeveralHooks { path: path.to_owned(), hooks }.into());
+        let names = || manifest.hooks.iter().map(|hook| hook.name.clone()).collect();
+        let index = match hook {
+            Some(name) => {
+                manifest.hooks.iter().position(|hook| hook.name == name).ok_or_else(|| {
+                    let (path, hook) = (path.to_owned(), name.to_owned());
+                    ShardError::NoSuchHook { path, hook, hooks: names() }
+                })?
+            }
+            None if manifest.hooks.len() == 1 => 0,
+            None => {
+                let path = path.to_owned();
+                return Err(ShardError::SeveralHooks { path, hooks: names() }.into());
+            }
         };
+        let hook = &manifest.hooks[index];
         if hook.layout == HookLayout::Pairs {
             let (path, hook) = (path.to_owned(), hook.name.clone());
             return Err(ShardError::Pairs { path, hook }.into());
@@ -156,11 +197,12 @@ impl ExternalActivations {
         let (mut x, mut input_ids, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
         let (mut source_rows, mut skipped, mut names) = (Vec::new(), Vec::new(), Vec::new());
         let mut hasher = blake3::Hasher::new();
-        for (index, record) in folder.parts().enumerate() {
+        hasher.update(hook.name.as_bytes());
+        for (part, record) in folder.parts().enumerate() {
             hasher.update(record.hash.as_bytes());
-            let part = folder.part(index)?;
+            let part = folder.part(part)?;
             for (row, source_row) in part.rows().enumerate() {
-                let values = part.activations(0, row);
+                let values = part.activations(index, row);
                 let label = part.label(row);
                 let is_finite = values.iter().all(|value| value.is_finite());
                 if values.is_empty() || !is_finite || has_labels && label.is_none() {

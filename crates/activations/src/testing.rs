@@ -2,15 +2,18 @@
 #![cfg(test)]
 
 use attention_probes_models::{
-    ActivationFunction, Convention, ForwardRequest, Gpt2, Gpt2Config, HookPoint, HookedModel,
-    ModelError, ModelOutput, ModelShape, TokenBatch, Tokenizer,
+    ActivationFunction, Convention, Dtype, ForwardRequest, Gpt2, Gpt2Config, HookPoint,
+    HookedModel, ModelError, ModelOutput, ModelShape, TokenBatch, Tokenizer,
 };
 use burn::{
     module::{Module, ModuleMapper, Param},
     tensor::{Device, Tensor, TensorData},
 };
 
-use crate::{Capture, Component, Site, TokenizedDataset};
+use crate::{
+    Capture, Component, HookLayout, ShardData, ShardHook, ShardManifest, ShardModel, Site,
+    StoreDtype, TokenizedDataset,
+};
 
 /// Token whose embedding is NaN in [`Fixture::damaged`].
 pub(crate) const BAD_ID: u32 = 16;
@@ -167,4 +170,38 @@ pub(crate) fn tokenizer() -> Tokenizer {
         }
     }"#;
     Tokenizer::from_bytes(json.as_bytes()).unwrap()
+}
+
+/// A folder of a stream of width 2 and a pattern of one head, with labels, two rows in a file.
+pub(crate) fn shard_manifest(n_rows: usize, n_shards: usize) -> ShardManifest {
+    let hook = |name: &str, layout, shape: &[usize]| ShardHook {
+        name: name.to_owned(),
+        layout,
+        shape: shape.to_vec(),
+    };
+    ShardManifest {
+        format_version: 1,
+        model: ShardModel {
+            name: "model".to_owned(),
+            revision: "5a".to_owned(),
+            dtype: Dtype::F32,
+        },
+        convention: Convention::Raw,
+        dtype: StoreDtype::F32,
+        hooks: vec![
+            hook("stream", HookLayout::Tokens, &[2]),
+            hook("pattern", HookLayout::Pairs, &[1]),
+        ],
+        data: ShardData {
+            name: "d.csv".to_owned(),
+            hash: "90".to_owned(),
+            n_rows,
+            text: Some("text".to_owned()),
+            label: Some("label".to_owned()),
+            classes: vec!["no".to_owned(), "yes".to_owned()],
+        },
+        tokenizer: None,
+        n_shards,
+        rows_per_part: 2,
+    }
 }

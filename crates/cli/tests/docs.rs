@@ -45,7 +45,11 @@ fn leaves(prefix: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
 #[test]
 fn every_key_of_a_sweep_is_documented_with_its_default() {
     let config = SweepConfig {
-        data: vec![DataConfig { group: Some("none".to_owned()), ..DataConfig::default() }],
+        data: vec![DataConfig {
+            hook: Some("none".to_owned()),
+            group: Some("none".to_owned()),
+            ..DataConfig::default()
+        }],
         ..SweepConfig::default()
     };
     let mut expected = BTreeMap::new();

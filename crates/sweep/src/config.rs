@@ -64,8 +64,11 @@ pub struct ModelConfig {
 pub struct DataConfig {
     /// Name in the results; the file's name without its ending by default.
     pub name: String,
-    /// A `.csv`, `.tsv`, or `.jsonl` file, or activations as `.npz`.
+    /// A `.csv`, `.tsv`, or `.jsonl` file, or activations: an `.npz`, or a folder of shards.
     pub path: PathBuf,
+    /// Which hook of a folder of shards; it may be left out where there is only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
     /// Column of the text.
     pub text: String,
     /// Column of the label.
@@ -202,6 +205,7 @@ impl Default for DataConfig {
         Self {
             name: String::new(),
             path: PathBuf::new(),
+            hook: None,
             text: "text".to_owned(),
             label: "label".to_owned(),
             task: "sequence".to_owned(),

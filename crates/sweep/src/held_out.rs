@@ -104,12 +104,12 @@ pub(crate) fn read_texts(
 pub(crate) fn read_activations(
     config: &DataConfig,
 ) -> Result<(ExternalActivations, Files), SweepError> {
-    let mut all = read_labelled(&config.path)?;
+    let mut all = read_labelled(&config.path, config)?;
     let mut starts = [all.n_examples(); 2];
     for (start, held_out) in starts.iter_mut().zip([&config.validation, &config.test]) {
         *start = all.n_examples();
         let Some(path) = held_out.file() else { continue };
-        let more = read_labelled(path)?;
+        let more = read_labelled(path, config)?;
         if more.d_model != all.d_model {
             let (path, width, expected) = (path.to_owned(), more.d_model, all.d_model);
             return Err(SweepError::OtherWidth { path, width, expected });
@@ -130,8 +130,8 @@ pub(crate) fn read_activations(
 }
 
 /// Activations that bring labels of at least two classes.
-fn read_labelled(path: &Path) -> Result<ExternalActivations, SweepError> {
-    let external = ExternalActivations::read(path)?;
+fn read_labelled(path: &Path, config: &DataConfig) -> Result<ExternalActivations, SweepError> {
+    let external = ExternalActivations::read_hook(path, config.hook.as_deref())?;
     if external.labels.is_none() {
         return Err(no_labels(path));
     }

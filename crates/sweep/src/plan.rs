@@ -214,10 +214,14 @@ fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
             }
             HeldOut::File(path) if activations(path) == brings_activations => {}
             HeldOut::File(_) => {
-                let reason = "must be text where `data.path` is text, and activations where it is activations";
+                let reason = "must be of the same form as `data.path`, text or activations";
                 return Err(SweepError::Contradiction { key, reason });
             }
         }
+    }
+    if data.hook.is_some() && !data.path.is_dir() {
+        let reason = "is for a folder of shards as `data.path`, remove it";
+        return Err(SweepError::Contradiction { key: "data.hook", reason });
     }
     let value = data.validation.share() + data.test.share();
     if value >= 1.0 {
@@ -401,7 +405,9 @@ mod tests {
         assert!(error(&format!("{DATA}task = \"next_token\"\n")).contains("`data.target`"));
         assert!(error(&format!("{DATA}validation = 1.5\n")).contains("`data.validation` has 1.5"));
         let held_out = error(&format!("{DATA}test = \"b.npz\"\n"));
-        assert!(held_out.contains("`data.test` must be text"), "{held_out}");
+        assert!(held_out.contains("`data.test` must be of the same form"), "{held_out}");
+        let hook = error(&format!("{DATA}hook = \"hook_embed\"\n"));
+        assert!(hook.contains("`data.hook` is for a folder of shards"), "{hook}");
         let list = error(&format!("{DATA}test = [0.1]\n"));
         assert!(list.contains("expected a share such as 0.1, or the path of a file"), "{list}");
         assert!(error("[[data]]\n").contains("`data.path` is missing"));

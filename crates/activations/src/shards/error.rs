@@ -97,13 +97,23 @@ pub enum ShardError {
         path: PathBuf,
     },
     /// One hook is needed, and a folder has several.
-    #[error("`{}` has several hooks, expected one; extract one of them alone: {}",
+    #[error("`{}` has several hooks, expected one; name one of them: {}",
         path.display(), listed(hooks)
     )]
     SeveralHooks {
         /// The folder.
         path: PathBuf,
         /// Their names.
+        hooks: Vec<String>,
+    },
+    /// A hook was named that is not there.
+    #[error("`{}` has no hook `{}`; hooks: {}", path.display(), shown(hook), listed(hooks))]
+    NoSuchHook {
+        /// The folder, or file.
+        path: PathBuf,
+        /// The hook that was asked for.
+        hook: String,
+        /// The hooks that exist.
         hooks: Vec<String>,
     },
     /// A hook that relates positions is no sequence of activations.

@@ -247,3 +247,219 @@ fn map(file: &File) -> std::io::Result<Mmap> {
     // shortens it ends the process with a signal, which no program that maps files can prevent.
     unsafe { Mmap::map(file) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{ExternalActivations, PartTokens, ShardWriter, testing::shard_manifest};
+
+    const PART: &str = "shard-00001-of-00002-00000.safetensors";
+    const RECORD: &str = "shard-00001-of-00002.json";
+
+    /// Five rows of 2, 0, 1, 3, and 1 tokens, of two classes, the last without a label, by two jobs;
+    /// a stream of width 2 and a pattern of one head.
+    fn written() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let lengths = [2, 0, 1, 3, 1];
+        let labels = [Some(0), Some(1), Some(1), Some(0), None];
+        for shard in ["1/2", "2/2"] {
+            let mut writer =
+                ShardWriter::open(folder.path(), shard_manifest(5, 2), shard.parse().unwrap())
+                    .unwrap();
+            for part in writer.missing() {
+                let rows = writer.rows(part);
+                let mut tokens = PartTokens {
+                    ids: Vec::new(),
+                    offsets: vec![0],
+                    labels: Some(labels[rows.clone()].to_vec()),
+                };
+                for &length in &lengths[rows.clone()] {
+                    tokens.ids.extend((0..length).map(|token| 10 + token));
+                    tokens.offsets.push(tokens.ids.len());
+                }
+                let mut file = writer.begin(part, &tokens).unwrap();
+                // In any order.
+                for (row, source_row) in rows.clone().enumerate().rev() {
+                    let n = lengths[source_row] as usize;
+                    file.write(1, row, &vec![source_row as f32; n * n]).unwrap();
+                    file.write(0, row, &vec![source_row as f32 + 0.5; 2 * n]).unwrap();
+                }
+                writer.finish(file, Vec::new()).unwrap();
+            }
+            writer.close().unwrap();
+        }
+        folder
+    }
+
+    /// Token ids of a row, and its values at both hooks.
+    type Row = (Vec<i64>, Vec<f32>, Vec<f32>);
+
+    /// Every row of a folder.
+    fn read(folder: &Path) -> Result<Vec<Row>, ActivationError> {
+        let folder = ShardFolder::open(folder)?;
+        let mut rows = Vec::new();
+        for index in 0..folder.parts().len() {
+            let part = folder.part(index)?;
+            rows.extend((0..part.rows().len()).map(|row| {
+                (part.input_ids(row), part.activations(0, row), part.activations(1, row))
+            }));
+        }
+        Ok(rows)
+    }
+
+    fn edit_json(path: &Path, edit: impl FnOnce(&mut Value)) {
+        let mut json = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        edit(&mut json);
+        fs::write(path, serde_json::to_vec(&json).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were_written() {
+        let folder = written();
+        let rows = read(folder.path()).unwrap();
+        assert_eq!(rows.len(), 5);
+        assert_eq!(rows[0], (vec![10, 11], vec![0.5; 4], vec![0.0; 4]));
+        assert_eq!(rows[1], (vec![], vec![], vec![]));
+        assert_eq!(rows[3], (vec![10, 11, 12], vec![3.5; 6], vec![3.0; 9]));
+        let shards = ShardFolder::open(folder.path()).unwrap();
+        let part = shards.part(1).unwrap();
+        assert_eq!(part.rows(), 2..4);
+        assert_eq!([part.label(0), part.label(1)], [Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn a_hook_of_a_folder_is_data_to_train_on() {
+        let folder = written();
+        let error = ExternalActivations::read(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.ends_with("several hooks, expected one; name one of them: `stream`, `pattern`"),
+            "{error}"
+        );
+        let stream = ExternalActivations::read_hook(folder.path(), Some("stream")).unwrap();
+        // Without a token, and without a label.
+        assert_eq!((stream.source_rows, stream.skipped), (vec![0, 2, 3], vec![1, 4]));
+        assert_eq!((stream.offsets, stream.d_model), (vec![0, 2, 3, 6], 2));
+        assert_eq!(
+            (stream.classes, stream.labels),
+            (vec!["no".into(), "yes".into()], Some(vec![0, 1, 0]))
+        );
+        assert_eq!(stream.x[..6], [0.5, 0.5, 0.5, 0.5, 2.5, 2.5]);
+        let error = |hook| {
+            ExternalActivations::read_hook(folder.path(), Some(hook)).unwrap_err().to_string()
+        };
+        assert!(error("pattern").contains("`pattern` of `"), "{}", error("pattern"));
+        assert!(error("strem").ends_with("has no hook `strem`; hooks: `stream`, `pattern`"));
+    }
+
+    #[test]
+    fn a_shard_that_is_not_complete_is_named() {
+        let folder = written();
+        edit_json(&folder.path().join(RECORD), |record| record["parts"] = json!([]));
+        let error = read(folder.path()).unwrap_err().to_string();
+        assert!(error.ends_with("lacks rows of shard 1/2; extract that shard first"), "{error}");
+        fs::remove_file(folder.path().join(RECORD)).unwrap();
+        assert!(read(folder.path()).unwrap_err().to_string().contains("lacks rows of shard 1/2"));
+    }
+
+    #[test]
+    fn a_manifest_may_say_anything_and_nothing_is_allocated_for_it() {
+        let edits: [(&str, Value); 12] = [
+            ("/n_shards", json!(0)),
+            ("/n_shards", json!(1_000_000_000_000_000_u64)),
+            ("/n_shards", json!(3)),
+            ("/rows_per_part", json!(0)),
+            ("/rows_per_part", json!(u64::MAX)),
+            ("/data/n_rows", json!(u64::MAX)),
+            ("/data/classes", json!([])),
+            ("/hooks", json!([])),
+            ("/hooks/0/shape", json!([u64::MAX, u64::MAX])),
+            ("/hooks/0/shape", json!([])),
+            ("/hooks/0/name", json!("../../etc/passwd")),
+            ("/format_version", json!(2)),
+        ];
+        for (field, value) in edits {
+            let folder = written();
+            let path = folder.path().join("manifest.json");
+            edit_json(&path, |json| *json.pointer_mut(field).unwrap() = value.clone());
+            assert!(read(folder.path()).is_err(), "{field} {value}");
+        }
+        let folder = written();
+        for bytes in [&b""[..], b"{", b"[]", b"{}", b"\xff", &b"[".repeat(100_000)] {
+            fs::write(folder.path().join("manifest.json"), bytes).unwrap();
+            let error = read(folder.path()).unwrap_err().to_string();
+            assert!(error.ends_with("manifest.json` is damaged, or of another version"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_record_may_say_anything_and_no_file_elsewhere_is_opened() {
+        let edits: [(&str, Value); 9] = [
+            ("/key", json!("0")),
+            ("/rows", json!({ "start": 0, "end": u64::MAX })),
+            ("/parts/0/file", json!("../secret.safetensors")),
+            ("/parts/0/file", json!("/dev/zero")),
+            ("/parts/0/rows", json!({ "start": 7, "end": 2 })),
+            ("/parts/0/n_tokens", json!(u64::MAX)),
+            ("/parts/0/size_bytes", json!(u64::MAX)),
+            ("/parts/0/hash", json!("0")),
+            ("/parts", json!([{}])),
+        ];
+        for (field, value) in edits {
+            let folder = written();
+            let path = folder.path().join(RECORD);
+            edit_json(&path, |json| *json.pointer_mut(field).unwrap() = value.clone());
+            assert!(read(folder.path()).is_err(), "{field} {value}");
+        }
+    }
+
+    #[test]
+    fn a_part_whose_checksum_is_right_is_checked_nonetheless() {
+        let good = written();
+        let bytes = fs::read(good.path().join(PART)).unwrap();
+        let n = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        let header = str::from_utf8(&bytes[8..8 + n]).unwrap();
+        let place = |name: &str| {
+            let header: Value = serde_json::from_str(header).unwrap();
+            8 + n + header[name]["data_offsets"][0].as_u64().unwrap() as usize
+        };
+        let int = |name: &str, index: usize, value: i64| {
+            let mut bytes = bytes.clone();
+            let start = place(name) + 8 * index;
+            bytes[start..start + 8].copy_from_slice(&value.to_le_bytes());
+            bytes
+        };
+        let header = |from: &str, to: &str| {
+            assert!(header.contains(from) && from.len() == to.len(), "{header}");
+            [&bytes[..8], header.replacen(from, to, 1).as_bytes(), &bytes[8 + n..]].concat()
+        };
+        let cases = [
+            int("row", 0, 1),
+            int("offsets", 0, 1),
+            int("offsets", 1, -1),
+            int("offsets", 1, i64::MAX),
+            int("offsets", 2, 3),
+            int("label", 0, 2),
+            int("label", 0, -2),
+            header("\"row\"", "\"raw\""),
+            header("\"F32\"", "\"I32\""),
+            header("\"stream\"", "\"strenm\""),
+            [&u64::MAX.to_le_bytes()[..], &bytes[8..]].concat(),
+            bytes[..bytes.len() - 4].to_vec(),
+            Vec::new(),
+        ];
+        for (case, bytes) in cases.iter().enumerate() {
+            let folder = written();
+            fs::write(folder.path().join(PART), bytes).unwrap();
+            edit_json(&folder.path().join(RECORD), |record| {
+                record["parts"][0]["size_bytes"] = json!(bytes.len());
+                record["parts"][0]["hash"] = json!(blake3::hash(bytes).to_hex().as_str());
+            });
+            let error = read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(PART) && error.contains("is damaged: "), "{case}: {error}");
+        }
+    }
+}

@@ -278,3 +278,95 @@ fn remove_temporaries(folder: &Path, shard: Shard) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::shard_manifest;
+
+    fn open(folder: &Path, shard: &str) -> Result<ShardWriter, ActivationError> {
+        ShardWriter::open(folder, shard_manifest(5, 2), shard.parse().unwrap())
+    }
+
+    fn write(writer: &mut ShardWriter, part: usize) {
+        let n_rows = writer.rows(part).len();
+        let tokens = PartTokens {
+            ids: vec![],
+            offsets: vec![0; n_rows + 1],
+            labels: Some(vec![None; n_rows]),
+        };
+        let file = writer.begin(part, &tokens).unwrap();
+        writer.finish(file, Vec::new()).unwrap();
+    }
+
+    #[test]
+    fn parts_may_be_finished_in_any_order_and_are_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = open(folder.path(), "2/2").unwrap();
+        assert_eq!(writer.missing(), [0, 1]);
+        assert_eq!([writer.rows(0), writer.rows(1)], [2..4, 4..5]);
+        write(&mut writer, 1);
+        drop(writer);
+        let mut writer = open(folder.path(), "2/2").unwrap();
+        assert_eq!(writer.missing(), [0]);
+        write(&mut writer, 0);
+        let rows: Vec<Range<usize>> = writer.parts().map(|part| part.rows.clone()).collect();
+        assert_eq!(rows, [2..4, 4..5]);
+    }
+
+    #[test]
+    fn two_processes_on_one_shard_are_refused_and_on_two_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path(), "1/2").unwrap();
+        let error = open(folder.path(), "1/2").unwrap_err();
+        assert!(
+            matches!(error, ActivationError::Shards { source: ShardError::InUse { .. } }),
+            "{error}"
+        );
+        open(folder.path(), "2/2").unwrap();
+        drop(first);
+        open(folder.path(), "1/2").unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_left_behind_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), "1/2").unwrap());
+        let of_shard =
+            |shard: &str| format!(".shard-0000{shard}-of-00002-00000.safetensors.7-0.tmp");
+        for shard in ["1", "2"] {
+            fs::write(folder.path().join(of_shard(shard)), "half").unwrap();
+        }
+        let _writer = open(folder.path(), "1/2").unwrap();
+        assert!(!folder.path().join(of_shard("1")).exists());
+        assert!(folder.path().join(of_shard("2")).exists());
+    }
+
+    #[test]
+    fn a_manifest_is_written_once_and_its_names_do_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), "1/2").unwrap());
+        let path = folder.path().join(MANIFEST);
+        let before = fs::read(&path).unwrap();
+        let mut manifest = shard_manifest(5, 2);
+        "/elsewhere/model".clone_into(&mut manifest.model.name);
+        assert_eq!(manifest.publish(folder.path()).unwrap(), shard_manifest(5, 2));
+        ShardWriter::open(folder.path(), manifest.clone(), Shard::new(2, 2).unwrap()).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), before);
+        manifest.data.classes.swap(0, 1);
+        let error = ShardWriter::check(folder.path(), &manifest).unwrap_err().to_string();
+        assert!(error.contains("activations of another description"), "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "every row is written at every hook")]
+    fn a_part_with_a_gap_is_a_fault_of_the_caller() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = open(folder.path(), "1/2").unwrap();
+        let tokens =
+            PartTokens { ids: vec![1], offsets: vec![0, 1, 1], labels: Some(vec![None; 2]) };
+        let mut file = writer.begin(0, &tokens).unwrap();
+        file.write(0, 0, &[1.0, 2.0]).unwrap();
+        let _ = writer.finish(file, Vec::new());
+    }
+}

@@ -36,6 +36,9 @@ pub struct EvalArgs {
     /// shards.
     #[arg(long)]
     pub activations: Option<PathBuf>,
+    /// Which hook of a folder of shards; it may be left out where there is only one.
+    #[arg(long, requires = "activations")]
+    pub hook: Option<String>,
     /// Column of the text.
     #[arg(long, default_value = "text")]
     pub text: String,
@@ -111,7 +114,13 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
     let file = ProbeFile::open(&args.probe, &device)?;
     let report = match (&args.data, &args.activations) {
-        (_, Some(path)) => evaluate(args, &file, path, prepare_external(&file, path)?, &device)?,
+        (_, Some(path)) => evaluate(
+            args,
+            &file,
+            path,
+            prepare_external(&file, path, args.hook.as_deref())?,
+            &device,
+        )?,
         (Some(path), None) => evaluate_texts(args, &file, path, &device)?,
         (None, None) => {
             return Err(InputError("give `--data` or `--activations`".to_owned()).into());
@@ -182,8 +191,12 @@ fn evaluate_texts<'a>(
 }
 
 /// Reads activations that bring their labels.
-fn prepare_external(file: &ProbeFile, path: &Path) -> Result<Prepared<'static>> {
-    let external = ExternalActivations::read(path)?;
+fn prepare_external(
+    file: &ProbeFile,
+    path: &Path,
+    hook: Option<&str>,
+) -> Result<Prepared<'static>> {
+    let external = ExternalActivations::read_hook(path, hook)?;
     file.check_width(external.d_model, &format!("`{}`", path.display()))?;
     let examples =
         ExampleSet::from_external(&external).ok_or_else(|| ExternalActivations::no_labels(path))?;

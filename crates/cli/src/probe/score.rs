@@ -40,6 +40,9 @@ pub struct ScoreArgs {
     /// folder of shards.
     #[arg(long)]
     pub activations: Option<PathBuf>,
+    /// Which hook of a folder of shards; it may be left out where there is only one.
+    #[arg(long, requires = "activations")]
+    pub hook: Option<String>,
     /// Column of the text.
     #[arg(long, default_value = "text")]
     pub text: String,
@@ -111,16 +114,16 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         with_tokens: !args.no_tokens,
     };
     let result = match (&args.activations, &args.data) {
-        (Some(path), _) => score_activations(&scorer, path),
+        (Some(path), _) => score_activations(&scorer, path, args.hook.as_deref()),
         (None, Some(path)) => score_file(&scorer, args, path),
         (None, None) => score_stdin(&scorer, args),
     };
     ignore_broken_pipe(result)
 }
 
-/// Scores the rows of an npz of activations.
-fn score_activations(scorer: &Scorer<'_>, path: &Path) -> Result<()> {
-    let external = ExternalActivations::read_without_labels(path)?;
+/// Scores the rows of an npz, or of a hook of a folder, of activations.
+fn score_activations(scorer: &Scorer<'_>, path: &Path, hook: Option<&str>) -> Result<()> {
+    let external = ExternalActivations::read_without_labels(path, hook)?;
     scorer.file.check_width(external.d_model, &format!("`{}`", path.display()))?;
     let n_rows = external.source_rows.len() + external.skipped.len();
     let (rows, offsets) = (external.source_rows.clone(), external.offsets.clone());

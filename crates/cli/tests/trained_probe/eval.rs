@@ -191,3 +191,32 @@ pub(crate) fn assert_same_report(found: &Value, expected: &ClassificationReport)
         assert!((found - expected).abs() < 1e-4, "{found}, expected {expected}");
     }
 }
+
+#[test]
+fn a_folder_of_shards_gives_the_report_of_its_texts_and_the_scores() {
+    let fixture = Fixture::new();
+    fixture.attention();
+    let expected = fixture.eval(&["--probe", "attention_state.npz", "--data", "reviews.csv"]);
+    let hooks = "blocks.1.hook_resid_post,blocks.0.hook_resid_post";
+    let args = ["extract", "--model", "demo-gpt2", "--data", "reviews.csv", "--hooks", hooks];
+    fixture.succeed(&[&args[..], &["--output", "acts", "--shard-rows", "5"]].concat());
+    let args = ["--probe", "attention_state.npz", "--activations", "acts"];
+    let args = [&args[..], &["--hook", "blocks.1.hook_resid_post"]].concat();
+    let found = fixture.eval(&args);
+    assert_same_report(&found, &serde_json::from_value(expected).unwrap());
+
+    let texts = ["score", "--probe", "attention_state.npz", "--data", "reviews.csv"];
+    let lines = [&texts[..], &[&["score"], &args[..]].concat()]
+        .map(|args| parse_lines(&fixture.succeed(args)));
+    assert_eq!(lines[0].len(), lines[1].len());
+    for (text, activations) in lines[0].iter().zip(&lines[1]) {
+        assert_eq!(text["label"], activations["label"]);
+        assert_eq!(text["tokens"][0]["id"], activations["tokens"][0]["id"]);
+        let [a, b] = [text, activations].map(|line| line["logit"].as_f64().unwrap());
+        assert!((a - b).abs() < 1e-3, "{a} and {b}");
+    }
+    let several = ["eval", "--probe", "attention_state.npz", "--activations", "acts"];
+    assert!(fixture.refused(&several).contains("`acts` has several hooks, expected one"));
+    let typo = [&several[..], &["--hook", "hook_embed"]].concat();
+    assert!(fixture.refused(&typo).contains("`acts` has no hook `hook_embed`; hooks: "));
+}
