@@ -55,6 +55,22 @@ fn activations_that_are_not_finite_are_refused_unless_allowed() {
     let values = &read_safetensors(&folder.path("o.safetensors"))["blocks.0.hook_resid_pre"];
     assert_eq!(values.1.iter().filter(|value| value.is_nan()).count(), 1);
     assert!(values.1[3 * 160].is_nan());
+
+    // In a folder, of one file per text, what comes before is kept.
+    let folder_flags =
+        |n: usize| [&flags[..n], &[("--output", "out"), ("--shard-rows", "1")]].concat();
+    let stderr = folder.refused(&folder_flags(3));
+    assert!(stderr.contains("of text 1 of `ids.safetensors` has NaN"), "{stderr}");
+    let n_parts = || {
+        let names = fs::read_dir(folder.path("out")).unwrap().map(|file| file.unwrap().path());
+        names.filter(|path| path.extension().is_some_and(|ending| ending == "safetensors")).count()
+    };
+    assert_eq!(n_parts(), 1);
+    let report: Value = serde_json::from_str(&folder.succeed(&folder_flags(5))).unwrap();
+    assert_eq!((&report["non_finite_texts"], n_parts()), (&serde_json::json!([1]), 3));
+    assert_eq!((&report["n_found"], &report["n_written"]), (&1.into(), &2.into()));
+    let stderr = folder.refused(&folder_flags(3));
+    assert!(stderr.contains("text 1 of `ids.safetensors` has NaN or infinity"), "{stderr}");
 }
 
 #[test]
