@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use attention_probes_models::ModelError;
 
 use crate::{
-    NpyError, ShardError, Side, Site,
+    NpyError, ShardError, Site, SplitError,
     wording::{did_you_mean, gib, listed, shown},
 };
 
@@ -262,39 +262,12 @@ pub enum ActivationError {
         /// Number of classes.
         n_classes: usize,
     },
-    /// The shares of a split leave nothing to train on, or are no shares.
-    #[error(
-        "`validation` is {validation} and `test` is {test}, expected shares from 0 on that \
-         together stay below 1"
-    )]
-    SplitShares {
-        /// Share of the validation side.
-        validation: f64,
-        /// Share of the test side.
-        test: f64,
-    },
-    /// A side of a split would be empty.
-    #[error("{n_examples} examples are too few for the {side} side; add some, or change its share")]
-    EmptySide {
-        /// The side.
-        side: Side,
-        /// Number of examples.
-        n_examples: usize,
-    },
-    /// A side of a split would lack a class.
-    #[error(
-        "the {side} side has no example of class {class}, whose {n_examples} examples lie in \
-         {n_groups} groups; add groups, or group by a finer column"
-    )]
-    ClassMissing {
-        /// The side.
-        side: Side,
-        /// The class.
-        class: usize,
-        /// Examples of the class, on all sides.
-        n_examples: usize,
-        /// Groups that these examples lie in.
-        n_groups: usize,
+    /// Examples could not be divided into sides.
+    #[error(transparent)]
+    Split {
+        /// Why not.
+        #[from]
+        source: SplitError,
     },
     /// A text could not be turned into tokens.
     #[error("text {row} cannot be turned into tokens")]

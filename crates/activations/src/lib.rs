@@ -46,7 +46,7 @@ pub use shards::{
     HookLayout, PartRecord, PartTokens, PartWriter, Shard, ShardData, ShardError, ShardFolder,
     ShardHook, ShardManifest, ShardModel, ShardPart, ShardTokenizer, ShardWriter, is_shard_folder,
 };
-pub use split::{Side, Split, SplitConfig, stratified_split};
+pub use split::{Side, Split, SplitConfig, SplitError, stratified_split};
 pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activations};
 pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};
 pub use table::{LabelColumn, TextReader, TextRow};

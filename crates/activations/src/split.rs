@@ -71,6 +71,46 @@ impl fmt::Display for Side {
     }
 }
 
+/// Why examples could not be divided into sides.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplitError {
+    /// The shares of a split leave nothing to train on, or are no shares.
+    #[error(
+        "`validation` is {validation} and `test` is {test}, expected shares from 0 on that \
+         together stay below 1"
+    )]
+    Shares {
+        /// Share of the validation side.
+        validation: f64,
+        /// Share of the test side.
+        test: f64,
+    },
+    /// A side of a split would be empty.
+    #[error("{n_examples} examples are too few for the {side} side; add some, or change its share")]
+    EmptySide {
+        /// The side.
+        side: Side,
+        /// Number of examples.
+        n_examples: usize,
+    },
+    /// A side of a split would lack a class.
+    #[error(
+        "the {side} side has no example of class {class}, whose {n_examples} examples lie in \
+         {n_groups} groups; add groups, or group by a finer column"
+    )]
+    ClassMissing {
+        /// The side.
+        side: Side,
+        /// The class.
+        class: usize,
+        /// Examples of the class, on all sides.
+        n_examples: usize,
+        /// Groups that these examples lie in.
+        n_groups: usize,
+    },
+}
+
 /// Splits examples by class, and by group if there are groups.
 ///
 /// Without groups, each class is shuffled and cut by the shares. With groups, whole groups are
@@ -80,10 +120,10 @@ impl fmt::Display for Side {
 ///
 /// # Errors
 ///
-/// - [`ActivationError::SplitShares`] if a share is negative or NaN, or together they reach 1
+/// - [`SplitError::Shares`] if a share is negative or NaN, or together they reach 1
 /// - [`ActivationError::LengthMismatch`] if groups are more or fewer than the labels
-/// - [`ActivationError::EmptySide`] if there are too few examples
-/// - [`ActivationError::ClassMissing`] if the groups of a class are too few for the sides
+/// - [`SplitError::EmptySide`] if there are too few examples
+/// - [`SplitError::ClassMissing`] if the groups of a class are too few for the sides
 ///
 /// # Examples
 ///
@@ -128,7 +168,7 @@ fn shares_from_config(config: &SplitConfig) -> Result<[f64; 3], ActivationError>
     if validation >= 0.0 && test >= 0.0 && train > 0.0 {
         Ok([train, validation, test])
     } else {
-        Err(ActivationError::SplitShares { validation, test })
+        Err(SplitError::Shares { validation, test }.into())
     }
 }
 
@@ -326,7 +366,7 @@ fn check_sides(
     }
     for (index, side) in Side::ALL.into_iter().enumerate().filter(|(i, _)| shares[*i] > 0.0) {
         if !sides.contains(&index) {
-            return Err(ActivationError::EmptySide { side, n_examples: labels.len() });
+            return Err(SplitError::EmptySide { side, n_examples: labels.len() }.into());
         }
         let missing = present
             .iter()
@@ -338,7 +378,7 @@ fn check_sides(
             };
             let n_groups =
                 labels.iter().enumerate().filter_map(of_class).collect::<BTreeSet<_>>().len();
-            return Err(ActivationError::ClassMissing { side, class, n_examples, n_groups });
+            return Err(SplitError::ClassMissing { side, class, n_examples, n_groups }.into());
         }
     }
     Ok(())
@@ -438,15 +478,22 @@ mod tests {
         let config = |validation, test| SplitConfig { validation, test, seed: 1 };
         for config in [config(0.5, 0.5), config(-0.1, 0.1), config(f64::NAN, 0.1)] {
             let result = stratified_split(&[0, 1, 0, 1], None, &config);
-            assert!(matches!(result, Err(ActivationError::SplitShares { .. })));
+            assert!(matches!(
+                result,
+                Err(ActivationError::Split { source: SplitError::Shares { .. } })
+            ));
         }
         assert!(matches!(
             stratified_split(&[], None, &CONFIG),
-            Err(ActivationError::EmptySide { side: Side::Train, n_examples: 0 })
+            Err(ActivationError::Split {
+                source: SplitError::EmptySide { side: Side::Train, n_examples: 0 }
+            })
         ));
         assert!(matches!(
             stratified_split(&[0, 1], None, &CONFIG),
-            Err(ActivationError::EmptySide { side: Side::Validation, .. })
+            Err(ActivationError::Split {
+                source: SplitError::EmptySide { side: Side::Validation, .. }
+            })
         ));
         assert!(matches!(
             stratified_split(&[0, 1], Some(&[0]), &CONFIG),

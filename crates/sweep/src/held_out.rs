@@ -4,7 +4,7 @@ use std::path::Path;
 
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, Side, Split,
-    SplitConfig, stratified_split,
+    SplitConfig, SplitError, stratified_split,
 };
 
 use crate::SweepError;
@@ -56,7 +56,7 @@ impl Files {
             examples.extend(of(Some(side)));
             let n_examples = sides.len();
             if examples.is_empty() {
-                return Err(unfit(ActivationError::EmptySide { side, n_examples }));
+                return Err(unfit(SplitError::EmptySide { side, n_examples }.into()));
             }
             Ok(examples)
         };

@@ -152,7 +152,7 @@ impl ShardWriter {
             Err(error) => {
                 let path = folder.join(shard.record_name());
                 if path.exists() {
-                    tracing::warn!(path = %path.display(), %error, "the shard is written again");
+                    tracing::warn!("shard {shard} is written again: {error}");
                 }
                 (Vec::new(), false)
             }
@@ -161,7 +161,13 @@ impl ShardWriter {
             Ok(_) => true,
             Err(error) => {
                 let path = folder.join(&part.file);
-                tracing::warn!(path = %path.display(), %error, "the file is written again");
+                let reason = match &error {
+                    ActivationError::Shards { source: ShardError::Damaged { reason, .. } } => {
+                        reason
+                    }
+                    _ => "it cannot be read",
+                };
+                tracing::warn!("`{}` is written again: {reason}", path.display());
                 false
             }
         });
