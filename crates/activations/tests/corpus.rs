@@ -1,7 +1,5 @@
 //! The corpus of the fuzz target for `.npz` files, what it found included: nothing panics.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{ExternalActivations, read_npz};

@@ -1,6 +1,6 @@
 //! A table with a row per token: a parameter, or rows that stay in the file of a checkpoint.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use burn::module::{Module, Param};
 use burn::tensor::module::embedding;
@@ -27,13 +27,13 @@ pub(crate) struct MappedTable {
     dtype: Dtype,
     /// All of it, once somebody has asked for a product with it.
     #[module(skip)]
-    whole: OnceLock<Tensor<2>>,
+    whole: Arc<OnceLock<Tensor<2>>>,
 }
 
 impl EmbeddingTable {
     /// A table that stays in its file.
     pub(crate) fn from_mapped(rows: MappedRows, dtype: Dtype) -> Self {
-        Self::Mapped(MappedTable { rows, dtype, whole: OnceLock::new() })
+        Self::Mapped(MappedTable { rows, dtype, whole: Arc::default() })
     }
 
     /// Whether products with it are tracked for gradients.

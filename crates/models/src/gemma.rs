@@ -236,7 +236,6 @@ impl Gemma {
     }
 
     /// Attention of one block, before the norm that follows it.
-    #[expect(clippy::many_single_char_names, reason = "queries, keys, and values have no other")]
     fn attention(
         &self,
         layer: usize,

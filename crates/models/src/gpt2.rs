@@ -192,7 +192,6 @@ impl Gpt2 {
     }
 
     /// Attention of one block: `[batch, pos, d_model]` to `[batch, pos, d_model]`.
-    #[expect(clippy::many_single_char_names, reason = "queries, keys, and values have no other")]
     fn attention(
         &self,
         layer: usize,

@@ -64,7 +64,7 @@ pub fn load_model(
 ///
 /// As [`load_model`].
 pub fn load_gpt2(dir: &Path, placement: impl Into<Placement>) -> Result<Gpt2, ModelError> {
-    load(dir, placement.into(), |parts| parts.gpt2())
+    load(dir, placement.into(), gpt2)
 }
 
 /// Reads the Gemma 1, 2, or 3 in `dir`; of a multimodal one the text model.
@@ -77,7 +77,7 @@ pub fn load_gpt2(dir: &Path, placement: impl Into<Placement>) -> Result<Gpt2, Mo
 ///
 /// As [`load_model`].
 pub fn load_gemma(dir: &Path, placement: impl Into<Placement>) -> Result<Gemma, ModelError> {
-    load(dir, placement.into(), |parts| parts.gemma())
+    load(dir, placement.into(), gemma)
 }
 
 /// Hash of configuration and weights of the checkpoint in `dir`.
@@ -130,7 +130,7 @@ pub fn gpt2_from_bytes(
     placement: impl Into<Placement>,
 ) -> Result<Gpt2, ModelError> {
     let tensors = Tensors::from_bytes(weights, name)?;
-    Parts::new(config, name, &tensors, placement.into())?.gpt2()
+    gpt2(Parts::new(config, name, &tensors, placement.into())?)
 }
 
 /// Builds a Gemma from a configuration and a safetensors file that are already in memory.
@@ -149,7 +149,7 @@ pub fn gemma_from_bytes(
     placement: impl Into<Placement>,
 ) -> Result<Gemma, ModelError> {
     let tensors = Tensors::from_bytes(weights, name)?;
-    Parts::new(config, name, &tensors, placement.into())?.gemma()
+    gemma(Parts::new(config, name, &tensors, placement.into())?)
 }
 
 /// What a model is made of.
@@ -179,21 +179,19 @@ impl<'a> Parts<'a> {
             _ => Ok(Self { config, path, tensors, placement }),
         }
     }
+}
 
-    fn gpt2(self) -> Result<Gpt2, ModelError> {
-        match self.config {
-            FamilyConfig::Gpt2(config) => gpt2_from_tensors(config, self.tensors, &self.placement),
-            FamilyConfig::Gemma(_) => Err(unsupported("gemma", self.path, "gpt2")),
-        }
+fn gpt2(parts: Parts<'_>) -> Result<Gpt2, ModelError> {
+    match parts.config {
+        FamilyConfig::Gpt2(config) => gpt2_from_tensors(config, parts.tensors, &parts.placement),
+        FamilyConfig::Gemma(_) => Err(unsupported("gemma", parts.path, "gpt2")),
     }
+}
 
-    fn gemma(self) -> Result<Gemma, ModelError> {
-        match self.config {
-            FamilyConfig::Gemma(config) => {
-                gemma_from_tensors(config, self.tensors, &self.placement)
-            }
-            FamilyConfig::Gpt2(_) => Err(unsupported("gpt2", self.path, GEMMAS)),
-        }
+fn gemma(parts: Parts<'_>) -> Result<Gemma, ModelError> {
+    match parts.config {
+        FamilyConfig::Gemma(config) => gemma_from_tensors(config, parts.tensors, &parts.placement),
+        FamilyConfig::Gpt2(_) => Err(unsupported("gpt2", parts.path, GEMMAS)),
     }
 }
 
@@ -211,8 +209,8 @@ fn load<M>(
 
 fn model_from_tensors(parts: Parts<'_>) -> Result<Box<dyn HookedModel>, ModelError> {
     Ok(match parts.config {
-        FamilyConfig::Gpt2(_) => Box::new(parts.gpt2()?),
-        FamilyConfig::Gemma(_) => Box::new(parts.gemma()?),
+        FamilyConfig::Gpt2(_) => Box::new(gpt2(parts)?),
+        FamilyConfig::Gemma(_) => Box::new(gemma(parts)?),
     })
 }
 
