@@ -44,7 +44,7 @@ pub mod prelude {
     };
     pub use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, auroc};
     pub use attention_probes_models::{
-        Convention, ForwardRequest, HookPoint, HookSet, HookedModel, HubCache, Intervention,
+        Convention, ForwardRequest, HookPoint, HookSet, HookedModel, HubAccess, Intervention,
         LanguageModel, PaddingSide, TokenBatch, Tokenizer, open_model,
     };
     pub use attention_probes_probes::{

@@ -7,22 +7,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{ActivationSource, Component, Site, Task, length_buckets};
-use attention_probes_models::{
-    Convention, Dtype, HubCache, LanguageModel, host_values, open_model,
-};
+use attention_probes_models::{Convention, Dtype, LanguageModel, host_values, open_model};
 use attention_probes_probes::{AnyProbe, Probe, ProbeError, SavedProbe, probabilities};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use clap::Args;
 
 use crate::exit::InputError;
+use crate::hub::hub_access;
 
 /// Most tokens of one forward pass of a probe, padding included.
 const TOKENS_PER_PROBE_BATCH: usize = 16_384;
-
-/// The cache of the Hub that this process's environment names.
-pub fn hub_cache() -> Option<HubCache> {
-    HubCache::from_vars(|name| std::env::var(name).ok())
-}
 
 /// Flags about the model that a probe reads.
 #[derive(Args, Debug)]
@@ -146,7 +140,7 @@ impl ProbeFile {
             (Some(flag), Some(_)) => flag.clone(),
             (flag, _) => self.pick("model", flag.clone(), recorded.clone())?,
         };
-        let model = open_model(&name, hub_cache().as_ref(), (device, args.dtype))?;
+        let model = open_model(&name, hub_access().as_ref(), (device, args.dtype))?;
         if let (Some(recorded), Some(revision)) = (recorded, revision)
             && *revision != model.revision
             && !(args.allow_other_revision && name == recorded)

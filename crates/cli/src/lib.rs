@@ -9,6 +9,7 @@ mod extract_file;
 mod extract_folder;
 mod extract_report;
 mod extraction;
+pub mod hub;
 pub mod input;
 pub mod probe;
 pub mod progress;

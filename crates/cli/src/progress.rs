@@ -1,5 +1,8 @@
 //! Progress bars on stderr, and only on a terminal.
 
+use std::sync::{Mutex, PoisonError};
+
+use attention_probes_models::DownloadProgress;
 use attention_probes_sweep::Tracker;
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
@@ -30,6 +33,31 @@ impl Progress {
     /// Takes the bar away.
     pub fn clear(&mut self) {
         if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Follows downloads with a bar for each file.
+#[derive(Debug, Default)]
+pub struct DownloadBar {
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl DownloadProgress for DownloadBar {
+    fn advance(&self, file: &str, done: u64, total: u64) {
+        let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = bar.get_or_insert_with(|| {
+            let template = "{msg:34} {wide_bar} {bytes}/{total_bytes} {eta:>4}";
+            let style = ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total).with_style(style).with_message(file.to_owned())
+        });
+        bar.set_position(done);
+    }
+
+    fn end(&self) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
     }

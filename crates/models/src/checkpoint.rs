@@ -20,6 +20,12 @@ use crate::{Dtype, ModelError, Placement, is_host};
 /// Bytes of a file that are hashed before their memory is given back.
 const HASH_CHUNK: usize = 64 << 20;
 
+/// The weights, where they are one file.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+
+/// The list of the files that hold the weights, where they are several.
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
 /// The weight files of a checkpoint, memory-mapped.
 pub(crate) struct Checkpoint {
     dir: PathBuf,
@@ -35,22 +41,11 @@ struct ShardIndex {
 impl Checkpoint {
     /// Maps `model.safetensors`, or every shard that the index names.
     pub(crate) fn open(dir: &Path) -> Result<Self, ModelError> {
-        let index = dir.join("model.safetensors.index.json");
+        let index = dir.join(INDEX);
         let paths = if index.is_file() {
-            let shards: ShardIndex = serde_json::from_slice(&read_file(&index)?)
-                .map_err(|source| ModelError::Json { path: index.clone(), source })?;
-            let names: BTreeSet<String> = shards.weight_map.into_values().collect();
-            if let Some(name) = names.iter().find(|name| !is_plain_file_name(name)) {
-                return Err(ModelError::ConfigField {
-                    path: index,
-                    field: "weight_map".to_owned(),
-                    value: name.clone(),
-                    expected: "file names without a folder",
-                });
-            }
-            names.into_iter().map(|name| dir.join(name)).collect()
+            shard_names(&index)?.into_iter().map(|name| dir.join(name)).collect()
         } else {
-            vec![dir.join("model.safetensors")]
+            vec![dir.join(WEIGHTS)]
         };
         let files = paths
             .into_iter()
@@ -93,6 +88,27 @@ impl Checkpoint {
             _ => self.dir.clone(),
         };
         Ok(Tensors { files, path })
+    }
+}
+
+/// Names of the files that an index lists, none of which leads out of the folder.
+///
+/// # Errors
+///
+/// - [`ModelError::Read`] or [`ModelError::Json`] if the index cannot be read
+/// - [`ModelError::ConfigField`] if a name is not that of a file beside it
+pub(crate) fn shard_names(index: &Path) -> Result<BTreeSet<String>, ModelError> {
+    let shards: ShardIndex = serde_json::from_slice(&read_file(index)?)
+        .map_err(|source| ModelError::Json { path: index.to_owned(), source })?;
+    let names: BTreeSet<String> = shards.weight_map.into_values().collect();
+    match names.iter().find(|name| !is_plain_file_name(name)) {
+        None => Ok(names),
+        Some(name) => Err(ModelError::ConfigField {
+            path: index.to_owned(),
+            field: "weight_map".to_owned(),
+            value: name.clone(),
+            expected: "file names without a folder",
+        }),
     }
 }
 

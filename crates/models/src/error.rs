@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Dtype;
+use crate::{Dtype, HubId, NoDownload};
 
 /// Why a model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -49,31 +49,135 @@ pub enum ModelError {
         /// What the caller wrote.
         name: String,
     },
-    /// A repository, or the revision of it, has not been downloaded.
+    /// A repository, or the revision of it, has not been downloaded, and is not downloaded now.
     #[error(
         "`{id}` is neither an embedded model ({embedded}), nor a directory, nor in the cache `{}`; \
-         download it with `hf download {repo}`",
-        cache.display()
+         {}",
+        cache.display(),
+        reason.remedy(id)
     )]
     NotCached {
         /// The repository and its revision.
-        id: String,
-        /// The repository.
-        repo: String,
+        id: HubId,
         /// The folder of the cache.
         cache: PathBuf,
         /// The embedded models, separated by commas.
         embedded: &'static str,
+        /// Why it is not downloaded.
+        reason: NoDownload,
     },
-    /// A snapshot in the cache is not whole.
-    #[error("the snapshot of `{id}` lacks `{file}`, download it again: `{}`", path.display())]
+    /// A snapshot in the cache is not whole, and the rest is not downloaded now.
+    #[error("the snapshot `{}` of `{id}` lacks `{file}`; {}", path.display(), reason.remedy(id))]
     PartialSnapshot {
         /// The repository and its revision.
-        id: String,
+        id: HubId,
         /// The file that is missing.
         file: String,
         /// The folder of the snapshot.
         path: PathBuf,
+        /// Why it is not downloaded.
+        reason: NoDownload,
+    },
+    /// A repository is for those only who have accepted its terms.
+    #[error(
+        "`{repo}` is gated: ask for access at `{page}`, {}",
+        if *token_sent {
+            "which the account of the token that was sent does not have, or set `HF_TOKEN` to \
+             another token"
+        } else {
+            "then set `HF_TOKEN` to a token of the account that has it; no token was sent"
+        }
+    )]
+    HubGated {
+        /// The repository.
+        repo: String,
+        /// Its page.
+        page: String,
+        /// Whether a token was sent.
+        token_sent: bool,
+    },
+    /// The Hub does not show a repository: it is absent or private, or the token is not accepted.
+    #[error(
+        "the Hub shows no repository `{repo}`: check the name at `{page}`, {}",
+        if *token_sent {
+            "and in `HF_TOKEN` a token that is valid and may read it; the one that was sent may not"
+        } else {
+            "and if it is private, set `HF_TOKEN` to a token that may read it; no token was sent"
+        }
+    )]
+    HubRepository {
+        /// The repository.
+        repo: String,
+        /// Its page.
+        page: String,
+        /// Whether a token was sent.
+        token_sent: bool,
+    },
+    /// A repository has no such branch, tag, or commit.
+    #[error("`{repo}` has no revision `{revision}`: see which it has at `{page}`")]
+    HubRevision {
+        /// The repository.
+        repo: String,
+        /// The revision.
+        revision: String,
+        /// Page of the repository.
+        page: String,
+    },
+    /// A repository has no such file.
+    #[error("`{id}` has no file `{file}`: see which it has at `{page}`")]
+    HubFile {
+        /// The repository and its revision.
+        id: HubId,
+        /// The file.
+        file: String,
+        /// Page of the repository.
+        page: String,
+    },
+    /// A token cannot be sent.
+    #[error("the token of the Hub holds a character that no request may: set `HF_TOKEN` anew")]
+    HubToken,
+    /// The address of the Hub is none.
+    #[error("`HF_ENDPOINT` is `{endpoint}`, expected an address such as `https://huggingface.co`")]
+    HubEndpoint {
+        /// What was given.
+        endpoint: String,
+    },
+    /// The Hub reports a fault.
+    #[error("`{url}` answers with status {status}: try again later")]
+    HubStatus {
+        /// What was asked for.
+        url: String,
+        /// The status of HTTP.
+        status: u16,
+    },
+    /// The Hub cannot be reached, or a connection was cut.
+    #[error(
+        "the connection to `{url}` failed: check the network and run it again; what has come is \
+         kept"
+    )]
+    HubConnection {
+        /// What was asked for.
+        url: String,
+        /// What the network said.
+        source: std::io::Error,
+    },
+    /// A server does not speak as the Hub does.
+    #[error("`{url}` {fault}: check `HF_ENDPOINT`, or try again later")]
+    HubReply {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with the reply.
+        fault: &'static str,
+    },
+    /// A file that was downloaded is not what was announced.
+    #[error("the content of `{url}` has SHA-256 `{found}`, expected `{expected}`: run it again")]
+    HubChecksum {
+        /// What was asked for.
+        url: String,
+        /// The hash of what has come.
+        found: String,
+        /// The hash that was announced.
+        expected: String,
     },
     /// The checkpoint is of a family this version does not run.
     #[error(
@@ -273,4 +377,11 @@ pub enum ModelError {
         /// Why.
         source: Box<ModelError>,
     },
+}
+
+impl ModelError {
+    /// Whether a model of the Hub is missing that a download would bring.
+    pub fn is_not_cached(&self) -> bool {
+        matches!(self, Self::NotCached { .. } | Self::PartialSnapshot { .. })
+    }
 }

@@ -38,7 +38,7 @@ pub use gpt2::{Gpt2, Gpt2Config};
 pub use hook::{HookPoint, HookSet, edit_distance};
 pub use hooked::{Convention, HookedModel, ModelOutput, ModelShape};
 pub use host::{host_values, is_host};
-pub use hub::{HubCache, HubId};
+pub use hub::{DownloadProgress, HubAccess, HubCache, HubId, NoDownload, Token};
 pub use intervention::{Edit, Intervention, Positions};
 pub use lens::{direct_logit_attribution, logits_from_resid, next_token_losses};
 pub use open::{LanguageModel, open_model};

@@ -152,6 +152,16 @@ pub fn gemma_from_bytes(
     gemma(Parts::new(config, name, &tensors, placement.into())?)
 }
 
+/// Whether this version runs the model that a `config.json` describes.
+///
+/// # Errors
+///
+/// As [`load_model`], as far as the configuration goes.
+#[cfg(feature = "hub")]
+pub(crate) fn check_config(path: &Path) -> Result<(), ModelError> {
+    family_config(&read_file(path)?, path).map(|_| ())
+}
+
 /// What a model is made of.
 struct Parts<'a> {
     config: FamilyConfig,

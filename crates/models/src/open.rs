@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::demo::{self, DemoModel};
-use crate::{Dtype, HookedModel, HubCache, HubId, ModelError, Placement, Tokenizer, load};
+use crate::{Dtype, HookedModel, HubAccess, HubId, ModelError, Placement, Tokenizer, load};
 
 /// A model that can read text.
 pub struct LanguageModel {
@@ -30,15 +30,13 @@ impl LanguageModel {
     }
 }
 
-/// Opens an embedded model by name, a directory in Hugging Face layout, or a model of the Hub that
-/// is in `cache`.
+/// Opens an embedded model by name, a directory in Hugging Face layout, or, where there is `hub`, a
+/// model of the Hub: out of the cache, and downloaded if it is not there.
 ///
 /// # Errors
 ///
 /// - [`ModelError::UnknownModel`] if `name` is none of these
-/// - [`ModelError::NotCached`] or [`ModelError::PartialSnapshot`] if it is a model of the Hub, and
-///   the cache lacks it or a part of it
-/// - as [`load::load_model`] and [`Tokenizer::from_dir`]
+/// - as [`HubAccess::model`], [`load::load_model`], and [`Tokenizer::from_dir`]
 ///
 /// # Memory
 ///
@@ -56,7 +54,7 @@ impl LanguageModel {
 /// ```
 pub fn open_model(
     name: &str,
-    cache: Option<&HubCache>,
+    hub: Option<&HubAccess>,
     placement: impl Into<Placement>,
 ) -> Result<LanguageModel, ModelError> {
     let placement = placement.into().resolve()?;
@@ -70,7 +68,7 @@ pub fn open_model(
             tokenizer: demo.tokenizer()?,
         });
     }
-    let dir = directory(name, cache)?;
+    let dir = directory(name, hub)?;
     Ok(LanguageModel {
         name: name.to_owned(),
         revision: load::checkpoint_hash(&dir)?,
@@ -81,14 +79,16 @@ pub fn open_model(
 }
 
 /// The directory that a name stands for.
-fn directory(name: &str, cache: Option<&HubCache>) -> Result<PathBuf, ModelError> {
+fn directory(name: &str, hub: Option<&HubAccess>) -> Result<PathBuf, ModelError> {
     let dir = Path::new(name);
     if dir.join("config.json").is_file() {
         return Ok(dir.to_owned());
     }
     let unknown = || ModelError::UnknownModel { name: name.to_owned(), embedded: demo::NAMES };
-    // A folder that is there, but holds no model, is no name of the Hub either.
-    let (Some(cache), false) = (cache, dir.exists()) else { return Err(unknown()) };
+    // A folder that is there, but holds no model, is no name of the Hub either; nor is a misspelt
+    // embedded model.
+    let is_local = dir.exists() || name.starts_with("demo-");
+    let (Some(hub), false) = (hub, is_local) else { return Err(unknown()) };
     let id: HubId = name.parse().map_err(|_| unknown())?;
-    cache.snapshot(&id)
+    hub.model(&id)
 }

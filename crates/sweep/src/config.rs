@@ -49,8 +49,8 @@ pub struct SweepConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// An embedded model, a directory in Hugging Face layout, or a model of the Hub that has been
-    /// downloaded, `org/name` or `org/name@revision`.
+    /// An embedded model, a directory in Hugging Face layout, or a model of the Hub, `org/name` or
+    /// `org/name@revision`.
     pub name: String,
     /// Number format that the model computes in: `auto`, `f32`, `bf16`, or `f16`.
     pub dtype: Dtype,

@@ -7,7 +7,7 @@ use attention_probes_activations::{
     ActivationSource, Capture, ExampleSet, MemoryActivations, Site, Split, StorageConfig,
     TOKENS_PER_FORWARD, open_activations,
 };
-use attention_probes_models::{HubCache, LanguageModel, open_model};
+use attention_probes_models::{HubAccess, LanguageModel, open_model};
 use burn::tensor::Device;
 
 use crate::SweepError;
@@ -27,8 +27,8 @@ const MAX_LISTED: usize = 20;
 pub struct RunOptions<'a> {
     /// Where the model runs.
     pub device: &'a Device,
-    /// Where downloaded models of the Hub lie; without it, a model is embedded or a directory.
-    pub cache: Option<&'a HubCache>,
+    /// Where models of the Hub are looked for; without it, a model is embedded or a directory.
+    pub hub: Option<&'a HubAccess>,
     /// Whether an earlier run is continued.
     pub resume: bool,
 }
@@ -95,7 +95,7 @@ fn model_of(
         return Ok(None);
     }
     let config = &plan.config().model;
-    let model = open_model(&config.name, options.cache, (options.device, config.dtype))?;
+    let model = open_model(&config.name, options.hub, (options.device, config.dtype))?;
     plan.layers(model.model.shape().n_layers)?;
     Ok(Some(model))
 }

@@ -10,7 +10,9 @@ use attention_probes_activations::{
     ActivationError, Corpus, DatasetConfig, LabelColumn, Shard, ShardData, ShardHook,
     ShardManifest, ShardModel, ShardTokenizer, ShardWriter, StoreDtype, TensorSpec, hash_file,
 };
-use attention_probes_models::{Convention, Dtype, HookPoint, HookSet, LanguageModel, open_model};
+use attention_probes_models::{
+    Convention, Dtype, HookPoint, HookSet, LanguageModel, NoDownload, open_model,
+};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use tracing::{info, warn};
@@ -21,7 +23,8 @@ use crate::extract_file::{OutputFile, specs};
 use crate::extract_folder::{OutputFolder, ShardReport};
 use crate::extract_report::{ExtractReport, Written, shown_size};
 use crate::extraction::{Extraction, HookShape, shapes};
-use crate::input::{hub_cache, ignore_broken_pipe};
+use crate::hub::hub_access;
+use crate::input::ignore_broken_pipe;
 use crate::source::Source;
 use crate::tensor_file::Format;
 use crate::token_rows::TokenRows;
@@ -33,7 +36,7 @@ const ROWS_PER_PART: usize = 1024;
 #[derive(Args, Debug)]
 pub struct ExtractArgs {
     /// An embedded model such as `demo-gpt2`, a directory in Hugging Face layout, or a model of the
-    /// Hub that is in its cache, `org/name` or `org/name@revision`.
+    /// Hub, `org/name` or `org/name@revision`, which is downloaded unless it is in the cache.
     #[arg(long)]
     pub model: String,
     /// Text: `.csv`, `.tsv`, or `.jsonl`. Row i of a tensor is row i of the file.
@@ -156,7 +159,11 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
         check_output(&args.output, path)?;
     }
 
-    let model = open_model(&args.model, hub_cache().as_ref(), (&device, args.dtype))?;
+    let mut hub = hub_access();
+    if args.dry_run {
+        hub = hub.map(|hub| hub.without_downloads(NoDownload::CacheOnly));
+    }
+    let model = open_model(&args.model, hub.as_ref(), (&device, args.dtype))?;
     let source = source.with_context_of(&*model.model);
     if let Source::Ids { rows, .. } = &source {
         rows.check(&*model.model)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
-use attention_probes_models::{Dtype, ModelError};
+use attention_probes_models::{Dtype, NoDownload};
 use attention_probes_sweep::config::Layers;
 use attention_probes_sweep::{
     RunOptions, SweepConfig, SweepError, SweepPlan, SweepReport, check_sweep, run_sweep,
@@ -14,7 +14,7 @@ use clap::Args;
 use tracing::warn;
 
 use crate::exit::InputError;
-use crate::input::hub_cache;
+use crate::hub::hub_access;
 use crate::progress::Progress;
 use crate::{device, table};
 
@@ -85,21 +85,17 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         config.check().with_context(|| format!("`{}` cannot be run", args.config.display()))?;
     if args.dry_run {
         let device = device::parse(&plan.config().device)?;
-        let cache = hub_cache();
-        let options = RunOptions { device: &device, cache: cache.as_ref(), resume: args.resume };
+        let hub = hub_access().map(|hub| hub.without_downloads(NoDownload::CacheOnly));
+        let options = RunOptions { device: &device, hub: hub.as_ref(), resume: args.resume };
         match check_sweep(&plan, &options) {
             // A plan can be looked at before the weights are there.
-            Err(SweepError::Model(error)) if is_not_downloaded(&error) => warn!("{error}"),
+            Err(SweepError::Model(error)) if error.is_not_cached() => warn!("{error}"),
             checked => checked?,
         }
         return print_plan(&plan, args.run.json);
     }
     let report = run_plan(&plan, args.resume)?;
     print_report(&report, args.run.json)
-}
-
-fn is_not_downloaded(error: &ModelError) -> bool {
-    matches!(error, ModelError::NotCached { .. } | ModelError::PartialSnapshot { .. })
 }
 
 /// Trains what a plan says, with progress on stderr.
@@ -110,8 +106,8 @@ fn is_not_downloaded(error: &ModelError) -> bool {
 pub fn run_plan(plan: &SweepPlan, resume: bool) -> Result<SweepReport> {
     let device = device::parse(&plan.config().device)?;
     let mut progress = Progress::default();
-    let cache = hub_cache();
-    let options = RunOptions { device: &device, cache: cache.as_ref(), resume };
+    let hub = hub_access();
+    let options = RunOptions { device: &device, hub: hub.as_ref(), resume };
     let report = run_sweep(plan, &options, &mut progress);
     progress.clear();
     Ok(report?)

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 /// `probe` with arguments, to be run in a folder.
 pub(crate) fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_probe"));
-    command.args(args).current_dir(folder).stdin(Stdio::null()).env_remove("RUST_LOG");
+    command.args(args).current_dir(folder).stdin(Stdio::null());
+    command.env_remove("RUST_LOG").env("HF_HUB_OFFLINE", "1");
     command
 }
 

@@ -1,0 +1,281 @@
+//! The Hub as this machine may use it: its cache, and on what terms something is downloaded.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ModelError;
+use crate::hub::cache::{folder, hf_home};
+use crate::hub::model::missing_file;
+use crate::hub::{HubCache, HubId, Token};
+
+/// Where the Hub is, unless somebody says otherwise.
+const ENDPOINT: &str = "https://huggingface.co";
+
+/// Variables that forbid downloads.
+const OFFLINE: [&str; 2] = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];
+
+/// The Hub as this machine may use it: its cache, and on what terms something is downloaded.
+///
+/// Without the feature `hub`, nothing is ever downloaded.
+#[derive(Clone, Debug)]
+pub struct HubAccess {
+    pub(super) cache: HubCache,
+    pub(super) endpoint: String,
+    pub(super) token: Option<Token>,
+    pub(super) progress: Option<Arc<dyn DownloadProgress>>,
+    pub(super) backoff: Duration,
+    no_download: Option<NoDownload>,
+}
+
+/// Follows downloads.
+pub trait DownloadProgress: fmt::Debug + Send + Sync {
+    /// Of a file's `total` bytes, `done` are there.
+    fn advance(&self, file: &str, done: u64, total: u64);
+
+    /// A file has come to its end, whole or not.
+    fn end(&self);
+}
+
+/// Why nothing is downloaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoDownload {
+    /// The feature `hub` is not built in.
+    NotBuilt,
+    /// A variable of the environment says so.
+    Offline,
+    /// The caller wants to know what is in the cache, and no more.
+    CacheOnly,
+}
+
+impl HubAccess {
+    /// The Hub at its own address, without a token.
+    pub fn new(cache: HubCache) -> Self {
+        let no_download = (!cfg!(feature = "hub")).then_some(NoDownload::NotBuilt);
+        Self {
+            cache,
+            endpoint: ENDPOINT.to_owned(),
+            token: None,
+            progress: None,
+            backoff: Duration::from_millis(500),
+            no_download,
+        }
+    }
+
+    /// The Hub as the variables of the environment describe it, as `huggingface_hub` reads them.
+    ///
+    /// - the cache as [`HubCache::from_vars`] finds it; `None` without one
+    /// - the token in `HF_TOKEN`, in the file `HF_TOKEN_PATH`, or in `$HF_HOME/token`
+    /// - the address in `HF_ENDPOINT`
+    /// - no downloads if `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` is `1`, `ON`, `YES`, or `TRUE`
+    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let mut access = Self::new(HubCache::from_vars(&var)?);
+        let file = || folder("HF_TOKEN_PATH", &var).or_else(|| Some(hf_home(&var)?.join("token")));
+        let kept = || fs::read_to_string(file()?).ok();
+        access.token =
+            var("HF_TOKEN").as_deref().and_then(Token::new).or_else(|| Token::new(&kept()?));
+        if let Some(endpoint) = var("HF_ENDPOINT").filter(|endpoint| !endpoint.trim().is_empty()) {
+            access = access.with_endpoint(&endpoint);
+        }
+        let is_set = |value: String| ["1", "ON", "YES", "TRUE"].contains(&&*value.to_uppercase());
+        if OFFLINE.iter().any(|name| var(name).is_some_and(is_set)) {
+            access = access.without_downloads(NoDownload::Offline);
+        }
+        Some(access)
+    }
+
+    /// Another server that speaks as the Hub does.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: &str) -> Self {
+        endpoint.trim().trim_end_matches('/').clone_into(&mut self.endpoint);
+        self
+    }
+
+    /// The token that requests to the Hub carry, and those to no other server.
+    #[must_use]
+    pub fn with_token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Tells somebody how downloads go on.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Arc<dyn DownloadProgress>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// How long a request that failed waits before it is made again; each further time twice as
+    /// long. Default half a second.
+    #[must_use]
+    pub fn with_backoff(mut self, backoff: Duration) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Downloads nothing, for a reason that errors name; an earlier reason stays.
+    #[must_use]
+    pub fn without_downloads(mut self, reason: NoDownload) -> Self {
+        self.no_download.get_or_insert(reason);
+        self
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &HubCache {
+        &self.cache
+    }
+
+    /// The folder of a model that is whole in the cache, downloaded if it was not.
+    ///
+    /// What is needed are `config.json`, the tokenizer's files, and the weights as safetensors, in
+    /// one file or in shards; nothing is sent if they are there. A download that was cut is gone on
+    /// with.
+    ///
+    /// # Errors
+    ///
+    /// - [`ModelError::NotCached`] or [`ModelError::PartialSnapshot`] if something is missing, and
+    ///   nothing is to be downloaded
+    /// - [`ModelError::HubGated`], [`ModelError::HubRepository`], [`ModelError::HubRevision`], or
+    ///   [`ModelError::HubFile`] if the Hub does not hand it out
+    /// - [`ModelError::HubToken`] or [`ModelError::HubEndpoint`] if no request can be made of these
+    /// - [`ModelError::HubStatus`], [`ModelError::HubConnection`], or [`ModelError::HubReply`] if
+    ///   the server or the network fails, after some repetitions
+    /// - [`ModelError::HubChecksum`] if the content is not what was announced
+    /// - [`ModelError::UnsupportedArchitecture`] or [`ModelError::ConfigField`] if this version
+    ///   cannot run it, which shows before the weights are downloaded
+    /// - [`ModelError::Read`] or [`ModelError::Write`] if the cache cannot be used
+    pub fn model(&self, id: &HubId) -> Result<PathBuf, ModelError> {
+        let cached = self.cached_model(id);
+        #[cfg(feature = "hub")]
+        if self.no_download.is_none() && cached.as_ref().is_err_and(ModelError::is_not_cached) {
+            return crate::hub::model::download_model(self, id);
+        }
+        cached
+    }
+
+    fn cached_model(&self, id: &HubId) -> Result<PathBuf, ModelError> {
+        let reason = self.no_download.unwrap_or(NoDownload::CacheOnly);
+        let snapshot = self.cache.commit(id)?.map(|commit| self.cache.snapshot(id, &commit));
+        let Some(path) = snapshot.filter(|snapshot| snapshot.is_dir()) else {
+            return Err(ModelError::NotCached {
+                id: id.clone(),
+                cache: self.cache.root().to_owned(),
+                embedded: crate::demo::NAMES,
+                reason,
+            });
+        };
+        match missing_file(&path)? {
+            None => Ok(path),
+            Some(file) => Err(ModelError::PartialSnapshot { id: id.clone(), file, path, reason }),
+        }
+    }
+}
+
+impl NoDownload {
+    /// What to do about it.
+    pub(crate) fn remedy(self, id: &HubId) -> String {
+        let command = id.download_command();
+        match self {
+            Self::NotBuilt => format!("download it with `{command}`, or build with feature `hub`"),
+            Self::Offline => {
+                let [hub, transformers] = OFFLINE;
+                format!(
+                    "nothing is downloaded because `{hub}` or `{transformers}` is set: unset it, \
+                     or download it elsewhere with `{command}`"
+                )
+            }
+            Self::CacheOnly => {
+                format!("a run downloads it where it may, and so does `{command}`")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn id(name: &str) -> HubId {
+        name.parse().unwrap()
+    }
+
+    fn vars<'a>(set: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn a_snapshot_is_found_by_branch_and_by_commit() {
+        let root = tempfile::tempdir().unwrap();
+        let access =
+            HubAccess::new(HubCache::new(root.path())).without_downloads(NoDownload::Offline);
+        let error = access.model(&id("org/name")).unwrap_err().to_string();
+        for words in ["`org/name`", "`HF_HUB_OFFLINE`", "`hf download org/name`"] {
+            assert!(error.contains(words) || !cfg!(feature = "hub"), "{error}");
+        }
+
+        let folder = root.path().join("models--org--name");
+        let snapshot = folder.join("snapshots").join(COMMIT);
+        fs::create_dir_all(&snapshot).unwrap();
+        fs::create_dir_all(folder.join("refs")).unwrap();
+        fs::write(folder.join("refs/main"), COMMIT).unwrap();
+        let index = r#"{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}"#;
+        for (file, content, lacks) in [
+            ("config.json", "{}", "model.safetensors"),
+            ("model.safetensors.index.json", index, "1.safetensors"),
+            ("1.safetensors", "", "2.safetensors"),
+            ("2.safetensors", "", "tokenizer.json"),
+            ("vocab.json", "", "tokenizer.json"),
+        ] {
+            fs::write(snapshot.join(file), content).unwrap();
+            let error = access.model(&id("org/name")).unwrap_err().to_string();
+            assert!(error.contains(&format!("lacks `{lacks}`")), "{error}");
+        }
+        fs::write(snapshot.join("merges.txt"), "").unwrap();
+        assert_eq!(access.model(&id("org/name")).unwrap(), snapshot);
+        assert_eq!(access.model(&id(&format!("org/name@{COMMIT}"))).unwrap(), snapshot);
+        assert!(access.model(&id("org/name@v2")).is_err());
+    }
+
+    #[test]
+    fn a_token_is_taken_from_the_variable_then_from_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::write(folder.path().join("token"), "home\n").unwrap();
+        fs::write(folder.path().join("mine"), "mine\n").unwrap();
+        let (home, mine) = (path(""), path("mine"));
+        let token = |set: &[(&str, &str)]| HubAccess::from_vars(vars(set)).unwrap().token;
+        let all = [("HF_TOKEN", "var"), ("HF_TOKEN_PATH", &mine), ("HF_HOME", &home)];
+        assert_eq!(token(&all), Token::new("var"));
+        assert_eq!(token(&all[1..]), Token::new("mine"));
+        assert_eq!(token(&all[2..]), Token::new("home"));
+        assert_eq!(token(&[("HF_TOKEN", " "), all[2]]), Token::new("home"));
+        assert_eq!(token(&[("HF_HOME", "/nowhere")]), None);
+    }
+
+    #[test]
+    fn offline_is_a_word_in_any_case() {
+        let reason = |name: &str, value: &str| {
+            let set = [("HF_HOME", "/hf"), (name, value)];
+            HubAccess::from_vars(vars(&set)).unwrap().no_download
+        };
+        let not_built = (!cfg!(feature = "hub")).then_some(NoDownload::NotBuilt);
+        for name in OFFLINE {
+            for value in ["1", "on", "Yes", "TRUE"] {
+                assert_eq!(reason(name, value), not_built.or(Some(NoDownload::Offline)));
+            }
+            for value in ["", "0", "off", "no"] {
+                assert_eq!(reason(name, value), not_built);
+            }
+        }
+    }
+
+    #[test]
+    fn the_address_has_no_slash_at_its_end() {
+        let set = [("HF_HOME", "/hf"), ("HF_ENDPOINT", "http://localhost:1/")];
+        assert_eq!(HubAccess::from_vars(vars(&set)).unwrap().endpoint, "http://localhost:1");
+    }
+}

@@ -1,0 +1,199 @@
+//! Hugging Face's cache on this machine: which snapshots it holds, and where their files lie.
+//!
+//! ```text
+//! models--org--name/
+//! ├── refs/main                      a commit, as text
+//! ├── blobs/<etag>                   content, written once
+//! └── snapshots/<commit>/config.json a relative link to its blob
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::ModelError;
+use crate::hub::HubId;
+use crate::hub::id::is_commit;
+
+/// The folder in which Hugging Face's programs keep what they have downloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubCache {
+    root: PathBuf,
+}
+
+impl HubCache {
+    /// A cache at a folder that need not be there.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The cache that the variables of the environment name, as `huggingface_hub` finds it:
+    /// `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `$HF_HOME/hub`,
+    /// `$XDG_CACHE_HOME/huggingface/hub`, `~/.cache/huggingface/hub`.
+    ///
+    /// `None` if none of them is set, and no home either.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_models::HubCache;
+    ///
+    /// let cache = HubCache::from_vars(|name| (name == "HF_HOME").then(|| "/data/hf".to_owned()));
+    /// assert_eq!(cache, Some(HubCache::new("/data/hf/hub")));
+    /// ```
+    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let root = folder("HF_HUB_CACHE", &var)
+            .or_else(|| folder("HUGGINGFACE_HUB_CACHE", &var))
+            .or_else(|| Some(hf_home(&var)?.join("hub")))?;
+        Some(Self { root })
+    }
+
+    /// The folder of the cache.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The commit that is in the cache for a revision: the one that was downloaded under that name,
+    /// or the revision if it is a commit itself.
+    pub(crate) fn commit(&self, id: &HubId) -> Result<Option<String>, ModelError> {
+        let reference = self.reference(id);
+        let commit = if reference.is_file() {
+            let text = fs::read_to_string(&reference)
+                .map_err(|source| ModelError::Read { path: reference, source })?;
+            text.trim().to_owned()
+        } else {
+            id.revision().to_owned()
+        };
+        // What a file says must not lead out of the cache.
+        Ok(Some(commit).filter(|commit| is_commit(commit)))
+    }
+
+    /// Folder of a snapshot.
+    pub(crate) fn snapshot(&self, id: &HubId, commit: &str) -> PathBuf {
+        self.root.join(id.folder()).join("snapshots").join(commit)
+    }
+
+    fn reference(&self, id: &HubId) -> PathBuf {
+        self.root.join(id.folder()).join("refs").join(id.revision())
+    }
+}
+
+#[cfg(feature = "hub")]
+impl HubCache {
+    /// The content that has this etag.
+    pub(crate) fn blob(&self, id: &HubId, etag: &str) -> PathBuf {
+        self.root.join(id.folder()).join("blobs").join(etag)
+    }
+
+    /// The file that whoever downloads a blob locks, the same as for Hugging Face's programs.
+    pub(crate) fn lock(&self, id: &HubId, etag: &str) -> PathBuf {
+        self.root.join(".locks").join(id.folder()).join(format!("{etag}.lock"))
+    }
+
+    /// Notes which commit a branch or tag stands for.
+    pub(crate) fn write_reference(&self, id: &HubId, commit: &str) -> Result<(), ModelError> {
+        if id.revision() == commit {
+            return Ok(());
+        }
+        let reference = self.reference(id);
+        make_parent(&reference)?;
+        crate::file::write_file(&reference, commit.as_bytes())
+    }
+
+    /// Gives a blob the name that it has in a snapshot.
+    pub(crate) fn link(
+        &self,
+        id: &HubId,
+        commit: &str,
+        file: &str,
+        etag: &str,
+    ) -> Result<PathBuf, ModelError> {
+        let path = self.snapshot(id, commit).join(file);
+        make_parent(&path)?;
+        let up = Path::new(file).components().count() + 1;
+        let relative: PathBuf = std::iter::repeat_n("..", up).chain(["blobs", etag]).collect();
+        let temporary = crate::file::temporary(&path);
+        symlink(&relative, &temporary)
+            .or_else(|_| {
+                let blob = self.blob(id, etag);
+                // Where links are not possible, the snapshot holds the content itself.
+                fs::hard_link(&blob, &temporary)
+                    .or_else(|_| fs::copy(&blob, &temporary).map(|_| ()))
+            })
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(|source| ModelError::Write { path: path.clone(), source })?;
+        Ok(path)
+    }
+}
+
+/// Makes the folder that a file is to lie in.
+#[cfg(feature = "hub")]
+pub(crate) fn make_parent(path: &Path) -> Result<(), ModelError> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    fs::create_dir_all(folder)
+        .map_err(|source| ModelError::Write { path: folder.to_owned(), source })
+}
+
+#[cfg(all(feature = "hub", unix))]
+fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+#[cfg(all(feature = "hub", not(unix)))]
+fn symlink(_: &Path, _: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// The folder of everything that Hugging Face's programs keep: `HF_HOME`,
+/// `$XDG_CACHE_HOME/huggingface`, `~/.cache/huggingface`.
+pub(super) fn hf_home(var: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    folder("HF_HOME", &var)
+        .or_else(|| Some(folder("XDG_CACHE_HOME", &var)?.join("huggingface")))
+        .or_else(|| Some(home(&var)?.join(".cache/huggingface")))
+}
+
+/// The path that a variable holds, `~` at its beginning replaced.
+pub(super) fn folder(name: &str, var: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let value = var(name).filter(|value| !value.is_empty())?;
+    match (value.strip_prefix('~'), home(&var)) {
+        (Some(rest), Some(home)) => Some(home.join(rest.trim_start_matches('/'))),
+        _ => Some(PathBuf::from(value)),
+    }
+}
+
+fn home(var: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    ["HOME", "USERPROFILE"].iter().find_map(|name| var(name)).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variables_count_in_their_order() {
+        let all = [
+            ("HF_HUB_CACHE", "/hub", "/hub"),
+            ("HUGGINGFACE_HUB_CACHE", "/old", "/old"),
+            ("HF_HOME", "~/hf", "/home/me/hf/hub"),
+            ("XDG_CACHE_HOME", "/xdg", "/xdg/huggingface/hub"),
+            ("HOME", "/home/me", "/home/me/.cache/huggingface/hub"),
+        ];
+        for from in 0..all.len() {
+            let var = |name: &str| {
+                let found = all[from..].iter().find(|(known, ..)| *known == name);
+                found.map(|(_, value, _)| (*value).to_owned())
+            };
+            assert_eq!(HubCache::from_vars(var), Some(HubCache::new(all[from].2)));
+        }
+        assert_eq!(HubCache::from_vars(|_| None), None);
+    }
+
+    #[test]
+    fn a_reference_cannot_lead_out_of_the_cache() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("models--gpt2");
+        fs::create_dir_all(folder.join("refs")).unwrap();
+        fs::write(folder.join("refs/main"), "../../..").unwrap();
+        let cache = HubCache::new(root.path());
+        assert_eq!(cache.commit(&"gpt2".parse().unwrap()).unwrap(), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! Requests to the Hub: redirects, timeouts, and a token that no other server sees.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, LOCATION, RANGE};
+use ureq::http::{HeaderValue, Method, Request, Response};
+use ureq::{Agent, Body};
+
+use crate::ModelError;
+use crate::hub::reply::{FileHead, HeadParts, refusal, text};
+use crate::hub::{HubAccess, HubId, url};
+
+/// How often a request is made that keeps failing.
+pub(super) const ATTEMPTS: u32 = 4;
+
+/// Redirects that are followed; the Hub needs two.
+const MAX_REDIRECTS: usize = 5;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long nothing may come.
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Makes requests for a [`HubAccess`].
+#[derive(Debug)]
+pub(super) struct Client<'a> {
+    pub(super) access: &'a HubAccess,
+    agent: Agent,
+    authorization: Option<HeaderValue>,
+}
+
+impl<'a> Client<'a> {
+    /// Checks address and token; sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::HubEndpoint`] or [`ModelError::HubToken`] if no request can be made of them.
+    pub(super) fn new(access: &'a HubAccess) -> Result<Self, ModelError> {
+        let endpoint = || ModelError::HubEndpoint { endpoint: access.endpoint.clone() };
+        url::origin(&access.endpoint).ok_or_else(endpoint)?;
+        let authorization = match &access.token {
+            Some(token) => {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
+                    .map_err(|_| ModelError::HubToken)?; // its cause would show the token
+                value.set_sensitive(true);
+                Some(value)
+            }
+            None => None,
+        };
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            // What ureq finds by itself, it finds in the environment.
+            .proxy(None)
+            .user_agent(concat!("attention-probes/", env!("CARGO_PKG_VERSION")))
+            .timeout_resolve(Some(CONNECT_TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(READ_TIMEOUT))
+            .timeout_per_read(Some(READ_TIMEOUT))
+            .timeout_per_write(Some(READ_TIMEOUT))
+            .build();
+        Ok(Self { access, agent: config.new_agent(), authorization })
+    }
+
+    /// What the Hub says about a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`HubAccess::model`].
+    pub(super) fn head(
+        &self,
+        id: &HubId,
+        revision: &str,
+        file: &str,
+    ) -> Result<FileHead, ModelError> {
+        let url = url::file(&self.access.endpoint, id, revision, file);
+        self.retry(|| {
+            let mut parts = HeadParts::default();
+            let response = self.send(&Method::HEAD, &url, 0, |reply| {
+                parts.add(reply.status(), reply.headers());
+            })?;
+            let status = response.status();
+            if !status.is_success() && !status.is_redirection() {
+                let headers = response.headers();
+                return Err(refusal(self.access, id, file, &url, status, headers));
+            }
+            parts.finish(&url)
+        })
+    }
+
+    /// The content of a file from a byte on, wherever the Hub keeps it.
+    ///
+    /// # Errors
+    ///
+    /// As [`HubAccess::model`].
+    pub(super) fn get(&self, url: &str, from_byte: u64) -> Result<Response<Body>, ModelError> {
+        self.send(&Method::GET, url, from_byte, |_| ())
+    }
+
+    /// Repeats what fails for a reason that may pass.
+    ///
+    /// # Errors
+    ///
+    /// The last error.
+    pub(super) fn retry<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        let mut n_failed = 0;
+        loop {
+            match attempt() {
+                Err(error) if is_passing(&error) && n_failed + 1 < ATTEMPTS => {
+                    n_failed += 1;
+                    self.pause(n_failed);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits longer with each failure.
+    pub(super) fn pause(&self, n_failed: u32) {
+        sleep(self.access.backoff * 2_u32.saturating_pow(n_failed.saturating_sub(1)));
+    }
+
+    /// Sends a request and follows redirects, showing every reply to `see`.
+    ///
+    /// A question about a file stays with the Hub, whose reply says more than that of the server
+    /// where the content lies.
+    fn send(
+        &self,
+        method: &Method,
+        url: &str,
+        from_byte: u64,
+        mut see: impl FnMut(&Response<Body>),
+    ) -> Result<Response<Body>, ModelError> {
+        let refuse = |fault| ModelError::HubReply { url: url.to_owned(), fault };
+        let mut at = url.to_owned();
+        for _ in 0..=MAX_REDIRECTS {
+            let is_hub = url::origin(&at) == url::origin(&self.access.endpoint);
+            let mut request = Request::builder().method(method).uri(&at);
+            // Lengths and parts are those of the content itself.
+            request = request.header(ACCEPT_ENCODING, "identity");
+            if from_byte > 0 {
+                request = request.header(RANGE, format!("bytes={from_byte}-"));
+            }
+            if let (true, Some(authorization)) = (is_hub, &self.authorization) {
+                request = request.header(AUTHORIZATION, authorization);
+            }
+            let request =
+                request.body(()).map_err(|_| refuse("leads to an address that is none"))?;
+            let reply = self.agent.run(request).map_err(|error| connection(url, error))?;
+            see(&reply);
+            if !reply.status().is_redirection() {
+                return Ok(reply);
+            }
+            let next = text(reply.headers(), LOCATION.as_str())
+                .and_then(|location| url::redirect(&at, location))
+                .ok_or_else(|| refuse("redirects to an address that is not followed"))?;
+            let stays = url::origin(&next) == url::origin(&at);
+            if *method == Method::HEAD && !stays {
+                return Ok(reply);
+            }
+            at = next;
+        }
+        Err(refuse("redirects too often"))
+    }
+}
+
+/// Whether a repetition may go better.
+pub(super) fn is_passing(error: &ModelError) -> bool {
+    match error {
+        ModelError::HubConnection { .. } => true,
+        // 416: the part that was asked for is not there; the whole is asked for next.
+        ModelError::HubStatus { status, .. } => matches!(status, 408 | 416 | 429 | 500..),
+        _ => false,
+    }
+}
+
+/// A failure of the network, which says nothing of what was sent.
+pub(super) fn connection(url: &str, error: ureq::Error) -> ModelError {
+    ModelError::HubConnection { url: url.to_owned(), source: error.into_io() }
+}
