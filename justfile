@@ -26,6 +26,10 @@ lint:
 test:
     cargo test --workspace
 
+# Run every test, those of Parquet files among them.
+test-parquet:
+    cargo test --workspace --features parquet
+
 # Compare WebGPU with the CPU (needs an adapter; Debian's mesa-vulkan-drivers is one in software).
 test-wgpu:
     cargo test --release -p attention-probes-cli --features wgpu --test wgpu

@@ -28,7 +28,8 @@
 //! | [`sweep`] | whole grids of probes trained as one batch |
 //!
 //! The default feature `flex` is burn's CPU backend; `wgpu` and `cuda` add GPUs, chosen at run time
-//! by [`Device`](burn::tensor::Device).
+//! by [`Device`](burn::tensor::Device). With `hub`, models and data sets of the Hub are downloaded;
+//! with `parquet`, Parquet files are read.
 
 pub use attention_probes_activations as activations;
 pub use attention_probes_metrics as metrics;

@@ -1,4 +1,4 @@
-//! A file of texts that is read in pieces, however long it is.
+//! Files of texts that are read in pieces, however long they are.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,18 +13,18 @@ use crate::{
     tokens::encode,
 };
 
-/// What is known of a file of texts once it has been read through; the texts stay in the file.
+/// What is known of files of texts once they have been read through; the texts stay in the files.
 ///
 /// # Memory
 ///
 /// One name per class.
 #[derive(Clone, Debug)]
 pub struct Corpus {
-    path: PathBuf,
+    files: Vec<PathBuf>,
     columns: DatasetConfig,
     label: LabelColumn,
     class_index: HashMap<String, usize>,
-    /// BLAKE3 of the file, as hex.
+    /// BLAKE3 of the file, as hex; of several files, of their hashes.
     pub hash: String,
     /// Number of its rows, empty ones included.
     pub n_rows: usize,
@@ -45,7 +45,8 @@ pub struct CorpusTokens {
 }
 
 impl Corpus {
-    /// Reads a file to its end, so that what is wrong with a row is said before anything else.
+    /// Reads files to their end, so that what is wrong with a row is said before anything else;
+    /// their rows follow each other.
     ///
     /// # Errors
     ///
@@ -56,12 +57,12 @@ impl Corpus {
     ///
     /// One name per class, and one row at a time.
     pub fn scan(
-        path: impl AsRef<Path>,
+        files: &[impl AsRef<Path>],
         columns: &DatasetConfig,
         label: LabelColumn,
     ) -> Result<Self, ActivationError> {
-        let path = path.as_ref().to_owned();
-        let mut rows = TextReader::open(&path, columns, label)?;
+        let files: Vec<PathBuf> = files.iter().map(|file| file.as_ref().to_owned()).collect();
+        let mut rows = TextReader::open_files(&files, columns, label)?;
         let (mut n_rows, mut n_empty, mut names) = (0, 0, BTreeSet::new());
         for row in &mut rows {
             let TextRow { text, label, .. } = row?;
@@ -72,7 +73,8 @@ impl Corpus {
             }
         }
         if n_empty == n_rows {
-            return Err(ActivationError::NoText { name: path.display().to_string(), n_rows });
+            let name = files[0].display().to_string();
+            return Err(ActivationError::NoText { name, n_rows });
         }
         let classes = sorted_classes(names.iter().map(String::as_str));
         let numbered = classes.iter().cloned().enumerate();
@@ -80,7 +82,7 @@ impl Corpus {
             class_index: numbered.map(|(index, class)| (class, index)).collect(),
             hash: rows.hash(),
             columns: columns.clone(),
-            path,
+            files,
             label,
             n_rows,
             n_empty,
@@ -94,7 +96,7 @@ impl Corpus {
     ///
     /// As [`TextReader::open`].
     pub fn rows(&self) -> Result<TextReader, ActivationError> {
-        TextReader::open(&self.path, &self.columns, self.label)
+        TextReader::open_files(&self.files, &self.columns, self.label)
     }
 
     /// Turns the next `n_rows` rows into tokens, cut to `max_tokens` each.
@@ -116,7 +118,7 @@ impl Corpus {
         tokenizer: &Tokenizer,
         max_tokens: usize,
     ) -> Result<CorpusTokens, ActivationError> {
-        let changed = || ActivationError::Changed { path: self.path.clone() };
+        let changed = || ActivationError::Changed { path: self.files[0].clone() };
         let (mut texts, mut labels) = (Vec::with_capacity(n_rows), Vec::new());
         for _ in 0..n_rows {
             let row = rows.next().ok_or_else(changed)??;
@@ -155,7 +157,7 @@ mod tests {
     fn corpus(folder: &Path, csv: &str) -> Corpus {
         let path = folder.join("d.csv");
         fs::write(&path, csv).unwrap();
-        Corpus::scan(&path, &DatasetConfig::default(), LabelColumn::IfThere).unwrap()
+        Corpus::scan(&[path], &DatasetConfig::default(), LabelColumn::IfThere).unwrap()
     }
 
     #[test]
@@ -197,7 +199,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d.jsonl");
         fs::write(&path, "{\"text\": \"a\", \"label\": 0.5}\n{\"text\": \"b\"}\n").unwrap();
-        let scan = |label| Corpus::scan(&path, &DatasetConfig::default(), label);
+        let scan = |label| Corpus::scan(&[&path], &DatasetConfig::default(), label);
         let corpus = scan(LabelColumn::IfThere).unwrap();
         assert!(corpus.classes.is_empty());
         let tokens = corpus.tokens(&mut corpus.rows().unwrap(), 2, &tokenizer(), 4).unwrap();

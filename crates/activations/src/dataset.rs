@@ -28,7 +28,8 @@ pub struct Dataset {
     pub source_rows: Vec<usize>,
     /// Number of rows that were left out because their text is empty.
     pub skipped_empty: usize,
-    /// BLAKE3 of the file as hex; of the texts, labels, and groups if there is no file.
+    /// BLAKE3 of the file as hex; of the hashes of several files; of the texts, labels, and groups
+    /// if there is no file.
     pub hash: String,
 }
 
@@ -50,7 +51,8 @@ impl Default for DatasetConfig {
 }
 
 impl Dataset {
-    /// Reads a `.csv`, `.tsv`, or `.jsonl` file in UTF-8.
+    /// Reads a `.csv`, `.tsv`, or `.jsonl` file in UTF-8, or, with the feature `parquet`, a
+    /// `.parquet` file.
     ///
     /// Labels and groups are strings or integers, in JSON also booleans. Without `needs_labels` the
     /// label column is not looked at and need not exist. Rows with an empty text are left out and
@@ -66,6 +68,10 @@ impl Dataset {
     ///   [`ActivationError::FieldType`] if a row does not fit the header
     /// - [`ActivationError::NoText`] if every text is empty
     /// - [`ActivationError::OneClass`] if labels are needed and all alike
+    /// - of a Parquet file, [`ActivationError::NoParquet`] without the feature, else
+    ///   `ActivationError::Parquet`, [`ActivationError::ParquetPage`],
+    ///   [`ActivationError::NoColumn`], [`ActivationError::ColumnType`], or
+    ///   [`ActivationError::Cell`]
     ///
     /// # Memory
     ///
@@ -91,10 +97,30 @@ impl Dataset {
         config: &DatasetConfig,
         needs_labels: bool,
     ) -> Result<Self, ActivationError> {
-        let path = path.as_ref();
-        let shown = path.display().to_string();
+        Self::read_files(name, &[path], config, needs_labels)
+    }
+
+    /// Reads several files, whose rows follow each other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::read`]; [`ActivationError::NoText`] also if there is no file.
+    ///
+    /// # Memory
+    ///
+    /// The texts.
+    pub fn read_files(
+        name: &str,
+        paths: &[impl AsRef<Path>],
+        config: &DatasetConfig,
+        needs_labels: bool,
+    ) -> Result<Self, ActivationError> {
+        let shown = match paths {
+            [path] => path.as_ref().display().to_string(),
+            _ => name.to_owned(),
+        };
         let label = if needs_labels { LabelColumn::Needed } else { LabelColumn::Ignored };
-        let mut reader = TextReader::open(path, config, label)?;
+        let mut reader = TextReader::open_files(paths, config, label)?;
         let (mut n_rows, mut source_rows, mut rows) = (0, Vec::new(), Vec::<TextRow>::new());
         for row in &mut reader {
             let row = row?;
@@ -397,7 +423,7 @@ mod tests {
             (
                 "d.txt",
                 "a\n",
-                "`d.txt` is not a data file by its name, expected .csv, .tsv, or .jsonl",
+                "`d.txt` is not a data file by its name, expected .csv, .tsv, .jsonl, or .parquet",
             ),
         ];
         for (file, content, expected) in cases {

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use attention_probes_models::ModelError;
 
 use crate::{
-    NpyError, ShardError, Site, SplitError,
+    NpyError, ShardError, Site, SplitError, SplitFault,
     wording::{did_you_mean, gib, listed, shown},
 };
 
@@ -123,10 +123,109 @@ pub enum ActivationError {
         n_skipped: usize,
     },
     /// A data file has a form that is not known by its name.
-    #[error("`{}` is not a data file by its name, expected .csv, .tsv, or .jsonl", path.display())]
+    #[error(
+        "`{}` is not a data file by its name, expected .csv, .tsv, .jsonl, or .parquet",
+        path.display()
+    )]
     Extension {
         /// The file.
         path: PathBuf,
+    },
+    /// A Parquet file cannot be read by this build.
+    #[error("`{}` cannot be read: build with feature `parquet`", path.display())]
+    NoParquet {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An address does not name a data set of the Hub.
+    #[error(
+        "`{}` is no data set, expected `hf://datasets/org/name`, perhaps with `@revision` and \
+         `/path` behind it",
+        path.display()
+    )]
+    Location {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// It is not clear which files are of a split.
+    #[error("split `{split}` of `{}`: {fault}", path.display())]
+    SplitFiles {
+        /// The data set.
+        path: PathBuf,
+        /// The split.
+        split: String,
+        /// Why not.
+        fault: SplitFault,
+    },
+    /// The Hub does not hand out a data set.
+    #[error("cannot get `{}`", path.display())]
+    Hub {
+        /// The data set.
+        path: PathBuf,
+        /// Why not.
+        source: Box<ModelError>,
+    },
+    /// A Parquet file is damaged.
+    #[cfg(feature = "parquet")]
+    #[error("`{}` is not a readable Parquet file", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: parquet::errors::ParquetError,
+    },
+    /// A column of a Parquet file is damaged, or made to do harm.
+    #[error("column `{column}` of `{}` has {fault}", path.display())]
+    ParquetPage {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// A Parquet file lacks a column.
+    #[error(
+        "`{}` has no column `{column}`; columns: {}{}",
+        path.display(),
+        listed(columns),
+        nearest.as_ref().map(|_| did_you_mean(nearest.as_deref())).unwrap_or_default()
+    )]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column that was asked for.
+        column: String,
+        /// The columns that exist.
+        columns: Vec<String>,
+        /// The one that looks most like it.
+        nearest: Option<String>,
+    },
+    /// A column of a Parquet file has a type that makes no sense for it.
+    #[error("column `{column}` of `{}` holds {found}, expected {expected}", path.display())]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What it holds.
+        found: &'static str,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// A value of a Parquet file makes no sense for its column.
+    #[error("`{}` row {row}: column `{column}` holds {found}, expected {expected}", path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 0.
+        row: usize,
+        /// The column.
+        column: String,
+        /// What stands there.
+        found: &'static str,
+        /// What would have been accepted.
+        expected: &'static str,
     },
     /// A data file is not UTF-8.
     #[error("`{}` line {line} is not UTF-8; save the file as UTF-8", path.display())]

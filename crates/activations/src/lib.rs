@@ -12,15 +12,25 @@ mod delimited;
 mod disk;
 mod error;
 mod external;
+mod location;
 mod memory;
 mod npy;
 mod npz;
 mod packed;
+#[cfg(feature = "parquet")]
+mod parquet_column;
+#[cfg(feature = "parquet")]
+mod parquet_pages;
+#[cfg(feature = "parquet")]
+mod parquet_strings;
+#[cfg(feature = "parquet")]
+mod parquet_table;
 mod random;
 mod recomputed;
 mod safetensors_file;
 mod shards;
 mod split;
+mod split_files;
 mod store;
 mod stream;
 mod table;
@@ -36,6 +46,7 @@ pub use dataset::{Dataset, DatasetConfig};
 pub use disk::DiskActivations;
 pub use error::ActivationError;
 pub use external::{ExternalActivations, hash_file};
+pub use location::{data_files, data_name, is_on_hub};
 pub use memory::MemoryActivations;
 pub use npy::NpyError;
 pub use npz::{NpzArray, NpzData, finish_as_npz, read_npz, read_npz_arrays, write_npz};
@@ -47,6 +58,7 @@ pub use shards::{
     ShardHook, ShardManifest, ShardModel, ShardPart, ShardTokenizer, ShardWriter, is_shard_folder,
 };
 pub use split::{Side, Split, SplitConfig, SplitError, stratified_split};
+pub use split_files::SplitFault;
 pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activations};
 pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};
 pub use table::{LabelColumn, TextReader, TextRow};

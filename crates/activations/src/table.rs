@@ -1,6 +1,7 @@
-//! Rows of text, label, and group from CSV, TSV, and JSON Lines files, one after the other.
+//! Rows of text, label, and group from CSV, TSV, JSON Lines, and Parquet files, one after the other.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
@@ -9,11 +10,16 @@ use std::{
 use attention_probes_models::edit_distance;
 use serde_json::{Map, Value};
 
+#[cfg(feature = "parquet")]
+use crate::parquet_table::ParquetRows;
 use crate::{
     ActivationError, DatasetConfig,
     checked_file::{CheckedFile, line_at},
     delimited::Delimited,
 };
+
+/// Endings of the names of files that are read, of the last with the feature `parquet` only.
+pub(crate) const EXTENSIONS: [&str; 4] = ["csv", "tsv", "jsonl", "parquet"];
 
 /// Bytes that are read at a time.
 pub(crate) const BUFFER_BYTES: usize = 1 << 16;
@@ -40,13 +46,15 @@ pub enum LabelColumn {
     Needed,
 }
 
-/// Rows of a `.csv`, `.tsv`, or `.jsonl` file in UTF-8, in the order of the file.
+/// Rows of a `.csv`, `.tsv`, or `.jsonl` file in UTF-8, or, with the feature `parquet`, of a
+/// `.parquet` file, in the order of the file; or of several, one after the other.
 ///
 /// After an error there is no further row.
 ///
 /// # Memory
 ///
-/// One row and a buffer, however long the file is.
+/// One row and a buffer, however long the file is; of a Parquet file, one row group of the columns
+/// that are read.
 ///
 /// # Examples
 ///
@@ -66,9 +74,13 @@ pub enum LabelColumn {
 /// ```
 pub struct TextReader {
     path: PathBuf,
+    /// The files after this one.
+    next_paths: VecDeque<PathBuf>,
     columns: Columns,
     rows: Rows,
     is_at_end: bool,
+    /// Hashes of the files before this one.
+    hashes: Vec<String>,
 }
 
 /// Names of the columns to read.
@@ -82,7 +94,13 @@ pub(crate) struct Columns {
 /// The form of a file, and how far it has been read.
 enum Rows {
     Delimited(Box<Delimited>),
-    JsonLines { reader: BufReader<CheckedFile>, line: usize, json: Vec<u8> },
+    JsonLines {
+        reader: BufReader<CheckedFile>,
+        line: usize,
+        json: Vec<u8>,
+    },
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ParquetRows>),
 }
 
 impl TextReader {
@@ -94,6 +112,10 @@ impl TextReader {
     ///   [`ActivationError::Csv`] if the file cannot be read
     /// - [`ActivationError::MissingColumn`] or [`ActivationError::DuplicateColumn`] if the header
     ///   does not fit the config
+    /// - of a Parquet file, [`ActivationError::NoParquet`] without the feature, else
+    ///   `ActivationError::Parquet`, [`ActivationError::ParquetPage`],
+    ///   [`ActivationError::NoColumn`], [`ActivationError::ColumnType`], or
+    ///   [`ActivationError::Cell`]
     ///
     /// A row can also be [`ActivationError::RowLength`], [`ActivationError::OpenQuote`],
     /// [`ActivationError::Json`], or [`ActivationError::FieldType`].
@@ -102,39 +124,58 @@ impl TextReader {
         config: &DatasetConfig,
         label: LabelColumn,
     ) -> Result<Self, ActivationError> {
-        let path = path.as_ref().to_owned();
+        Self::open_files(&[path], config, label)
+    }
+
+    /// Opens the first of several files, whose rows follow each other.
+    ///
+    /// # Errors
+    ///
+    /// As [`TextReader::open`], and [`ActivationError::NoText`] if there is no file; a row can be
+    /// any of these too, where the next file begins.
+    pub fn open_files(
+        paths: &[impl AsRef<Path>],
+        config: &DatasetConfig,
+        label: LabelColumn,
+    ) -> Result<Self, ActivationError> {
+        let mut next_paths: VecDeque<PathBuf> =
+            paths.iter().map(|path| path.as_ref().to_owned()).collect();
+        let path = next_paths
+            .pop_front()
+            .ok_or_else(|| ActivationError::NoText { name: String::new(), n_rows: 0 })?;
         let columns = Columns {
             text: config.text.clone(),
             label: (label != LabelColumn::Ignored).then(|| config.label.clone()),
             label_is_needed: label == LabelColumn::Needed,
             group: config.group.clone(),
         };
-        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        let separator = match extension.to_str() {
-            Some("csv") => Some(b','),
-            Some("tsv") => Some(b'\t'),
-            Some("jsonl") => None,
-            _ => return Err(ActivationError::Extension { path }),
-        };
-        let file = CheckedFile::open(&path).map_err(|source| read_error(&path, source))?;
-        let rows = if let Some(separator) = separator {
-            Rows::Delimited(Box::new(Delimited::open(&path, file, separator, &columns)?))
-        } else {
-            let reader = BufReader::with_capacity(BUFFER_BYTES, file);
-            Rows::JsonLines { reader, line: 0, json: Vec::new() }
-        };
-        Ok(Self { path, columns, rows, is_at_end: false })
+        let rows = Rows::open(&path, &columns)?;
+        Ok(Self { path, next_paths, columns, rows, is_at_end: false, hashes: Vec::new() })
     }
 
-    /// BLAKE3 as hex of what has been read: of the file, once there is no further row.
+    /// BLAKE3 as hex of what has been read: of the file, once there is no further row; of several
+    /// files, of their hashes.
     pub fn hash(&self) -> String {
-        match &self.rows {
-            Rows::Delimited(rows) => rows.hash(),
-            Rows::JsonLines { reader, .. } => reader.get_ref().hash(),
+        let hash = self.rows.hash();
+        if self.hashes.is_empty() {
+            return hash;
         }
+        blake3::hash((self.hashes.concat() + &hash).as_bytes()).to_hex().to_string()
     }
 
     fn read_row(&mut self) -> Result<Option<TextRow>, ActivationError> {
+        loop {
+            if let Some(row) = self.read_row_of_file()? {
+                return Ok(Some(row));
+            }
+            let Some(path) = self.next_paths.pop_front() else { return Ok(None) };
+            self.hashes.push(self.rows.hash());
+            self.rows = Rows::open(&path, &self.columns)?;
+            self.path = path;
+        }
+    }
+
+    fn read_row_of_file(&mut self) -> Result<Option<TextRow>, ActivationError> {
         let Self { path, columns, rows, .. } = self;
         match rows {
             Rows::Delimited(rows) => rows.read_row(path, columns),
@@ -153,6 +194,45 @@ impl TextReader {
                     return json_row(path, *line, json, columns).map(Some);
                 }
             },
+            #[cfg(feature = "parquet")]
+            Rows::Parquet(rows) => rows.read_row(),
+        }
+    }
+}
+
+impl Rows {
+    /// Opens a file as what its name says it is.
+    fn open(path: &Path, columns: &Columns) -> Result<Self, ActivationError> {
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        let separator = match extension.to_str() {
+            Some("csv") => Some(b','),
+            Some("tsv") => Some(b'\t'),
+            Some("jsonl") => None,
+            #[cfg(feature = "parquet")]
+            Some("parquet") => {
+                return Ok(Self::Parquet(Box::new(ParquetRows::open(path, columns)?)));
+            }
+            #[cfg(not(feature = "parquet"))]
+            Some("parquet") => {
+                return Err(ActivationError::NoParquet { path: path.to_owned() });
+            }
+            _ => return Err(ActivationError::Extension { path: path.to_owned() }),
+        };
+        let file = CheckedFile::open(path).map_err(|source| read_error(path, source))?;
+        Ok(if let Some(separator) = separator {
+            Self::Delimited(Box::new(Delimited::open(path, file, separator, columns)?))
+        } else {
+            let reader = BufReader::with_capacity(BUFFER_BYTES, file);
+            Self::JsonLines { reader, line: 0, json: Vec::new() }
+        })
+    }
+
+    fn hash(&self) -> String {
+        match self {
+            Self::Delimited(rows) => rows.hash(),
+            Self::JsonLines { reader, .. } => reader.get_ref().hash(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(rows) => rows.hash(),
         }
     }
 }
@@ -284,7 +364,7 @@ pub(crate) fn missing_column(
 }
 
 /// The candidate with the fewest edits, case aside, if they are at most a third of the name.
-fn nearest(name: &str, candidates: &[String]) -> Option<String> {
+pub(crate) fn nearest(name: &str, candidates: &[String]) -> Option<String> {
     let name = name.to_lowercase();
     let max_edits = (name.chars().count() / 3).max(1);
     candidates
@@ -299,7 +379,39 @@ fn nearest(name: &str, candidates: &[String]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[test]
+    fn rows_of_several_files_follow_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let files =
+            [("a.csv", "label,text\n1,a\n"), ("b.jsonl", "{\"text\": \"b\", \"label\": 2}\n")];
+        let paths = files.map(|(name, content)| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            path
+        });
+        let open = |paths: &[PathBuf]| {
+            TextReader::open_files(paths, &DatasetConfig::default(), LabelColumn::Needed)
+        };
+        let mut rows = open(&paths).unwrap();
+        let texts: Vec<String> = rows.by_ref().map(|row| row.unwrap().text).collect();
+        assert_eq!(texts, ["a", "b"]);
+        let hashes =
+            files.map(|(_, content)| blake3::hash(content.as_bytes()).to_hex().to_string());
+        assert_eq!(rows.hash(), blake3::hash(hashes.concat().as_bytes()).to_hex().to_string());
+        assert!(matches!(open(&[]), Err(ActivationError::NoText { .. })));
+
+        // What is wrong with a later file is said when its turn comes, and is the end.
+        fs::write(&paths[1], "{}").unwrap();
+        let mut rows = open(&paths).unwrap();
+        assert!(rows.next().is_some_and(|row| row.is_ok()));
+        let error = rows.next().unwrap().unwrap_err().to_string();
+        assert!(error.contains("b.jsonl` line 1 has no column `text`"), "{error}");
+        assert!(rows.next().is_none());
+    }
 
     #[test]
     fn the_nearest_column_is_suggested() {

@@ -18,4 +18,5 @@ mod source;
 pub mod table;
 mod tensor_file;
 mod text_line;
+mod text_source;
 mod token_rows;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::demo::NAMES;
+use crate::hub::RepoKind;
 use crate::{Dtype, HubId, NoDownload};
 
 /// Why a model could not be loaded or run.
@@ -51,8 +53,13 @@ pub enum ModelError {
     },
     /// A repository, or the revision of it, has not been downloaded, and is not downloaded now.
     #[error(
-        "`{id}` is neither an embedded model ({embedded}), nor a directory, nor in the cache `{}`; \
-         {}",
+        "{} in the cache `{}`; {}",
+        match id.kind() {
+            RepoKind::Model => {
+                format!("`{id}` is neither an embedded model ({NAMES}), nor a directory, nor")
+            }
+            RepoKind::DataSet => format!("the data set `{id}` is not"),
+        },
         cache.display(),
         reason.remedy(id)
     )]
@@ -61,8 +68,6 @@ pub enum ModelError {
         id: HubId,
         /// The folder of the cache.
         cache: PathBuf,
-        /// The embedded models, separated by commas.
-        embedded: &'static str,
         /// Why it is not downloaded.
         reason: NoDownload,
     },
@@ -380,7 +385,7 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    /// Whether a model of the Hub is missing that a download would bring.
+    /// Whether a part of the Hub is missing that a download would bring.
     pub fn is_not_cached(&self) -> bool {
         matches!(self, Self::NotCached { .. } | Self::PartialSnapshot { .. })
     }

@@ -11,6 +11,7 @@ mod client;
 #[cfg(feature = "hub")]
 mod download;
 mod id;
+mod listing;
 mod model;
 #[cfg(feature = "hub")]
 mod reply;
@@ -21,4 +22,5 @@ mod url;
 pub use access::{DownloadProgress, HubAccess, NoDownload};
 pub use cache::HubCache;
 pub use id::HubId;
+pub(crate) use id::RepoKind;
 pub use token::Token;

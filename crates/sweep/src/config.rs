@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{Component, Storage};
+use attention_probes_activations::{Component, Storage, is_on_hub};
 use attention_probes_models::{Convention, Dtype};
 use attention_probes_probes::{AttentionActivation, Pool, ProbeKind};
 use serde::{Deserialize, Serialize};
@@ -64,11 +64,14 @@ pub struct ModelConfig {
 pub struct DataConfig {
     /// Name in the results; the file's name without its ending by default.
     pub name: String,
-    /// A `.csv`, `.tsv`, or `.jsonl` file, or activations: an `.npz`, or a folder of shards.
+    /// A `.csv`, `.tsv`, `.jsonl`, or `.parquet` file, or a data set of the Hub,
+    /// `hf://datasets/org/name[@revision][/path]`; or activations: an `.npz`, or a folder of shards.
     pub path: PathBuf,
     /// Which hook of a folder of shards; it may be left out where there is only one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<String>,
+    /// Which split of a data set of the Hub is divided.
+    pub split: String,
     /// Column of the text.
     pub text: String,
     /// Column of the label.
@@ -99,7 +102,8 @@ pub struct DataConfig {
 pub enum HeldOut {
     /// This share of the examples of [`DataConfig::path`].
     Share(f64),
-    /// All examples of another file of the same form.
+    /// All examples of another file of the same form; of a data set of the Hub that names no file,
+    /// the split `validation` or `test`.
     File(PathBuf),
 }
 
@@ -206,6 +210,7 @@ impl Default for DataConfig {
             name: String::new(),
             path: PathBuf::new(),
             hook: None,
+            split: "train".to_owned(),
             text: "text".to_owned(),
             label: "label".to_owned(),
             task: "sequence".to_owned(),
@@ -274,11 +279,12 @@ impl HeldOut {
 }
 
 impl DataConfig {
-    /// Every file that is named.
+    /// Every file of this machine that is named.
     pub(crate) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let held_out =
             [&mut self.validation, &mut self.test].into_iter().filter_map(HeldOut::file_mut);
-        std::iter::once(&mut self.path).chain(held_out).filter(|path| !path.as_os_str().is_empty())
+        let is_local = |path: &&mut PathBuf| !path.as_os_str().is_empty() && !is_on_hub(path);
+        std::iter::once(&mut self.path).chain(held_out).filter(is_local)
     }
 }
 

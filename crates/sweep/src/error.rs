@@ -179,6 +179,20 @@ pub enum SweepError {
     Metric(#[from] MetricError),
 }
 
+impl SweepError {
+    /// Whether a part of the Hub is missing that a download would bring.
+    pub fn is_not_cached(&self) -> bool {
+        match self {
+            Self::Model(error) => error.is_not_cached(),
+            Self::Activation(error) => match &**error {
+                ActivationError::Hub { source, .. } => source.is_not_cached(),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
 impl From<ActivationError> for SweepError {
     fn from(error: ActivationError) -> Self {
         Self::Activation(Box::new(error))

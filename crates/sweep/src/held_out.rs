@@ -1,14 +1,42 @@
 //! Examples held out in files of their own: read, joined to the others, and kept on their side.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, Side, Split,
-    SplitConfig, SplitError, stratified_split,
+    SplitConfig, SplitError, data_files, stratified_split,
 };
+use attention_probes_models::HubAccess;
 
 use crate::SweepError;
-use crate::config::DataConfig;
+use crate::config::{DataConfig, HeldOut};
+
+/// The files of a data set and of what is held out from it, downloaded if need be.
+pub(crate) struct Sources {
+    data: Vec<PathBuf>,
+    validation: Vec<PathBuf>,
+    test: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// Finds the files that a configuration names.
+    pub(crate) fn find(config: &DataConfig, hub: Option<&HubAccess>) -> Result<Self, SweepError> {
+        let held_out = |held_out: &HeldOut, split: &str| match held_out.file() {
+            Some(path) => data_files(path, split, hub),
+            None => Ok(Vec::new()),
+        };
+        Ok(Self {
+            data: data_files(&config.path, &config.split, hub)?,
+            validation: held_out(&config.validation, "validation")?,
+            test: held_out(&config.test, "test")?,
+        })
+    }
+
+    /// Every file.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
+        [&self.data, &self.validation, &self.test].into_iter().flatten().map(PathBuf::as_path)
+    }
+}
 
 /// Rows of a data set by the file that they come from: those to divide, then those held out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +99,7 @@ impl Files {
 /// Reads the texts of a data set and of its files held out.
 pub(crate) fn read_texts(
     config: &DataConfig,
+    sources: &Sources,
     needs_labels: bool,
 ) -> Result<(Dataset, Files), SweepError> {
     let columns = DatasetConfig {
@@ -78,13 +107,14 @@ pub(crate) fn read_texts(
         label: config.label.clone(),
         group: config.group.clone(),
     };
-    let read = |path: &Path| Dataset::read(&config.name, path, &columns, needs_labels);
-    let mut all = read(&config.path)?;
+    let read = |files: &[PathBuf]| Dataset::read_files(&config.name, files, &columns, needs_labels);
+    let mut all = read(&sources.data)?;
     let mut starts = [all.len(); 2];
-    for (start, held_out) in starts.iter_mut().zip([&config.validation, &config.test]) {
+    let held_out = [(&config.validation, &sources.validation), (&config.test, &sources.test)];
+    for (start, (held_out, files)) in starts.iter_mut().zip(held_out) {
         *start = all.len();
         let Some(path) = held_out.file() else { continue };
-        let more = read(path)?;
+        let more = read(files)?;
         let labels = labels_in(&all.classes, &more.classes, &more.labels, path)?;
         all.labels.extend(labels);
         all.texts.extend(more.texts);
@@ -180,7 +210,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::HeldOut;
 
     #[test]
     fn files_held_out_stay_on_their_side_and_the_rest_is_divided() {
@@ -197,7 +226,8 @@ mod tests {
             test: HeldOut::File(path("test.csv")),
             ..DataConfig::default()
         };
-        let (dataset, files) = read_texts(&config, true).unwrap();
+        let sources = Sources::find(&config, None).unwrap();
+        let (dataset, files) = read_texts(&config, &sources, true).unwrap();
         assert_eq!((dataset.len(), files), (26, Files { validation: 20, test: 20 }));
         let example = |sequence| attention_probes_activations::Example {
             sequence,
@@ -215,7 +245,7 @@ mod tests {
         assert!(split.validation.iter().all(|&example| example < 20));
 
         fs::write(path("test.csv"), "text,label\na,pos\nb,mixed\n").unwrap();
-        let error = read_texts(&config, true).unwrap_err().to_string();
+        let error = read_texts(&config, &sources, true).unwrap_err().to_string();
         assert!(error.contains("has the class `mixed`"), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use attention_probes_models::LanguageModel;
 
 use crate::SweepError;
 use crate::config::DataConfig;
-use crate::held_out::{Files, no_labels, read_activations, read_texts, unfit};
+use crate::held_out::{Files, Sources, no_labels, read_activations, read_texts, unfit};
 use crate::tracker::Tracker;
 
 /// Texts as tokens, with the examples of their task.
@@ -27,13 +27,14 @@ impl Texts {
     /// Tokens are kept in `cache`, if it is given.
     pub(crate) fn read(
         config: &DataConfig,
+        sources: &Sources,
         task: &Task,
         seed: u64,
         model: &LanguageModel,
         cache: Option<PathBuf>,
         tracker: &mut dyn Tracker,
     ) -> Result<Self, SweepError> {
-        let (dataset, files) = read_texts(config, *task == Task::Sequence)?;
+        let (dataset, files) = read_texts(config, sources, *task == Task::Sequence)?;
         let max_tokens = config.max_tokens.min(model.model.shape().n_ctx);
         let tokens = tokenize(&dataset, &model.tokenizer, &TokenizeConfig { max_tokens, cache })
             .map_err(unfit(&config.path))?;

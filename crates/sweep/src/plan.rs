@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use attention_probes_activations::{Component, Task};
+use attention_probes_activations::{Component, Task, data_name, is_on_hub};
 use attention_probes_probes::{
     AttentionProbeConfig, LinearProbeConfig, MlpProbeConfig, ProbeConfig, ProbeKind,
 };
@@ -63,12 +63,11 @@ impl SweepConfig {
         let mut names = BTreeSet::new();
         for data in &mut self.data {
             if data.path.as_os_str().is_empty() {
-                let reason = "is missing: give a csv, tsv, jsonl, or npz file";
+                let reason = "is missing: give a csv, tsv, jsonl, parquet, or npz file";
                 return Err(SweepError::Contradiction { key: "data.path", reason });
             }
             if data.name.is_empty() {
-                let stem = data.path.file_stem().unwrap_or_default();
-                data.name = stem.to_string_lossy().into_owned();
+                data.name = data_name(&data.path).unwrap_or_default();
             }
             check_name("data.name", &data.name)?;
             if !names.insert(data.name.clone()) {
@@ -202,8 +201,14 @@ fn check_grid(grid: &GridConfig) -> Result<(), SweepError> {
 }
 
 fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
-    let activations =
-        |path: &Path| path.extension().is_some_and(|extension| extension == "npz") || path.is_dir();
+    let activations = |path: &Path| {
+        let is_npz = path.extension().is_some_and(|extension| extension == "npz");
+        !is_on_hub(path) && (is_npz || path.is_dir())
+    };
+    if !is_on_hub(&data.path) && data.split != DataConfig::default().split {
+        let reason = "is for a data set of the Hub; a file is read whole";
+        return Err(SweepError::Contradiction { key: "data.split", reason });
+    }
     let brings_activations = activations(&data.path);
     for (key, held_out) in [("data.validation", &data.validation), ("data.test", &data.test)] {
         match held_out {

@@ -11,9 +11,10 @@ use attention_probes_models::{HubAccess, LanguageModel, open_model};
 use burn::tensor::Device;
 
 use crate::SweepError;
-use crate::config::{DataConfig, HeldOut, SelectBy};
+use crate::config::{DataConfig, SelectBy};
 use crate::experiment::run_experiments;
 use crate::folder::{self, RunFolder};
+use crate::held_out::Sources;
 use crate::input::{LabelledActivations, Texts};
 use crate::plan::SweepPlan;
 use crate::report::{ExperimentReport, Origin, SweepReport};
@@ -27,7 +28,8 @@ const MAX_LISTED: usize = 20;
 pub struct RunOptions<'a> {
     /// Where the model runs.
     pub device: &'a Device,
-    /// Where models of the Hub are looked for; without it, a model is embedded or a directory.
+    /// Where models and data sets of the Hub are looked for; without it, a model is embedded or a
+    /// directory, and data are files.
     pub hub: Option<&'a HubAccess>,
     /// Whether an earlier run is continued.
     pub resume: bool,
@@ -54,8 +56,8 @@ pub fn run_sweep(
 ) -> Result<SweepReport, SweepError> {
     let config = plan.config();
     folder::check(config, options.resume)?;
+    let runs = data_runs(plan, options)?;
     let model = model_of(plan, options)?;
-    let runs = data_runs(plan, options.device);
     let mut inputs = Vec::new();
     for run in &runs {
         inputs.push(run.input(model.as_ref(), true, tracker)?);
@@ -80,8 +82,9 @@ pub fn run_sweep(
 /// As [`run_sweep`].
 pub fn check_sweep(plan: &SweepPlan, options: &RunOptions<'_>) -> Result<(), SweepError> {
     folder::check(plan.config(), options.resume)?;
+    let runs = data_runs(plan, options)?;
     let model = model_of(plan, options)?;
-    for run in data_runs(plan, options.device) {
+    for run in runs {
         run.input(model.as_ref(), false, &mut NoTracker)?;
     }
     Ok(())
@@ -100,9 +103,17 @@ fn model_of(
     Ok(Some(model))
 }
 
-fn data_runs<'a>(plan: &'a SweepPlan, device: &'a Device) -> Vec<DataRun<'a>> {
-    let run = |data| DataRun { plan, data, folder: folder::path_of(plan.config()), device };
-    (0..plan.config().data.len()).map(run).collect()
+/// Finds the files of every data set.
+fn data_runs<'a>(
+    plan: &'a SweepPlan,
+    options: &RunOptions<'a>,
+) -> Result<Vec<DataRun<'a>>, SweepError> {
+    let run = |(data, config)| {
+        let sources = Sources::find(config, options.hub)?;
+        let folder = folder::path_of(plan.config());
+        Ok(DataRun { plan, data, sources, folder, device: options.device })
+    };
+    plan.config().data.iter().enumerate().map(run).collect()
 }
 
 /// One data set of a run.
@@ -110,6 +121,7 @@ pub(crate) struct DataRun<'a> {
     pub(crate) plan: &'a SweepPlan,
     /// Its index in the configuration.
     pub(crate) data: usize,
+    sources: Sources,
     /// Folder of the run.
     pub(crate) folder: PathBuf,
     device: &'a Device,
@@ -160,7 +172,7 @@ impl DataRun<'_> {
             return Ok(Input::Activations);
         };
         let cache = keeps_tokens.then(|| self.cache("tokens"));
-        let texts = Texts::read(self.config(), task, seed, model, cache, tracker)?;
+        let texts = Texts::read(self.config(), &self.sources, task, seed, model, cache, tracker)?;
         self.check_selection(texts.examples.classes.len())?;
         Ok(Input::Texts(Box::new(texts)))
     }
@@ -233,10 +245,7 @@ impl DataRun<'_> {
     /// What results depend on beside the configuration.
     pub(crate) fn origin(&self, model: Option<&LanguageModel>) -> Origin {
         let mut hasher = blake3::Hasher::new();
-        let config = self.config();
-        let held_out = [&config.validation, &config.test].into_iter().filter_map(HeldOut::file);
-        let mut files = std::iter::once(config.path.as_path()).chain(held_out);
-        let is_read = files.all(|path| {
+        let is_read = self.sources.all().all(|path| {
             File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ())).is_ok()
         });
         let needs_model = self.plan.task(self.data).is_some();

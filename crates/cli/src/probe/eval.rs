@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationSource, Capture, Dataset, DatasetConfig, ExampleConfig, ExampleSet,
-    ExternalActivations, MemoryActivations, StorageConfig, TOKENS_PER_FORWARD, Task,
-    TokenizeConfig, examples, open_activations, tokenize,
+    ActivationSource, Capture, DatasetConfig, ExampleConfig, ExampleSet, ExternalActivations,
+    MemoryActivations, StorageConfig, TOKENS_PER_FORWARD, Task, TokenizeConfig, examples,
+    open_activations, tokenize,
 };
 use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, predicted_class};
 use attention_probes_sweep::Tracker;
@@ -19,8 +19,10 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::exit::InputError;
+use crate::hub::hub_access;
 use crate::input::{ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
 use crate::progress::Progress;
+use crate::text_source::TextSource;
 use crate::{device, table};
 
 /// Measure a saved probe on labelled data.
@@ -29,7 +31,8 @@ pub struct EvalArgs {
     /// The probe, a file that ends in `_state.npz`.
     #[arg(long)]
     pub probe: PathBuf,
-    /// Labelled text: `.csv`, `.tsv`, or `.jsonl`.
+    /// Labelled text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or
+    /// `hf://datasets/org/name[@revision][/path]`.
     #[arg(long, required_unless_present = "activations", conflicts_with = "activations")]
     pub data: Option<PathBuf>,
     /// Activations with labels instead: an `.npz` with `x`, `mask`, and `y`, or a folder of
@@ -39,6 +42,9 @@ pub struct EvalArgs {
     /// Which hook of a folder of shards; it may be left out where there is only one.
     #[arg(long, requires = "activations")]
     pub hook: Option<String>,
+    /// Split of a data set of the Hub.
+    #[arg(long, default_value = "train")]
+    pub split: String,
     /// Column of the text.
     #[arg(long, default_value = "text")]
     pub text: String,
@@ -139,7 +145,9 @@ fn evaluate_texts<'a>(
     let task = file.task()?;
     let is_sequence = task == Task::Sequence;
     let columns = DatasetConfig { text: args.text.clone(), label: args.label.clone(), group: None };
-    let dataset = Dataset::read(&path.display().to_string(), path, &columns, is_sequence)?;
+    let hub = hub_access();
+    let texts = TextSource { path, split: &args.split, hub: hub.as_ref() };
+    let dataset = texts.read(&columns, is_sequence)?;
     if is_sequence {
         class_indices(file, path, &dataset.classes)?;
     }

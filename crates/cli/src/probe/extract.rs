@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationError, Corpus, DatasetConfig, LabelColumn, Shard, ShardData, ShardHook,
-    ShardManifest, ShardModel, ShardTokenizer, ShardWriter, StoreDtype, TensorSpec, hash_file,
+    ActivationError, DatasetConfig, LabelColumn, Shard, ShardData, ShardHook, ShardManifest,
+    ShardModel, ShardTokenizer, ShardWriter, StoreDtype, TensorSpec, hash_file,
 };
 use attention_probes_models::{
-    Convention, Dtype, HookPoint, HookSet, LanguageModel, NoDownload, open_model,
+    Convention, Dtype, HookPoint, HookSet, HubAccess, LanguageModel, NoDownload, open_model,
 };
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
@@ -27,6 +27,7 @@ use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
 use crate::source::Source;
 use crate::tensor_file::Format;
+use crate::text_source::TextSource;
 use crate::token_rows::TokenRows;
 
 /// Rows of a part file: some hundred megabytes of a small model's layer.
@@ -39,13 +40,17 @@ pub struct ExtractArgs {
     /// Hub, `org/name` or `org/name@revision`, which is downloaded unless it is in the cache.
     #[arg(long)]
     pub model: String,
-    /// Text: `.csv`, `.tsv`, or `.jsonl`. Row i of a tensor is row i of the file.
+    /// Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or `hf://datasets/org/name[@revision][/path]`.
+    /// Row i of a tensor is row i of the file.
     #[arg(long, required_unless_present = "input_ids", conflicts_with = "input_ids")]
     pub data: Option<PathBuf>,
     /// Token ids instead: safetensors with `input_ids` and perhaps `attention_mask` (1 = real
     /// token), both int64 of shape `[batch, pos]`.
     #[arg(long)]
     pub input_ids: Option<PathBuf>,
+    /// Split of a data set of the Hub.
+    #[arg(long, default_value = "train", conflicts_with = "input_ids")]
+    pub split: String,
     /// Column of the text.
     #[arg(long, default_value = "text", conflicts_with = "input_ids")]
     pub text: String,
@@ -154,15 +159,15 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     let format = Format::from_path(&args.output)?;
     let shard = args.check_flags(format)?;
     let hooks = HookSet::parse(args.hooks.iter().map(|name| name.trim()))?;
-    let (path, source) = args.read_source()?;
-    if format != Format::Folder {
-        check_output(&args.output, path)?;
-    }
-
     let mut hub = hub_access();
     if args.dry_run {
         hub = hub.map(|hub| hub.without_downloads(NoDownload::CacheOnly));
     }
+    let (path, source) = args.read_source(hub.as_ref())?;
+    if format != Format::Folder {
+        check_output(&args.output, path)?;
+    }
+
     let model = open_model(&args.model, hub.as_ref(), (&device, args.dtype))?;
     let source = source.with_context_of(&*model.model);
     if let Source::Ids { rows, .. } = &source {
@@ -213,7 +218,7 @@ impl ExtractArgs {
     }
 
     /// Reads token ids, or looks through texts.
-    fn read_source(&self) -> Result<(&Path, Source)> {
+    fn read_source(&self, hub: Option<&HubAccess>) -> Result<(&Path, Source)> {
         match (&self.input_ids, &self.data) {
             (Some(path), _) => {
                 let bytes = fs::read(path)
@@ -228,7 +233,8 @@ impl ExtractArgs {
                 };
                 let columns =
                     DatasetConfig { text: self.text.clone(), label, ..DatasetConfig::default() };
-                let corpus = Corpus::scan(path, &columns, how)?;
+                let texts = TextSource { path, split: &self.split, hub };
+                let corpus = texts.scan(&columns, how)?;
                 let max_tokens = self.max_tokens.map_or(usize::MAX, NonZeroUsize::get);
                 Ok((path, Source::Texts { corpus, max_tokens }))
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationSource, Capture, Dataset, DatasetConfig, ExternalActivations, MemoryActivations,
+    ActivationSource, Capture, DatasetConfig, ExternalActivations, MemoryActivations,
     TOKENS_PER_FORWARD, TokenizedDataset,
 };
 use attention_probes_metrics::predicted_class;
@@ -17,9 +17,11 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::device;
+use crate::hub::hub_access;
 use crate::input::{ModelArgs, ProbeFile, ProbedModel, Reading, apply_probe, ignore_broken_pipe};
 use crate::readout::{Readout, Token, TokenScore};
 use crate::text_line::{read_line, text_from_line};
+use crate::text_source::TextSource;
 
 /// Most texts that are scored at a time.
 const BATCH: usize = 32;
@@ -33,7 +35,8 @@ pub struct ScoreArgs {
     /// The probe, a file that ends in `_state.npz`.
     #[arg(long)]
     pub probe: PathBuf,
-    /// Text: `.csv`, `.tsv`, or `.jsonl`; stdin if neither this nor `--activations` is given.
+    /// Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or `hf://datasets/org/name[@revision][/path]`;
+    /// stdin if neither this nor `--activations` is given.
     #[arg(long, conflicts_with = "activations")]
     pub data: Option<PathBuf>,
     /// Activations instead of text: an `.npz` with `x`, `mask`, and perhaps `input_ids`, or a
@@ -43,6 +46,9 @@ pub struct ScoreArgs {
     /// Which hook of a folder of shards; it may be left out where there is only one.
     #[arg(long, requires = "activations")]
     pub hook: Option<String>,
+    /// Split of a data set of the Hub.
+    #[arg(long, default_value = "train")]
+    pub split: String,
     /// Column of the text.
     #[arg(long, default_value = "text")]
     pub text: String,
@@ -153,7 +159,9 @@ fn score_activations(scorer: &Scorer<'_>, path: &Path, hook: Option<&str>) -> Re
 /// Scores the rows of a file of texts.
 fn score_file(scorer: &Scorer<'_>, args: &ScoreArgs, path: &Path) -> Result<()> {
     let columns = DatasetConfig { text: args.text.clone(), ..DatasetConfig::default() };
-    let dataset = Dataset::read(&path.display().to_string(), path, &columns, false)?;
+    let hub = hub_access();
+    let texts = TextSource { path, split: &args.split, hub: hub.as_ref() };
+    let dataset = texts.read(&columns, false)?;
     let reader = TextReader::new(scorer, args)?;
     let n_rows = dataset.len() + dataset.skipped_empty;
     let mut texts = dataset.source_rows.iter().zip(dataset.texts).peekable();

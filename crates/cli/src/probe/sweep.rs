@@ -8,7 +8,7 @@ use attention_probes_activations::Storage;
 use attention_probes_models::{Dtype, NoDownload};
 use attention_probes_sweep::config::Layers;
 use attention_probes_sweep::{
-    RunOptions, SweepConfig, SweepError, SweepPlan, SweepReport, check_sweep, run_sweep,
+    RunOptions, SweepConfig, SweepPlan, SweepReport, check_sweep, run_sweep,
 };
 use clap::Args;
 use tracing::warn;
@@ -89,7 +89,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         let options = RunOptions { device: &device, hub: hub.as_ref(), resume: args.resume };
         match check_sweep(&plan, &options) {
             // A plan can be looked at before the weights are there.
-            Err(SweepError::Model(error)) if error.is_not_cached() => warn!("{error}"),
+            Err(error) if error.is_not_cached() => warn!("{:#}", anyhow::Error::from(error)),
             checked => checked?,
         }
         return print_plan(&plan, args.run.json);

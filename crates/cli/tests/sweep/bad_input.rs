@@ -125,9 +125,12 @@ fn a_text_longer_than_the_context_is_cut_and_noted() {
 
 #[test]
 fn a_file_that_is_no_data_file_by_its_name_is_refused() {
-    let folder = Folder::with(&[("data.csv", "data.parquet")]);
-    folder.write("data.parquet", "PAR1");
-    assert_has(&refused(&folder, &[]), &["`data.parquet`", "expected .csv, .tsv, or .jsonl"]);
+    let folder = Folder::with(&[("data.csv", "data.xlsx")]);
+    folder.write("data.xlsx", "PAR1");
+    assert_has(
+        &refused(&folder, &[]),
+        &["`data.xlsx`", "expected .csv, .tsv, .jsonl, or .parquet"],
+    );
 }
 
 /// A folder whose data are activations, which are fine.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::ModelError;
 use crate::hub::cache::{folder, hf_home};
+use crate::hub::id::is_inside;
 use crate::hub::model::missing_file;
-use crate::hub::{HubCache, HubId, Token};
+use crate::hub::{HubCache, HubId, Token, listing};
 
 /// Where the Hub is, unless somebody says otherwise.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -156,20 +157,68 @@ impl HubAccess {
     }
 
     fn cached_model(&self, id: &HubId) -> Result<PathBuf, ModelError> {
-        let reason = self.no_download.unwrap_or(NoDownload::CacheOnly);
-        let snapshot = self.cache.commit(id)?.map(|commit| self.cache.snapshot(id, &commit));
-        let Some(path) = snapshot.filter(|snapshot| snapshot.is_dir()) else {
-            return Err(ModelError::NotCached {
-                id: id.clone(),
-                cache: self.cache.root().to_owned(),
-                embedded: crate::demo::NAMES,
-                reason,
-            });
-        };
+        let path = self.cached_snapshot(id)?;
         match missing_file(&path)? {
             None => Ok(path),
-            Some(file) => Err(ModelError::PartialSnapshot { id: id.clone(), file, path, reason }),
+            Some(file) => Err(self.partial(id, file, path)),
         }
+    }
+
+    /// The file of that name, downloaded unless the cache has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`HubAccess::model`], whatever the file is.
+    pub fn file(&self, id: &HubId, file: &str) -> Result<PathBuf, ModelError> {
+        if !is_inside(file) {
+            return Err(ModelError::HubName { name: file.to_owned() });
+        }
+        let cached = self.cached_snapshot(id).and_then(|snapshot| {
+            let path = snapshot.join(file);
+            let is_there = path.is_file();
+            if is_there { Ok(path) } else { Err(self.partial(id, file.to_owned(), snapshot)) }
+        });
+        #[cfg(feature = "hub")]
+        if self.no_download.is_none() && cached.as_ref().is_err_and(ModelError::is_not_cached) {
+            return crate::hub::download::Download::new(self, id)?.file(file);
+        }
+        cached
+    }
+
+    /// Paths of the files that a repository has, sorted.
+    ///
+    /// Asked for once for each commit. Where nothing may be sent, and it was never asked for, these
+    /// are the files in the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`HubAccess::model`], but for those about a file.
+    pub fn files(&self, id: &HubId) -> Result<Vec<String>, ModelError> {
+        if let Some(commit) = self.cache.commit(id)?
+            && let Some(files) = listing::cached(&self.cache, id, &commit)
+        {
+            return Ok(files);
+        }
+        #[cfg(feature = "hub")]
+        if self.no_download.is_none() {
+            return crate::hub::download::Download::new(self, id)?.listing();
+        }
+        listing::of_folder(&self.cached_snapshot(id)?)
+    }
+
+    /// Folder of what the cache has of a repository.
+    fn cached_snapshot(&self, id: &HubId) -> Result<PathBuf, ModelError> {
+        let snapshot = self.cache.commit(id)?.map(|commit| self.cache.snapshot(id, &commit));
+        snapshot.filter(|snapshot| snapshot.is_dir()).ok_or_else(|| ModelError::NotCached {
+            id: id.clone(),
+            cache: self.cache.root().to_owned(),
+            reason: self.no_download.unwrap_or(NoDownload::CacheOnly),
+        })
+    }
+
+    fn partial(&self, id: &HubId, file: String, path: PathBuf) -> ModelError {
+        let reason = self.no_download.unwrap_or(NoDownload::CacheOnly);
+        ModelError::PartialSnapshot { id: id.clone(), file, path, reason }
     }
 }
 

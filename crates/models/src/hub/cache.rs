@@ -72,6 +72,11 @@ impl HubCache {
         self.root.join(id.folder()).join("snapshots").join(commit)
     }
 
+    /// What the Hub said about the files of a commit; Hugging Face's programs do not look at it.
+    pub(crate) fn listing(&self, id: &HubId, commit: &str) -> PathBuf {
+        self.root.join(id.folder()).join(".listings").join(format!("{commit}.json"))
+    }
+
     fn reference(&self, id: &HubId) -> PathBuf {
         self.root.join(id.folder()).join("refs").join(id.revision())
     }

@@ -3,11 +3,14 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use serde::Deserialize;
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, LOCATION, RANGE};
 use ureq::http::{HeaderValue, Method, Request, Response};
 use ureq::{Agent, Body};
 
 use crate::ModelError;
+use crate::hub::id::is_commit;
+use crate::hub::listing::checked;
 use crate::hub::reply::{FileHead, HeadParts, refusal, text};
 use crate::hub::{HubAccess, HubId, url};
 
@@ -21,6 +24,21 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long nothing may come.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Longest list of files that is read.
+const MAX_LISTING_BYTES: u64 = 64 << 20;
+
+/// What the Hub says about a revision of a repository.
+#[derive(Deserialize)]
+struct Listing {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
 
 /// Makes requests for a [`HubAccess`].
 #[derive(Debug)]
@@ -83,10 +101,39 @@ impl<'a> Client<'a> {
             let status = response.status();
             if !status.is_success() && !status.is_redirection() {
                 let headers = response.headers();
-                return Err(refusal(self.access, id, file, &url, status, headers));
+                return Err(refusal(self.access, id, Some(file), &url, status, headers));
             }
             parts.finish(&url)
         })
+    }
+
+    /// The commit of a revision, and the files that it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`HubAccess::files`].
+    pub(super) fn listing(
+        &self,
+        id: &HubId,
+        revision: &str,
+    ) -> Result<(String, Vec<String>), ModelError> {
+        let url = url::listing(&self.access.endpoint, id, revision);
+        let refuse = || ModelError::HubReply { url: url.clone(), fault: "is no list of files" };
+        let listing: Listing = self.retry(|| {
+            let mut reply = self.send(&Method::GET, &url, 0, |_| ())?;
+            let status = reply.status();
+            if !status.is_success() {
+                return Err(refusal(self.access, id, None, &url, status, reply.headers()));
+            }
+            let body = reply.body_mut().with_config().limit(MAX_LISTING_BYTES).read_to_vec();
+            let body = body.map_err(|error| connection(&url, error))?;
+            serde_json::from_slice(&body).map_err(|_| refuse())
+        })?;
+        let files = listing.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
+        match (is_commit(&listing.sha), checked(files)) {
+            (true, Some(files)) => Ok((listing.sha, files)),
+            _ => Err(refuse()),
+        }
     }
 
     /// The content of a file from a byte on, wherever the Hub keeps it.

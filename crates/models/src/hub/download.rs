@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ring::digest;
 
 use crate::ModelError;
+use crate::file::write_file;
 use crate::hub::cache::make_parent;
 use crate::hub::client::{ATTEMPTS, Client, connection, is_passing};
 use crate::hub::reply::{FileHead, content_range, refusal, text};
@@ -77,6 +78,25 @@ impl<'a> Download<'a> {
         cache.link(self.id, &commit, file, &head.etag)
     }
 
+    /// Paths of the files that the repository has, which are noted for later.
+    ///
+    /// # Errors
+    ///
+    /// As [`HubAccess::files`].
+    pub(crate) fn listing(&mut self) -> Result<Vec<String>, ModelError> {
+        let cache = &self.client.access.cache;
+        let revision = self.commit.as_deref().unwrap_or(self.id.revision());
+        let (commit, files) = self.client.listing(self.id, revision)?;
+        let path = cache.listing(self.id, &commit);
+        make_parent(&path)?;
+        write_file(&path, serde_json::json!(files).to_string().as_bytes())?;
+        if self.commit.is_none() {
+            cache.write_reference(self.id, &commit)?;
+        }
+        self.commit = Some(commit);
+        Ok(files)
+    }
+
     /// The files of the first choice that the repository has all of.
     ///
     /// # Errors
@@ -107,7 +127,11 @@ impl<'a> Download<'a> {
         make_parent(&lock)?;
         // Whoever comes second waits, and then finds the blob.
         let _locked = File::create(&lock)
-            .and_then(|file| file.lock().map(|()| file))
+            .and_then(|file| match file.lock() {
+                // A file system without locks is no reason not to go on.
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
+                _ => Ok(file),
+            })
             .map_err(|source| ModelError::Write { path: lock.clone(), source })?;
         if is_there() {
             return Ok(());
@@ -196,8 +220,8 @@ impl<'a> Download<'a> {
             _ => {
                 file.set_len(if reply.status() == 416 { 0 } else { done }).map_err(write)?;
                 let (status, headers) = (reply.status(), reply.headers());
-                let Self { client, id, .. } = self;
-                return Err(refusal(client.access, id, wanted.file, &wanted.url, status, headers));
+                let (access, file) = (self.client.access, Some(wanted.file));
+                return Err(refusal(access, self.id, file, &wanted.url, status, headers));
             }
         }
         file.seek(SeekFrom::Start(done)).map_err(write)?;

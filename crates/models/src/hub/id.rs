@@ -9,14 +9,34 @@ use crate::ModelError;
 /// Revision that is meant when none is given.
 const MAIN: &str = "main";
 
-/// A model repository of the Hub and a revision of it, written `org/name` or `org/name@revision`.
+/// A repository of the Hub and a revision of it, written `org/name` or `org/name@revision`.
+///
+/// What is parsed is the name of a model; [`HubId::data_set`] makes that of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubId {
+    kind: RepoKind,
     repo: String,
     revision: String,
 }
 
+/// What a repository holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RepoKind {
+    Model,
+    DataSet,
+}
+
 impl HubId {
+    /// The data set of this name.
+    #[must_use]
+    pub fn data_set(self) -> Self {
+        Self { kind: RepoKind::DataSet, ..self }
+    }
+
+    pub(crate) fn kind(&self) -> RepoKind {
+        self.kind
+    }
+
     /// The repository, such as `google/gemma-3-270m`.
     pub fn repo(&self) -> &str {
         &self.repo
@@ -29,16 +49,30 @@ impl HubId {
 
     /// Its folder in a cache.
     pub(crate) fn folder(&self) -> String {
-        format!("models--{}", self.repo.replace('/', "--"))
+        format!("{}--{}", self.kind.plural(), self.repo.replace('/', "--"))
     }
 
     /// The command of Hugging Face that downloads it.
     pub(crate) fn download_command(&self) -> String {
+        let kind = match self.kind {
+            RepoKind::Model => "",
+            RepoKind::DataSet => " --repo-type dataset",
+        };
         let revision = match self.revision.as_str() {
             MAIN => String::new(),
             revision => format!(" --revision {revision}"),
         };
-        format!("hf download {}{revision}", self.repo)
+        format!("hf download {}{kind}{revision}", self.repo)
+    }
+}
+
+impl RepoKind {
+    /// The word in folders and addresses.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::DataSet => "datasets",
+        }
     }
 }
 
@@ -52,7 +86,8 @@ impl FromStr for HubId {
         if !is_repo(repo) || !is_inside(revision) {
             return Err(ModelError::HubName { name: name.to_owned() });
         }
-        Ok(Self { repo: repo.to_owned(), revision: revision.to_owned() })
+        let (repo, revision) = (repo.to_owned(), revision.to_owned());
+        Ok(Self { kind: RepoKind::Model, repo, revision })
     }
 }
 
@@ -102,6 +137,12 @@ mod tests {
         }
         assert_eq!(id("a/b@refs/pr/1").revision(), "refs/pr/1");
         assert_eq!(id("a/b@v2").download_command(), "hf download a/b --revision v2");
+        let data = id("a/b").data_set();
+        assert_eq!(data.download_command(), "hf download a/b --repo-type dataset");
+        assert_eq!(
+            (id("a/b").folder(), data.folder()),
+            ("models--a--b".into(), "datasets--a--b".into())
+        );
         for name in [
             "", "a/b/c", "../b", "a/..", "a--b/c", "a b", "a/b@", "a/b@../x", "a/b@/etc", "/a",
             "-a",

@@ -83,11 +83,11 @@ pub(super) fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     Some((first.parse().ok()?, total.parse().ok()?))
 }
 
-/// Why the Hub does not hand out a file of a repository.
+/// Why the Hub does not hand out a file of a repository, or, without `file`, its list of files.
 pub(super) fn refusal(
     access: &HubAccess,
     id: &HubId,
-    file: &str,
+    file: Option<&str>,
     url: &str,
     status: StatusCode,
     headers: &HeaderMap,
@@ -99,10 +99,12 @@ pub(super) fn refusal(
         (401 | 403, _) | (404, Some("RepoNotFound")) => {
             ModelError::HubRepository { repo, page, token_sent }
         }
-        (404, Some("RevisionNotFound")) => {
-            ModelError::HubRevision { repo, revision: id.revision().to_owned(), page }
-        }
-        (404, _) => ModelError::HubFile { id: id.clone(), file: file.to_owned(), page },
+        (404, code) => match file {
+            Some(file) if code != Some("RevisionNotFound") => {
+                ModelError::HubFile { id: id.clone(), file: file.to_owned(), page }
+            }
+            _ => ModelError::HubRevision { repo, revision: id.revision().to_owned(), page },
+        },
         (status, _) => ModelError::HubStatus { url: url.to_owned(), status },
     }
 }

@@ -3,10 +3,21 @@
 use std::fmt::Write;
 
 use crate::hub::HubId;
+use crate::hub::id::RepoKind;
 
 /// The page of a repository, for people.
 pub(super) fn page(endpoint: &str, id: &HubId) -> String {
-    format!("{endpoint}/{}", id.repo())
+    match id.kind() {
+        RepoKind::Model => format!("{endpoint}/{}", id.repo()),
+        RepoKind::DataSet => format!("{endpoint}/datasets/{}", id.repo()),
+    }
+}
+
+/// Where the Hub says which files a revision of a repository has.
+pub(super) fn listing(endpoint: &str, id: &HubId, revision: &str) -> String {
+    let mut url = format!("{endpoint}/api/{}/{}/revision/", id.kind().plural(), id.repo());
+    escape(revision, "", &mut url);
+    url
 }
 
 /// Where a file of a repository is handed out.
@@ -63,6 +74,12 @@ mod tests {
         assert_eq!(
             file("http://h:1", &id, "refs/pr/1", "data/a b?#%.json"),
             "http://h:1/org/name/resolve/refs%2Fpr%2F1/data/a%20b%3F%23%25.json"
+        );
+        let data = id.data_set();
+        assert_eq!(file("http://h", &data, "v", "a"), "http://h/datasets/org/name/resolve/v/a");
+        assert_eq!(
+            listing("http://h", &data, "a/b"),
+            "http://h/api/datasets/org/name/revision/a%2Fb"
         );
     }
 

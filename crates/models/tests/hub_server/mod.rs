@@ -140,23 +140,23 @@ impl Repository {
     /// Answers as the Hub does.
     pub(crate) fn reply(&self, seen: &Seen) -> Reply {
         let not_found = |code| Reply::refusal(404, code);
-        if let Some(file) = seen.path.strip_prefix("/cdn/") {
-            return self.content(seen, &file.replace("%20", " "));
+        let path = seen.path.replace("%20", " ");
+        if let Some(file) = path.strip_prefix("/cdn/") {
+            return self.content(seen, file);
         }
         let kind = if self.name.starts_with("datasets/") { "" } else { "models/" };
         let name = &self.name;
-        if let Some(path) = seen.path.strip_prefix(&format!("/api/resolve-cache/{kind}{name}/")) {
+        if let Some(path) = path.strip_prefix(&format!("/api/resolve-cache/{kind}{name}/")) {
             let file = path.split_once('/').map_or("", |(_, file)| file);
             return self.content(seen, file);
         }
-        if let Some(rest) = seen.path.strip_prefix(&format!("/api/{kind}{name}/tree/")) {
-            let (revision, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if let Some(revision) = seen.path.strip_prefix(&format!("/api/{kind}{name}/revision/")) {
             return match revision {
-                "main" | COMMIT => self.tree(query),
+                "main" | COMMIT => self.listing(),
                 _ => not_found("RevisionNotFound"),
             };
         }
-        let Some(rest) = seen.path.strip_prefix(&format!("/{name}/resolve/")) else {
+        let Some(rest) = path.strip_prefix(&format!("/{name}/resolve/")) else {
             return not_found("RepoNotFound");
         };
         let (revision, file) = rest.split_once('/').unwrap();
@@ -177,6 +177,7 @@ impl Repository {
             (true, None) => self.content(seen, file),
             // The Hub hands out what is small under another path.
             (false, _) => {
+                let file = file.replace(' ', "%20");
                 let location = format!("/api/resolve-cache/{kind}{name}/{COMMIT}/{file}");
                 Reply::new(307, &[commit, ("Location", &location)], b"elsewhere")
             }
@@ -199,34 +200,11 @@ impl Repository {
         Reply::new(206, &[headers[0], headers[1], ("Content-Range", range)], &content[first..])
     }
 
-    /// The files, two on a page.
-    fn tree(&self, query: &str) -> Reply {
-        let start: usize = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("cursor="))
-            .map_or(0, |cursor| cursor.parse().unwrap());
-        let entries: Vec<String> = self
-            .files
-            .iter()
-            .skip(start)
-            .take(2)
-            .map(|(path, content)| {
-                let size = content.len();
-                format!(r#"{{"type": "file", "path": "{path}", "size": {size}, "oid": "x"}}"#)
-            })
-            .collect();
-        let body = format!("[{}]", entries.join(", "));
-        let kind = if self.name.starts_with("datasets/") { "" } else { "models/" };
-        let next = format!(
-            "</api/{kind}{}/tree/{COMMIT}?recursive=true&cursor={}>; rel=\"next\"",
-            self.name,
-            start + 2
-        );
-        let mut reply = Reply::new(200, &[("X-Repo-Commit", COMMIT)], body.as_bytes());
-        if start + 2 < self.files.len() {
-            reply.headers.push(("Link".to_owned(), next));
-        }
-        reply
+    fn listing(&self) -> Reply {
+        let file = |path: &String| format!(r#"{{"rfilename": "{path}"}}"#);
+        let files: Vec<String> = self.files.keys().map(file).collect();
+        let body = format!(r#"{{"sha": "{COMMIT}", "siblings": [{}]}}"#, files.join(", "));
+        Reply::new(200, &[], body.as_bytes())
     }
 }
 

@@ -1,27 +1,22 @@
 //! Models of the Hub: out of the cache that the environment names, and downloaded into it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "../../models/tests/hub_server/mod.rs"]
-mod hub_server;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use hub_server::{COMMIT, FakeHub, Reply, Repository, TOKEN};
+use crate::call;
+use crate::hub_server::{COMMIT, FakeHub, Reply, Repository, TOKEN};
 
 /// The files of a tiny Gemma 3.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 
 /// `probe` with nothing of this machine's Hub, offline unless a test says otherwise.
 fn command(args: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_probe"));
-    command.args(args).current_dir(folder).env("HF_HOME", folder.join("hf"));
-    for variable in ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "RUST_LOG"] {
+    let mut command = call::command(folder, args);
+    command.env("HF_HOME", folder.join("hf"));
+    for variable in ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT"] {
         command.env_remove(variable);
     }
-    command.env("HF_HUB_OFFLINE", "1");
     command
 }
 
