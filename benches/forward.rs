@@ -15,6 +15,7 @@ use attention_probes::models::{
     ActivationFunction, GemmaConfig, GemmaGeneration, Gpt2Config, HookPoint, HookSet, HookedModel,
     LayerKind, ModelShape, PaddingSide, Rope, TokenBatch,
 };
+use attention_probes_cli::allocator::keep_freed_memory;
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -26,6 +27,7 @@ const POS: usize = 256;
 const LONG_POS: usize = 32_768;
 
 fn forward(criterion: &mut Criterion) {
+    keep_freed_memory();
     let device = Device::flex();
     device.seed(0);
     let gpt2 = gpt2_small().init(&device);

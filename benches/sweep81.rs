@@ -20,6 +20,7 @@ use attention_probes::probes::AttentionProbeConfig;
 use attention_probes::sweep::{
     FitConfig, FitData, SelectBy, SweepConfig, TrialFit, TrialGroup, find_best_fit,
 };
+use attention_probes_cli::allocator::keep_freed_memory;
 use burn::tensor::{Device, Distribution, Tensor};
 use rand::seq::index::sample;
 use rand::{Rng, SeedableRng};
@@ -98,6 +99,7 @@ fn floor_s(n_tokens: usize) -> f64 {
 }
 
 fn main() -> anyhow::Result<()> {
+    keep_freed_memory();
     let folder = std::env::temp_dir().join("attention-probes-sweep81");
     let path = if let Some(path) = std::env::var_os("SWEEP81_NPZ") {
         path.into()

@@ -19,6 +19,7 @@ use attention_probes::probes::AttentionProbeConfig;
 use attention_probes::sweep::{
     FitConfig, FitData, SelectBy, SweepConfig, TrialGroup, find_best_fit,
 };
+use attention_probes_cli::allocator::keep_freed_memory;
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::{Rng, SeedableRng};
@@ -128,6 +129,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 fn sweep_step(criterion: &mut Criterion) {
+    keep_freed_memory();
     let trials = SweepConfig::parse("[[data]]\npath = \"x.npz\"\n")
         .and_then(SweepConfig::check)
         .expect("the default grid is valid")

@@ -1,9 +1,11 @@
-"""Writes the seeds of the corpora that are not copies of goldens; needs numpy and safetensors."""
+"""Writes the seeds of the corpora that are not copies of goldens; needs numpy, pyarrow, and safetensors."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
 corpus = Path(__file__).parent / "corpus"
@@ -58,3 +60,16 @@ npz = corpus / "npz"
 np.savez(npz / "plain.npz", x=x, mask=mask, y=np.array([0, 1]))
 np.savez_compressed(npz / "packed.npz", x=x.astype("float16"), mask=mask.astype(bool), y=np.array([0, 1]))
 np.savez(npz / "fortran.npz", x=np.asfortranarray(x), mask=mask, y=np.array(["a", "b"]))
+
+# The first byte says which form the rest has.
+texts = corpus / "texts"
+texts.mkdir(exist_ok=True)
+(texts / "csv").write_bytes(b'0text,label\n"a, ""b""\nc",x\nd,y\n')
+(texts / "tsv").write_bytes(b"1text\tlabel\na\t1\nb\t2\n")
+(texts / "jsonl").write_bytes(b'2{"text": "a", "label": true}\n{"text": "\\u00e9", "label": 2}\n')
+table = pa.table({"text": ["a", "bb", "a"], "label": [0, 1, 0]})
+for codec in ("none", "snappy", "zstd", "gzip"):
+    for name, version in (("v1", "1.0"), ("v2", "2.0")):
+        file = pa.BufferOutputStream()
+        pq.write_table(table, file, compression=codec, data_page_version=version, row_group_size=2)
+        (texts / f"parquet-{codec}-{name}").write_bytes(b"3" + file.getvalue().to_pybytes())

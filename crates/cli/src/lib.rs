@@ -3,6 +3,7 @@
 //! Each command parses, checks everything, calls one library function, and prints; results go to
 //! stdout, progress and logs to stderr.
 
+pub mod allocator;
 pub mod device;
 pub mod exit;
 mod extract_file;

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use crate::call;
-use crate::folder::{self, Folder, reviews};
+use crate::folder::{Folder, reviews};
 use crate::hub_server::{FakeHub, Reply, Repository};
 
 /// Three splits, the first in two files.
