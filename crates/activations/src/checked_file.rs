@@ -1,10 +1,8 @@
 //! A file that is read once from its beginning: checked to be UTF-8, and hashed on the way.
 
-use std::{
-    fs::File,
-    io::{self, BufRead as _, BufReader, Read},
-    path::Path,
-};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::Path;
 
 /// The byte-order mark that some editors put before UTF-8.
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];

@@ -1,17 +1,13 @@
 //! Files of texts that are read in pieces, however long they are.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    path::{Path, PathBuf},
-};
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use attention_probes_models::Tokenizer;
 
-use crate::{
-    ActivationError, DatasetConfig, LabelColumn, PartTokens, TextReader, TextRow,
-    dataset::{is_empty, sorted_classes},
-    tokens::encode,
-};
+use crate::dataset::{is_empty, sorted_classes};
+use crate::tokens::encode;
+use crate::{ActivationError, DatasetConfig, LabelColumn, PartTokens, TextReader, TextRow};
 
 /// What is known of files of texts once they have been read through; the texts stay in the files.
 ///

@@ -1,14 +1,10 @@
 //! Labelled text: read from CSV, TSV, or JSON Lines, or handed over in memory.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    path::Path,
-};
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
-use crate::{
-    ActivationError,
-    table::{LabelColumn, TextReader, TextRow},
-};
+use crate::ActivationError;
+use crate::table::{LabelColumn, TextReader, TextRow};
 
 /// Texts with a class each.
 #[derive(Clone, Debug, PartialEq, Eq)]

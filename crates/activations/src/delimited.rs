@@ -1,18 +1,14 @@
 //! Rows of CSV and TSV files.
 
-use std::{
-    fs::File,
-    io::{Read as _, Seek as _, SeekFrom},
-    path::Path,
-};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
 
-use crate::{
-    ActivationError,
-    checked_file::CheckedFile,
-    table::{
-        BUFFER_BYTES, Columns, TextRow, fault_of, field_type, line_in, missing_column, name_of,
-        read_error,
-    },
+use crate::ActivationError;
+use crate::checked_file::CheckedFile;
+use crate::table::{
+    BUFFER_BYTES, Columns, TextRow, fault_of, field_type, line_in, missing_column, name_of,
+    read_error,
 };
 
 /// A CSV or TSV file, and how far it has been read.

@@ -1,18 +1,16 @@
 //! Activations in files that are mapped into memory, and found again by the next run.
 
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
+use crate::packed::Layout;
 use crate::{
-    ActivationError, Capture, PackedActivations, Site, packed::Layout, stream_activations,
-    write_atomically,
+    ActivationError, Capture, PackedActivations, Site, stream_activations, write_atomically,
 };
 
 /// Changes whenever a file of an older version could be misread.

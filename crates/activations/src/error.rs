@@ -1,13 +1,12 @@
 //! Why data could not be read, split, turned into activations, or written.
 
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use attention_probes_models::ModelError;
 
-use crate::{
-    NpyError, ShardError, Site, SplitError, SplitFault,
-    wording::{did_you_mean, gib, listed, shown},
-};
+use crate::wording::{did_you_mean, gib, listed, shown};
+use crate::{NpyError, ShardError, Site, SplitError, SplitFault};
 
 /// Why data could not be read, split, turned into activations, or written.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,13 @@
 //! Activations that have been computed before: one npz with `x`, `mask`, and `y`, or a folder of
 //! shards.
 
-use std::{collections::BTreeMap, fs::File, path::Path};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
 
+use crate::dataset::sorted_classes;
 use crate::{
-    ActivationError, HookLayout, NpzArray, NpzData, ShardError, ShardFolder,
-    dataset::sorted_classes, read_npz_arrays,
+    ActivationError, HookLayout, NpzArray, NpzData, ShardError, ShardFolder, read_npz_arrays,
 };
 
 /// Activations of real tokens, packed without padding.

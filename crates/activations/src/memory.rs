@@ -1,9 +1,8 @@
 //! Activations in memory.
 
-use crate::{
-    ActivationError, Capture, ExternalActivations, PackedActivations, Site, packed::Layout,
-    stream::stream_prefixes,
-};
+use crate::packed::Layout;
+use crate::stream::stream_prefixes;
+use crate::{ActivationError, Capture, ExternalActivations, PackedActivations, Site};
 
 /// Activations in memory.
 pub type MemoryActivations = PackedActivations<Vec<f32>>;

@@ -7,7 +7,8 @@ use std::io::{self, Read, Write};
 
 use half::f16;
 
-use crate::{NpzArray, NpzData, wording::shown};
+use crate::wording::shown;
+use crate::{NpzArray, NpzData};
 
 /// Largest array that is read, in bytes: 64 GiB.
 const MAX_ARRAY_BYTES: u64 = 1 << 36;

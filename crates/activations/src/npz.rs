@@ -1,19 +1,15 @@
 //! The npz archives of `numpy`, read without trust and written without pickle.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, BufReader, Seek, Write},
-    path::Path,
-};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Seek, Write};
+use std::path::Path;
 
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use crate::{
-    ActivationError, SafetensorsWriter, StoreDtype, TensorDtype,
-    npy::{npy_header, read_npy, write_values},
-    write_atomically,
-};
+use crate::npy::{npy_header, read_npy, write_values};
+use crate::{ActivationError, SafetensorsWriter, StoreDtype, TensorDtype, write_atomically};
 
 /// Most that deflate can shrink anything: 1032 to 1 (RFC 1951), and a block to start with.
 const MAX_DEFLATE_RATIO: u64 = 1032;
@@ -312,12 +308,15 @@ fn read_where(
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Cursor, path::PathBuf};
+    use std::fs;
+    use std::io::Cursor;
+    use std::path::PathBuf;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::npy::{NpyError, tests::npy};
+    use crate::npy::NpyError;
+    use crate::npy::tests::npy;
 
     /// A file of an archive with the given entries, in a folder of its own.
     fn archive(

@@ -1,17 +1,17 @@
 //! Safetensors files whose tensors are written in place, in any order and piece by piece.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Seek as _, SeekFrom, Write as _},
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 
 use half::bf16;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::{ActivationError, atomic::temporary_path, external::hash_file};
+use crate::ActivationError;
+use crate::atomic::temporary_path;
+use crate::external::hash_file;
 
 /// Values that are converted at a time.
 const CHUNK: usize = 1 << 15;

@@ -1,17 +1,13 @@
 //! Training, validation, and test sides, with the classes in proportion and groups kept whole.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{
-    ActivationError,
-    random::{SPLIT_STREAM, rng_of_stream},
-};
+use crate::ActivationError;
+use crate::random::{SPLIT_STREAM, rng_of_stream};
 
 /// From this many examples on, a class must occur on every side.
 const MIN_EXAMPLES: usize = 3;

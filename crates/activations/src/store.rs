@@ -174,10 +174,8 @@ mod tests {
     use attention_probes_models::HookedModel;
 
     use super::*;
-    use crate::{
-        ExternalActivations,
-        testing::{Disguised, Fixture},
-    };
+    use crate::ExternalActivations;
+    use crate::testing::{Disguised, Fixture};
 
     /// Prefixes of the fixture's good sequences, one of them twice.
     const EXAMPLES: [(usize, usize); 6] = [(2, 7), (0, 5), (4, 1), (2, 11), (0, 2), (2, 7)];

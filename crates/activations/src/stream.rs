@@ -1,6 +1,8 @@
 //! The one pass: every sequence through the model once, all activations that are asked for out.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 use attention_probes_models::{
     Convention, HookPoint, HookSet, HookedModel, ModelError, ModelShape, PaddingSide, TokenBatch,

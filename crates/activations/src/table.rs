@@ -1,22 +1,18 @@
 //! Rows of text, label, and group from CSV, TSV, JSON Lines, and Parquet files, one after the other.
 
-use std::{
-    collections::VecDeque,
-    fs::File,
-    io::{self, BufRead as _, BufReader},
-    path::{Path, PathBuf},
-};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 
 use attention_probes_models::edit_distance;
 use serde_json::{Map, Value};
 
+use crate::checked_file::{CheckedFile, line_at};
+use crate::delimited::Delimited;
 #[cfg(feature = "parquet")]
 use crate::parquet_table::ParquetRows;
-use crate::{
-    ActivationError, DatasetConfig,
-    checked_file::{CheckedFile, line_at},
-    delimited::Delimited,
-};
+use crate::{ActivationError, DatasetConfig};
 
 /// Endings of the names of files that are read, of the last with the feature `parquet` only.
 pub(crate) const EXTENSIONS: [&str; 4] = ["csv", "tsv", "jsonl", "parquet"];

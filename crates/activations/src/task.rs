@@ -1,16 +1,15 @@
 //! What a probe is asked: which prefixes of the sequences it sees, and the label of each.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
+use std::fmt;
 
 use attention_probes_models::Tokenizer;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ActivationError, Dataset, ExternalActivations, TokenizedDataset,
-    random::{EXAMPLES_STREAM, rng_of_stream},
-};
+use crate::random::{EXAMPLES_STREAM, rng_of_stream};
+use crate::{ActivationError, Dataset, ExternalActivations, TokenizedDataset};
 
 /// Largest weight of the positive class of a token task.
 const MAX_POSITIVE_WEIGHT: f64 = 5.0;
@@ -338,7 +337,8 @@ fn draw_balanced(places: &[Places], per_text: usize, rng: &mut ChaCha8Rng) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{TokenizeConfig, testing::tokenizer, tokenize};
+    use crate::testing::tokenizer;
+    use crate::{TokenizeConfig, tokenize};
 
     fn dataset(texts: &[&str], labels: &[usize], groups: Option<&[usize]>) -> Dataset {
         let texts = texts.iter().map(|text| (*text).to_owned()).collect();

@@ -5,10 +5,8 @@ use attention_probes_models::{
     ActivationFunction, Convention, Dtype, ForwardRequest, Gpt2, Gpt2Config, HookPoint,
     HookedModel, ModelError, ModelOutput, ModelShape, TokenBatch, Tokenizer,
 };
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    tensor::{Device, Tensor, TensorData},
-};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::{
     Capture, Component, HookLayout, ShardData, ShardHook, ShardManifest, ShardModel, Site,

@@ -1,10 +1,8 @@
 //! Texts as token ids, packed without padding and cached on disk.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
-};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use attention_probes_models::{ModelError, Tokenizer};
 use rayon::prelude::*;

@@ -6,16 +6,15 @@ use attention_probes_probes::{
     DataMetadata, ModelMetadata, ProbeConfig, ProbeMetadata, ProbeState,
 };
 
-use crate::SweepError;
 use crate::config::Layers;
 use crate::find_best_fit::{
     FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict_logits,
 };
-use crate::folder;
 use crate::report::{ArchitectureReport, AxisSpread, Baselines, ExperimentReport};
 use crate::results::{FittedArchitecture, Predictions, write_experiment};
 use crate::run::{DataRun, Prepared};
 use crate::tracker::Tracker;
+use crate::{SweepError, folder};
 
 /// Trains every architecture at every layer, and writes an experiment for each layer.
 ///

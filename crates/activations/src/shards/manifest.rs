@@ -1,16 +1,17 @@
 //! `manifest.json`: what all the files of a folder have in common.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read as _, Write as _},
-    path::Path,
-};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 
 use attention_probes_models::{Convention, Dtype};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::{ShardError, shard::MAX_SHARDS};
-use crate::{ActivationError, StoreDtype, atomic::temporary_path};
+use super::ShardError;
+use super::shard::MAX_SHARDS;
+use crate::atomic::temporary_path;
+use crate::{ActivationError, StoreDtype};
 
 /// Name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";

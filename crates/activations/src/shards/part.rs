@@ -1,6 +1,8 @@
 //! Writing one part file.
 
-use std::{collections::BTreeMap, ops::Range, path::Path};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
 
 use super::{HookLayout, ShardManifest};
 use crate::{ActivationError, SafetensorsWriter, TensorDtype, TensorSpec};

@@ -1,20 +1,17 @@
 //! Reading what jobs have written.
 
-use std::{
-    fs::File,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use half::bf16;
 use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
-use super::{
-    HookLayout, PartRecord, Shard, ShardError, ShardManifest,
-    part::hook_starts,
-    record::{n_parts, read_record},
-};
+use super::part::hook_starts;
+use super::record::{n_parts, read_record};
+use super::{HookLayout, PartRecord, Shard, ShardError, ShardManifest};
 use crate::{ActivationError, StoreDtype};
 
 /// A folder whose shards are all complete; its parts are opened one by one.
@@ -255,7 +252,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{ExternalActivations, PartTokens, ShardWriter, testing::shard_manifest};
+    use crate::testing::shard_manifest;
+    use crate::{ExternalActivations, PartTokens, ShardWriter};
 
     const PART: &str = "shard-00001-of-00002-00000.safetensors";
     const RECORD: &str = "shard-00001-of-00002.json";

@@ -1,18 +1,15 @@
 //! Which parts of a shard are whole.
 
-use std::{
-    fs::File,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Shard, ShardError, ShardManifest,
-    manifest::{FORMAT_VERSION, read_json},
-};
-use crate::{ActivationError, external::hash_file, write_atomically};
+use super::manifest::{FORMAT_VERSION, read_json};
+use super::{Shard, ShardError, ShardManifest};
+use crate::external::hash_file;
+use crate::{ActivationError, write_atomically};
 
 /// A part file that is whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,8 @@
 //! Which rows of a corpus a job works on.
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
 
 use super::ShardError;
 

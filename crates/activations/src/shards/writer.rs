@@ -1,16 +1,14 @@
 //! Writing the shard of one job.
 
-use std::{
-    fs::{self, File, TryLockError},
-    io,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
+use super::manifest::MANIFEST;
+use super::record::{n_parts, part_rows, read_record, write_record};
 use super::{
     PartRecord, PartTokens, PartWriter, Shard, ShardError, ShardManifest, is_shard_folder,
-    manifest::MANIFEST,
-    record::{n_parts, part_rows, read_record, write_record},
 };
 use crate::ActivationError;
 

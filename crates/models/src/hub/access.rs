@@ -1,10 +1,9 @@
 //! The Hub as this machine may use it: its cache, and on what terms something is downloaded.
 
-use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use crate::ModelError;
 use crate::hub::cache::{folder, hf_home};
