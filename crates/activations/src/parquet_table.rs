@@ -66,13 +66,14 @@ impl ParquetRows {
             .parse_and_finish(&file)
             .map_err(|source| ActivationError::Parquet { path: path.to_owned(), source })?;
         let table = ParquetTable { path: path.to_owned(), metadata, size_bytes };
+        let text = table.column(&columns.text, true)?;
         let label = match &columns.label {
             Some(label) if columns.label_is_needed => Some(table.column(label, false)?),
             label => label.as_ref().and_then(|label| table.column(label, false).ok()),
         };
         let group = columns.group.as_ref().map(|group| table.column(group, false)).transpose()?;
         Ok(Self {
-            indices: [Some(table.column(&columns.text, true)?), label, group],
+            indices: [Some(text), label, group],
             label_is_needed: columns.label_is_needed,
             table,
             file,

@@ -135,7 +135,7 @@ fn a_parquet_file_is_read_from_the_hub_and_from_here() {
     assert!(output.status.success(), "{}", stderr(&output));
     let of_hub = String::from_utf8(output.stdout).unwrap();
     folder.write("films.parquet", &content);
-    folder.write("sweep.toml", folder::CONFIG.replace("data.csv", "films.parquet"));
+    folder.write("sweep.toml", crate::folder::CONFIG.replace("data.csv", "films.parquet"));
     let (here, _) = folder.succeed(&["--json", "--run-name", "here"]);
     assert_eq!(here.replace("results/here", "results/small"), of_hub);
 }
