@@ -51,7 +51,7 @@ golden:
     python3 crates/metrics/tests/golden/make_metrics.py
     python3 crates/probes/tests/golden/make_attention_probe.py
 
-# Fuzz a reader: config, safetensors, index, tokenizer, or npz (needs cargo-fuzz and a nightly compiler).
+# Fuzz a reader: config, safetensors, index, tokenizer, npz, or texts (needs cargo-fuzz and a nightly compiler).
 fuzz TARGET SECONDS="600":
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -rss_limit_mb=1024 -malloc_limit_mb=256 -timeout=10
 

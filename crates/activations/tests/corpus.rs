@@ -1,8 +1,9 @@
-//! The corpus of the fuzz target for `.npz` files, what it found included: nothing panics.
+//! The corpora of the fuzz targets for `.npz` files and texts, what they found included: nothing
+//! panics.
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{ExternalActivations, read_npz};
+use attention_probes_activations::{Dataset, DatasetConfig, ExternalActivations, read_npz};
 
 #[test]
 fn files_are_read_or_refused() {
@@ -13,4 +14,19 @@ fn files_are_read_or_refused() {
         ExternalActivations::read(path).is_ok() && arrays.is_ok()
     };
     assert!(files.filter(read).count() >= 2);
+}
+
+#[test]
+fn texts_are_read_or_refused() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/texts");
+    let folder = tempfile::tempdir().unwrap();
+    let read = |bytes: Vec<u8>| {
+        let form = ["csv", "tsv", "jsonl", "parquet"][usize::from(bytes[0] % 4)];
+        let path = folder.path().join("texts").with_extension(form);
+        std::fs::write(&path, &bytes[1..]).unwrap();
+        Dataset::read("texts", &path, &DatasetConfig::default(), true).is_ok()
+    };
+    let files = std::fs::read_dir(corpus).unwrap();
+    let n_read = files.filter(|file| read(std::fs::read(file.as_ref().unwrap().path()).unwrap()));
+    assert!(n_read.count() >= 3);
 }
