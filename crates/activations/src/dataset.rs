@@ -56,18 +56,11 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`], [`ActivationError::Extension`], [`ActivationError::Utf8`],
-    ///   [`ActivationError::Csv`] or [`ActivationError::Json`] if the file cannot be read
-    /// - [`ActivationError::MissingColumn`] or [`ActivationError::DuplicateColumn`] if the header
-    ///   does not fit the config
-    /// - [`ActivationError::RowLength`], [`ActivationError::OpenQuote`] or
-    ///   [`ActivationError::FieldType`] if a row does not fit the header
+    /// - [`ActivationError::Read`] if the file cannot be read
+    /// - [`ActivationError::Table`] if it is malformed, or its columns or a row do not fit the
+    ///   config; [`TableError`](crate::TableError) lists the cases
     /// - [`ActivationError::NoText`] if every text is empty
     /// - [`ActivationError::OneClass`] if labels are needed and all alike
-    /// - of a Parquet file, [`ActivationError::NoParquet`] without the feature, else
-    ///   `ActivationError::Parquet`, [`ActivationError::ParquetPage`],
-    ///   [`ActivationError::NoColumn`], [`ActivationError::ColumnType`], or
-    ///   [`ActivationError::Cell`]
     ///
     /// # Memory
     ///

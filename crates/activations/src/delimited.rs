@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use crate::ActivationError;
 use crate::checked_file::CheckedFile;
 use crate::table::{
     BUFFER_BYTES, Columns, TextRow, fault_of, field_type, line_in, missing_column, name_of,
     read_error,
 };
+use crate::{ActivationError, TableError};
 
 /// A CSV or TSV file, and how far it has been read.
 pub(crate) struct Delimited {
@@ -42,7 +42,7 @@ impl Delimited {
         if let Some(column) = header.iter().enumerate().find_map(|(i, column)| {
             (columns.has(column) && header[..i].contains(column)).then(|| column.clone())
         }) {
-            return Err(ActivationError::DuplicateColumn { path: path.to_owned(), column });
+            return Err(TableError::DuplicateColumn { path: path.to_owned(), column }.into());
         }
         let place = |column: &String| header.iter().position(|name| name == column);
         let find = |column: &String| {
@@ -86,19 +86,23 @@ impl Delimited {
             check_last_row(path, start)?;
         }
         if record.len() != self.n_columns {
-            return Err(ActivationError::RowLength {
+            return Err(TableError::RowLength {
                 path: path.to_owned(),
                 line: line_in(path, start)?,
                 n_fields: record.len() as u64,
                 n_columns: self.n_columns as u64,
-            });
+            }
+            .into());
         }
-        let name = |index: Option<usize>, column: &Option<String>, is_needed: bool| {
+        let name = |index: Option<usize>,
+                    column: &Option<String>,
+                    is_needed: bool|
+         -> Result<Option<String>, ActivationError> {
             let (Some(index), Some(column)) = (index, column) else { return Ok(None) };
             let name = Some(name_of(&record[index])).filter(|name| !name.is_empty());
             if name.is_none() && is_needed {
                 let (line, expected) = (line_in(path, start)?, "a string or an integer");
-                return Err(field_type(path, line, column, "nothing", expected));
+                return Err(field_type(path, line, column, "nothing", expected).into());
             }
             Ok(name)
         };
@@ -126,7 +130,7 @@ fn check_last_row(path: &Path, start: u64) -> Result<(), ActivationError> {
     let n_quotes = last_row.bytes().filter(|byte| *byte == b'"').count();
     if n_quotes % 2 == 1 && last_row.lines().count() > 1 {
         let line = line_in(path, start)?;
-        return Err(ActivationError::OpenQuote { path: path.to_owned(), line });
+        return Err(TableError::OpenQuote { path: path.to_owned(), line }.into());
     }
     Ok(())
 }
@@ -135,5 +139,5 @@ fn csv_error(path: &Path, file: &CheckedFile, error: csv::Error) -> ActivationEr
     if error.is_io_error() {
         return fault_of(path, file, error.into());
     }
-    ActivationError::Csv { path: path.to_owned(), source: error }
+    TableError::Csv { path: path.to_owned(), source: error }.into()
 }

@@ -34,7 +34,10 @@ mod split_files;
 mod store;
 mod stream;
 mod table;
+mod table_error;
 mod task;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
 mod testing;
 mod tokens;
 mod wording;
@@ -62,5 +65,6 @@ pub use split_files::SplitFault;
 pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activations};
 pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};
 pub use table::{LabelColumn, TextReader, TextRow};
+pub use table_error::TableError;
 pub use task::{Example, ExampleConfig, ExampleSet, Task, class_weights, examples};
 pub use tokens::{TokenizeConfig, TokenizedDataset, tokenize};

@@ -11,7 +11,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescPtr;
 
-use crate::ActivationError;
+use crate::TableError;
 use crate::table::name_of;
 
 /// A column that is being read.
@@ -27,7 +27,7 @@ impl Column {
     }
 
     /// The next `n` texts, of which the first is in row `first` of the file.
-    pub(crate) fn texts(&mut self, n: usize, first: usize) -> Result<Vec<String>, ActivationError> {
+    pub(crate) fn texts(&mut self, n: usize, first: usize) -> Result<Vec<String>, TableError> {
         let cells = self.strings(n)?;
         let texts = cells.into_iter().zip(first..).map(|(cell, row)| match cell {
             Some(Ok(text)) => Ok(text),
@@ -43,7 +43,7 @@ impl Column {
         n: usize,
         first: usize,
         is_needed: bool,
-    ) -> Result<Vec<Option<String>>, ActivationError> {
+    ) -> Result<Vec<Option<String>>, TableError> {
         let cells = self.strings(n)?;
         let names = cells.into_iter().zip(first..).map(|(cell, row)| {
             let found = match cell {
@@ -59,7 +59,7 @@ impl Column {
     }
 
     /// The next `n` values as text; `None` where there is none, `Err` where it is not UTF-8.
-    fn strings(&mut self, n: usize) -> Result<Vec<Option<Result<String, ()>>>, ActivationError> {
+    fn strings(&mut self, n: usize) -> Result<Vec<Option<Result<String, ()>>>, TableError> {
         let is_unsigned = match self.descriptor.logical_type_ref() {
             Some(LogicalType::Integer(integer)) => !integer.is_signed,
             _ => matches!(
@@ -88,7 +88,7 @@ impl Column {
             }),
             _ => Err(ParquetError::NYI("columns of this type".to_owned())),
         };
-        let broken = |source| ActivationError::Parquet { path: self.path.clone(), source };
+        let broken = |source| TableError::Parquet { path: self.path.clone(), source };
         let cells = result.map_err(broken)?;
         if cells.len() != n {
             let end = io::Error::from(io::ErrorKind::UnexpectedEof);
@@ -97,8 +97,8 @@ impl Column {
         Ok(cells)
     }
 
-    fn cell(&self, row: usize, found: &'static str, expected: &'static str) -> ActivationError {
-        ActivationError::Cell { path: self.path.clone(), row, column: self.name(), found, expected }
+    fn cell(&self, row: usize, found: &'static str, expected: &'static str) -> TableError {
+        TableError::Cell { path: self.path.clone(), row, column: self.name(), found, expected }
     }
 }
 

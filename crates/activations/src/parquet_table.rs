@@ -13,11 +13,11 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaD
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescriptor;
 
-use crate::ActivationError;
 use crate::parquet_column::{Chunk, Column};
 use crate::parquet_pages::fault_of;
 use crate::parquet_strings::CheckedPages;
 use crate::table::{Columns, TextRow, nearest, read_error};
+use crate::{ActivationError, TableError};
 
 /// Rows that are decoded at a time.
 const BATCH: usize = 1024;
@@ -57,14 +57,14 @@ impl ParquetRows {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] or [`ActivationError::Parquet`] if the file is damaged
-    /// - [`ActivationError::NoColumn`] or [`ActivationError::ColumnType`] if a column does not fit
+    /// - [`ActivationError::Read`] or [`TableError::Parquet`] if the file is damaged
+    /// - [`TableError::NoColumn`] or [`TableError::ColumnType`] if a column does not fit
     pub(crate) fn open(path: &Path, columns: &Columns) -> Result<Self, ActivationError> {
         let file = File::open(path).map_err(|source| read_error(path, source))?;
         let size_bytes = file.metadata().map_err(|source| read_error(path, source))?.len();
         let metadata = ParquetMetaDataReader::new()
             .parse_and_finish(&file)
-            .map_err(|source| ActivationError::Parquet { path: path.to_owned(), source })?;
+            .map_err(|source| TableError::Parquet { path: path.to_owned(), source })?;
         let table = ParquetTable { path: path.to_owned(), metadata, size_bytes };
         let text = table.column(&columns.text, true)?;
         let label = match &columns.label {
@@ -96,9 +96,9 @@ impl ParquetRows {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`], [`ActivationError::Parquet`], or
-    ///   [`ActivationError::ParquetPage`] if the file is damaged, or too large for what it is
-    /// - [`ActivationError::Cell`] if a value does not fit
+    /// - [`ActivationError::Read`], [`TableError::Parquet`], or
+    ///   [`TableError::ParquetPage`] if the file is damaged, or too large for what it is
+    /// - [`TableError::Cell`] if a value does not fit
     pub(crate) fn read_row(&mut self) -> Result<Option<TextRow>, ActivationError> {
         loop {
             if let Some(row) = self.rows.pop_front() {
@@ -138,12 +138,11 @@ impl ParquetRows {
             let row = TextRow { text, label, group };
             let of_names = row.label.iter().chain(&row.group).map(String::len).sum::<usize>();
             let taken = ROW_BYTES + (row.text.len() + of_names) as u64;
-            self.room =
-                self.room.checked_sub(taken).ok_or_else(|| ActivationError::ParquetPage {
-                    path: self.table.path.clone(),
-                    fault: "more text than a file of this size may",
-                    column: self.columns[0].as_ref().map_or(String::new(), Column::name),
-                })?;
+            self.room = self.room.checked_sub(taken).ok_or_else(|| TableError::ParquetPage {
+                path: self.table.path.clone(),
+                fault: "more text than a file of this size may",
+                column: self.columns[0].as_ref().map_or(String::new(), Column::name),
+            })?;
             self.rows.push_back(row);
         }
         self.left -= n;
@@ -170,20 +169,15 @@ struct ParquetTable {
 
 impl ParquetTable {
     /// Index of a column by its name, if it is of a type that is read.
-    fn column(&self, name: &str, is_text: bool) -> Result<usize, ActivationError> {
+    fn column(&self, name: &str, is_text: bool) -> Result<usize, TableError> {
         let schema = self.metadata.file_metadata().schema_descr();
         let fields = schema.root_schema().get_fields();
         if !fields.iter().any(|field| field.name() == name) {
             let columns: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
             let (path, nearest) = (self.path.clone(), nearest(name, &columns));
-            return Err(ActivationError::NoColumn {
-                path,
-                column: name.to_owned(),
-                columns,
-                nearest,
-            });
+            return Err(TableError::NoColumn { path, column: name.to_owned(), columns, nearest });
         }
-        let refuse = |found| ActivationError::ColumnType {
+        let refuse = |found| TableError::ColumnType {
             path: self.path.clone(),
             column: name.to_owned(),
             found,
@@ -215,7 +209,7 @@ impl ParquetTable {
         let row_group = self.metadata.row_group(row_group);
         let chunk = row_group.column(column);
         let name = chunk.column_descr().name();
-        let fault = |fault| ActivationError::ParquetPage {
+        let fault = |fault| TableError::ParquetPage {
             path: self.path.clone(),
             column: name.to_owned(),
             fault,
@@ -230,12 +224,12 @@ impl ParquetTable {
             .and_then(|_| file.take(length).read_to_end(&mut bytes))
             .map_err(|source| read_error(&self.path, source))?;
         if let Some(found) = fault_of(&bytes) {
-            return Err(fault(found));
+            return Err(fault(found).into());
         }
         let n_rows = usize::try_from(row_group.num_rows())
             .map_err(|_| fault("a row group of less than no rows"))?;
         let chunk_reader = Chunk { start, bytes: bytes.into(), size_bytes: self.size_bytes };
-        let broken = |source| ActivationError::Parquet { path: self.path.clone(), source };
+        let broken = |source| TableError::Parquet { path: self.path.clone(), source };
         let pages = SerializedPageReader::new(Arc::new(chunk_reader), chunk, n_rows, None)
             .map_err(broken)?;
         let has_nulls = chunk.column_descr().max_def_level() > 0;

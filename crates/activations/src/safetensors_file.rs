@@ -142,12 +142,14 @@ impl SafetensorsWriter {
         values: &[f32],
     ) -> Result<(), ActivationError> {
         let spec = &self.tensors[tensor].0;
-        let TensorDtype::Floats(dtype) = spec.dtype else { panic!("`{}` is int64", spec.name) };
-        self.write(tensor, start, values, |buffer, values| match dtype {
-            StoreDtype::F32 => buffer.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            StoreDtype::Bf16 => {
+        let is_bf16 = spec.dtype == TensorDtype::Floats(StoreDtype::Bf16);
+        assert_ne!(spec.dtype, TensorDtype::Int64, "type of `{}`", spec.name);
+        self.write(tensor, start, values, |buffer, values| {
+            if is_bf16 {
                 let rounded = values.iter().map(|value| bf16::from_f32(*value));
                 buffer.extend(rounded.flat_map(bf16::to_le_bytes));
+            } else {
+                buffer.extend(values.iter().flat_map(|value| value.to_le_bytes()));
             }
         })
     }

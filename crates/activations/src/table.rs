@@ -12,7 +12,7 @@ use crate::checked_file::{CheckedFile, line_at};
 use crate::delimited::Delimited;
 #[cfg(feature = "parquet")]
 use crate::parquet_table::ParquetRows;
-use crate::{ActivationError, DatasetConfig};
+use crate::{ActivationError, DatasetConfig, TableError};
 
 /// Endings of the names of files that are read, of the last with the feature `parquet` only.
 pub(crate) const EXTENSIONS: [&str; 4] = ["csv", "tsv", "jsonl", "parquet"];
@@ -104,17 +104,10 @@ impl TextReader {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`], [`ActivationError::Extension`], [`ActivationError::Utf8`] or
-    ///   [`ActivationError::Csv`] if the file cannot be read
-    /// - [`ActivationError::MissingColumn`] or [`ActivationError::DuplicateColumn`] if the header
-    ///   does not fit the config
-    /// - of a Parquet file, [`ActivationError::NoParquet`] without the feature, else
-    ///   `ActivationError::Parquet`, [`ActivationError::ParquetPage`],
-    ///   [`ActivationError::NoColumn`], [`ActivationError::ColumnType`], or
-    ///   [`ActivationError::Cell`]
+    /// - [`ActivationError::Read`] if the file cannot be read
+    /// - [`ActivationError::Table`] if it is malformed, or its columns do not fit the config
     ///
-    /// A row can also be [`ActivationError::RowLength`], [`ActivationError::OpenQuote`],
-    /// [`ActivationError::Json`], or [`ActivationError::FieldType`].
+    /// A row can be any of these too.
     pub fn open(
         path: impl AsRef<Path>,
         config: &DatasetConfig,
@@ -210,9 +203,9 @@ impl Rows {
             }
             #[cfg(not(feature = "parquet"))]
             Some("parquet") => {
-                return Err(ActivationError::NoParquet { path: path.to_owned() });
+                return Err(TableError::NoParquet { path: path.to_owned() }.into());
             }
-            _ => return Err(ActivationError::Extension { path: path.to_owned() }),
+            _ => return Err(TableError::Extension { path: path.to_owned() }.into()),
         };
         let file = CheckedFile::open(path).map_err(|source| read_error(path, source))?;
         Ok(if let Some(separator) = separator {
@@ -261,7 +254,7 @@ fn json_row(
     columns: &Columns,
 ) -> Result<TextRow, ActivationError> {
     let mut object: Map<String, Value> = serde_json::from_slice(json)
-        .map_err(|source| ActivationError::Json { path: path.to_owned(), line, source })?;
+        .map_err(|source| TableError::Json { path: path.to_owned(), line, source })?;
     let mut field = |column: &str| {
         if let Some(value) = object.get_mut(column) {
             return Ok(value.take());
@@ -272,7 +265,7 @@ fn json_row(
         Value::String(text) => text,
         value => {
             let found = kind_of(&value);
-            return Err(field_type(path, line, &columns.text, found, "a string"));
+            return Err(field_type(path, line, &columns.text, found, "a string").into());
         }
     };
     let mut named = |column: &Option<String>, is_needed: bool| {
@@ -322,7 +315,7 @@ pub(crate) fn read_error(path: &Path, source: io::Error) -> ActivationError {
 pub(crate) fn fault_of(path: &Path, file: &CheckedFile, source: io::Error) -> ActivationError {
     let Some(byte) = file.fault() else { return read_error(path, source) };
     match line_in(path, byte) {
-        Ok(line) => ActivationError::Utf8 { path: path.to_owned(), line },
+        Ok(line) => TableError::Utf8 { path: path.to_owned(), line }.into(),
         Err(error) => error,
     }
 }
@@ -338,8 +331,8 @@ pub(crate) fn field_type(
     column: &str,
     found: &'static str,
     expected: &'static str,
-) -> ActivationError {
-    ActivationError::FieldType {
+) -> TableError {
+    TableError::FieldType {
         path: path.to_owned(),
         line,
         column: column.to_owned(),
@@ -353,10 +346,10 @@ pub(crate) fn missing_column(
     line: usize,
     column: &str,
     columns: Vec<String>,
-) -> ActivationError {
+) -> TableError {
     let nearest = nearest(column, &columns);
     let (path, column) = (path.to_owned(), column.to_owned());
-    ActivationError::MissingColumn { path, line, column, columns, nearest }
+    TableError::MissingColumn { path, line, column, columns, nearest }
 }
 
 /// The candidate with the fewest edits, case aside, if they are at most a third of the name.

@@ -16,6 +16,8 @@
 mod attention;
 mod error;
 mod evaluate;
+#[cfg(test)]
+#[path = "../tests/support/golden.rs"]
 mod golden;
 mod lbfgs;
 mod linear;
@@ -26,6 +28,8 @@ mod pool;
 mod probe;
 mod saved;
 mod state;
+#[cfg(test)]
+#[path = "../tests/support/host_values.rs"]
 mod testing;
 mod train;
 mod train_config;

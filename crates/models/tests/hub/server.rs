@@ -1,7 +1,5 @@
 //! A server on this machine that plays the Hub.
 
-#![allow(dead_code, reason = "each test that shares this server uses a part of it")]
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};

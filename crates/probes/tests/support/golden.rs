@@ -1,5 +1,4 @@
 //! Golden values of the attention probe, as `tests/golden/make_attention_probe.py` wrote them.
-#![cfg(test)]
 
 use std::collections::BTreeMap;
 

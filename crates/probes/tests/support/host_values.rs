@@ -1,5 +1,4 @@
 //! What the tests of this crate share.
-#![cfg(test)]
 
 use burn::tensor::Tensor;
 

@@ -1,5 +1,4 @@
 //! A tiny model and tokenizer for the tests of this crate.
-#![cfg(test)]
 
 use attention_probes_models::{
     ActivationFunction, Convention, Dtype, ForwardRequest, Gpt2, Gpt2Config, HookPoint,

@@ -1,0 +1,180 @@
+//! Why a data file of texts could not be read as a table.
+
+use std::path::PathBuf;
+
+use crate::wording::{did_you_mean, listed};
+
+/// Why a data file of texts could not be read as a table.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// A data file has a form that is not known by its name.
+    #[error(
+        "`{}` is not a data file by its name, expected .csv, .tsv, .jsonl, or .parquet",
+        path.display()
+    )]
+    Extension {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A Parquet file cannot be read by this build.
+    #[error("`{}` cannot be read: build with feature `parquet`", path.display())]
+    NoParquet {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A Parquet file is damaged.
+    #[cfg(feature = "parquet")]
+    #[error("`{}` is not a readable Parquet file", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: parquet::errors::ParquetError,
+    },
+    /// A column of a Parquet file is damaged, or made to do harm.
+    #[error("column `{column}` of `{}` has {fault}", path.display())]
+    ParquetPage {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// A Parquet file lacks a column.
+    #[error(
+        "`{}` has no column `{column}`; columns: {}{}",
+        path.display(),
+        listed(columns),
+        nearest.as_ref().map(|_| did_you_mean(nearest.as_deref())).unwrap_or_default()
+    )]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column that was asked for.
+        column: String,
+        /// The columns that exist.
+        columns: Vec<String>,
+        /// The one that looks most like it.
+        nearest: Option<String>,
+    },
+    /// A column of a Parquet file has a type that makes no sense for it.
+    #[error("column `{column}` of `{}` holds {found}, expected {expected}", path.display())]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What it holds.
+        found: &'static str,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// A value of a Parquet file makes no sense for its column.
+    #[error("`{}` row {row}: column `{column}` holds {found}, expected {expected}", path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 0.
+        row: usize,
+        /// The column.
+        column: String,
+        /// What stands there.
+        found: &'static str,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// A data file is not UTF-8.
+    #[error("`{}` line {line} is not UTF-8; save the file as UTF-8", path.display())]
+    Utf8 {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// A CSV or TSV file is malformed.
+    #[error("`{}` is not well-formed", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: csv::Error,
+    },
+    /// A row of a CSV or TSV file has more or fewer fields than the header.
+    #[error(
+        "`{}` line {line} has {n_fields} fields, but the header has {n_columns}; quote a field \
+         that holds the separator",
+        path.display()
+    )]
+    RowLength {
+        /// The file.
+        path: PathBuf,
+        /// Line on which the row begins, from 1.
+        line: usize,
+        /// Fields of the row.
+        n_fields: u64,
+        /// Columns of the header.
+        n_columns: u64,
+    },
+    /// A quoted field of a CSV or TSV file never ends.
+    #[error("`{}` line {line} opens a quote that is never closed", path.display())]
+    OpenQuote {
+        /// The file.
+        path: PathBuf,
+        /// Line on which the last row begins, from 1.
+        line: usize,
+    },
+    /// A line of a JSON Lines file is no JSON object.
+    #[error("`{}` line {line} is not a JSON object", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A column does not exist.
+    #[error(
+        "`{}` line {line} has no column `{column}`; columns: {}{}",
+        path.display(), listed(columns), did_you_mean(nearest.as_deref())
+    )]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The column that was asked for.
+        column: String,
+        /// The columns that exist.
+        columns: Vec<String>,
+        /// The one that looks most like it.
+        nearest: Option<String>,
+    },
+    /// A column name stands twice in the header.
+    #[error("`{}` has two columns named `{column}`; rename one", path.display())]
+    DuplicateColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
+    /// A field has a type that makes no sense for its column.
+    #[error(
+        "`{}` line {line}: column `{column}` holds {found}, expected {expected}",
+        path.display()
+    )]
+    FieldType {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The column.
+        column: String,
+        /// What stands there.
+        found: &'static str,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+}
