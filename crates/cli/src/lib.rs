@@ -6,6 +6,7 @@
 pub mod allocator;
 pub mod device;
 pub mod exit;
+pub mod extract_args;
 mod extract_file;
 mod extract_folder;
 mod extract_report;

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use attention_probes_cli::extract_args::ExtractArgs;
 use attention_probes_cli::{allocator, exit, probe};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -22,7 +23,7 @@ struct Args {
 enum Command {
     Demo(probe::demo::DemoArgs),
     Sweep(probe::sweep::SweepArgs),
-    Extract(probe::extract::ExtractArgs),
+    Extract(ExtractArgs),
     Eval(probe::eval::EvalArgs),
     Score(probe::score::ScoreArgs),
 }
