@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::ProbeKind;
+
 /// Why a probe could not be built, trained, saved, or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,12 +20,26 @@ pub enum ProbeError {
     },
 
     /// A name is not that of a probe kind.
-    #[error("unknown probe kind `{name}`, expected `linear`, `mlp`, or `attention`")]
+    #[error(
+        "unknown probe kind `{name}`, expected linear, mlp, attention, token, multimax, \
+         rolling_attention, or gated_bipolar"
+    )]
     UnknownKind {
         /// What the caller gave.
         name: String,
     },
 
+    /// A loss of tokens meets a probe that does not score tokens, or knows more than two classes.
+    #[error(
+        "the loss `softmax_weighted` needs a token probe of 2 classes, not a probe of kind `{kind}` \
+         and {n_classes} classes"
+    )]
+    LossOfTokens {
+        /// Kind of the probe.
+        kind: ProbeKind,
+        /// Classes that it tells apart.
+        n_classes: usize,
+    },
     /// Two parts of the data do not fit together.
     #[error("{what} is {found}, expected {expected}")]
     SizeMismatch {

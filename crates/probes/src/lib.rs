@@ -10,12 +10,18 @@
 //! | [`LinearProbe`] | pools the tokens, then one linear readout |
 //! | [`MlpProbe`] | pools the tokens, then one hidden layer |
 //! | [`AttentionProbe`] | weighs the tokens with learned queries, then reads out their sum |
+//! | [`TokenProbe`] | scores every token, then aggregates the scores: softmax, top k, rolling, EMA |
+//! | [`MultiMaxProbe`] | sums the loudest token of every head |
+//! | [`RollingAttentionProbe`] | attention within a sliding window, then the highest window |
+//! | [`GatedBipolarProbe`] | gated features, of which the highest and the lowest count |
 //!
 //! No backend is named here: a [`burn::tensor::Device`] is chosen at run time by the caller.
 
+mod aggregation;
 mod attention;
 mod error;
 mod evaluate;
+mod gated_bipolar;
 #[cfg(test)]
 #[path = "../tests/support/golden.rs"]
 mod golden;
@@ -23,35 +29,43 @@ mod lbfgs;
 mod linear;
 mod loss;
 mod mlp;
+mod multi_max;
 mod params;
 mod pool;
 mod probe;
+mod rolling_attention;
 mod saved;
 mod state;
 #[cfg(test)]
 #[path = "../tests/support/host_values.rs"]
 mod testing;
+mod token;
 mod train;
 mod train_config;
 mod training_data;
 
+pub use aggregation::Aggregation;
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use error::ProbeError;
 pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};
+pub use gated_bipolar::{GatedBipolarProbe, GatedBipolarProbeConfig, NORM_EPSILON};
 pub use lbfgs::{Lbfgs, LbfgsResult, LbfgsStop, LossAndGradient};
 pub use linear::{LinearProbe, LinearProbeConfig};
-pub use loss::{loss_per_example, mean_loss, targets_from_labels};
+pub use loss::{Loss, loss_per_example, mean_loss, softmax_weighted_loss, targets_from_labels};
 pub use mlp::{MlpProbe, MlpProbeConfig};
+pub use multi_max::{MultiMaxProbe, MultiMaxProbeConfig};
 pub use pool::Pool;
 pub use probe::{
     AnyProbe, Probe, ProbeConfig, ProbeKind, ProbeOutput, mask_last, n_out, positions_from_mask,
     probabilities, probabilities_from_logits,
 };
+pub use rolling_attention::{RollingAttentionProbe, RollingAttentionProbeConfig};
 pub use saved::{
     DataMetadata, FORMAT_VERSION, ModelMetadata, ProbeMetadata, ProbeMetrics, SavedProbe,
     probe_file_stem,
 };
 pub use state::{ParamArray, ProbeState};
+pub use token::{TokenProbe, TokenProbeConfig};
 pub use train::{StepRecord, TrainedProbe, train_any_probe, train_probe};
 pub use train_config::{AttentionProbeTrainConfig, Optimizer, TrainConfig};
 pub use training_data::{Labels, TrainingData};

@@ -1,9 +1,125 @@
 //! Losses: how far logits are from labels.
 
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Tensor, TensorData, assert_shape};
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Bool, Device, Tensor, TensorData, assert_shape};
+use serde::{Deserialize, Serialize};
 
-use crate::n_out;
+use crate::aggregation::{left_aligned, over, rolling_mean, window_mask};
+use crate::{ProbeConfig, ProbeError, n_out};
+
+/// How far a probe is from the labels, as training sees it; metrics always use the cross-entropy.
+///
+/// With `ce` the cross-entropy of an example and `p` the probability of its class:
+///
+/// ```text
+/// cross_entropy     ce
+/// focal             (1 - p)^gamma ce
+/// softmax_weighted  Σ_t w[t] ce(m[t]),   m[t] the mean score of `window` tokens up to t,
+///                   w = softmax over t of m / temperature
+/// ```
+///
+/// Focal: Lin et al., "Focal loss for dense object detection" (2017). Softmax-weighted, over means
+/// of a sliding window: Anthropic, "Constitutional classifiers++" (2026); the gradient goes through
+/// the weights too. Windows are those of [`Aggregation::RollingMax`](crate::Aggregation).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Loss {
+    /// Negative log-likelihood.
+    #[default]
+    CrossEntropy,
+    /// Cross-entropy that cares less for what is right already.
+    Focal {
+        /// At least 0; 0 is the cross-entropy.
+        gamma: f64,
+    },
+    /// Cross-entropy of every window, the highest scores first; for a
+    /// [`TokenProbe`](crate::TokenProbe) of two classes.
+    SoftmaxWeighted {
+        /// Tokens whose scores are averaged, at least 1.
+        window: usize,
+        /// Above 0; the higher, the more alike all windows weigh.
+        temperature: f64,
+    },
+}
+
+impl Loss {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Hyperparameter`] if one is out of range.
+    pub fn check(&self) -> Result<(), ProbeError> {
+        let (name, value, expected, is_right) = match *self {
+            Self::CrossEntropy => return Ok(()),
+            Self::Focal { gamma } => {
+                ("gamma", gamma, "0 or a number above it", gamma >= 0.0 && gamma.is_finite())
+            }
+            Self::SoftmaxWeighted { window: 0, .. } => ("window", 0.0, "at least 1", false),
+            Self::SoftmaxWeighted { temperature, .. } => {
+                let is_right = temperature > 0.0 && temperature.is_finite();
+                ("temperature", temperature, "a number above 0", is_right)
+            }
+        };
+        if is_right { Ok(()) } else { Err(ProbeError::Hyperparameter { name, value, expected }) }
+    }
+
+    /// Checks the parameters, and that a probe can be trained by this loss.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::Hyperparameter`] if a parameter is out of range
+    /// - [`ProbeError::LossOfTokens`] if a loss of tokens meets a probe that does not score tokens,
+    ///   or tells more than two classes apart
+    pub fn check_probe(&self, probe: &ProbeConfig) -> Result<(), ProbeError> {
+        self.check()?;
+        let scores_tokens = matches!(probe, ProbeConfig::Token(config) if config.n_classes == 2);
+        if matches!(self, Self::SoftmaxWeighted { .. }) && !scores_tokens {
+            let (kind, n_classes) = (probe.kind(), probe.n_classes());
+            return Err(ProbeError::LossOfTokens { kind, n_classes });
+        }
+        Ok(())
+    }
+}
+
+/// Loss of each example from the scores of its tokens, as [`Loss::SoftmaxWeighted`] says.
+///
+/// # Shapes
+///
+/// - `scores`: `[batch, pos, 1]`
+/// - `mask_pad`: `[batch, pos]`, `true` where the token is padding
+/// - `targets`: `[batch, 1]`
+/// - returns `[batch]`
+///
+/// # Panics
+///
+/// If the shapes do not fit each other.
+pub fn softmax_weighted_loss(
+    scores: Tensor<3>,
+    mask_pad: Tensor<2, Bool>,
+    targets: Tensor<2>,
+    window: usize,
+    temperature: f64,
+) -> Tensor<1> {
+    let [batch, pos, _] = scores.dims();
+    assert_shape!(scores, [batch, pos, 1]);
+    assert_shape!(targets, [batch, 1]);
+    let (scores, behind) = left_aligned(scores, mask_pad);
+    let mask = over(window_mask(behind, window), 1);
+    let means = rolling_mean(scores, window).mask_fill(mask.clone(), 0.0);
+    let seen = means.clone().div_scalar(temperature).mask_fill(mask, -1e30);
+    let weights = softmax(seen, 1).reshape([batch, pos]);
+    let targets = targets.expand([batch, pos]).reshape([batch * pos, 1]);
+    let losses = loss_per_example(means.reshape([batch * pos, 1]), targets);
+    (weights * losses.reshape([batch, pos])).sum_dim(1).squeeze_dim::<1>(1)
+}
+
+/// [`loss_per_example`], less for what is right already, as [`Loss::Focal`] says.
+pub(crate) fn focal_loss(logits: Tensor<2>, targets: Tensor<2>, gamma: f64) -> Tensor<1> {
+    let loss = loss_per_example(logits, targets);
+    let wrong = -(-loss.clone()).exp() + 1.0;
+    // A power of exactly 0 has no derivative.
+    wrong.clamp_min(1e-12).powf_scalar(gamma) * loss
+}
 
 /// Turns labels into what [`loss_per_example`] compares logits with.
 ///
@@ -77,7 +193,11 @@ pub fn loss_per_example(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
 ///
 /// If the shapes differ.
 pub fn mean_loss(logits: Tensor<2>, targets: Tensor<2>, weights: Option<Tensor<1>>) -> Tensor<1> {
-    let loss = loss_per_example(logits, targets);
+    weighted_mean(loss_per_example(logits, targets), weights)
+}
+
+/// `Σ_i w_i loss_i / Σ_i w_i`, the plain mean without weights.
+pub(crate) fn weighted_mean(loss: Tensor<1>, weights: Option<Tensor<1>>) -> Tensor<1> {
     match weights {
         None => loss.mean(),
         Some(weights) => {

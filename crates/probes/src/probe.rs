@@ -9,8 +9,9 @@ use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttentionProbe, AttentionProbeConfig, LinearProbe, LinearProbeConfig, MlpProbe, MlpProbeConfig,
-    ProbeError, ProbeState,
+    AttentionProbe, AttentionProbeConfig, GatedBipolarProbe, GatedBipolarProbeConfig, LinearProbe,
+    LinearProbeConfig, MlpProbe, MlpProbeConfig, MultiMaxProbe, MultiMaxProbeConfig, ProbeError,
+    ProbeState, RollingAttentionProbe, RollingAttentionProbeConfig, TokenProbe, TokenProbeConfig,
 };
 
 /// A classifier of token sequences that reads activations.
@@ -67,7 +68,7 @@ pub struct ProbeOutput {
 
 /// The kinds of probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum ProbeKind {
     /// [`LinearProbe`]
     Linear,
@@ -75,15 +76,39 @@ pub enum ProbeKind {
     Mlp,
     /// [`AttentionProbe`]
     Attention,
+    /// [`TokenProbe`]
+    Token,
+    /// [`MultiMaxProbe`]
+    #[serde(rename = "multimax")]
+    MultiMax,
+    /// [`RollingAttentionProbe`]
+    RollingAttention,
+    /// [`GatedBipolarProbe`]
+    GatedBipolar,
 }
 
 impl ProbeKind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 7] = [
+        Self::Linear,
+        Self::Mlp,
+        Self::Attention,
+        Self::Token,
+        Self::MultiMax,
+        Self::RollingAttention,
+        Self::GatedBipolar,
+    ];
+
     /// Returns the name, as `Display` prints it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Linear => "linear",
             Self::Mlp => "mlp",
             Self::Attention => "attention",
+            Self::Token => "token",
+            Self::MultiMax => "multimax",
+            Self::RollingAttention => "rolling_attention",
+            Self::GatedBipolar => "gated_bipolar",
         }
     }
 }
@@ -98,7 +123,7 @@ impl FromStr for ProbeKind {
     type Err = ProbeError;
 
     fn from_str(name: &str) -> Result<Self, ProbeError> {
-        [Self::Linear, Self::Mlp, Self::Attention]
+        Self::ALL
             .into_iter()
             .find(|kind| kind.as_str() == name)
             .ok_or_else(|| ProbeError::UnknownKind { name: name.to_owned() })
@@ -107,7 +132,7 @@ impl FromStr for ProbeKind {
 
 /// Config of a probe of any kind, tagged by `kind` in files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ProbeConfig {
     /// Config of a [`LinearProbe`].
     Linear(LinearProbeConfig),
@@ -115,6 +140,15 @@ pub enum ProbeConfig {
     Mlp(MlpProbeConfig),
     /// Config of an [`AttentionProbe`].
     Attention(AttentionProbeConfig),
+    /// Config of a [`TokenProbe`].
+    Token(TokenProbeConfig),
+    /// Config of a [`MultiMaxProbe`].
+    #[serde(rename = "multimax")]
+    MultiMax(MultiMaxProbeConfig),
+    /// Config of a [`RollingAttentionProbe`].
+    RollingAttention(RollingAttentionProbeConfig),
+    /// Config of a [`GatedBipolarProbe`].
+    GatedBipolar(GatedBipolarProbeConfig),
 }
 
 impl ProbeConfig {
@@ -124,6 +158,10 @@ impl ProbeConfig {
             Self::Linear(_) => ProbeKind::Linear,
             Self::Mlp(_) => ProbeKind::Mlp,
             Self::Attention(_) => ProbeKind::Attention,
+            Self::Token(_) => ProbeKind::Token,
+            Self::MultiMax(_) => ProbeKind::MultiMax,
+            Self::RollingAttention(_) => ProbeKind::RollingAttention,
+            Self::GatedBipolar(_) => ProbeKind::GatedBipolar,
         }
     }
 
@@ -133,6 +171,10 @@ impl ProbeConfig {
             Self::Linear(config) => config.d_model,
             Self::Mlp(config) => config.d_model,
             Self::Attention(config) => config.d_model,
+            Self::Token(config) => config.d_model,
+            Self::MultiMax(config) => config.d_model,
+            Self::RollingAttention(config) => config.d_model,
+            Self::GatedBipolar(config) => config.d_model,
         }
     }
 
@@ -142,6 +184,10 @@ impl ProbeConfig {
             Self::Linear(config) => config.n_classes,
             Self::Mlp(config) => config.n_classes,
             Self::Attention(config) => config.n_classes,
+            Self::Token(config) => config.n_classes,
+            Self::MultiMax(config) => config.n_classes,
+            Self::RollingAttention(config) => config.n_classes,
+            Self::GatedBipolar(config) => config.n_classes,
         }
     }
 
@@ -151,6 +197,10 @@ impl ProbeConfig {
             Self::Linear(config) => config.init_state(seed),
             Self::Mlp(config) => config.init_state(seed),
             Self::Attention(config) => config.init_state(seed),
+            Self::Token(config) => config.init_state(seed),
+            Self::MultiMax(config) => config.init_state(seed),
+            Self::RollingAttention(config) => config.init_state(seed),
+            Self::GatedBipolar(config) => config.init_state(seed),
         }
     }
 
@@ -164,6 +214,10 @@ impl ProbeConfig {
             Self::Linear(config) => config.check(),
             Self::Mlp(config) => config.check(),
             Self::Attention(config) => config.check(),
+            Self::Token(config) => config.check(),
+            Self::MultiMax(config) => config.check(),
+            Self::RollingAttention(config) => config.check(),
+            Self::GatedBipolar(config) => config.check(),
         }
     }
 
@@ -173,6 +227,10 @@ impl ProbeConfig {
             Self::Linear(config) => config.check_state(state),
             Self::Mlp(config) => config.check_state(state),
             Self::Attention(config) => config.check_state(state),
+            Self::Token(config) => config.check_state(state),
+            Self::MultiMax(config) => config.check_state(state),
+            Self::RollingAttention(config) => config.check_state(state),
+            Self::GatedBipolar(config) => config.check_state(state),
         }
     }
 
@@ -186,6 +244,12 @@ impl ProbeConfig {
             Self::Linear(config) => AnyProbe::Linear(config.init(seed, device)?),
             Self::Mlp(config) => AnyProbe::Mlp(config.init(seed, device)?),
             Self::Attention(config) => AnyProbe::Attention(config.init(seed, device)?),
+            Self::Token(config) => AnyProbe::Token(config.init(seed, device)?),
+            Self::MultiMax(config) => AnyProbe::MultiMax(config.init(seed, device)?),
+            Self::RollingAttention(config) => {
+                AnyProbe::RollingAttention(config.init(seed, device)?)
+            }
+            Self::GatedBipolar(config) => AnyProbe::GatedBipolar(config.init(seed, device)?),
         })
     }
 }
@@ -199,6 +263,30 @@ impl From<LinearProbeConfig> for ProbeConfig {
 impl From<MlpProbeConfig> for ProbeConfig {
     fn from(config: MlpProbeConfig) -> Self {
         Self::Mlp(config)
+    }
+}
+
+impl From<TokenProbeConfig> for ProbeConfig {
+    fn from(config: TokenProbeConfig) -> Self {
+        Self::Token(config)
+    }
+}
+
+impl From<MultiMaxProbeConfig> for ProbeConfig {
+    fn from(config: MultiMaxProbeConfig) -> Self {
+        Self::MultiMax(config)
+    }
+}
+
+impl From<RollingAttentionProbeConfig> for ProbeConfig {
+    fn from(config: RollingAttentionProbeConfig) -> Self {
+        Self::RollingAttention(config)
+    }
+}
+
+impl From<GatedBipolarProbeConfig> for ProbeConfig {
+    fn from(config: GatedBipolarProbeConfig) -> Self {
+        Self::GatedBipolar(config)
     }
 }
 
@@ -217,6 +305,14 @@ pub enum AnyProbe {
     Mlp(MlpProbe),
     /// Weighs the tokens, then reads out their sum.
     Attention(AttentionProbe),
+    /// Scores every token, then aggregates the scores.
+    Token(TokenProbe),
+    /// Sums the loudest token of every head.
+    MultiMax(MultiMaxProbe),
+    /// Weighs the tokens of every window, and takes the highest window.
+    RollingAttention(RollingAttentionProbe),
+    /// Reads out the highest and lowest gated features.
+    GatedBipolar(GatedBipolarProbe),
 }
 
 impl AnyProbe {
@@ -240,6 +336,18 @@ impl AnyProbe {
             ProbeConfig::Attention(config) => {
                 Self::Attention(AttentionProbe::from_state(state, config, device)?)
             }
+            ProbeConfig::Token(config) => {
+                Self::Token(TokenProbe::from_state(state, config, device)?)
+            }
+            ProbeConfig::MultiMax(config) => {
+                Self::MultiMax(MultiMaxProbe::from_state(state, config, device)?)
+            }
+            ProbeConfig::RollingAttention(config) => {
+                Self::RollingAttention(RollingAttentionProbe::from_state(state, config, device)?)
+            }
+            ProbeConfig::GatedBipolar(config) => {
+                Self::GatedBipolar(GatedBipolarProbe::from_state(state, config, device)?)
+            }
         })
     }
 
@@ -248,6 +356,10 @@ impl AnyProbe {
             Self::Linear(probe) => probe,
             Self::Mlp(probe) => probe,
             Self::Attention(probe) => probe,
+            Self::Token(probe) => probe,
+            Self::MultiMax(probe) => probe,
+            Self::RollingAttention(probe) => probe,
+            Self::GatedBipolar(probe) => probe,
         }
     }
 }
@@ -372,14 +484,15 @@ mod tests {
 
     #[test]
     fn kinds_print_as_they_parse() {
-        for kind in [ProbeKind::Linear, ProbeKind::Mlp, ProbeKind::Attention] {
+        for kind in ProbeKind::ALL {
             assert_eq!(kind.to_string().parse::<ProbeKind>().unwrap(), kind);
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
         }
         let error = "Linear".parse::<ProbeKind>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown probe kind `Linear`, expected `linear`, `mlp`, or `attention`"
+            "unknown probe kind `Linear`, expected linear, mlp, attention, token, multimax, \
+             rolling_attention, or gated_bipolar"
         );
     }
 

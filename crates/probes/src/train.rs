@@ -14,11 +14,12 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::check_data;
+use crate::loss::{focal_loss, weighted_mean};
 use crate::params::{grads_from_module, is_matrix, module_with_params, params_from_module};
 use crate::{
     AnyProbe, AttentionProbe, AttentionProbeConfig, AttentionProbeTrainConfig, Lbfgs, LbfgsStop,
-    Optimizer, Probe, ProbeConfig, ProbeError, ProbeOutput, TrainConfig, TrainingData,
-    evaluate_probe, loss_per_example, mean_loss, targets_from_labels,
+    Loss, Optimizer, Probe, ProbeConfig, ProbeError, ProbeOutput, TrainConfig, TrainingData,
+    evaluate_probe, loss_per_example, softmax_weighted_loss, targets_from_labels,
 };
 
 /// A trained probe and how it came about.
@@ -81,7 +82,7 @@ pub fn train_probe(
         train_any_probe(data, None, &probe_config.into(), &config.train_config(), device)?;
     match trained.probe {
         AnyProbe::Attention(probe) => Ok(probe),
-        AnyProbe::Linear(_) | AnyProbe::Mlp(_) => unreachable!("the config asks for attention"),
+        _ => unreachable!("the config asks for attention"),
     }
 }
 
@@ -106,6 +107,7 @@ pub fn train_any_probe(
     device: &Device,
 ) -> Result<TrainedProbe, ProbeError> {
     config.check(data.n_classes())?;
+    config.loss.check_probe(probe_config)?;
     check_data(probe_config, data)?;
     if let Some(validation) = validation {
         check_data(probe_config, validation)?;
@@ -126,7 +128,22 @@ fn prepare(data: &TrainingData, config: &ProbeConfig, device: &Device) -> Traini
     match config {
         ProbeConfig::Linear(config) => data.pool(config.pool),
         ProbeConfig::Mlp(config) => data.pool(config.pool),
-        ProbeConfig::Attention(_) => data,
+        _ => data,
+    }
+}
+
+/// Loss of each example of a batch, `[batch]`.
+fn losses(probe: &AnyProbe, batch: &TrainingData, loss: Loss, dropout: &mut Dropout) -> Tensor<1> {
+    let targets = targets_from_labels(batch.labels(), batch.n_classes(), &batch.x().device());
+    match (loss, probe) {
+        (Loss::SoftmaxWeighted { window, temperature }, AnyProbe::Token(probe)) => {
+            let scores = probe.scores(batch.x().clone());
+            softmax_weighted_loss(scores, batch.mask_pad().clone(), targets, window, temperature)
+        }
+        (Loss::Focal { gamma }, _) => {
+            focal_loss(dropout.forward(probe, batch).logits, targets, gamma)
+        }
+        _ => loss_per_example(dropout.forward(probe, batch).logits, targets),
     }
 }
 
@@ -151,10 +168,9 @@ fn train_adamw(
 
     for step in 0..config.n_steps {
         let batch = batches.next_batch(data);
-        let output = dropout.forward(&probe, &batch);
-        let targets = targets_from_labels(batch.labels(), data.n_classes(), &device);
+        let losses = losses(&probe, &batch, config.loss, &mut dropout);
         let weights = config.example_weights(batch.labels(), &device);
-        let loss = mean_loss(output.logits, targets, weights);
+        let loss = weighted_mean(losses, weights);
         let loss_nats = host_value(loss.clone())?;
         if !loss_nats.is_finite() {
             return Err(ProbeError::Diverged { step, loss: loss_nats });
@@ -211,7 +227,7 @@ fn train_lbfgs(
     let weight_sum: f64 = weights.iter().sum();
     let is_decayed = match &probe {
         AnyProbe::Attention(_) => vec![true; probe.num_params()],
-        AnyProbe::Linear(_) | AnyProbe::Mlp(_) => is_matrix(&probe),
+        _ => is_matrix(&probe),
     };
 
     let look = |params: &[f32]| -> Result<(f64, Vec<f32>), ProbeError> {
@@ -224,9 +240,8 @@ fn train_lbfgs(
             let weights: Vec<f32> = weights.iter().map(|w| (w / weight_sum) as f32).collect();
             let n_examples = weights.len();
             let weights = Tensor::<1>::from_data(TensorData::new(weights, [n_examples]), &device);
-            let output = probe.forward(chunk.x().clone(), chunk.mask_pad().clone());
-            let targets = targets_from_labels(chunk.labels(), data.n_classes(), &device);
-            let chunk_loss = (loss_per_example(output.logits, targets) * weights).sum();
+            let losses = losses(&probe, &chunk, config.loss, &mut Dropout::none());
+            let chunk_loss = (losses * weights).sum();
             loss += host_value(chunk_loss.clone())?;
             let chunk_grad = grads_from_module(&probe, &chunk_loss.backward())?;
             grad.iter_mut().zip(chunk_grad).for_each(|(sum, value)| *sum += value);
@@ -322,6 +337,11 @@ struct Dropout {
 }
 
 impl Dropout {
+    /// Nothing is hidden.
+    fn none() -> Self {
+        Self { probability: 0.0, n_heads: 0, rng: ChaCha8Rng::seed_from_u64(0) }
+    }
+
     fn new(probe: &AnyProbe, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(2); // stream 1 draws the batches

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttentionActivation, AttentionProbeConfig, ProbeError};
+use crate::{AttentionActivation, AttentionProbeConfig, Loss, ProbeError};
 
 /// How to make and train an attention probe. Defaults are those of the reference's trainer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct AttentionProbeTrainConfig {
     pub validate_every: usize,
     /// Looks without improvement after which `AdamW` stops, 10 by default.
     pub patience: usize,
+    /// What is made small, the cross-entropy by default.
+    pub loss: Loss,
     /// Weight of each class in the loss, equal by default.
     pub class_weights: Option<Vec<f64>>,
     /// Seed of initial weights, batches, and dropout, 0 by default.
@@ -57,6 +59,8 @@ pub struct TrainConfig {
     pub validate_every: usize,
     /// Looks without improvement after which `AdamW` stops, 10 by default.
     pub patience: usize,
+    /// What is made small, the cross-entropy by default.
+    pub loss: Loss,
     /// Weight of each class in the loss, equal by default.
     pub class_weights: Option<Vec<f64>>,
     /// Seed of initial weights, batches, and dropout, 0 by default.
@@ -98,6 +102,7 @@ impl Default for AttentionProbeTrainConfig {
             batch_size: train.batch_size,
             validate_every: train.validate_every,
             patience: train.patience,
+            loss: train.loss,
             class_weights: train.class_weights,
             seed: train.seed,
         }
@@ -128,6 +133,7 @@ impl AttentionProbeTrainConfig {
             batch_size: self.batch_size,
             validate_every: self.validate_every,
             patience: self.patience,
+            loss: self.loss,
             class_weights: self.class_weights.clone(),
             seed: self.seed,
         }
@@ -144,6 +150,7 @@ impl Default for TrainConfig {
             batch_size: 2048,
             validate_every: 10,
             patience: 10,
+            loss: Loss::CrossEntropy,
             class_weights: None,
             seed: 0,
         }
