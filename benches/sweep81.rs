@@ -16,7 +16,7 @@ use std::time::Instant;
 use attention_probes::activations::{
     ActivationSource, ExternalActivations, MemoryActivations, NpzArray, write_npz,
 };
-use attention_probes::probes::AttentionProbeConfig;
+use attention_probes::probes::{AttentionProbeConfig, Loss};
 use attention_probes::sweep::{
     FitConfig, FitData, SelectBy, SweepConfig, TrialFit, TrialGroup, find_best_fit,
 };
@@ -119,7 +119,8 @@ fn main() -> anyhow::Result<()> {
         (0..labels.len()).partition(|i| *i < N_TRAIN);
     let plan = SweepConfig::parse("[[data]]\npath = \"x.npz\"\n")?.check()?;
     let probe = AttentionProbeConfig::new(source.d_model(), 2).into();
-    let group = TrialGroup { site: 0, probe, trials: plan.trials().to_vec() };
+    let group =
+        TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials: plan.trials().to_vec() };
     let data = FitData {
         examples: &prefixes,
         labels: &labels,

@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use attention_probes::activations::{ActivationError, ActivationSource};
-use attention_probes::probes::AttentionProbeConfig;
+use attention_probes::probes::{AttentionProbeConfig, Loss};
 use attention_probes::sweep::{
     FitConfig, FitData, SelectBy, SweepConfig, TrialGroup, find_best_fit,
 };
@@ -136,7 +136,7 @@ fn sweep_step(criterion: &mut Criterion) {
         .trials()
         .to_vec();
     let probe = AttentionProbeConfig::new(D_MODEL, 2).into();
-    let group = TrialGroup { site: 0, probe, trials };
+    let group = TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials };
     let mut benches = criterion.benchmark_group("sweep_step");
     benches.sample_size(10);
     let mut means = Vec::new();

@@ -11,7 +11,7 @@ pub(crate) enum Readout<'a> {
     Attention(&'a [f32]),
     /// Per logit one direction, `[n_out, d_model]`, on the pooled activations.
     Linear(&'a [f32], Pool),
-    /// They are none: a hidden layer comes between.
+    /// They are none: something that is not linear comes between.
     None,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Readout<'a> {
             ProbeConfig::Linear(config) => {
                 weight("weight").map(|weight| Self::Linear(weight, config.pool))
             }
-            ProbeConfig::Attention(_) | ProbeConfig::Mlp(_) => None,
+            _ => None,
         };
         readout.unwrap_or(Self::None)
     }

@@ -119,7 +119,7 @@ impl BagOfWords {
     pub fn fit(self, data: &FitData<'_>) -> Result<BagOfWordsFit, SweepError> {
         let n_out = n_out(data.n_classes);
         let labels: Vec<usize> = data.validation.iter().map(|&i| data.labels[i]).collect();
-        let targets = Targets { labels: &labels, class_weights: data.class_weights };
+        let targets = Targets::new(&labels, data.class_weights);
         let mut params = vec![0.0; n_out * (self.n_features + 1)];
         let mut best = (None, 0.0, params.clone());
         // From the strongest penalty on, each solution is a good start for the next.

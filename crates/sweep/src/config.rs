@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{Component, Storage, is_on_hub};
 use attention_probes_models::{Convention, Dtype};
-use attention_probes_probes::{AttentionActivation, Pool, ProbeKind};
+use attention_probes_probes::{Aggregation, AttentionActivation, Loss, Pool, ProbeKind};
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
@@ -135,18 +135,31 @@ pub enum Layers {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ArchitectureConfig {
-    /// `linear`, `mlp`, or `attention`.
+    /// `linear`, `mlp`, `attention`, `token`, `multimax`, `rolling_attention`, or `gated_bipolar`.
     pub name: ProbeKind,
     /// Prefix of the file names; the kind by default.
     pub config_name: String,
-    /// Heads of an attention probe.
-    pub n_heads: usize,
+    /// Heads of an attention, rolling attention, or `MultiMax` probe: 1, or 10 of the last two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_heads: Option<usize>,
     /// How an attention probe weighs tokens.
     pub activation: AttentionActivation,
-    /// Width of the hidden layer of an MLP probe.
-    pub hidden_dim: usize,
+    /// Probability that an attention probe does not see a token in training.
+    pub attention_dropout: f64,
+    /// Width of the hidden layer of an MLP probe, 64 by default, or of an attention probe, which has
+    /// none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_dim: Option<usize>,
     /// How a linear or MLP probe pools tokens.
     pub pool: Pool,
+    /// How a token probe makes one score of many.
+    pub aggregation: Aggregation,
+    /// Tokens in the window of a rolling attention probe.
+    pub window: usize,
+    /// Features of a gated bipolar probe.
+    pub d_gate: usize,
+    /// What training makes small.
+    pub loss: Loss,
 }
 
 /// The grid of trials and how they train.
@@ -241,10 +254,15 @@ impl Default for ArchitectureConfig {
         Self {
             name: ProbeKind::Attention,
             config_name: String::new(),
-            n_heads: 1,
+            n_heads: None,
             activation: AttentionActivation::Softmax,
-            hidden_dim: 64,
+            attention_dropout: 0.0,
+            hidden_dim: None,
             pool: Pool::Mean,
+            aggregation: Aggregation::RollingMax { window: 10 },
+            window: 10,
+            d_gate: 64,
+            loss: Loss::CrossEntropy,
         }
     }
 }

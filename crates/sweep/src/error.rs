@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use attention_probes_activations::ActivationError;
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
-use attention_probes_probes::{ProbeError, ProbeKind};
+use attention_probes_probes::ProbeError;
 
 /// Why a sweep could not be planned, run, or resumed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,14 @@ pub enum SweepError {
         /// What would have been accepted.
         expected: &'static str,
     },
+    /// A key is set that the kind of probe has no use for.
+    #[error("`{key}` makes no sense for a probe of kind `{kind}`, remove it")]
+    IdleKey {
+        /// The key.
+        key: &'static str,
+        /// The kind.
+        kind: &'static str,
+    },
     /// Two entries would write the same files.
     #[error("two entries of `{key}` are called `{name}`, rename one")]
     Duplicate {
@@ -86,15 +94,6 @@ pub enum SweepError {
         layer: usize,
         /// How many there are.
         n_layers: usize,
-    },
-    /// A probe of this shape cannot be trained in a stack.
-    #[error(
-        "{kind} probes with a hidden layer or attention dropout are not swept; train them with \
-         `train_probe`"
-    )]
-    UnsupportedProbe {
-        /// Its kind.
-        kind: ProbeKind,
     },
     /// The output folder holds a run already.
     #[error("`{}` exists; continue it with --resume or choose another --output", path.display())]

@@ -43,7 +43,7 @@ pub(crate) fn run_experiments(
         validation: &split.validation,
     };
     let experiments = run.experiments(layers);
-    let groups = groups_of(run, experiments.len(), source.d_model(), n_classes)?;
+    let groups = groups_of(run, experiments.len(), source.d_model(), n_classes);
     let fit_config = FitConfig {
         epochs: config.sweep.epochs,
         batch_size: config.sweep.batch_size,
@@ -129,20 +129,18 @@ fn groups_of(
     n_sites: usize,
     d_model: usize,
     n_classes: usize,
-) -> Result<Vec<TrialGroup>, SweepError> {
+) -> Vec<TrialGroup> {
     let n_architectures = run.plan.config().architectures.len();
     let probes: Vec<ProbeConfig> = (0..n_architectures)
         .map(|architecture| run.plan.probe(architecture, d_model, n_classes))
         .collect();
-    for probe in &probes {
-        probe.check()?;
-    }
     let group = |index: usize| TrialGroup {
         site: index / n_architectures,
         probe: probes[index % n_architectures].clone(),
+        loss: run.plan.config().architectures[index % n_architectures].loss,
         trials: run.plan.trials().to_vec(),
     };
-    Ok((0..n_sites * n_architectures).map(group).collect())
+    (0..n_sites * n_architectures).map(group).collect()
 }
 
 /// Token tasks weigh rare positives; other tasks weigh every class alike.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attention_probes_activations::{ActivationError, ActivationSource};
-use attention_probes_probes::{ProbeConfig, ProbeState, n_out};
+use attention_probes_probes::{Loss, ProbeConfig, ProbeState, n_out};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +24,8 @@ pub struct TrialGroup {
     pub site: usize,
     /// Their shape.
     pub probe: ProbeConfig,
+    /// What training makes small.
+    pub loss: Loss,
     /// Their settings.
     pub trials: Vec<Trial>,
 }
@@ -107,7 +109,7 @@ impl TrialFit {
 ///
 /// # Errors
 ///
-/// - [`SweepError::UnsupportedProbe`] if a group's shape cannot be stacked
+/// - [`SweepError::Probe`] if the shape or the loss of a group is out of range, or do not fit
 /// - [`SweepError::Checkpoint`] if the checkpoint is of other trials or damaged
 /// - [`SweepError::Activation`] if activations cannot be read
 ///
@@ -123,7 +125,11 @@ pub fn find_best_fit(
     checkpoint: Option<&Path>,
     on_epoch: &mut dyn FnMut(usize),
 ) -> Result<Vec<GroupFit>, SweepError> {
-    let mut stacks = groups.iter().map(stack_group).collect::<Result<Vec<_>, _>>()?;
+    for group in groups {
+        group.probe.check()?;
+        group.loss.check_probe(&group.probe)?;
+    }
+    let mut stacks: Vec<_> = groups.iter().map(|group| stack_group(group, config.seed)).collect();
     let mut histories: Vec<Vec<Vec<EpochRecord>>> =
         groups.iter().map(|group| vec![Vec::new(); group.trials.len()]).collect();
     let mut first = 0;
@@ -176,8 +182,8 @@ pub fn predict_logits(
 ) -> Result<Vec<Vec<f32>>, SweepError> {
     let mut stacks = groups
         .iter()
-        .map(|(group, states)| stack(&group.probe, states, rates(group)))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|(group, states)| stack(&group.probe, group.loss, states, rates(group), 0))
+        .collect::<Vec<_>>();
     let groups: Vec<&TrialGroup> = groups.iter().map(|(group, _)| group).collect();
     logits(source, examples, &groups, &mut stacks, batch_size)
 }
@@ -190,10 +196,10 @@ fn rates(group: &TrialGroup) -> Vec<Rate> {
     group.trials.iter().map(rate).collect()
 }
 
-fn stack_group(group: &TrialGroup) -> Result<Box<dyn StackedProbes>, SweepError> {
+fn stack_group(group: &TrialGroup, seed: u64) -> Box<dyn StackedProbes> {
     let states: Vec<ProbeState> =
         group.trials.iter().map(|trial| group.probe.init_state(trial.seed)).collect();
-    stack(&group.probe, &states, rates(group))
+    stack(&group.probe, group.loss, &states, rates(group), seed)
 }
 
 /// One pass over the training examples; mean loss of each trial of each group.
@@ -215,7 +221,7 @@ fn train_epoch(
     let mut n_batches = 0.0;
     for batch in order.chunks(config.batch_size) {
         let labels: Vec<usize> = batch.iter().map(|&example| data.labels[example]).collect();
-        let targets = Targets { labels: &labels, class_weights: data.class_weights };
+        let targets = Targets::new(&labels, data.class_weights);
         let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
         with_batches(source, &examples, |sites| {
             for ((group, stack), sums) in groups.iter().zip(stacks.iter_mut()).zip(&mut sums) {
@@ -289,7 +295,7 @@ fn validate(
     let labels: Vec<usize> = data.validation.iter().map(|&i| data.labels[i]).collect();
     let sites: Vec<&TrialGroup> = groups.iter().collect();
     let logits = logits(source, &examples, &sites, stacks, batch_size)?;
-    let targets = Targets { labels: &labels, class_weights: data.class_weights };
+    let targets = Targets::new(&labels, data.class_weights);
     let score_group = |logits: Vec<f32>| {
         let per_trial = labels.len() * n_out(data.n_classes);
         let score = |logits: &[f32]| Score::new(logits, &targets, data.n_classes);

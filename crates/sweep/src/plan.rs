@@ -5,7 +5,8 @@ use std::path::Path;
 
 use attention_probes_activations::{Component, Task, data_name, is_on_hub};
 use attention_probes_probes::{
-    AttentionProbeConfig, LinearProbeConfig, MlpProbeConfig, ProbeConfig, ProbeKind,
+    AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, MlpProbeConfig,
+    MultiMaxProbeConfig, ProbeConfig, ProbeKind, RollingAttentionProbeConfig, TokenProbeConfig,
 };
 
 use crate::config::{ArchitectureConfig, DataConfig, GridConfig, HeldOut, Layers};
@@ -13,6 +14,9 @@ use crate::{SweepConfig, SweepError};
 
 /// Longest name of a data set or an architecture.
 const MAX_NAME: usize = 100;
+
+/// Width of the hidden layer of an MLP probe, where nothing is said.
+const HIDDEN_DIM: usize = 64;
 
 /// Most heads, and the widest hidden layer, of a probe.
 const MAX_SIZE: usize = 16_384;
@@ -143,26 +147,81 @@ impl SweepPlan {
 
     /// Config of an architecture's probe for activations of this width.
     pub fn probe(&self, architecture: usize, d_model: usize, n_classes: usize) -> ProbeConfig {
-        let architecture = &self.config.architectures[architecture];
-        match architecture.name {
-            ProbeKind::Linear => LinearProbeConfig {
-                pool: architecture.pool,
-                ..LinearProbeConfig::new(d_model, n_classes)
+        self.config.architectures[architecture].probe(d_model, n_classes)
+    }
+}
+
+impl ArchitectureConfig {
+    /// Config of the probe for activations of this width.
+    fn probe(&self, d_model: usize, n_classes: usize) -> ProbeConfig {
+        match self.name {
+            ProbeKind::Linear => {
+                let config = LinearProbeConfig::new(d_model, n_classes);
+                LinearProbeConfig { pool: self.pool, ..config }.into()
             }
-            .into(),
-            ProbeKind::Mlp => MlpProbeConfig {
-                pool: architecture.pool,
-                hidden_dim: architecture.hidden_dim,
-                ..MlpProbeConfig::new(d_model, n_classes)
+            ProbeKind::Mlp => {
+                let config = MlpProbeConfig::new(d_model, n_classes);
+                let hidden_dim = self.hidden_dim.unwrap_or(HIDDEN_DIM);
+                MlpProbeConfig { pool: self.pool, hidden_dim, ..config }.into()
             }
-            .into(),
             ProbeKind::Attention => AttentionProbeConfig {
-                n_heads: architecture.n_heads,
-                activation: architecture.activation,
+                n_heads: self.n_heads.unwrap_or(1),
+                activation: self.activation,
+                hidden_dim: self.hidden_dim,
+                attention_dropout: self.attention_dropout,
                 ..AttentionProbeConfig::new(d_model, n_classes)
             }
             .into(),
+            ProbeKind::Token => TokenProbeConfig::new(d_model, n_classes, self.aggregation).into(),
+            ProbeKind::MultiMax => {
+                let config = MultiMaxProbeConfig::new(d_model, n_classes);
+                let n_heads = self.n_heads.unwrap_or(config.n_heads);
+                MultiMaxProbeConfig { n_heads, ..config }.into()
+            }
+            ProbeKind::RollingAttention => {
+                let config = RollingAttentionProbeConfig::new(d_model, n_classes);
+                let n_heads = self.n_heads.unwrap_or(config.n_heads);
+                RollingAttentionProbeConfig { n_heads, window: self.window, ..config }.into()
+            }
+            ProbeKind::GatedBipolar => {
+                let config = GatedBipolarProbeConfig::new(d_model, n_classes);
+                GatedBipolarProbeConfig { d_gate: self.d_gate, ..config }.into()
+            }
         }
+    }
+
+    /// Keys that are set though the kind has no use for them.
+    fn idle_key(&self) -> Option<(&'static str, &'static str)> {
+        let default = Self::default();
+        let kind = self.name;
+        let of = |kinds: &[ProbeKind]| !kinds.contains(&kind);
+        let heads = [ProbeKind::Attention, ProbeKind::MultiMax, ProbeKind::RollingAttention];
+        let pools = [ProbeKind::Linear, ProbeKind::Mlp];
+        let attention = [ProbeKind::Attention];
+        [
+            (self.n_heads.is_some() && of(&heads), "architectures.n_heads"),
+            (self.activation != default.activation && of(&attention), "architectures.activation"),
+            (self.attention_dropout != 0.0 && of(&attention), "architectures.attention_dropout"),
+            (
+                self.hidden_dim.is_some() && of(&[ProbeKind::Mlp, ProbeKind::Attention]),
+                "architectures.hidden_dim",
+            ),
+            (self.pool != default.pool && of(&pools), "architectures.pool"),
+            (
+                self.aggregation != default.aggregation && of(&[ProbeKind::Token]),
+                "architectures.aggregation",
+            ),
+            (
+                self.window != default.window && of(&[ProbeKind::RollingAttention]),
+                "architectures.window",
+            ),
+            (
+                self.d_gate != default.d_gate && of(&[ProbeKind::GatedBipolar]),
+                "architectures.d_gate",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(is_idle, key)| is_idle.then_some((key, kind.as_str())))
     }
 }
 
@@ -267,9 +326,14 @@ fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
 
 fn check_architecture(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
     check_name("architectures.config_name", &architecture.config_name)?;
+    if let Some((key, kind)) = architecture.idle_key() {
+        return Err(SweepError::IdleKey { key, kind });
+    }
     let sizes = [
-        ("architectures.n_heads", architecture.n_heads),
-        ("architectures.hidden_dim", architecture.hidden_dim),
+        ("architectures.n_heads", architecture.n_heads.unwrap_or(1)),
+        ("architectures.hidden_dim", architecture.hidden_dim.unwrap_or(1)),
+        ("architectures.window", architecture.window),
+        ("architectures.d_gate", architecture.d_gate),
     ];
     for (key, value) in sizes {
         if !(1..=MAX_SIZE).contains(&value) {
@@ -277,7 +341,10 @@ fn check_architecture(architecture: &ArchitectureConfig) -> Result<(), SweepErro
             return Err(SweepError::Number { key, value: value as f64, expected });
         }
     }
-    Ok(())
+    // Widths and classes are not known yet; everything else is as good here as later.
+    let probe = architecture.probe(1, 2);
+    probe.check()?;
+    Ok(architecture.loss.check_probe(&probe)?)
 }
 
 fn check_device(device: &str) -> Result<(), SweepError> {

@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_logit_of_zero_is_class_1() {
-        let targets = Targets { labels: &[1, 0], class_weights: &[1.0, 1.0] };
+        let targets = Targets::new(&[1, 0], &[1.0, 1.0]);
         let score = Score::new(&[0.0, -0.5], &targets, 2).unwrap();
         approx::assert_abs_diff_eq!(score.balanced_accuracy, 1.0);
         approx::assert_abs_diff_eq!(score.auroc.unwrap(), 1.0);

@@ -6,8 +6,10 @@ use attention_probes_activations::{
     ActivationSource, ExternalActivations, MemoryActivations, NpzArray, write_npz,
 };
 use attention_probes_probes::{
-    AnyProbe, AttentionActivation, AttentionProbeConfig, LinearProbeConfig, MlpProbeConfig, Pool,
-    Probe, ProbeConfig, ProbeState, mean_loss, targets_from_labels,
+    Aggregation, AnyProbe, AttentionActivation, AttentionProbeConfig, GatedBipolarProbeConfig,
+    LinearProbeConfig, Loss, MlpProbeConfig, MultiMaxProbeConfig, Pool, Probe, ProbeConfig,
+    ProbeState, RollingAttentionProbeConfig, TokenProbeConfig, loss_per_example,
+    softmax_weighted_loss, targets_from_labels,
 };
 use attention_probes_sweep::{
     FitConfig, FitData, GroupFit, SelectBy, Trial, TrialGroup, find_best_fit, predict_logits,
@@ -92,10 +94,11 @@ fn config() -> FitConfig {
 fn probes(n_classes: usize) -> Vec<ProbeConfig> {
     let attention = AttentionProbeConfig::new(D_MODEL, n_classes);
     let tanh = AttentionActivation::Tanh;
+    let token = |aggregation| TokenProbeConfig::new(D_MODEL, n_classes, aggregation).into();
     vec![
         AttentionProbeConfig { n_heads: 1, ..attention.clone() }.into(),
         AttentionProbeConfig { n_heads: 3, ..attention.clone() }.into(),
-        AttentionProbeConfig { n_heads: 2, activation: tanh, ..attention }.into(),
+        AttentionProbeConfig { n_heads: 2, activation: tanh, ..attention.clone() }.into(),
         LinearProbeConfig { pool: Pool::Mean, ..LinearProbeConfig::new(D_MODEL, n_classes) }.into(),
         LinearProbeConfig { pool: Pool::AbsMax, ..LinearProbeConfig::new(D_MODEL, n_classes) }
             .into(),
@@ -105,6 +108,20 @@ fn probes(n_classes: usize) -> Vec<ProbeConfig> {
             ..MlpProbeConfig::new(D_MODEL, n_classes)
         }
         .into(),
+        AttentionProbeConfig { n_heads: 2, hidden_dim: Some(4), ..attention }.into(),
+        token(Aggregation::Softmax { temperature: 2.0 }),
+        token(Aggregation::TopMean { k: 3 }),
+        token(Aggregation::RollingMax { window: 3 }),
+        token(Aggregation::Ema { alpha: 0.4 }),
+        MultiMaxProbeConfig { n_heads: 3, ..MultiMaxProbeConfig::new(D_MODEL, n_classes) }.into(),
+        RollingAttentionProbeConfig {
+            n_heads: 2,
+            window: 3,
+            ..RollingAttentionProbeConfig::new(D_MODEL, n_classes)
+        }
+        .into(),
+        GatedBipolarProbeConfig { d_gate: 4, ..GatedBipolarProbeConfig::new(D_MODEL, n_classes) }
+            .into(),
     ]
 }
 
@@ -134,10 +151,20 @@ fn every_trial_equals_the_same_trial_trained_alone() {
     for n_classes in [2, 3] {
         let mut toy = toy(n_classes, folder.path());
         for probe in probes(n_classes) {
-            let together = vec![TrialGroup { site: 0, probe: probe.clone(), trials: trials() }];
+            let together = vec![TrialGroup {
+                site: 0,
+                probe: probe.clone(),
+                loss: Loss::CrossEntropy,
+                trials: trials(),
+            }];
             let together = toy.fit(&together, &config());
             for (trial, expected) in trials().into_iter().zip(&together[0].trials) {
-                let alone = vec![TrialGroup { site: 0, probe: probe.clone(), trials: vec![trial] }];
+                let alone = vec![TrialGroup {
+                    site: 0,
+                    probe: probe.clone(),
+                    loss: Loss::CrossEntropy,
+                    trials: vec![trial],
+                }];
                 let alone = toy.fit(&alone, &config());
                 // Products of another size round differently; Adam divides by small numbers.
                 let difference = largest_difference(&alone[0].trials[0].state, &expected.state);
@@ -148,12 +175,13 @@ fn every_trial_equals_the_same_trial_trained_alone() {
 }
 
 /// The slow oracle: one trial as a module with automatic differentiation and burn's `AdamW`.
-fn trained_by_autodiff(toy: &Toy, probe: &ProbeConfig, trial: Trial) -> ProbeState {
+fn trained_by_autodiff(toy: &Toy, probe: &ProbeConfig, loss: Loss, trial: Trial) -> ProbeState {
     let device = Device::flex().autodiff();
     let mut module = AnyProbe::from_state(&probe.init_state(trial.seed), probe, &device).unwrap();
     let mut optimizer =
         AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(trial.weight_decay as f32).init();
     let config = config();
+    let mut step = 0;
     for epoch in 0..config.epochs {
         let mut order: Vec<usize> = (0..44).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
@@ -175,7 +203,27 @@ fn trained_by_autodiff(toy: &Toy, probe: &ProbeConfig, trial: Trial) -> ProbeSta
             let weights: Vec<f32> = labels.iter().map(|&l| 1.0 + l as f32 * 0.5).collect();
             let targets = targets_from_labels(&labels, toy.n_classes, &device);
             let weights = Tensor::from_floats(&weights[..], &device);
-            let loss = mean_loss(module.forward(x, mask).logits, targets, Some(weights));
+            let lengths: Vec<usize> = batch.iter().map(|&i| toy.prefixes[i].1).collect();
+            let dropped = dropped(probe, config.seed, step, &lengths);
+            step += 1;
+            let logits = |module: &AnyProbe, x, mask| match (module, dropped) {
+                (AnyProbe::Attention(module), Some(dropped)) => {
+                    let dropped = Tensor::<3, Bool>::from_data(dropped, &device);
+                    module.forward_dropped(x, mask, Some(dropped)).logits
+                }
+                _ => module.forward(x, mask).logits,
+            };
+            let losses = match (loss, &module) {
+                (Loss::SoftmaxWeighted { window, temperature }, AnyProbe::Token(module)) => {
+                    softmax_weighted_loss(module.scores(x), mask, targets, window, temperature)
+                }
+                (Loss::Focal { gamma }, _) => {
+                    let losses = loss_per_example(logits(&module, x, mask), targets);
+                    (-(-losses.clone()).exp() + 1.0).powf_scalar(gamma) * losses
+                }
+                _ => loss_per_example(logits(&module, x, mask), targets),
+            };
+            let loss = (losses * weights.clone()).sum() / weights.sum();
             let gradients = GradientsParams::from_grads(loss.backward(), &module);
             module = optimizer.step(trial.learning_rate, module, gradients);
         }
@@ -190,20 +238,107 @@ fn every_kind_equals_its_module_with_automatic_differentiation() {
         let mut toy = toy(n_classes, folder.path());
         for probe in probes(n_classes) {
             let trial = Trial { learning_rate: 1e-2, weight_decay: 0.1, seed: 5 };
-            let group = TrialGroup { site: 0, probe: probe.clone(), trials: vec![trial] };
+            let group = TrialGroup {
+                site: 0,
+                probe: probe.clone(),
+                loss: Loss::CrossEntropy,
+                trials: vec![trial],
+            };
             let fit = toy.fit(&[group], &config());
-            let oracle = trained_by_autodiff(&toy, &probe, trial);
+            let oracle = trained_by_autodiff(&toy, &probe, Loss::CrossEntropy, trial);
             let difference = largest_difference(&fit[0].trials[0].state, &oracle);
             assert!(difference < 1e-4, "{probe:?}: {difference}");
         }
     }
 }
 
+/// Tokens that a step hides, `[batch, n_heads, pos]`: drawn head by head over the tokens of the
+/// batch, from a stream of their own for each step.
+fn dropped(probe: &ProbeConfig, seed: u64, step: u64, lengths: &[usize]) -> Option<TensorData> {
+    let ProbeConfig::Attention(config) = probe else { return None };
+    if config.attention_dropout == 0.0 {
+        return None;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream((1 << 32) + step);
+    let (n_heads, longest) = (config.n_heads, lengths.iter().copied().max().unwrap());
+    let mut dropped = vec![false; lengths.len() * n_heads * longest];
+    for head in 0..n_heads {
+        for (example, &length) in lengths.iter().enumerate() {
+            for token in 0..length {
+                dropped[(example * n_heads + head) * longest + token] =
+                    rng.random::<f64>() < config.attention_dropout;
+            }
+        }
+    }
+    Some(TensorData::new(dropped, [lengths.len(), n_heads, longest]))
+}
+
+#[test]
+fn every_loss_and_dropout_equal_their_modules_with_automatic_differentiation() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut toy = toy(2, folder.path());
+    let attention = AttentionProbeConfig { n_heads: 2, ..AttentionProbeConfig::new(D_MODEL, 2) };
+    let tanh = AttentionActivation::Tanh;
+    let token = TokenProbeConfig::new(D_MODEL, 2, Aggregation::Ema { alpha: 0.5 });
+    let weighted = Loss::SoftmaxWeighted { window: 4, temperature: 0.8 };
+    let cases: Vec<(ProbeConfig, Loss)> = vec![
+        (attention.clone().into(), Loss::Focal { gamma: 2.0 }),
+        (LinearProbeConfig::new(D_MODEL, 2).into(), Loss::Focal { gamma: 1.5 }),
+        (token.into(), weighted),
+        (
+            AttentionProbeConfig { attention_dropout: 0.3, ..attention.clone() }.into(),
+            Loss::CrossEntropy,
+        ),
+        (
+            AttentionProbeConfig { attention_dropout: 0.3, activation: tanh, ..attention }.into(),
+            Loss::CrossEntropy,
+        ),
+    ];
+    for (probe, loss) in cases {
+        let trial = Trial { learning_rate: 1e-2, weight_decay: 0.1, seed: 5 };
+        let group = TrialGroup { site: 0, probe: probe.clone(), loss, trials: vec![trial] };
+        let fit = toy.fit(&[group], &config());
+        let oracle = trained_by_autodiff(&toy, &probe, loss, trial);
+        let difference = largest_difference(&fit[0].trials[0].state, &oracle);
+        assert!(difference < 1e-4, "{probe:?}, {loss:?}: {difference}");
+    }
+}
+
+#[test]
+fn a_loss_of_tokens_is_refused_for_a_probe_that_does_not_score_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut toy = toy(2, folder.path());
+    let (train, validation): (Vec<usize>, Vec<usize>) = (0..N).partition(|i| *i < 44);
+    let data = FitData {
+        examples: &toy.prefixes,
+        labels: &toy.labels,
+        n_classes: 2,
+        class_weights: &[1.0, 1.0],
+        train: &train,
+        validation: &validation,
+    };
+    let group = TrialGroup {
+        site: 0,
+        probe: LinearProbeConfig::new(D_MODEL, 2).into(),
+        loss: Loss::SoftmaxWeighted { window: 4, temperature: 1.0 },
+        trials: trials(),
+    };
+    let error =
+        find_best_fit(&mut toy.source, &data, &[group], &config(), None, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().contains("needs a token probe of 2 classes"), "{error}");
+}
+
 #[test]
 fn two_runs_give_identical_bits() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let group = TrialGroup { site: 0, probe: probes(2)[1].clone(), trials: trials() };
+    let group = TrialGroup {
+        site: 0,
+        probe: probes(2)[1].clone(),
+        loss: Loss::CrossEntropy,
+        trials: trials(),
+    };
     let first = toy.fit(std::slice::from_ref(&group), &config());
     let second = toy.fit(&[group], &config());
     for (a, b) in first[0].trials.iter().zip(&second[0].trials) {
@@ -218,7 +353,7 @@ fn a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
     let mut toy = toy(3, folder.path());
     let groups: Vec<TrialGroup> = probes(3)
         .into_iter()
-        .map(|probe| TrialGroup { site: 0, probe, trials: trials() })
+        .map(|probe| TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials: trials() })
         .collect();
     let whole = toy.fit(&groups, &config());
     let checkpoint = folder.path().join("checkpoint");
@@ -243,7 +378,12 @@ fn a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
 fn a_damaged_checkpoint_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let group = TrialGroup { site: 0, probe: probes(2)[0].clone(), trials: trials() };
+    let group = TrialGroup {
+        site: 0,
+        probe: probes(2)[0].clone(),
+        loss: Loss::CrossEntropy,
+        trials: trials(),
+    };
     let checkpoint = folder.path().join("checkpoint");
     toy.fit_with(std::slice::from_ref(&group), &config(), Some(&checkpoint), &mut |_| ());
     let mut bytes = std::fs::read(&checkpoint).unwrap();
@@ -268,7 +408,12 @@ fn a_damaged_checkpoint_is_refused() {
 fn selection_looks_at_validation_only_and_saves_the_best_of_every_weight_decay() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let group = TrialGroup { site: 0, probe: probes(2)[0].clone(), trials: trials() };
+    let group = TrialGroup {
+        site: 0,
+        probe: probes(2)[0].clone(),
+        loss: Loss::CrossEntropy,
+        trials: trials(),
+    };
     let fit = toy.fit(&[group], &config()).remove(0);
     let score = |i: usize| fit.trials[i].score().unwrap();
     for i in 0..fit.trials.len() {
@@ -290,7 +435,12 @@ fn predictions_equal_those_of_the_saved_modules() {
     let mut toy = toy(3, folder.path());
     let device = Device::flex();
     for probe in probes(3) {
-        let group = TrialGroup { site: 0, probe: probe.clone(), trials: trials() };
+        let group = TrialGroup {
+            site: 0,
+            probe: probe.clone(),
+            loss: Loss::CrossEntropy,
+            trials: trials(),
+        };
         let fit = toy.fit(std::slice::from_ref(&group), &config()).remove(0);
         let states: Vec<ProbeState> = fit.trials.iter().map(|t| t.state.clone()).collect();
         let prefixes = toy.prefixes.clone();
@@ -320,7 +470,12 @@ fn an_attention_probe_finds_what_a_mean_probe_cannot() {
     let mut toy = toy(2, folder.path());
     assert_eq!(toy.source.d_model(), D_MODEL);
     let trial = Trial { learning_rate: 2e-2, weight_decay: 0.0, seed: 1 };
-    let group = TrialGroup { site: 0, probe: probes(2)[0].clone(), trials: vec![trial] };
+    let group = TrialGroup {
+        site: 0,
+        probe: probes(2)[0].clone(),
+        loss: Loss::CrossEntropy,
+        trials: vec![trial],
+    };
     let config = FitConfig { epochs: 60, ..config() };
     let fit = toy.fit(&[group], &config).remove(0);
     let score = fit.trials[0].score().unwrap();

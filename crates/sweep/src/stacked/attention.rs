@@ -1,299 +1,255 @@
-//! Stacked attention probes without a hidden layer, all trials in two products per block.
+//! The attention probe on the scores and values of a block.
 
-use attention_probes_models::exp;
-use attention_probes_probes::{
-    AttentionActivation, AttentionProbeConfig, ProbeKind, ProbeState, n_out,
-};
-use rayon::prelude::*;
+use attention_probes_probes::{AttentionActivation, AttentionProbeConfig, Loss, ProbeState, n_out};
 
-use super::{RaggedBatch, Stack, StackedProbes, Targets, array};
-use crate::SweepError;
-use crate::adamw::Rate;
-use crate::linalg::{Matrix, Write, matmul};
+use super::tokens::{Block, TokenKernel};
+use super::vector::{dot, position_dot, softmax_pattern, sum, tanh_pattern};
+use super::{Targets, array, state_of};
 
-/// Tokens per block: activations of a block stay in the cache between the two products.
-const BLOCK_TOKENS: usize = 1024;
+/// Score of a dropped token, as in the reference.
+const SCORE_DROPPED: f32 = -1e9;
 
-/// Part of the stack with queries and values, `[n_trials, rows, d_model]`.
-const ROWS: usize = 0;
-/// Part of the stack with position weights and value biases.
-const SMALL: usize = 1;
-
-/// Trials of [`attention_probes_probes::AttentionProbe`] with `n_heads` heads each.
+/// [`attention_probes_probes::AttentionProbe`] of `n_heads` heads.
 ///
-/// A trial has `n_heads (1 + n_out)` rows of width `d_model`: its queries, then its values head by
-/// head. One product of the rows of all trials with the tokens of a block gives every score and
-/// every value; after the softmax and its gradient, one product with the same tokens gives every
-/// gradient. In the notation of the probe, with `r = dL/dlogits`:
+/// The rows of a trial are its queries, then its values head by head. With `r = dL/dz` for the
+/// pooled values `z`, which are the logits where there is no hidden layer:
 ///
 /// ```text
-/// s[h,t] = Σ_c r[c] v[h,c,t]              dk[h,t] = p[h,t] (s[h,t] - Σ_u p[h,u] s[h,u])
-/// dW_q[h] = Σ_t dk[h,t] x[t]              dW_v[h,c] = Σ_t p[h,t] r[c] x[t]
-/// dw_pos[h] = Σ_t dk[h,t] t               db_v[h,c] = r[c]
+/// s[h,t] = Σ_k r[k] v[h,k,t]              dk[h,t] = p[h,t] (s[h,t] - Σ_u p[h,u] s[h,u])
+/// dW_q[h] = Σ_t dk[h,t] x[t]              dW_v[h,k] = Σ_t p[h,t] r[k] x[t]
+/// dw_pos[h] = Σ_t dk[h,t] t               db_v[h,k] = r[k]
 /// ```
-pub(crate) struct StackedAttention {
-    shape: Shape,
-    rates: Vec<Rate>,
-    stack: Stack,
-    x: Vec<f32>,
-    scores: Vec<f32>,
-    gradients: Vec<Vec<f32>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    n_trials: usize,
+pub(crate) struct AttentionKernel {
     n_heads: usize,
-    n_out: usize,
     d_model: usize,
+    n_out: usize,
+    /// Width of a value.
+    d_value: usize,
+    has_hidden: bool,
     tanh: bool,
+    dropout: f64,
+    loss: Loss,
 }
 
-impl Shape {
-    /// Rows of width `d_model` per trial.
-    fn rows(&self) -> usize {
-        self.n_heads * (1 + self.n_out)
-    }
-
-    /// Position weights and value biases per trial.
-    fn n_small(&self) -> usize {
-        self.n_heads * (1 + self.n_out)
-    }
+/// The parameters of a trial that are not multiplied with activations.
+struct Small<'a> {
+    slopes: &'a [f32],
+    biases: &'a [f32],
+    o_weight: &'a [f32],
+    o_bias: &'a [f32],
 }
 
-impl StackedAttention {
-    /// Stacks trials from their initial weights.
-    ///
-    /// # Errors
-    ///
-    /// [`SweepError::UnsupportedProbe`] if the probe has a hidden layer or drops attention.
-    pub(crate) fn new(
-        config: &AttentionProbeConfig,
-        states: &[ProbeState],
-        rates: Vec<Rate>,
-    ) -> Result<Self, SweepError> {
-        if config.hidden_dim.is_some() || config.attention_dropout > 0.0 {
-            return Err(SweepError::UnsupportedProbe { kind: ProbeKind::Attention });
-        }
-        let shape = Shape {
-            n_trials: states.len(),
+impl AttentionKernel {
+    pub(crate) fn new(config: &AttentionProbeConfig, loss: Loss) -> Self {
+        let n_out = n_out(config.n_classes);
+        Self {
             n_heads: config.n_heads,
-            n_out: n_out(config.n_classes),
             d_model: config.d_model,
+            n_out,
+            d_value: config.hidden_dim.unwrap_or(n_out),
+            has_hidden: config.hidden_dim.is_some(),
             tanh: config.activation == AttentionActivation::Tanh,
-        };
-        let joined = |first: &str, second: &str| {
-            let of =
-                |state: &ProbeState| [&state[first].values[..], &state[second].values].concat();
-            states.iter().flat_map(of).collect()
-        };
-        let rows = joined("q.weight", "v.weight");
-        let small = joined("position_weight", "v.bias");
-        Ok(Self {
-            shape,
-            rates,
-            stack: Stack::new(vec![rows, small]),
-            x: Vec::new(),
-            scores: Vec::new(),
-            gradients: Vec::new(),
-        })
-    }
-
-    /// Gathers the tokens of a block and computes its scores and values,
-    /// `[n_trials, rows, n_tokens]`.
-    fn scores(&mut self, block: &[&[f32]]) {
-        self.x.clear();
-        for rows in block {
-            self.x.extend_from_slice(rows);
-        }
-        let Shape { n_trials, d_model, .. } = self.shape;
-        let n_tokens = self.x.len() / d_model;
-        let rows = n_trials * self.shape.rows();
-        self.scores.resize(rows * n_tokens, 0.0);
-        matmul(
-            &mut self.scores,
-            Matrix::new(self.stack.params(ROWS), rows, d_model),
-            Matrix::new(&self.x, n_tokens, d_model).transpose(),
-            Write::Replace,
-        );
-    }
-}
-
-impl StackedProbes for StackedAttention {
-    fn train_step(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
-        let shape = self.shape;
-        let n_examples = batch.rows.len();
-        self.stack.clear_gradients(&mut self.gradients);
-        let arch = pulp::Arch::new();
-        for block in blocks(batch) {
-            self.scores(&batch.rows[block.clone()]);
-            let lengths: Vec<usize> = block.clone().map(|i| batch.n_tokens(i)).collect();
-            let n_tokens = self.x.len() / shape.d_model;
-            let targets = Targets { labels: &targets.labels[block], ..*targets };
-            let weight = targets.labels.len() as f64 / n_examples as f64;
-            self.scores
-                .par_chunks_mut(shape.rows() * n_tokens)
-                .zip(self.stack.params(SMALL).par_chunks(shape.n_small()))
-                .zip(self.gradients[SMALL].par_chunks_mut(shape.n_small()))
-                .zip(losses.par_iter_mut())
-                .for_each(|(((scores, small), gradient), loss)| {
-                    let trial = Trial { shape, lengths: &lengths, n_tokens, small };
-                    *loss += weight
-                        * arch
-                            .dispatch(|| trial.backward(scores, &targets, weight as f32, gradient));
-                });
-            let rows = shape.n_trials * shape.rows();
-            matmul(
-                &mut self.gradients[ROWS],
-                Matrix::new(&self.scores, rows, n_tokens),
-                Matrix::new(&self.x, n_tokens, shape.d_model),
-                Write::Add,
-            );
-        }
-        self.stack.update(&self.gradients, &self.rates);
-    }
-
-    fn logits(&mut self, batch: &RaggedBatch<'_>) -> Vec<f32> {
-        let shape = self.shape;
-        let per_trial = batch.rows.len() * shape.n_out;
-        let mut logits = vec![0.0; shape.n_trials * per_trial];
-        let arch = pulp::Arch::new();
-        for block in blocks(batch) {
-            self.scores(&batch.rows[block.clone()]);
-            let lengths: Vec<usize> = block.clone().map(|i| batch.n_tokens(i)).collect();
-            let n_tokens = self.x.len() / shape.d_model;
-            self.scores
-                .par_chunks_mut(shape.rows() * n_tokens)
-                .zip(self.stack.params(SMALL).par_chunks(shape.n_small()))
-                .zip(logits.par_chunks_mut(per_trial))
-                .for_each(|((scores, small), logits)| {
-                    let trial = Trial { shape, lengths: &lengths, n_tokens, small };
-                    let logits = &mut logits[block.start * shape.n_out..block.end * shape.n_out];
-                    arch.dispatch(|| trial.forward(scores, logits));
-                });
-        }
-        logits
-    }
-
-    fn state(&self, trial: usize) -> ProbeState {
-        let Shape { n_heads, n_out, d_model, .. } = self.shape;
-        let n_values = n_heads * n_out;
-        let rows = &self.stack.params(ROWS)[trial * self.shape.rows() * d_model..];
-        let small = &self.stack.params(SMALL)[trial * self.shape.n_small()..];
-        [
-            ("q.weight", array(&[n_heads, d_model], rows)),
-            ("v.weight", array(&[n_values, d_model], &rows[n_heads * d_model..])),
-            ("position_weight", array(&[n_heads], small)),
-            ("v.bias", array(&[n_values], &small[n_heads..])),
-        ]
-        .into_iter()
-        .map(|(name, array)| (name.to_owned(), array))
-        .collect()
-    }
-
-    fn stack(&self) -> &Stack {
-        &self.stack
-    }
-
-    fn stack_mut(&mut self) -> &mut Stack {
-        &mut self.stack
-    }
-}
-
-/// Divides a batch into runs of examples of about [`BLOCK_TOKENS`] tokens.
-fn blocks(batch: &RaggedBatch<'_>) -> Vec<std::ops::Range<usize>> {
-    let mut blocks = Vec::new();
-    let (mut from, mut n_tokens) = (0, 0);
-    for example in 0..batch.rows.len() {
-        n_tokens += batch.n_tokens(example);
-        if n_tokens >= BLOCK_TOKENS {
-            blocks.push(from..example + 1);
-            (from, n_tokens) = (example + 1, 0);
+            dropout: config.attention_dropout,
+            loss,
         }
     }
-    if from < batch.rows.len() {
-        blocks.push(from..batch.rows.len());
+
+    /// Lengths of slopes, value biases, output weights, and output biases.
+    fn sizes(&self) -> [usize; 4] {
+        let out = if self.has_hidden { self.n_out } else { 0 };
+        [self.n_heads, self.n_heads * self.d_value, out * self.d_value, out]
     }
-    blocks
-}
 
-/// One trial and one block.
-struct Trial<'a> {
-    shape: Shape,
-    lengths: &'a [usize],
-    n_tokens: usize,
-    /// Position weights `[n_heads]`, then value biases `[n_heads, n_out]`.
-    small: &'a [f32],
-}
-
-impl Trial<'_> {
-    /// Turns scores into patterns and writes the logits, `[n_examples, n_out]`.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
-    fn forward(&self, scores: &mut [f32], logits: &mut [f32]) {
-        let Shape { n_heads, n_out, tanh, .. } = self.shape;
-        let (queries, values) = scores.split_at_mut(n_heads * self.n_tokens);
-        let (slopes, biases) = self.small.split_at(n_heads);
-        logits.fill(0.0);
-        for (head, queries) in queries.chunks_mut(self.n_tokens).enumerate() {
-            let values = &values[head * n_out * self.n_tokens..];
-            let mut from = 0;
-            for (&length, logits) in self.lengths.iter().zip(logits.chunks_mut(n_out)) {
+    fn small<'a>(&self, small: &'a [f32]) -> Small<'a> {
+        let [n_slopes, n_biases, n_weights, _] = self.sizes();
+        let (slopes, rest) = small.split_at(n_slopes);
+        let (biases, rest) = rest.split_at(n_biases);
+        let (o_weight, o_bias) = rest.split_at(n_weights);
+        Small { slopes, biases, o_weight, o_bias }
+    }
+
+    /// Turns scores into patterns and writes the pooled values, `[n_examples, d_value]`.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+    fn pool(&self, block: &Block<'_>, small: &Small<'_>, products: &mut [f32], z: &mut [f32]) {
+        let Self { n_heads, d_value, tanh, .. } = *self;
+        let n_tokens = block.n_tokens;
+        let (queries, values) = products.split_at_mut(n_heads * n_tokens);
+        z.fill(0.0);
+        for (head, queries) in queries.chunks_mut(n_tokens).enumerate() {
+            let values = &values[head * d_value * n_tokens..];
+            let slope = small.slopes[head];
+            for ((from, length), z) in block.examples().zip(z.chunks_mut(d_value)) {
                 let pattern = &mut queries[from..from + length];
+                let dropped = block.dropped.map(|all| &all[head * n_tokens + from..][..length]);
+                if let Some(dropped) = dropped {
+                    for (position, (score, _)) in
+                        pattern.iter_mut().zip(dropped).enumerate().filter(|(_, (_, d))| **d)
+                    {
+                        *score = SCORE_DROPPED - slope * position as f32;
+                    }
+                }
                 if tanh {
-                    tanh_pattern(pattern, slopes[head]);
+                    tanh_pattern(pattern, slope);
+                    for (weight, _) in
+                        pattern.iter_mut().zip(dropped.unwrap_or(&[])).filter(|(_, d)| **d)
+                    {
+                        *weight = 0.0;
+                    }
                 } else {
-                    softmax_pattern(pattern, slopes[head]);
+                    softmax_pattern(pattern, slope);
                 }
-                for (class, logit) in logits.iter_mut().enumerate() {
-                    let value = &values[class * self.n_tokens + from..][..length];
-                    // tanh weights do not sum to 1, so the bias is weighed like the values.
-                    let weight = if tanh { sum(pattern) } else { 1.0 };
-                    *logit += dot(pattern, value) + weight * biases[head * n_out + class];
+                // tanh weights do not sum to 1, so the bias is weighed like the values.
+                let weight = if tanh { sum(pattern) } else { 1.0 };
+                for (column, z) in z.iter_mut().enumerate() {
+                    let value = &values[column * n_tokens + from..][..length];
+                    *z += dot(pattern, value) + weight * small.biases[head * d_value + column];
                 }
-                from += length;
             }
         }
     }
 
-    /// Replaces scores and values by their gradients, adds those of the small parameters, and
-    /// returns the mean loss of the block.
+    /// Logits from pooled values.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+    fn read_out(&self, small: &Small<'_>, z: &[f32], logits: &mut [f32]) {
+        for (z, logits) in z.chunks(self.d_value).zip(logits.chunks_mut(self.n_out)) {
+            for ((logit, weights), bias) in
+                logits.iter_mut().zip(small.o_weight.chunks(self.d_value)).zip(small.o_bias)
+            {
+                *logit = *bias + z.iter().zip(weights).map(|(z, w)| z.max(0.0) * w).sum::<f32>();
+            }
+        }
+    }
+
+    /// Gradient of pooled values from that of the logits; adds that of the output layer.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+    fn read_out_backward(
+        &self,
+        small: &Small<'_>,
+        z: &mut [f32],
+        residuals: &[f32],
+        gradient: &mut [f32],
+    ) {
+        let [n_slopes, n_biases, n_weights, _] = self.sizes();
+        let (weights_gradient, bias_gradient) =
+            gradient[n_slopes + n_biases..].split_at_mut(n_weights);
+        for (z, residuals) in z.chunks_mut(self.d_value).zip(residuals.chunks(self.n_out)) {
+            for (class, residual) in residuals.iter().enumerate() {
+                let row = class * self.d_value..(class + 1) * self.d_value;
+                for (g, z) in weights_gradient[row].iter_mut().zip(z.iter()) {
+                    *g += residual * z.max(0.0);
+                }
+                bias_gradient[class] += residual;
+            }
+            for (column, z) in z.iter_mut().enumerate() {
+                let weights = small.o_weight[column..].iter().step_by(self.d_value);
+                let through: f32 = residuals.iter().zip(weights).map(|(r, w)| r * w).sum();
+                *z = if *z > 0.0 { through } else { 0.0 };
+            }
+        }
+    }
+}
+
+impl TokenKernel for AttentionKernel {
+    fn n_rows(&self) -> usize {
+        self.n_heads * (1 + self.d_value)
+    }
+
+    fn n_small(&self) -> usize {
+        self.sizes().iter().sum()
+    }
+
+    fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    fn dropout(&self) -> Option<(usize, f64)> {
+        (self.dropout > 0.0).then_some((self.n_heads, self.dropout))
+    }
+
+    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>) {
+        let values = |name: &str| state.get(name).map_or(&[][..], |array| &array.values);
+        let joined = |names: &[&str]| names.iter().flat_map(|name| values(name)).copied().collect();
+        let small = ["position_weight", "v.bias", "o.weight", "o.bias"];
+        (joined(&["q.weight", "v.weight"]), joined(&small))
+    }
+
+    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState {
+        let Self { n_heads, d_model, n_out, d_value, .. } = *self;
+        let parts = self.small(small);
+        let mut state = state_of([
+            ("q.weight", array(&[n_heads, d_model], rows)),
+            ("v.weight", array(&[n_heads * d_value, d_model], &rows[n_heads * d_model..])),
+            ("position_weight", array(&[n_heads], parts.slopes)),
+            ("v.bias", array(&[n_heads * d_value], parts.biases)),
+        ]);
+        if self.has_hidden {
+            state.extend(state_of([
+                ("o.weight", array(&[n_out, d_value], parts.o_weight)),
+                ("o.bias", array(&[n_out], parts.o_bias)),
+            ]));
+        }
+        state
+    }
+
+    #[inline(always)]
+    fn forward(&self, block: &Block<'_>, small: &[f32], products: &mut [f32], logits: &mut [f32]) {
+        let small = self.small(small);
+        if !self.has_hidden {
+            return self.pool(block, &small, products, logits);
+        }
+        let mut z = vec![0.0; block.lengths.len() * self.d_value];
+        self.pool(block, &small, products, &mut z);
+        self.read_out(&small, &z, logits);
+    }
+
+    #[inline(always)]
     fn backward(
         &self,
-        scores: &mut [f32],
+        block: &Block<'_>,
+        small: &[f32],
+        products: &mut [f32],
         targets: &Targets<'_>,
-        share: f32,
         gradient: &mut [f32],
     ) -> f64 {
-        let Shape { n_heads, n_out, tanh, .. } = self.shape;
-        let mut residuals = vec![0.0; self.lengths.len() * n_out];
-        self.forward(scores, &mut residuals);
-        let loss = targets.loss_and_gradient(&mut residuals, n_out);
+        let Self { n_heads, d_value, tanh, .. } = *self;
+        let (n_tokens, small) = (block.n_tokens, self.small(small));
+        let mut residuals = vec![0.0; block.lengths.len() * d_value]; // dL/dz
+        self.pool(block, &small, products, &mut residuals);
+        let loss = if self.has_hidden {
+            let mut logits = vec![0.0; block.lengths.len() * self.n_out];
+            self.read_out(&small, &residuals, &mut logits);
+            let loss = targets.loss_and_gradient(self.loss, &mut logits, self.n_out);
+            self.read_out_backward(&small, &mut residuals, &logits, gradient);
+            loss
+        } else {
+            targets.loss_and_gradient(self.loss, &mut residuals, self.n_out)
+        };
 
-        let (patterns, values) = scores.split_at_mut(n_heads * self.n_tokens);
+        let (patterns, values) = products.split_at_mut(n_heads * n_tokens);
         let (slopes_gradient, biases_gradient) = gradient.split_at_mut(n_heads);
-        let longest = self.lengths.iter().copied().max().unwrap_or(0);
+        let longest = block.lengths.iter().copied().max().unwrap_or(0);
         let mut seen = vec![0.0; longest]; // s[t]
-        for (head, patterns) in patterns.chunks_mut(self.n_tokens).enumerate() {
-            let values = &mut values[head * n_out * self.n_tokens..];
-            let biases = &self.small[n_heads + head * n_out..][..n_out];
-            let mut from = 0;
-            for (&length, residuals) in self.lengths.iter().zip(residuals.chunks(n_out)) {
+        for (head, patterns) in patterns.chunks_mut(n_tokens).enumerate() {
+            let values = &mut values[head * d_value * n_tokens..];
+            let biases = &small.biases[head * d_value..][..d_value];
+            for ((from, length), residuals) in block.examples().zip(residuals.chunks(d_value)) {
                 let pattern = &mut patterns[from..from + length];
                 let seen = &mut seen[..length];
                 seen.fill(0.0);
                 let weight = if tanh { sum(pattern) } else { 1.0 };
-                for (class, residual) in residuals.iter().enumerate() {
-                    let residual = residual * share;
-                    let value = &mut values[class * self.n_tokens + from..][..length];
-                    let bias = if tanh { biases[class] } else { 0.0 };
+                for (column, residual) in residuals.iter().enumerate() {
+                    let value = &mut values[column * n_tokens + from..][..length];
+                    let bias = if tanh { biases[column] } else { 0.0 };
                     for ((s, v), p) in seen.iter_mut().zip(value).zip(pattern.iter()) {
                         *s += residual * (*v + bias);
                         *v = residual * p;
                     }
-                    biases_gradient[head * n_out + class] += residual * weight;
+                    biases_gradient[head * d_value + column] += residual * weight;
                 }
                 if tanh {
                     for (p, s) in pattern.iter_mut().zip(seen.iter()) {
@@ -305,89 +261,13 @@ impl Trial<'_> {
                         *p *= s - mean;
                     }
                 }
+                let dropped = block.dropped.map_or(&[][..], |all| &all[head * n_tokens + from..]);
+                for (p, _) in pattern.iter_mut().zip(dropped).filter(|(_, d)| **d) {
+                    *p = 0.0;
+                }
                 slopes_gradient[head] += position_dot(pattern);
-                from += length;
             }
         }
         loss
     }
-}
-
-/// Softmax over the tokens of one example, in place; position `t` adds `slope t`.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
-fn softmax_pattern(scores: &mut [f32], slope: f32) {
-    let mut highest = [f32::NEG_INFINITY; LANES];
-    let mut position = 0.0;
-    for chunk in scores.chunks_mut(LANES) {
-        for (lane, score) in chunk.iter_mut().enumerate() {
-            *score += slope * (position + lane as f32);
-            highest[lane] = highest[lane].max(*score);
-        }
-        position += LANES as f32;
-    }
-    let highest = highest.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    let mut sums = [0.0; LANES];
-    for chunk in scores.chunks_mut(LANES) {
-        for (sum, score) in sums.iter_mut().zip(chunk) {
-            *score = exp(*score - highest);
-            *sum += *score;
-        }
-    }
-    let scale = 1.0 / sums.iter().sum::<f32>();
-    for score in scores {
-        *score *= scale;
-    }
-}
-
-/// `tanh` of each score, in place; position `t` adds `slope t`.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
-fn tanh_pattern(scores: &mut [f32], slope: f32) {
-    for (position, score) in scores.iter_mut().enumerate() {
-        let doubled = exp(2.0 * (*score + slope * position as f32).clamp(-20.0, 20.0));
-        *score = (doubled - 1.0) / (doubled + 1.0);
-    }
-}
-
-/// Independent partial sums, so that a sum vectorises without reordering.
-const LANES: usize = 16;
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum()
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
-fn sum(a: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    for a in a.chunks(LANES) {
-        for (sum, a) in sums.iter_mut().zip(a) {
-            *sum += a;
-        }
-    }
-    sums.iter().sum()
-}
-
-/// `Σ_t t a[t]`.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
-fn position_dot(a: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    let mut position = 0.0;
-    for chunk in a.chunks(LANES) {
-        for (lane, (sum, a)) in sums.iter_mut().zip(chunk).enumerate() {
-            *sum += (position + lane as f32) * a;
-        }
-        position += LANES as f32;
-    }
-    sums.iter().sum()
 }

@@ -1,6 +1,6 @@
 //! Stacked linear probes: one product per step for the logits of all trials, one for the gradients.
 
-use attention_probes_probes::{LinearProbeConfig, Pool, ProbeState, n_out};
+use attention_probes_probes::{LinearProbeConfig, Loss, Pool, ProbeState, n_out};
 
 use super::pooled::pool;
 use super::{RaggedBatch, Stack, StackedProbes, Targets, array};
@@ -15,6 +15,7 @@ const BIASES: usize = 1;
 /// Trials of [`attention_probes_probes::LinearProbe`].
 pub(crate) struct StackedLinear {
     pool: Pool,
+    loss: Loss,
     n_out: usize,
     d_model: usize,
     rates: Vec<Rate>,
@@ -24,10 +25,16 @@ pub(crate) struct StackedLinear {
 
 impl StackedLinear {
     /// Stacks trials from their initial weights.
-    pub(crate) fn new(config: &LinearProbeConfig, states: &[ProbeState], rates: Vec<Rate>) -> Self {
+    pub(crate) fn new(
+        config: &LinearProbeConfig,
+        states: &[ProbeState],
+        rates: Vec<Rate>,
+        loss: Loss,
+    ) -> Self {
         let of = |name: &str| states.iter().flat_map(|state| state[name].values.clone()).collect();
         Self {
             pool: config.pool,
+            loss,
             n_out: n_out(config.n_classes),
             d_model: config.d_model,
             rates,
@@ -68,13 +75,13 @@ pub(super) fn transpose_each(values: &[f32], n_rows: usize, n_columns: usize) ->
 pub(super) fn residuals(
     logits: &[f32],
     n_out: usize,
-    targets: &Targets<'_>,
+    (targets, loss): (&Targets<'_>, Loss),
     losses: &mut [f64],
 ) -> Vec<f32> {
     let n_examples = targets.labels.len();
     let mut residuals = transpose_each(logits, n_out, n_examples);
-    for (trial, loss) in residuals.chunks_mut(n_out * n_examples).zip(losses) {
-        *loss += targets.loss_and_gradient(trial, n_out);
+    for (trial, sum) in residuals.chunks_mut(n_out * n_examples).zip(losses) {
+        *sum += targets.loss_and_gradient(loss, trial, n_out);
     }
     transpose_each(&residuals, n_examples, n_out)
 }
@@ -83,7 +90,7 @@ impl StackedProbes for StackedLinear {
     fn train_step(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
         let n_examples = batch.rows.len();
         let pooled = pool(self.pool, batch);
-        let residuals = residuals(&self.columns(&pooled), self.n_out, targets, losses);
+        let residuals = residuals(&self.columns(&pooled), self.n_out, (targets, self.loss), losses);
         self.stack.clear_gradients(&mut self.gradients);
         let n_rows = residuals.len() / n_examples;
         matmul(

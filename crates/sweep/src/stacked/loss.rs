@@ -1,88 +1,124 @@
 //! Losses on stacked logits and their gradients.
 
+use std::ops::Range;
+
+use attention_probes_probes::Loss;
+
 /// Labels of a batch and what each class weighs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Targets<'a> {
     /// Class of each example.
     pub(crate) labels: &'a [usize],
-    /// Weight of each class in the loss.
-    pub(crate) class_weights: &'a [f32],
+    class_weights: &'a [f32],
+    /// Weights of all examples of the batch.
+    total: f64,
 }
 
-impl Targets<'_> {
+impl<'a> Targets<'a> {
+    /// Labels of a batch, and the weight of each class in the loss.
+    pub(crate) fn new(labels: &'a [usize], class_weights: &'a [f32]) -> Self {
+        let total = labels.iter().map(|&label| f64::from(class_weights[label])).sum();
+        Self { labels, class_weights, total }
+    }
+
+    /// Some examples, which weigh what they weigh in the whole batch.
+    pub(crate) fn part(&self, examples: Range<usize>) -> Self {
+        Self { labels: &self.labels[examples], ..*self }
+    }
+
+    /// What an example counts for in the mean loss.
+    pub(crate) fn share(&self, example: usize) -> f32 {
+        (f64::from(self.class_weights[self.labels[example]]) / self.total) as f32
+    }
+
     /// Replaces the logits of one trial by the gradient of its mean loss and returns that loss.
     ///
     /// ```text
-    /// loss = Σ_i w[y_i] loss_i / Σ_i w[y_i]
+    /// loss = Σ_i w[y_i] loss_i / Σ_i w[y_i]         the lower sum over the whole batch
     /// ```
     ///
-    /// One output is a sigmoid of class 1 (binary cross-entropy), several are a softmax (cross
-    /// entropy). A class of weight 2 counts as if each of its examples were there twice.
+    /// One output is a sigmoid of class 1, several are a softmax. A class of weight 2 counts as if
+    /// each of its examples were there twice.
     ///
     /// # Shapes
     ///
     /// - `logits`: `[n_examples, n_out]`
-    pub(crate) fn loss_and_gradient(&self, logits: &mut [f32], n_out: usize) -> f64 {
-        let total: f64 =
-            self.labels.iter().map(|&label| f64::from(self.class_weights[label])).sum();
+    pub(crate) fn loss_and_gradient(&self, loss: Loss, logits: &mut [f32], n_out: usize) -> f64 {
         let mut sum = 0.0;
-        for (logits, &label) in logits.chunks_mut(n_out).zip(self.labels) {
-            let weight = self.class_weights[label];
-            let loss = if n_out == 1 {
-                binary(&mut logits[0], label == 1)
+        for (example, logits) in logits.chunks_mut(n_out).enumerate() {
+            let (label, share) = (self.labels[example], self.share(example));
+            let of_example = if n_out == 1 {
+                binary(&mut logits[0], label == 1, loss)
             } else {
-                softmax(logits, label)
+                softmax(logits, label, loss)
             };
-            sum += f64::from(weight) * loss;
+            sum += f64::from(share) * of_example;
             for gradient in logits {
-                *gradient *= weight / total as f32;
+                *gradient *= share;
             }
         }
-        sum / total
+        sum
     }
 
-    /// The mean loss of one trial.
+    /// The mean cross-entropy of one trial.
     pub(crate) fn loss(&self, logits: &[f32], n_out: usize) -> f64 {
-        self.loss_and_gradient(&mut logits.to_vec(), n_out)
+        self.loss_and_gradient(Loss::CrossEntropy, &mut logits.to_vec(), n_out)
     }
 }
 
-/// Cross-entropy of a sigmoid; the logit becomes its gradient.
-fn binary(logit: &mut f32, positive: bool) -> f64 {
-    let z = f64::from(*logit);
-    let target = if positive { 1.0 } else { 0.0 };
-    let decayed = (-z.abs()).exp();
-    let loss = z.max(0.0) - z * target + decayed.ln_1p();
-    let sigmoid = if z >= 0.0 { 1.0 / (1.0 + decayed) } else { decayed / (1.0 + decayed) };
-    *logit = (sigmoid - target) as f32;
-    loss
+/// Loss of a sigmoid; the logit becomes its gradient.
+fn binary(logit: &mut f32, positive: bool, loss: Loss) -> f64 {
+    let sign = if positive { 1.0 } else { -1.0 };
+    let margin = sign * f64::from(*logit);
+    let decayed = (-margin.abs()).exp();
+    let cross_entropy = (-margin).max(0.0) + decayed.ln_1p();
+    // Probability of the wrong class.
+    let wrong = if margin >= 0.0 { decayed / (1.0 + decayed) } else { 1.0 / (1.0 + decayed) };
+    let (value, slope) = focal(loss, cross_entropy, wrong);
+    *logit = (-sign * slope * wrong) as f32;
+    value
 }
 
-/// Cross-entropy of a softmax; the logits become their gradients.
-fn softmax(logits: &mut [f32], label: usize) -> f64 {
+/// Loss of a softmax; the logits become their gradients.
+fn softmax(logits: &mut [f32], label: usize, loss: Loss) -> f64 {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|z| f64::from(z - highest).exp()).sum();
-    let loss = sum.ln() - f64::from(logits[label] - highest);
+    let cross_entropy = sum.ln() - f64::from(logits[label] - highest);
+    let (value, slope) = focal(loss, cross_entropy, -(-cross_entropy).exp_m1());
     for (class, z) in logits.iter_mut().enumerate() {
         let probability = f64::from(*z - highest).exp() / sum;
-        *z = (probability - if class == label { 1.0 } else { 0.0 }) as f32;
+        *z = (slope * (probability - if class == label { 1.0 } else { 0.0 })) as f32;
     }
-    loss
+    value
+}
+
+/// Loss of one example from its cross-entropy and the probability of the wrong classes, and the
+/// derivative by the cross-entropy.
+///
+/// ```text
+/// focal = wrong^γ · ce          d focal / d ce = wrong^γ + γ wrong^(γ-1) (1 - wrong) ce
+/// ```
+fn focal(loss: Loss, cross_entropy: f64, wrong: f64) -> (f64, f64) {
+    let Loss::Focal { gamma } = loss else { return (cross_entropy, 1.0) };
+    let factor = wrong.powf(gamma);
+    // Where the answer is certain, the loss and all its derivatives vanish.
+    let lower = if wrong > 0.0 { factor / wrong } else { 0.0 };
+    (factor * cross_entropy, factor + gamma * lower * (1.0 - wrong) * cross_entropy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(logits: &[f32], labels: &[usize], n_out: usize, class_weights: &[f32]) {
-        let targets = Targets { labels, class_weights };
+    fn check(loss: Loss, logits: &[f32], labels: &[usize], n_out: usize, class_weights: &[f32]) {
+        let targets = Targets::new(labels, class_weights);
         let mut gradient = logits.to_vec();
-        targets.loss_and_gradient(&mut gradient, n_out);
+        targets.loss_and_gradient(loss, &mut gradient, n_out);
         for i in 0..logits.len() {
             let moved = |by: f32| {
                 let mut logits = logits.to_vec();
                 logits[i] += by;
-                targets.loss(&logits, n_out)
+                targets.loss_and_gradient(loss, &mut logits, n_out)
             };
             let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
             approx::assert_abs_diff_eq!(f64::from(gradient[i]), slope, epsilon = 1e-4);
@@ -91,27 +127,44 @@ mod tests {
 
     #[test]
     fn gradients_are_the_slopes_of_the_loss() {
-        check(&[0.3, -2.0, 4.0], &[1, 0, 0], 1, &[1.0, 2.0]);
-        check(&[0.3, -2.0, 4.0, 0.0, 0.1, 0.2], &[2, 0], 3, &[1.0, 2.0, 0.5]);
+        for loss in [Loss::CrossEntropy, Loss::Focal { gamma: 2.0 }, Loss::Focal { gamma: 0.5 }] {
+            check(loss, &[0.3, -2.0, 4.0], &[1, 0, 0], 1, &[1.0, 2.0]);
+            check(loss, &[0.3, -2.0, 4.0, 0.0, 0.1, 0.2], &[2, 0], 3, &[1.0, 2.0, 0.5]);
+        }
     }
 
     #[test]
     fn an_undecided_binary_probe_loses_ln_2() {
-        let targets = Targets { labels: &[0, 1], class_weights: &[1.0, 1.0] };
+        let targets = Targets::new(&[0, 1], &[1.0, 1.0]);
         approx::assert_abs_diff_eq!(targets.loss(&[0.0, 0.0], 1), 2.0_f64.ln());
     }
 
     #[test]
     fn a_class_of_weight_2_counts_as_if_it_were_there_twice() {
-        let weighed = Targets { labels: &[0, 1], class_weights: &[1.0, 2.0] };
-        let twice = Targets { labels: &[0, 1, 1], class_weights: &[1.0, 1.0] };
+        let weighed = Targets::new(&[0, 1], &[1.0, 2.0]);
+        let twice = Targets::new(&[0, 1, 1], &[1.0, 1.0]);
         let expected = twice.loss(&[0.3, -1.0, -1.0], 1);
         approx::assert_abs_diff_eq!(weighed.loss(&[0.3, -1.0], 1), expected, epsilon = 1e-12);
     }
 
     #[test]
     fn an_extreme_logit_gives_a_finite_loss() {
-        let targets = Targets { labels: &[0], class_weights: &[1.0, 1.0] };
-        assert!(targets.loss(&[1e30], 1).is_finite());
+        let targets = Targets::new(&[0, 1], &[1.0, 1.0]);
+        assert!(targets.loss(&[1e30, 1e30], 1).is_finite());
+        for gamma in [0.5, 2.0] {
+            let mut logits = [1e30, 1e30];
+            assert!(targets.loss_and_gradient(Loss::Focal { gamma }, &mut logits, 1).is_finite());
+            assert!(logits.iter().all(|gradient| gradient.is_finite()));
+        }
+    }
+
+    #[test]
+    fn parts_of_a_batch_add_up_to_it() {
+        let targets = Targets::new(&[0, 1, 1, 0], &[1.0, 3.0]);
+        let logits = [0.3, -1.0, 2.0, 0.5];
+        let whole = targets.loss(&logits, 1);
+        let parts =
+            targets.part(0..1).loss(&logits[..1], 1) + targets.part(1..4).loss(&logits[1..], 1);
+        approx::assert_abs_diff_eq!(whole, parts, epsilon = 1e-12);
     }
 }

@@ -1,6 +1,6 @@
 //! Stacked MLP probes: the hidden layers of all trials are one product.
 
-use attention_probes_probes::{MlpProbeConfig, Pool, ProbeState, n_out};
+use attention_probes_probes::{Loss, MlpProbeConfig, Pool, ProbeState, n_out};
 use rayon::prelude::*;
 
 use super::linear::{residuals, transpose_each};
@@ -21,6 +21,7 @@ const OUT_BIASES: usize = 3;
 /// Trials of [`attention_probes_probes::MlpProbe`].
 pub(crate) struct StackedMlp {
     pool: Pool,
+    loss: Loss,
     n_out: usize,
     d_model: usize,
     hidden_dim: usize,
@@ -31,11 +32,17 @@ pub(crate) struct StackedMlp {
 
 impl StackedMlp {
     /// Stacks trials from their initial weights.
-    pub(crate) fn new(config: &MlpProbeConfig, states: &[ProbeState], rates: Vec<Rate>) -> Self {
+    pub(crate) fn new(
+        config: &MlpProbeConfig,
+        states: &[ProbeState],
+        rates: Vec<Rate>,
+        loss: Loss,
+    ) -> Self {
         let of = |name: &str| states.iter().flat_map(|state| state[name].values.clone()).collect();
         let parts = ["hidden.weight", "hidden.bias", "out.weight", "out.bias"].map(of);
         Self {
             pool: config.pool,
+            loss,
             n_out: n_out(config.n_classes),
             d_model: config.d_model,
             hidden_dim: config.hidden_dim,
@@ -89,7 +96,8 @@ impl StackedProbes for StackedMlp {
         let (n_out, hidden_dim) = (self.n_out, self.hidden_dim);
         let pooled = pool(self.pool, batch);
         let mut hidden = self.hidden(&pooled);
-        let residuals = residuals(&self.columns(&hidden, n_examples), n_out, targets, losses);
+        let residuals =
+            residuals(&self.columns(&hidden, n_examples), n_out, (targets, self.loss), losses);
         self.stack.clear_gradients(&mut self.gradients);
         let [_, hidden_biases, out_weights, out_biases] = &mut self.gradients[..] else {
             unreachable!("a stack of MLPs has four parts");

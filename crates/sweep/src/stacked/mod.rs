@@ -4,14 +4,27 @@
 //! The same probes as modules with automatic differentiation are the oracle in the tests.
 
 mod attention;
+mod gated_bipolar;
 mod linear;
 mod loss;
 mod mlp;
+mod multi_max;
 mod pooled;
+mod rolling_attention;
+mod token;
+mod tokens;
+mod vector;
 
-use attention_probes_probes::{ParamArray, ProbeConfig, ProbeState};
+use attention::AttentionKernel;
+use attention_probes_probes::{Loss, ParamArray, ProbeConfig, ProbeState};
+use gated_bipolar::GatedBipolarKernel;
+use linear::StackedLinear;
+use mlp::StackedMlp;
+use multi_max::MultiMaxKernel;
+use rolling_attention::RollingAttentionKernel;
+use token::TokenScoreKernel;
+use tokens::{StackedTokens, TokenKernel};
 
-use crate::SweepError;
 use crate::adamw::{Moments, Rate};
 
 pub(crate) use loss::Targets;
@@ -86,6 +99,11 @@ pub(crate) fn array(shape: &[usize], from: &[f32]) -> ParamArray {
     ParamArray { shape: shape.to_vec(), values: from[..shape.iter().product()].to_vec() }
 }
 
+/// Arrays by name.
+pub(crate) fn state_of<const N: usize>(arrays: [(&str, ParamArray); N]) -> ProbeState {
+    arrays.into_iter().map(|(name, array)| (name.to_owned(), array)).collect()
+}
+
 /// Trials of one shape, at one site.
 pub(crate) trait StackedProbes: Send {
     /// One step of every trial on a batch; adds the mean loss of each trial to `losses`.
@@ -104,21 +122,42 @@ pub(crate) trait StackedProbes: Send {
     fn stack_mut(&mut self) -> &mut Stack;
 }
 
-/// Stacks trials of one shape, each from its own initial weights.
-///
-/// # Errors
-///
-/// [`SweepError::UnsupportedProbe`] if the shape is not one that can be stacked.
+/// Stacks trials of one shape, each from its own initial weights; the seed is that of dropout.
 pub(crate) fn stack(
     config: &ProbeConfig,
+    loss: Loss,
     states: &[ProbeState],
     rates: Vec<Rate>,
-) -> Result<Box<dyn StackedProbes>, SweepError> {
-    Ok(match config {
-        ProbeConfig::Linear(config) => Box::new(linear::StackedLinear::new(config, states, rates)),
-        ProbeConfig::Mlp(config) => Box::new(mlp::StackedMlp::new(config, states, rates)),
+    seed: u64,
+) -> Box<dyn StackedProbes> {
+    fn tokens<K: TokenKernel + 'static>(
+        kernel: K,
+        d_model: usize,
+        states: &[ProbeState],
+        rates: Vec<Rate>,
+        seed: u64,
+    ) -> Box<dyn StackedProbes> {
+        Box::new(StackedTokens::new(kernel, d_model, states, rates, seed))
+    }
+
+    let d_model = config.d_model();
+    match config {
+        ProbeConfig::Linear(config) => Box::new(StackedLinear::new(config, states, rates, loss)),
+        ProbeConfig::Mlp(config) => Box::new(StackedMlp::new(config, states, rates, loss)),
         ProbeConfig::Attention(config) => {
-            Box::new(attention::StackedAttention::new(config, states, rates)?)
+            tokens(AttentionKernel::new(config, loss), d_model, states, rates, seed)
         }
-    })
+        ProbeConfig::Token(config) => {
+            tokens(TokenScoreKernel::new(config, loss), d_model, states, rates, seed)
+        }
+        ProbeConfig::MultiMax(config) => {
+            tokens(MultiMaxKernel::new(config, loss), d_model, states, rates, seed)
+        }
+        ProbeConfig::RollingAttention(config) => {
+            tokens(RollingAttentionKernel::new(config, loss), d_model, states, rates, seed)
+        }
+        ProbeConfig::GatedBipolar(config) => {
+            tokens(GatedBipolarKernel::new(config, loss), d_model, states, rates, seed)
+        }
+    }
 }

@@ -1,0 +1,83 @@
+//! The `MultiMax` probe on the values of a block.
+
+use attention_probes_probes::{Loss, MultiMaxProbeConfig, ProbeState, n_out};
+
+use super::tokens::{Block, TokenKernel};
+use super::vector::highest;
+use super::{Targets, array, state_of};
+
+/// [`attention_probes_probes::MultiMaxProbe`]: rows are values head by head, then class by class.
+pub(crate) struct MultiMaxKernel {
+    n_heads: usize,
+    d_model: usize,
+    n_out: usize,
+    loss: Loss,
+}
+
+impl MultiMaxKernel {
+    pub(crate) fn new(config: &MultiMaxProbeConfig, loss: Loss) -> Self {
+        let n_out = n_out(config.n_classes);
+        Self { n_heads: config.n_heads, d_model: config.d_model, n_out, loss }
+    }
+}
+
+impl TokenKernel for MultiMaxKernel {
+    fn n_rows(&self) -> usize {
+        self.n_heads * self.n_out
+    }
+
+    fn n_small(&self) -> usize {
+        self.n_out
+    }
+
+    fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>) {
+        (state["v.weight"].values.clone(), state["bias"].values.clone())
+    }
+
+    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState {
+        state_of([
+            ("v.weight", array(&[self.n_heads * self.n_out, self.d_model], rows)),
+            ("bias", array(&[self.n_out], small)),
+        ])
+    }
+
+    #[inline(always)]
+    fn forward(&self, block: &Block<'_>, small: &[f32], products: &mut [f32], logits: &mut [f32]) {
+        for ((from, length), logits) in block.examples().zip(logits.chunks_mut(self.n_out)) {
+            logits.copy_from_slice(small);
+            for (row, values) in products.chunks(block.n_tokens).enumerate() {
+                logits[row % self.n_out] += highest(&values[from..from + length]).1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward(
+        &self,
+        block: &Block<'_>,
+        small: &[f32],
+        products: &mut [f32],
+        targets: &Targets<'_>,
+        gradient: &mut [f32],
+    ) -> f64 {
+        let mut residuals = vec![0.0; block.lengths.len() * self.n_out];
+        self.forward(block, small, products, &mut residuals);
+        let loss = targets.loss_and_gradient(self.loss, &mut residuals, self.n_out);
+        for ((from, length), residuals) in block.examples().zip(residuals.chunks(self.n_out)) {
+            for (g, residual) in gradient.iter_mut().zip(residuals) {
+                *g += residual;
+            }
+            for (row, values) in products.chunks_mut(block.n_tokens).enumerate() {
+                let values = &mut values[from..from + length];
+                let (token, _) = highest(values);
+                values.fill(0.0);
+                values[token] = residuals[row % self.n_out];
+            }
+        }
+        loss
+    }
+}

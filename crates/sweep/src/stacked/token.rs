@@ -1,0 +1,295 @@
+//! Token probes on the scores of a block: one way back for every aggregation.
+
+use attention_probes_models::exp;
+use attention_probes_probes::{Aggregation, Loss, ProbeState, TokenProbeConfig, n_out};
+
+use super::tokens::{Block, TokenKernel};
+use super::vector::{dot, highest, softmax_pattern};
+use super::{Targets, array, state_of};
+
+/// [`attention_probes_probes::TokenProbe`]: a row per logit, and its bias.
+pub(crate) struct TokenScoreKernel {
+    aggregation: Aggregation,
+    d_model: usize,
+    n_out: usize,
+    loss: Loss,
+}
+
+impl TokenScoreKernel {
+    pub(crate) fn new(config: &TokenProbeConfig, loss: Loss) -> Self {
+        let n_out = n_out(config.n_classes);
+        Self { aggregation: config.aggregation, d_model: config.d_model, n_out, loss }
+    }
+
+    /// Aggregates the scores of one example, which have no bias yet: every aggregation moves along
+    /// with a number that is added to all scores, so the bias is added to the result.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+    fn aggregate(&self, scores: &[f32], scratch: &mut Vec<f32>) -> f32 {
+        match self.aggregation {
+            Aggregation::Softmax { temperature } => {
+                softmax_weights(scores, temperature, scratch);
+                dot(scratch, scores)
+            }
+            Aggregation::TopMean { k } => {
+                let k = k.min(scores.len());
+                scratch.clear();
+                scratch.extend_from_slice(scores);
+                scratch.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+                scratch[..k].iter().sum::<f32>() / k as f32
+            }
+            Aggregation::RollingMax { window } => {
+                rolling_means(scores, window, scratch);
+                highest(scratch).1
+            }
+            Aggregation::Ema { alpha } => {
+                moving_averages(scores, alpha as f32, scratch);
+                highest(scratch).1
+            }
+        }
+    }
+
+    /// Replaces the scores of one example by the derivatives of what [`Self::aggregate`] returns,
+    /// times `residual`.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+    fn aggregate_backward(&self, scores: &mut [f32], residual: f32, scratch: &mut Vec<f32>) {
+        match self.aggregation {
+            Aggregation::Softmax { temperature } => {
+                softmax_weights(scores, temperature, scratch);
+                let mean = dot(scratch, scores);
+                let scale = 1.0 / temperature as f32;
+                for (s, weight) in scores.iter_mut().zip(scratch.iter()) {
+                    *s = residual * weight * (1.0 + (*s - mean) * scale);
+                }
+            }
+            Aggregation::TopMean { k } => {
+                let k = k.min(scores.len());
+                scratch.clear();
+                scratch.extend_from_slice(scores);
+                let (_, lowest, _) = scratch.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+                let lowest = *lowest;
+                // Of equal scores the first are taken, as many as are wanted.
+                let mut n_equal = k - scores.iter().filter(|s| **s > lowest).count();
+                for s in scores {
+                    let is_taken = *s > lowest || (*s == lowest && n_equal > 0);
+                    if *s == lowest && is_taken {
+                        n_equal -= 1;
+                    }
+                    *s = if is_taken { residual / k as f32 } else { 0.0 };
+                }
+            }
+            Aggregation::RollingMax { window } => {
+                rolling_means(scores, window, scratch);
+                let window = window.min(scores.len());
+                let (first, _) = highest(scratch);
+                scores.fill(0.0);
+                scores[first..first + window].fill(residual / window as f32);
+            }
+            Aggregation::Ema { alpha } => {
+                let alpha = alpha as f32;
+                moving_averages(scores, alpha, scratch);
+                let (last, _) = highest(scratch);
+                scores.fill(0.0);
+                let mut share = residual;
+                for s in scores[1..=last].iter_mut().rev() {
+                    *s = share * alpha;
+                    share *= 1.0 - alpha;
+                }
+                scores[0] = share;
+            }
+        }
+    }
+
+    /// Loss of the scores of one example under [`Loss::SoftmaxWeighted`], which become gradients
+    /// times `weight`; returns the loss and the gradient of the bias.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+    fn weighted(
+        scores: &mut [f32],
+        bias: f32,
+        (window, temperature): (usize, f64),
+        (is_positive, weight): (bool, f32),
+        [means, weights]: &mut [Vec<f32>; 2],
+    ) -> (f64, f32) {
+        rolling_means(scores, window, means);
+        softmax_weights(means, temperature, weights);
+        let target = if is_positive { 1.0 } else { 0.0 };
+        let (mut loss, scale) = (0.0, 1.0 / temperature as f32);
+        for (mean, share) in means.iter_mut().zip(weights.iter()) {
+            let z = *mean + bias;
+            let of_token = z.max(0.0) - z * target + exp(-z.abs()).ln_1p();
+            loss += share * of_token;
+            *mean = of_token;
+        }
+        // Now `means` holds the losses; the logits are computed anew for their derivatives.
+        let window = window.min(scores.len());
+        let mut losses = std::mem::take(means);
+        rolling_means(scores, window, means);
+        let mut bias_gradient = 0.0;
+        for ((of_token, share), mean) in losses.iter_mut().zip(weights.iter()).zip(means.iter()) {
+            let z = mean + bias;
+            let decayed = exp(-z.abs());
+            let p = if z >= 0.0 { 1.0 / (1.0 + decayed) } else { decayed / (1.0 + decayed) };
+            let slope = share * (p - target);
+            bias_gradient += slope;
+            *of_token = weight * (slope + share * (*of_token - loss) * scale) / window as f32;
+        }
+        scores.fill(0.0);
+        for (first, gradient) in losses.iter().enumerate() {
+            for s in &mut scores[first..first + window] {
+                *s += gradient;
+            }
+        }
+        *means = losses;
+        (f64::from(loss) * f64::from(weight), bias_gradient * weight)
+    }
+}
+
+/// Softmax of scores divided by a temperature, into `weights`.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+fn softmax_weights(scores: &[f32], temperature: f64, weights: &mut Vec<f32>) {
+    let scale = 1.0 / temperature as f32;
+    weights.clear();
+    weights.extend(scores.iter().map(|s| s * scale));
+    softmax_pattern(weights, 0.0);
+}
+
+/// Mean of every window of neighbours, into `means`; of all, where there are fewer.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+fn rolling_means(scores: &[f32], window: usize, means: &mut Vec<f32>) {
+    let window = window.min(scores.len());
+    means.clear();
+    means.resize(scores.len() + 1 - window, 0.0);
+    for by in 0..window {
+        for (mean, s) in means.iter_mut().zip(&scores[by..]) {
+            *mean += s;
+        }
+    }
+    let scale = 1.0 / window as f32;
+    for mean in means {
+        *mean *= scale;
+    }
+}
+
+/// Exponential moving averages, into `means`.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+fn moving_averages(scores: &[f32], alpha: f32, means: &mut Vec<f32>) {
+    means.clear();
+    means.extend(scores.iter().scan(scores[0], |mean, s| {
+        *mean += alpha * (s - *mean);
+        Some(*mean)
+    }));
+}
+
+impl TokenKernel for TokenScoreKernel {
+    fn n_rows(&self) -> usize {
+        self.n_out
+    }
+
+    fn n_small(&self) -> usize {
+        self.n_out
+    }
+
+    fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>) {
+        (state["weight"].values.clone(), state["bias"].values.clone())
+    }
+
+    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState {
+        state_of([
+            ("weight", array(&[self.n_out, self.d_model], rows)),
+            ("bias", array(&[self.n_out], small)),
+        ])
+    }
+
+    #[inline(always)]
+    fn forward(&self, block: &Block<'_>, small: &[f32], products: &mut [f32], logits: &mut [f32]) {
+        let mut scratch = Vec::new();
+        for (class, scores) in products.chunks(block.n_tokens).enumerate() {
+            let of_class = logits[class..].iter_mut().step_by(self.n_out);
+            for ((from, length), logit) in block.examples().zip(of_class) {
+                let scores = &scores[from..from + length];
+                *logit = self.aggregate(scores, &mut scratch) + small[class];
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward(
+        &self,
+        block: &Block<'_>,
+        small: &[f32],
+        products: &mut [f32],
+        targets: &Targets<'_>,
+        gradient: &mut [f32],
+    ) -> f64 {
+        if let Loss::SoftmaxWeighted { window, temperature } = self.loss {
+            let (mut loss, mut scratch) = (0.0, [Vec::new(), Vec::new()]);
+            for (example, (from, length)) in block.examples().enumerate() {
+                let (of_example, of_bias) = Self::weighted(
+                    &mut products[from..from + length],
+                    small[0],
+                    (window, temperature),
+                    (targets.labels[example] == 1, targets.share(example)),
+                    &mut scratch,
+                );
+                loss += of_example;
+                gradient[0] += of_bias;
+            }
+            return loss;
+        }
+        let mut residuals = vec![0.0; block.lengths.len() * self.n_out];
+        self.forward(block, small, products, &mut residuals);
+        let loss = targets.loss_and_gradient(self.loss, &mut residuals, self.n_out);
+        let mut scratch = Vec::new();
+        for (class, scores) in products.chunks_mut(block.n_tokens).enumerate() {
+            let of_class = residuals[class..].iter().step_by(self.n_out);
+            for ((from, length), residual) in block.examples().zip(of_class) {
+                let scores = &mut scores[from..from + length];
+                self.aggregate_backward(scores, *residual, &mut scratch);
+                gradient[class] += residual;
+            }
+        }
+        loss
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stacked::vector::sum;
+
+    #[test]
+    fn of_equal_scores_only_as_many_as_wanted_are_taken() {
+        let config = TokenProbeConfig::new(1, 2, Aggregation::TopMean { k: 2 });
+        let kernel = TokenScoreKernel::new(&config, Loss::CrossEntropy);
+        let mut scores = [1.0, 3.0, 1.0, 1.0];
+        assert_eq!(kernel.aggregate(&scores, &mut Vec::new()), 2.0);
+        kernel.aggregate_backward(&mut scores, 1.0, &mut Vec::new());
+        assert_eq!(scores, [0.5, 0.5, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_gradients_of_an_aggregation_sum_to_the_residual() {
+        let scores = [0.3, -1.0, 2.0, 0.7, 0.1, -0.4];
+        for aggregation in [
+            Aggregation::Softmax { temperature: 0.7 },
+            Aggregation::TopMean { k: 3 },
+            Aggregation::RollingMax { window: 4 },
+            Aggregation::Ema { alpha: 0.3 },
+        ] {
+            let config = TokenProbeConfig::new(1, 2, aggregation);
+            let kernel = TokenScoreKernel::new(&config, Loss::CrossEntropy);
+            let mut gradients = scores;
+            kernel.aggregate_backward(&mut gradients, 2.0, &mut Vec::new());
+            approx::assert_abs_diff_eq!(sum(&gradients), 2.0, epsilon = 1e-5);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Stacked probes that read every token: all trials in two products per block.
+
+use attention_probes_probes::ProbeState;
+use rand::{Rng as _, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::{RaggedBatch, Stack, StackedProbes, Targets};
+use crate::adamw::Rate;
+use crate::linalg::{Matrix, Write, matmul};
+
+/// Tokens per block: activations of a block stay in the cache between the two products.
+const BLOCK_TOKENS: usize = 1024;
+
+/// Part of the stack with the rows that meet the tokens, `[n_trials, n_rows, d_model]`.
+const ROWS: usize = 0;
+/// Part of the stack with everything else, `[n_trials, n_small]`.
+const SMALL: usize = 1;
+
+/// First random stream of attention dropout: streams below are those of weights and batches.
+const DROPOUT_STREAM: u64 = 1 << 32;
+
+/// What one kind of probe does with the products of its rows and the tokens.
+///
+/// The products of one trial are `[n_rows, n_tokens]`: what each of its rows says about each token
+/// of a block. Rows come first in the parameters of a trial, then everything that is not multiplied
+/// with activations.
+pub(crate) trait TokenKernel: Send + Sync {
+    /// Rows of width `d_model` per trial.
+    fn n_rows(&self) -> usize;
+
+    /// Other parameters per trial.
+    fn n_small(&self) -> usize;
+
+    /// Logits per example.
+    fn n_out(&self) -> usize;
+
+    /// Takes the weights of one trial apart: rows, and the others.
+    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>);
+
+    /// Puts the weights of one trial together.
+    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState;
+
+    /// Writes the logits of a block, `[n_examples, n_out]`; may overwrite the products.
+    fn forward(&self, block: &Block<'_>, small: &[f32], products: &mut [f32], logits: &mut [f32]);
+
+    /// Replaces the products by the gradients of the loss, adds those of the other parameters to
+    /// `gradient`, and returns what the block adds to the loss.
+    fn backward(
+        &self,
+        block: &Block<'_>,
+        small: &[f32],
+        products: &mut [f32],
+        targets: &Targets<'_>,
+        gradient: &mut [f32],
+    ) -> f64;
+
+    /// Turns a token into what the rows read; nothing by default.
+    fn prepare_token(&self, _token: &mut [f32]) {}
+
+    /// Heads and probability of attention dropout, where the kind has it.
+    fn dropout(&self) -> Option<(usize, f64)> {
+        None
+    }
+}
+
+/// Some examples of a batch, their tokens one after another.
+pub(crate) struct Block<'a> {
+    /// Tokens of each example.
+    pub(crate) lengths: &'a [usize],
+    /// Tokens of all of them.
+    pub(crate) n_tokens: usize,
+    /// Which tokens a head does not see, `[n_heads, n_tokens]`; only while training.
+    pub(crate) dropped: Option<&'a [bool]>,
+}
+
+impl Block<'_> {
+    /// First token and number of tokens of each example.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+    pub(crate) fn examples(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.lengths.iter().scan(0, |next, &length| {
+            let from = *next;
+            *next += length;
+            Some((from, length))
+        })
+    }
+}
+
+/// Trials of one kind that reads every token.
+///
+/// One product of the rows of all trials with the tokens of a block gives everything that the kind
+/// needs; after its forward and backward pass, one product with the same tokens gives the gradients
+/// of all rows.
+pub(crate) struct StackedTokens<K> {
+    kernel: K,
+    d_model: usize,
+    n_trials: usize,
+    rates: Vec<Rate>,
+    stack: Stack,
+    seed: u64,
+    x: Vec<f32>,
+    products: Vec<f32>,
+    gradients: Vec<Vec<f32>>,
+}
+
+impl<K: TokenKernel> StackedTokens<K> {
+    /// Stacks trials from their initial weights; the seed is that of dropout.
+    pub(crate) fn new(
+        kernel: K,
+        d_model: usize,
+        states: &[ProbeState],
+        rates: Vec<Rate>,
+        seed: u64,
+    ) -> Self {
+        let (mut rows, mut small) = (Vec::new(), Vec::new());
+        for state in states {
+            let (of_trial, others) = kernel.load(state);
+            rows.extend(of_trial);
+            small.extend(others);
+        }
+        Self {
+            kernel,
+            d_model,
+            n_trials: states.len(),
+            rates,
+            stack: Stack::new(vec![rows, small]),
+            seed,
+            x: Vec::new(),
+            products: Vec::new(),
+            gradients: Vec::new(),
+        }
+    }
+
+    /// Gathers the tokens of a block and multiplies them with all rows,
+    /// `[n_trials, n_rows, n_tokens]`.
+    fn multiply(&mut self, block: &[&[f32]]) {
+        self.x.clear();
+        for rows in block {
+            self.x.extend_from_slice(rows);
+        }
+        for token in self.x.chunks_mut(self.d_model) {
+            self.kernel.prepare_token(token);
+        }
+        let n_tokens = self.x.len() / self.d_model;
+        let n_rows = self.n_trials * self.kernel.n_rows();
+        self.products.resize(n_rows * n_tokens, 0.0);
+        matmul(
+            &mut self.products,
+            Matrix::new(self.stack.params(ROWS), n_rows, self.d_model),
+            Matrix::new(&self.x, n_tokens, self.d_model).transpose(),
+            Write::Replace,
+        );
+    }
+}
+
+impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
+    fn train_step(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
+        self.stack.clear_gradients(&mut self.gradients);
+        let arch = pulp::Arch::new();
+        // The same tokens are dropped for every trial, whatever it is stacked with.
+        let mut dropout = self.kernel.dropout().map(|(n_heads, probability)| {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(DROPOUT_STREAM + self.stack.step as u64);
+            (rng, n_heads, probability)
+        });
+        for range in blocks(batch) {
+            self.multiply(&batch.rows[range.clone()]);
+            let lengths: Vec<usize> = range.clone().map(|i| batch.n_tokens(i)).collect();
+            let n_tokens = self.x.len() / self.d_model;
+            let dropped: Option<Vec<bool>> = dropout.as_mut().map(|(rng, n_heads, probability)| {
+                (0..*n_heads * n_tokens).map(|_| rng.random::<f64>() < *probability).collect()
+            });
+            let block = Block { lengths: &lengths, n_tokens, dropped: dropped.as_deref() };
+            let targets = targets.part(range);
+            let (kernel, n_small) = (&self.kernel, self.kernel.n_small());
+            self.products
+                .par_chunks_mut(kernel.n_rows() * n_tokens)
+                .zip(self.stack.params(SMALL).par_chunks(n_small))
+                .zip(self.gradients[SMALL].par_chunks_mut(n_small))
+                .zip(losses.par_iter_mut())
+                .for_each(|(((products, small), gradient), loss)| {
+                    *loss += arch
+                        .dispatch(|| kernel.backward(&block, small, products, &targets, gradient));
+                });
+            let n_rows = self.n_trials * self.kernel.n_rows();
+            matmul(
+                &mut self.gradients[ROWS],
+                Matrix::new(&self.products, n_rows, n_tokens),
+                Matrix::new(&self.x, n_tokens, self.d_model),
+                Write::Add,
+            );
+        }
+        self.stack.update(&self.gradients, &self.rates);
+    }
+
+    fn logits(&mut self, batch: &RaggedBatch<'_>) -> Vec<f32> {
+        let n_out = self.kernel.n_out();
+        let per_trial = batch.rows.len() * n_out;
+        let mut logits = vec![0.0; self.n_trials * per_trial];
+        let arch = pulp::Arch::new();
+        for range in blocks(batch) {
+            self.multiply(&batch.rows[range.clone()]);
+            let lengths: Vec<usize> = range.clone().map(|i| batch.n_tokens(i)).collect();
+            let n_tokens = self.x.len() / self.d_model;
+            let block = Block { lengths: &lengths, n_tokens, dropped: None };
+            let (kernel, n_small) = (&self.kernel, self.kernel.n_small());
+            self.products
+                .par_chunks_mut(kernel.n_rows() * n_tokens)
+                .zip(self.stack.params(SMALL).par_chunks(n_small))
+                .zip(logits.par_chunks_mut(per_trial))
+                .for_each(|((products, small), logits)| {
+                    let logits = &mut logits[range.start * n_out..range.end * n_out];
+                    arch.dispatch(|| kernel.forward(&block, small, products, logits));
+                });
+        }
+        logits
+    }
+
+    fn state(&self, trial: usize) -> ProbeState {
+        let (n_rows, n_small) = (self.kernel.n_rows() * self.d_model, self.kernel.n_small());
+        self.kernel.state(
+            &self.stack.params(ROWS)[trial * n_rows..][..n_rows],
+            &self.stack.params(SMALL)[trial * n_small..][..n_small],
+        )
+    }
+
+    fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    fn stack_mut(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+}
+
+/// Divides a batch into runs of examples of about [`BLOCK_TOKENS`] tokens.
+fn blocks(batch: &RaggedBatch<'_>) -> Vec<std::ops::Range<usize>> {
+    let mut blocks = Vec::new();
+    let (mut from, mut n_tokens) = (0, 0);
+    for example in 0..batch.rows.len() {
+        n_tokens += batch.n_tokens(example);
+        if n_tokens >= BLOCK_TOKENS {
+            blocks.push(from..example + 1);
+            (from, n_tokens) = (example + 1, 0);
+        }
+    }
+    if from < batch.rows.len() {
+        blocks.push(from..batch.rows.len());
+    }
+    blocks
+}
