@@ -21,7 +21,7 @@ const SCORE_PADDING: f32 = -1e30;
 /// ema          max over p of e[p],   e[0] = s[0],   e[p] = alpha s[p] + (1 - alpha) e[p - 1]
 /// ```
 ///
-/// `softmax` and `rolling_max` are aggregations of McKenzie et al., "Detecting high-stakes
+/// `softmax` and `rolling_max` are aggregations of `McKenzie` et al., "Detecting high-stakes
 /// interactions with activation probes" (2025); the maximum of an exponential moving average is
 /// that of Anthropic's "Cost-effective constitutional classifiers via representation re-use" (2025).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl Aggregation {
             Self::RollingMax { window } => {
                 let (scores, behind) = left_aligned(scores, mask_pad);
                 let mask = over(window_mask(behind, window), n_out);
-                rolling_mean(scores, window).mask_fill(mask, SCORE_PADDING).max_dim(1)
+                rolling_mean(&scores, window).mask_fill(mask, SCORE_PADDING).max_dim(1)
             }
             Self::Ema { alpha } => {
                 let (scores, behind) = left_aligned(scores, mask_pad);
@@ -147,7 +147,7 @@ fn over_int(index: Tensor<2, Int>, n_columns: usize) -> Tensor<3, Int> {
 }
 
 /// Mean of the tokens up to each one, at most `window` of them, of left-aligned values.
-pub(crate) fn rolling_mean(values: Tensor<3>, window: usize) -> Tensor<3> {
+pub(crate) fn rolling_mean(values: &Tensor<3>, window: usize) -> Tensor<3> {
     let [batch, pos, n_columns] = values.dims();
     let sums = (1..window.min(pos))
         .fold(values.clone(), |sums, by| sums + shifted(values.clone(), by, 0.0));

@@ -36,6 +36,7 @@ mod probe;
 mod rolling_attention;
 mod saved;
 mod state;
+mod streaming;
 #[cfg(test)]
 #[path = "../tests/support/host_values.rs"]
 mod testing;
@@ -65,6 +66,7 @@ pub use saved::{
     probe_file_stem,
 };
 pub use state::{ParamArray, ProbeState};
+pub use streaming::StreamingProbe;
 pub use token::{TokenProbe, TokenProbeConfig};
 pub use train::{StepRecord, TrainedProbe, train_any_probe, train_probe};
 pub use train_config::{AttentionProbeTrainConfig, Optimizer, TrainConfig};

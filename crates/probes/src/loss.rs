@@ -105,7 +105,7 @@ pub fn softmax_weighted_loss(
     assert_shape!(targets, [batch, 1]);
     let (scores, behind) = left_aligned(scores, mask_pad);
     let mask = over(window_mask(behind, window), 1);
-    let means = rolling_mean(scores, window).mask_fill(mask.clone(), 0.0);
+    let means = rolling_mean(&scores, window).mask_fill(mask.clone(), 0.0);
     let seen = means.clone().div_scalar(temperature).mask_fill(mask, -1e30);
     let weights = softmax(seen, 1).reshape([batch, pos]);
     let targets = targets.expand([batch, pos]).reshape([batch * pos, 1]);

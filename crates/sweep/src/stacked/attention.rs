@@ -61,7 +61,6 @@ impl AttentionKernel {
     }
 
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn small<'a>(&self, small: &'a [f32]) -> Small<'a> {
         let [n_slopes, n_biases, n_weights, _] = self.sizes();
         let (slopes, rest) = small.split_at(n_slopes);
@@ -72,7 +71,6 @@ impl AttentionKernel {
 
     /// Turns scores into patterns and writes the pooled values, `[n_examples, d_value]`.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn pool(&self, block: &Block<'_>, small: &Small<'_>, products: &mut [f32], z: &mut [f32]) {
         let Self { n_heads, d_value, tanh, .. } = *self;
         let n_tokens = block.n_tokens;
@@ -113,7 +111,6 @@ impl AttentionKernel {
 
     /// Logits from pooled values.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn read_out(&self, small: &Small<'_>, z: &[f32], logits: &mut [f32]) {
         for (z, logits) in z.chunks(self.d_value).zip(logits.chunks_mut(self.n_out)) {
             for ((logit, weights), bias) in
@@ -126,7 +123,6 @@ impl AttentionKernel {
 
     /// Gradient of pooled values from that of the logits; adds that of the output layer.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn read_out_backward(
         &self,
         small: &Small<'_>,

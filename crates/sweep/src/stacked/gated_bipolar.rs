@@ -24,7 +24,6 @@ impl GatedBipolarKernel {
 
     /// Adds the biases, and turns projections into gated features.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn gate(&self, block: &Block<'_>, small: &[f32], products: &mut [f32]) {
         let (projections, gates) = products.split_at_mut(self.d_gate * block.n_tokens);
         let rows = projections.chunks_mut(block.n_tokens).zip(gates.chunks_mut(block.n_tokens));
@@ -39,7 +38,6 @@ impl GatedBipolarKernel {
 
     /// Writes the highest and negated lowest features, `[n_examples, 2 d_gate]`, with their tokens.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn pool(&self, block: &Block<'_>, products: &[f32], pooled: &mut [f32], tokens: &mut [usize]) {
         let width = 2 * self.d_gate;
         for ((from, length), (pooled, tokens)) in
@@ -55,7 +53,6 @@ impl GatedBipolarKernel {
     }
 
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn read_out(&self, small: &[f32], pooled: &[f32], logits: &mut [f32]) {
         let width = 2 * self.d_gate;
         let (weights, biases) = small[width..].split_at(self.n_out * width);
@@ -70,14 +67,12 @@ impl GatedBipolarKernel {
 
 /// `ln(1 + exp(x))`, without overflow.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 fn softplus(x: f32) -> f32 {
     x.max(0.0) + exp(-x.abs()).ln_1p()
 }
 
 /// Its derivative.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 fn sigmoid(x: f32) -> f32 {
     let decayed = exp(-x.abs());
     if x >= 0.0 { 1.0 / (1.0 + decayed) } else { decayed / (1.0 + decayed) }

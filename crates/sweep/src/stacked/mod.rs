@@ -3,6 +3,8 @@
 //! Each kind computes its gradients by hand, on the host, with the products of all trials as one.
 //! The same probes as modules with automatic differentiation are the oracle in the tests.
 
+#![expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+
 mod attention;
 mod gated_bipolar;
 mod linear;

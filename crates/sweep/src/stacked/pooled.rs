@@ -19,7 +19,6 @@ pub(crate) fn pool(pool: Pool, batch: &RaggedBatch<'_>) -> Vec<f32> {
 
 /// Pools one example: rows `[pos, d_model]` to `[d_model]`.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 fn pool_one(pool: Pool, rows: &[f32], pooled: &mut [f32]) {
     let d_model = pooled.len();
     if pool == Pool::Last {

@@ -45,7 +45,6 @@ impl RollingAttentionKernel {
 
     /// Logit of one example and class without the bias, and the first token of its window.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn best_window(
         &self,
         block: &Block<'_>,

@@ -24,7 +24,6 @@ impl TokenScoreKernel {
     /// Aggregates the scores of one example, which have no bias yet: every aggregation moves along
     /// with a number that is added to all scores, so the bias is added to the result.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn aggregate(&self, scores: &[f32], scratch: &mut Vec<f32>) -> f32 {
         match self.aggregation {
             Aggregation::Softmax { temperature } => {
@@ -52,7 +51,6 @@ impl TokenScoreKernel {
     /// Replaces the scores of one example by the derivatives of what [`Self::aggregate`] returns,
     /// times `residual`.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn aggregate_backward(&self, scores: &mut [f32], residual: f32, scratch: &mut Vec<f32>) {
         match self.aggregation {
             Aggregation::Softmax { temperature } => {
@@ -72,11 +70,10 @@ impl TokenScoreKernel {
                 // Of equal scores the first are taken, as many as are wanted.
                 let mut n_equal = k - scores.iter().filter(|s| **s > lowest).count();
                 for s in scores {
-                    let is_taken = *s > lowest || (*s == lowest && n_equal > 0);
-                    if *s == lowest && is_taken {
-                        n_equal -= 1;
-                    }
-                    *s = if is_taken { residual / k as f32 } else { 0.0 };
+                    let is_above = *s > lowest;
+                    let is_next = !is_above && *s >= lowest && n_equal > 0;
+                    n_equal -= usize::from(is_next);
+                    *s = if is_above || is_next { residual / k as f32 } else { 0.0 };
                 }
             }
             Aggregation::RollingMax { window } => {
@@ -104,7 +101,6 @@ impl TokenScoreKernel {
     /// Loss of the scores of one example under [`Loss::SoftmaxWeighted`], which become gradients
     /// times `weight`; returns the loss and the gradient of the bias.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     fn weighted(
         scores: &mut [f32],
         bias: f32,
@@ -148,7 +144,6 @@ impl TokenScoreKernel {
 
 /// Softmax of scores divided by a temperature, into `weights`.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 fn softmax_weights(scores: &[f32], temperature: f64, weights: &mut Vec<f32>) {
     let scale = 1.0 / temperature as f32;
     weights.clear();
@@ -158,7 +153,6 @@ fn softmax_weights(scores: &[f32], temperature: f64, weights: &mut Vec<f32>) {
 
 /// Mean of every window of neighbours, into `means`; of all, where there are fewer.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 fn rolling_means(scores: &[f32], window: usize, means: &mut Vec<f32>) {
     let window = window.min(scores.len());
     means.clear();
@@ -176,7 +170,6 @@ fn rolling_means(scores: &[f32], window: usize, means: &mut Vec<f32>) {
 
 /// Exponential moving averages, into `means`.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 fn moving_averages(scores: &[f32], alpha: f32, means: &mut Vec<f32>) {
     means.clear();
     means.extend(scores.iter().scan(scores[0], |mean, s| {
@@ -271,9 +264,9 @@ mod tests {
         let config = TokenProbeConfig::new(1, 2, Aggregation::TopMean { k: 2 });
         let kernel = TokenScoreKernel::new(&config, Loss::CrossEntropy);
         let mut scores = [1.0, 3.0, 1.0, 1.0];
-        assert_eq!(kernel.aggregate(&scores, &mut Vec::new()), 2.0);
+        approx::assert_abs_diff_eq!(kernel.aggregate(&scores, &mut Vec::new()), 2.0);
         kernel.aggregate_backward(&mut scores, 1.0, &mut Vec::new());
-        assert_eq!(scores, [0.5, 0.5, 0.0, 0.0]);
+        approx::assert_abs_diff_eq!(scores[..], [0.5, 0.5, 0.0, 0.0][..]);
     }
 
     #[test]

@@ -77,7 +77,6 @@ pub(crate) struct Block<'a> {
 impl Block<'_> {
     /// First token and number of tokens of each example.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
     pub(crate) fn examples(&self) -> impl Iterator<Item = (usize, usize)> {
         self.lengths.iter().scan(0, |next, &length| {
             let from = *next;

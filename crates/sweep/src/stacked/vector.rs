@@ -4,7 +4,6 @@ use attention_probes_models::exp;
 
 /// Softmax over the tokens of one example, in place; position `t` adds `slope t`.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 pub(super) fn softmax_pattern(scores: &mut [f32], slope: f32) {
     let mut highest = [f32::NEG_INFINITY; LANES];
     let mut position = 0.0;
@@ -31,7 +30,6 @@ pub(super) fn softmax_pattern(scores: &mut [f32], slope: f32) {
 
 /// `tanh` of each score, in place; position `t` adds `slope t`.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 pub(super) fn tanh_pattern(scores: &mut [f32], slope: f32) {
     for (position, score) in scores.iter_mut().enumerate() {
         let doubled = exp(2.0 * (*score + slope * position as f32).clamp(-20.0, 20.0));
@@ -43,7 +41,6 @@ pub(super) fn tanh_pattern(scores: &mut [f32], slope: f32) {
 const LANES: usize = 16;
 
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
     for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
@@ -55,7 +52,6 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 pub(super) fn sum(a: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
     for a in a.chunks(LANES) {
@@ -68,7 +64,6 @@ pub(super) fn sum(a: &[f32]) -> f32 {
 
 /// `Σ_t t a[t]`.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 pub(super) fn position_dot(a: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
     let mut position = 0.0;
@@ -83,14 +78,12 @@ pub(super) fn position_dot(a: &[f32]) -> f32 {
 
 /// Index and value of the first highest of some numbers; NaN counts as lowest.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 pub(super) fn highest(values: &[f32]) -> (usize, f32) {
     extreme(values, 1.0)
 }
 
 /// Index and value of the first lowest of some numbers; NaN counts as highest.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 pub(super) fn lowest(values: &[f32]) -> (usize, f32) {
     let (index, value) = extreme(values, -1.0);
     (index, -value)
@@ -100,7 +93,6 @@ pub(super) fn lowest(values: &[f32]) -> (usize, f32) {
 ///
 /// Two passes, of which both vectorise: the value, then where it stands.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 fn extreme(values: &[f32], sign: f32) -> (usize, f32) {
     let mut best = [f32::NEG_INFINITY; LANES];
     for chunk in values.chunks(LANES) {
@@ -109,7 +101,7 @@ fn extreme(values: &[f32], sign: f32) -> (usize, f32) {
         }
     }
     let best = best.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    let index = values.iter().position(|value| sign * value == best).unwrap_or(0);
+    let index = values.iter().position(|value| sign * value >= best).unwrap_or(0);
     (index, best)
 }
 

@@ -1,0 +1,70 @@
+//! What every reader is made of: rows that meet an activation, and the last few numbers.
+
+use std::sync::Arc;
+
+use crate::ProbeState;
+
+/// Rows of a matrix, and numbers that are added to their products; copies share them.
+#[derive(Clone, Debug)]
+pub(super) struct Rows {
+    weights: Arc<[f32]>,
+    biases: Arc<[f32]>,
+    n_columns: usize,
+}
+
+impl Rows {
+    pub(super) fn new(state: &ProbeState, weight: &str, bias: Option<&str>) -> Self {
+        let weights: Arc<[f32]> = state[weight].values.as_slice().into();
+        let n_columns = state[weight].shape[1];
+        let n_rows = weights.len() / n_columns;
+        let biases: Arc<[f32]> = match bias {
+            Some(bias) => state[bias].values.as_slice().into(),
+            None => vec![0.0; n_rows].into(),
+        };
+        Self { weights, biases, n_columns }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.biases.len()
+    }
+
+    /// Product of one row with a vector.
+    pub(super) fn product(&self, row: usize, x: &[f32]) -> f64 {
+        let weights = &self.weights[row * self.n_columns..(row + 1) * self.n_columns];
+        dot(weights, x) + f64::from(self.biases[row])
+    }
+}
+
+/// Sum of products in `f64`, in lanes that vectorise.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let (chunks_a, chunks_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = chunks_a.remainder().iter().zip(chunks_b.remainder());
+    let rest: f64 = rest.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    for (a, b) in chunks_a.zip(chunks_b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += f64::from(*a) * f64::from(*b);
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+/// The last numbers of a sequence, a fixed number of them.
+#[derive(Clone, Debug)]
+pub(super) struct Ring {
+    pub(super) values: Vec<f64>,
+}
+
+impl Ring {
+    pub(super) fn new(length: usize) -> Self {
+        Self { values: vec![0.0; length] }
+    }
+
+    /// Puts in the number of a position and returns those that are kept, in no order.
+    pub(super) fn push(&mut self, position: usize, value: f64) -> &[f64] {
+        let length = self.values.len();
+        self.values[position % length] = value;
+        &self.values[..length.min(position + 1)]
+    }
+}
