@@ -1,12 +1,20 @@
 //! What a probe says about each token, and what the token adds to the logits.
 
-use attention_probes_probes::{Pool, ProbeConfig, SavedProbe};
+use attention_probes_probes::{
+    Pool, ProbeConfig, ProbeError, SavedProbe, StreamingProbe, probabilities_from_logits,
+};
 use serde::Serialize;
 
 use crate::input::Reading;
 
+/// Reads what a probe says about each token of a text.
+pub(crate) struct TokenReader<'a> {
+    readout: Readout<'a>,
+    running: StreamingProbe,
+}
+
 /// How the logits of a probe are a sum over tokens.
-pub(crate) enum Readout<'a> {
+enum Readout<'a> {
     /// Per head and logit one direction, `[n_heads, n_out, d_model]`, weighed by the pattern.
     Attention(&'a [f32]),
     /// Per logit one direction, `[n_out, d_model]`, on the pooled activations.
@@ -32,17 +40,62 @@ pub(crate) struct TokenScore {
     contribution: Contribution,
 }
 
-/// What a token adds to the logits, biases left out, where it is defined.
+/// What a token adds to the logits, biases left out, where it is defined, and what the probe would
+/// say if the text ended with it.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Contribution {
-    Binary { score: Option<f32> },
-    Classes { scores: Option<Vec<f32>> },
+    Binary { score: Option<f32>, running_probability: Option<f64> },
+    Classes { scores: Option<Vec<f32>>, running_probabilities: Option<Vec<f64>> },
+}
+
+impl<'a> TokenReader<'a> {
+    /// Takes the weights of a probe.
+    ///
+    /// # Errors
+    ///
+    /// As [`StreamingProbe::new`].
+    pub(crate) fn new(saved: &'a SavedProbe) -> Result<Self, ProbeError> {
+        let running = StreamingProbe::from_saved(saved)?;
+        Ok(Self { readout: Readout::new(saved), running })
+    }
+
+    /// What the probe says about each token of a text.
+    pub(crate) fn token_scores(
+        &self,
+        tokens: Vec<Token>,
+        reading: &Reading<'_>,
+    ) -> Vec<TokenScore> {
+        let n_classes = self.running.config().n_classes();
+        let d_model = self.running.config().d_model();
+        let mut running = self.running.clone();
+        let mut contributions = self.readout.contributions(tokens.len(), reading);
+        let score = |(p, token): (usize, Token)| {
+            let scores = contributions.as_mut().map(|scores| std::mem::take(&mut scores[p]));
+            let logits = running.push(&reading.rows[p * d_model..(p + 1) * d_model]);
+            let probabilities = probabilities_from_logits(logits, n_classes);
+            // JSON has no NaN.
+            let probabilities =
+                Some(probabilities).filter(|p| p.iter().all(|probability| probability.is_finite()));
+            let contribution = if reading.logits.len() == 1 {
+                Contribution::Binary {
+                    score: scores.map(|scores| scores[0]),
+                    running_probability: probabilities.map(|p| p[1]),
+                }
+            } else {
+                Contribution::Classes { scores, running_probabilities: probabilities }
+            };
+            let heads = reading.pattern.as_ref();
+            let attention = heads.map(|heads| heads.iter().map(|head| head[p]).collect());
+            TokenScore { id: token.id, text: token.text, attention, contribution }
+        };
+        tokens.into_iter().enumerate().map(score).collect()
+    }
 }
 
 impl<'a> Readout<'a> {
     /// Finds the directions among the weights of a probe.
-    pub(crate) fn new(saved: &'a SavedProbe) -> Self {
+    fn new(saved: &'a SavedProbe) -> Self {
         let weight = |name: &str| saved.state.get(name).map(|array| array.values.as_slice());
         let readout = match saved.config() {
             ProbeConfig::Attention(config) if config.hidden_dim.is_none() => {
@@ -54,28 +107,6 @@ impl<'a> Readout<'a> {
             _ => None,
         };
         readout.unwrap_or(Self::None)
-    }
-
-    /// What the probe says about each token of a text.
-    pub(crate) fn token_scores(
-        &self,
-        tokens: Vec<Token>,
-        reading: &Reading<'_>,
-    ) -> Vec<TokenScore> {
-        let is_binary = reading.logits.len() == 1;
-        let mut contributions = self.contributions(tokens.len(), reading);
-        let score = |(p, token): (usize, Token)| {
-            let scores = contributions.as_mut().map(|scores| std::mem::take(&mut scores[p]));
-            let contribution = if is_binary {
-                Contribution::Binary { score: scores.map(|scores| scores[0]) }
-            } else {
-                Contribution::Classes { scores }
-            };
-            let heads = reading.pattern.as_ref();
-            let attention = heads.map(|heads| heads.iter().map(|head| head[p]).collect());
-            TokenScore { id: token.id, text: token.text, attention, contribution }
-        };
-        tokens.into_iter().enumerate().map(score).collect()
     }
 
     /// What each token adds to each logit, `[n_tokens, n_out]`, biases left out.

@@ -19,7 +19,7 @@ use tracing::info;
 use crate::device;
 use crate::hub::hub_access;
 use crate::input::{ModelArgs, ProbeFile, ProbedModel, Reading, apply_probe, ignore_broken_pipe};
-use crate::readout::{Readout, Token, TokenScore};
+use crate::readout::{Token, TokenReader, TokenScore};
 use crate::text_line::{read_line, text_from_line};
 use crate::text_source::TextSource;
 
@@ -114,7 +114,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
     let file = ProbeFile::open(&args.probe, &device)?;
     let scorer = Scorer {
-        readout: Readout::new(&file.saved),
+        readout: TokenReader::new(&file.saved)?,
         file: &file,
         device: &device,
         with_tokens: !args.no_tokens,
@@ -303,7 +303,7 @@ struct Prefix {
 /// The probe and what is said of it.
 struct Scorer<'a> {
     file: &'a ProbeFile,
-    readout: Readout<'a>,
+    readout: TokenReader<'a>,
     device: &'a Device,
     with_tokens: bool,
 }

@@ -50,6 +50,8 @@ fn scores_equal_the_evaluation_and_tokens_add_up_to_the_logit() {
         let tokens = line["tokens"].as_array().unwrap();
         let sum: f64 = tokens.iter().map(|token| token["score"].as_f64().unwrap()).sum();
         assert!((sum + f64::from(bias) - logit).abs() < 1e-3, "{sum} + {bias}, expected {logit}");
+        let last = tokens.last().unwrap()["running_probability"].as_f64().unwrap();
+        assert!((last - probability).abs() < 1e-6, "{last}, expected {probability}");
         for head in 0..2 {
             let attention = tokens.iter().map(|token| token["attention"][head].as_f64().unwrap());
             assert!((attention.sum::<f64>() - 1.0).abs() < 1e-4);
@@ -84,6 +86,9 @@ fn a_probe_with_a_hidden_layer_scores_no_token() {
     assert!(lines[0]["logit"].is_number());
     let token = lines[0]["tokens"][0].as_object().unwrap();
     assert!(token["attention"].is_null() && token["score"].is_null());
+    let last = lines[0]["tokens"].as_array().unwrap().last().unwrap();
+    let (running, whole) = (&last["running_probability"], &lines[0]["probability"]);
+    assert!((running.as_f64().unwrap() - whole.as_f64().unwrap()).abs() < 1e-6);
 }
 
 #[test]
