@@ -1,0 +1,73 @@
+//! Self-contained HTML pages of what probes found.
+//!
+//! A page is a plain struct that is filled by the caller and turned into one HTML file. It holds
+//! its data, its style, and its scripts; it asks the network for nothing and works from `file://`.
+//! Nothing here knows a tensor, a model, or a file.
+//!
+//! | page | what it shows |
+//! |---|---|
+//! | [`TokenPage`] | texts, coloured by what probes say about each token, layer by layer |
+//! | [`SweepPage`] | a sweep: the best probes, curves over layers, the grid, controls |
+//! | [`ComparePage`] | several sweeps beside each other |
+//!
+//! Every string of a page is data: it reaches the browser as JSON that cannot end its element, and
+//! the scripts put it on the page as text, never as markup. The content security policy of a page
+//! allows its one script and its one style sheet by their hashes, and nothing else.
+//!
+//! Numbers are written with four significant digits, and what is not finite as `null`, which a page
+//! shows as "n/a". The same struct gives the same bytes.
+//!
+//! # Examples
+//!
+//! ```
+//! use attention_probes_report::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};
+//!
+//! let page = TokenPage {
+//!     title: "Sentiment".to_owned(),
+//!     model: "demo-gpt2".to_owned(),
+//!     probes: vec![TokenProbe {
+//!         label: "linear, layer 2".to_owned(),
+//!         series: "linear".to_owned(),
+//!         kind: "linear".to_owned(),
+//!         layer: Some(2),
+//!         component: "resid_post".to_owned(),
+//!         task: "sequence".to_owned(),
+//!         classes: vec!["negative".to_owned(), "positive".to_owned()],
+//!         n_heads: 0,
+//!         threshold: 0.5,
+//!         file: "linear_probe_lr1.00e-03_wd0.00e+00_state.npz".to_owned(),
+//!     }],
+//!     texts: vec![TokenText {
+//!         row: 0,
+//!         label: Some("positive".to_owned()),
+//!         tokens: vec![PageToken { text: "Good".to_owned(), id: Some(421), position: 0 }],
+//!         readings: vec![TokenReading {
+//!             probabilities: vec![0.25, 0.75],
+//!             logits: vec![1.0986],
+//!             predicted: 1,
+//!             prefix_probabilities: Some(vec![0.75]),
+//!             ..TokenReading::default()
+//!         }],
+//!     }],
+//! };
+//! let html = page.to_html()?;
+//! assert!(html.starts_with("<!doctype html>"));
+//! # Ok::<(), attention_probes_report::ReportError>(())
+//! ```
+
+mod compare_page;
+mod document;
+mod error;
+mod estimate;
+mod island;
+mod sweep_page;
+mod token_page;
+
+pub use compare_page::{ComparePage, ComparedResult, ComparedRun, PairedDifference};
+pub use error::ReportError;
+pub use estimate::Estimate;
+pub use sweep_page::{
+    CalibrationRow, ReliabilityBin, SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment,
+    SweepMetric, SweepPage, SweepTrial, ThresholdRow, TrialHistory,
+};
+pub use token_page::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};

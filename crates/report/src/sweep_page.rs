@@ -1,0 +1,235 @@
+//! What a sweep found.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::{Template, render};
+use crate::error::check_length;
+use crate::{Estimate, ReportError};
+
+const TEMPLATE: Template = Template {
+    body: include_str!("../templates/sweep.html"),
+    style: include_str!("../templates/sweep.css"),
+    script: concat!(
+        include_str!("../templates/sweep.js"),
+        include_str!("../templates/sweep_grid.js"),
+        include_str!("../templates/sweep_panels.js"),
+        include_str!("../templates/sweep_detail.js"),
+    ),
+    has_charts: true,
+};
+
+/// A run of a sweep: the best probes, curves over layers, the grid of each, controls.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SweepPage {
+    /// Name of the run.
+    pub run: String,
+    /// Model whose activations were read; may be empty.
+    pub model: String,
+    /// Version of the library that trained the probes.
+    pub library_version: String,
+    /// The resolved configuration, TOML.
+    pub config: String,
+    /// One entry per data set, layer, and component.
+    pub experiments: Vec<SweepExperiment>,
+}
+
+/// One data set at one layer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SweepExperiment {
+    /// Name of the experiment and of its folder.
+    pub experiment: String,
+    /// Name of the data set.
+    pub data: String,
+    /// The layer; `None` where the data are activations.
+    pub layer: Option<usize>,
+    /// The place in the layer, such as `resid_post`; may be empty.
+    pub component: String,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Number of training examples.
+    pub n_train: usize,
+    /// Number of validation examples.
+    pub n_validation: usize,
+    /// Number of test examples.
+    pub n_test: usize,
+    /// Number of examples left out because their activations have NaN or infinity.
+    pub n_skipped: usize,
+    /// What a probe has to beat.
+    pub baselines: SweepBaselines,
+    /// The best probe of each architecture.
+    pub architectures: Vec<SweepArchitecture>,
+    /// Names of the architectures of which every trial diverged.
+    pub diverged: Vec<String>,
+}
+
+/// What a probe has to beat, as balanced accuracy on the test examples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SweepBaselines {
+    /// Always saying the most frequent class.
+    pub majority: f64,
+    /// Logistic regression on token counts, where there are tokens.
+    pub bag_of_words: Option<Estimate>,
+    /// A probe trained on shuffled labels, where one was.
+    pub shuffled_labels: Option<Estimate>,
+}
+
+/// The trial of an architecture that validation chose, and those it was chosen from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepArchitecture {
+    /// Prefix of the file names.
+    pub config_name: String,
+    /// Step size of the chosen trial.
+    pub learning_rate: f64,
+    /// Weight decay of the chosen trial.
+    pub weight_decay: f64,
+    /// Seed of the chosen trial.
+    pub seed: u64,
+    /// Path of its state file, relative to the folder of the page.
+    pub file: String,
+    /// The metric on validation that chose it.
+    pub selected_by: String,
+    /// Balanced accuracy on the examples that chose it.
+    pub validation: Estimate,
+    /// Balanced accuracy on examples that nothing was chosen by.
+    pub test: Estimate,
+    /// Further numbers, in the order of the table.
+    pub metrics: Vec<SweepMetric>,
+    /// Every trial, the chosen one among them.
+    pub trials: Vec<SweepTrial>,
+    /// What each axis of the grid bought, on validation.
+    pub axes: Vec<SweepAxis>,
+    /// Test examples by true class (rows) and predicted class (columns); may be empty.
+    pub confusion: Vec<Vec<usize>>,
+    /// Points of the ROC curve on test, (false, true) positive rate; may be empty.
+    pub roc: Vec<(f64, f64)>,
+    /// Points of the precision-recall curve on test, (recall, precision); may be empty.
+    pub precision_recall: Vec<(f64, f64)>,
+    /// Confidence against accuracy on test; may be empty.
+    pub reliability: Vec<ReliabilityBin>,
+    /// Decision thresholds and what they cost on test; may be empty.
+    pub thresholds: Vec<ThresholdRow>,
+    /// How well probabilities mean what they say; may be empty.
+    pub calibrations: Vec<CalibrationRow>,
+}
+
+/// One number of a chosen trial, on both sides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepMetric {
+    /// What it is called.
+    pub name: String,
+    /// On the examples that chose the trial.
+    pub validation: Estimate,
+    /// On examples that nothing was chosen by.
+    pub test: Estimate,
+}
+
+/// One trial: a cell of the grid.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SweepTrial {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Seed of the initial weights.
+    pub seed: u64,
+    /// Balanced accuracy on validation; `None` if the trial diverged.
+    pub balanced_accuracy: Option<f64>,
+    /// Mean loss on validation in nats; `None` if the trial diverged.
+    pub loss: Option<f64>,
+    /// How it got there; may be empty.
+    pub history: TrialHistory,
+}
+
+/// Numbers after each epoch, from the first on; NaN where one is undefined.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrialHistory {
+    /// Mean loss on the training examples, in nats.
+    pub train_loss: Vec<f64>,
+    /// Mean loss on the validation examples, in nats.
+    pub validation_loss: Vec<f64>,
+    /// Balanced accuracy on the validation examples.
+    pub balanced_accuracy: Vec<f64>,
+}
+
+/// How much results change along one axis of the grid while the others stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepAxis {
+    /// `learning_rate`, `weight_decay`, or `seed`.
+    pub axis: String,
+    /// Number of values tried.
+    pub n_values: usize,
+    /// Best minus worst validation loss, the largest over all other settings.
+    pub loss: f64,
+    /// The same of balanced accuracy.
+    pub balanced_accuracy: f64,
+}
+
+/// Examples whose confidence is alike.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityBin {
+    /// Lowest confidence of the bin, 0 to 1.
+    pub lower: f64,
+    /// Highest confidence of the bin, 0 to 1.
+    pub upper: f64,
+    /// Number of examples.
+    pub n: usize,
+    /// Their mean confidence.
+    pub confidence: f64,
+    /// Share of them that is right.
+    pub accuracy: f64,
+}
+
+/// A decision threshold and what it costs; NaN where a number is undefined.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdRow {
+    /// How it was chosen, such as `1 % false positives`.
+    pub rule: String,
+    /// Probability of class 1 from which on the probe says 1.
+    pub threshold: f64,
+    /// Share of the positives that are found.
+    pub true_positive_rate: f64,
+    /// Share of the negatives that are taken for positives.
+    pub false_positive_rate: f64,
+    /// Share of the found that are positive.
+    pub precision: f64,
+    /// Mean recall over both classes.
+    pub balanced_accuracy: f64,
+}
+
+/// How well probabilities mean what they say, before or after a correction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationRow {
+    /// What was done to the probabilities, such as `as trained` or `temperature 1.7`.
+    pub method: String,
+    /// Expected calibration error.
+    pub ece: f64,
+    /// Brier score.
+    pub brier: f64,
+    /// Mean negative log-likelihood in nats.
+    pub log_loss: f64,
+}
+
+impl SweepPage {
+    /// Makes the HTML file.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Length`] if a confusion matrix does not have one row and one column per
+    /// class.
+    pub fn to_html(&self) -> Result<String, ReportError> {
+        for experiment in &self.experiments {
+            let n_classes = experiment.classes.len();
+            for architecture in &experiment.architectures {
+                let (name, confusion) = (&architecture.config_name, &architecture.confusion);
+                let at = || format!("experiment `{}`, probe `{name}`", experiment.experiment);
+                if !confusion.is_empty() {
+                    check_length(at, "confusion", confusion.len(), n_classes)?;
+                }
+                for row in confusion {
+                    check_length(at, "confusion", row.len(), n_classes)?;
+                }
+            }
+        }
+        render(&TEMPLATE, &self.run, self)
+    }
+}

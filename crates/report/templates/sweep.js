@@ -1,0 +1,175 @@
+// A sweep: the data set that is shown, the best probes, and the curves over layers.
+
+/** Everything a person can change. */
+const shown = {
+  data: null, // name of a data set and component
+  kind: null, // name of an architecture
+  position: 0, // index into the experiments of the data set, which are ordered by layer
+  metric: "balanced_accuracy", // what the grid shows, or "loss"
+};
+
+/** Experiments of each data set, in the order of their layers. */
+const DATA_SETS = new Map();
+const hasComponents = distinct(DATA.experiments, (experiment) => experiment.component).length > 1;
+for (const experiment of DATA.experiments) {
+  const name = hasComponents ? `${experiment.data}, ${experiment.component}` : experiment.data;
+  if (!DATA_SETS.has(name)) DATA_SETS.set(name, []);
+  DATA_SETS.get(name).push(experiment);
+}
+for (const experiments of DATA_SETS.values()) experiments.sort(byLayer);
+
+const experiments = () => DATA_SETS.get(shown.data);
+const kinds = () =>
+  distinct(experiments().flatMap((experiment) => experiment.architectures), (a) => a.config_name);
+const architecture = (experiment, kind) =>
+  experiment.architectures.find((candidate) => candidate.config_name === kind) ?? null;
+
+/** The layer at which a kind was best on validation: the test side chooses nothing. */
+function bestPosition(kind) {
+  const scores = experiments().map((e) => architecture(e, kind)?.validation.value ?? -Infinity);
+  return scores.indexOf(Math.max(...scores));
+}
+
+/** What a probe has to beat. */
+const CONTROLS = [
+  ["majority", "most frequent class"],
+  ["bag_of_words", "bag of words"],
+  ["shuffled_labels", "shuffled labels"],
+];
+
+/** A control as an estimate; the most frequent class comes as a plain number. */
+function control(experiment, key) {
+  const value = experiment.baselines[key];
+  if (value === null) return null;
+  return typeof value === "number" ? { value, interval: null } : value;
+}
+
+function showSummary() {
+  const rows = kinds().map((kind) => {
+    const experiment = experiments()[bestPosition(kind)];
+    const found = architecture(experiment, kind);
+    return { kind, experiment, found };
+  });
+  const best = Math.max(...rows.map(({ found }) => found.validation.value ?? -Infinity));
+  const level = levelWords(rows.map(({ found }) => found.test));
+  const auroc = (found) => found.metrics.find((metric) => metric.name.toLowerCase() === "auroc");
+  const hasAuroc = rows.some(({ found }) => auroc(found));
+  const hasBag = rows.some(({ experiment }) => control(experiment, "bag_of_words"));
+  const row = ({ kind, experiment, found }) => {
+    const bag = control(experiment, "bag_of_words");
+    const gain = bag && bag.value !== null && found.test.value !== null ? found.test.value - bag.value : null;
+    return [
+      kind,
+      experiment.layer === null ? "\u2013" : String(experiment.layer),
+      scientific(found.learning_rate),
+      scientific(found.weight_decay),
+      fixed(found.validation.value),
+      estimateCell(found.test, found.validation.value === best),
+      ...(hasAuroc ? [fixed(auroc(found)?.test.value)] : []),
+      ...(hasBag ? [gain === null ? "n/a" : signed(gain)] : []),
+    ];
+  };
+  const columns = [
+    "Probe", "Layer", "Learning rate", "Weight decay", "Validation",
+    `Test${level}`,
+    ...(hasAuroc ? ["AUROC"] : []),
+    ...(hasBag ? ["Over bag of words"] : []),
+  ];
+  byId("summary").replaceChildren(
+    table("Best probe of each kind", columns, rows.map(row)),
+    table(`What a probe has to beat${level}`, ["Control", "Test"], controlRows()),
+  );
+  const caption = element("p", { class: "muted small" },
+    "Balanced accuracy. Validation chose setting and layer; the test side chose nothing.");
+  byId("summary").append(caption);
+  const diverged = experiments().flatMap((e) => e.diverged.map((kind) => `${kind} at ${layerName(e.layer)}`));
+  byId("diverged").textContent = diverged.length > 0 ? `Every trial diverged: ${diverged.join("; ")}.` : "";
+}
+
+function controlRows() {
+  return CONTROLS.flatMap(([key, name]) => {
+    const found = experiments().map((e) => control(e, key)).filter((of) => of && of.value !== null);
+    if (found.length === 0) return [];
+    // What does not depend on the layer is said once; of the rest, the best is what to beat.
+    const best = found.reduce((a, b) => (b.value > a.value ? b : a));
+    const differs = found.some((of) => of.value !== best.value);
+    return [[differs ? `${name}, best layer` : name, estimateCell(best)]];
+  });
+}
+
+function point(experiment, position, of) {
+  return {
+    x: experiment.layer ?? position,
+    y: of?.value ?? null,
+    lower: of?.interval?.lower,
+    upper: of?.interval?.upper,
+  };
+}
+
+function showLayers() {
+  const line = (kind, index) => ({
+    name: kind,
+    colour: index,
+    points: experiments().map((e, position) => point(e, position, architecture(e, kind)?.test)),
+  });
+  const controlLine = ([key, name], index) => ({
+    name,
+    colour: 5,
+    dash: ["2 3", "7 4", "1 5"][index],
+    marks: false,
+    points: experiments().map((e, position) => {
+      // Only their values: four bands above each other are not to be read.
+      return { ...point(e, position, control(e, key)), lower: undefined, upper: undefined };
+    }),
+  });
+  const controls = CONTROLS.map(controlLine).filter((l) => l.points.some((p) => p.y !== null));
+  const layers = experiments().map((e, position) => e.layer ?? position);
+  const isLayer = experiments().every((e) => e.layer !== null);
+  byId("layer-chart").replaceChildren(
+    chart({
+      title: `Balanced accuracy on test${levelWords(experiments().flatMap((e) => e.architectures.map((a) => a.test)))}`,
+      description: `Test balanced accuracy of ${kinds().join(", ")} at each of ${counted(layers.length, "layer")}, with intervals, beside the controls.`,
+      legend: true,
+      x: {
+        label: isLayer ? "layer" : "",
+        domain: layers.length > 1 ? [layers[0], layers.at(-1)] : undefined,
+        ticks: layers,
+        format: (x) => (isLayer ? String(x) : "activations"),
+      },
+      y: { label: "balanced accuracy", format: (y) => fixed(y, 2) },
+      lines: [...controls, ...kinds().map(line)],
+    }),
+  );
+  const columns = ["Layer", ...kinds(), ...CONTROLS.map(([, name]) => name)];
+  const rows = experiments().map((e) => [
+    e.layer === null ? "\u2013" : String(e.layer),
+    ...kinds().map((kind) => estimateCell(architecture(e, kind)?.test)),
+    ...CONTROLS.map(([key]) => estimateCell(control(e, key))),
+  ]);
+  byId("layer-table").replaceChildren(table("Test balanced accuracy at every layer", columns, rows));
+}
+
+function showDataSet() {
+  const [first] = experiments();
+  const sides = [`${first.n_train.toLocaleString("en")} training`, `${first.n_validation.toLocaleString("en")} validation`, `${first.n_test.toLocaleString("en")} test examples`];
+  const skipped = experiments().reduce((sum, e) => Math.max(sum, e.n_skipped), 0);
+  const facts = [
+    sides.join(", "),
+    `classes: ${first.classes.join(", ")}`,
+    first.component,
+    skipped > 0 ? `${skipped} left out as not finite` : "",
+  ];
+  byId("data-facts").textContent = facts.filter((part) => part).join(" \u00b7 ");
+  const has = kinds().length > 0;
+  for (const id of ["best", "layers", "detail", "load"]) byId(id).hidden = !has;
+  if (!has) return;
+  if (!kinds().includes(shown.kind)) {
+    const scores = kinds().map((kind) => architecture(experiments()[bestPosition(kind)], kind).validation.value ?? -Infinity);
+    shown.kind = kinds()[scores.indexOf(Math.max(...scores))];
+  }
+  shown.position = bestPosition(shown.kind);
+  showSummary();
+  showLayers();
+  showDetailBar();
+  showDetail();
+}

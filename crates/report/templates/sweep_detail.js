@@ -1,0 +1,93 @@
+
+// Which probe of a sweep is shown in detail, and how it is loaded.
+
+function showDetailBar() {
+  segments(byId("kind"), "kind", kinds().map((kind) => [kind, kind]), shown.kind, (kind) => {
+    shown.kind = kind;
+    showDetail();
+  });
+  const metrics = Object.entries(METRICS).map(([value, { name }]) => [value, name]);
+  segments(byId("grid-metric"), "grid-metric", metrics, shown.metric, (metric) => {
+    shown.metric = metric;
+    showDetail();
+  });
+  byId("layer-field").hidden = experiments().length < 2;
+  byId("layer").max = experiments().length - 1;
+  labelLayers();
+}
+
+function labelLayers() {
+  const names = experiments().map(({ layer }) => (layer === null ? "\u2013" : String(layer)));
+  labelSlider(byId("layer-labels"), names, shown.position);
+}
+
+function showDetail() {
+  tooltip.hide();
+  const experiment = experiments()[shown.position];
+  const found = architecture(experiment, shown.kind);
+  byId("layer").value = shown.position;
+  byId("layer").setAttribute("aria-valuetext", layerName(experiment.layer));
+  byId("layer-name").textContent = `Layer ${experiment.layer ?? "\u2013"}`;
+  labelLayers();
+  byId("load").hidden = !found;
+  byId("detail-heading").textContent = experiment.layer === null ? shown.kind : `${shown.kind}, layer ${experiment.layer}`;
+  if (!found) {
+    byId("chosen").textContent = "";
+    const reason = experiment.diverged.includes(shown.kind) ? "Every trial diverged here." : "This kind was not trained here.";
+    byId("panels").replaceChildren(element("p", { class: "empty card wide" }, reason));
+    return;
+  }
+  byId("chosen").textContent =
+    `Chosen of ${counted(found.trials.length, "trial")} by ${found.selected_by.replaceAll("_", " ")} on validation: ` +
+    `learning rate ${scientific(found.learning_rate)}, weight decay ${scientific(found.weight_decay)}, seed ${found.seed}.`;
+  const panels = [
+    gridPanel(found),
+    metricsPanel(found),
+    experiments().length > 1 ? smallGrids() : null,
+    learningPanel(found),
+    confusionPanel(experiment, found),
+    reliabilityPanel(found),
+    rankingPanel(found),
+    thresholdsPanel(found),
+    axesPanel(found),
+  ];
+  byId("panels").replaceChildren(...panels.filter((node) => node));
+  const path = JSON.stringify(found.file);
+  byId("load-rust").textContent =
+    "use attention_probes::prelude::*;\n" +
+    `let saved = SavedProbe::load(${path}.as_ref())?;\n` +
+    "let probe = saved.to_probe(&Device::default())?;";
+  byId("load-python").textContent =
+    "import json, numpy\n" +
+    `weights = dict(numpy.load(${path}))\n` +
+    'metadata = json.loads(weights.pop("metadata").tobytes())';
+}
+
+function start() {
+  const n = DATA.experiments.reduce(
+    (sum, e) => sum + e.architectures.reduce((trials, a) => trials + a.trials.length, 0), 0);
+  const facts = [DATA.model, counted(DATA.experiments.length, "experiment"), counted(n, "trial"), DATA.library_version && `attention-probes ${DATA.library_version}`];
+  byId("subtitle").textContent = facts.filter((part) => part).join(" \u00b7 ");
+  byId("configuration").hidden = DATA.config === "";
+  byId("config").textContent = DATA.config;
+  if (DATA.experiments.length === 0) {
+    byId("nothing").hidden = false;
+    return;
+  }
+  byId("data-bar").hidden = false;
+  setOptions(byId("data-set"), [...DATA_SETS.keys()].map((name) => [name, name]));
+  shown.data = DATA_SETS.keys().next().value;
+  byId("data-set").value = shown.data;
+  byId("data-set").addEventListener("change", (event) => {
+    shown.data = event.target.value;
+    showDataSet();
+  });
+  byId("layer").addEventListener("input", (event) => {
+    shown.position = Number(event.target.value);
+    showDetail();
+  });
+  new ResizeObserver(labelLayers).observe(byId("layer-labels"));
+  showDataSet();
+}
+
+start();

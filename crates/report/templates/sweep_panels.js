@@ -1,0 +1,181 @@
+
+// One probe of a sweep: its learning curves, and what it is worth on the test side.
+
+function learningPanel(found) {
+  const chosen = found.trials.find(
+    (t) => t.learning_rate === found.learning_rate && t.weight_decay === found.weight_decay && t.seed === found.seed,
+  );
+  const epochs = (values) => values.map((y, epoch) => ({ x: epoch + 1, y }));
+  const others = (key) =>
+    found.trials
+      .filter((trial) => trial !== chosen)
+      .map((trial) => ({ colour: 5, faint: true, marks: false, points: epochs(trial.history[key]) }));
+  const history = chosen?.history ?? { train_loss: [], validation_loss: [], balanced_accuracy: [] };
+  const x = { label: "epoch" };
+  // A trial that runs away would press all others flat.
+  const losses = [...history.train_loss, ...history.validation_loss].filter((value) => value !== null);
+  const top = 1.6 * Math.max(...losses, 0);
+  const clipped = others("validation_loss").filter((line) => line.points.every((p) => p.y !== null && p.y <= top));
+  const node = panel(
+    "Learning curves",
+    element(
+      "div",
+      { class: "columns" },
+      chart({
+        title: "Loss in nats",
+        description: "Training and validation loss of the chosen trial after each epoch.",
+        x,
+        y: { label: "loss", format: (y) => fixed(y, 2) },
+        lines: [
+          ...clipped,
+          { name: "training", colour: 1, dash: "5 4", points: epochs(history.train_loss) },
+          { name: "validation", colour: 0, points: epochs(history.validation_loss) },
+        ],
+        empty: "No history was kept.",
+      }),
+      chart({
+        title: "Balanced accuracy on validation",
+        description: "Validation balanced accuracy of the chosen trial after each epoch.",
+        x,
+        y: { label: "balanced accuracy", format: (y) => fixed(y, 2) },
+        legend: true,
+        lines: [
+          ...others("balanced_accuracy"),
+          { name: "validation", colour: 0, points: epochs(history.balanced_accuracy) },
+        ],
+        empty: "No history was kept.",
+      }),
+    ),
+    element("p", { class: "muted small" }, "Coloured: the chosen trial. Grey: the other trials of the grid, on validation; losses far above are left out."),
+  );
+  node.classList.add("wide");
+  return node;
+}
+
+function confusionPanel(experiment, found) {
+  const { classes } = experiment;
+  const totals = found.confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
+  const cell = (row, column) => {
+    const n = found.confusion[row][column];
+    const share = totals[row] > 0 ? n / totals[row] : null;
+    return {
+      value: share,
+      text: n.toLocaleString("en"),
+      describe: {
+        title: `${classes[row]} taken for ${classes[column]}`,
+        rows: [["examples", String(n)], [`of ${totals[row]} ${classes[row]}`, share === null ? "n/a" : `${(share * 100).toFixed(1)} %`]],
+      },
+      chosen: false,
+    };
+  };
+  if (found.confusion.length === 0) return null;
+  return panel(
+    "Confusion on test",
+    heatMap({
+      caption: "Test examples by true and predicted class",
+      rowName: "true",
+      columnName: "predicted",
+      rows: classes,
+      columns: classes,
+      cell,
+      low: 0,
+      high: 1,
+      square: true,
+    }),
+    element("p", { class: "muted small" }, "Shaded by the share of each true class."),
+  );
+}
+
+/** A chart of the unit square. */
+function unitChart(title, description, [xLabel, yLabel], points, more = {}) {
+  const unit = { domain: [0, 1], ticks: [0, 0.2, 0.4, 0.6, 0.8, 1] };
+  const toPoint = ([x, y]) => ({ x, y });
+  return chart({
+    title,
+    description,
+    x: { label: xLabel, ...unit },
+    y: { label: yLabel, format: (y) => fixed(y, 1), ...unit },
+    square: true,
+    nearest: true,
+    lines: [{ name: yLabel, colour: 0, marks: false, points: points.map(toPoint) }],
+    ...more,
+  });
+}
+
+function rankingPanel(found) {
+  if (found.roc.length === 0 && found.precision_recall.length === 0) return null;
+  const node = panel(
+    "Ranking on test",
+    element(
+      "div",
+      { class: "columns" },
+      unitChart("ROC", "True-positive rate against false-positive rate.",
+        ["false-positive rate", "true-positive rate"], found.roc, { diagonal: true }),
+      unitChart("Precision and recall", "Precision against recall.",
+        ["recall", "precision"], found.precision_recall),
+    ),
+  );
+  node.classList.add("wide");
+  return node;
+}
+
+function reliabilityPanel(found) {
+  if (found.reliability.length === 0) return null;
+  const filled = found.reliability.filter((bin) => bin.n > 0);
+  const points = filled.map((bin) => ({
+    x: bin.confidence,
+    y: bin.accuracy,
+    note: `(${counted(bin.n, "example")})`,
+  }));
+  return panel(
+    "Reliability on test",
+    unitChart("Accuracy by confidence", "Share of right answers against mean confidence, in bins.",
+      ["confidence", "accuracy"], [], {
+        diagonal: true,
+        bars: found.reliability.map((bin) => ({ x0: bin.lower, x1: bin.upper, n: bin.n })),
+        lines: [{ name: "accuracy", colour: 0, points }],
+      }),
+    element("p", { class: "muted small" }, "On the dashed line, probabilities mean what they say. Bars: examples per bin."),
+  );
+}
+
+function metricsPanel(found) {
+  const row = ({ name, validation, test }) => [name, estimateCell(validation), estimateCell(test)];
+  const first = { name: "balanced accuracy", validation: found.validation, test: found.test };
+  const level = levelWords([found.validation, found.test, ...found.metrics.map((m) => m.test)]);
+  return panel(
+    `Numbers${level}`,
+    table("Metrics of the chosen trial", ["Metric", "Validation", "Test"], [first, ...found.metrics].map(row)),
+  );
+}
+
+function axesPanel(found) {
+  if (found.axes.length === 0) return null;
+  const row = ({ axis, n_values: n, loss, balanced_accuracy: accuracy }) =>
+    [axis.replaceAll("_", " "), String(n), fixed(accuracy), fixed(loss)];
+  return panel(
+    "What each axis was worth",
+    table("Spread along each axis of the grid", ["Axis", "Values", "Balanced accuracy", "Loss"], found.axes.map(row)),
+    element("p", { class: "muted small" }, "Best minus worst on validation along the axis, the largest over all other settings."),
+  );
+}
+
+function thresholdsPanel(found) {
+  if (found.thresholds.length === 0 && found.calibrations.length === 0) return null;
+  const threshold = (row) => [
+    row.rule, fixed(row.threshold), fixed(row.true_positive_rate), fixed(row.false_positive_rate),
+    fixed(row.precision), fixed(row.balanced_accuracy),
+  ];
+  const calibration = (row) => [row.method, fixed(row.ece), fixed(row.brier), fixed(row.log_loss)];
+  const node = panel(
+    "Thresholds and calibration on test",
+    found.thresholds.length > 0
+      ? table("Decision thresholds", ["Rule", "Threshold", "TPR", "FPR", "Precision", "Balanced accuracy"], found.thresholds.map(threshold))
+      : null,
+    found.calibrations.length > 0
+      ? table("Calibration", ["Probabilities", "ECE", "Brier", "Log loss"], found.calibrations.map(calibration))
+      : null,
+  );
+  node.classList.add("wide", "stacked");
+  return node;
+}

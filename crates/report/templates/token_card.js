@@ -1,0 +1,187 @@
+
+// One text: its heading, its tokens, and their colours. A card has content only while it is near
+// the window, so that a page with thousands of texts has as few elements as one with ten.
+
+const NEWLINE = "\u23ce";
+const TAB = "\u21e5";
+const SPACE = "\u2423";
+// Control characters, marks of direction, and what has no width: none of them can be seen.
+const INVISIBLE =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\ufff9-\ufffb]/;
+
+const codePoint = (c) => `U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+
+/** A token for a tooltip: every character of it can be seen. */
+function legible(token) {
+  const character = (c) => {
+    if (c === " ") return SPACE;
+    if (c === "\n") return NEWLINE;
+    if (c === "\t") return TAB;
+    return INVISIBLE.test(c) || c === "\u00a0" ? `\u27e8${codePoint(c)}\u27e9` : c;
+  };
+  return token === "" ? "(empty)" : [...token].map(character).join("");
+}
+
+/** A token in its text: as it is, but for what could not be seen, which is named. */
+function tokenContent(token) {
+  if (token === "") return [element("span", { class: "mark" }, "\u2205")];
+  if (!INVISIBLE.test(token)) return [token];
+  return [...token].map((c) => {
+    if (c === "\n") return element("span", { class: "mark" }, `${NEWLINE}\n`);
+    if (c === "\t") return element("span", { class: "mark" }, `${TAB}\t`);
+    return INVISIBLE.test(c) ? element("span", { class: "mark" }, codePoint(c)) : c;
+  });
+}
+
+/** Makes the card of a text, without content. */
+function emptyCard(text) {
+  const card = element("article", { class: "text card", "aria-label": `Row ${text.row}` });
+  card.text = text;
+  text.card = card;
+  reserve(card);
+  return card;
+}
+
+/** Gives a card without content about the height that it will have with it. */
+function reserve(card) {
+  const n = card.text.tokens.length;
+  const perLine = Math.max(6, (byId("texts").clientWidth - 40) / 38); // tokens of 38 px each
+  card.style.minHeight = `${card.height ?? Math.round(90 + 30 * Math.ceil(n / perLine))}px`;
+}
+
+function fill(card) {
+  if (card.tokens) return;
+  const { text } = card;
+  card.header = element("header");
+  card.tokens = element("div", {
+    class: "tokens",
+    role: "list",
+    "aria-label": `Tokens of row ${text.row}`,
+  });
+  const token = (id, index) =>
+    element(
+      "span",
+      { class: "token", role: "listitem", tabindex: index === 0 ? "0" : "-1", "data-tip": "token", "data-index": index },
+      tokenContent(DATA.vocabulary[id][0]),
+    );
+  card.tokens.append(...text.tokens.map(token));
+  if (text.tokens.length === 0) card.tokens.append(element("span", { class: "muted" }, "No tokens."));
+  card.replaceChildren(card.header, card.tokens);
+  card.style.minHeight = "";
+  paint(card);
+}
+
+function empty(card) {
+  // What has the focus stays, else a person at the keyboard would lose their place.
+  if (!card.tokens || card.contains(document.activeElement)) return;
+  card.height = Math.round(card.getBoundingClientRect().height) || card.height;
+  card.tokens = null;
+  card.replaceChildren();
+  reserve(card);
+}
+
+/** Writes the numbers and colours of the current probe into a card that has content. */
+function paint(card) {
+  if (!card.tokens) return;
+  const { text } = card;
+  const probe = currentProbe();
+  const reading = readingOf(text, probe);
+  card.header.replaceChildren(...heading(text, probe, reading));
+
+  const colour = COLOURS[shown.colour];
+  const values = colour.values(reading);
+  const scale = values ? colour.scale(values, probe) : null;
+  const diverging = colour.isDiverging(probe);
+  for (const token of card.tokens.querySelectorAll(".token")) {
+    const value = values ? values[Number(token.dataset.index)] : null;
+    if (value === null || value === undefined) {
+      delete token.dataset.sign;
+      token.style.removeProperty("--shade");
+      continue;
+    }
+    const shade = Math.max(-1, Math.min(1, scale(value)));
+    token.dataset.sign = diverging ? (shade < 0 ? "-" : "+") : "w";
+    token.style.setProperty("--shade", `${(Math.abs(shade) * 100).toFixed(1)}%`);
+  }
+}
+
+function heading(text, probe, reading) {
+  const of = verdict(text, probe);
+  const words = { right: "\u2713 right", wrong: "\u2717 wrong", unknown: null }[of];
+  const sure = confidence(text, probe);
+  const predicted = sure === null ? "n/a" : probe.classes[reading.predicted];
+  const label = text.label === null ? "no label" : `label ${text.label}`;
+  return [
+    element("h3", {}, `Row ${text.row}`),
+    words && element("span", { class: `verdict ${of}` }, words),
+    element("span", {}, "says ", element("span", { class: "class" }, predicted), `, ${label}`),
+    element(
+      "span",
+      { class: "numbers tabular", "data-tip": "text", tabindex: "0" },
+      isBinary(probe)
+        ? `P(${probe.classes[1]}) ${fixed(reading.probabilities[1])}`
+        : `P ${fixed(sure)}`,
+    ),
+    isBinary(probe) ? meter(reading.probabilities[1], probe.threshold) : meter(sure, null),
+  ].filter((part) => part !== null);
+}
+
+/** A probability as a bar, with the decision threshold across it. */
+function meter(probability, threshold) {
+  const fill = element("span", { class: "fill" });
+  fill.style.width = `${(probability ?? 0) * 100}%`;
+  const bar = element("span", { class: "meter", "aria-hidden": "true" }, fill);
+  if (threshold !== null) {
+    const line = element("span", { class: "threshold" });
+    line.style.left = `${Math.max(0, Math.min(1, threshold)) * 100}%`;
+    bar.append(line);
+  }
+  return bar;
+}
+
+describers.text = (node) => {
+  const { text } = node.closest(".text");
+  const probe = currentProbe();
+  const reading = readingOf(text, probe);
+  const logit = (value, index) => [
+    reading.logits.length > 1 ? `logit of ${probe.classes[index]}` : "logit",
+    exact(value),
+  ];
+  return {
+    title: `Row ${text.row}`,
+    rows: [
+      ...probe.classes.map((name, index) => [`P(${name})`, exact(reading.probabilities[index])]),
+      ...reading.logits.map(logit),
+      ["threshold", isBinary(probe) ? exact(probe.threshold) : "none"],
+      ["tokens", String(text.tokens.length)],
+    ],
+  };
+};
+
+describers.token = (node) => {
+  const { text } = node.closest(".text");
+  const index = Number(node.dataset.index);
+  const probe = currentProbe();
+  const reading = readingOf(text, probe);
+  const [token, id] = DATA.vocabulary[text.tokens[index]];
+  const position = Array.isArray(text.positions) ? text.positions[index] : text.positions + index;
+  const rows = [
+    ["position", String(position)],
+    ["token id", exact(id)],
+  ];
+  const named = isBinary(probe) ? probe.classes[1] : probe.classes[reading.predicted];
+  if (reading.prefix_probabilities) {
+    rows.push([`P(${named}) so far`, exact(reading.prefix_probabilities[index])]);
+  }
+  if (reading.contributions) rows.push(["adds to the logit", exact(reading.contributions[index])]);
+  if (reading.pattern.length === 1) rows.push(["weight", exact(reading.pattern[0][index])]);
+  if (reading.pattern.length > 1) {
+    const mean = shown.head === "mean" ? weights(reading)[index] : null;
+    if (mean !== null) rows.push(["mean weight", String(Number(mean.toPrecision(4)))]);
+    reading.pattern.slice(0, 8).forEach((head, h) => {
+      rows.push([`weight of head ${h}`, exact(head[index])]);
+    });
+    if (reading.pattern.length > 8) rows.push(["further heads", String(reading.pattern.length - 8)]);
+  }
+  return { title: legible(token), rows };
+};

@@ -1,0 +1,40 @@
+//! Pages and pictures for a person to look at.
+
+use std::path::Path;
+
+use attention_probes_report::{ComparePage, SweepPage, TokenPage};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::devtools::Browser;
+use crate::{sample, write_page};
+
+#[test]
+#[ignore = "writes pages and pictures to look at: cargo test --test browser -- --ignored"]
+fn write_sample_pages() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    std::fs::create_dir_all(&folder).unwrap();
+    let pages = [
+        ("token", sample::token_page(40, 60, 12).to_html()),
+        ("sweep", sample::sweep_page(12).to_html()),
+        ("compare", sample::compare_page().to_html()),
+        ("token-empty", TokenPage::default().to_html()),
+        ("sweep-empty", SweepPage::default().to_html()),
+        ("compare-empty", ComparePage::default().to_html()),
+    ];
+    let mut browser = Browser::start();
+    for (name, html) in pages {
+        let file = write_page(&folder, &format!("{name}.html"), &html.unwrap());
+        let Some(browser) = &mut browser else { continue };
+        for (width, height) in [(1440, 900), (390, 844)] {
+            for scheme in ["light", "dark"] {
+                browser.prefer(scheme);
+                browser.open(&file, width, height);
+                let picture = STANDARD.decode(browser.screenshot()).unwrap();
+                std::fs::write(folder.join(format!("{name}-{width}-{scheme}.png")), picture)
+                    .unwrap();
+            }
+        }
+    }
+    eprintln!("{}", folder.display());
+}

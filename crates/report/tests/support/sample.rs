@@ -1,0 +1,428 @@
+//! Pages with made-up results that look like real ones.
+
+use attention_probes_metrics::Interval;
+use attention_probes_report::{
+    CalibrationRow, ComparePage, ComparedResult, ComparedRun, Estimate, PageToken,
+    PairedDifference, ReliabilityBin, SweepArchitecture, SweepAxis, SweepBaselines,
+    SweepExperiment, SweepMetric, SweepPage, SweepTrial, ThresholdRow, TokenPage, TokenProbe,
+    TokenReading, TokenText, TrialHistory,
+};
+
+/// Numbers between 0 and 1 that are the same every time.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn roll(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn pick(&mut self, n: usize) -> usize {
+        ((self.roll() * n as f64) as usize).min(n - 1)
+    }
+
+    /// About normal, mean 0, standard deviation 1.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.roll()).sum::<f64>() - 6.0
+    }
+}
+
+const WORDS: [(&str, f64); 40] = [
+    (" the", 0.0),
+    (" film", 0.0),
+    (" is", 0.0),
+    (" a", 0.0),
+    (" charming", 1.2),
+    (",", 0.0),
+    (" funny", 0.9),
+    (" and", 0.1),
+    (" often", 0.0),
+    (" moving", 0.8),
+    (" story", 0.1),
+    (" dull", -1.2),
+    (" bloated", -1.1),
+    (" mess", -1.4),
+    (" that", 0.0),
+    (" never", -0.5),
+    (" finds", 0.2),
+    (" its", 0.0),
+    (" feet", 0.0),
+    (".", 0.0),
+    (" performances", 0.2),
+    (" are", 0.0),
+    (" superb", 1.5),
+    (" un", -0.3),
+    ("inspired", -0.8),
+    (" direction", 0.0),
+    (" warm", 0.7),
+    (" tedious", -1.3),
+    (" delight", 1.3),
+    (" at", 0.0),
+    (" times", 0.0),
+    ("\n", 0.0),
+    (" but", -0.2),
+    (" with", 0.0),
+    (" no", -0.6),
+    (" soul", 0.3),
+    (" heart", 0.5),
+    (" clich", -0.6),
+    ("é", -0.1),
+    (" watch", 0.1),
+];
+
+/// The token that would run if anything on a page were taken for markup.
+pub(crate) const INJECTION: &str = " </script><script>document.title='injected'</script><img src=x \
+                             onerror=\"document.title='injected'\"><!--";
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// What a kind of probe says of one text.
+fn reading(probe: &TokenProbe, scores: &[f64], n_layers: usize, dice: &mut Dice) -> TokenReading {
+    let layer = probe.layer.unwrap_or(0) as f64 + 1.0;
+    let strength = 1.6 * layer / n_layers as f64;
+    let n = scores.len();
+    let mut total = 0.0;
+    let mut prefixes = Vec::with_capacity(n);
+    let mut contributions = Vec::with_capacity(n);
+    for score in scores {
+        let contribution =
+            score * strength + 0.25 * dice.normal() * (1.2 - layer / n_layers as f64);
+        total = 0.97 * total + contribution;
+        contributions.push(contribution);
+        prefixes.push(sigmoid(total));
+    }
+    let pattern = (0..probe.n_heads).map(|head| {
+        let weight = |score: &f64| (score.abs() * (1.0 + head as f64) * strength).exp();
+        let raw: Vec<f64> =
+            scores.iter().map(|score| weight(score) * (0.5 + dice.roll())).collect();
+        let sum: f64 = raw.iter().sum();
+        raw.iter().map(|weight| weight / sum).collect()
+    });
+    let pattern = pattern.collect();
+    let positive = prefixes.last().copied().unwrap_or(0.5);
+    TokenReading {
+        probabilities: vec![1.0 - positive, positive],
+        logits: vec![total],
+        predicted: usize::from(positive >= probe.threshold),
+        pattern,
+        prefix_probabilities: Some(prefixes),
+        contributions: (probe.kind != "mlp").then_some(contributions),
+    }
+}
+
+/// Film reviews under an attention probe of four heads and a linear one, at every layer.
+pub(crate) fn token_page(n_texts: usize, n_tokens: usize, n_layers: usize) -> TokenPage {
+    let probe = |series: &str, kind: &str, n_heads: usize, layer: usize| TokenProbe {
+        label: format!("{series}, layer {layer}"),
+        series: series.to_owned(),
+        kind: kind.to_owned(),
+        layer: Some(layer),
+        component: "resid_post".to_owned(),
+        task: "sequence".to_owned(),
+        classes: vec!["negative".to_owned(), "positive".to_owned()],
+        n_heads,
+        threshold: 0.5,
+        file: format!(
+            "sentiment-L{layer:02}-resid_post/trained/{series}_probe_lr1.00e-03_wd1.00e-05_state.npz"
+        ),
+    };
+    let mut probes: Vec<TokenProbe> =
+        (0..n_layers).map(|layer| probe("attention", "attention", 4, layer)).collect();
+    probes.extend((0..n_layers).map(|layer| probe("linear-mean", "linear", 0, layer)));
+    let mut dice = Dice::new(7);
+    let texts = (0..n_texts).map(|row| {
+        let n = (n_tokens / 2 + dice.pick(n_tokens.max(1))).max(1);
+        let mut tokens = Vec::new();
+        let mut scores = Vec::new();
+        let mood = if row % 2 == 0 { 0.25 } else { -0.25 };
+        for position in 0..n {
+            let (mut text, mut score) = WORDS[dice.pick(WORDS.len())];
+            if score * mood < 0.0 && dice.roll() < 0.45 {
+                (text, score) = WORDS[dice.pick(4)];
+            }
+            if row == 2 && position == 3 {
+                text = INJECTION;
+            }
+            if row == 3 && position == 2 {
+                text = "\u{202e}\u{200b}";
+            }
+            scores.push(score);
+            tokens.push(PageToken {
+                text: text.to_owned(),
+                id: Some(200 + text.len() as i64 * 17 + i64::from(text.as_bytes()[0])),
+                position,
+            });
+        }
+        let readings: Vec<TokenReading> =
+            probes.iter().map(|probe| reading(probe, &scores, n_layers, &mut dice)).collect();
+        let label =
+            if row % 7 == 6 { None } else { Some(["positive", "negative"][row % 2].to_owned()) };
+        TokenText { row: row as u64, label, tokens, readings }
+    });
+    let texts = texts.collect();
+    TokenPage {
+        title: "Film reviews, token by token".to_owned(),
+        model: "demo-gpt2".to_owned(),
+        probes,
+        texts,
+    }
+}
+
+fn interval(value: f64, half: f64) -> Estimate {
+    let interval =
+        Interval { lower: (value - half).max(0.0), upper: (value + half).min(1.0), level: 0.95 };
+    Estimate { value, interval: Some(interval) }
+}
+
+const RATES: [f64; 9] = [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3];
+const DECAYS: [f64; 9] = [0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3];
+const N_EPOCHS: usize = 10;
+
+fn trial(rate: usize, decay: usize, ceiling: f64, dice: &mut Dice) -> SweepTrial {
+    let speed = 0.08 * 1.75f64.powi(rate as i32);
+    let diverged = rate == 8 && decay == 8;
+    let mut history = TrialHistory::default();
+    for epoch in 1..=N_EPOCHS {
+        let learned = 1.0 - (-speed * epoch as f64 / 3.0).exp();
+        let overfit = 0.012 * (speed * epoch as f64 - 6.0).max(0.0);
+        let noise = 0.004 * dice.normal();
+        let accuracy = 0.5 + (ceiling - 0.5) * learned - overfit + noise;
+        history.balanced_accuracy.push(accuracy.min(0.999));
+        history.train_loss.push(0.69 * (1.0 - 0.75 * learned * ceiling));
+        history.validation_loss.push(0.69 * (1.0 - (ceiling - 0.42) * learned) + overfit - noise);
+    }
+    let last = |values: &[f64]| (!diverged).then(|| values[N_EPOCHS - 1]);
+    SweepTrial {
+        learning_rate: RATES[rate],
+        weight_decay: DECAYS[decay],
+        seed: 42,
+        balanced_accuracy: last(&history.balanced_accuracy),
+        loss: last(&history.validation_loss),
+        history: if diverged {
+            TrialHistory {
+                train_loss: vec![f64::NAN; N_EPOCHS],
+                validation_loss: vec![f64::INFINITY; N_EPOCHS],
+                balanced_accuracy: vec![f64::NAN; N_EPOCHS],
+            }
+        } else {
+            history
+        },
+    }
+}
+
+fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> SweepArchitecture {
+    let trials: Vec<SweepTrial> = (0..9)
+        .flat_map(|decay| (0..9).map(move |rate| (rate, decay)))
+        .map(|(rate, decay)| trial(rate, decay, ceiling, dice))
+        .collect();
+    let best = trials
+        .iter()
+        .max_by(|a, b| a.balanced_accuracy.partial_cmp(&b.balanced_accuracy).expect("numbers"))
+        .expect("81 trials");
+    let accuracy = best.balanced_accuracy.expect("it did not diverge");
+    let test = accuracy - 0.01 * dice.roll();
+    let steepness = (test - 0.5) * 9.0 + 0.2;
+    let roc: Vec<(f64, f64)> = (0..=60)
+        .map(|i| f64::from(i) / 60.0)
+        .map(|fpr| (fpr, 1.0 - (1.0 - fpr).powf(1.0 + steepness)))
+        .collect();
+    let precision_recall = roc.iter().skip(1).map(|(fpr, tpr)| (*tpr, tpr / (tpr + fpr))).collect();
+    let (right, wrong) = ((300.0 * test) as usize, 300 - (300.0 * test) as usize);
+    let reliability = (5..10)
+        .map(|bin| {
+            let lower = f64::from(bin) / 10.0;
+            let confidence = lower + 0.05;
+            let n = (40.0 + 60.0 * dice.roll()) as usize;
+            let accuracy = (confidence - 0.06 + 0.04 * dice.normal()).clamp(0.0, 1.0);
+            ReliabilityBin { lower, upper: lower + 0.1, n, confidence, accuracy }
+        })
+        .collect();
+    let row = |rule: &str, threshold: f64, fpr: f64| ThresholdRow {
+        rule: rule.to_owned(),
+        threshold,
+        true_positive_rate: 1.0 - (1.0 - fpr).powf(1.0 + steepness),
+        false_positive_rate: fpr,
+        precision: if fpr == 0.0 { f64::NAN } else { test },
+        balanced_accuracy: test,
+    };
+    let metric = |name: &str, validation: f64, test: f64| SweepMetric {
+        name: name.to_owned(),
+        validation: validation.into(),
+        test: test.into(),
+    };
+    SweepArchitecture {
+        config_name: name.to_owned(),
+        learning_rate: best.learning_rate,
+        weight_decay: best.weight_decay,
+        seed: best.seed,
+        file: format!(
+            "seed_42/{folder}/trained/{name}_probe_lr{:.2e}_wd{:.2e}_state.npz",
+            best.learning_rate, best.weight_decay
+        ),
+        selected_by: "balanced_accuracy".to_owned(),
+        validation: interval(accuracy, 0.05),
+        test: interval(test, 0.037),
+        metrics: vec![
+            metric("accuracy", accuracy, test + 0.002),
+            metric("AUROC", accuracy + 0.06, test + 0.058),
+            metric("F1", accuracy - 0.01, test - 0.012),
+            metric("MCC", 2.0 * accuracy - 1.0, 2.0 * test - 1.0),
+            metric("TPR at 1 % FPR", 0.21, f64::NAN),
+            metric("log loss (nats)", 0.48, 0.51),
+        ],
+        trials,
+        axes: vec![
+            SweepAxis {
+                axis: "learning_rate".to_owned(),
+                n_values: 9,
+                loss: 0.213,
+                balanced_accuracy: 0.184,
+            },
+            SweepAxis {
+                axis: "weight_decay".to_owned(),
+                n_values: 9,
+                loss: 0.012,
+                balanced_accuracy: 0.021,
+            },
+        ],
+        confusion: vec![vec![right, wrong], vec![wrong + 4, right - 4]],
+        roc,
+        precision_recall,
+        reliability,
+        thresholds: vec![
+            row("as trained", 0.5, 0.2),
+            row("1 % false positives", 0.913, 0.01),
+            row("no false positives", 0.998, 0.0),
+        ],
+        calibrations: vec![
+            CalibrationRow {
+                method: "as trained".to_owned(),
+                ece: 0.061,
+                brier: 0.182,
+                log_loss: 0.531,
+            },
+            CalibrationRow {
+                method: "temperature 1.62".to_owned(),
+                ece: 0.019,
+                brier: 0.174,
+                log_loss: 0.508,
+            },
+        ],
+    }
+}
+
+/// Two data sets, four kinds of probes, 81 trials of each at every layer.
+pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
+    let mut dice = Dice::new(11);
+    let mut experiments = Vec::new();
+    for (data, classes, base, gain) in [
+        ("sentiment", ["negative", "positive"], 0.60, 0.22),
+        ("next-the", ["other", " the"], 0.66, 0.25),
+    ] {
+        for layer in 0..n_layers {
+            let folder = format!("{data}-L{layer:02}-resid_post");
+            let depth = layer as f64 / n_layers as f64;
+            let ceiling = base + gain * (1.0 - (2.0 * depth - 1.3).powi(2) / 1.7);
+            let kinds = [
+                ("linear-last", -0.03),
+                ("linear-mean", 0.0),
+                ("mlp-mean", 0.01),
+                ("attention", 0.045),
+            ];
+            let mut architectures: Vec<SweepArchitecture> = kinds
+                .iter()
+                .map(|(name, more)| architecture(name, &folder, ceiling + more, &mut dice))
+                .collect();
+            let mut diverged = Vec::new();
+            if layer == 1 && data == "next-the" {
+                diverged.push(architectures.remove(2).config_name);
+            }
+            experiments.push(SweepExperiment {
+                experiment: folder,
+                data: data.to_owned(),
+                layer: Some(layer),
+                component: "resid_post".to_owned(),
+                classes: classes.map(str::to_owned).to_vec(),
+                n_train: 2100,
+                n_validation: 300,
+                n_test: 600,
+                n_skipped: 0,
+                baselines: SweepBaselines {
+                    majority: 0.5,
+                    bag_of_words: Some(interval(base + 0.05, 0.038)),
+                    shuffled_labels: Some(interval(
+                        0.5 + 0.02 * dice.normal().clamp(-1.0, 1.0),
+                        0.04,
+                    )),
+                },
+                architectures,
+                diverged,
+            });
+        }
+    }
+    SweepPage {
+        run: "sentiment-and-next-the".to_owned(),
+        model: "demo-gpt2".to_owned(),
+        library_version: "0.1.0".to_owned(),
+        config: "run = \"sentiment-and-next-the\"\nseed = 42\noutput = \"results\"\n\n[model]\nname = \"demo-gpt2\"\n".to_owned(),
+        experiments,
+    }
+}
+
+/// Three runs of the same sweep.
+pub(crate) fn compare_page() -> ComparePage {
+    let mut dice = Dice::new(5);
+    let run = |(name, model, more): (&str, &str, f64)| {
+        let mut results = Vec::new();
+        for data in ["sentiment", "next-the"] {
+            for (probe, better) in [("linear-mean", 0.0), ("attention", 0.04)] {
+                for layer in (0..12).filter(|layer| !(name == "gemma" && layer % 2 == 1)) {
+                    let value =
+                        0.6 + more + better + 0.016 * f64::from(layer) + 0.01 * dice.normal();
+                    results.push(ComparedResult {
+                        data: data.to_owned(),
+                        layer: Some(layer as usize),
+                        component: "resid_post".to_owned(),
+                        config_name: probe.to_owned(),
+                        test: interval(value, 0.035),
+                        n_test: 600,
+                    });
+                }
+            }
+        }
+        ComparedRun { name: name.to_owned(), description: model.to_owned(), results }
+    };
+    let runs: Vec<ComparedRun> = [
+        ("baseline", "demo-gpt2, 81 trials", 0.0),
+        ("long", "demo-gpt2, 30 epochs", 0.03),
+        ("gemma", "demo-gemma, 81 trials", 0.06),
+    ]
+    .map(run)
+    .into();
+    let differences = runs[1]
+        .results
+        .iter()
+        .zip(&runs[0].results)
+        .map(|(result, first)| {
+            let value = result.test.value - first.test.value;
+            let interval = Interval { lower: value - 0.02, upper: value + 0.02, level: 0.95 };
+            PairedDifference {
+                run: 1,
+                data: result.data.clone(),
+                layer: result.layer,
+                component: result.component.clone(),
+                config_name: result.config_name.clone(),
+                difference: Estimate { value, interval: Some(interval) },
+            }
+        })
+        .collect();
+    ComparePage { title: "Three runs".to_owned(), runs, differences }
+}
