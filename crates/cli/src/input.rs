@@ -118,6 +118,34 @@ impl ProbeFile {
     ///   is another one than the probe's
     /// - whatever [`open_model`] returns
     pub fn open_model(&self, args: &ModelArgs, device: &Device) -> Result<ProbedModel> {
+        let site = self.site(args)?;
+        let trained_on = self.saved.metadata.model.as_ref();
+        let recorded = trained_on.map(|model| model.name.clone());
+        // Without a revision to compare, the name is all there is to tell two models apart.
+        let name = match (&args.model, trained_on.and_then(|model| model.revision.as_ref())) {
+            (Some(flag), Some(_)) => flag.clone(),
+            (flag, _) => self.pick("model", flag.clone(), recorded)?,
+        };
+        let model = open_model(&name, hub_access().as_ref(), (device, args.dtype))?;
+        self.check_model(&model, &name, args)?;
+        self.check_site(&model, site)?;
+        Ok(ProbedModel { model, site })
+    }
+
+    /// Where the probe reads a model that is open already, and checks that it is its model.
+    ///
+    /// # Errors
+    ///
+    /// As [`ProbeFile::open_model`].
+    pub fn site_in(&self, model: &LanguageModel, args: &ModelArgs) -> Result<Site> {
+        let site = self.site(args)?;
+        self.check_model(model, &model.name, args)?;
+        self.check_site(model, site)?;
+        Ok(site)
+    }
+
+    /// Layer, component, and convention.
+    fn site(&self, args: &ModelArgs) -> Result<Site> {
         let metadata = &self.saved.metadata;
         let layer = self.pick("layer", args.layer, metadata.layer)?;
         let component = metadata.component.as_deref().map(str::parse::<Component>).transpose()?;
@@ -130,21 +158,23 @@ impl ProbeFile {
                 return Err(self.wrong(&message).into());
             }
         };
-        let site = Site { layer, component, convention };
+        Ok(Site { layer, component, convention })
+    }
 
-        let trained_on = metadata.model.as_ref();
-        let revision = trained_on.and_then(|model| model.revision.as_deref());
-        let recorded = trained_on.map(|model| model.name.clone());
-        // Without a revision to compare, the name is all there is to tell two models apart.
-        let name = match (&args.model, revision) {
-            (Some(flag), Some(_)) => flag.clone(),
-            (flag, _) => self.pick("model", flag.clone(), recorded.clone())?,
-        };
-        let model = open_model(&name, hub_access().as_ref(), (device, args.dtype))?;
-        if let (Some(recorded), Some(revision)) = (recorded, revision)
+    /// Refuses a model of other weights than the probe was trained on.
+    fn check_model(
+        &self,
+        model: &LanguageModel,
+        name: &str,
+        args: &ModelArgs,
+    ) -> Result<(), InputError> {
+        let trained_on = self.saved.metadata.model.as_ref();
+        if let Some(trained_on) = trained_on
+            && let Some(revision) = trained_on.revision.as_deref()
             && *revision != model.revision
-            && !(args.allow_other_revision && name == recorded)
+            && !(args.allow_other_revision && name == trained_on.name)
         {
+            let recorded = &trained_on.name;
             let remedy = if name == recorded {
                 "give `--allow-other-revision` to go on"
             } else {
@@ -155,10 +185,9 @@ impl ProbeFile {
                 "it is a probe for another model: it was trained on `{recorded}` of revision \
                  {expected}, but `{name}` is of revision {found}; {remedy}"
             );
-            return Err(self.wrong(&message).into());
+            return Err(self.wrong(&message));
         }
-        self.check_site(&model, site)?;
-        Ok(ProbedModel { model, site })
+        Ok(())
     }
 
     /// Refuses activations of another width than the probe reads.
@@ -212,7 +241,8 @@ impl ProbeFile {
     }
 }
 
-/// Applies a probe to prefixes, given as `(sequence, end)`; those of like length share a batch.
+/// Applies a probe to prefixes at one of the sites of a source, given as `(sequence, end)`; those of
+/// like length share a batch.
 ///
 /// Calls `each` once per prefix, in no particular order, with its index.
 ///
@@ -221,7 +251,7 @@ impl ProbeFile {
 /// As [`ActivationSource::with_rows`], or if the device fails to hand over what the probe says.
 pub fn apply_probe(
     probe: &AnyProbe,
-    source: &mut dyn ActivationSource,
+    (source, site): (&mut dyn ActivationSource, usize),
     prefixes: &[(usize, usize)],
     device: &Device,
     mut each: impl FnMut(usize, &Reading<'_>),
@@ -231,7 +261,7 @@ pub fn apply_probe(
         let wanted: Vec<(usize, usize)> = bucket.iter().map(|&index| prefixes[index]).collect();
         let mut read = Ok(());
         source.with_rows(&wanted, &mut |sites| {
-            read = read_rows(probe, &sites[0], device, &mut |row, reading| {
+            read = read_rows(probe, &sites[site], device, &mut |row, reading| {
                 each(bucket[row], reading);
             });
         })?;

@@ -60,23 +60,35 @@ impl<'a> TokenReader<'a> {
         Ok(Self { readout: Readout::new(saved), running })
     }
 
+    /// Probabilities if the text ended with each token, `[n_tokens]` lists of `[n_classes]`.
+    pub(crate) fn running_probabilities(&self, reading: &Reading<'_>) -> Vec<Vec<f64>> {
+        let config = self.running.config();
+        let (n_classes, d_model) = (config.n_classes(), config.d_model());
+        let mut running = self.running.clone();
+        let tokens = reading.rows.chunks_exact(d_model);
+        tokens.map(|x| probabilities_from_logits(running.push(x), n_classes)).collect()
+    }
+
+    /// What each token adds to each logit, `[n_tokens]` lists of `[n_out]`, biases left out; where
+    /// the logits are a sum over tokens.
+    pub(crate) fn contributions(&self, reading: &Reading<'_>) -> Option<Vec<Vec<f32>>> {
+        let d_model = self.running.config().d_model();
+        self.readout.contributions(reading.rows.len() / d_model, reading)
+    }
+
     /// What the probe says about each token of a text.
     pub(crate) fn token_scores(
         &self,
         tokens: Vec<Token>,
         reading: &Reading<'_>,
     ) -> Vec<TokenScore> {
-        let n_classes = self.running.config().n_classes();
-        let d_model = self.running.config().d_model();
-        let mut running = self.running.clone();
-        let mut contributions = self.readout.contributions(tokens.len(), reading);
+        let mut running = self.running_probabilities(reading);
+        let mut contributions = self.contributions(reading);
         let score = |(p, token): (usize, Token)| {
             let scores = contributions.as_mut().map(|scores| std::mem::take(&mut scores[p]));
-            let logits = running.push(&reading.rows[p * d_model..(p + 1) * d_model]);
-            let probabilities = probabilities_from_logits(logits, n_classes);
             // JSON has no NaN.
-            let probabilities =
-                Some(probabilities).filter(|p| p.iter().all(|probability| probability.is_finite()));
+            let probabilities = Some(std::mem::take(&mut running[p]))
+                .filter(|p| p.iter().all(|probability| probability.is_finite()));
             let contribution = if reading.logits.len() == 1 {
                 Contribution::Binary {
                     score: scores.map(|scores| scores[0]),

@@ -26,6 +26,7 @@ enum Command {
     Extract(ExtractArgs),
     Eval(probe::eval::EvalArgs),
     Score(probe::score::ScoreArgs),
+    View(probe::view::ViewArgs),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Extract(args) => probe::extract::run(&args),
         Command::Eval(args) => probe::eval::run(&args),
         Command::Score(args) => probe::score::run(&args),
+        Command::View(args) => probe::view::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

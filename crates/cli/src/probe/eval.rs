@@ -231,7 +231,7 @@ fn evaluate<'a>(
 
     let n_classes = classes.len();
     let mut probabilities = vec![0.0; labels.len() * n_classes];
-    apply_probe(&file.probe, &mut *source, &prefixes, device, |index, reading| {
+    apply_probe(&file.probe, (&mut *source, 0), &prefixes, device, |index, reading| {
         let row = &mut probabilities[index * n_classes..(index + 1) * n_classes];
         row.copy_from_slice(reading.probabilities);
     })?;

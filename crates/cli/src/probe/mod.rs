@@ -5,3 +5,4 @@ pub mod eval;
 pub mod extract;
 pub mod score;
 pub mod sweep;
+pub mod view;

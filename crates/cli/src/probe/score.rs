@@ -331,7 +331,7 @@ impl<'a> Scorer<'a> {
         let ends: Vec<(usize, usize)> =
             prefixes.iter().map(|prefix| (prefix.sequence, prefix.end)).collect();
         let mut prefixes: Vec<Option<Prefix>> = prefixes.into_iter().map(Some).collect();
-        apply_probe(&self.file.probe, source, &ends, self.device, |index, reading| {
+        apply_probe(&self.file.probe, (source, 0), &ends, self.device, |index, reading| {
             let score = prefixes[index].take().map(|prefix| self.score_one(prefix, reading));
             lines[places[index]] = score.map(|score| LineResult::Scored(Box::new(score)));
         })?;
