@@ -48,6 +48,21 @@ pub(crate) fn finite(name: &'static str, values: &[f64]) -> Result<(), MetricErr
     }
 }
 
+/// Checks finite scores beside labels of two classes.
+pub(crate) fn scores(scores: &[f64], labels: &[bool]) -> Result<(), MetricError> {
+    not_empty("labels", labels)?;
+    length("scores", scores.len(), labels.len())?;
+    finite("scores", scores)
+}
+
+/// Refuses a share that is not strictly between 0 and 1.
+pub(crate) fn rate(name: &'static str, value: f64) -> Result<(), MetricError> {
+    if value > 0.0 && value < 1.0 {
+        return Ok(());
+    }
+    Err(MetricError::Parameter { name, value, expected: "between 0 and 1" })
+}
+
 /// Refuses what is not finite, and what is not a probability.
 pub(crate) fn probabilities(name: &'static str, values: &[f64]) -> Result<(), MetricError> {
     finite(name, values)?;

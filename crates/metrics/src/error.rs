@@ -76,6 +76,45 @@ pub enum MetricError {
         /// What would have been accepted.
         expected: &'static str,
     },
+    /// Too few examples, groups, or seeds for what was asked.
+    #[error("{n} in `{name}` are too few for this, expected at least {needed}")]
+    TooFew {
+        /// What there are too few of.
+        name: &'static str,
+        /// How many there are.
+        n: usize,
+        /// The smallest number that would do.
+        needed: usize,
+    },
+    /// All values are equal where something is measured by their spread.
+    #[error("every value of `{name}` is the same, expected at least two different ones")]
+    Constant {
+        /// Argument without a spread.
+        name: &'static str,
+    },
+    /// Values that have to rise fall.
+    #[error("`{name}[{index}]` breaks the rising order of the values before it")]
+    NotRising {
+        /// Argument that holds the values.
+        name: &'static str,
+        /// Position of the first value that is out of order.
+        index: usize,
+    },
+    /// Every example has its true class in front, so the best temperature is 0.
+    #[error(
+        "the logits make no mistake, so every temperature can be bettered by a lower one; use more \
+         examples, or Platt scaling"
+    )]
+    Separable,
+    /// The scores fall where the label rises.
+    #[error("the scores do not rise with the labels, so no rising calibrator fits them")]
+    Reversed,
+    /// A result is too large for an `f64`.
+    #[error("`{name}` overflows, expected values whose squares can be added")]
+    Overflow {
+        /// The result.
+        name: &'static str,
+    },
     /// The statistic was finite on no resample.
     #[error("the statistic is undefined on all {n_resamples} resamples")]
     UndefinedStatistic {

@@ -1,10 +1,13 @@
-//! Confidence intervals: Wilson's for a share, the bootstrap for anything else.
+//! Confidence intervals: Wilson's and the exact one for a share, the bootstrap for anything else.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricError, check};
+use crate::{
+    MetricError, check,
+    distribution::{beta_quantile, normal_quantile},
+};
 
 /// A confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,17 +45,7 @@ pub struct Interval {
 /// # Ok::<(), attention_probes_metrics::MetricError>(())
 /// ```
 pub fn wilson(successes: usize, n: usize, level: f64) -> Result<Interval, MetricError> {
-    check_level(level)?;
-    if n == 0 {
-        return Err(MetricError::Empty { name: "n" });
-    }
-    if successes > n {
-        return Err(MetricError::Parameter {
-            name: "successes",
-            value: successes as f64,
-            expected: "at most the number of examples",
-        });
-    }
+    check_counts(successes, n, level)?;
     let z = normal_quantile(f64::midpoint(1.0, level));
     let n_failures = n - successes;
     let n = n as f64;
@@ -64,6 +57,43 @@ pub fn wilson(successes: usize, n: usize, level: f64) -> Result<Interval, Metric
     Ok(Interval {
         lower: if successes == 0 { 0.0 } else { (centre - half_width).max(0.0) },
         upper: if n_failures == 0 { 1.0 } else { (centre + half_width).min(1.0) },
+        level,
+    })
+}
+
+/// Clopper and Pearson's exact interval of a share.
+///
+/// ```text
+/// lower = B(α/2; s, n - s + 1)      upper = B(1 - α/2; s + 1, n - s)      α = 1 - level
+/// ```
+///
+/// `B` is the quantile of the beta distribution and `s` the number of successes: Clopper and
+/// Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial"
+/// (1934). It holds the true share with probability at least `level` for every share and every
+/// `n`, and pays for it by being wider than [`wilson`].
+///
+/// # Errors
+///
+/// - [`MetricError::Empty`] if `n` is 0
+/// - [`MetricError::Parameter`] if `successes` exceeds `n`, or `level` is not between 0 and 1
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_metrics::clopper_pearson;
+///
+/// let interval = clopper_pearson(0, 10, 0.95)?;
+/// assert_eq!(interval.lower, 0.0);
+/// assert!((interval.upper - 0.3085).abs() < 1e-4); // 1 - 0.025^(1/10)
+/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// ```
+pub fn clopper_pearson(successes: usize, n: usize, level: f64) -> Result<Interval, MetricError> {
+    check_counts(successes, n, level)?;
+    let tail = f64::midpoint(0.0, 1.0 - level);
+    let (s, f) = (successes as f64, (n - successes) as f64);
+    Ok(Interval {
+        lower: if successes == 0 { 0.0 } else { beta_quantile(tail, s, f + 1.0) },
+        upper: if successes == n { 1.0 } else { beta_quantile(1.0 - tail, s + 1.0, f) },
         level,
     })
 }
@@ -155,19 +185,19 @@ pub fn bootstrap_balanced_accuracy(
 }
 
 /// Draws indices of examples with replacement.
-struct Resampler {
+pub(crate) struct Resampler {
     rng: ChaCha8Rng,
     n_examples: u64,
 }
 
 impl Resampler {
-    fn new(
+    pub(crate) fn new(
         n_examples: usize,
         n_resamples: usize,
         level: f64,
         seed: u64,
     ) -> Result<Self, MetricError> {
-        check_level(level)?;
+        check::rate("level", level)?;
         if n_examples == 0 {
             return Err(MetricError::Empty { name: "n_examples" });
         }
@@ -181,14 +211,17 @@ impl Resampler {
         Ok(Self { rng: ChaCha8Rng::seed_from_u64(seed), n_examples: n_examples as u64 })
     }
 
-    fn draw(&mut self) -> usize {
+    pub(crate) fn draw(&mut self) -> usize {
         // A range of `usize` would draw differently on 32-bit machines.
         self.rng.random_range(0..self.n_examples) as usize
     }
 }
 
 /// Middle `level` of the values, with linear interpolation between neighbours, as `numpy.quantile`.
-fn percentile_interval(mut values: Vec<f64>, level: f64) -> Result<Interval, MetricError> {
+pub(crate) fn percentile_interval(
+    mut values: Vec<f64>,
+    level: f64,
+) -> Result<Interval, MetricError> {
     let n_resamples = values.len();
     values.retain(|value| value.is_finite());
     if values.is_empty() {
@@ -207,104 +240,21 @@ fn percentile_interval(mut values: Vec<f64>, level: f64) -> Result<Interval, Met
     })
 }
 
-fn check_level(level: f64) -> Result<(), MetricError> {
-    if level > 0.0 && level < 1.0 {
-        return Ok(());
+/// Refuses a share of nothing, or of more than everything.
+fn check_counts(successes: usize, n: usize, level: f64) -> Result<(), MetricError> {
+    check::rate("level", level)?;
+    if n == 0 {
+        return Err(MetricError::Empty { name: "n" });
     }
-    Err(MetricError::Parameter { name: "level", value: level, expected: "between 0 and 1" })
-}
-
-/// Quantile of the standard normal distribution, by Wichura's algorithm AS 241, accurate to 1e-16.
-fn normal_quantile(p: f64) -> f64 {
-    let q = p - 0.5;
-    if q.abs() <= 0.425 {
-        let r = 0.180_625 - q * q;
-        return q * polynomial(&CENTRE.0, r) / polynomial(&CENTRE.1, r);
+    if successes > n {
+        return Err(MetricError::Parameter {
+            name: "successes",
+            value: successes as f64,
+            expected: "at most the number of examples",
+        });
     }
-    let r = (-p.min(1.0 - p).ln()).sqrt();
-    let value = if r <= 5.0 {
-        polynomial(&MIDDLE.0, r - 1.6) / polynomial(&MIDDLE.1, r - 1.6)
-    } else {
-        polynomial(&TAIL.0, r - 5.0) / polynomial(&TAIL.1, r - 5.0)
-    };
-    value.copysign(q)
+    Ok(())
 }
-
-/// Value of a polynomial, coefficients from the constant on.
-fn polynomial(coefficients: &[f64; 8], x: f64) -> f64 {
-    coefficients.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient)
-}
-
-/// Numerator and denominator of one rational piece.
-type Rational = ([f64; 8], [f64; 8]);
-
-// The three pieces of AS 241, routine PPND16: Wichura, Applied Statistics 37 (1988).
-const CENTRE: Rational = (
-    [
-        3.387_132_872_796_366_6,
-        133.141_667_891_784_38,
-        1_971.590_950_306_551_3,
-        13_731.693_765_509_46,
-        45_921.953_931_549_87,
-        67_265.770_927_008_7,
-        33_430.575_583_588_13,
-        2_509.080_928_730_122_7,
-    ],
-    [
-        1.0,
-        42.313_330_701_600_91,
-        687.187_007_492_057_9,
-        5_394.196_021_424_751,
-        21_213.794_301_586_597,
-        39_307.895_800_092_71,
-        28_729.085_735_721_943,
-        5_226.495_278_852_854,
-    ],
-);
-const MIDDLE: Rational = (
-    [
-        1.423_437_110_749_683_5,
-        4.630_337_846_156_546,
-        5.769_497_221_460_691,
-        3.647_848_324_763_204_5,
-        1.270_458_252_452_368_4,
-        0.241_780_725_177_450_6,
-        0.022_723_844_989_269_184,
-        7.745_450_142_783_414e-4,
-    ],
-    [
-        1.0,
-        2.053_191_626_637_759,
-        1.676_384_830_183_803_8,
-        0.689_767_334_985_1,
-        0.148_103_976_427_480_08,
-        0.015_198_666_563_616_457,
-        5.475_938_084_995_345e-4,
-        1.050_750_071_644_416_9e-9,
-    ],
-);
-const TAIL: Rational = (
-    [
-        6.657_904_643_501_103,
-        5.463_784_911_164_114,
-        1.784_826_539_917_291_3,
-        0.296_560_571_828_504_87,
-        0.026_532_189_526_576_124,
-        0.001_242_660_947_388_078_4,
-        2.711_555_568_743_487_6e-5,
-        2.010_334_399_292_288_1e-7,
-    ],
-    [
-        1.0,
-        0.599_832_206_555_888,
-        0.136_929_880_922_735_8,
-        0.014_875_361_290_850_615,
-        7.868_691_311_456_133e-4,
-        1.846_318_317_510_054_7e-5,
-        1.421_511_758_316_446e-7,
-        2.044_263_103_389_939_8e-15,
-    ],
-);
 
 #[cfg(test)]
 mod tests {
@@ -315,15 +265,6 @@ mod tests {
     use crate::ConfusionMatrix;
 
     #[test]
-    fn the_normal_quantile_has_its_tabled_values() {
-        assert_relative_eq!(normal_quantile(0.5), 0.0);
-        assert_relative_eq!(normal_quantile(0.975), 1.959_963_984_540_054, epsilon = 1e-14);
-        assert_relative_eq!(normal_quantile(0.025), -1.959_963_984_540_054, epsilon = 1e-14);
-        assert_relative_eq!(normal_quantile(0.75), 0.674_489_750_196_081_7, epsilon = 1e-14);
-        assert_relative_eq!(normal_quantile(1e-15), -7.941_345_326_170_997, epsilon = 1e-12);
-    }
-
-    #[test]
     fn wilson_stays_within_zero_and_one() {
         let none = wilson(0, 10, 0.95).unwrap();
         let all = wilson(10, 10, 0.95).unwrap();
@@ -331,6 +272,18 @@ mod tests {
         assert_relative_eq!(none.upper, 1.0 - all.lower, epsilon = 1e-12);
         // z² / (n + z²), the closed form at 0 successes.
         assert_relative_eq!(none.upper, 0.277_532_799_862_889_2, epsilon = 1e-12);
+    }
+
+    #[test]
+    fn clopper_pearson_has_its_closed_form_at_the_ends() {
+        for n in [1, 7, 1000, 1_000_000] {
+            let none = clopper_pearson(0, n, 0.9).unwrap();
+            let all = clopper_pearson(n, n, 0.9).unwrap();
+            let closed = -(0.05_f64.ln() / n as f64).exp_m1();
+            assert_relative_eq!(none.upper, closed, max_relative = 1e-12);
+            assert_relative_eq!(all.lower, 1.0 - closed, max_relative = 1e-12);
+            assert_eq!((none.lower, all.upper), (0.0, 1.0));
+        }
     }
 
     #[test]
@@ -392,6 +345,30 @@ mod tests {
             });
             let fast = bootstrap_balanced_accuracy(&labels, &predictions, 3, 60, 0.9, seed);
             prop_assert_eq!(plain, fast);
+        }
+
+        #[test]
+        fn clopper_pearson_leaves_half_of_alpha_on_each_side(
+            n in 1_usize..60,
+            share in 0.0..=1.0_f64,
+            level in 0.5..0.999_f64,
+        ) {
+            let successes = (share * n as f64) as usize;
+            let interval = clopper_pearson(successes, n, level).unwrap();
+            // P(Binomial(n, p) = k), summed term by term.
+            let mass = |p: f64, counts: std::ops::RangeInclusive<usize>| -> f64 {
+                counts.map(|k| {
+                    let choose: f64 = (0..k).map(|i| (n - i) as f64 / (k - i) as f64).product();
+                    choose * p.powi(k as i32) * (1.0 - p).powi((n - k) as i32)
+                }).sum()
+            };
+            let tail = (1.0 - level) / 2.0;
+            if successes > 0 {
+                prop_assert!((mass(interval.lower, successes..=n) - tail).abs() < 1e-10);
+            }
+            if successes < n {
+                prop_assert!((mass(interval.upper, 0..=successes) - tail).abs() < 1e-10);
+            }
         }
 
         #[test]

@@ -148,24 +148,22 @@ pub fn tpr_at_fpr(
 }
 
 /// Scores in falling order, tied ones counted together.
-struct Ranking {
-    ties: Vec<Tie>,
-    n_positives: usize,
+pub(crate) struct Ranking {
+    pub(crate) ties: Vec<Tie>,
+    pub(crate) n_positives: usize,
     n_negatives: usize,
 }
 
 /// All examples of one score.
-struct Tie {
-    score: f64,
-    positives: usize,
-    negatives: usize,
+pub(crate) struct Tie {
+    pub(crate) score: f64,
+    pub(crate) positives: usize,
+    pub(crate) negatives: usize,
 }
 
 impl Ranking {
-    fn new(scores: &[f64], labels: &[bool]) -> Result<Self, MetricError> {
-        check::not_empty("labels", labels)?;
-        check::length("scores", scores.len(), labels.len())?;
-        check::finite("scores", scores)?;
+    pub(crate) fn new(scores: &[f64], labels: &[bool]) -> Result<Self, MetricError> {
+        check::scores(scores, labels)?;
 
         let mut examples: Vec<(f64, bool)> =
             scores.iter().copied().zip(labels.iter().copied()).collect();
@@ -188,7 +186,7 @@ impl Ranking {
     }
 
     /// Numbers of positives and negatives, neither 0.
-    fn both_classes(&self) -> Result<(f64, f64), MetricError> {
+    pub(crate) fn both_classes(&self) -> Result<(f64, f64), MetricError> {
         if self.n_positives == 0 || self.n_negatives == 0 {
             return Err(MetricError::OneClass);
         }
