@@ -1,6 +1,8 @@
 //! Metrics of probabilities: whether they mean what they say.
 
-use crate::{MetricError, check};
+use std::collections::BTreeMap;
+
+use crate::{Binning, MetricError, check};
 
 /// Brier score of two classes: mean squared error of the probability of the positive class.
 ///
@@ -64,17 +66,40 @@ pub fn brier_multiclass(
 /// - [`MetricError::NotAProbability`] or [`MetricError::NotFinite`] if a value is no probability
 /// - [`MetricError::Empty`] or [`MetricError::LengthMismatch`] if the slices do not fit
 pub fn ece(confidences: &[f64], correct: &[bool], n_bins: usize) -> Result<f64, MetricError> {
-    check_binary("confidences", confidences, correct)?;
-    if n_bins == 0 {
-        return Err(MetricError::Parameter { name: "n_bins", value: 0.0, expected: "at least 1" });
-    }
-    // Signed gap between correct answers and confidence, summed over each bin.
-    let mut gaps = vec![0.0; n_bins];
-    for (&confidence, &correct) in confidences.iter().zip(correct) {
-        let bin = ((confidence * n_bins as f64).ceil() as usize).clamp(1, n_bins) - 1;
-        gaps[bin] += f64::from(u8::from(correct)) - confidence;
-    }
-    Ok(gaps.iter().map(|gap| gap.abs()).sum::<f64>() / correct.len() as f64)
+    binned_error(confidences, correct, Binning::EqualWidth(n_bins))
+}
+
+/// Expected calibration error, over bins of equally many examples.
+///
+/// The formula is that of [`ece`]; bin `b` holds the examples with `⌊r n_bins / n⌋ = b`, where `r`
+/// is the number of smaller confidences, so that equal ones share a bin. Nguyen and O'Connor,
+/// "Posterior calibration and exploratory analysis for natural language processing models" (2015),
+/// section 3. Where nearly all confidences are high, [`ece`] sees them in one bin and lets their
+/// errors cancel; this one does not.
+///
+/// # Errors
+///
+/// - [`MetricError::Parameter`] if `n_bins` is 0
+/// - [`MetricError::NotAProbability`] or [`MetricError::NotFinite`] if a value is no probability
+/// - [`MetricError::Empty`] or [`MetricError::LengthMismatch`] if the slices do not fit
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_metrics::{ece, ece_equal_mass};
+///
+/// let confidences = [0.91, 0.92, 0.98, 0.99];
+/// let correct = [false, true, true, true];
+/// assert!((ece(&confidences, &correct, 2)? - 0.2).abs() < 1e-12);
+/// assert!((ece_equal_mass(&confidences, &correct, 2)? - 0.215).abs() < 1e-12);
+/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// ```
+pub fn ece_equal_mass(
+    confidences: &[f64],
+    correct: &[bool],
+    n_bins: usize,
+) -> Result<f64, MetricError> {
+    binned_error(confidences, correct, Binning::EqualMass(n_bins))
 }
 
 /// Mean negative log-probability of the true class, in nats.
@@ -122,11 +147,32 @@ pub fn binary_log_loss(probabilities: &[f64], labels: &[bool]) -> Result<f64, Me
     Ok(sum / labels.len() as f64)
 }
 
+/// Gaps between correct answers and confidence, summed over each bin, then added without sign.
+fn binned_error(
+    confidences: &[f64],
+    correct: &[bool],
+    binning: Binning,
+) -> Result<f64, MetricError> {
+    check_binary("confidences", confidences, correct)?;
+    let mut gaps = BTreeMap::new();
+    for (bin, (confidence, &correct)) in
+        binning.bins(confidences)?.into_iter().zip(confidences.iter().zip(correct))
+    {
+        *gaps.entry(bin).or_insert(0.0) += f64::from(u8::from(correct)) - confidence;
+    }
+    Ok(gaps.values().map(|gap: &f64| gap.abs()).sum::<f64>() / correct.len() as f64)
+}
+
 fn negative_log(probability: f64) -> f64 {
     -probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()
 }
 
-fn check_binary(name: &'static str, values: &[f64], labels: &[bool]) -> Result<(), MetricError> {
+/// Checks probabilities beside labels of two classes.
+pub(crate) fn check_binary(
+    name: &'static str,
+    values: &[f64],
+    labels: &[bool],
+) -> Result<(), MetricError> {
     check::not_empty("labels", labels)?;
     check::length(name, values.len(), labels.len())?;
     check::probabilities(name, values)
@@ -157,6 +203,14 @@ mod tests {
     #[test]
     fn ece_puts_confidence_zero_into_the_first_bin() {
         assert_relative_eq!(ece(&[0.0, 0.05], &[false, false], 10).unwrap(), 0.025);
+    }
+
+    #[test]
+    fn a_number_of_bins_without_end_costs_nothing() {
+        let value = ece(&[0.25, 0.75], &[false, true], usize::MAX).unwrap();
+        assert_relative_eq!(value, 0.25, epsilon = 1e-12);
+        let value = ece_equal_mass(&[0.25, 0.75], &[false, true], usize::MAX).unwrap();
+        assert_relative_eq!(value, 0.25, epsilon = 1e-12);
     }
 
     #[test]
@@ -205,6 +259,8 @@ mod tests {
             let (confidences, correct): (Vec<f64>, Vec<bool>) = examples.into_iter().unzip();
             let value = ece(&confidences, &correct, n_bins).unwrap();
             let overall = ece(&confidences, &correct, 1).unwrap();
+            prop_assert!(value >= overall - 1e-12 && value <= 1.0);
+            let value = ece_equal_mass(&confidences, &correct, n_bins).unwrap();
             prop_assert!(value >= overall - 1e-12 && value <= 1.0);
         }
     }

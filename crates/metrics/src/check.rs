@@ -55,6 +55,23 @@ pub(crate) fn scores(scores: &[f64], labels: &[bool]) -> Result<(), MetricError>
     finite("scores", scores)
 }
 
+/// Refuses a number of parts into which nothing can be cut.
+pub(crate) fn at_least_one(name: &'static str, value: usize) -> Result<(), MetricError> {
+    if value > 0 {
+        return Ok(());
+    }
+    Err(MetricError::Parameter { name, value: 0.0, expected: "at least 1" })
+}
+
+/// Refuses fewer classes than two.
+pub(crate) fn at_least_two_classes(n_classes: usize) -> Result<(), MetricError> {
+    if n_classes >= 2 {
+        return Ok(());
+    }
+    let value = n_classes as f64;
+    Err(MetricError::Parameter { name: "n_classes", value, expected: "at least 2" })
+}
+
 /// Refuses a share that is not strictly between 0 and 1.
 pub(crate) fn rate(name: &'static str, value: f64) -> Result<(), MetricError> {
     if value > 0.0 && value < 1.0 {
@@ -79,7 +96,7 @@ pub(crate) fn probability_rows(
     labels: &[usize],
     n_classes: usize,
 ) -> Result<(), MetricError> {
-    scores_by_class(values, labels, n_classes)?;
+    scores_by_class("probabilities", values, labels, n_classes)?;
     probabilities("probabilities", values)?;
     for (row, values) in values.chunks_exact(n_classes).enumerate() {
         let sum: f64 = values.iter().sum();
@@ -92,12 +109,13 @@ pub(crate) fn probability_rows(
 
 /// Checks labels beside `[n, n_classes]` finite scores in row-major order.
 pub(crate) fn scores_by_class(
+    name: &'static str,
     values: &[f64],
     labels: &[usize],
     n_classes: usize,
 ) -> Result<(), MetricError> {
     not_empty("labels", labels)?;
     classes("labels", labels, n_classes)?;
-    length("probabilities", values.len(), labels.len().saturating_mul(n_classes))?;
-    finite("probabilities", values)
+    length(name, values.len(), labels.len().saturating_mul(n_classes))?;
+    finite(name, values)
 }

@@ -114,13 +114,7 @@ impl ClassificationReport {
         n_classes: usize,
         seed: u64,
     ) -> Result<Self, MetricError> {
-        if n_classes < 2 {
-            return Err(MetricError::Parameter {
-                name: "n_classes",
-                value: n_classes as f64,
-                expected: "at least 2",
-            });
-        }
+        check::at_least_two_classes(n_classes)?;
         check::probability_rows(probabilities, labels, n_classes)?;
 
         let rows = || probabilities.chunks_exact(n_classes);

@@ -201,13 +201,7 @@ impl Resampler {
         if n_examples == 0 {
             return Err(MetricError::Empty { name: "n_examples" });
         }
-        if n_resamples == 0 {
-            return Err(MetricError::Parameter {
-                name: "n_resamples",
-                value: 0.0,
-                expected: "at least 1",
-            });
-        }
+        check::at_least_one("n_resamples", n_resamples)?;
         Ok(Self { rng: ChaCha8Rng::seed_from_u64(seed), n_examples: n_examples as u64 })
     }
 

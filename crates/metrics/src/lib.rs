@@ -24,7 +24,9 @@
 //! # Ok::<(), attention_probes_metrics::MetricError>(())
 //! ```
 
+mod bins;
 mod calibration;
+mod calibrator;
 mod check;
 mod classification;
 mod confusion;
@@ -32,14 +34,25 @@ mod deferral;
 mod distribution;
 mod error;
 mod interval;
+mod isotonic;
+mod platt;
 mod ranking;
+mod temperature;
 mod threshold;
 
-pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, log_loss};
+pub use bins::Binning;
+pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, ece_equal_mass, log_loss};
+pub use calibrator::{
+    Calibration, CalibrationMethod, CalibrationReport, CalibrationScores, Calibrator,
+    LabelledLogits, calibrate,
+};
 pub use classification::{ClassificationReport, predicted_class};
 pub use confusion::ConfusionMatrix;
 pub use deferral::{Decision, Deferral, DeferralTarget};
 pub use error::MetricError;
 pub use interval::{Interval, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson};
+pub use isotonic::Isotonic;
+pub use platt::Platt;
 pub use ranking::{OperatingPoint, auroc, auroc_one_vs_rest, average_precision, tpr_at_fpr};
+pub use temperature::Temperature;
 pub use threshold::{FprThreshold, Guarantee};

@@ -63,7 +63,7 @@ pub fn auroc_one_vs_rest(
     labels: &[usize],
     n_classes: usize,
 ) -> Result<f64, MetricError> {
-    check::scores_by_class(scores, labels, n_classes)?;
+    check::scores_by_class("scores", scores, labels, n_classes)?;
     let (mut sum, mut n_present) = (0.0, 0);
     for class in 0..n_classes {
         let is_class: Vec<bool> = labels.iter().map(|&label| label == class).collect();
