@@ -24,12 +24,15 @@
 //! # Ok::<(), attention_probes_metrics::MetricError>(())
 //! ```
 
+mod agreement;
 mod bins;
 mod calibration;
 mod calibrator;
 mod check;
 mod classification;
+mod compare;
 mod confusion;
+mod curve;
 mod deferral;
 mod distribution;
 mod error;
@@ -40,6 +43,7 @@ mod ranking;
 mod temperature;
 mod threshold;
 
+pub use agreement::{Agreement, SeedSummary};
 pub use bins::Binning;
 pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, ece_equal_mass, log_loss};
 pub use calibrator::{
@@ -47,7 +51,11 @@ pub use calibrator::{
     LabelledLogits, calibrate,
 };
 pub use classification::{ClassificationReport, predicted_class};
+pub use compare::{Comparison, PairedBootstrap, compare_auroc, compare_balanced_accuracy};
 pub use confusion::ConfusionMatrix;
+pub use curve::{
+    PrecisionRecall, ReliabilityBin, precision_recall_curve, reliability_bins, roc_curve,
+};
 pub use deferral::{Decision, Deferral, DeferralTarget};
 pub use error::MetricError;
 pub use interval::{Interval, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson};
