@@ -151,7 +151,9 @@ impl SeedSummary {
 /// Agreement beyond chance, given the agreement.
 fn fleiss_kappa(predictions: &[&[usize]], n_classes: usize, agreement: f64) -> Option<f64> {
     let mut counts = vec![0_usize; n_classes];
-    predictions.iter().copied().flatten().for_each(|&class| counts[class] += 1);
+    for &class in predictions.iter().copied().flatten() {
+        counts[class] += 1;
+    }
     let n_predictions: usize = counts.iter().sum();
     if counts.contains(&n_predictions) {
         return None;
@@ -162,7 +164,6 @@ fn fleiss_kappa(predictions: &[&[usize]], n_classes: usize, agreement: f64) -> O
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use approx::assert_relative_eq;
     use proptest::prelude::*;

@@ -240,7 +240,9 @@ impl Sampler {
             SamplerKind::Groups(groups) => {
                 for _ in groups {
                     let drawn = self.rng.random_range(0..groups.len() as u64);
-                    groups[drawn as usize].iter().for_each(|&i| weights[i] += 1);
+                    for &i in &groups[drawn as usize] {
+                        weights[i] += 1;
+                    }
                 }
             }
         }

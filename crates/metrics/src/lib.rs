@@ -26,6 +26,7 @@
 
 mod agreement;
 mod bins;
+mod buckets;
 mod calibration;
 mod calibrator;
 mod check;
@@ -38,13 +39,16 @@ mod distribution;
 mod error;
 mod interval;
 mod isotonic;
+mod multilabel;
 mod platt;
 mod ranking;
+mod regression;
 mod temperature;
 mod threshold;
 
 pub use agreement::{Agreement, SeedSummary};
 pub use bins::Binning;
+pub use buckets::{Bucket, BucketEdges, ClassifiedExamples, buckets};
 pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, ece_equal_mass, log_loss};
 pub use calibrator::{
     Calibration, CalibrationMethod, CalibrationReport, CalibrationScores, Calibrator,
@@ -60,7 +64,12 @@ pub use deferral::{Decision, Deferral, DeferralTarget};
 pub use error::MetricError;
 pub use interval::{Interval, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson};
 pub use isotonic::Isotonic;
+pub use multilabel::{LabelScores, MultilabelReport};
 pub use platt::Platt;
 pub use ranking::{OperatingPoint, auroc, auroc_one_vs_rest, average_precision, tpr_at_fpr};
+pub use regression::{
+    RegressionReport, bootstrap_r_squared, mean_absolute_error, mean_squared_error, pearson,
+    r_squared, spearman,
+};
 pub use temperature::Temperature;
 pub use threshold::{FprThreshold, Guarantee};

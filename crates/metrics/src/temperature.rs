@@ -144,7 +144,9 @@ impl Temperature {
             let start = probabilities.len();
             probabilities.extend(powers);
             let sum: f64 = probabilities[start..].iter().sum();
-            probabilities[start..].iter_mut().for_each(|power| *power /= sum);
+            for power in &mut probabilities[start..] {
+                *power /= sum;
+            }
         }
         Ok(probabilities)
     }
