@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, MetricError, check, distribution::t_half_width};
+use crate::distribution::t_half_width;
+use crate::{Interval, MetricError, check};
 
 /// How far the predictions of several seeds are the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bins::equal_mass_bins;
 use crate::{
-    ConfusionMatrix, Interval, MetricError, auroc, auroc_one_vs_rest, bins::equal_mass_bins, check,
-    predicted_class, wilson,
+    ConfusionMatrix, Interval, MetricError, auroc, auroc_one_vs_rest, check, predicted_class,
+    wilson,
 };
 
 /// Confidence level of the intervals.

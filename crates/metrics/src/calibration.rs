@@ -73,8 +73,8 @@ pub fn ece(confidences: &[f64], correct: &[bool], n_bins: usize) -> Result<f64, 
 ///
 /// The formula is that of [`ece`]; bin `b` holds the examples with `⌊r n_bins / n⌋ = b`, where `r`
 /// is the number of smaller confidences, so that equal ones share a bin. Nguyen and O'Connor,
-/// "Posterior calibration and exploratory analysis for natural language processing models" (2015),
-/// section 3. Where nearly all confidences are high, [`ece`] sees them in one bin and lets their
+/// "Posterior calibration and exploratory analysis for natural language processing models" (2015).
+/// Where nearly all confidences are high, [`ece`] sees them in one bin and lets their
 /// errors cancel; this one does not.
 ///
 /// # Errors

@@ -4,7 +4,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfusionMatrix, Interval, MetricError, auroc, check, interval::percentile_interval};
+use crate::interval::percentile_interval;
+use crate::{ConfusionMatrix, Interval, MetricError, auroc, check};
 
 /// How the resamples of a comparison are drawn.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ pub struct Comparison {
     /// ```
     ///
     /// With `d_r` the difference on resample `r`: Davison and Hinkley, "Bootstrap methods and
-    /// their application" (1997), section 4.4, with the resamples moved to the null hypothesis.
+    /// their application" (1997), chapter 4, with the resamples moved to the null hypothesis.
     pub p_value: f64,
     /// Share of the resamples on which the first probe is better.
     pub share_first_wins: f64,

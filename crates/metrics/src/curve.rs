@@ -2,13 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Binning, Interval, MetricError, OperatingPoint,
-    calibration::check_binary,
-    check,
-    ranking::{Ranking, Tie},
-    wilson,
-};
+use crate::calibration::check_binary;
+use crate::ranking::{Ranking, Tie};
+use crate::{Binning, Interval, MetricError, OperatingPoint, check, wilson};
 
 /// Confidence level of the intervals.
 const LEVEL: f64 = 0.95;

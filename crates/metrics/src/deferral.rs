@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Guarantee, Interval, MetricError, check, clopper_pearson, threshold::kth_largest};
+use crate::threshold::{just_above, kth_largest};
+use crate::{Guarantee, Interval, MetricError, check, clopper_pearson};
 
 /// Confidence level of the intervals of the achieved rates.
 const LEVEL: f64 = 0.95;
@@ -79,7 +80,7 @@ impl Deferral {
     /// - [`MetricError::TooFew`] if there are too few negatives or positives for their target
     /// - [`MetricError::Parameter`] if a target or the confidence is not between 0 and 1
     /// - [`MetricError::OneClass`] if the labels are all alike
-    /// - [`MetricError::NotFinite`] if a score, or the number above it, is NaN or infinite
+    /// - [`MetricError::NotFinite`] if a score, or the number beside it, is NaN or infinite
     /// - [`MetricError::Empty`] or [`MetricError::LengthMismatch`] if the slices do not fit
     ///
     /// # Examples
@@ -113,11 +114,13 @@ impl Deferral {
         }
 
         let DeferralTarget { target_fpr, target_fnr, guarantee } = target;
-        let high = kth_largest("negatives", &negatives, target_fpr, guarantee)?.next_up();
+        let high = just_above(kth_largest("negatives", &negatives, target_fpr, guarantee)?);
         check::finite("high", &[high])?;
-        // The k-th smallest of the positives is itself no miss, as misses are below `low`.
+        // The k-th smallest positive is no miss, as misses are below `low`; one step down keeps it
+        // so where a reader of JSON misses the last digit.
         let mirrored: Vec<f64> = positives.iter().map(|score| -score).collect();
-        let low = -kth_largest("positives", &mirrored, target_fnr, guarantee)?;
+        let low = -kth_largest("positives", &mirrored, target_fnr, guarantee)?.next_up();
+        check::finite("low", &[low])?;
         let (low, high) = if low > high {
             let middle = f64::midpoint(low, high);
             (middle, middle)

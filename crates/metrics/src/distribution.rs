@@ -65,7 +65,7 @@ pub(crate) fn beta_quantile(p: f64, a: f64, b: f64) -> f64 {
 }
 
 /// Probabilities below and above `x` of the beta distribution, neither by subtraction where it is
-/// the small one: the continued fraction of Numerical Recipes (3rd edition, equation 6.4.9).
+/// the small one: the continued fraction of Numerical Recipes (3rd edition, section 6.4).
 fn beta_tails(x: f64, a: f64, b: f64) -> (f64, f64) {
     if x < (a + 1.0) / (a + b + 2.0) {
         let below = beta_power(x, a, b) * beta_fraction(x, a, b) / a;

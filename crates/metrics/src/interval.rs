@@ -4,10 +4,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    MetricError, check,
-    distribution::{beta_quantile, normal_quantile},
-};
+use crate::distribution::{beta_quantile, normal_quantile};
+use crate::{MetricError, check};
 
 /// A confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricError, check, ranking::Ranking};
+use crate::ranking::Ranking;
+use crate::{MetricError, check};
 
 /// Turns a score into a probability by a rising curve through a few knots.
 ///
@@ -73,7 +74,7 @@ impl Isotonic {
         Ok(Self { scores, probabilities })
     }
 
-    /// Scores of the knots, rising.
+    /// Scores of the knots, not falling.
     pub fn scores(&self) -> &[f64] {
         &self.scores
     }
@@ -121,7 +122,7 @@ impl TryFrom<RawIsotonic> for Isotonic {
         check::length("probabilities", probabilities.len(), scores.len())?;
         check::finite("scores", &scores)?;
         check::probabilities("probabilities", &probabilities)?;
-        if let Some(index) = scores.windows(2).position(|pair| pair[0] >= pair[1]) {
+        if let Some(index) = scores.windows(2).position(|pair| pair[0] > pair[1]) {
             return Err(MetricError::NotRising { name: "scores", index: index + 1 });
         }
         if let Some(index) = probabilities.windows(2).position(|pair| pair[0] > pair[1]) {

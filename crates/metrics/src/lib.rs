@@ -1,4 +1,5 @@
-//! Numbers from slices: classification, ranking, and calibration metrics, and their intervals.
+//! Numbers from slices: classification, ranking, regression, and calibration metrics, and their
+//! intervals; thresholds and calibrators that are fitted on scores; and comparisons of probes.
 //!
 //! Nothing here knows a tensor, a file, or a model. Labels are class indices (or `bool` where there
 //! are two classes), probabilities are row-major slices, and every function checks what it is

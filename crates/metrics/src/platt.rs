@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricError, calibrator::sigmoid, check};
+use crate::calibrator::sigmoid;
+use crate::{MetricError, check};
 
 /// Turns a score into a probability by a sigmoid with a slope and an intercept.
 ///

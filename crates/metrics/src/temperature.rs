@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricError, calibrator::sigmoid, check};
+use crate::calibrator::sigmoid;
+use crate::{MetricError, check};
 
 /// How far the logarithm of the inverse temperature is searched to each side of the largest logit.
 const MAX_LN: f64 = 690.0;

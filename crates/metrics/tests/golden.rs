@@ -76,7 +76,7 @@ struct MultilabelCase {
 }
 
 fn golden() -> Golden {
-    serde_json::from_str(include_str!("golden/metrics.json")).unwrap()
+    serde_json::from_str(include_str!("golden/metrics.json")).expect("make_metrics.py wrote it")
 }
 
 #[test]
