@@ -25,6 +25,19 @@ use crate::ProbeError;
 ///            position_weight  [n_heads]
 ///            o.weight         [n_out, k]      with a hidden layer only
 ///            o.bias           [n_out]         with a hidden layer only
+/// token      weight           [n_out, d_model]
+///            bias             [n_out]
+/// multimax   v.weight         [n_heads * n_out, d_model]
+///            bias             [n_out]
+/// rolling_attention
+///            q.weight         [n_heads, d_model]
+///            v.weight         [n_heads * n_out, d_model]
+///            bias             [n_out]
+/// gated_bipolar
+///            proj.weight, gate.weight      [d_gate, d_model]
+///            proj.bias, gate.bias          [d_gate]
+///            out.weight       [n_out, 2 * d_gate]
+///            out.bias         [n_out]
 /// ```
 ///
 /// `k` is the hidden width, or `n_out` where there is no hidden layer.

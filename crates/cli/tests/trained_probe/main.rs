@@ -8,3 +8,4 @@ mod eval;
 mod fixture;
 mod refused;
 mod score;
+mod view;
