@@ -6,7 +6,7 @@
 function drawing(tag, attributes = {}, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   setAttributes(node, attributes);
-  node.append(...children.flat().filter((child) => child !== null));
+  node.append(...children.flat(2).filter((child) => child !== null));
   return node;
 }
 
@@ -98,7 +98,7 @@ function drawChart(options, points, width, id) {
   const left = 14 + 7 * Math.max(...y.ticks.map((tick) => y.format(tick).length));
   const barsHeight = options.bars ? 44 : 0;
   const plot = { left, top: 26, right: width - 14 };
-  plot.bottom = plot.top + (options.square ? Math.min(plot.right - left, 320) : Math.min(260, 130 + width / 6));
+  plot.bottom = plot.top + (options.square ? Math.min(plot.right - left, 360) : Math.min(260, 130 + width / 6));
   if (options.square) plot.right = Math.min(plot.right, left + (plot.bottom - plot.top));
   const height = plot.bottom + barsHeight + 44;
   const toX = (value) => plot.left + ((value - x.low) / (x.high - x.low || 1)) * (plot.right - plot.left);

@@ -88,10 +88,12 @@ function showCurves() {
     const line = (run) => ({
       name: run.name,
       colour: run.index,
-      points: rows.map((row, position) => {
+      // A layer that a run left out does not break its line.
+      points: rows.flatMap((row, position) => {
         const test = run.byKey.get(row.key)?.test;
-        const { interval = null, value = null } = test ?? {};
-        return { x: layers[position], y: value, lower: interval?.lower, upper: interval?.upper };
+        if (!test) return [];
+        const { interval, value } = test;
+        return [{ x: layers[position], y: value, lower: interval?.lower, upper: interval?.upper }];
       }),
     });
     const title = [data, hasComponents ? component : "", probe].filter((part) => part).join(", ");

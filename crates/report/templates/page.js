@@ -5,11 +5,11 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 
 const byId = (id) => document.getElementById(id);
 
-/** Makes an element. Strings among the children become text, never markup; nulls are left out. */
+/** Makes an element. Strings among the children become text, never markup; lists are flattened, nulls left out. */
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   setAttributes(node, attributes);
-  node.append(...children.flat().filter((child) => child !== null));
+  node.append(...children.flat(2).filter((child) => child !== null));
   return node;
 }
 

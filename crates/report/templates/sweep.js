@@ -61,27 +61,33 @@ function showSummary() {
     return [
       kind,
       experiment.layer === null ? "\u2013" : String(experiment.layer),
-      scientific(found.learning_rate),
-      scientific(found.weight_decay),
-      fixed(found.validation.value),
       estimateCell(found.test, found.validation.value === best),
+      fixed(found.validation.value),
       ...(hasAuroc ? [fixed(auroc(found)?.test.value)] : []),
       ...(hasBag ? [gain === null ? "n/a" : signed(gain)] : []),
+      scientific(found.learning_rate),
+      scientific(found.weight_decay),
     ];
   };
   const columns = [
-    "Probe", "Layer", "Learning rate", "Weight decay", "Validation",
+    "Probe",
+    "Layer",
     `Test${level}`,
+    "Validation",
     ...(hasAuroc ? ["AUROC"] : []),
     ...(hasBag ? ["Over bag of words"] : []),
+    "Learning rate",
+    "Weight decay",
   ];
+  const controls = controlRows().map(([name, cell]) => {
+    const blank = Array(columns.length - 3).fill("");
+    return [element("span", { class: "muted" }, name), "", cell, ...blank];
+  });
   byId("summary").replaceChildren(
-    table("Best probe of each kind", columns, rows.map(row)),
-    table(`What a probe has to beat${level}`, ["Control", "Test"], controlRows()),
+    table("The best probe of each kind, and what it has to beat", columns, [...rows.map(row), ...controls]),
+    element("p", { class: "muted small" },
+      "Balanced accuracy. Validation chose setting and layer; the test side chose nothing."),
   );
-  const caption = element("p", { class: "muted small" },
-    "Balanced accuracy. Validation chose setting and layer; the test side chose nothing.");
-  byId("summary").append(caption);
   const diverged = experiments().flatMap((e) => e.diverged.map((kind) => `${kind} at ${layerName(e.layer)}`));
   byId("diverged").textContent = diverged.length > 0 ? `Every trial diverged: ${diverged.join("; ")}.` : "";
 }

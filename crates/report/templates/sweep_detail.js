@@ -21,6 +21,12 @@ function labelLayers() {
   labelSlider(byId("layer-labels"), names, shown.position);
 }
 
+/** Panels above each other in one column. */
+function stack(...panels) {
+  const present = panels.filter((node) => node);
+  return present.length > 0 ? element("div", { class: "stack" }, present) : null;
+}
+
 function showDetail() {
   tooltip.hide();
   const experiment = experiments()[shown.position];
@@ -45,11 +51,10 @@ function showDetail() {
     metricsPanel(found),
     experiments().length > 1 ? smallGrids() : null,
     learningPanel(found),
-    confusionPanel(experiment, found),
     reliabilityPanel(found),
+    stack(confusionPanel(experiment, found), axesPanel(found)),
     rankingPanel(found),
     thresholdsPanel(found),
-    axesPanel(found),
   ];
   byId("panels").replaceChildren(...panels.filter((node) => node));
   const path = JSON.stringify(found.file);

@@ -11,7 +11,9 @@ function learningPanel(found) {
       .filter((trial) => trial !== chosen)
       .map((trial) => ({ colour: 5, faint: true, marks: false, points: epochs(trial.history[key]) }));
   const history = chosen?.history ?? { train_loss: [], validation_loss: [], balanced_accuracy: [] };
-  const x = { label: "epoch" };
+  const nEpochs = Math.max(...found.trials.map((trial) => trial.history.validation_loss.length), 1);
+  const all = Array.from({ length: nEpochs }, (_, epoch) => epoch + 1);
+  const x = { label: "epoch", domain: nEpochs > 1 ? [1, nEpochs] : undefined, ticks: all };
   // A trial that runs away would press all others flat.
   const losses = [...history.train_loss, ...history.validation_loss].filter((value) => value !== null);
   const top = 1.6 * Math.max(...losses, 0);
@@ -176,6 +178,6 @@ function thresholdsPanel(found) {
       ? table("Calibration", ["Probabilities", "ECE", "Brier", "Log loss"], found.calibrations.map(calibration))
       : null,
   );
-  node.classList.add("wide", "stacked");
+  node.classList.add("wide");
   return node;
 }

@@ -21,6 +21,7 @@ function table(caption, columns, rows) {
       ),
     )),
   );
+  alignIntervals(body);
   return element(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
@@ -32,6 +33,16 @@ function table(caption, columns, rows) {
       element("tbody", {}, body),
     ),
   );
+}
+
+/** Keeps the room of an interval where a column has some, so that the values align. */
+function alignIntervals(rows) {
+  const has = (cell) => cell.querySelector(".interval") !== null;
+  rows[0]?.childNodes.forEach((_, column) => {
+    const cells = rows.map((row) => row.childNodes[column]);
+    if (!cells.some(has)) return;
+    for (const cell of cells) if (!has(cell)) cell.append(element("span", { class: "interval" }));
+  });
 }
 
 /** A difference, always with its sign. */

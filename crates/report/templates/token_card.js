@@ -9,7 +9,8 @@ const SPACE = "\u2423";
 const INVISIBLE =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\ufff9-\ufffb]/;
 
-const codePoint = (c) => `U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+/** The name of a character that has no look, such as `\u27e8U+200B\u27e9`. */
+const codePoint = (c) => `\u27e8U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
 
 /** A token for a tooltip: every character of it can be seen. */
 function legible(token) {
@@ -17,7 +18,7 @@ function legible(token) {
     if (c === " ") return SPACE;
     if (c === "\n") return NEWLINE;
     if (c === "\t") return TAB;
-    return INVISIBLE.test(c) || c === "\u00a0" ? `\u27e8${codePoint(c)}\u27e9` : c;
+    return INVISIBLE.test(c) || c === "\u00a0" ? codePoint(c) : c;
   };
   return token === "" ? "(empty)" : [...token].map(character).join("");
 }

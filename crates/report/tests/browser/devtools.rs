@@ -17,6 +17,11 @@ use tempfile::TempDir;
 /// How long anything may take before a test fails; nothing comes near it but on a stuck machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the tooltip says, one line.
+pub(crate) const TOOLTIP: &str = "document.querySelector('#tooltip').hidden ? '' : [...document\
+    .querySelectorAll('#tooltip .title, #tooltip dt, #tooltip dd')].map((n) => n.textContent)\
+    .join('|')";
+
 /// A browser with one page open.
 pub(crate) struct Browser {
     process: Child,
@@ -238,9 +243,18 @@ impl Browser {
         self.settle();
     }
 
-    /// Picks an option of a select with the keyboard, as the first letters of its name do.
+    /// Gives an element the focus.
     pub(crate) fn focus(&mut self, selector: &str) {
         self.evaluate(&format!("document.querySelector({}).focus()", json!(selector)));
+    }
+
+    /// Presses a letter, which in a select picks the next option that begins with it.
+    pub(crate) fn type_key(&mut self, letter: &str) {
+        for (kind, text) in [("keyDown", letter), ("keyUp", "")] {
+            let params = json!({ "type": kind, "key": letter, "text": text });
+            self.call("Input.dispatchKeyEvent", params);
+        }
+        self.settle();
     }
 
     /// Presses `key` until an expression holds.
@@ -254,9 +268,9 @@ impl Browser {
         panic!("`{key}` never made `{expression}` true");
     }
 
-    /// A picture of the whole page, PNG in base64.
+    /// A picture of the window, PNG in base64.
     pub(crate) fn screenshot(&mut self) -> String {
-        let params = json!({ "format": "png", "captureBeyondViewport": true });
+        let params = json!({ "format": "png" });
         let picture = self.call("Page.captureScreenshot", params);
         picture["data"].as_str().expect("a picture").to_owned()
     }

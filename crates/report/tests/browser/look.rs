@@ -26,13 +26,19 @@ fn write_sample_pages() {
     for (name, html) in pages {
         let file = write_page(&folder, &format!("{name}.html"), &html.unwrap());
         let Some(browser) = &mut browser else { continue };
-        for (width, height) in [(1440, 900), (390, 844)] {
+        for (width, height) in [(1440, 1200), (390, 844)] {
             for scheme in ["light", "dark"] {
                 browser.prefer(scheme);
                 browser.open(&file, width, height);
-                let picture = STANDARD.decode(browser.screenshot()).unwrap();
-                std::fs::write(folder.join(format!("{name}-{width}-{scheme}.png")), picture)
-                    .unwrap();
+                let n_windows =
+                    browser.number("document.documentElement.scrollHeight / innerHeight");
+                for window in 0..n_windows.ceil().min(8.0) as u32 {
+                    browser.evaluate(&format!("scrollTo(0, {})", window * (height - 60)));
+                    browser.settle();
+                    let picture = STANDARD.decode(browser.screenshot()).unwrap();
+                    let name = format!("{name}-{width}-{scheme}-{window}.png");
+                    std::fs::write(folder.join(name), picture).unwrap();
+                }
             }
         }
     }

@@ -192,7 +192,7 @@ fn trial(rate: usize, decay: usize, ceiling: f64, dice: &mut Dice) -> SweepTrial
     let mut history = TrialHistory::default();
     for epoch in 1..=N_EPOCHS {
         let learned = 1.0 - (-speed * epoch as f64 / 3.0).exp();
-        let overfit = 0.012 * (speed * epoch as f64 - 6.0).max(0.0);
+        let overfit = 0.05 * (1.0 - (-(speed * epoch as f64 - 4.0).max(0.0) / 20.0).exp());
         let noise = 0.004 * dice.normal();
         let accuracy = 0.5 + (ceiling - 0.5) * learned - overfit + noise;
         history.balanced_accuracy.push(accuracy.min(0.999));

@@ -1,0 +1,66 @@
+//! The page of several runs.
+
+use attention_probes_report::{ComparePage, Estimate};
+use serde_json::json;
+
+use crate::devtools::{Browser, TOOLTIP};
+use crate::{open, sample};
+
+#[test]
+fn runs_stand_beside_each_other() {
+    let Some(mut browser) = Browser::start() else { return };
+    let page = sample::compare_page();
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    let cells = browser.evaluate(
+        "[...document.querySelectorAll('#results tbody tr:first-child > *')].map((n) => n.textContent)",
+    );
+    let value = |run: usize| format!("{:.3}", page.runs[run].results[0].test.value);
+    assert_eq!(cells[0], "sentiment");
+    assert_eq!(cells[2], "0");
+    for run in 0..3 {
+        let cell = cells[4 + run].as_str().unwrap();
+        assert!(cell.starts_with(&value(run)), "{cell}");
+    }
+    let paired = page.differences[0].difference.value;
+    assert!(cells[5].as_str().unwrap().contains(&format!("+{paired:.3} [")), "{}", cells[5]);
+    assert_eq!(
+        browser.evaluate("document.querySelectorAll('#charts svg[role=img]').length"),
+        json!(4)
+    );
+    browser.hover("#charts svg[role=img]");
+    assert!(browser.text(TOOLTIP).contains("|baseline|"));
+    browser.assert_quiet();
+}
+
+#[test]
+fn rows_can_be_searched() {
+    let Some(mut browser) = Browser::start() else { return };
+    let _folder = open(&mut browser, sample::compare_page().to_html(), 1440);
+    browser.focus("#search");
+    browser.type_text("next-the att");
+    assert_eq!(browser.text("document.querySelector('#shown').textContent"), "0 of 48 rows");
+    browser.evaluate("document.querySelector('#search').select()");
+    browser.type_text("attention");
+    assert_eq!(browser.text("document.querySelector('#shown').textContent"), "24 of 48 rows");
+    browser.assert_quiet();
+}
+
+#[test]
+fn a_page_fits_a_phone_and_a_desk() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut sole = sample::compare_page();
+    sole.runs.truncate(1);
+    sole.runs[0].name = "</script><script>document.title='injected'</script>".repeat(3);
+    for result in &mut sole.runs[0].results {
+        result.layer = None;
+        result.test = Estimate::from(f64::NAN);
+    }
+    for page in [sample::compare_page(), sole, ComparePage::default()] {
+        for width in [390, 1440] {
+            let _folder = open(&mut browser, page.to_html(), width);
+            browser.assert_fits();
+            assert_ne!(browser.text("document.title"), "injected");
+            browser.assert_quiet();
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The page of a sweep.
+
+use attention_probes_report::{SweepArchitecture, SweepPage};
+use serde_json::json;
+
+use crate::devtools::{Browser, TOOLTIP};
+use crate::{open, sample};
+
+#[test]
+fn the_best_of_validation_is_shown_first() {
+    let Some(mut browser) = Browser::start() else { return };
+    let page = sample::sweep_page(4);
+    let best = page.experiments[..4]
+        .iter()
+        .flat_map(|experiment| experiment.architectures.iter().map(|a| (experiment.layer, a)))
+        .max_by(|(_, a), (_, b)| a.validation.value.total_cmp(&b.validation.value))
+        .unwrap();
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    let heading = browser.text("document.querySelector('#detail-heading').textContent");
+    assert_eq!(heading, format!("{}, layer {}", best.1.config_name, best.0.unwrap()));
+    let bold = browser.text("document.querySelector('#summary .best').textContent");
+    assert_eq!(bold, format!("{:.3}", best.1.test.value));
+    let rust = browser.text("document.querySelector('#load-rust').textContent");
+    assert!(rust.contains(&best.1.file) && rust.lines().count() == 3, "{rust}");
+    let python = browser.text("document.querySelector('#load-python').textContent");
+    assert!(python.contains(&best.1.file) && python.lines().count() == 3, "{python}");
+    browser.assert_quiet();
+}
+
+#[test]
+fn a_cell_of_the_grid_shows_its_trial() {
+    let Some(mut browser) = Browser::start() else { return };
+    let page = sample::sweep_page(3);
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    let chosen = "document.querySelector('table.heat .chosen')";
+    assert_eq!(
+        browser.evaluate("document.querySelectorAll('table.heat .chosen').length"),
+        json!(1)
+    );
+    browser.hover("table.heat .chosen");
+    let shown = browser.text(TOOLTIP);
+    let expected = browser.text(
+        "(() => { const a = architecture(experiments()[shown.position], shown.kind); \
+         const t = a.trials.find((t) => t.learning_rate === a.learning_rate && \
+         t.weight_decay === a.weight_decay); \
+         return `|balanced accuracy|${t.balanced_accuracy}|loss|${t.loss}`; })()",
+    );
+    assert!(shown.starts_with("Trial on validation|learning rate|"), "{shown}");
+    assert!(shown.ends_with(&expected), "{shown} {expected}");
+
+    // The arrow keys walk through the grid; the last trial of the sample diverged.
+    browser.focus("table.heat .chosen");
+    browser.press_until("ArrowDown", "document.activeElement.dataset.row === '8'");
+    browser.press_until("ArrowRight", "document.activeElement.dataset.column === '8'");
+    assert!(browser.text(TOOLTIP).ends_with("|balanced accuracy|diverged|loss|diverged"));
+    assert_eq!(browser.text("document.activeElement.textContent"), "×");
+    browser.click("#grid-metric label:nth-child(2)");
+    assert!(browser.text("document.querySelector('#panels h3').textContent").contains("loss"));
+    assert_eq!(browser.evaluate(&format!("{chosen} !== null")), json!(true));
+    browser.assert_quiet();
+}
+
+#[test]
+fn the_slider_and_the_small_grids_move_through_the_layers() {
+    let Some(mut browser) = Browser::start() else { return };
+    let _folder = open(&mut browser, sample::sweep_page(6).to_html(), 1440);
+    let name = "document.querySelector('#layer-name').textContent";
+    browser.focus("#layer");
+    browser.press("Home");
+    assert_eq!(browser.text(name), "Layer 0");
+    browser.press("ArrowRight");
+    assert_eq!(browser.text(name), "Layer 1");
+    browser.click(".grids button:nth-child(5)");
+    assert_eq!(browser.text(name), "Layer 4");
+    let pressed = "[...document.querySelectorAll('.grids button')].map((b) => b.ariaPressed)";
+    assert_eq!(browser.evaluate(pressed)[4], "true");
+    browser.assert_quiet();
+}
+
+#[test]
+fn a_chart_shows_the_numbers_of_a_layer() {
+    let Some(mut browser) = Browser::start() else { return };
+    let page = sample::sweep_page(5);
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    browser.hover("#layer-chart svg[role=img]");
+    let shown = browser.text(TOOLTIP);
+    assert!(shown.starts_with("layer 2|"), "{shown}");
+    let expected = browser.text(
+        "(() => { const { value, interval } = architecture(experiments()[2], 'attention').test; \
+         return `|attention|${value} [${interval.lower}, ${interval.upper}]`; })()",
+    );
+    assert!(shown.ends_with(&expected), "{shown} {expected}");
+
+    browser.hover("h1");
+    assert_eq!(browser.text(TOOLTIP), "");
+    browser.focus("#layer-chart svg[role=img]");
+    browser.press("ArrowRight");
+    assert!(browser.text(TOOLTIP).starts_with("layer 0|"));
+    browser.press("ArrowRight");
+    assert!(browser.text(TOOLTIP).starts_with("layer 1|"));
+    browser.press("ArrowLeft");
+    browser.press("ArrowLeft");
+    assert!(browser.text(TOOLTIP).starts_with("layer 0|"));
+    browser.press("Escape");
+    assert_eq!(browser.text(TOOLTIP), "");
+    browser.assert_quiet();
+}
+
+#[test]
+fn another_data_set_can_be_chosen() {
+    let Some(mut browser) = Browser::start() else { return };
+    let _folder = open(&mut browser, sample::sweep_page(3).to_html(), 1440);
+    browser.focus("#data-set");
+    browser.type_key("n");
+    assert_eq!(browser.text("document.querySelector('#data-set').value"), "next-the");
+    let diverged = browser.text("document.querySelector('#diverged').textContent");
+    assert_eq!(diverged, "Every trial diverged: mlp-mean at layer 1.");
+    browser.focus("#kind input[value='mlp-mean']");
+    browser.click("#kind label:nth-child(3)");
+    browser.focus("#layer");
+    browser.press("Home");
+    browser.press("ArrowRight");
+    assert_eq!(
+        browser.text("document.querySelector('#panels').textContent"),
+        "Every trial diverged here."
+    );
+    browser.assert_quiet();
+}
+
+#[test]
+fn a_page_fits_a_phone_and_a_desk() {
+    let Some(mut browser) = Browser::start() else { return };
+    for page in [
+        sample::sweep_page(12),
+        sample::sweep_page(1),
+        without_layers(),
+        bare(),
+        SweepPage::default(),
+    ] {
+        for width in [390, 1440] {
+            let _folder = open(&mut browser, page.to_html(), width);
+            browser.assert_fits();
+            assert_eq!(browser.evaluate(TOUCHING), json!([]), "labels touch at {width}");
+            browser.assert_quiet();
+        }
+    }
+}
+
+/// Labels of charts that overlap.
+const TOUCHING: &str = "[...document.querySelectorAll('.plot svg')].flatMap((svg) => { \
+    const boxes = [...svg.querySelectorAll('text')].map((t) => [t.textContent, t.getBoundingClientRect()]); \
+    return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([, q]) => \
+    p.left < q.right && q.left < p.right && p.top < q.bottom - 3 && q.top < p.bottom - 3)\
+    .map(([b]) => `${a} ${b}`)); })";
+
+/// Data sets that were activations, with names that no column is made for.
+fn without_layers() -> SweepPage {
+    let mut page = sample::sweep_page(1);
+    for experiment in &mut page.experiments {
+        experiment.layer = None;
+        experiment.component = String::new();
+        experiment.data = "a-name-that-is-much-longer-than-anybody-would-think-of ".repeat(3);
+        experiment.classes[1] = "</td><script>document.title='injected'</script>".to_owned();
+    }
+    page
+}
+
+/// An experiment of which hardly anything is known.
+fn bare() -> SweepPage {
+    let mut page = sample::sweep_page(2);
+    for architecture in page.experiments.iter_mut().flat_map(|e| &mut e.architectures) {
+        *architecture = SweepArchitecture {
+            metrics: Vec::new(),
+            trials: Vec::new(),
+            axes: Vec::new(),
+            confusion: Vec::new(),
+            roc: Vec::new(),
+            precision_recall: Vec::new(),
+            reliability: Vec::new(),
+            thresholds: Vec::new(),
+            calibrations: Vec::new(),
+            test: f64::NAN.into(),
+            validation: f64::NAN.into(),
+            ..architecture.clone()
+        };
+    }
+    page
+}
+
+#[test]
+fn an_empty_run_says_so() {
+    let Some(mut browser) = Browser::start() else { return };
+    let _folder = open(&mut browser, SweepPage::default().to_html(), 1440);
+    assert_eq!(browser.evaluate("document.querySelector('#nothing').hidden"), json!(false));
+    browser.assert_quiet();
+
+    let mut page = sample::sweep_page(1);
+    for experiment in &mut page.experiments {
+        experiment.architectures.clear();
+    }
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    browser.assert_quiet();
+}
