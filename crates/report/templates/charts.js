@@ -93,8 +93,8 @@ function drawChart(options, points, width, id) {
   const x = axis(options.x, xs[0], xs.at(-1), 6);
   // A sole x stands in the middle.
   if (!options.x.domain && xs.length === 1) [x.low, x.high] = [xs[0] - 0.5, xs[0] + 0.5];
-  const bounds = points.flatMap((point) => [point.y, point.lower ?? point.y, point.upper ?? point.y]);
-  const y = axis(options.y, Math.min(...bounds), Math.max(...bounds), 5);
+  const bounds = extent(points.flatMap((point) => [point.y, point.lower, point.upper]));
+  const y = axis(options.y, bounds[0], bounds[1], 5);
   const left = 14 + 7 * Math.max(...y.ticks.map((tick) => y.format(tick).length));
   const barsHeight = options.bars ? 44 : 0;
   const plot = { left, top: 26, right: width - 14 };
@@ -225,7 +225,7 @@ function followPointer(svg, options, named, xs, plot, toX, toY, shift) {
     const x = options.nearest ? stop.point.x : stop;
     guide.setAttribute("d", `M${toX(x)} ${plot.top}V${plot.bottom}`);
     dots.replaceChildren(...found.map(({ line, point }) => {
-      const dot = drawing("g", {}, marker(line.colour, toX(point.x) + shift(line), toY(point.y), 5));
+      const dot = drawing("g", {}, marker(line.marks === false ? 0 : line.colour, toX(point.x) + shift(line), toY(point.y), 5));
       dot.style.color = seriesColour(line.colour);
       return dot;
     }));
@@ -235,12 +235,16 @@ function followPointer(svg, options, named, xs, plot, toX, toY, shift) {
       const value = exact(point.y) + (has ? ` [${exact(point.lower)}, ${exact(point.upper)}]` : "");
       return [line.name, point.note ? `${value} ${point.note}` : value];
     };
-    const box = svg.getBoundingClientRect();
+    // On a phone the numbers stand below the chart, else they would cover it.
+    const place = () => {
+      const box = svg.getBoundingClientRect();
+      const y = innerWidth < 640 ? box.bottom - 30 : event?.clientY ?? box.top + plot.top + 20;
+      return [event ? event.clientX + 14 : box.left + toX(x) + 14, y];
+    };
     tooltip.show(
       svg,
       { title: `${options.x.label} ${options.nearest ? exact(x) : format(x)}`, rows: found.map(row) },
-      event ? event.clientX + 14 : box.left + toX(x) + 14,
-      event ? event.clientY : box.top + plot.top + 20,
+      place,
     );
   };
   const leave = () => {

@@ -121,24 +121,23 @@ function showResults() {
   const rows = ROWS.filter((row) => words === "" || named(row).includes(words));
   byId("shown").textContent =
     rows.length === ROWS.length ? counted(rows.length, "row") : `${rows.length} of ${counted(ROWS.length, "row")}`;
-  const columns = [
-    "Data",
-    ...(hasComponents ? [{ name: "Component", isText: true }] : []),
-    { name: "Probe", isText: true },
-    ...(hasLayers ? ["Layer"] : []),
-    "Test examples",
-    ...RUNS.map((run) => run.name),
-  ];
   const cells = (row) => [
-    row.data,
-    ...(hasComponents ? [row.component] : []),
-    row.config_name,
-    ...(hasLayers ? [row.layer === null ? "\u2013" : String(row.layer)] : []),
-    row.n_test.toLocaleString("en"),
+    row.layer === null ? "activations" : String(row.layer),
     ...RUNS.map((run) => resultCell(run, row)),
   ];
+  const grouped = distinct(rows, curveOf).flatMap((curve) => {
+    const members = rows.filter((row) => curveOf(row) === curve);
+    const name = [members[0].data, hasComponents ? members[0].component : "", members[0].config_name];
+    const sizes = distinct(members, (row) => row.n_test.toLocaleString("en")).join(" or ");
+    const group = [
+      name.filter((part) => part).join(", "),
+      element("span", { class: "muted" }, `${sizes} test examples`),
+    ];
+    return [{ group }, ...members.map(cells)];
+  });
+  const columns = [hasLayers ? "Layer" : "", ...RUNS.map((run) => run.name)];
   const content = rows.length > 0
-    ? [table("Test balanced accuracy of every run", columns, rows.map(cells))]
+    ? [table("Test balanced accuracy of every run", columns, grouped)]
     : [element("p", { class: "empty" }, "No row matches.")];
   const note = `Below each value: the difference from ${RUNS[0].name}, bold where its interval leaves out zero.`;
   byId("results").replaceChildren(...content, RUNS.length > 1 ? element("p", { class: "muted small" }, note) : "");

@@ -38,7 +38,7 @@ function segments(host, name, options, current, changed) {
 /** Writes as many names under a slider as there is room for, the ends always. */
 function labelSlider(host, names, current) {
   const last = names.length - 1;
-  const room = Math.max(2, Math.floor(host.clientWidth / 32));
+  const room = Math.max(2, Math.floor(host.clientWidth / 26));
   const step = Math.max(1, Math.ceil(last / (room - 1)));
   const label = (name, position) => {
     if (position !== last && (position % step !== 0 || last - position < step)) return null;
@@ -77,6 +77,17 @@ function layerName(layer) {
 
 const byLayer = (a, b) => (a.layer ?? -1) - (b.layer ?? -1);
 
+/** The lowest and the highest of many numbers, nulls left out; NaN if there is none. */
+function extent(values) {
+  let [low, high] = [NaN, NaN];
+  for (const value of values) {
+    if (value === null || value === undefined) continue;
+    if (!(value >= low)) low = value;
+    if (!(value <= high)) high = value;
+  }
+  return [low, high];
+}
+
 /** The values of a property, each once, in the order of their first occurrence. */
 function distinct(items, value) {
   return [...new Set(items.map(value))];
@@ -85,9 +96,11 @@ function distinct(items, value) {
 // The tooltip: an element with `data-tip="name"` is described by `describers[name]`, which returns
 // a title and rows of [name, value]. One listener for the whole page, however many elements it has.
 const describers = {};
-const tooltip = { node: byId("tooltip"), anchor: null };
+const tooltip = { node: byId("tooltip"), anchor: null, shown: null };
 
-tooltip.show = (anchor, { title, rows }, x, y) => {
+/** Describes an element, below or above it or at the place that `place` returns, `[x, y]`. */
+tooltip.show = (anchor, { title, rows }, place = () => []) => {
+  tooltip.shown = [anchor, { title, rows }, place];
   tooltip.anchor?.removeAttribute("aria-describedby");
   tooltip.anchor = anchor;
   anchor.setAttribute("aria-describedby", "tooltip");
@@ -101,6 +114,7 @@ tooltip.show = (anchor, { title, rows }, x, y) => {
   );
   tooltip.node.hidden = false;
   const box = tooltip.node.getBoundingClientRect();
+  const [x, y] = place();
   const around = anchor.getClientRects()[0] ?? anchor.getBoundingClientRect();
   const left = x ?? around.left + around.width / 2 - box.width / 2;
   const below = (y ?? around.bottom) + 10;
@@ -119,9 +133,12 @@ tooltip.hide = () => {
 
 tooltip.describe = (target) => {
   const anchor = target instanceof Element ? target.closest("[data-tip]") : null;
-  if (!anchor) return tooltip.hide();
-  tooltip.show(anchor, describers[anchor.dataset.tip](anchor));
+  if (anchor) tooltip.show(anchor, describers[anchor.dataset.tip](anchor));
+  else if (!tooltip.isFocused()) tooltip.hide();
 };
+
+/** What has the focus keeps its numbers, wherever the mouse is and however the page scrolls. */
+tooltip.isFocused = () => tooltip.anchor !== null && tooltip.anchor === document.activeElement;
 
 /** Says the same again after numbers have changed. */
 tooltip.refresh = () => {
@@ -132,7 +149,11 @@ tooltip.refresh = () => {
 document.addEventListener("pointerover", (event) => tooltip.describe(event.target));
 document.addEventListener("focusin", (event) => tooltip.describe(event.target));
 document.addEventListener("focusout", () => tooltip.hide());
-document.addEventListener("scroll", () => tooltip.hide(), { passive: true });
+document.addEventListener(
+  "scroll",
+  () => (tooltip.isFocused() ? tooltip.show(...tooltip.shown) : tooltip.hide()),
+  { passive: true },
+);
 document.documentElement.addEventListener("pointerleave", () => tooltip.hide());
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") tooltip.hide();

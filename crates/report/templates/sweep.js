@@ -143,7 +143,7 @@ function showLayers() {
         format: (x) => (isLayer ? String(x) : "activations"),
       },
       y: { label: "balanced accuracy", format: (y) => fixed(y, 2) },
-      lines: [...controls, ...kinds().map(line)],
+      lines: [...kinds().map(line), ...controls],
     }),
   );
   const columns = ["Layer", ...kinds(), ...CONTROLS.map(([, name]) => name)];

@@ -4,16 +4,18 @@
 /**
  * A table in a box that scrolls by itself.
  *
- * `columns` are names, or `{name, isText}`; `rows` are lists of strings or elements, one per column.
- * The first column names the row.
+ * `columns` are names, or `{name, isText}`; `rows` are lists of strings or elements, one per column,
+ * or `{group}`, a heading of those after it. The first column names the row.
  */
 function table(caption, columns, rows) {
   const isText = columns.map((column, index) => index === 0 || Boolean(column.isText));
   const head = columns.map((column, index) =>
     element("th", { scope: "col", class: isText[index] ? "text-cell" : null }, column.name ?? column),
   );
+  const heading = ({ group }) =>
+    element("tr", { class: "group" }, element("th", { scope: "colgroup", colspan: columns.length, class: "text-cell" }, group));
   const body = rows.map((row) =>
-    element("tr", {}, row.map((cell, index) =>
+    row.group ? heading(row) : element("tr", {}, row.map((cell, index) =>
       element(
         index === 0 ? "th" : "td",
         { scope: index === 0 ? "row" : null, class: isText[index] ? "text-cell" : null },
@@ -21,7 +23,7 @@ function table(caption, columns, rows) {
       ),
     )),
   );
-  alignIntervals(body);
+  alignIntervals(body.filter((row) => row.className !== "group"));
   return element(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },

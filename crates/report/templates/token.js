@@ -102,7 +102,7 @@ const COLOURS = {
 };
 
 function relativeToLargest(values) {
-  const largest = Math.max(...values.map((value) => Math.abs(value ?? 0)), 0);
+  const largest = extent(values.map((value) => Math.abs(value ?? 0)))[1];
   return (value) => (largest > 0 ? value / largest : 0);
 }
 

@@ -12,17 +12,18 @@ fn runs_stand_beside_each_other() {
     let page = sample::compare_page();
     let _folder = open(&mut browser, page.to_html(), 1440);
     let cells = browser.evaluate(
-        "[...document.querySelectorAll('#results tbody tr:first-child > *')].map((n) => n.textContent)",
+        "[...document.querySelectorAll('#results tbody tr:nth-child(2) > *')].map((n) => n.textContent)",
     );
     let value = |run: usize| format!("{:.3}", page.runs[run].results[0].test.value);
-    assert_eq!(cells[0], "sentiment");
-    assert_eq!(cells[2], "0");
+    let group = browser.text("document.querySelector('#results .group').textContent");
+    assert_eq!(group, "sentiment, linear-mean600 test examples");
+    assert_eq!(cells[0], "0");
     for run in 0..3 {
-        let cell = cells[4 + run].as_str().unwrap();
+        let cell = cells[1 + run].as_str().unwrap();
         assert!(cell.starts_with(&value(run)), "{cell}");
     }
     let paired = page.differences[0].difference.value;
-    assert!(cells[5].as_str().unwrap().contains(&format!("+{paired:.3} [")), "{}", cells[5]);
+    assert!(cells[2].as_str().unwrap().contains(&format!("+{paired:.3} [")), "{}", cells[2]);
     assert_eq!(
         browser.evaluate("document.querySelectorAll('#charts svg[role=img]').length"),
         json!(4)

@@ -26,6 +26,12 @@ fn write_sample_pages() {
     for (name, html) in pages {
         let file = write_page(&folder, &format!("{name}.html"), &html.unwrap());
         let Some(browser) = &mut browser else { continue };
+        let hovered = [
+            ".token[data-index='4']",
+            "table.heat .chosen",
+            "#layer-chart svg[role=img]",
+            "#charts svg[role=img]",
+        ];
         for (width, height) in [(1440, 1200), (390, 844)] {
             for scheme in ["light", "dark"] {
                 browser.prefer(scheme);
@@ -38,6 +44,17 @@ fn write_sample_pages() {
                     let picture = STANDARD.decode(browser.screenshot()).unwrap();
                     let name = format!("{name}-{width}-{scheme}-{window}.png");
                     std::fs::write(folder.join(name), picture).unwrap();
+                }
+                browser.evaluate("scrollTo(0, 0)");
+                browser.settle();
+                for selector in hovered {
+                    let found = format!("document.querySelector(\"{selector}\") !== null");
+                    if browser.evaluate(&found) == serde_json::json!(true) {
+                        browser.hover(selector);
+                        let picture = STANDARD.decode(browser.screenshot()).unwrap();
+                        let name = format!("{name}-{width}-{scheme}-{}.png", &selector[1..4]);
+                        std::fs::write(folder.join(name), picture).unwrap();
+                    }
                 }
             }
         }

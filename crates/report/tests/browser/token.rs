@@ -364,3 +364,16 @@ fn several_classes_are_named() {
     );
     browser.assert_quiet();
 }
+
+#[test]
+fn what_has_the_focus_keeps_its_numbers() {
+    let Some(mut browser) = Browser::start() else { return };
+    let _folder = open(&mut browser, sample::token_page(3, 3000, 2).to_html(), 390);
+    browser.focus(".token");
+    browser.press("End");
+    browser.settle();
+    assert!(browser.number("scrollY") > 0.0, "the last token is far below");
+    assert!(browser.text(TOOLTIP).contains("|position|"));
+    browser.assert_fits();
+    browser.assert_quiet();
+}
