@@ -96,14 +96,17 @@ function distinct(items, value) {
 // The tooltip: an element with `data-tip="name"` is described by `describers[name]`, which returns
 // a title and rows of [name, value]. One listener for the whole page, however many elements it has.
 const describers = {};
-const tooltip = { node: byId("tooltip"), anchor: null, shown: null };
+const tooltip = { node: byId("tooltip"), anchor: null, shown: null, description: null };
 
 /** Describes an element, below or above it or at the place that `place` returns, `[x, y]`. */
 tooltip.show = (anchor, { title, rows }, place = () => []) => {
   tooltip.shown = [anchor, { title, rows }, place];
-  tooltip.anchor?.removeAttribute("aria-describedby");
-  tooltip.anchor = anchor;
-  anchor.setAttribute("aria-describedby", "tooltip");
+  if (anchor !== tooltip.anchor) {
+    tooltip.release();
+    tooltip.anchor = anchor;
+    tooltip.description = anchor.getAttribute("aria-describedby");
+    anchor.setAttribute("aria-describedby", "tooltip");
+  }
   const list = rows.map(([name, value]) => [
     element("dt", {}, name),
     element("dd", {}, value),
@@ -125,9 +128,16 @@ tooltip.show = (anchor, { title, rows }, place = () => []) => {
     `translate(${Math.round(Math.max(8, Math.min(left, furthest)))}px, ${Math.round(top)}px)`;
 };
 
-tooltip.hide = () => {
-  tooltip.anchor?.removeAttribute("aria-describedby");
+/** Gives an element back the description that it has without the tooltip. */
+tooltip.release = () => {
+  if (!tooltip.anchor) return;
+  if (tooltip.description) tooltip.anchor.setAttribute("aria-describedby", tooltip.description);
+  else tooltip.anchor.removeAttribute("aria-describedby");
   tooltip.anchor = null;
+};
+
+tooltip.hide = () => {
+  tooltip.release();
   tooltip.node.hidden = true;
 };
 

@@ -83,7 +83,7 @@ const COLOURS = {
     scale: relativeToLargest,
     isDiverging: () => DATA.hasNegativeWeights,
     legend: () => [
-      "Weight of the token, relative to the largest of its text",
+      "Weight, relative to the largest of the text",
       ...(DATA.hasNegativeWeights ? ["negative", "0", "positive"] : ["0", "", "largest"]),
     ],
   },
@@ -93,7 +93,7 @@ const COLOURS = {
     scale: relativeToLargest,
     isDiverging: () => true,
     legend: (probe) => [
-      "What the token adds to the logit, relative to the largest of its text",
+      "Added to the logit, relative to the largest",
       isBinary(probe) ? `to ${probe.classes[0]}` : "against",
       "0",
       isBinary(probe) ? `to ${probe.classes[1]}` : "for",

@@ -135,7 +135,6 @@ function focusToken(from, to) {
 }
 
 function start() {
-  document.title = document.title || "Texts";
   const facts = [DATA.model, counted(DATA.texts.length, "text"), counted(DATA.probes.length, "probe")];
   byId("subtitle").textContent = facts.filter((part) => part).join(" \u00b7 ");
   if (DATA.probes.length === 0) {

@@ -1,4 +1,4 @@
-//! A browser without a window, driven over the DevTools protocol.
+//! A browser without a window, driven over the `DevTools` protocol.
 //!
 //! The protocol runs over two pipes (`--remote-debugging-pipe`), JSON messages that end with a zero
 //! byte, so that no port is open and no websocket is needed. A browser expects the pipes at file
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long anything may take before a test fails; nothing comes near it but on a stuck machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the tooltip says, one line.
 pub(crate) const TOOLTIP: &str = "document.querySelector('#tooltip').hidden ? '' : [...document\
@@ -25,8 +25,8 @@ pub(crate) const TOOLTIP: &str = "document.querySelector('#tooltip').hidden ? ''
 /// A browser with one page open.
 pub(crate) struct Browser {
     process: Child,
-    to_browser: ChildStdin,
-    from_browser: Receiver<Value>,
+    input: ChildStdin,
+    output: Receiver<Value>,
     session: String,
     next_id: u64,
     /// Everything the page reported: requests, console messages, exceptions.
@@ -68,9 +68,9 @@ impl Browser {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the browser starts");
-        let to_browser = process.stdin.take().expect("stdin is piped");
+        let input = process.stdin.take().expect("stdin is piped");
         let stdout = process.stdout.take().expect("stdout is piped");
-        let (sender, from_browser) = channel();
+        let (sender, output) = channel();
         thread::spawn(move || {
             for message in BufReader::new(stdout).split(0) {
                 let Ok(message) = message else { break };
@@ -82,27 +82,27 @@ impl Browser {
         });
         let mut browser = Self {
             process,
-            to_browser,
-            from_browser,
+            input,
+            output,
             session: String::new(),
             next_id: 0,
             events: Vec::new(),
             _profile: profile,
         };
-        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let attached = browser.call(
             "Target.attachToTarget",
-            json!({ "targetId": target["targetId"], "flatten": true }),
+            &json!({ "targetId": target["targetId"], "flatten": true }),
         );
-        browser.session = attached["sessionId"].as_str().expect("a session").to_owned();
+        browser.session.push_str(attached["sessionId"].as_str().expect("a session"));
         for domain in ["Page", "Runtime", "Network", "Log"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         Some(browser)
     }
 
     /// Calls a method and waits for its result.
-    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
         self.next_id += 1;
         let id = self.next_id;
         let mut message = json!({ "id": id, "method": method, "params": params });
@@ -111,7 +111,7 @@ impl Browser {
         }
         let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
-        self.to_browser.write_all(&bytes).expect("the browser listens");
+        self.input.write_all(&bytes).expect("the browser listens");
         loop {
             let reply = self.receive();
             if reply["id"] == id {
@@ -123,14 +123,14 @@ impl Browser {
     }
 
     fn receive(&mut self) -> Value {
-        self.from_browser.recv_timeout(PATIENCE).expect("the browser answers in time")
+        self.output.recv_timeout(PATIENCE).expect("the browser answers in time")
     }
 
     /// Opens a file in a window of a size, and waits until it is loaded.
     pub(crate) fn open(&mut self, file: &Path, width: u32, height: u32) {
         self.resize(width, height);
         self.events.clear();
-        self.call("Page.navigate", json!({ "url": format!("file://{}", file.display()) }));
+        self.call("Page.navigate", &json!({ "url": format!("file://{}", file.display()) }));
         let loaded = |event: &Value| event["method"] == "Page.loadEventFired";
         while !self.events.iter().any(loaded) {
             let event = self.receive();
@@ -143,14 +143,14 @@ impl Browser {
     pub(crate) fn resize(&mut self, width: u32, height: u32) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
+            &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
         );
     }
 
     /// Asks for the light or the dark theme, as the system's settings would.
     pub(crate) fn prefer(&mut self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+        self.call("Emulation.setEmulatedMedia", &json!({ "features": features }));
         self.settle();
     }
 
@@ -163,7 +163,7 @@ impl Browser {
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let params =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let result = self.call("Runtime.evaluate", params);
+        let result = self.call("Runtime.evaluate", &params);
         assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
         result["result"]["value"].clone()
     }
@@ -196,14 +196,14 @@ impl Browser {
 
     fn mouse(&mut self, kind: &str, (x, y): (f64, f64)) {
         let params = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
-        self.call("Input.dispatchMouseEvent", params);
+        self.call("Input.dispatchMouseEvent", &params);
     }
 
     /// Moves the mouse over an element.
     pub(crate) fn hover(&mut self, selector: &str) {
         let at = self.middle(selector);
         let params = json!({ "type": "mouseMoved", "x": at.0, "y": at.1 });
-        self.call("Input.dispatchMouseEvent", params);
+        self.call("Input.dispatchMouseEvent", &params);
         self.settle();
     }
 
@@ -232,14 +232,14 @@ impl Browser {
             let params = json!({
                 "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code,
             });
-            self.call("Input.dispatchKeyEvent", params);
+            self.call("Input.dispatchKeyEvent", &params);
         }
         self.settle();
     }
 
     /// Types text into what has the focus.
     pub(crate) fn type_text(&mut self, text: &str) {
-        self.call("Input.insertText", json!({ "text": text }));
+        self.call("Input.insertText", &json!({ "text": text }));
         self.settle();
     }
 
@@ -252,7 +252,7 @@ impl Browser {
     pub(crate) fn type_key(&mut self, letter: &str) {
         for (kind, text) in [("keyDown", letter), ("keyUp", "")] {
             let params = json!({ "type": kind, "key": letter, "text": text });
-            self.call("Input.dispatchKeyEvent", params);
+            self.call("Input.dispatchKeyEvent", &params);
         }
         self.settle();
     }
@@ -271,7 +271,7 @@ impl Browser {
     /// A picture of the window, PNG in base64.
     pub(crate) fn screenshot(&mut self) -> String {
         let params = json!({ "format": "png" });
-        let picture = self.call("Page.captureScreenshot", params);
+        let picture = self.call("Page.captureScreenshot", &params);
         picture["data"].as_str().expect("a picture").to_owned()
     }
 
@@ -309,7 +309,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // It closes in its own time when it is asked, and leaves no child behind.
-        let _ = self.to_browser.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
+        let _ = self.input.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(5) {
             if matches!(self.process.try_wait(), Ok(Some(_))) {

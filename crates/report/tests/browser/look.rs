@@ -47,6 +47,19 @@ fn write_sample_pages() {
                 }
                 browser.evaluate("scrollTo(0, 0)");
                 browser.settle();
+                if name == "token" {
+                    browser.click("#colour label:nth-child(2)");
+                    browser.focus("#layer");
+                    browser.press("End");
+                    browser.focus("#sort");
+                    browser.type_key("e");
+                    let picture = STANDARD.decode(browser.screenshot()).unwrap();
+                    std::fs::write(
+                        folder.join(format!("{name}-{width}-{scheme}-attention.png")),
+                        picture,
+                    )
+                    .unwrap();
+                }
                 for selector in hovered {
                     let found = format!("document.querySelector(\"{selector}\") !== null");
                     if browser.evaluate(&found) == serde_json::json!(true) {

@@ -103,6 +103,11 @@ fn a_chart_shows_the_numbers_of_a_layer() {
     assert!(browser.text(TOOLTIP).starts_with("layer 0|"));
     browser.press("Escape");
     assert_eq!(browser.text(TOOLTIP), "");
+    let description = browser.text(
+        "document.getElementById(document.activeElement.getAttribute('aria-describedby'))\
+         .textContent",
+    );
+    assert!(description.starts_with("Test balanced accuracy of"), "{description}");
     browser.assert_quiet();
 }
 
@@ -160,7 +165,7 @@ fn without_layers() -> SweepPage {
         experiment.layer = None;
         experiment.component = String::new();
         experiment.data = "a-name-that-is-much-longer-than-anybody-would-think-of ".repeat(3);
-        experiment.classes[1] = "</td><script>document.title='injected'</script>".to_owned();
+        "</td><script>document.title='injected'</script>".clone_into(&mut experiment.classes[1]);
     }
     page
 }
