@@ -25,6 +25,7 @@
 //! | [`models`] | GPT-2 and Gemma with hooks and interventions, tokenizers, loading, embedded models |
 //! | [`activations`] | labelled text to tokens to activations |
 //! | [`probes`] | linear, MLP, and attention probes; training one, saving it |
+//! | [`report`] | self-contained HTML pages |
 //! | [`sweep`] | whole grids of probes trained as one batch |
 //!
 //! The default feature `flex` is burn's CPU backend; `wgpu` and `cuda` add GPUs, chosen at run time
@@ -35,6 +36,7 @@ pub use attention_probes_activations as activations;
 pub use attention_probes_metrics as metrics;
 pub use attention_probes_models as models;
 pub use attention_probes_probes as probes;
+pub use attention_probes_report as report;
 pub use attention_probes_sweep as sweep;
 pub use burn;
 

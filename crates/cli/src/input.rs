@@ -18,24 +18,27 @@ use crate::hub::hub_access;
 /// Most tokens of one forward pass of a probe, padding included.
 const TOKENS_PER_PROBE_BATCH: usize = 16_384;
 
+/// Flags of [`ModelArgs`], which make no sense beside activations.
+pub const MODEL_FLAGS: [&str; 5] = ["model", "layer", "component", "dtype", "allow_other_revision"];
+
 /// Flags about the model that a probe reads.
 #[derive(Args, Debug)]
 pub struct ModelArgs {
     /// Model, where the probe does not name it; another one than the probe's is refused.
-    #[arg(long, conflicts_with = "activations")]
+    #[arg(long)]
     pub model: Option<String>,
     /// Layer, where the probe does not name it; another one than the probe's is refused.
-    #[arg(long, conflicts_with = "activations")]
+    #[arg(long)]
     pub layer: Option<usize>,
     /// Component such as `resid_post`, where the probe does not name it.
-    #[arg(long, conflicts_with = "activations")]
+    #[arg(long)]
     pub component: Option<Component>,
     /// Number format that the model computes in: `f32`, `bf16`, `f16`, or `auto`, which is bf16 on
     /// CUDA and f32 elsewhere.
-    #[arg(long, conflicts_with = "activations", default_value = "auto")]
+    #[arg(long, default_value = "auto")]
     pub dtype: Dtype,
     /// Go on although the weights of the model are not those that the probe was trained on.
-    #[arg(long, conflicts_with = "activations")]
+    #[arg(long)]
     pub allow_other_revision: bool,
 }
 

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::exit::InputError;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
+use crate::input::{MODEL_FLAGS, ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
 use crate::progress::Progress;
 use crate::text_source::TextSource;
 use crate::{device, table};
@@ -37,7 +37,7 @@ pub struct EvalArgs {
     pub data: Option<PathBuf>,
     /// Activations with labels instead: an `.npz` with `x`, `mask`, and `y`, or a folder of
     /// shards.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = MODEL_FLAGS)]
     pub activations: Option<PathBuf>,
     /// Which hook of a folder of shards; it may be left out where there is only one.
     #[arg(long, requires = "activations")]

@@ -18,7 +18,9 @@ use tracing::info;
 
 use crate::device;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ProbeFile, ProbedModel, Reading, apply_probe, ignore_broken_pipe};
+use crate::input::{
+    MODEL_FLAGS, ModelArgs, ProbeFile, ProbedModel, Reading, apply_probe, ignore_broken_pipe,
+};
 use crate::readout::{Token, TokenReader, TokenScore};
 use crate::text_line::{read_line, text_from_line};
 use crate::text_source::TextSource;
@@ -41,7 +43,7 @@ pub struct ScoreArgs {
     pub data: Option<PathBuf>,
     /// Activations instead of text: an `.npz` with `x`, `mask`, and perhaps `input_ids`, or a
     /// folder of shards.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = MODEL_FLAGS)]
     pub activations: Option<PathBuf>,
     /// Which hook of a folder of shards; it may be left out where there is only one.
     #[arg(long, requires = "activations")]
