@@ -1,0 +1,7 @@
+//! Trials trained together against the same trials trained alone and against plain modules.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod modules;
+mod toy;
+mod trials;

@@ -1,0 +1,139 @@
+//! Data and probes that the tests share.
+
+use attention_probes_activations::{ExternalActivations, MemoryActivations, NpzArray, write_npz};
+use attention_probes_probes::{
+    Aggregation, AttentionActivation, AttentionProbeConfig, GatedBipolarProbeConfig,
+    LinearProbeConfig, MlpProbeConfig, MultiMaxProbeConfig, Pool, ProbeConfig, ProbeState,
+    RollingAttentionProbeConfig, TokenProbeConfig,
+};
+use attention_probes_sweep::{
+    FitConfig, FitData, GroupFit, SelectBy, Trial, TrialGroup, find_best_fit,
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub(crate) const D_MODEL: usize = 12;
+pub(crate) const N: usize = 60;
+
+/// Ragged random activations in which one direction of one token tells the class.
+pub(crate) struct Toy {
+    pub(crate) source: MemoryActivations,
+    pub(crate) rows: Vec<Vec<f32>>,
+    pub(crate) labels: Vec<usize>,
+    pub(crate) prefixes: Vec<(usize, usize)>,
+    pub(crate) n_classes: usize,
+}
+
+pub(crate) fn toy(n_classes: usize, folder: &std::path::Path) -> Toy {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let longest = 9;
+    let (mut x, mut mask, mut rows, mut prefixes) = (vec![], vec![], vec![], vec![]);
+    let labels: Vec<usize> = (0..N).map(|i| i % n_classes).collect();
+    for (i, label) in labels.iter().enumerate() {
+        let length = rng.random_range(3..=longest);
+        let mut row: Vec<f32> =
+            (0..length * D_MODEL).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let key = rng.random_range(0..length);
+        row[key * D_MODEL + label] += 2.5;
+        row[key * D_MODEL + D_MODEL - 1] += 2.0;
+        x.extend_from_slice(&row);
+        x.extend(std::iter::repeat_n(0.0, (longest - length) * D_MODEL));
+        mask.extend((0..longest).map(|t| u8::from(t < length)));
+        prefixes.push((i, length));
+        rows.push(row);
+    }
+    let path = folder.join("toy.npz");
+    let y: Vec<i64> = labels.iter().map(|label| *label as i64).collect();
+    let arrays = [
+        ("x", NpzArray::new(vec![N, longest, D_MODEL], x)),
+        ("mask", NpzArray::new(vec![N, longest], mask)),
+        ("y", NpzArray::new(vec![N], y)),
+    ];
+    write_npz(&path, &arrays).unwrap();
+    let source = MemoryActivations::from(ExternalActivations::read(&path).unwrap());
+    Toy { source, rows, labels, prefixes, n_classes }
+}
+
+impl Toy {
+    pub(crate) fn fit(&mut self, groups: &[TrialGroup], config: &FitConfig) -> Vec<GroupFit> {
+        self.fit_with(groups, config, None, &mut |_| ())
+    }
+
+    pub(crate) fn fit_with(
+        &mut self,
+        groups: &[TrialGroup],
+        config: &FitConfig,
+        checkpoint: Option<&std::path::Path>,
+        on_epoch: &mut dyn FnMut(usize),
+    ) -> Vec<GroupFit> {
+        let (train, validation): (Vec<usize>, Vec<usize>) = (0..N).partition(|i| *i < 44);
+        let weights: Vec<f32> = (0..self.n_classes).map(|class| 1.0 + class as f32 * 0.5).collect();
+        let data = FitData {
+            examples: &self.prefixes,
+            labels: &self.labels,
+            n_classes: self.n_classes,
+            class_weights: &weights,
+            train: &train,
+            validation: &validation,
+        };
+        find_best_fit(&mut self.source, &data, groups, config, checkpoint, on_epoch).unwrap()
+    }
+}
+
+pub(crate) fn config() -> FitConfig {
+    FitConfig { epochs: 3, batch_size: 16, seed: 7, select_by: SelectBy::BalancedAccuracy }
+}
+
+pub(crate) fn probes(n_classes: usize) -> Vec<ProbeConfig> {
+    let attention = AttentionProbeConfig::new(D_MODEL, n_classes);
+    let tanh = AttentionActivation::Tanh;
+    let token = |aggregation| TokenProbeConfig::new(D_MODEL, n_classes, aggregation).into();
+    vec![
+        AttentionProbeConfig { n_heads: 1, ..attention.clone() }.into(),
+        AttentionProbeConfig { n_heads: 3, ..attention.clone() }.into(),
+        AttentionProbeConfig { n_heads: 2, activation: tanh, ..attention.clone() }.into(),
+        LinearProbeConfig { pool: Pool::Mean, ..LinearProbeConfig::new(D_MODEL, n_classes) }.into(),
+        LinearProbeConfig { pool: Pool::AbsMax, ..LinearProbeConfig::new(D_MODEL, n_classes) }
+            .into(),
+        MlpProbeConfig {
+            hidden_dim: 5,
+            pool: Pool::Max,
+            ..MlpProbeConfig::new(D_MODEL, n_classes)
+        }
+        .into(),
+        AttentionProbeConfig { n_heads: 2, hidden_dim: Some(4), ..attention }.into(),
+        token(Aggregation::Softmax { temperature: 2.0 }),
+        token(Aggregation::TopMean { k: 3 }),
+        token(Aggregation::RollingMax { window: 3 }),
+        token(Aggregation::Ema { alpha: 0.4 }),
+        MultiMaxProbeConfig { n_heads: 3, ..MultiMaxProbeConfig::new(D_MODEL, n_classes) }.into(),
+        RollingAttentionProbeConfig {
+            n_heads: 2,
+            window: 3,
+            ..RollingAttentionProbeConfig::new(D_MODEL, n_classes)
+        }
+        .into(),
+        GatedBipolarProbeConfig { d_gate: 4, ..GatedBipolarProbeConfig::new(D_MODEL, n_classes) }
+            .into(),
+    ]
+}
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for learning_rate in [1e-3, 1e-2, 5e-2] {
+        for weight_decay in [0.0, 0.1] {
+            trials.push(Trial { learning_rate, weight_decay, seed: 1 });
+        }
+    }
+    trials
+}
+
+pub(crate) fn largest_difference(a: &ProbeState, b: &ProbeState) -> f32 {
+    assert!(a.keys().eq(b.keys()));
+    let pairs = a.values().zip(b.values());
+    let differences = pairs.flat_map(|(a, b)| {
+        assert_eq!(a.shape, b.shape);
+        a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs())
+    });
+    differences.fold(0.0, f32::max)
+}
