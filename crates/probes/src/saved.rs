@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{NpzArray, NpzData, read_npz, write_atomically, write_npz};
-use attention_probes_metrics::ClassificationReport;
+use attention_probes_metrics::{Calibrator, ClassificationReport, FprThreshold};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,12 @@ pub struct ProbeMetadata {
     pub metrics: ProbeMetrics,
     /// Probability of class 1 from which on a binary probe says 1, 0.5 by default.
     pub threshold: f64,
+    /// Thresholds that keep to a false-positive rate, on the logit of a binary probe.
+    #[serde(default)]
+    pub thresholds: Vec<FprThreshold>,
+    /// Ways to make better probabilities of the logits, the simplest first.
+    #[serde(default)]
+    pub calibrators: Vec<Calibrator>,
 }
 
 /// The model whose activations a probe reads.
@@ -135,6 +141,8 @@ impl ProbeMetadata {
             split_seed: None,
             metrics: ProbeMetrics::default(),
             threshold: 0.5,
+            thresholds: Vec::new(),
+            calibrators: Vec::new(),
         }
     }
 

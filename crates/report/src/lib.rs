@@ -67,7 +67,8 @@ pub use compare_page::{ComparePage, ComparedResult, ComparedRun, PairedDifferenc
 pub use error::ReportError;
 pub use estimate::Estimate;
 pub use sweep_page::{
-    CalibrationRow, ReliabilityBin, SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment,
-    SweepMetric, SweepPage, SweepTrial, ThresholdRow, TrialHistory,
+    CalibrationRow, ComparisonRow, LengthRow, ReliabilityBin, SeedsSummary, SweepArchitecture,
+    SweepAxis, SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer, SweepTrial,
+    ThresholdRow, TrialHistory,
 };
 pub use token_page::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};

@@ -13,6 +13,7 @@ const TEMPLATE: Template = Template {
         include_str!("../templates/sweep.js"),
         include_str!("../templates/sweep_grid.js"),
         include_str!("../templates/sweep_panels.js"),
+        include_str!("../templates/sweep_evaluation.js"),
         include_str!("../templates/sweep_detail.js"),
     ),
     has_charts: true,
@@ -31,6 +32,27 @@ pub struct SweepPage {
     pub config: String,
     /// One entry per data set, layer, and component.
     pub experiments: Vec<SweepExperiment>,
+    /// Probes on the test examples of other data sets; may be empty.
+    pub transfers: Vec<SweepTransfer>,
+}
+
+/// A chosen probe on the test examples of another data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepTransfer {
+    /// Name of the data set that it was trained on.
+    pub trained_on: String,
+    /// Name of the data set that it is judged on.
+    pub judged_on: String,
+    /// The layer; `None` where the data are activations.
+    pub layer: Option<usize>,
+    /// The place in the layer; may be empty.
+    pub component: String,
+    /// Name of the architecture.
+    pub config_name: String,
+    /// Balanced accuracy on the test examples of the other data set.
+    pub balanced_accuracy: Estimate,
+    /// Number of those examples.
+    pub n_test: usize,
 }
 
 /// One data set at one layer.
@@ -50,6 +72,8 @@ pub struct SweepExperiment {
     pub n_train: usize,
     /// Number of validation examples.
     pub n_validation: usize,
+    /// Number of examples that thresholds and calibrators alone were fitted on.
+    pub n_calibration: usize,
     /// Number of test examples.
     pub n_test: usize,
     /// Number of examples left out because their activations have NaN or infinity.
@@ -69,7 +93,7 @@ pub struct SweepBaselines {
     pub majority: f64,
     /// Logistic regression on token counts, where there are tokens.
     pub bag_of_words: Option<Estimate>,
-    /// A probe trained on shuffled labels, where one was.
+    /// The best probe's setting trained on shuffled labels, where it was.
     pub shuffled_labels: Option<Estimate>,
 }
 
@@ -110,6 +134,57 @@ pub struct SweepArchitecture {
     pub thresholds: Vec<ThresholdRow>,
     /// How well probabilities mean what they say; may be empty.
     pub calibrations: Vec<CalibrationRow>,
+    /// What is to be known of the thresholds and calibrators; may be empty.
+    pub thresholds_note: String,
+    /// The metrics of shorter and longer texts; may be empty.
+    pub lengths: Vec<LengthRow>,
+    /// Balanced accuracy against others, on the same examples; may be empty.
+    pub comparisons: Vec<ComparisonRow>,
+    /// The chosen setting over several seeds, where there are several.
+    pub seeds: Option<SeedsSummary>,
+}
+
+/// The metrics of texts of some lengths.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LengthRow {
+    /// Fewest tokens.
+    pub from: usize,
+    /// Most tokens.
+    pub to: usize,
+    /// Number of test examples.
+    pub n: usize,
+    /// Share of right answers.
+    pub accuracy: Estimate,
+    /// Mean recall over the classes; NaN if a class is missing.
+    pub balanced_accuracy: f64,
+    /// Area under the ROC curve; NaN if a class is missing.
+    pub auroc: f64,
+}
+
+/// How much better a probe is than something else, by a paired bootstrap.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComparisonRow {
+    /// What it is compared with, such as `bag of words`.
+    pub with: String,
+    /// Balanced accuracy of the probe minus that of the other.
+    pub difference: Estimate,
+    /// How often the choice of examples alone would bring about such a difference.
+    pub p_value: f64,
+}
+
+/// One setting over several seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedsSummary {
+    /// Number of seeds.
+    pub n_seeds: usize,
+    /// Mean balanced accuracy on test, with an interval over seeds.
+    pub balanced_accuracy: Estimate,
+    /// Standard deviation of one seed.
+    pub std: f64,
+    /// Mean share of equal predictions of two seeds.
+    pub agreement: f64,
+    /// Agreement beyond chance; NaN if it is undefined.
+    pub fleiss_kappa: f64,
 }
 
 /// One number of a chosen trial, on both sides.

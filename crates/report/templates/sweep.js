@@ -157,17 +157,19 @@ function showLayers() {
 
 function showDataSet() {
   const [first] = experiments();
-  const sides = [`${first.n_train.toLocaleString("en")} training`, `${first.n_validation.toLocaleString("en")} validation`, `${first.n_test.toLocaleString("en")} test examples`];
+  const sides = [["training", first.n_train], ["validation", first.n_validation], ["calibration", first.n_calibration], ["test", first.n_test]]
+    .filter(([name, n]) => n > 0 || name !== "calibration")
+    .map(([name, n]) => `${n.toLocaleString("en")} ${name}`);
   const skipped = experiments().reduce((sum, e) => Math.max(sum, e.n_skipped), 0);
   const facts = [
-    sides.join(", "),
+    `${sides.join(", ")} examples`,
     `classes: ${first.classes.join(", ")}`,
     first.component,
     skipped > 0 ? `${skipped} left out as not finite` : "",
   ];
   byId("data-facts").textContent = facts.filter((part) => part).join(" \u00b7 ");
   const has = kinds().length > 0;
-  for (const id of ["best", "layers", "detail", "load"]) byId(id).hidden = !has;
+  for (const id of ["best", "layers", "transfer", "detail", "load"]) byId(id).hidden = !has;
   if (!has) return;
   if (!kinds().includes(shown.kind)) {
     const scores = kinds().map((kind) => architecture(experiments()[bestPosition(kind)], kind).validation.value ?? -Infinity);
@@ -176,6 +178,7 @@ function showDataSet() {
   shown.position = bestPosition(shown.kind);
   showSummary();
   showLayers();
+  showTransfers();
   showDetailBar();
   showDetail();
 }

@@ -55,6 +55,8 @@ function showDetail() {
     stack(confusionPanel(experiment, found), axesPanel(found)),
     rankingPanel(found),
     thresholdsPanel(found),
+    lengthsPanel(found),
+    comparisonsPanel(found),
   ];
   byId("panels").replaceChildren(...panels.filter((node) => node));
   const path = JSON.stringify(found.file);

@@ -161,23 +161,3 @@ function axesPanel(found) {
     element("p", { class: "muted small" }, "Best minus worst on validation along the axis, the largest over all other settings."),
   );
 }
-
-function thresholdsPanel(found) {
-  if (found.thresholds.length === 0 && found.calibrations.length === 0) return null;
-  const threshold = (row) => [
-    row.rule, fixed(row.threshold), fixed(row.true_positive_rate), fixed(row.false_positive_rate),
-    fixed(row.precision), fixed(row.balanced_accuracy),
-  ];
-  const calibration = (row) => [row.method, fixed(row.ece), fixed(row.brier), fixed(row.log_loss)];
-  const node = panel(
-    "Thresholds and calibration on test",
-    found.thresholds.length > 0
-      ? table("Decision thresholds", ["Rule", "Threshold", "TPR", "FPR", "Precision", "Balanced accuracy"], found.thresholds.map(threshold))
-      : null,
-    found.calibrations.length > 0
-      ? table("Calibration", ["Probabilities", "ECE", "Brier", "Log loss"], found.calibrations.map(calibration))
-      : null,
-  );
-  node.classList.add("wide");
-  return node;
-}

@@ -9,6 +9,7 @@ use attention_probes_probes::{Lbfgs, n_out, probabilities_from_logits};
 use crate::SweepError;
 use crate::config::SelectBy;
 use crate::find_best_fit::FitData;
+use crate::judged::LEVEL;
 use crate::report::{BagOfWordsBaseline, Baselines};
 use crate::select::{Score, compare};
 use crate::stacked::Targets;
@@ -19,7 +20,14 @@ const PENALTIES: [f64; 5] = [0.01, 0.1, 1.0, 10.0, 100.0];
 /// Resamples of the bootstrap.
 const N_RESAMPLES: usize = 1000;
 
-impl Baselines {
+/// The baselines, and what the bag of words says about every test example.
+pub(crate) struct FittedBaselines {
+    pub(crate) report: Baselines,
+    /// Classes that the bag of words predicts, where there are tokens.
+    pub(crate) bag_of_words: Option<Vec<usize>>,
+}
+
+impl FittedBaselines {
     /// Trains on the training examples and judges on `test`.
     ///
     /// Without tokens there is no bag of words. `seed` fixes the bootstrap.
@@ -38,7 +46,7 @@ impl Baselines {
         let labels: Vec<usize> = test.iter().map(|&example| data.labels[example]).collect();
         let always = vec![majority.unwrap_or(0); test.len()];
         let majority = ConfusionMatrix::new(&labels, &always, n_classes)?;
-        let bag_of_words = tokens.map(|tokens| {
+        let words = tokens.map(|tokens| {
             let prefixes = data.examples.iter();
             let texts = prefixes.map(|&(sequence, end)| &tokens.sequence(sequence)[..end]);
             let fit = BagOfWords::new(texts).fit(data)?;
@@ -49,21 +57,21 @@ impl Baselines {
                 &predictions,
                 n_classes,
                 N_RESAMPLES,
-                0.95,
+                LEVEL,
                 seed,
             )?;
             let balanced_accuracy = found.balanced_accuracy();
-            Ok::<_, SweepError>(BagOfWordsBaseline {
-                balanced_accuracy,
-                interval,
-                penalty: fit.penalty,
-            })
+            let penalty = fit.penalty;
+            let report = BagOfWordsBaseline { balanced_accuracy, interval, penalty };
+            Ok::<_, SweepError>((report, predictions))
         });
-        Ok(Self {
+        let (report, bag_of_words) = words.transpose()?.unzip();
+        let report = Baselines {
             majority_accuracy: majority.accuracy(),
             majority_balanced_accuracy: majority.balanced_accuracy(),
-            bag_of_words: bag_of_words.transpose()?,
-        })
+            bag_of_words: report,
+        };
+        Ok(Self { report, bag_of_words })
     }
 }
 

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::find_best_fit::EpochRecord;
-use crate::select::Score;
+use crate::select::{BinaryCounts, Score};
 use crate::stacked::StackedProbes;
 
 /// First bytes of a checkpoint.
-const MAGIC: &[u8; 8] = b"apsweep2";
+const MAGIC: &[u8; 8] = b"apsweep3";
 
 /// Numbers and history of every stack after some epochs.
 ///
@@ -42,6 +42,7 @@ struct SavedRecord {
     accuracy: u64,
     balanced_accuracy: u64,
     auroc: Option<u64>,
+    counts: Option<BinaryCounts>,
 }
 
 impl From<&EpochRecord> for SavedRecord {
@@ -54,6 +55,7 @@ impl From<&EpochRecord> for SavedRecord {
             accuracy: score.accuracy.to_bits(),
             balanced_accuracy: score.balanced_accuracy.to_bits(),
             auroc: score.auroc.map(f64::to_bits),
+            counts: score.counts,
         }
     }
 }
@@ -68,6 +70,7 @@ impl From<&SavedRecord> for EpochRecord {
                 accuracy: f64::from_bits(saved.accuracy),
                 balanced_accuracy: f64::from_bits(saved.balanced_accuracy),
                 auroc: saved.auroc.map(f64::from_bits),
+                counts: saved.counts,
             },
         }
     }

@@ -43,6 +43,8 @@ pub struct SweepConfig {
     pub architectures: Vec<ArchitectureConfig>,
     /// The grid.
     pub sweep: GridConfig,
+    /// What is found out about the chosen probes.
+    pub evaluation: EvaluationConfig,
 }
 
 /// Which model reads the texts.
@@ -180,6 +182,23 @@ pub struct GridConfig {
     pub select_by: SelectBy,
 }
 
+/// What is found out about the chosen probes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationConfig {
+    /// False-positive rates that thresholds are fitted for, each between 0 and 1.
+    pub target_fprs: Vec<f64>,
+    /// Probability with which the threshold of this run keeps to its rate; without it, thresholds
+    /// keep to their rates on average over runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Share of the validation examples that choose no trial, and that thresholds and calibrators
+    /// are fitted on instead of on all others. Guarantees hold exactly only with some.
+    pub calibration: f64,
+    /// Whether the chosen settings are trained once more on shuffled labels, as a control.
+    pub shuffled_labels: bool,
+}
+
 /// Metric that chooses a trial, on validation; the lower loss breaks ties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -207,6 +226,7 @@ impl Default for SweepConfig {
             activations: ActivationsConfig::default(),
             architectures: vec![ArchitectureConfig::default()],
             sweep: GridConfig::default(),
+            evaluation: EvaluationConfig::default(),
         }
     }
 }
@@ -263,6 +283,17 @@ impl Default for ArchitectureConfig {
             window: 10,
             d_gate: 64,
             loss: Loss::CrossEntropy,
+        }
+    }
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self {
+            target_fprs: vec![0.01, 0.05, 0.1],
+            confidence: None,
+            calibration: 0.0,
+            shuffled_labels: true,
         }
     }
 }

@@ -156,6 +156,28 @@ pub enum SweepError {
         /// The file.
         path: PathBuf,
     },
+    /// A file of predictions cannot be used.
+    #[error("`{}` does not hold the predictions of an experiment; run the sweep again", path.display())]
+    Predictions {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder is not that of one run.
+    #[error("`{}` {}", path.display(), runs_found(found))]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// Names of the runs in it.
+        found: Vec<String>,
+    },
+    /// A file of results is not what this version writes.
+    #[error("`{}` is not what this version writes; run the sweep again", path.display())]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
     /// A file could not be written.
     #[error("cannot write `{}`", path.display())]
     Write {
@@ -176,6 +198,14 @@ pub enum SweepError {
     /// Metrics could not be computed.
     #[error(transparent)]
     Metric(#[from] MetricError),
+}
+
+/// What to say of a folder with no run or several.
+fn runs_found(names: &[String]) -> String {
+    match names {
+        [] => "holds no run of a sweep".to_owned(),
+        names => format!("holds several runs: name {}", names.join(" or ")),
+    }
 }
 
 impl SweepError {

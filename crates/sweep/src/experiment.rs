@@ -1,18 +1,27 @@
 //! A data set at all its layers: trained, judged on the sides held out, and written.
 
-use attention_probes_activations::{Split, TokenizedDataset, class_weights};
+use attention_probes_activations::{
+    ExampleSet, Split, SplitConfig, TokenizedDataset, class_weights, stratified_split,
+};
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{
     DataMetadata, ModelMetadata, ProbeConfig, ProbeMetadata, ProbeState,
 };
 
-use crate::config::Layers;
+use crate::baseline::FittedBaselines;
+use crate::config::{Layers, SelectBy};
+use crate::control::{ControlReport, shuffled_label_controls};
+use crate::evaluation::{EvaluatedGroup, Evaluator, FittedOn};
 use crate::find_best_fit::{
     FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict_logits,
 };
-use crate::report::{ArchitectureReport, AxisSpread, Baselines, ExperimentReport};
-use crate::results::{FittedArchitecture, Predictions, write_experiment};
+use crate::held_out::unfit;
+use crate::judged::Judged;
+use crate::predictions::{HeldOutExamples, Predictions};
+use crate::report::{ArchitectureReport, AxisSpread, ExperimentReport};
+use crate::results::{ExperimentFiles, FittedArchitecture, write_experiment};
 use crate::run::{DataRun, Prepared};
+use crate::select::compare;
 use crate::tracker::Tracker;
 use crate::{SweepError, folder};
 
@@ -34,13 +43,14 @@ pub(crate) fn run_experiments(
     let prefixes: Vec<(usize, usize)> =
         examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
     let weights = weights_of(run, &labels, &split, n_classes);
+    let (choosing, set_apart) = divide_validation(run, &examples, &split)?;
     let data = FitData {
         examples: &prefixes,
         labels: &labels,
         n_classes,
         class_weights: &weights,
         train: &split.train,
-        validation: &split.validation,
+        validation: &choosing,
     };
     let experiments = run.experiments(layers);
     let groups = groups_of(run, experiments.len(), source.d_model(), n_classes);
@@ -58,17 +68,25 @@ pub(crate) fn run_experiments(
     let mut on_epoch = |epoch| tracker.epoch(name, epoch, config.sweep.epochs);
     let fits =
         find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut on_epoch)?;
+    let controls = if config.evaluation.shuffled_labels {
+        let chosen = (&groups[..], &fits[..]);
+        shuffled_label_controls(&mut *source, &data, chosen, &fit_config, &split.test)?
+    } else {
+        Vec::new()
+    };
 
     let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
         groups.iter().cloned().zip(fits.iter().map(states_of)).collect();
     let mut judge = |side: &[usize]| {
-        let labels = side.iter().map(|&example| labels[example]).collect();
+        let examples = held_out(&examples, side, tokens);
         let side: Vec<(usize, usize)> = side.iter().map(|&example| prefixes[example]).collect();
         let logits = predict_logits(&mut *source, &side, &trained, config.sweep.batch_size)?;
-        Ok::<_, SweepError>(Judged { logits, labels, n_classes })
+        Ok::<_, SweepError>(Judged { logits, examples, n_classes })
     };
-    let (validation, test) = (judge(&split.validation)?, judge(&split.test)?);
-    let baselines = Baselines::new(&data, &split.test, tokens, config.seed)?;
+    let validation = judge(&choosing)?;
+    let set_apart = if set_apart.is_empty() { None } else { Some(judge(&set_apart)?) };
+    let test = judge(&split.test)?;
+    let baselines = FittedBaselines::new(&data, &split.test, tokens, config.seed)?;
 
     let mut reports = Vec::new();
     for (site, (layer, experiment)) in experiments.into_iter().enumerate() {
@@ -80,23 +98,36 @@ pub(crate) fn run_experiments(
             metadata.layer = layer;
             fitted.push(FittedArchitecture {
                 config_name: &architecture.config_name,
+                group: index,
                 fit: &fits[index],
-                validation: validation.predictions(index),
-                test: test.predictions(index),
+                validation: validation.group(index),
+                calibration: set_apart.as_ref().unwrap_or(&validation).group(index),
+                test: test.group(index),
                 metadata,
                 names_seed: config.sweep.seeds.len() > 1,
             });
         }
-        let has_diverged =
-            |architecture: &&FittedArchitecture<'_>| architecture.diverged(architecture.fit.best);
+        let (diverged, sound): (Vec<_>, Vec<_>) =
+            fitted.iter().partition(|architecture| architecture.diverged(architecture.fit.best));
         let diverged: Vec<String> =
-            fitted.iter().filter(has_diverged).map(|one| one.config_name.to_owned()).collect();
+            diverged.into_iter().map(|one| one.config_name.to_owned()).collect();
         for config_name in &diverged {
             tracker.note(&format!(
                 "every trial of `{config_name}` on `{experiment}` diverged; lower \
                  `sweep.learning_rates`"
             ));
         }
+        let evaluator = Evaluator {
+            config: &config.evaluation,
+            fitted_on: match set_apart {
+                Some(_) => FittedOn::Calibration,
+                None => FittedOn::Validation,
+            },
+            bag_of_words: baselines.bag_of_words.as_deref(),
+            best: best_of(&sound, config.sweep.select_by)
+                .map(|best| (best.group, best.test.predicted(best.fit.best))),
+            seed: config.seed,
+        };
         let report = ExperimentReport {
             experiment: experiment.clone(),
             data: name.clone(),
@@ -104,23 +135,86 @@ pub(crate) fn run_experiments(
             origin: run.origin(model),
             classes: examples.classes.clone(),
             n_train: split.train.len(),
-            n_validation: split.validation.len(),
+            n_validation: choosing.len(),
+            n_calibration: set_apart.as_ref().map_or(0, |side| side.examples.labels.len()),
             n_test: split.test.len(),
             n_skipped,
-            baselines: baselines.clone(),
-            architectures: fitted
+            baselines: baselines.report.clone(),
+            architectures: sound
                 .iter()
-                .filter(|architecture| !has_diverged(architecture))
-                .map(|architecture| architecture_report(run, architecture))
+                .map(|one| {
+                    let control = controls.get(one.group).copied();
+                    architecture_report(run, one, &evaluator, control)
+                })
                 .collect::<Result<_, _>>()?,
             diverged,
         };
-        let resolved = resolved_config(run, layer)?;
-        write_experiment(&run.folder.join(&experiment), &fitted, &resolved, &report)?;
+        let chosen = || sound.iter().map(|one| (one.config_name, one.group, one.fit.best));
+        let predictions = Predictions {
+            validation: validation.predictions(chosen()),
+            calibration: set_apart.as_ref().map(|side| side.predictions(chosen())),
+            test: test.predictions(chosen()),
+        };
+        let files = ExperimentFiles {
+            architectures: &fitted,
+            predictions: &predictions,
+            config: &resolved_config(run, layer)?,
+            evaluation: &config.evaluation,
+        };
+        write_experiment(&run.folder.join(&experiment), &files, &report)?;
         tracker.finished(&experiment);
         reports.push(report);
     }
     Ok(reports)
+}
+
+/// The validation examples that choose a trial, and those set apart for thresholds and calibrators.
+fn divide_validation(
+    run: &DataRun<'_>,
+    examples: &ExampleSet,
+    split: &Split,
+) -> Result<(Vec<usize>, Vec<usize>), SweepError> {
+    let config = run.plan.config();
+    if config.evaluation.calibration == 0.0 {
+        return Ok((split.validation.clone(), Vec::new()));
+    }
+    let shares =
+        SplitConfig { validation: config.evaluation.calibration, test: 0.0, seed: config.seed };
+    let of = |list: &[usize]| split.validation.iter().map(|&i| list[i]).collect::<Vec<_>>();
+    let groups = examples.groups.as_deref().map(of);
+    let divided = stratified_split(&of(&examples.labels()), groups.as_deref(), &shares)
+        .map_err(unfit(&run.config().path))?;
+    let back = |side: &[usize]| side.iter().map(|&i| split.validation[i]).collect();
+    Ok((back(&divided.train), back(&divided.validation)))
+}
+
+/// Examples of one side as they are reported.
+fn held_out(
+    examples: &ExampleSet,
+    side: &[usize],
+    tokens: Option<&TokenizedDataset>,
+) -> HeldOutExamples {
+    let example = |&i: &usize| &examples.examples[i];
+    let row = |sequence: usize| tokens.map_or(sequence, |tokens| tokens.text_rows[sequence]);
+    HeldOutExamples {
+        labels: side.iter().map(|i| example(i).label).collect(),
+        rows: side.iter().map(|i| row(example(i).sequence)).collect(),
+        n_tokens: side.iter().map(|i| example(i).end).collect(),
+        groups: examples.groups.as_ref().map(|groups| side.iter().map(|&i| groups[i]).collect()),
+    }
+}
+
+/// The architecture whose chosen trial validation likes best.
+fn best_of<'a, 'b>(
+    architectures: &[&'a FittedArchitecture<'b>],
+    select_by: SelectBy,
+) -> Option<&'a FittedArchitecture<'b>> {
+    let score = |one: &FittedArchitecture<'_>| one.fit.trials[one.fit.best].score();
+    // Of equals the first.
+    let better = |a: &&&FittedArchitecture<'_>, b: &&&FittedArchitecture<'_>| {
+        compare(score(a), score(b), select_by).then(b.group.cmp(&a.group))
+    };
+    architectures.iter().max_by(better).copied()
 }
 
 /// One group per site and architecture, architectures of a site side by side.
@@ -193,9 +287,17 @@ fn describe(
 fn architecture_report(
     run: &DataRun<'_>,
     architecture: &FittedArchitecture<'_>,
+    evaluator: &Evaluator<'_>,
+    shuffled_labels: Option<ControlReport>,
 ) -> Result<ArchitectureReport, SweepError> {
     let fit = architecture.fit;
     let chosen = &fit.trials[fit.best];
+    let group = EvaluatedGroup {
+        index: architecture.group,
+        fit,
+        calibration: architecture.calibration,
+        test: architecture.test,
+    };
     let selected_by = run.plan.config().sweep.select_by;
     Ok(ArchitectureReport {
         config_name: architecture.config_name.to_owned(),
@@ -208,6 +310,7 @@ fn architecture_report(
         selected_value: chosen.score().and_then(|score| score.value(selected_by)),
         validation: architecture.validation.report(fit.best, chosen.trial.seed)?,
         test: architecture.test.report(fit.best, chosen.trial.seed)?,
+        evaluation: evaluator.evaluate(group, shuffled_labels)?,
         axes: AxisSpread::of(fit),
     })
 }
@@ -224,19 +327,4 @@ fn resolved_config(run: &DataRun<'_>, layer: Option<usize>) -> Result<String, Sw
 
 fn states_of(fit: &GroupFit) -> Vec<ProbeState> {
     fit.trials.iter().map(|trial| trial.state.clone()).collect()
-}
-
-/// What every trial of every group says about one side of the split.
-struct Judged {
-    /// Logits of each group, `[n_trials, n_examples, n_out]`.
-    logits: Vec<Vec<f32>>,
-    labels: Vec<usize>,
-    n_classes: usize,
-}
-
-impl Judged {
-    fn predictions(&self, group: usize) -> Predictions<'_> {
-        let (labels, n_classes) = (&self.labels, self.n_classes);
-        Predictions { logits: &self.logits[group], labels, n_classes }
-    }
 }

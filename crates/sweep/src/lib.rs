@@ -8,32 +8,42 @@ mod adamw;
 mod baseline;
 mod checkpoint;
 pub mod config;
+mod control;
 mod error;
+mod evaluation;
 mod experiment;
 mod find_best_fit;
 mod folder;
 mod held_out;
 mod input;
+mod judged;
 mod linalg;
 mod plan;
+mod predictions;
 mod report;
 mod results;
 mod run;
+mod saved_run;
 mod select;
 mod stacked;
 mod tracker;
 
 pub use baseline::{BagOfWords, BagOfWordsFit};
 pub use config::{SelectBy, SweepConfig};
+pub use control::ControlReport;
 pub use error::SweepError;
+pub use evaluation::{Evaluation, FittedOn, SeedReport, ThresholdReport};
 pub use find_best_fit::{
     EpochRecord, FitConfig, FitData, GroupFit, TrialFit, TrialGroup, find_best_fit, predict_logits,
 };
 pub use plan::{SweepPlan, Trial};
+pub use predictions::{HeldOutExamples, Predictions, SidePredictions};
 pub use report::{
     ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, Origin,
     SplitMetrics, SweepReport, TrialMetrics,
 };
+pub use results::HistoryRecord;
 pub use run::{RunOptions, check_sweep, run_sweep};
-pub use select::Score;
+pub use saved_run::{SavedExperiment, SavedRun};
+pub use select::{BinaryCounts, Score};
 pub use tracker::{NoTracker, Tracker};

@@ -9,7 +9,9 @@ use attention_probes_probes::{
     MultiMaxProbeConfig, ProbeConfig, ProbeKind, RollingAttentionProbeConfig, TokenProbeConfig,
 };
 
-use crate::config::{ArchitectureConfig, DataConfig, GridConfig, HeldOut, Layers};
+use crate::config::{
+    ArchitectureConfig, DataConfig, EvaluationConfig, GridConfig, HeldOut, Layers,
+};
 use crate::{SweepConfig, SweepError};
 
 /// Longest name of a data set or an architecture.
@@ -50,6 +52,7 @@ impl SweepConfig {
         check_name("run", &self.run)?;
         check_device(&self.device)?;
         check_grid(&self.sweep)?;
+        check_evaluation(&self.evaluation)?;
         at_least("activations.memory_budget_gib", self.activations.memory_budget_gib, 0.0)?;
         match &self.activations.layers {
             Layers::Word(word) if word == "all" || word == "auto" => {}
@@ -257,6 +260,24 @@ fn check_grid(grid: &GridConfig) -> Result<(), SweepError> {
     }
     at_least("sweep.epochs", grid.epochs as f64, 1.0)?;
     at_least("sweep.batch_size", grid.batch_size as f64, 1.0)
+}
+
+fn check_evaluation(config: &EvaluationConfig) -> Result<(), SweepError> {
+    let inside = |value: f64| value > 0.0 && value < 1.0;
+    let expected = "numbers between 0 and 1, both excluded";
+    if let Some(&value) = config.target_fprs.iter().find(|value| !inside(**value)) {
+        return Err(SweepError::Number { key: "evaluation.target_fprs", value, expected });
+    }
+    if let Some(value) = config.confidence.filter(|value| !inside(*value)) {
+        let expected = "a probability between 0 and 1, such as 0.95";
+        return Err(SweepError::Number { key: "evaluation.confidence", value, expected });
+    }
+    let value = config.calibration;
+    if value != 0.0 && !inside(value) {
+        let expected = "0, or a share below 1 of the validation examples, such as 0.5";
+        return Err(SweepError::Number { key: "evaluation.calibration", value, expected });
+    }
+    Ok(())
 }
 
 fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {

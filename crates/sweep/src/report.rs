@@ -6,6 +6,7 @@ use attention_probes_metrics::{ClassificationReport, Interval};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
+use crate::evaluation::Evaluation;
 use crate::find_best_fit::{GroupFit, TrialFit};
 use crate::select::Score;
 
@@ -35,6 +36,8 @@ pub struct ExperimentReport {
     pub n_train: usize,
     /// Number of validation examples.
     pub n_validation: usize,
+    /// Number of examples that thresholds and calibrators alone were fitted on.
+    pub n_calibration: usize,
     /// Number of test examples.
     pub n_test: usize,
     /// Texts or examples left out because their activations have NaN or infinity.
@@ -113,6 +116,8 @@ pub struct ArchitectureReport {
     pub validation: ClassificationReport,
     /// On examples that nothing was chosen by.
     pub test: ClassificationReport,
+    /// What it is worth beyond its metrics.
+    pub evaluation: Evaluation,
     /// What each axis of the grid bought, on validation.
     pub axes: Vec<AxisSpread>,
 }

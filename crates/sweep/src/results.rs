@@ -5,85 +5,55 @@ use std::io::Write as _;
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
-use attention_probes_metrics::{
-    ClassificationReport, ConfusionMatrix, auroc, log_loss, predicted_class, wilson,
-};
-use attention_probes_probes::{
-    ProbeMetadata, SavedProbe, n_out, probabilities_from_logits, probe_file_stem,
-};
-use serde::Serialize;
+use attention_probes_probes::{ProbeMetadata, SavedProbe, probe_file_stem};
+use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
+use crate::config::EvaluationConfig;
+use crate::evaluation::{calibrators, thresholds};
 use crate::find_best_fit::{GroupFit, TrialFit};
-use crate::report::{ExperimentReport, SplitMetrics, TrialMetrics};
+use crate::judged::TrialLogits;
+use crate::predictions::Predictions;
+use crate::report::{ExperimentReport, TrialMetrics};
+use crate::select::BinaryCounts;
 
-/// Level of every interval.
-const LEVEL: f64 = 0.95;
-
-/// Logits `[n_trials, n_examples, n_out]` and the true classes.
-pub(crate) struct Predictions<'a> {
-    pub(crate) logits: &'a [f32],
-    pub(crate) labels: &'a [usize],
-    pub(crate) n_classes: usize,
-}
-
-impl Predictions<'_> {
-    /// Logits of one trial.
-    fn logits_of(&self, trial: usize) -> &[f32] {
-        let per_trial = self.labels.len() * n_out(self.n_classes);
-        &self.logits[trial * per_trial..(trial + 1) * per_trial]
-    }
-
-    /// Probabilities of one trial, `[n_examples, n_classes]`.
-    fn of(&self, trial: usize) -> Vec<f64> {
-        probabilities_from_logits(self.logits_of(trial), self.n_classes)
-    }
-
-    /// Whether a trial's logits are numbers.
-    fn are_finite(&self, trial: usize) -> bool {
-        self.logits_of(trial).iter().all(|logit| logit.is_finite())
-    }
-
-    /// Everything about one trial, with a bootstrap.
-    pub(crate) fn report(
-        &self,
-        trial: usize,
-        seed: u64,
-    ) -> Result<ClassificationReport, SweepError> {
-        Ok(ClassificationReport::new(self.labels, &self.of(trial), self.n_classes, seed)?)
-    }
-
-    /// What every trial is reported by, without a bootstrap.
-    fn metrics(&self, trial: usize) -> Result<SplitMetrics, SweepError> {
-        let probabilities = self.of(trial);
-        let rows = probabilities.chunks(self.n_classes);
-        let predictions: Vec<usize> = rows.map(|row| predicted_class(row, 0.5)).collect();
-        let confusion = ConfusionMatrix::new(self.labels, &predictions, self.n_classes)?;
-        let binary = self.n_classes == 2;
-        let positive = || -> (Vec<f64>, Vec<bool>) {
-            let scores = probabilities.chunks(2).map(|row| row[1]).collect();
-            (scores, self.labels.iter().map(|label| *label == 1).collect())
-        };
-        Ok(SplitMetrics {
-            accuracy: confusion.accuracy(),
-            accuracy_interval: wilson(confusion.n_correct(), self.labels.len(), LEVEL)?,
-            balanced_accuracy: confusion.balanced_accuracy(),
-            f1: if binary { confusion.f1(1) } else { confusion.macro_f1() },
-            auroc: binary
-                .then(positive)
-                .and_then(|(scores, positive)| auroc(&scores, &positive).ok()),
-            log_loss: log_loss(&probabilities, self.labels, self.n_classes)?,
-            confusion: confusion.counts().to_vec(),
-        })
-    }
+/// One trial after one epoch: a line of `history.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryRecord {
+    /// Prefix of the file names of its architecture.
+    pub config_name: String,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Seed of the initial weights.
+    pub seed: u64,
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Mean training loss over the epoch's steps; `None` if it is not finite.
+    pub train_loss: Option<f64>,
+    /// Mean loss on validation, class weights included; `None` if it is not finite.
+    pub validation_loss: Option<f64>,
+    /// Share of right answers on validation.
+    pub validation_accuracy: f64,
+    /// Mean recall over the classes on validation.
+    pub validation_balanced_accuracy: f64,
+    /// Area under the ROC curve on validation, of two classes.
+    pub validation_auroc: Option<f64>,
+    /// The four counts of a confusion matrix on validation, of two classes.
+    pub validation_counts: Option<BinaryCounts>,
 }
 
 /// One architecture of an experiment.
 pub(crate) struct FittedArchitecture<'a> {
     pub(crate) config_name: &'a str,
     pub(crate) fit: &'a GroupFit,
-    pub(crate) validation: Predictions<'a>,
-    pub(crate) test: Predictions<'a>,
+    /// Its index among the groups.
+    pub(crate) group: usize,
+    pub(crate) validation: TrialLogits<'a>,
+    /// The examples that thresholds and calibrators are fitted on.
+    pub(crate) calibration: TrialLogits<'a>,
+    pub(crate) test: TrialLogits<'a>,
     /// Metadata of its probes but for what tells one trial from another.
     pub(crate) metadata: ProbeMetadata,
     /// Whether trials differ by seed too, so that file names must say it.
@@ -111,7 +81,11 @@ impl FittedArchitecture<'_> {
     }
 
     /// Writes the chosen trial and the best of every weight decay, but for those that diverged.
-    pub(crate) fn write_probes(&self, folder: &Path) -> Result<(), SweepError> {
+    pub(crate) fn write_probes(
+        &self,
+        folder: &Path,
+        config: &EvaluationConfig,
+    ) -> Result<(), SweepError> {
         let mut saved = self.fit.best_per_weight_decay.clone();
         saved.push(self.fit.best);
         saved.retain(|&index| !self.diverged(index));
@@ -125,17 +99,38 @@ impl FittedArchitecture<'_> {
             metadata.seed = trial.trial.seed;
             metadata.metrics.validation = Some(self.validation.report(index, metadata.seed)?);
             metadata.metrics.test = Some(self.test.report(index, metadata.seed)?);
+            metadata.thresholds = thresholds(config, self.calibration, index)?;
+            metadata.calibrators = calibrators(self.calibration, index)?;
             let probe = SavedProbe { state: trial.state.clone(), metadata };
             probe.save(folder, &self.stem(trial))?;
         }
         Ok(())
     }
 
+    /// Every trial after every epoch.
+    fn history(&self) -> impl Iterator<Item = HistoryRecord> {
+        self.fit.trials.iter().flat_map(|fit| {
+            fit.history.iter().map(|record| HistoryRecord {
+                config_name: self.config_name.to_owned(),
+                learning_rate: fit.trial.learning_rate,
+                weight_decay: fit.trial.weight_decay,
+                seed: fit.trial.seed,
+                epoch: record.epoch,
+                train_loss: finite(record.train_loss),
+                validation_loss: finite(record.validation.loss),
+                validation_accuracy: record.validation.accuracy,
+                validation_balanced_accuracy: record.validation.balanced_accuracy,
+                validation_auroc: record.validation.auroc,
+                validation_counts: record.validation.counts,
+            })
+        })
+    }
+
     /// Metrics of every trial.
     pub(crate) fn trial_metrics(&self) -> Result<Vec<TrialMetrics>, SweepError> {
         let metrics = |(index, trial): (usize, &TrialFit)| {
             let diverged = self.diverged(index);
-            let side = |side: &Predictions<'_>| {
+            let side = |side: &TrialLogits<'_>| {
                 if diverged { Ok(None) } else { side.metrics(index).map(Some) }
             };
             Ok(TrialMetrics {
@@ -157,11 +152,19 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), SweepError> {
         .map_err(|source| SweepError::Write { path: folder.to_owned(), source })
 }
 
+/// What is written of an experiment beside its report.
+pub(crate) struct ExperimentFiles<'a> {
+    pub(crate) architectures: &'a [FittedArchitecture<'a>],
+    pub(crate) predictions: &'a Predictions,
+    /// The configuration of the experiment alone, TOML.
+    pub(crate) config: &'a str,
+    pub(crate) evaluation: &'a EvaluationConfig,
+}
+
 /// Writes every file of an experiment; `best.json` last, which says that it is complete.
 pub(crate) fn write_experiment(
     folder: &Path,
-    architectures: &[FittedArchitecture<'_>],
-    config: &str,
+    files: &ExperimentFiles<'_>,
     report: &ExperimentReport,
 ) -> Result<(), SweepError> {
     let trained = folder.join("trained");
@@ -173,30 +176,21 @@ pub(crate) fn write_experiment(
     create_folder(&trained)?;
     let mut metrics = Vec::new();
     let mut history = String::new();
-    for architecture in architectures {
-        architecture.write_probes(&trained)?;
+    for architecture in files.architectures {
+        architecture.write_probes(&trained, files.evaluation)?;
         metrics.extend(architecture.trial_metrics()?);
-        for trial in &architecture.fit.trials {
-            for record in &trial.history {
-                let line = serde_json::json!({
-                    "config_name": architecture.config_name,
-                    "learning_rate": trial.trial.learning_rate,
-                    "weight_decay": trial.trial.weight_decay,
-                    "seed": trial.trial.seed,
-                    "epoch": record.epoch,
-                    "train_loss": finite(record.train_loss),
-                    "validation_loss": finite(record.validation.loss),
-                    "validation_accuracy": record.validation.accuracy,
-                    "validation_balanced_accuracy": record.validation.balanced_accuracy,
-                    "validation_auroc": record.validation.auroc,
-                });
-                let _ = writeln!(history, "{line}"); // writing to a string does not fail
-            }
+        for record in architecture.history() {
+            let line = serde_json::to_string(&record).map_err(|error| SweepError::Write {
+                path: folder.join("history.jsonl"),
+                source: error.into(),
+            })?;
+            let _ = writeln!(history, "{line}"); // writing to a string does not fail
         }
     }
-    write_text(&folder.join("config.toml"), config)?;
+    write_text(&folder.join("config.toml"), files.config)?;
     write_text(&folder.join("history.jsonl"), &history)?;
     write_json(&folder.join("metrics.json"), &metrics)?;
+    files.predictions.write(&folder.join("predictions.npz"))?;
     write_json(&folder.join("best.json"), report)
 }
 

@@ -22,6 +22,30 @@ pub struct Score {
     pub balanced_accuracy: f64,
     /// Area under the ROC curve, for binary tasks.
     pub auroc: Option<f64>,
+    /// The four counts of a confusion matrix, for binary tasks.
+    pub counts: Option<BinaryCounts>,
+}
+
+/// A confusion matrix of two classes; class 1 is the positive one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinaryCounts {
+    /// Negatives that were called negative.
+    pub true_negatives: usize,
+    /// Negatives that were called positive.
+    pub false_positives: usize,
+    /// Positives that were called negative.
+    pub false_negatives: usize,
+    /// Positives that were called positive.
+    pub true_positives: usize,
+}
+
+impl BinaryCounts {
+    fn of(confusion: &ConfusionMatrix) -> Option<Self> {
+        let [negatives, positives] = confusion.counts() else { return None };
+        let (&[true_negatives, false_positives], &[false_negatives, true_positives]) =
+            (negatives.as_slice().first_chunk()?, positives.as_slice().first_chunk()?);
+        Some(Self { true_negatives, false_positives, false_negatives, true_positives })
+    }
 }
 
 impl Score {
@@ -47,6 +71,7 @@ impl Score {
             accuracy: confusion.accuracy(),
             balanced_accuracy: confusion.balanced_accuracy(),
             auroc,
+            counts: BinaryCounts::of(&confusion),
         })
     }
 
@@ -104,7 +129,7 @@ mod tests {
 
     fn order(a: (f64, f64), b: (f64, f64), select_by: SelectBy) -> Ordering {
         let [a, b] = [a, b].map(|(balanced_accuracy, loss)| {
-            Some(Score { loss, accuracy: 0.5, balanced_accuracy, auroc: None })
+            Some(Score { loss, accuracy: 0.5, balanced_accuracy, auroc: None, counts: None })
         });
         compare(a, b, select_by)
     }

@@ -184,12 +184,41 @@ fn bare() -> SweepPage {
             reliability: Vec::new(),
             thresholds: Vec::new(),
             calibrations: Vec::new(),
+            thresholds_note: String::new(),
+            lengths: Vec::new(),
+            comparisons: Vec::new(),
+            seeds: None,
             test: f64::NAN.into(),
             validation: f64::NAN.into(),
             ..architecture.clone()
         };
     }
     page
+}
+
+#[test]
+fn what_a_probe_is_worth_beyond_its_metrics_is_shown() {
+    let Some(mut browser) = Browser::start() else { return };
+    let page = sample::sweep_page(2);
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    let panel = |title: &str| {
+        format!(
+            "[...[...document.querySelectorAll('#panels h3')].find((h) => h.textContent === '{title}')\
+             .parentNode.querySelectorAll('tbody tr')].map((r) => [...r.children].map((c) => c.textContent).join('|')).join('\\n')"
+        )
+    };
+    let lengths = browser.text(&panel("By length of text"));
+    assert!(lengths.starts_with("1 to 12|150|") && lengths.ends_with("|n/a"), "{lengths}");
+    let others = browser.text(&panel("Against others on test"));
+    assert!(others.starts_with("bag of words|+0.040[+0.010, +0.070]|< 0.001\n"), "{others}");
+    assert!(others.contains("\nattention|−0.012[−0.037, +0.013]|0.310\n"), "{others}");
+    assert!(others.ends_with("\nequal predictions|0.940\nFleiss' kappa|0.880"), "{others}");
+    let transfer = browser.text("document.querySelector('#transfer-table tbody').textContent");
+    assert!(transfer.starts_with("reviews0attention0.580[0.540, 0.620]"), "{transfer}");
+    browser.focus("#data-set");
+    browser.type_key("n");
+    assert_eq!(browser.evaluate("document.querySelector('#transfer').hidden"), json!(true));
+    browser.assert_quiet();
 }
 
 #[test]

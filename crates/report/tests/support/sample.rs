@@ -2,10 +2,10 @@
 
 use attention_probes_metrics::Interval;
 use attention_probes_report::{
-    CalibrationRow, ComparePage, ComparedResult, ComparedRun, Estimate, PageToken,
-    PairedDifference, ReliabilityBin, SweepArchitecture, SweepAxis, SweepBaselines,
-    SweepExperiment, SweepMetric, SweepPage, SweepTrial, ThresholdRow, TokenPage, TokenProbe,
-    TokenReading, TokenText, TrialHistory,
+    CalibrationRow, ComparePage, ComparedResult, ComparedRun, ComparisonRow, Estimate, LengthRow,
+    PageToken, PairedDifference, ReliabilityBin, SeedsSummary, SweepArchitecture, SweepAxis,
+    SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer, SweepTrial,
+    ThresholdRow, TokenPage, TokenProbe, TokenReading, TokenText, TrialHistory,
 };
 
 /// Numbers between 0 and 1 that are the same every time.
@@ -316,6 +316,39 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
                 log_loss: 0.508,
             },
         ],
+        thresholds_note: "Fitted on the validation examples.".to_owned(),
+        lengths: [(1, 12), (13, 25), (26, 40), (41, 256)]
+            .map(|(from, to)| LengthRow {
+                from,
+                to,
+                n: 150,
+                accuracy: interval(test - 0.0004 * f64::from(to as u32), 0.06),
+                balanced_accuracy: test,
+                auroc: if to == 256 { f64::NAN } else { test + 0.05 },
+            })
+            .to_vec(),
+        comparisons: vec![
+            ComparisonRow {
+                with: "bag of words".to_owned(),
+                difference: interval(0.04, 0.03),
+                p_value: 0.0005,
+            },
+            ComparisonRow {
+                with: "attention".to_owned(),
+                difference: Estimate {
+                    value: -0.012,
+                    interval: Some(Interval { lower: -0.037, upper: 0.013, level: 0.95 }),
+                },
+                p_value: 0.31,
+            },
+        ],
+        seeds: Some(SeedsSummary {
+            n_seeds: 3,
+            balanced_accuracy: interval(test, 0.02),
+            std: 0.008,
+            agreement: 0.94,
+            fleiss_kappa: 0.88,
+        }),
     }
 }
 
@@ -353,6 +386,7 @@ pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
                 classes: classes.map(str::to_owned).to_vec(),
                 n_train: 2100,
                 n_validation: 300,
+                n_calibration: 0,
                 n_test: 600,
                 n_skipped: 0,
                 baselines: SweepBaselines {
@@ -374,6 +408,15 @@ pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
         library_version: "0.1.0".to_owned(),
         config: "run = \"sentiment-and-next-the\"\nseed = 42\noutput = \"results\"\n\n[model]\nname = \"demo-gpt2\"\n".to_owned(),
         experiments,
+        transfers: vec![SweepTransfer {
+            trained_on: "sentiment".to_owned(),
+            judged_on: "reviews".to_owned(),
+            layer: Some(0),
+            component: "resid_post".to_owned(),
+            config_name: "attention".to_owned(),
+            balanced_accuracy: interval(0.58, 0.04),
+            n_test: 400,
+        }],
     }
 }
 

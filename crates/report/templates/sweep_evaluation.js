@@ -1,0 +1,85 @@
+
+// What the chosen probe is worth beyond its metrics, and on other data sets.
+
+function thresholdsPanel(found) {
+  if (found.thresholds.length === 0 && found.calibrations.length === 0) return null;
+  const threshold = (row) => [
+    row.rule, fixed(row.threshold), fixed(row.true_positive_rate), fixed(row.false_positive_rate),
+    fixed(row.precision), fixed(row.balanced_accuracy),
+  ];
+  const calibration = (row) => [row.method, fixed(row.ece), fixed(row.brier), fixed(row.log_loss)];
+  const node = panel(
+    "Thresholds and calibration on test",
+    found.thresholds.length > 0
+      ? table("Decision thresholds", ["Rule", "Threshold", "TPR", "FPR", "Precision", "Balanced accuracy"], found.thresholds.map(threshold))
+      : null,
+    found.calibrations.length > 0
+      ? table("Calibration", ["Probabilities", "ECE", "Brier", "Log loss"], found.calibrations.map(calibration))
+      : null,
+    found.thresholds_note ? element("p", { class: "muted small" }, found.thresholds_note) : null,
+  );
+  node.classList.add("wide");
+  return node;
+}
+
+function lengthsPanel(found) {
+  if (found.lengths.length === 0) return null;
+  const row = ({ from, to, n, accuracy, balanced_accuracy: balanced, auroc }) => [
+    from === to ? String(from) : `${from} to ${to}`,
+    n.toLocaleString("en"), fixed(balanced), estimateCell(accuracy), fixed(auroc),
+  ];
+  const level = levelWords(found.lengths.map((of) => of.accuracy));
+  return panel(
+    "By length of text",
+    table("Metrics on test by number of tokens",
+      ["Tokens", "Examples", "Balanced accuracy", `Accuracy${level}`, "AUROC"], found.lengths.map(row)),
+    element("p", { class: "muted small" }, "Test examples in parts of about equal size."),
+  );
+}
+
+function comparisonsPanel(found) {
+  if (found.comparisons.length === 0 && !found.seeds) return null;
+  const level = levelWords(found.comparisons.map((of) => of.difference));
+  const row = ({ with: other, difference, p_value: p }) => {
+    const { value, interval } = difference;
+    const range = interval && element("span", { class: "interval" }, `[${signed(interval.lower)}, ${signed(interval.upper)}]`);
+    return [other, element("span", {}, signed(value), range), p < 0.001 ? "< 0.001" : fixed(p)];
+  };
+  const { seeds } = found;
+  return panel(
+    "Against others on test",
+    found.comparisons.length > 0
+      ? table("Differences on the same examples", ["Against", `Balanced accuracy${level}`, "p"], found.comparisons.map(row))
+      : null,
+    found.comparisons.length > 0
+      ? element("p", { class: "muted small" }, "Paired bootstrap on the same examples; p is the chance of such a difference by the choice of examples alone.")
+      : null,
+    seeds
+      ? table(`The setting over ${counted(seeds.n_seeds, "seed")}`, ["Over seeds", "Value"], [
+          ["balanced accuracy", estimateCell(seeds.balanced_accuracy)],
+          ["standard deviation", fixed(seeds.std)],
+          ["equal predictions", fixed(seeds.agreement)],
+          ["Fleiss' kappa", fixed(seeds.fleiss_kappa)],
+        ])
+      : null,
+  );
+}
+
+/** Probes of the data set that is shown, judged on the test examples of others. */
+function showTransfers() {
+  const [{ data, component }] = experiments();
+  const found = DATA.transfers.filter((of) => of.trained_on === data && of.component === component);
+  byId("transfer").hidden = found.length === 0;
+  const row = (of) => {
+    const own = architecture(experiments().find((e) => e.layer === of.layer) ?? experiments()[0], of.config_name);
+    return [
+      of.judged_on, of.layer === null ? "\u2013" : String(of.layer), of.config_name,
+      estimateCell(of.balanced_accuracy), fixed(own?.test.value), of.n_test.toLocaleString("en"),
+    ];
+  };
+  const level = levelWords(found.map((of) => of.balanced_accuracy));
+  byId("transfer-table").replaceChildren(
+    table("Probes on the test examples of other data sets",
+      ["Judged on", "Layer", { name: "Probe", isText: true }, `Balanced accuracy${level}`, `On ${data}`, "Examples"], found.map(row)),
+  );
+}
