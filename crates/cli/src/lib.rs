@@ -17,6 +17,7 @@ pub mod probe;
 pub mod progress;
 mod readout;
 mod source;
+mod sweep_page;
 pub mod table;
 mod tensor_file;
 mod text_line;

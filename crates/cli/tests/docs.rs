@@ -54,8 +54,8 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
     };
     let mut expected = BTreeMap::new();
     leaves("", &serde_json::to_value(config).unwrap(), &mut expected);
-    // Keys whose default depends on the kind of probe.
-    for key in ["architectures.n_heads", "architectures.hidden_dim"] {
+    // Keys without a default, or whose default depends on the kind of probe.
+    for key in ["architectures.n_heads", "architectures.hidden_dim", "evaluation.confidence"] {
         expected.insert(key.to_owned(), Value::from("none"));
     }
 

@@ -338,7 +338,7 @@ mod tests {
     fn logits(n: usize, wrong: usize) -> Vec<f32> {
         let logit = |i: usize| {
             let size = 1.0 + (i % 7) as f32;
-            if (i % 2 == 1) == (i % wrong != 0) { size } else { -size }
+            if (i % 2 == 1) == i.is_multiple_of(wrong) { -size } else { size }
         };
         (0..n).map(logit).collect()
     }
@@ -369,7 +369,7 @@ mod tests {
             assert!(report.true_positive_interval.upper >= report.true_positive_rate);
         }
         // Every false positive has logits up to 7, as the right positives have.
-        assert_eq!(found.thresholds[0].true_positive_rate, 0.0);
+        approx::assert_abs_diff_eq!(found.thresholds[0].true_positive_rate, 0.0);
         assert_eq!(found.thresholds[0].precision, None);
         let few = evaluate(&logits(20, 5), 1, None);
         assert_eq!(few.thresholds.len(), 1, "10 negatives are enough for 10 % alone");

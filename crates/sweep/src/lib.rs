@@ -13,6 +13,7 @@ mod error;
 mod evaluation;
 mod experiment;
 mod find_best_fit;
+mod findings;
 mod folder;
 mod held_out;
 mod input;

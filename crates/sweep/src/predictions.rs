@@ -86,8 +86,11 @@ impl SidePredictions {
         let labels = integers("labels")?;
         let (rows, n_tokens) = (integers("rows")?, integers("n_tokens")?);
         let groups = integers("groups");
-        let examples = HeldOutExamples { labels, rows, n_tokens, groups };
-        let n = examples.labels.len();
+        let n = labels.len();
+        let fits = |list: &Vec<usize>| list.len() == n;
+        if !(fits(&rows) && fits(&n_tokens) && groups.iter().all(fits)) {
+            return None;
+        }
         let prefix = format!("{side}/logits/");
         let names: Vec<String> =
             arrays.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
@@ -97,10 +100,8 @@ impl SidePredictions {
             let fits = array.shape.first() == Some(&n);
             logits.insert(name[prefix.len()..].to_owned(), array.data.into_f32().filter(|_| fits)?);
         }
-        let HeldOutExamples { rows, n_tokens, groups, .. } = &examples;
-        let lists = [Some(rows), Some(n_tokens), groups.as_ref()];
-        let fits = lists.into_iter().flatten().all(|list| list.len() == n);
-        fits.then(|| Self { examples, logits })
+        let examples = HeldOutExamples { labels, rows, n_tokens, groups };
+        Some(Self { examples, logits })
     }
 }
 

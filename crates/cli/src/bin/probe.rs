@@ -27,6 +27,7 @@ enum Command {
     Eval(probe::eval::EvalArgs),
     Score(probe::score::ScoreArgs),
     View(probe::view::ViewArgs),
+    Compare(probe::compare::CompareArgs),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => probe::eval::run(&args),
         Command::Score(args) => probe::score::run(&args),
         Command::View(args) => probe::view::run(&args),
+        Command::Compare(args) => probe::compare::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! The subcommands of `probe`, one file each.
 
+pub mod compare;
 pub mod demo;
 pub mod eval;
 pub mod extract;

@@ -16,6 +16,7 @@ use tracing::warn;
 use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::progress::Progress;
+use crate::sweep_page::{page_path, write_page};
 use crate::{device, table};
 
 /// Train all trials of a configuration file together and write a folder of results.
@@ -110,7 +111,9 @@ pub fn run_plan(plan: &SweepPlan, resume: bool) -> Result<SweepReport> {
     let options = RunOptions { device: &device, hub: hub.as_ref(), resume };
     let report = run_sweep(plan, &options, &mut progress);
     progress.clear();
-    Ok(report?)
+    let report = report?;
+    write_page(&report.folder)?;
+    Ok(report)
 }
 
 /// Prints the tables, or one JSON object.
@@ -125,6 +128,7 @@ pub fn print_report(report: &SweepReport, json: bool) -> Result<()> {
     } else {
         write!(stdout, "{}", table::sweep(report))?;
         writeln!(stdout, "results: {}", report.folder.display())?;
+        writeln!(stdout, "page: {}", page_path(&report.folder).display())?;
     }
     Ok(())
 }

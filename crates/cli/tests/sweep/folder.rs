@@ -83,13 +83,15 @@ impl Folder {
 
     /// Every file below a folder, by its path in it; nothing if there is no such folder.
     ///
-    /// This folder's own path, which configurations hold, is shown as `FOLDER`.
+    /// This folder's own path, which configurations and pages hold, is shown as `FOLDER`.
     pub(crate) fn tree(&self, below: &str) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         let root = self.path(below);
         collect(&root, &root, &mut files);
         let own = self.0.path().to_str().unwrap();
-        for (_, bytes) in files.iter_mut().filter(|(name, _)| name.ends_with("config.toml")) {
+        let holds_paths =
+            |name: &str| name.ends_with("config.toml") || name.ends_with("report.html");
+        for (_, bytes) in files.iter_mut().filter(|(name, _)| holds_paths(name)) {
             *bytes = String::from_utf8_lossy(bytes).replace(own, "FOLDER").into_bytes();
         }
         files

@@ -7,7 +7,9 @@ mod bad_input;
 #[path = "../common/call.rs"]
 mod call;
 mod data;
+mod evaluation;
 mod folder;
+mod page;
 mod results;
 mod resume;
 #[path = "../common/running.rs"]

@@ -19,7 +19,8 @@ fn the_results_tree_holds_exactly_the_files_it_should() {
 
     let mut expected = BTreeSet::from(["config.toml".to_owned()]);
     for experiment in ["data-L00-resid_post", "data-L03-resid_post"] {
-        for file in ["best.json", "metrics.json", "history.jsonl", "config.toml"] {
+        for file in ["best.json", "metrics.json", "history.jsonl", "predictions.npz", "config.toml"]
+        {
             expected.insert(format!("{experiment}/{file}"));
         }
         // The best of each weight decay, one of which is the best of all.

@@ -317,31 +317,8 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
             },
         ],
         thresholds_note: "Fitted on the validation examples.".to_owned(),
-        lengths: [(1, 12), (13, 25), (26, 40), (41, 256)]
-            .map(|(from, to)| LengthRow {
-                from,
-                to,
-                n: 150,
-                accuracy: interval(test - 0.0004 * f64::from(to as u32), 0.06),
-                balanced_accuracy: test,
-                auroc: if to == 256 { f64::NAN } else { test + 0.05 },
-            })
-            .to_vec(),
-        comparisons: vec![
-            ComparisonRow {
-                with: "bag of words".to_owned(),
-                difference: interval(0.04, 0.03),
-                p_value: 0.0005,
-            },
-            ComparisonRow {
-                with: "attention".to_owned(),
-                difference: Estimate {
-                    value: -0.012,
-                    interval: Some(Interval { lower: -0.037, upper: 0.013, level: 0.95 }),
-                },
-                p_value: 0.31,
-            },
-        ],
+        lengths: lengths(test),
+        comparisons: comparisons(),
         seeds: Some(SeedsSummary {
             n_seeds: 3,
             balanced_accuracy: interval(test, 0.02),
@@ -350,6 +327,34 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
             fleiss_kappa: 0.88,
         }),
     }
+}
+
+fn lengths(test: f64) -> Vec<LengthRow> {
+    let row = |(from, to): (usize, usize)| LengthRow {
+        from,
+        to,
+        n: 150,
+        accuracy: interval(test - 0.0004 * to as f64, 0.06),
+        balanced_accuracy: test,
+        auroc: if to == 256 { f64::NAN } else { test + 0.05 },
+    };
+    [(1, 12), (13, 25), (26, 40), (41, 256)].map(row).to_vec()
+}
+
+fn comparisons() -> Vec<ComparisonRow> {
+    let row = |(with, value, half_width, p_value): (&str, f64, f64, f64)| ComparisonRow {
+        with: with.to_owned(),
+        difference: Estimate {
+            value,
+            interval: Some(Interval {
+                lower: value - half_width,
+                upper: value + half_width,
+                level: 0.95,
+            }),
+        },
+        p_value,
+    };
+    [("bag of words", 0.04, 0.03, 0.0005), ("attention", -0.012, 0.025, 0.31)].map(row).to_vec()
 }
 
 /// Two data sets, four kinds of probes, 81 trials of each at every layer.

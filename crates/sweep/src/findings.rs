@@ -1,0 +1,219 @@
+//! What was found at a layer: judged, described, and written.
+
+use attention_probes_activations::Split;
+use attention_probes_models::LanguageModel;
+use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
+
+use crate::baseline::FittedBaselines;
+use crate::config::{Layers, SelectBy};
+use crate::control::ControlReport;
+use crate::evaluation::{EvaluatedGroup, Evaluator, FittedOn};
+use crate::find_best_fit::{GroupFit, TrialGroup};
+use crate::judged::Judged;
+use crate::predictions::Predictions;
+use crate::report::{ArchitectureReport, AxisSpread, ExperimentReport};
+use crate::results::{ExperimentFiles, FittedArchitecture, write_experiment};
+use crate::run::DataRun;
+use crate::select::compare;
+use crate::tracker::Tracker;
+use crate::{SweepError, folder};
+
+/// Everything that was trained on a data set, and what it says about the examples held out.
+pub(crate) struct Findings<'a> {
+    pub(crate) run: &'a DataRun<'a>,
+    pub(crate) model: Option<&'a LanguageModel>,
+    pub(crate) classes: &'a [String],
+    pub(crate) split: &'a Split,
+    /// Hash of the data.
+    pub(crate) hash: &'a str,
+    /// Texts or examples that were left out because of NaN or infinity.
+    pub(crate) n_skipped: usize,
+    /// Architectures of a site side by side.
+    pub(crate) groups: &'a [TrialGroup],
+    pub(crate) fits: &'a [GroupFit],
+    /// Controls of every group, or none at all.
+    pub(crate) controls: &'a [ControlReport],
+    pub(crate) baselines: &'a FittedBaselines,
+    pub(crate) validation: &'a Judged,
+    /// What is said about examples set apart for thresholds and calibrators.
+    pub(crate) set_apart: Option<&'a Judged>,
+    pub(crate) test: &'a Judged,
+}
+
+impl Findings<'_> {
+    /// Judges the architectures of a site and writes their experiment.
+    pub(crate) fn write(
+        &self,
+        site: usize,
+        layer: Option<usize>,
+        experiment: String,
+        tracker: &mut dyn Tracker,
+    ) -> Result<ExperimentReport, SweepError> {
+        let config = self.run.plan.config();
+        let fitted = self.fitted(site, layer);
+        let (diverged, sound): (Vec<_>, Vec<_>) =
+            fitted.iter().partition(|architecture| architecture.diverged(architecture.fit.best));
+        let diverged: Vec<String> =
+            diverged.into_iter().map(|one| one.config_name.to_owned()).collect();
+        for config_name in &diverged {
+            tracker.note(&format!(
+                "every trial of `{config_name}` on `{experiment}` diverged; lower \
+                 `sweep.learning_rates`"
+            ));
+        }
+        let report = ExperimentReport {
+            experiment,
+            data: self.run.config().name.clone(),
+            layer,
+            origin: self.run.origin(self.model),
+            classes: self.classes.to_vec(),
+            n_train: self.split.train.len(),
+            n_validation: self.validation.examples.labels.len(),
+            n_calibration: self.set_apart.map_or(0, |side| side.examples.labels.len()),
+            n_test: self.split.test.len(),
+            n_skipped: self.n_skipped,
+            baselines: self.baselines.report.clone(),
+            architectures: self.architecture_reports(&sound)?,
+            diverged,
+        };
+        let chosen = || sound.iter().map(|one| (one.config_name, one.group, one.fit.best));
+        let predictions = Predictions {
+            validation: self.validation.predictions(chosen()),
+            calibration: self.set_apart.map(|side| side.predictions(chosen())),
+            test: self.test.predictions(chosen()),
+        };
+        let files = ExperimentFiles {
+            architectures: &fitted,
+            predictions: &predictions,
+            config: &resolved_config(self.run, layer)?,
+            evaluation: &config.evaluation,
+        };
+        write_experiment(&self.run.folder.join(&report.experiment), &files, &report)?;
+        tracker.finished(&report.experiment);
+        Ok(report)
+    }
+
+    /// Every architecture of a site.
+    fn fitted(&self, site: usize, layer: Option<usize>) -> Vec<FittedArchitecture<'_>> {
+        let config = self.run.plan.config();
+        let groups = self.groups.iter().enumerate().filter(|(_, group)| group.site == site);
+        groups
+            .map(|(index, group)| {
+                let architecture = &config.architectures[index % config.architectures.len()];
+                let mut metadata = ProbeMetadata::new(group.probe.clone(), self.classes.to_vec());
+                self.describe(&mut metadata);
+                metadata.layer = layer;
+                FittedArchitecture {
+                    config_name: &architecture.config_name,
+                    group: index,
+                    fit: &self.fits[index],
+                    validation: self.validation.group(index),
+                    calibration: self.set_apart.unwrap_or(self.validation).group(index),
+                    test: self.test.group(index),
+                    metadata,
+                    names_seed: config.sweep.seeds.len() > 1,
+                }
+            })
+            .collect()
+    }
+
+    /// Fills in where the probes of the data set come from.
+    fn describe(&self, metadata: &mut ProbeMetadata) {
+        let config = self.run.plan.config();
+        if let Some(model) = self.model {
+            metadata.model = Some(ModelMetadata {
+                name: model.name.clone(),
+                revision: Some(model.revision.clone()),
+            });
+            metadata.component = Some(config.activations.component.to_string());
+            let n_ctx = model.model.shape().n_ctx;
+            metadata.max_tokens = Some(self.run.config().max_tokens.min(n_ctx));
+            metadata.convention = serde_json::to_value(config.model.convention)
+                .ok()
+                .and_then(|value| value.as_str().map(str::to_owned));
+        }
+        if let Some(task) = self.run.plan.task(self.run.data) {
+            metadata.task = Some(task.to_string());
+            metadata.target = task.target().map(str::to_owned);
+        }
+        metadata.epochs = Some(config.sweep.epochs);
+        metadata.batch_size = Some(config.sweep.batch_size);
+        metadata.split_seed = Some(config.seed);
+        metadata.data = Some(DataMetadata {
+            name: self.run.config().name.clone(),
+            hash: Some(self.hash.to_owned()),
+            n_train: self.split.train.len(),
+            n_validation: self.split.validation.len(),
+            n_test: self.split.test.len(),
+        });
+    }
+
+    /// Reports of the architectures of a site that did not diverge.
+    fn architecture_reports(
+        &self,
+        sound: &[&FittedArchitecture<'_>],
+    ) -> Result<Vec<ArchitectureReport>, SweepError> {
+        let config = self.run.plan.config();
+        let selected_by = config.sweep.select_by;
+        let evaluator = Evaluator {
+            config: &config.evaluation,
+            fitted_on: match self.set_apart {
+                Some(_) => FittedOn::Calibration,
+                None => FittedOn::Validation,
+            },
+            bag_of_words: self.baselines.bag_of_words.as_deref(),
+            best: best_of(sound, selected_by)
+                .map(|best| (best.group, best.test.predicted(best.fit.best))),
+            seed: config.seed,
+        };
+        let report = |architecture: &&FittedArchitecture<'_>| {
+            let fit = architecture.fit;
+            let chosen = &fit.trials[fit.best];
+            let group = EvaluatedGroup {
+                index: architecture.group,
+                fit,
+                calibration: architecture.calibration,
+                test: architecture.test,
+            };
+            let control = self.controls.get(architecture.group).copied();
+            Ok(ArchitectureReport {
+                config_name: architecture.config_name.to_owned(),
+                n_trials: fit.trials.len(),
+                learning_rate: chosen.trial.learning_rate,
+                weight_decay: chosen.trial.weight_decay,
+                seed: chosen.trial.seed,
+                file: format!("{}_state.npz", architecture.stem(chosen)),
+                selected_by,
+                selected_value: chosen.score().and_then(|score| score.value(selected_by)),
+                validation: architecture.validation.report(fit.best, chosen.trial.seed)?,
+                test: architecture.test.report(fit.best, chosen.trial.seed)?,
+                evaluation: evaluator.evaluate(group, control)?,
+                axes: AxisSpread::of(fit),
+            })
+        };
+        sound.iter().map(report).collect()
+    }
+}
+
+/// The architecture whose chosen trial validation likes best.
+fn best_of<'a, 'b>(
+    architectures: &[&'a FittedArchitecture<'b>],
+    select_by: SelectBy,
+) -> Option<&'a FittedArchitecture<'b>> {
+    let score = |one: &FittedArchitecture<'_>| one.fit.trials[one.fit.best].score();
+    // Of equals the first.
+    let better = |a: &&&FittedArchitecture<'_>, b: &&&FittedArchitecture<'_>| {
+        compare(score(a), score(b), select_by).then(b.group.cmp(&a.group))
+    };
+    architectures.iter().max_by(better).copied()
+}
+
+/// The configuration of one experiment alone.
+fn resolved_config(run: &DataRun<'_>, layer: Option<usize>) -> Result<String, SweepError> {
+    let mut config = run.plan.config().clone();
+    config.data = vec![run.config().clone()];
+    if let Some(layer) = layer {
+        config.activations.layers = Layers::List(vec![layer]);
+    }
+    folder::to_toml(&config, &run.folder)
+}
