@@ -1,6 +1,6 @@
 //! Pages as files, without a browser.
 
-#[path = "support/sample.rs"]
+#[path = "support/sample/mod.rs"]
 mod sample;
 
 use attention_probes_report::{ComparePage, ReportError, SweepPage, TokenPage};

@@ -5,7 +5,7 @@
 mod compare;
 mod devtools;
 mod look;
-#[path = "../support/sample.rs"]
+#[path = "../support/sample/mod.rs"]
 mod sample;
 mod sweep;
 mod token;

@@ -1,0 +1,10 @@
+//! Made-up results for the pages of the tests.
+
+mod compare;
+mod dice;
+mod sweep;
+mod token;
+
+pub(crate) use compare::compare_page;
+pub(crate) use sweep::sweep_page;
+pub(crate) use token::{INJECTION, token_page};
