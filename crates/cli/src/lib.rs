@@ -20,6 +20,8 @@ mod source;
 mod sweep_page;
 pub mod table;
 mod tensor_file;
+mod tensorboard;
 mod text_line;
 mod text_source;
 mod token_rows;
+pub mod tracking;

@@ -42,7 +42,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     if let Some(device) = &args.run.device {
         config.device.clone_from(device);
     }
-    let report = run_plan(&config.check()?, true)?;
+    let report = run_plan(&config.check()?, true, &args.run.track)?;
     print_report(&report, args.run.json)?;
     if args.run.json {
         return Ok(());

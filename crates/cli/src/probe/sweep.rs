@@ -17,6 +17,7 @@ use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::progress::Progress;
 use crate::sweep_page::{page_path, write_page};
+use crate::tracking::{self, Track};
 use crate::{device, table};
 
 /// Train all trials of a configuration file together and write a folder of results.
@@ -69,6 +70,9 @@ pub struct RunArgs {
     /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`, instead of the configuration's.
     #[arg(long)]
     pub device: Option<String>,
+    /// Also write the curves of the chosen trials for another program.
+    #[arg(long, value_enum)]
+    pub track: Vec<Track>,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     pub json: bool,
@@ -95,7 +99,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
         }
         return print_plan(&plan, args.run.json);
     }
-    let report = run_plan(&plan, args.resume)?;
+    let report = run_plan(&plan, args.resume, &args.run.track)?;
     print_report(&report, args.run.json)
 }
 
@@ -104,7 +108,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 /// # Errors
 ///
 /// As [`run_sweep`].
-pub fn run_plan(plan: &SweepPlan, resume: bool) -> Result<SweepReport> {
+pub fn run_plan(plan: &SweepPlan, resume: bool, track: &[Track]) -> Result<SweepReport> {
     let device = device::parse(&plan.config().device)?;
     let mut progress = Progress::default();
     let hub = hub_access();
@@ -113,6 +117,7 @@ pub fn run_plan(plan: &SweepPlan, resume: bool) -> Result<SweepReport> {
     progress.clear();
     let report = report?;
     write_page(&report.folder)?;
+    tracking::track(&report.folder, track)?;
     Ok(report)
 }
 

@@ -14,3 +14,4 @@ mod results;
 mod resume;
 #[path = "../common/running.rs"]
 mod running;
+mod tracking;
