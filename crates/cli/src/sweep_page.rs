@@ -349,7 +349,7 @@ fn threshold_row(report: &ThresholdReport) -> ThresholdRow {
     let percent = (report.fitted.target_fpr * 1e6).round() / 1e4;
     ThresholdRow {
         rule: format!("at most {percent} % false positives"),
-        threshold: 1.0 / (1.0 + (-report.fitted.threshold).exp()),
+        threshold: sigmoid(report.fitted.threshold),
         true_positive_rate: report.true_positive_rate,
         false_positive_rate: report.false_positive_rate,
         precision: report.precision.unwrap_or(f64::NAN),
@@ -389,18 +389,38 @@ fn thresholds_note(evaluation: &Evaluation) -> String {
              (evaluation.calibration) for guarantees that hold as they stand"
         }
     };
+    let deferral = evaluation.deferral.map_or_else(String::new, |report| {
+        let [deferred, fpr, fnr] =
+            [report.deferred, report.false_positive_rate, report.false_negative_rate]
+                .map(|share| format!("{:.1} %", 100.0 * share));
+        format!(
+            " Two thresholds, at {} and {}, pass {deferred} of the test examples on to a better \
+             judge; of the negatives {fpr} are called positive, of the positives {fnr} negative.",
+            probability(report.fitted.low),
+            probability(report.fitted.high),
+        )
+    });
     match evaluation.thresholds.first().map(|report| report.fitted.guarantee) {
         Some(Guarantee::Marginal) => format!(
             "{side}. Thresholds keep to their rate of false positives on average over \
-             calibration sets."
+             calibration sets.{deferral}"
         ),
         Some(Guarantee::Confidence { confidence }) => format!(
             "{side}. Thresholds keep to their rate of false positives with probability \
-             {confidence} over calibration sets."
+             {confidence} over calibration sets.{deferral}"
         ),
         None if evaluation.calibrations.is_empty() => String::new(),
-        None => format!("{side}."),
+        None => format!("{side}.{deferral}"),
     }
+}
+
+/// The probability that a logit stands for.
+fn probability(logit: f64) -> String {
+    format!("{:.3}", sigmoid(logit))
+}
+
+fn sigmoid(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
 }
 
 /// The buckets with their ends as they occur.

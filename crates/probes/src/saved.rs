@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{NpzArray, NpzData, read_npz, write_atomically, write_npz};
-use attention_probes_metrics::{Calibrator, ClassificationReport, FprThreshold};
+use attention_probes_metrics::{Calibrator, ClassificationReport, Deferral, FprThreshold};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,10 @@ pub struct ProbeMetadata {
     /// Thresholds that keep to a false-positive rate, on the logit of a binary probe.
     #[serde(default)]
     pub thresholds: Vec<FprThreshold>,
+    /// Two thresholds on the logit of a binary probe, between which a text is passed on to a better
+    /// judge.
+    #[serde(default)]
+    pub deferral: Option<Deferral>,
     /// Ways to make better probabilities of the logits, the simplest first.
     #[serde(default)]
     pub calibrators: Vec<Calibrator>,
@@ -142,6 +146,7 @@ impl ProbeMetadata {
             metrics: ProbeMetrics::default(),
             threshold: 0.5,
             thresholds: Vec::new(),
+            deferral: None,
             calibrators: Vec::new(),
         }
     }

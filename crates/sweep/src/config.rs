@@ -188,6 +188,11 @@ pub struct GridConfig {
 pub struct EvaluationConfig {
     /// False-positive rates that thresholds are fitted for, each between 0 and 1.
     pub target_fprs: Vec<f64>,
+    /// Largest share of the negatives that two thresholds with deferral between them may call
+    /// positive, between 0 and 1.
+    pub defer_fpr: f64,
+    /// Largest share of the positives that they may call negative, between 0 and 1.
+    pub defer_fnr: f64,
     /// Probability with which the threshold of this run keeps to its rate; without it, thresholds
     /// keep to their rates on average over runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -291,6 +296,8 @@ impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
             target_fprs: vec![0.01, 0.05, 0.1],
+            defer_fpr: 0.05,
+            defer_fnr: 0.05,
             confidence: None,
             calibration: 0.0,
             shuffled_labels: true,

@@ -2,18 +2,17 @@
 //! long texts, against the others, and over seeds.
 
 use attention_probes_metrics::{
-    Agreement, Bucket, BucketEdges, Calibration, CalibrationMethod, CalibrationReport, Calibrator,
-    ClassifiedExamples, Comparison, ConfusionMatrix, FprThreshold, Guarantee, Interval,
-    MetricError, PairedBootstrap, SeedSummary, Temperature, buckets, calibrate,
-    compare_balanced_accuracy, wilson,
+    Agreement, Bucket, BucketEdges, Calibration, ClassifiedExamples, Comparison, ConfusionMatrix,
+    PairedBootstrap, SeedSummary, buckets, compare_balanced_accuracy,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::config::EvaluationConfig;
 use crate::control::ControlReport;
+use crate::decision::{DeferralReport, ThresholdReport, calibrations, deferral, thresholds};
 use crate::find_best_fit::GroupFit;
-use crate::judged::{BinaryLogits, LEVEL, TrialLogits};
+use crate::judged::{LEVEL, TrialLogits};
 
 /// Buckets of the table by text length.
 const N_BUCKETS: usize = 4;
@@ -26,6 +25,8 @@ pub struct Evaluation {
     /// Thresholds at fixed false-positive rates, of two classes; those for which there are enough
     /// negatives.
     pub thresholds: Vec<ThresholdReport>,
+    /// Two thresholds with deferral between them, of two classes, if there are enough examples.
+    pub deferral: Option<DeferralReport>,
     /// Calibrators and what they are worth; of more than two classes a temperature only. A
     /// calibrator that these examples do not determine is left out.
     pub calibrations: Vec<Calibration>,
@@ -50,25 +51,6 @@ pub enum FittedOn {
     Calibration,
     /// The examples that also chose the trial, so that guarantees hold approximately.
     Validation,
-}
-
-/// A fitted threshold and what it does on the test examples.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ThresholdReport {
-    /// The threshold, on the logit of class 1.
-    pub fitted: FprThreshold,
-    /// Share of the test negatives that are called positive.
-    pub false_positive_rate: f64,
-    /// Its 95 % Wilson interval.
-    pub false_positive_interval: Interval,
-    /// Share of the test positives that are found.
-    pub true_positive_rate: f64,
-    /// Its 95 % Wilson interval.
-    pub true_positive_interval: Interval,
-    /// Share of the found that are positive; `None` if nothing is found.
-    pub precision: Option<f64>,
-    /// Mean of recall and specificity.
-    pub balanced_accuracy: f64,
 }
 
 /// One setting over several seeds of initial weights, on the test examples.
@@ -129,6 +111,8 @@ impl Evaluator<'_> {
                 .into_iter()
                 .map(|fitted| ThresholdReport::new(fitted, &test.binary(trial)))
                 .collect::<Result<_, _>>()?,
+            deferral: deferral(self.config, calibration, trial)?
+                .map(|fitted| DeferralReport::new(fitted, &test.binary(trial))),
             calibrations: calibrations(calibration, test, trial)?,
             by_length: buckets(
                 &test.examples.n_tokens,
@@ -164,88 +148,6 @@ impl Evaluator<'_> {
     }
 }
 
-/// Thresholds of a trial of two classes at every rate for which there are enough negatives.
-pub(crate) fn thresholds(
-    config: &EvaluationConfig,
-    calibration: TrialLogits<'_>,
-    trial: usize,
-) -> Result<Vec<FprThreshold>, SweepError> {
-    if calibration.n_classes != 2 {
-        return Ok(Vec::new());
-    }
-    let negatives = calibration.binary(trial).negatives();
-    let guarantee = match config.confidence {
-        Some(confidence) => Guarantee::Confidence { confidence },
-        None => Guarantee::Marginal,
-    };
-    let fit = |&target: &f64| match FprThreshold::fit(&negatives, target, guarantee) {
-        Err(MetricError::TooFew { .. } | MetricError::Empty { .. }) => None,
-        fitted => Some(fitted.map_err(SweepError::from)),
-    };
-    config.target_fprs.iter().filter_map(fit).collect()
-}
-
-/// Calibrators of a trial, without a measure of their worth; those that can be fitted.
-pub(crate) fn calibrators(
-    calibration: TrialLogits<'_>,
-    trial: usize,
-) -> Result<Vec<Calibrator>, SweepError> {
-    if calibration.n_classes != 2 {
-        return Ok(temperature(calibration, trial)?
-            .map(Calibrator::Temperature)
-            .into_iter()
-            .collect());
-    }
-    let data = calibration.binary(trial);
-    let fit = |method| determined(Calibrator::fit(method, data.labelled()));
-    METHODS.into_iter().filter_map(|method| fit(method).transpose()).collect()
-}
-
-/// Every way to calibrate two classes, the simplest first.
-const METHODS: [CalibrationMethod; 3] =
-    [CalibrationMethod::Temperature, CalibrationMethod::Platt, CalibrationMethod::Isotonic];
-
-fn calibrations(
-    calibration: TrialLogits<'_>,
-    test: TrialLogits<'_>,
-    trial: usize,
-) -> Result<Vec<Calibration>, SweepError> {
-    if calibration.n_classes != 2 {
-        let Some(temperature) = temperature(calibration, trial)? else { return Ok(Vec::new()) };
-        let logits: Vec<f64> = test.logits_of(trial).iter().map(|z| f64::from(*z)).collect();
-        let labels = &test.examples.labels;
-        let report = CalibrationReport::multiclass(temperature, &logits, labels, test.n_classes)?;
-        return Ok(vec![Calibration { calibrator: Calibrator::Temperature(temperature), report }]);
-    }
-    let (fit_on, held_out) = (calibration.binary(trial), test.binary(trial));
-    let fit = |method| determined(calibrate(method, fit_on.labelled(), held_out.labelled()));
-    METHODS.into_iter().filter_map(|method| fit(method).transpose()).collect()
-}
-
-fn temperature(
-    calibration: TrialLogits<'_>,
-    trial: usize,
-) -> Result<Option<Temperature>, SweepError> {
-    let logits: Vec<f64> = calibration.logits_of(trial).iter().map(|z| f64::from(*z)).collect();
-    let labels = &calibration.examples.labels;
-    determined(Temperature::fit_multiclass(&logits, labels, calibration.n_classes))
-}
-
-/// `None` where examples do not determine what was to be fitted, such as where a temperature of 0
-/// would be the best.
-fn determined<T>(fitted: Result<T, MetricError>) -> Result<Option<T>, SweepError> {
-    match fitted {
-        Ok(fitted) => Ok(Some(fitted)),
-        Err(
-            MetricError::Separable
-            | MetricError::Reversed
-            | MetricError::OneClass
-            | MetricError::Constant { .. },
-        ) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// The chosen learning rate and weight decay with every seed; `None` with one seed, or if one
 /// diverged.
 fn seeds(fit: &GroupFit, test: TrialLogits<'_>) -> Result<Option<SeedReport>, SweepError> {
@@ -272,38 +174,11 @@ fn seeds(fit: &GroupFit, test: TrialLogits<'_>) -> Result<Option<SeedReport>, Sw
     }))
 }
 
-impl ThresholdReport {
-    /// Applies a threshold to the test examples.
-    fn new(fitted: FprThreshold, test: &BinaryLogits) -> Result<Self, SweepError> {
-        let mut counts = [[0; 2]; 2]; // by true class, then by decision
-        for (&logit, &label) in test.logits.iter().zip(&test.labels) {
-            counts[usize::from(label)][usize::from(fitted.is_positive(logit))] += 1;
-        }
-        let [negatives, positives] = counts;
-        let n_found = negatives[1] + positives[1];
-        let rate = |[missed, found]: [usize; 2]| {
-            Ok::<_, SweepError>((
-                found as f64 / (missed + found) as f64,
-                wilson(found, missed + found, LEVEL)?,
-            ))
-        };
-        let (false_positive_rate, false_positive_interval) = rate(negatives)?;
-        let (true_positive_rate, true_positive_interval) = rate(positives)?;
-        Ok(Self {
-            fitted,
-            false_positive_rate,
-            false_positive_interval,
-            true_positive_rate,
-            true_positive_interval,
-            precision: (n_found > 0).then(|| positives[1] as f64 / n_found as f64),
-            balanced_accuracy: f64::midpoint(true_positive_rate, 1.0 - false_positive_rate),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use attention_probes_probes::ProbeState;
+
+    use attention_probes_metrics::Calibrator;
 
     use super::*;
     use crate::find_best_fit::TrialFit;
@@ -371,7 +246,11 @@ mod tests {
         // Every false positive has logits up to 7, as the right positives have.
         approx::assert_abs_diff_eq!(found.thresholds[0].true_positive_rate, 0.0);
         assert_eq!(found.thresholds[0].precision, None);
+        let deferral = found.deferral.unwrap();
+        assert!(deferral.false_positive_rate <= 0.05 && deferral.false_negative_rate <= 0.05);
+        assert!(deferral.deferred > 0.5, "wrong logits are as large as right ones");
         let few = evaluate(&logits(20, 5), 1, None);
+        assert_eq!(few.deferral, None);
         assert_eq!(few.thresholds.len(), 1, "10 negatives are enough for 10 % alone");
     }
 

@@ -9,6 +9,7 @@ mod baseline;
 mod checkpoint;
 pub mod config;
 mod control;
+mod decision;
 mod error;
 mod evaluation;
 mod experiment;
@@ -32,8 +33,9 @@ mod tracker;
 pub use baseline::{BagOfWords, BagOfWordsFit};
 pub use config::{SelectBy, SweepConfig};
 pub use control::ControlReport;
+pub use decision::{DeferralReport, ThresholdReport};
 pub use error::SweepError;
-pub use evaluation::{Evaluation, FittedOn, SeedReport, ThresholdReport};
+pub use evaluation::{Evaluation, FittedOn, SeedReport};
 pub use find_best_fit::{
     EpochRecord, FitConfig, FitData, GroupFit, TrialFit, TrialGroup, find_best_fit, predict_logits,
 };

@@ -268,6 +268,11 @@ fn check_evaluation(config: &EvaluationConfig) -> Result<(), SweepError> {
     if let Some(&value) = config.target_fprs.iter().find(|value| !inside(**value)) {
         return Err(SweepError::Number { key: "evaluation.target_fprs", value, expected });
     }
+    let rates =
+        [("evaluation.defer_fpr", config.defer_fpr), ("evaluation.defer_fnr", config.defer_fnr)];
+    if let Some((key, value)) = rates.into_iter().find(|(_, value)| !inside(*value)) {
+        return Err(SweepError::Number { key, value, expected });
+    }
     if let Some(value) = config.confidence.filter(|value| !inside(*value)) {
         let expected = "a probability between 0 and 1, such as 0.95";
         return Err(SweepError::Number { key: "evaluation.confidence", value, expected });

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::config::EvaluationConfig;
-use crate::evaluation::{calibrators, thresholds};
+use crate::decision::{calibrators, deferral, thresholds};
 use crate::find_best_fit::{GroupFit, TrialFit};
 use crate::judged::TrialLogits;
 use crate::predictions::Predictions;
@@ -100,6 +100,7 @@ impl FittedArchitecture<'_> {
             metadata.metrics.validation = Some(self.validation.report(index, metadata.seed)?);
             metadata.metrics.test = Some(self.test.report(index, metadata.seed)?);
             metadata.thresholds = thresholds(config, self.calibration, index)?;
+            metadata.deferral = deferral(config, self.calibration, index)?;
             metadata.calibrators = calibrators(self.calibration, index)?;
             let probe = SavedProbe { state: trial.state.clone(), metadata };
             probe.save(folder, &self.stem(trial))?;

@@ -82,6 +82,8 @@ fn shares_and_rates_out_of_range_are_refused_by_name() {
     for (key, value) in [
         ("target_fprs", "[0.0]"),
         ("target_fprs", "[1.0]"),
+        ("defer_fpr", "0.0"),
+        ("defer_fnr", "1.0"),
         ("confidence", "1.0"),
         ("calibration", "1.0"),
         ("calibration", "-0.1"),
