@@ -25,3 +25,4 @@ mod text_line;
 mod text_source;
 mod token_rows;
 pub mod tracking;
+pub mod verdict;

@@ -8,4 +8,5 @@ mod eval;
 mod fixture;
 mod refused;
 mod score;
+mod stream;
 mod view;

@@ -1,5 +1,7 @@
 //! `probe score`: what a saved probe says about each text, and about each of its tokens.
 
+mod stream;
+
 use std::io::{BufReader, IsTerminal, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,6 @@ use attention_probes_activations::{
     ActivationSource, Capture, DatasetConfig, ExternalActivations, MemoryActivations,
     TOKENS_PER_FORWARD, TokenizedDataset,
 };
-use attention_probes_metrics::predicted_class;
 use attention_probes_models::Tokenizer;
 use burn::tensor::Device;
 use clap::Args;
@@ -24,6 +25,7 @@ use crate::input::{
 use crate::readout::{Token, TokenReader, TokenScore};
 use crate::text_line::{read_line, text_from_line};
 use crate::text_source::TextSource;
+use crate::verdict::{Judge, Verdict, VerdictArgs};
 
 /// Most texts that are scored at a time.
 const BATCH: usize = 32;
@@ -61,6 +63,18 @@ pub struct ScoreArgs {
     /// Leave out the list of tokens.
     #[arg(long)]
     pub no_tokens: bool,
+    /// Read activations from stdin, one token a line, and answer every line: beside a model that
+    /// runs elsewhere. A line is an object with `x`, a list of numbers or an object of them by
+    /// hook, and perhaps `stream`, the text's name; `end` ends a text.
+    #[arg(long, conflicts_with_all = ["data", "activations", "max_tokens", "no_tokens"],
+        conflicts_with_all = MODEL_FLAGS)]
+    pub stream: bool,
+    /// Most texts that `--stream` reads at the same time.
+    #[arg(long, default_value = "1024", requires = "stream")]
+    pub max_streams: NonZeroUsize,
+    /// How logits become labels and probabilities.
+    #[command(flatten)]
+    pub verdict: VerdictArgs,
     /// Which model to run.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -88,23 +102,13 @@ enum LineResult<'a> {
 /// What the probe says about a text.
 #[derive(Debug, Serialize)]
 struct Score<'a> {
-    /// Predicted class; `None` if the scores are not finite.
-    label: Option<&'a str>,
     #[serde(flatten)]
-    verdict: Verdict,
+    verdict: Verdict<'a>,
     /// Whether the text was longer than allowed, and cut.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<Vec<TokenScore>>,
-}
-
-/// One number for two classes, a list for more.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Verdict {
-    Binary { logit: f32, probability: f64 },
-    Classes { logits: Vec<f32>, probabilities: Vec<f64> },
 }
 
 /// Runs `probe score`.
@@ -115,8 +119,13 @@ enum Verdict {
 pub fn run(args: &ScoreArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
     let file = ProbeFile::open(&args.probe, &device)?;
+    if args.stream {
+        let files = [file];
+        return ignore_broken_pipe(stream::run(&files, &args.verdict, args.max_streams.get()));
+    }
     let scorer = Scorer {
         readout: TokenReader::new(&file.saved)?,
+        judge: Judge::new(&file, &args.verdict)?,
         file: &file,
         device: &device,
         with_tokens: !args.no_tokens,
@@ -305,6 +314,7 @@ struct Prefix {
 /// The probe and what is said of it.
 struct Scorer<'a> {
     file: &'a ProbeFile,
+    judge: Judge<'a>,
     readout: TokenReader<'a>,
     device: &'a Device,
     with_tokens: bool,
@@ -344,40 +354,10 @@ impl<'a> Scorer<'a> {
     }
 
     fn score_one(&self, prefix: Prefix, reading: &Reading<'_>) -> Score<'a> {
-        let verdict = match (reading.logits, reading.probabilities) {
-            (&[logit], &[_, probability]) => Verdict::Binary { logit, probability },
-            (logits, probabilities) => {
-                Verdict::Classes { logits: logits.to_vec(), probabilities: probabilities.to_vec() }
-            }
-        };
         Score {
-            label: self.label(reading.probabilities),
-            verdict,
+            verdict: self.judge.judge(reading.logits),
             truncated: prefix.truncated,
             tokens: self.with_tokens.then(|| self.readout.token_scores(prefix.tokens, reading)),
         }
-    }
-
-    /// Name of the predicted class: of two by the probe's threshold, of more the most probable.
-    fn label(&self, probabilities: &[f64]) -> Option<&'a str> {
-        if probabilities.iter().any(|probability| probability.is_nan()) {
-            return None;
-        }
-        let class = predicted_class(probabilities, self.file.saved.metadata.threshold);
-        self.file.class_names().get(class).map(String::as_str)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nan_is_null_in_a_line() {
-        let verdict = Verdict::Binary { logit: f32::NAN, probability: f64::NAN };
-        let score = Score { label: None, verdict, truncated: false, tokens: None };
-        let line = Line { index: 3, result: LineResult::Scored(Box::new(score)) };
-        let json = serde_json::to_string(&line).unwrap();
-        assert_eq!(json, r#"{"index":3,"label":null,"logit":null,"probability":null}"#);
     }
 }

@@ -1,0 +1,216 @@
+//! `probe score --stream`: activations come in one by one, and every one is answered.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::{BufReader, Write as _};
+
+use anyhow::Result;
+use attention_probes_activations::Component;
+use attention_probes_probes::StreamingProbe;
+use serde::{Deserialize, Serialize};
+
+use crate::input::ProbeFile;
+use crate::text_line::read_line;
+use crate::verdict::{Judge, Verdict, VerdictArgs};
+
+/// One line of input.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    /// Text that the activation belongs to; texts may come interleaved.
+    #[serde(default)]
+    stream: String,
+    /// Activations of the next token.
+    x: Option<Activation>,
+    /// Whether the text has ended.
+    #[serde(default)]
+    end: bool,
+}
+
+/// Activations of one token.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Activation {
+    /// For every probe alike.
+    Same(Vec<f32>),
+    /// By the hook that a probe reads.
+    ByHook(HashMap<String, Vec<f32>>),
+}
+
+/// One line of output.
+#[derive(Serialize)]
+struct Line<'a> {
+    stream: &'a str,
+    #[serde(flatten)]
+    answer: Answer<'a>,
+}
+
+/// What a line of input is answered with.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer<'a> {
+    /// What the only probe says of the text so far.
+    One {
+        /// Number of the token in its text, from 0.
+        position: usize,
+        #[serde(flatten)]
+        verdict: Verdict<'a>,
+    },
+    /// The same of several probes.
+    Several { position: usize, probes: Vec<NamedVerdict<'a>> },
+    /// The text has ended, and is forgotten.
+    Ended { ended: bool, n_tokens: usize },
+    /// Why nothing could be said; the text is as it was.
+    Failed { error: String },
+}
+
+#[derive(Serialize)]
+struct NamedVerdict<'a> {
+    probe: &'a str,
+    #[serde(flatten)]
+    verdict: Verdict<'a>,
+}
+
+/// A probe that reads streams.
+struct Served<'a> {
+    name: String,
+    /// Hook that it reads, where it says.
+    hook: Option<String>,
+    judge: Judge<'a>,
+    /// The probe at the beginning of a text.
+    blank: StreamingProbe,
+}
+
+/// Answers the lines of stdin until it ends.
+///
+/// # Errors
+///
+/// If a probe is at fault, or stdin or stdout cannot be used.
+pub(super) fn run(files: &[ProbeFile], args: &VerdictArgs, max_streams: usize) -> Result<()> {
+    let probes: Vec<Served<'_>> =
+        files.iter().map(|file| Served::new(file, args)).collect::<Result<_>>()?;
+    let mut server = Server { probes: &probes, streams: HashMap::new(), max_streams };
+    let mut stdin = BufReader::with_capacity(1 << 16, std::io::stdin());
+    let mut stdout = std::io::stdout().lock();
+    while let Some(line) = read_line(&mut stdin)? {
+        let mut answer = server.answer(line)?;
+        answer.push(b'\n');
+        stdout.write_all(&answer)?;
+        // Whoever waits for the answer to the last line that came is not kept waiting.
+        if stdin.buffer().is_empty() {
+            stdout.flush()?;
+        }
+    }
+    Ok(stdout.flush()?)
+}
+
+impl<'a> Served<'a> {
+    fn new(file: &'a ProbeFile, args: &VerdictArgs) -> Result<Self> {
+        let metadata = &file.saved.metadata;
+        let component = metadata.component.as_deref().map(str::parse::<Component>).transpose()?;
+        let hook = metadata.layer.zip(component);
+        let name = file.path.file_stem().unwrap_or_default().to_string_lossy();
+        Ok(Self {
+            name: name.trim_end_matches("_state").to_owned(),
+            hook: hook.map(|(layer, component)| component.hook(layer).to_string()),
+            judge: Judge::new(file, args)?,
+            blank: StreamingProbe::from_saved(&file.saved)?,
+        })
+    }
+
+    /// The activations that this probe reads.
+    fn activation<'x>(&self, x: &'x Activation) -> Result<&'x [f32], String> {
+        let values = match x {
+            Activation::Same(values) => values,
+            Activation::ByHook(by_hook) => {
+                let hook = self.hook.as_ref().ok_or_else(|| {
+                    format!("probe `{}` does not say which hook it reads", self.name)
+                })?;
+                by_hook.get(hook).ok_or_else(|| format!("`x` has no `{hook}`"))?
+            }
+        };
+        let expected = self.blank.config().d_model();
+        if values.len() != expected {
+            return Err(format!(
+                "`x` has {} numbers, but probe `{}` reads {expected}",
+                values.len(),
+                self.name
+            ));
+        }
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err("`x` has a number that is not finite".to_owned());
+        }
+        Ok(values)
+    }
+}
+
+/// Every text that is being read.
+struct Server<'a> {
+    probes: &'a [Served<'a>],
+    /// Of each text one reader per probe.
+    streams: HashMap<String, Vec<StreamingProbe>>,
+    max_streams: usize,
+}
+
+impl<'a> Server<'a> {
+    /// Answers one line; what is wrong with it is an answer too.
+    fn answer(&mut self, line: Result<Vec<u8>, String>) -> serde_json::Result<Vec<u8>> {
+        let request = line.and_then(|line| {
+            serde_json::from_slice::<Request>(&line)
+                .map_err(|error| format!("not an object with `stream` and `x` or `end`: {error}"))
+        });
+        let (stream, answer) = match request {
+            Ok(request) => {
+                let answer = self.serve(&request);
+                (request.stream, answer)
+            }
+            Err(error) => (String::new(), Err(error)),
+        };
+        let answer = answer.unwrap_or_else(|error| Answer::Failed { error });
+        serde_json::to_vec(&Line { stream: &stream, answer })
+    }
+
+    fn serve(&mut self, request: &Request) -> Result<Answer<'a>, String> {
+        if let Some(x) = &request.x {
+            let activations = self.probes.iter().map(|probe| probe.activation(x));
+            let activations = activations.collect::<Result<Vec<_>, _>>()?;
+            let answer = self.push(&request.stream, &activations)?;
+            if request.end {
+                self.streams.remove(&request.stream);
+            }
+            return Ok(answer);
+        }
+        if !request.end {
+            return Err("neither `x` nor `end`".to_owned());
+        }
+        let ended = self.streams.remove(&request.stream);
+        let n_tokens = ended.and_then(|readers| Some(readers.first()?.n_tokens())).unwrap_or(0);
+        Ok(Answer::Ended { ended: true, n_tokens })
+    }
+
+    /// Hands the activations of a token to the readers of its text.
+    fn push(&mut self, stream: &str, activations: &[&[f32]]) -> Result<Answer<'a>, String> {
+        let n_streams = self.streams.len();
+        let readers = match self.streams.entry(stream.to_owned()) {
+            Entry::Occupied(readers) => readers.into_mut(),
+            Entry::Vacant(_) if n_streams >= self.max_streams => {
+                return Err(format!(
+                    "{n_streams} streams are open; end one, or raise `--max-streams`"
+                ));
+            }
+            Entry::Vacant(place) => {
+                place.insert(self.probes.iter().map(|probe| probe.blank.clone()).collect())
+            }
+        };
+        let position = readers.first().map_or(0, StreamingProbe::n_tokens);
+        let mut verdicts: Vec<NamedVerdict<'a>> = Vec::new();
+        for ((probe, reader), x) in self.probes.iter().zip(readers.iter_mut()).zip(activations) {
+            let verdict = probe.judge.judge(reader.push(x));
+            verdicts.push(NamedVerdict { probe: &probe.name, verdict });
+        }
+        Ok(match <[_; 1]>::try_from(verdicts) {
+            Ok([NamedVerdict { verdict, .. }]) => Answer::One { position, verdict },
+            Err(probes) => Answer::Several { position, probes },
+        })
+    }
+}

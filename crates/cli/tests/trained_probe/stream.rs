@@ -1,0 +1,183 @@
+//! `probe score --stream` answers every activation as the whole text so far is scored.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use attention_probes_metrics::{
+    Calibrator, Deferral, DeferralTarget, FprThreshold, Guarantee, Temperature,
+};
+use attention_probes_probes::{LinearProbeConfig, SavedProbe, StreamingProbe};
+use serde_json::{Value, json};
+
+use crate::call::command;
+use crate::fixture::{D_MODEL, Fixture};
+
+/// A stream that is held open; what is said is answered at once.
+struct Talk {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Talk {
+    fn start(fixture: &Fixture, args: &[&str]) -> Self {
+        let args = [&["score", "--stream", "--probe"], args].concat();
+        let mut child = command(fixture.path(), &args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdin, stdout }
+    }
+
+    /// Says a line and waits for its answer.
+    fn say(&mut self, line: &str) -> Value {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+        stdin.flush().unwrap();
+        let mut answer = String::new();
+        self.stdout.read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    fn push(&mut self, stream: &str, x: &[f32]) -> Value {
+        self.say(&json!({ "stream": stream, "x": x }).to_string())
+    }
+
+    fn end(mut self) {
+        drop(self.stdin.take());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// An activation that differs from token to token and text to text.
+fn activation(text: usize, token: usize) -> Vec<f32> {
+    (0..D_MODEL).map(|d| ((7 * text + 3 * token + d) as f32).sin()).collect()
+}
+
+#[test]
+fn texts_are_read_side_by_side_and_answered_as_they_come() {
+    let fixture = Fixture::new();
+    let (saved, ..) = fixture.attention();
+    let mut talk = Talk::start(&fixture, &["attention_state.npz"]);
+    let blank = StreamingProbe::from_saved(&saved).unwrap();
+    let mut readers = [blank.clone(), blank];
+    for token in 0..5 {
+        for (text, reader) in readers.iter_mut().enumerate() {
+            let x = activation(text, token);
+            let answer = talk.push(["a", "b"][text], &x);
+            let expected = f64::from(reader.push(&x)[0]);
+            let found = answer["logit"].as_f64().unwrap();
+            assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+            assert_eq!(answer["stream"], ["a", "b"][text]);
+            assert_eq!(answer["position"], token);
+        }
+    }
+    let ended = talk.say(r#"{"stream": "a", "end": true}"#);
+    assert_eq!(ended, json!({ "stream": "a", "ended": true, "n_tokens": 5 }));
+    // The text begins again, while the other goes on.
+    assert_eq!(talk.push("a", &activation(0, 0))["position"], 0);
+    assert_eq!(talk.push("b", &activation(1, 5))["position"], 5);
+    talk.end();
+}
+
+#[test]
+fn a_bad_line_is_answered_and_changes_no_text() {
+    let fixture = Fixture::new();
+    fixture.attention();
+    let mut talk = Talk::start(&fixture, &["attention_state.npz", "--max-streams", "1"]);
+    let first = talk.push("", &activation(0, 0));
+    for (line, expected) in [
+        ("great", "not an object with `stream` and `x` or `end`"),
+        (r#"{"y": 1}"#, "unknown field `y`"),
+        ("{}", "neither `x` nor `end`"),
+        (r#"{"x": [1.0, 2.0]}"#, "`x` has 2 numbers, but probe `attention` reads 160"),
+        (r#"{"x": {"blocks.0.hook_resid_post": []}}"#, "`x` has no `blocks.1.hook_resid_post`"),
+        (r#"{"stream": "other", "x": [1.0]}"#, "`x` has 1 numbers"),
+    ] {
+        let answer = talk.say(line);
+        let error = answer["error"].as_str().unwrap_or_else(|| panic!("{line}: {answer}"));
+        assert!(error.contains(expected), "{line}: {error}");
+    }
+    let mut infinite = json!({ "x": activation(0, 1) });
+    infinite["x"][3] = json!(1e300);
+    let answer = talk.say(&infinite.to_string());
+    assert!(answer["error"].as_str().unwrap().contains("not finite"), "{answer}");
+    let answer = talk.push("other", &activation(0, 0));
+    assert_eq!(answer["error"], "1 streams are open; end one, or raise `--max-streams`");
+    let by_hook = json!({ "x": { "blocks.1.hook_resid_post": activation(0, 1) } });
+    assert_eq!(talk.say(&by_hook.to_string())["position"], 1);
+    // With `end`, the same line gives the last token and ends the text.
+    let last = json!({ "x": activation(0, 2), "end": true });
+    assert_eq!(talk.say(&last.to_string())["position"], 2);
+    assert_eq!(talk.push("", &activation(0, 0)), first);
+    talk.end();
+}
+
+/// A probe whose logit is the mean of the first number, with what is fitted on its logits.
+fn fitted(fixture: &Fixture) -> SavedProbe {
+    let data = fixture.reviews();
+    let (mut saved, _) = fixture.train(&data, &LinearProbeConfig::new(D_MODEL, 2).into());
+    for (name, array) in &mut saved.state {
+        array.values.fill(0.0);
+        if name == "weight" {
+            array.values[0] = 1.0;
+        }
+    }
+    let logits: Vec<f64> = (0..80).map(|i| f64::from(i) / 10.0 - 4.0).collect();
+    let labels: Vec<bool> = (0..80).map(|i| i >= 60 || (i >= 20 && i % 2 == 0)).collect();
+    let negatives: Vec<f64> =
+        logits.iter().zip(&labels).filter(|(_, label)| !**label).map(|(z, _)| *z).collect();
+    let guarantee = Guarantee::Marginal;
+    let target = DeferralTarget { target_fpr: 0.1, target_fnr: 0.1, guarantee };
+    saved.metadata.thresholds = vec![FprThreshold::fit(&negatives, 0.1, guarantee).unwrap()];
+    saved.metadata.deferral = Some(Deferral::fit(&logits, &labels, target).unwrap());
+    let temperature = Temperature::fit(&logits, &labels).unwrap();
+    saved.metadata.calibrators = vec![Calibrator::Temperature(temperature)];
+    saved
+}
+
+#[test]
+fn the_probe_decides_by_what_was_fitted_for_it() {
+    let fixture = Fixture::new();
+    let saved = fitted(&fixture);
+    fixture.save(&saved, "fitted");
+    let metadata = &saved.metadata;
+    let flags =
+        ["fitted_state.npz", "--target-fpr", "0.1", "--defer", "--calibration", "temperature"];
+    let mut talk = Talk::start(&fixture, &flags);
+    let mut decisions = Vec::new();
+    for step in 0..9 {
+        let logit = step as f32 - 4.0;
+        let mut x = vec![0.0; D_MODEL];
+        x[0] = logit;
+        let answer = talk.push(&step.to_string(), &x);
+        let logit = f64::from(logit);
+        let is_positive = metadata.thresholds[0].is_positive(logit);
+        assert_eq!(answer["label"], metadata.class_names[usize::from(is_positive)]);
+        let expected = metadata.calibrators[0].apply(logit);
+        let found = answer["calibrated_probability"].as_f64().unwrap();
+        assert!((found - expected).abs() < 1e-12);
+        decisions.push(answer["decision"].as_str().unwrap().to_owned());
+    }
+    talk.end();
+    let mut kinds = decisions.clone();
+    kinds.dedup();
+    assert_eq!(kinds, ["negative", "defer", "positive"], "{decisions:?}");
+
+    let refused = |flags: &[&str]| {
+        fixture.refused(&[&["score", "--stream", "--probe", "fitted_state.npz"], flags].concat())
+    };
+    let error = refused(&["--target-fpr", "0.02"]);
+    assert!(
+        error.contains("no threshold for a false-positive rate of 0.02, but for 0.1"),
+        "{error}"
+    );
+    let error = refused(&["--calibration", "platt"]);
+    assert!(error.contains("it has no calibrator `platt`"), "{error}");
+    fixture.attention();
+    let error = fixture.refused(&["score", "--probe", "attention_state.npz", "--defer"]);
+    assert!(error.contains("no two thresholds to defer by"), "{error}");
+}
