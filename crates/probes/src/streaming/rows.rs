@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use pulp::Arch;
+
 use crate::ProbeState;
 
 /// Rows of a matrix, and numbers that are added to their products; copies share them.
@@ -35,19 +37,35 @@ impl Rows {
     }
 }
 
-/// Sum of products in `f64`, in lanes that vectorise.
+/// Independent partial sums, so that a sum vectorises without reordering.
+const LANES: usize = 32;
+
+/// Sum of products in `f64`, by the widest registers of the machine.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
-    const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    let (chunks_a, chunks_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = chunks_a.remainder().iter().zip(chunks_b.remainder());
-    let rest: f64 = rest.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-    for (a, b) in chunks_a.zip(chunks_b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += f64::from(*a) * f64::from(*b);
-        }
-    }
-    sums.iter().sum::<f64>() + rest
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut sums = [0.0; LANES];
+            let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+            for (a, b) in a.iter().zip(b) {
+                for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                    *sum += f64::from(*a) * f64::from(*b);
+                }
+            }
+            for ((sum, a), b) in sums.iter_mut().zip(rest_a).zip(rest_b) {
+                *sum += f64::from(*a) * f64::from(*b);
+            }
+            // Halves first: one after the other, the lanes would take longer than the products.
+            let mut n = LANES;
+            while n > 1 {
+                n /= 2;
+                for lane in 0..n {
+                    sums[lane] += sums[lane + n];
+                }
+            }
+            sums[0]
+        },
+    )
 }
 
 /// The last numbers of a sequence, a fixed number of them.
