@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use attention_probes_models::ModelError;
 
 use crate::wording::{gib, listed, shown};
-use crate::{NpyError, ShardError, Site, SplitError, SplitFault, TableError};
+use crate::{NpyError, ShardError, Site, SplitError, SplitFault, TableError, Target};
 
 /// Why data could not be read, split, turned into activations, or written.
 #[derive(Debug, thiserror::Error)]
@@ -225,29 +225,26 @@ pub enum ActivationError {
         /// What the tokenizer said.
         source: ModelError,
     },
-    /// The target of a token task is not one token.
-    #[error(
-        "`target` is `{}`, which the tokenizer splits into {}; give exactly one token, often a \
-         word with a space before it",
-        shown(target),
-        listed(pieces)
-    )]
-    Target {
-        /// The target.
+    /// The target of a token task has no token.
+    #[error("`target` is `{}`, which has no token; give a text such as \" the\"", shown(target))]
+    EmptyTarget {
+        /// The text.
         target: String,
-        /// The tokens it consists of, as the vocabulary spells them.
-        pieces: Vec<String>,
     },
     /// The target of a token task does not occur.
     #[error(
-        "`target` is `{}`, which is none of the {n_tokens} tokens that the task looks at",
-        shown(target)
+        "`target` is `{}`, in tokens {}, which is at none of the {n_places} places that the task \
+         looks at; a word in a text often has a space before it",
+        shown(&target.to_string()),
+        listed(pieces)
     )]
     TargetMissing {
         /// The target.
-        target: String,
-        /// Number of tokens that could have been the target.
-        n_tokens: usize,
+        target: Target,
+        /// The tokens of each of its texts, as the vocabulary spells them.
+        pieces: Vec<String>,
+        /// Number of places where the target could have been.
+        n_places: usize,
     },
     /// The model refused a batch.
     #[error("the model cannot run on the data")]

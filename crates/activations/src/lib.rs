@@ -10,6 +10,7 @@ mod corpus;
 mod dataset;
 mod delimited;
 mod disk;
+mod draw;
 mod error;
 mod external;
 mod location;
@@ -35,6 +36,7 @@ mod store;
 mod stream;
 mod table;
 mod table_error;
+mod target;
 mod task;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
@@ -66,5 +68,6 @@ pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activat
 pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};
 pub use table::{LabelColumn, TextReader, TextRow};
 pub use table_error::TableError;
+pub use target::Target;
 pub use task::{Example, ExampleConfig, ExampleSet, Task, class_weights, examples};
 pub use tokens::{TokenizeConfig, TokenizedDataset, tokenize};

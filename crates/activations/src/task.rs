@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use attention_probes_models::Tokenizer;
-use rand::seq::index;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::draw::{Looking, Places, draw_balanced, draw_uniform};
 use crate::random::{EXAMPLES_STREAM, rng_of_stream};
-use crate::{ActivationError, Dataset, ExternalActivations, TokenizedDataset};
+use crate::{ActivationError, Dataset, ExternalActivations, Target, TokenizedDataset};
 
 /// Largest weight of the positive class of a token task.
 const MAX_POSITIVE_WEIGHT: f64 = 5.0;
@@ -21,21 +20,21 @@ pub enum Task {
     /// The label of a whole text.
     #[default]
     Sequence,
-    /// Whether the last token that the probe sees is the target.
+    /// Whether the last token that the probe sees is the target, or the last of its tokens.
     CurrentToken {
-        /// Text of the token, e.g. `" the"`.
-        target: String,
+        /// What is looked for, e.g. `" the"`.
+        target: Target,
     },
-    /// Whether the token after the last one that the probe sees is the target.
+    /// Whether the tokens after the last one that the probe sees are the target.
     NextToken {
-        /// Text of the token, e.g. `" the"`.
-        target: String,
+        /// What is looked for, e.g. `" the"`.
+        target: Target,
     },
 }
 
 impl Task {
-    /// The token that the task asks for; `None` for a task about whole texts.
-    pub fn target(&self) -> Option<&str> {
+    /// What the task looks for; `None` for a task that looks for nothing.
+    pub fn target(&self) -> Option<&Target> {
         match self {
             Self::Sequence => None,
             Self::CurrentToken { target } | Self::NextToken { target } => Some(target),
@@ -109,7 +108,7 @@ impl Default for ExampleConfig {
 /// # Errors
 ///
 /// - [`ActivationError::LengthMismatch`] if a task about whole texts has no labels
-/// - [`ActivationError::Target`] if the target is not exactly one token
+/// - [`ActivationError::EmptyTarget`] if there is no target, or a text of it has no token
 /// - [`ActivationError::TargetMissing`] if the target occurs nowhere
 /// - [`ActivationError::OneClass`] if all examples drawn are alike
 /// - [`ActivationError::TokenizeTarget`] if the target cannot be encoded
@@ -127,17 +126,20 @@ pub fn examples(
         let groups = dataset.groups.as_ref()?;
         Some(examples.iter().map(|e| groups[tokens.text_rows[e.sequence]]).collect())
     };
+    let looking =
+        if matches!(config.task, Task::NextToken { .. }) { Looking::Ahead } else { Looking::Back };
     let Some(target) = config.task.target() else {
         let examples = whole_texts(dataset, tokens)?;
         let groups = groups_of(&examples);
         return Ok(ExampleSet { examples, classes: dataset.classes.clone(), groups });
     };
 
-    let id = target_id(target, tokenizer)?;
-    let places = Places::find(&config.task, tokens, id);
-    if places.iter().all(|place| place.positives.is_empty()) {
-        let n_tokens = places.iter().map(Places::n).sum();
-        return Err(ActivationError::TargetMissing { target: target.to_owned(), n_tokens });
+    let ids = target.ids(tokenizer)?;
+    let places = Places::find(looking, tokens, &ids);
+    if places.iter().all(Places::has_no_target) {
+        let n_places = places.iter().map(Places::n).sum();
+        let (target, pieces) = (target.clone(), ids.pieces(tokenizer));
+        return Err(ActivationError::TargetMissing { target, pieces, n_places });
     }
     let mut rng = rng_of_stream(config.seed, EXAMPLES_STREAM);
     let mut examples = if config.balance {
@@ -146,7 +148,7 @@ pub fn examples(
         draw_uniform(&places, config.examples_per_text, &mut rng)
     };
     examples.sort_unstable();
-    let classes = vec!["other".to_owned(), target.to_owned()];
+    let classes = vec!["other".to_owned(), target.to_string()];
     // Where every token is the target, a balanced draw has nothing to set against it.
     let first = examples.first().map_or(1, |example| example.label);
     if examples.iter().all(|example| example.label == first) {
@@ -262,78 +264,6 @@ fn whole_texts(
         .collect())
 }
 
-fn target_id(target: &str, tokenizer: &Tokenizer) -> Result<u32, ActivationError> {
-    let tokenize_error = |source| ActivationError::TokenizeTarget { source };
-    if let Some(id) = tokenizer.single_token(target).map_err(tokenize_error)? {
-        return Ok(id);
-    }
-    let ids = tokenizer.encode_without_special(target).map_err(tokenize_error)?.ids;
-    let pieces = ids.iter().filter_map(|&id| tokenizer.id_to_token(id)).collect();
-    Err(ActivationError::Target { target: target.to_owned(), pieces })
-}
-
-/// Where the prefixes of one sequence may end.
-struct Places {
-    sequence: usize,
-    positives: Vec<usize>,
-    negatives: Vec<usize>,
-}
-
-impl Places {
-    fn find(task: &Task, tokens: &TokenizedDataset, id: u32) -> Vec<Self> {
-        let of_sequence = |sequence: usize| {
-            let ids = tokens.sequence(sequence);
-            let (first, last, offset) = match task {
-                // The token after the prefix must exist.
-                Task::NextToken { .. } => (1, ids.len().saturating_sub(1), 0),
-                Task::Sequence | Task::CurrentToken { .. } => (1, ids.len(), 1),
-            };
-            let (positives, negatives) =
-                (first..=last).partition(|end: &usize| ids[end - offset] == id);
-            Self { sequence, positives, negatives }
-        };
-        (0..tokens.len()).map(of_sequence).collect()
-    }
-
-    fn n(&self) -> usize {
-        self.positives.len() + self.negatives.len()
-    }
-
-    fn example(&self, end: usize, label: usize) -> Example {
-        Example { sequence: self.sequence, end, label }
-    }
-}
-
-fn draw_uniform(places: &[Places], per_text: usize, rng: &mut ChaCha8Rng) -> Vec<Example> {
-    let mut examples = Vec::new();
-    for place in places {
-        for drawn in index::sample(rng, place.n(), per_text.min(place.n())) {
-            examples.push(match drawn.checked_sub(place.positives.len()) {
-                None => place.example(place.positives[drawn], 1),
-                Some(negative) => place.example(place.negatives[negative], 0),
-            });
-        }
-    }
-    examples
-}
-
-fn draw_balanced(places: &[Places], per_text: usize, rng: &mut ChaCha8Rng) -> Vec<Example> {
-    let (mut positives, mut negatives) = (Vec::new(), Vec::new());
-    for place in places.iter().filter(|place| !place.positives.is_empty()) {
-        let n = place.positives.len();
-        let drawn = index::sample(rng, n, per_text.min(n));
-        positives.extend(drawn.iter().map(|i| place.example(place.positives[i], 1)));
-        negatives.extend(place.negatives.iter().map(|&end| place.example(end, 0)));
-    }
-    let n_each = positives.len().min(negatives.len());
-    let mut examples = Vec::with_capacity(2 * n_each);
-    for side in [positives, negatives] {
-        let drawn = index::sample(rng, side.len(), n_each);
-        examples.extend(drawn.iter().map(|i| side[i]));
-    }
-    examples
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,12 +283,12 @@ mod tests {
     }
 
     fn current_token() -> ExampleConfig {
-        let task = Task::CurrentToken { target: " the".to_owned() };
+        let task = Task::CurrentToken { target: " the".into() };
         ExampleConfig { task, ..ExampleConfig::default() }
     }
 
     fn next_token() -> ExampleConfig {
-        let task = Task::NextToken { target: " the".to_owned() };
+        let task = Task::NextToken { target: " the".into() };
         ExampleConfig { task, ..ExampleConfig::default() }
     }
 
@@ -450,22 +380,45 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_not_one_token_or_nowhere_is_refused() {
+    fn any_text_of_a_set_is_the_target() {
+        // a, Ġthe, Ġ, b, Ġthe
+        let task = Task::CurrentToken { target: Target::any([" the", "b"]) };
+        let config = ExampleConfig { task, ..ExampleConfig::default() };
+        let set = draw(&dataset(&["a the b the"], &[], None), &config).unwrap();
+        assert_eq!(plain(&set), [(0, 1, 0), (0, 2, 1), (0, 3, 0), (0, 4, 1), (0, 5, 1)]);
+        assert_eq!(set.classes, ["other", " the|b"]);
+    }
+
+    #[test]
+    fn a_text_of_several_tokens_is_found_at_its_last_or_before_its_first() {
+        let config = |task| ExampleConfig { task, ..ExampleConfig::default() };
+        let target = || Target::from("bac");
+        // c, b, a, c, b; the last could begin the target again, so nothing is asked before it.
+        let data = dataset(&["cbacb"], &[], None);
+        let set = draw(&data, &config(Task::CurrentToken { target: target() })).unwrap();
+        assert_eq!(plain(&set), [(0, 1, 0), (0, 2, 0), (0, 3, 0), (0, 4, 1), (0, 5, 0)]);
+        let set = draw(&data, &config(Task::NextToken { target: target() })).unwrap();
+        assert_eq!(plain(&set), [(0, 1, 1), (0, 2, 0), (0, 3, 0)]);
+    }
+
+    #[test]
+    fn a_target_that_is_empty_or_nowhere_is_refused() {
         let config = |target: &str| {
-            let task = Task::NextToken { target: target.to_owned() };
+            let task = Task::NextToken { target: target.into() };
             ExampleConfig { task, ..ExampleConfig::default() }
         };
         let data = dataset(&[" the a", "b"], &[], None);
+        assert!(matches!(draw(&data, &config("")), Err(ActivationError::EmptyTarget { .. })));
         assert_eq!(
             draw(&data, &config("the")).unwrap_err().to_string(),
-            "`target` is `the`, which the tokenizer splits into `t`, `h`, `e`; give exactly one \
-             token, often a word with a space before it"
+            "`target` is `the`, in tokens `t h e`, which is at none of the 2 places that the task \
+             looks at; a word in a text often has a space before it"
         );
-        assert!(matches!(draw(&data, &config("")), Err(ActivationError::Target { .. })));
         // The target is the first token, and no prefix comes before that.
         assert_eq!(
             draw(&data, &config(" the")).unwrap_err().to_string(),
-            "`target` is ` the`, which is none of the 2 tokens that the task looks at"
+            "`target` is ` the`, in tokens `Ġthe`, which is at none of the 2 places that the task \
+             looks at; a word in a text often has a space before it"
         );
     }
 
@@ -488,7 +441,7 @@ mod tests {
 
     #[test]
     fn tasks_are_told_by_name() {
-        let task = Task::NextToken { target: " the".to_owned() };
+        let task = Task::NextToken { target: " the".into() };
         assert_eq!(task.to_string(), "next_token");
         let json = serde_json::to_string(&task).unwrap();
         assert_eq!(json, r#"{"task":"next_token","target":" the"}"#);

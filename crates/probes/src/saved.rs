@@ -5,7 +5,9 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{NpzArray, NpzData, read_npz, write_atomically, write_npz};
+use attention_probes_activations::{
+    NpzArray, NpzData, Target, read_npz, write_atomically, write_npz,
+};
 use attention_probes_metrics::{Calibrator, ClassificationReport, Deferral, FprThreshold};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -51,8 +53,8 @@ pub struct ProbeMetadata {
     pub convention: Option<String>,
     /// Task, such as `sequence` or `next_token`.
     pub task: Option<String>,
-    /// Token that a token task looks for.
-    pub target: Option<String>,
+    /// What a token task looks for.
+    pub target: Option<Target>,
     /// Most tokens of a text that the probe was trained on.
     #[serde(default)]
     pub max_tokens: Option<usize>,

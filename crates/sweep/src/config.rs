@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{Component, Storage, is_on_hub};
+use attention_probes_activations::{Component, Storage, Target, is_on_hub};
 use attention_probes_models::{Convention, Dtype};
 use attention_probes_probes::{Aggregation, AttentionActivation, Loss, Pool, ProbeKind};
 use serde::{Deserialize, Serialize};
@@ -80,8 +80,8 @@ pub struct DataConfig {
     pub label: String,
     /// `sequence`, `current_token`, or `next_token`.
     pub task: String,
-    /// The token that a token task looks for.
-    pub target: String,
+    /// What a token task looks for: a text, or a list of texts of which any counts.
+    pub target: Target,
     /// Longest text in tokens; longer ones are cut.
     pub max_tokens: usize,
     /// Whether a token task takes as many positive as negative examples.
@@ -252,7 +252,7 @@ impl Default for DataConfig {
             text: "text".to_owned(),
             label: "label".to_owned(),
             task: "sequence".to_owned(),
-            target: String::new(),
+            target: Target::default(),
             max_tokens: 256,
             balance: false,
             examples_per_text: 8,

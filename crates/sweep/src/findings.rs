@@ -134,7 +134,7 @@ impl Findings<'_> {
         }
         if let Some(task) = self.run.plan.task(self.run.data) {
             metadata.task = Some(task.to_string());
-            metadata.target = task.target().map(str::to_owned);
+            metadata.target = task.target().cloned();
         }
         metadata.epochs = Some(config.sweep.epochs);
         metadata.batch_size = Some(config.sweep.batch_size);

@@ -320,12 +320,14 @@ fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
     }
     at_least("data.max_tokens", data.max_tokens as f64, 1.0)?;
     at_least("data.examples_per_text", data.examples_per_text as f64, 1.0)?;
-    let target = || match data.target.as_str() {
-        "" => Err(SweepError::Contradiction {
-            key: "data.target",
-            reason: "is missing: a token task needs the token it looks for, such as \" the\"",
-        }),
-        target => Ok(target.to_owned()),
+    let target = || {
+        if data.target.is_empty() || data.target.texts().iter().any(String::is_empty) {
+            return Err(SweepError::Contradiction {
+                key: "data.target",
+                reason: "is missing or empty: a token task needs the text it looks for, such as \" the\"",
+            });
+        }
+        Ok(data.target.clone())
     };
     let task = match data.task.as_str() {
         "sequence" => Task::Sequence,

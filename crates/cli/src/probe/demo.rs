@@ -99,7 +99,7 @@ fn config(output: PathBuf, sentiment: PathBuf, passages: PathBuf) -> SweepConfig
                 name: "next-the".to_owned(),
                 path: passages,
                 task: "next_token".to_owned(),
-                target: " the".to_owned(),
+                target: " the".into(),
                 balance: true,
                 examples_per_text: 4,
                 ..DataConfig::default()

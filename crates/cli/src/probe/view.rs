@@ -195,7 +195,7 @@ fn describe(files: &[ProbeFile], sites: &[Site]) -> Vec<TokenProbe> {
             layer: Some(site.layer),
             component: site.component.to_string(),
             task: match (&metadata.task, &metadata.target) {
-                (Some(task), Some(target)) => format!("{task} {target:?}"),
+                (Some(task), Some(target)) => format!("{task} {:?}", target.to_string()),
                 (task, _) => task.clone().unwrap_or_default(),
             },
             classes: file.class_names().to_vec(),

@@ -323,13 +323,9 @@ fn token_task(target: &str) -> Folder {
 }
 
 #[test]
-fn a_target_of_several_tokens_is_shown_in_pieces() {
+fn a_target_that_never_occurs_is_refused_with_its_tokens() {
     let message = refused(&token_task(" xylophone quartet"), &[]);
-    assert_has(&message, &["cannot use `data.csv`", "` xylophone quartet`", "exactly one token"]);
-}
-
-#[test]
-fn a_target_that_never_occurs_is_refused() {
+    assert_has(&message, &["cannot use `data.csv`", "` xylophone quartet`", "in tokens `Ġ"]);
     let message = refused(&token_task("Z"), &[]);
     assert_has(&message, &["cannot use `data.csv`", "`target` is `Z`", "none of the"]);
 }
@@ -337,6 +333,11 @@ fn a_target_that_never_occurs_is_refused() {
 #[test]
 fn a_token_task_without_a_target_is_refused() {
     assert_has(&refused(&token_task(""), &[]), &["`data.target` is missing"]);
+    let folder = Folder::with(&[(
+        "validation = 0.2",
+        "validation = 0.2\ntask = \"next_token\"\ntarget = [\" a\", \"\"]",
+    )]);
+    assert_has(&refused(&folder, &[]), &["`data.target` is missing or empty"]);
 }
 
 #[test]

@@ -129,6 +129,29 @@ fn a_token_task_asks_about_the_next_token() {
     assert_eq!(json(metadata)["target"], " the");
 }
 
+#[test]
+fn a_probe_for_a_set_of_targets_is_judged_by_eval_as_by_its_sweep() {
+    let folder = Folder::with(&[(
+        "path = \"data.csv\"",
+        "path = \"data.csv\"\ntask = \"current_token\"\ntarget = [\" warm and\", \" sad\"]",
+    )]);
+    folder.succeed(&[]);
+    let report = best(&folder, "data-L01-resid_post");
+    assert_eq!(report["classes"], serde_json::json!(["other", " warm and| sad"]));
+    let file = report["architectures"][0]["file"].as_str().unwrap();
+    let probe = format!("{RUN}/data-L01-resid_post/trained/{file}");
+    let metadata =
+        json(&fs::read(folder.path(&probe.replace("_state.npz", "_meta.json"))).unwrap());
+    assert_eq!(metadata["target"], serde_json::json!([" warm and", " sad"]));
+    let args = ["eval", "--probe", &probe, "--data", "data.csv", "--json"];
+    let (found, _) = call::succeed(&mut call::command(&folder.path(""), &args));
+    let found = json(found.as_bytes());
+    let drawn: u64 =
+        ["n_train", "n_validation", "n_test"].iter().map(|n| report[n].as_u64().unwrap()).sum();
+    assert_eq!(found["n_examples"], drawn);
+    assert_eq!(found["classes"], report["classes"]);
+}
+
 /// Most memory that a run takes, in bytes: its own pages, not those of files that it maps, which
 /// the system takes back when it needs them.
 #[cfg(target_os = "linux")]

@@ -134,12 +134,12 @@ fn activations_from_a_file_give_the_same_report_and_scores() {
 fn a_token_task_is_judged_on_examples_drawn_as_in_training() {
     let fixture = Fixture::new();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/passages.jsonl");
-    let task = Task::NextToken { target: " the".to_owned() };
+    let task = Task::NextToken { target: " the".into() };
     let drawing = ExampleConfig { task, balance: true, examples_per_text: 2, seed: 7 };
     let data = fixture.examples(&file, &drawing);
     let (mut saved, evaluation) = fixture.train(&data, &LinearProbeConfig::new(D_MODEL, 2).into());
     saved.metadata.task = Some("next_token".to_owned());
-    saved.metadata.target = Some(" the".to_owned());
+    saved.metadata.target = Some(" the".into());
     fixture.save(&saved, "next");
     let expected = compute_metrics(&evaluation, &data, 7).unwrap();
     let file = file.display().to_string();
