@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use crate::ActivationError;
 use crate::table::{LabelColumn, TextReader, TextRow};
+use crate::{ActivationError, Word};
 
 /// Texts with a class each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Dataset {
     pub groups: Option<Vec<usize>>,
     /// Row of each text in its source, from 0, header and blank lines not counted.
     pub source_rows: Vec<usize>,
+    /// Words of each text, as many lists as texts; none if words are not tagged.
+    pub words: Vec<Vec<Word>>,
     /// Number of rows that were left out because their text is empty.
     pub skipped_empty: usize,
     /// BLAKE3 of the file as hex; of the hashes of several files; of the texts, labels, and groups
@@ -132,16 +134,8 @@ impl Dataset {
             classes.iter().enumerate().map(|(index, class)| (class.as_str(), index)).collect();
         let labels =
             rows.iter().filter_map(|row| row.label.as_deref()).map(|l| class_index[l]).collect();
-        let mut group_index = HashMap::new();
-        let groups = config.group.as_ref().map(|_| {
-            rows.iter()
-                .filter_map(|row| row.group.clone())
-                .map(|group| {
-                    let next = group_index.len();
-                    *group_index.entry(group).or_insert(next)
-                })
-                .collect()
-        });
+        let groups =
+            config.group.as_ref().map(|_| grouped(rows.iter().map(|row| row.group.as_deref())));
 
         Ok(Self {
             name: name.to_owned(),
@@ -151,6 +145,7 @@ impl Dataset {
             skipped_empty: n_rows - rows.len(),
             texts: rows.into_iter().map(|row| row.text).collect(),
             source_rows,
+            words: Vec::new(),
             hash,
         })
     }
@@ -210,6 +205,7 @@ impl Dataset {
             skipped_empty: n_rows - texts.len(),
             texts,
             source_rows,
+            words: Vec::new(),
             hash,
         })
     }
@@ -227,6 +223,18 @@ impl Dataset {
 
 pub(crate) fn is_empty(text: &str) -> bool {
     text.trim().is_empty()
+}
+
+/// Groups numbered in order of appearance.
+pub(crate) fn grouped<'a>(groups: impl Iterator<Item = Option<&'a str>>) -> Vec<usize> {
+    let mut numbers = HashMap::new();
+    groups
+        .flatten()
+        .map(|group| {
+            let next = numbers.len();
+            *numbers.entry(group).or_insert(next)
+        })
+        .collect()
 }
 
 /// Distinct labels, by number if all of them are integers, else by letter.

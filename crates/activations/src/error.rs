@@ -225,6 +225,15 @@ pub enum ActivationError {
         /// What the tokenizer said.
         source: ModelError,
     },
+    /// No tagged word has a token of its own.
+    #[error(
+        "no word of `{name}` that has a tag ends in a token of its own; is this the tokenizer of \
+         the language, and `max_tokens` large enough?"
+    )]
+    NoWords {
+        /// Name of the data set.
+        name: String,
+    },
     /// The target of a token task has no token.
     #[error("`target` is `{}`, which has no token; give a text such as \" the\"", shown(target))]
     EmptyTarget {

@@ -13,6 +13,7 @@ mod disk;
 mod draw;
 mod error;
 mod external;
+mod json_lines;
 mod location;
 mod memory;
 mod npy;
@@ -36,6 +37,7 @@ mod store;
 mod stream;
 mod table;
 mod table_error;
+mod tagged;
 mod target;
 mod task;
 #[cfg(test)]
@@ -43,6 +45,7 @@ mod task;
 mod testing;
 mod tokens;
 mod wording;
+mod words;
 
 pub use atomic::write_atomically;
 pub use batch::length_buckets;
@@ -68,6 +71,7 @@ pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activat
 pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};
 pub use table::{LabelColumn, TextReader, TextRow};
 pub use table_error::TableError;
+pub use tagged::{TaggedConfig, Word};
 pub use target::Target;
 pub use task::{Example, ExampleConfig, ExampleSet, Task, class_weights, examples};
 pub use tokens::{TokenizeConfig, TokenizedDataset, tokenize};

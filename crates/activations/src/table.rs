@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use attention_probes_models::edit_distance;
-use serde_json::{Map, Value};
 
 use crate::checked_file::{CheckedFile, line_at};
 use crate::delimited::Delimited;
+use crate::json_lines::JsonLines;
 #[cfg(feature = "parquet")]
 use crate::parquet_table::ParquetRows;
 use crate::{ActivationError, DatasetConfig, TableError};
@@ -90,11 +90,7 @@ pub(crate) struct Columns {
 /// The form of a file, and how far it has been read.
 enum Rows {
     Delimited(Box<Delimited>),
-    JsonLines {
-        reader: BufReader<CheckedFile>,
-        line: usize,
-        json: Vec<u8>,
-    },
+    JsonLines(JsonLines),
     #[cfg(feature = "parquet")]
     Parquet(Box<ParquetRows>),
 }
@@ -168,21 +164,9 @@ impl TextReader {
         let Self { path, columns, rows, .. } = self;
         match rows {
             Rows::Delimited(rows) => rows.read_row(path, columns),
-            Rows::JsonLines { reader, line, json } => loop {
-                json.clear();
-                let n = reader
-                    .read_until(b'\n', json)
-                    .map_err(|source| fault_of(path, reader.get_ref(), source))?;
-                if n == 0 {
-                    return Ok(None);
-                }
-                *line += 1;
-                let json = json.trim_ascii();
-                // White space beyond ASCII is no line of its own either.
-                if !str::from_utf8(json).is_ok_and(|json| json.trim().is_empty()) {
-                    return json_row(path, *line, json, columns).map(Some);
-                }
-            },
+            Rows::JsonLines(lines) => {
+                lines.next(path)?.map(|row| row.text_row(columns)).transpose()
+            }
             #[cfg(feature = "parquet")]
             Rows::Parquet(rows) => rows.read_row(),
         }
@@ -207,19 +191,17 @@ impl Rows {
             }
             _ => return Err(TableError::Extension { path: path.to_owned() }.into()),
         };
+        let Some(separator) = separator else {
+            return Ok(Self::JsonLines(JsonLines::open(path)?));
+        };
         let file = CheckedFile::open(path).map_err(|source| read_error(path, source))?;
-        Ok(if let Some(separator) = separator {
-            Self::Delimited(Box::new(Delimited::open(path, file, separator, columns)?))
-        } else {
-            let reader = BufReader::with_capacity(BUFFER_BYTES, file);
-            Self::JsonLines { reader, line: 0, json: Vec::new() }
-        })
+        Ok(Self::Delimited(Box::new(Delimited::open(path, file, separator, columns)?)))
     }
 
     fn hash(&self) -> String {
         match self {
             Self::Delimited(rows) => rows.hash(),
-            Self::JsonLines { reader, .. } => reader.get_ref().hash(),
+            Self::JsonLines(lines) => lines.hash(),
             #[cfg(feature = "parquet")]
             Self::Parquet(rows) => rows.hash(),
         }
@@ -247,64 +229,9 @@ impl Columns {
     }
 }
 
-fn json_row(
-    path: &Path,
-    line: usize,
-    json: &[u8],
-    columns: &Columns,
-) -> Result<TextRow, ActivationError> {
-    let mut object: Map<String, Value> = serde_json::from_slice(json)
-        .map_err(|source| TableError::Json { path: path.to_owned(), line, source })?;
-    let mut field = |column: &str| {
-        if let Some(value) = object.get_mut(column) {
-            return Ok(value.take());
-        }
-        Err(missing_column(path, line, column, object.keys().cloned().collect()))
-    };
-    let text = match field(&columns.text)? {
-        Value::String(text) => text,
-        value => {
-            let found = kind_of(&value);
-            return Err(field_type(path, line, &columns.text, found, "a string").into());
-        }
-    };
-    let mut named = |column: &Option<String>, is_needed: bool| {
-        let Some(column) = column else { return Ok(None) };
-        let found = match field(column) {
-            Ok(Value::String(name)) if name_of(&name).is_empty() => "an empty string",
-            Ok(Value::String(name)) => return Ok(Some(name_of(&name))),
-            Ok(Value::Bool(value)) => return Ok(Some(value.to_string())),
-            Ok(Value::Number(number)) if !number.is_f64() => return Ok(Some(number.to_string())),
-            Ok(value) => kind_of(&value),
-            Err(error) if is_needed => return Err(error),
-            Err(_) => "nothing",
-        };
-        if is_needed {
-            let expected = "a string, an integer, or a boolean";
-            return Err(field_type(path, line, column, found, expected));
-        }
-        Ok(None)
-    };
-    let label = named(&columns.label, columns.label_is_needed)?;
-    let group = named(&columns.group, true)?;
-    Ok(TextRow { text, label, group })
-}
-
 /// A name without the spaces around it.
 pub(crate) fn name_of(field: &str) -> String {
     field.trim().to_owned()
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(number) if number.is_f64() => "a float",
-        Value::Number(_) => "an integer",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
 
 pub(crate) fn read_error(path: &Path, source: io::Error) -> ActivationError {

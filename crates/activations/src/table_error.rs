@@ -177,4 +177,40 @@ pub enum TableError {
         /// What would have been accepted.
         expected: &'static str,
     },
+    /// A file of another form cannot hold words and their tags.
+    #[error("`{}` holds no lists; tagged words are read from .jsonl files", path.display())]
+    NotJsonLines {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A row has more or fewer tags than words.
+    #[error("`{}` line {line} has {n_words} words but {n_tags} tags", path.display())]
+    TagCount {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Number of words.
+        n_words: usize,
+        /// Number of tags.
+        n_tags: usize,
+    },
+    /// A word lies outside of its text, or is empty.
+    #[error(
+        "`{}` line {line} has a word from {start} to {end}, but the text has {n_chars} characters \
+         and a word at least one",
+        path.display()
+    )]
+    Span {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Its first character.
+        start: usize,
+        /// The character after its last.
+        end: usize,
+        /// Characters of the text.
+        n_chars: usize,
+    },
 }

@@ -1,6 +1,6 @@
 //! What a probe is asked: which prefixes of the sequences it sees, and the label of each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use attention_probes_models::Tokenizer;
@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::draw::{Looking, Places, draw_balanced, draw_uniform};
 use crate::random::{EXAMPLES_STREAM, rng_of_stream};
+use crate::words::draw_words;
 use crate::{ActivationError, Dataset, ExternalActivations, Target, TokenizedDataset};
 
-/// Largest weight of the positive class of a token task.
-const MAX_POSITIVE_WEIGHT: f64 = 5.0;
+/// Largest weight of a class of a token task.
+const MAX_WEIGHT: f64 = 5.0;
 
 /// What a probe predicts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,13 +31,20 @@ pub enum Task {
         /// What is looked for, e.g. `" the"`.
         target: Target,
     },
+    /// The tag of each word, asked at its last token.
+    Tokens,
 }
 
 impl Task {
+    /// Whether the task is about tokens, of which a text has many.
+    pub fn is_about_tokens(&self) -> bool {
+        *self != Self::Sequence
+    }
+
     /// What the task looks for; `None` for a task that looks for nothing.
     pub fn target(&self) -> Option<&Target> {
         match self {
-            Self::Sequence => None,
+            Self::Sequence | Self::Tokens => None,
             Self::CurrentToken { target } | Self::NextToken { target } => Some(target),
         }
     }
@@ -48,6 +56,7 @@ impl fmt::Display for Task {
             Self::Sequence => "sequence",
             Self::CurrentToken { .. } => "current_token",
             Self::NextToken { .. } => "next_token",
+            Self::Tokens => "tokens",
         })
     }
 }
@@ -76,6 +85,9 @@ pub struct ExampleSet {
     /// Group of each example, for [`stratified_split`](crate::stratified_split): that of its text
     /// if the data set has groups, else its sequence. `None` if every example stands alone.
     pub groups: Option<Vec<usize>>,
+    /// Tagged words that are no example: they have no token, or share their last token with a word
+    /// of another tag.
+    pub n_skipped_words: usize,
 }
 
 /// How to draw examples.
@@ -104,14 +116,19 @@ impl Default for ExampleConfig {
 /// - `current_token`, `next_token`: distinct positions, uniformly drawn from each text. With
 ///   `balance`, positives are drawn from each text first, and then as many negatives over the
 ///   whole set, from the texts that gave positives; if those have too few, positives are dropped.
+/// - `tokens`: distinct words with a tag, uniformly drawn from each text; the prefix of a word ends
+///   with its last token, and a word whose last token was cut off is no example.
 ///
 /// # Errors
 ///
-/// - [`ActivationError::LengthMismatch`] if a task about whole texts has no labels
+/// - [`ActivationError::LengthMismatch`] if a task about whole texts has no labels, or one about
+///   words no words
 /// - [`ActivationError::EmptyTarget`] if there is no target, or a text of it has no token
 /// - [`ActivationError::TargetMissing`] if the target occurs nowhere
 /// - [`ActivationError::OneClass`] if all examples drawn are alike
-/// - [`ActivationError::TokenizeTarget`] if the target cannot be encoded
+/// - [`ActivationError::NoWords`] if no tagged word has a token of its own
+/// - [`ActivationError::TokenizeTarget`] or [`ActivationError::Tokenize`] if the target or a text
+///   cannot be encoded
 ///
 /// # Panics
 ///
@@ -126,29 +143,41 @@ pub fn examples(
         let groups = dataset.groups.as_ref()?;
         Some(examples.iter().map(|e| groups[tokens.text_rows[e.sequence]]).collect())
     };
-    let looking =
-        if matches!(config.task, Task::NextToken { .. }) { Looking::Ahead } else { Looking::Back };
-    let Some(target) = config.task.target() else {
-        let examples = whole_texts(dataset, tokens)?;
-        let groups = groups_of(&examples);
-        return Ok(ExampleSet { examples, classes: dataset.classes.clone(), groups });
-    };
-
-    let ids = target.ids(tokenizer)?;
-    let places = Places::find(looking, tokens, &ids);
-    if places.iter().all(Places::has_no_target) {
-        let n_places = places.iter().map(Places::n).sum();
-        let (target, pieces) = (target.clone(), ids.pieces(tokenizer));
-        return Err(ActivationError::TargetMissing { target, pieces, n_places });
-    }
     let mut rng = rng_of_stream(config.seed, EXAMPLES_STREAM);
-    let mut examples = if config.balance {
-        draw_balanced(&places, config.examples_per_text, &mut rng)
-    } else {
-        draw_uniform(&places, config.examples_per_text, &mut rng)
+    let per_text = config.examples_per_text;
+    let (mut examples, classes, n_skipped_words) = match &config.task {
+        Task::Sequence => {
+            let examples = whole_texts(dataset, tokens)?;
+            let (groups, classes) = (groups_of(&examples), dataset.classes.clone());
+            return Ok(ExampleSet { examples, classes, groups, n_skipped_words: 0 });
+        }
+        Task::Tokens => {
+            check_length("words", dataset.words.len(), dataset.texts.len())?;
+            let drawn = draw_words(dataset, tokens, tokenizer, per_text, &mut rng)?;
+            if drawn.examples.is_empty() {
+                return Err(ActivationError::NoWords { name: dataset.name.clone() });
+            }
+            (drawn.examples, dataset.classes.clone(), drawn.n_skipped)
+        }
+        Task::CurrentToken { target } | Task::NextToken { target } => {
+            let is_next = matches!(config.task, Task::NextToken { .. });
+            let looking = if is_next { Looking::Ahead } else { Looking::Back };
+            let ids = target.ids(tokenizer)?;
+            let places = Places::find(looking, tokens, &ids);
+            if places.iter().all(Places::has_no_target) {
+                let n_places = places.iter().map(Places::n).sum();
+                let (target, pieces) = (target.clone(), ids.pieces(tokenizer));
+                return Err(ActivationError::TargetMissing { target, pieces, n_places });
+            }
+            let examples = if config.balance {
+                draw_balanced(&places, per_text, &mut rng)
+            } else {
+                draw_uniform(&places, per_text, &mut rng)
+            };
+            (examples, vec!["other".to_owned(), target.to_string()], 0)
+        }
     };
     examples.sort_unstable();
-    let classes = vec!["other".to_owned(), target.to_string()];
     // Where every token is the target, a balanced draw has nothing to set against it.
     let first = examples.first().map_or(1, |example| example.label);
     if examples.iter().all(|example| example.label == first) {
@@ -157,7 +186,7 @@ pub fn examples(
     }
     let by_sequence = || examples.iter().map(|example| example.sequence).collect();
     let groups = Some(groups_of(&examples).unwrap_or_else(by_sequence));
-    Ok(ExampleSet { examples, classes, groups })
+    Ok(ExampleSet { examples, classes, groups, n_skipped_words })
 }
 
 impl ExampleSet {
@@ -171,7 +200,8 @@ impl ExampleSet {
             .enumerate()
             .map(|(sequence, (pair, &label))| Example { sequence, end: pair[1] - pair[0], label })
             .collect();
-        Some(Self { examples, classes: activations.classes.clone(), groups: None })
+        let classes = activations.classes.clone();
+        Some(Self { examples, classes, groups: None, n_skipped_words: 0 })
     }
 
     /// The sequences that examples are taken from, ascending, each once.
@@ -206,18 +236,37 @@ impl ExampleSet {
     /// Leaves out the examples of some sequences, e.g. of those that have no finite activations.
     pub fn remove_sequences(&mut self, sequences: &[usize]) {
         let sequences: BTreeSet<usize> = sequences.iter().copied().collect();
+        self.retain(|example| !sequences.contains(&example.sequence));
+    }
+
+    /// Leaves out some classes with their examples; those that stay are numbered anew, in order.
+    pub fn remove_classes(&mut self, classes: &BTreeSet<usize>) {
+        self.retain(|example| !classes.contains(&example.label));
+        let kept = (0..self.classes.len()).filter(|class| !classes.contains(class));
+        let numbers: BTreeMap<usize, usize> =
+            kept.enumerate().map(|(number, class)| (class, number)).collect();
+        for example in &mut self.examples {
+            example.label = numbers[&example.label];
+        }
+        let names = std::mem::take(&mut self.classes).into_iter().enumerate();
+        self.classes =
+            names.filter(|(class, _)| !classes.contains(class)).map(|(_, name)| name).collect();
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Example) -> bool) {
         if let Some(groups) = &mut self.groups {
             let mut examples = self.examples.iter();
-            groups.retain(|_| examples.next().is_some_and(|e| !sequences.contains(&e.sequence)));
+            groups.retain(|_| examples.next().is_some_and(&is_kept));
         }
-        self.examples.retain(|example| !sequences.contains(&example.sequence));
+        self.examples.retain(is_kept);
     }
 }
 
 /// Weights of the classes in the loss of a token task.
 ///
-/// The positive class, 1, weighs `min(√(n_negative / n_positive), 5)`; every other class 1, and so
-/// does class 1 where it does not occur.
+/// Of two classes the positive one, 1, weighs `min(√(n_negative / n_positive), 5)` and the other 1.
+/// Of more, class c weighs `min(√(n_most / n_c), 5)`, where `n_most` is the number of the most
+/// frequent one. A class that does not occur weighs 1.
 ///
 /// # Panics
 ///
@@ -229,16 +278,21 @@ impl ExampleSet {
 /// use attention_probes_activations::class_weights;
 ///
 /// assert_eq!(class_weights(&[0, 0, 0, 0, 1], 2), [1.0, 2.0]);
+/// assert_eq!(class_weights(&[0, 0, 0, 0, 1, 2, 2, 2, 2], 3), [1.0, 2.0, 1.0]);
 /// ```
 pub fn class_weights(labels: &[usize], n_classes: usize) -> Vec<f32> {
     let counts = class_counts(labels.iter().copied(), n_classes);
-    let mut weights = vec![1.0; n_classes];
-    if let Some(&n_positive) = counts.get(1).filter(|count| **count > 0) {
-        let n_negative = labels.len() - n_positive;
-        let imbalance = n_negative as f64 / n_positive as f64;
-        weights[1] = imbalance.sqrt().min(MAX_POSITIVE_WEIGHT) as f32;
+    let weight = |n_other: usize, n: usize| {
+        if n == 0 {
+            return 1.0;
+        }
+        (n_other as f64 / n as f64).sqrt().min(MAX_WEIGHT) as f32
+    };
+    if let [n_negative, n_positive] = counts[..] {
+        return vec![1.0, weight(n_negative, n_positive)];
     }
-    weights
+    let n_most = counts.iter().copied().max().unwrap_or(0);
+    counts.into_iter().map(|n| weight(n_most, n)).collect()
 }
 
 fn class_counts(labels: impl Iterator<Item = usize>, n_classes: usize) -> Vec<usize> {
@@ -253,15 +307,19 @@ fn whole_texts(
     dataset: &Dataset,
     tokens: &TokenizedDataset,
 ) -> Result<Vec<Example>, ActivationError> {
-    if dataset.labels.len() != dataset.texts.len() {
-        let (length, expected) = (dataset.labels.len(), dataset.texts.len());
-        return Err(ActivationError::LengthMismatch { name: "labels", length, expected });
-    }
+    check_length("labels", dataset.labels.len(), dataset.texts.len())?;
     let lengths = tokens.lengths();
     let rows = tokens.text_rows.iter().zip(lengths).enumerate();
     Ok(rows
         .map(|(sequence, (&row, end))| Example { sequence, end, label: dataset.labels[row] })
         .collect())
+}
+
+fn check_length(name: &'static str, length: usize, expected: usize) -> Result<(), ActivationError> {
+    if length == expected {
+        return Ok(());
+    }
+    Err(ActivationError::LengthMismatch { name, length, expected })
 }
 
 #[cfg(test)]
@@ -437,6 +495,39 @@ mod tests {
         set.remove_sequences(&[1]);
         assert_eq!(plain(&set), [(0, 1, 0), (0, 2, 1), (2, 1, 0), (2, 2, 1)]);
         assert_eq!(set.groups, Some(vec![7, 7, 9, 9]));
+    }
+
+    #[test]
+    fn tagged_words_are_examples_that_end_with_them() {
+        let json = "{\"tokens\": [\"ab\", \"the\", \"c\"], \"tags\": [\"X\", \"Y\", \"X\"]}\n\
+                    {\"tokens\": [\"a\"], \"tags\": [null]}\n\
+                    {\"tokens\": [\"b\", \"the\"], \"tags\": [\"Z\", \"Y\"]}";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tags.jsonl");
+        std::fs::write(&path, json).unwrap();
+        let data = Dataset::read_tagged("data", &[path], &crate::TaggedConfig::default()).unwrap();
+        let config = ExampleConfig { task: Task::Tokens, ..ExampleConfig::default() };
+        let mut set = draw(&data, &config).unwrap();
+        // a, b, Ġthe, Ġ, c; a; b, Ġthe
+        assert_eq!(plain(&set), [(0, 2, 0), (0, 3, 1), (0, 5, 0), (2, 1, 2), (2, 2, 1)]);
+        assert_eq!((set.classes.join(" "), set.n_skipped_words), ("X Y Z".to_owned(), 0));
+        assert_eq!(set.groups, Some(vec![0, 0, 0, 2, 2]));
+        set.remove_classes(&BTreeSet::from([0]));
+        assert_eq!(plain(&set), [(0, 3, 0), (2, 1, 1), (2, 2, 0)]);
+        assert_eq!((set.classes.join(" "), set.groups), ("Y Z".to_owned(), Some(vec![0, 2, 2])));
+
+        let config = ExampleConfig { examples_per_text: 2, ..config };
+        let set = draw(&data, &config).unwrap();
+        let of = |sequence| set.examples.iter().filter(move |e| e.sequence == sequence).count();
+        assert_eq!((of(0), of(1), of(2)), (2, 0, 2));
+        let result = draw(&dataset(&["a"], &[], None), &config);
+        assert!(matches!(result, Err(ActivationError::LengthMismatch { name: "words", .. })));
+    }
+
+    #[test]
+    fn of_many_classes_each_weighs_the_root_of_what_it_lacks_up_to_five() {
+        let labels = [vec![0; 90], vec![1; 10], vec![2]].concat();
+        assert_eq!(class_weights(&labels, 4), [1.0, 3.0, 5.0, 1.0]);
     }
 
     #[test]

@@ -105,6 +105,7 @@ impl ProbeFile {
         let metadata = &self.saved.metadata;
         match (metadata.task.as_deref().unwrap_or("sequence"), metadata.target.clone()) {
             ("sequence", _) => Ok(Task::Sequence),
+            ("tokens", _) => Ok(Task::Tokens),
             ("current_token", Some(target)) => Ok(Task::CurrentToken { target }),
             ("next_token", Some(target)) => Ok(Task::NextToken { target }),
             (task, _) => Err(self.wrong(&format!(

@@ -26,3 +26,4 @@ mod text_source;
 mod token_rows;
 pub mod tracking;
 pub mod verdict;
+pub mod word_args;

@@ -1,7 +1,9 @@
 //! What a probe says about each token, and what the token adds to the logits.
 
+use attention_probes_metrics::predicted_class;
 use attention_probes_probes::{
-    Pool, ProbeConfig, ProbeError, SavedProbe, StreamingProbe, probabilities_from_logits,
+    Pool, ProbeConfig, ProbeError, ProbeMetadata, SavedProbe, StreamingProbe,
+    probabilities_from_logits,
 };
 use serde::Serialize;
 
@@ -11,6 +13,8 @@ use crate::input::Reading;
 pub(crate) struct TokenReader<'a> {
     readout: Readout<'a>,
     running: StreamingProbe,
+    /// The metadata of a probe that is asked about each token.
+    tagger: Option<&'a ProbeMetadata>,
 }
 
 /// How the logits of a probe are a sum over tokens.
@@ -36,6 +40,9 @@ pub(crate) struct TokenScore {
     text: Option<String>,
     /// Weight per head, where the probe weighs tokens.
     attention: Option<Vec<f32>>,
+    /// Predicted class of the word that ends here, of a probe of the task `tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
     #[serde(flatten)]
     contribution: Contribution,
 }
@@ -57,7 +64,9 @@ impl<'a> TokenReader<'a> {
     /// As [`StreamingProbe::new`].
     pub(crate) fn new(saved: &'a SavedProbe) -> Result<Self, ProbeError> {
         let running = StreamingProbe::from_saved(saved)?;
-        Ok(Self { readout: Readout::new(saved), running })
+        let metadata = &saved.metadata;
+        let tagger = (metadata.task.as_deref() == Some("tokens")).then_some(metadata);
+        Ok(Self { readout: Readout::new(saved), running, tagger })
     }
 
     /// Probabilities if the text ended with each token, `[n_tokens]` lists of `[n_classes]`.
@@ -89,6 +98,9 @@ impl<'a> TokenReader<'a> {
             // JSON has no NaN.
             let probabilities = Some(std::mem::take(&mut running[p]))
                 .filter(|p| p.iter().all(|probability| probability.is_finite()));
+            let label = self.tagger.zip(probabilities.as_ref()).and_then(|(tagger, p)| {
+                tagger.class_names.get(predicted_class(p, tagger.threshold)).cloned()
+            });
             let contribution = if reading.logits.len() == 1 {
                 Contribution::Binary {
                     score: scores.map(|scores| scores[0]),
@@ -99,7 +111,7 @@ impl<'a> TokenReader<'a> {
             };
             let heads = reading.pattern.as_ref();
             let attention = heads.map(|heads| heads.iter().map(|head| head[p]).collect());
-            TokenScore { id: token.id, text: token.text, attention, contribution }
+            TokenScore { id: token.id, text: token.text, attention, label, contribution }
         };
         tokens.into_iter().enumerate().map(score).collect()
     }

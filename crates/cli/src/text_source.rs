@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attention_probes_activations::{
-    ActivationError, Corpus, Dataset, DatasetConfig, LabelColumn, data_files,
+    ActivationError, Corpus, Dataset, DatasetConfig, LabelColumn, TaggedConfig, data_files,
 };
 use attention_probes_models::HubAccess;
 
@@ -28,6 +28,12 @@ impl TextSource<'_> {
         let files = data_files(self.path, self.split, self.hub)?;
         let name = self.path.display().to_string();
         Dataset::read_files(&name, &files, columns, needs_labels)
+    }
+
+    /// Reads words with their tags; the data set is called as the path.
+    pub(crate) fn read_tagged(&self, columns: &TaggedConfig) -> Result<Dataset, ActivationError> {
+        let files = data_files(self.path, self.split, self.hub)?;
+        Dataset::read_tagged(&self.path.display().to_string(), &files, columns)
     }
 
     /// Looks through the texts, which stay in their files.

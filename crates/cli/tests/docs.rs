@@ -48,6 +48,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
         data: vec![DataConfig {
             hook: Some("none".to_owned()),
             group: Some("none".to_owned()),
+            offsets: Some("none".to_owned()),
             ..DataConfig::default()
         }],
         ..SweepConfig::default()

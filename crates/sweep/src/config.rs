@@ -78,10 +78,17 @@ pub struct DataConfig {
     pub text: String,
     /// Column of the label.
     pub label: String,
-    /// `sequence`, `current_token`, or `next_token`.
+    /// `sequence`, `current_token`, `next_token`, or `tokens`.
     pub task: String,
     /// What a token task looks for: a text, or a list of texts of which any counts.
     pub target: Target,
+    /// Column of the words of the task `tokens`.
+    pub tokens: String,
+    /// Column of their tags.
+    pub tags: String,
+    /// Column of their places in the text, `[start, end]` in characters, instead of the words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offsets: Option<String>,
     /// Longest text in tokens; longer ones are cut.
     pub max_tokens: usize,
     /// Whether a token task takes as many positive as negative examples.
@@ -253,6 +260,9 @@ impl Default for DataConfig {
             label: "label".to_owned(),
             task: "sequence".to_owned(),
             target: Target::default(),
+            tokens: "tokens".to_owned(),
+            tags: "tags".to_owned(),
+            offsets: None,
             max_tokens: 256,
             balance: false,
             examples_per_text: 8,

@@ -1,7 +1,7 @@
 //! A data set at all its layers: trained, judged on the sides held out, and written.
 
 use attention_probes_activations::{
-    ExampleSet, Split, SplitConfig, TokenizedDataset, class_weights, stratified_split,
+    ExampleSet, Split, SplitConfig, Task, TokenizedDataset, class_weights, stratified_split,
 };
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{ProbeConfig, ProbeState};
@@ -160,9 +160,9 @@ fn groups_of(
     (0..n_sites * n_architectures).map(group).collect()
 }
 
-/// Token tasks weigh rare positives; other tasks weigh every class alike.
+/// Token tasks weigh rare classes; other tasks weigh every class alike.
 fn weights_of(run: &DataRun<'_>, labels: &[usize], split: &Split, n_classes: usize) -> Vec<f32> {
-    let is_token_task = run.plan.task(run.data).is_some_and(|task| task.target().is_some());
+    let is_token_task = run.plan.task(run.data).is_some_and(Task::is_about_tokens);
     if !is_token_task {
         return vec![1.0; n_classes];
     }

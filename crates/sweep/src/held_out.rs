@@ -1,10 +1,11 @@
 //! Examples held out in files of their own: read, joined to the others, and kept on their side.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, Side, Split,
-    SplitConfig, SplitError, data_files, stratified_split,
+    SplitConfig, SplitError, TaggedConfig, Task, Word, data_files, stratified_split,
 };
 use attention_probes_models::HubAccess;
 
@@ -100,23 +101,23 @@ impl Files {
 pub(crate) fn read_texts(
     config: &DataConfig,
     sources: &Sources,
-    needs_labels: bool,
+    task: &Task,
 ) -> Result<(Dataset, Files), SweepError> {
-    let columns = DatasetConfig {
-        text: config.text.clone(),
-        label: config.label.clone(),
-        group: config.group.clone(),
-    };
-    let read = |files: &[PathBuf]| Dataset::read_files(&config.name, files, &columns, needs_labels);
+    let read = |files: &[PathBuf]| read_files(config, files, task);
     let mut all = read(&sources.data)?;
     let mut starts = [all.len(); 2];
     let held_out = [(&config.validation, &sources.validation), (&config.test, &sources.test)];
     for (start, (held_out, files)) in starts.iter_mut().zip(held_out) {
         *start = all.len();
         let Some(path) = held_out.file() else { continue };
-        let more = read(files)?;
-        let labels = labels_in(&all.classes, &more.classes, &more.labels, path)?;
-        all.labels.extend(labels);
+        let mut more = read(files)?;
+        if *task == Task::Tokens {
+            number_anew(&mut more.words, &more.classes, &mut all.classes);
+        } else {
+            let labels = labels_in(&all.classes, &more.classes, &more.labels, path)?;
+            all.labels.extend(labels);
+        }
+        all.words.append(&mut more.words);
         all.texts.extend(more.texts);
         all.source_rows.extend(more.source_rows);
         all.skipped_empty += more.skipped_empty;
@@ -128,6 +129,48 @@ pub(crate) fn read_texts(
         all.hash = joined(&all.hash, &more.hash);
     }
     Ok((all, Files { validation: starts[0], test: starts[1] }))
+}
+
+/// Reads texts as the task needs them.
+fn read_files(
+    config: &DataConfig,
+    files: &[PathBuf],
+    task: &Task,
+) -> Result<Dataset, ActivationError> {
+    if *task == Task::Tokens {
+        let columns = TaggedConfig {
+            tokens: config.tokens.clone(),
+            tags: Some(config.tags.clone()),
+            text: config.text.clone(),
+            offsets: config.offsets.clone(),
+            group: config.group.clone(),
+        };
+        return Dataset::read_tagged(&config.name, files, &columns);
+    }
+    let columns = DatasetConfig {
+        text: config.text.clone(),
+        label: config.label.clone(),
+        group: config.group.clone(),
+    };
+    Dataset::read_files(&config.name, files, &columns, *task == Task::Sequence)
+}
+
+/// Numbers the tags of a file as those of another, to which tags that it lacks are added: which tags
+/// are too rare to be asked for shows only where the examples are divided.
+fn number_anew(words: &mut [Vec<Word>], found: &[String], classes: &mut Vec<String>) {
+    let mut known: HashMap<String, usize> =
+        classes.iter().enumerate().map(|(number, class)| (class.clone(), number)).collect();
+    let mut numbers = Vec::with_capacity(found.len());
+    for tag in found {
+        let number = *known.entry(tag.clone()).or_insert(classes.len());
+        if number == classes.len() {
+            classes.push(tag.clone());
+        }
+        numbers.push(number);
+    }
+    for word in words.iter_mut().flatten() {
+        word.label = word.label.map(|label| numbers[label]);
+    }
 }
 
 /// Reads activations with their labels, and those of the files held out.
@@ -227,7 +270,7 @@ mod tests {
             ..DataConfig::default()
         };
         let sources = Sources::find(&config, None).unwrap();
-        let (dataset, files) = read_texts(&config, &sources, true).unwrap();
+        let (dataset, files) = read_texts(&config, &sources, &Task::Sequence).unwrap();
         assert_eq!((dataset.len(), files), (26, Files { validation: 20, test: 20 }));
         let example = |sequence| attention_probes_activations::Example {
             sequence,
@@ -238,6 +281,7 @@ mod tests {
             examples: (0..26).map(example).collect(),
             classes: dataset.classes.clone(),
             groups: None,
+            n_skipped_words: 0,
         };
         let split = files.split(&config, &examples, 1, |sequence| sequence).unwrap();
         assert_eq!(split.test, (20..26).collect::<Vec<_>>());
@@ -245,7 +289,7 @@ mod tests {
         assert!(split.validation.iter().all(|&example| example < 20));
 
         fs::write(path("test.csv"), "text,label\na,pos\nb,mixed\n").unwrap();
-        let error = read_texts(&config, &sources, true).unwrap_err().to_string();
+        let error = read_texts(&config, &sources, &Task::Sequence).unwrap_err().to_string();
         assert!(error.contains("has the class `mixed`"), "{error}");
     }
 }

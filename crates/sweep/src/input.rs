@@ -1,10 +1,11 @@
 //! What a data set brings before any activation is computed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ExampleConfig, ExampleSet, ExternalActivations, Split, Task, TokenizeConfig, TokenizedDataset,
-    examples, tokenize,
+    ActivationError, ExampleConfig, ExampleSet, ExternalActivations, Split, SplitError, Task,
+    TokenizeConfig, TokenizedDataset, examples, tokenize,
 };
 use attention_probes_models::LanguageModel;
 
@@ -12,6 +13,9 @@ use crate::SweepError;
 use crate::config::DataConfig;
 use crate::held_out::{Files, Sources, no_labels, read_activations, read_texts, unfit};
 use crate::tracker::Tracker;
+
+/// Fewest words of a tag: one for each side of a split.
+const MIN_WORDS: usize = 3;
 
 /// Texts as tokens, with the examples of their task.
 pub(crate) struct Texts {
@@ -34,7 +38,7 @@ impl Texts {
         cache: Option<PathBuf>,
         tracker: &mut dyn Tracker,
     ) -> Result<Self, SweepError> {
-        let (dataset, files) = read_texts(config, sources, *task == Task::Sequence)?;
+        let (dataset, files) = read_texts(config, sources, task)?;
         let max_tokens = config.max_tokens.min(model.model.shape().n_ctx);
         let tokens = tokenize(&dataset, &model.tokenizer, &TokenizeConfig { max_tokens, cache })
             .map_err(unfit(&config.path))?;
@@ -55,9 +59,73 @@ impl Texts {
         };
         let examples =
             examples(&dataset, &tokens, &model.tokenizer, &drawing).map_err(unfit(&config.path))?;
-        let texts = Self { tokens, examples, hash: dataset.hash, files };
+        let mut texts = Self { tokens, examples, hash: dataset.hash, files };
+        if *task == Task::Tokens {
+            texts.remove_rare_tags(config, seed, tracker)?;
+        }
         texts.split(config, &texts.examples, seed)?;
         Ok(texts)
+    }
+
+    /// Leaves out tags with fewer than three examples, and those that do not reach every side of the
+    /// split.
+    fn remove_rare_tags(
+        &mut self,
+        config: &DataConfig,
+        seed: u64,
+        tracker: &mut dyn Tracker,
+    ) -> Result<(), SweepError> {
+        let (name, n) = (&config.name, self.examples.n_skipped_words);
+        if n > 0 {
+            tracker.note(&format!(
+                "`{name}`: {n} words skipped, they share a token with a word of another tag, or \
+                 have none"
+            ));
+        }
+        let mut removed: Vec<String> = Vec::new();
+        loop {
+            let rare = self.rare_tags(config, seed)?;
+            if rare.is_empty() {
+                break;
+            }
+            removed.extend(rare.iter().map(|&tag| self.examples.classes[tag].clone()));
+            self.examples.remove_classes(&rare);
+            if let [] | [_] = self.examples.classes[..] {
+                let class = self.examples.classes.first().cloned().unwrap_or_default();
+                let name = name.clone();
+                return Err(unfit(&config.path)(ActivationError::OneClass { name, class }));
+            }
+        }
+        if !removed.is_empty() {
+            tracker.note(&format!(
+                "`{name}`: tags left out, they are too rare to be on every side of the split: {}",
+                removed.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    /// Tags that are too rare, some of them at least; none if every tag is on every side.
+    fn rare_tags(&self, config: &DataConfig, seed: u64) -> Result<BTreeSet<usize>, SweepError> {
+        let counts = self.examples.class_counts();
+        let too_few: BTreeSet<usize> =
+            (0..counts.len()).filter(|&tag| counts[tag] < MIN_WORDS).collect();
+        if !too_few.is_empty() {
+            return Ok(too_few);
+        }
+        let split = match self.split(config, &self.examples, seed) {
+            Ok(split) => split,
+            Err(error) => {
+                return match class_missing(&error) {
+                    Some(class) => Ok(BTreeSet::from([class])),
+                    None => Err(error),
+                };
+            }
+        };
+        let labels = self.examples.labels();
+        let lacks = |side: &[usize], tag| side.iter().all(|&example| labels[example] != tag);
+        let sides = [split.train, split.validation, split.test];
+        Ok((0..counts.len()).filter(|&tag| sides.iter().any(|side| lacks(side, tag))).collect())
     }
 
     /// Divides examples, of which some may have been left out since the texts were read.
@@ -68,6 +136,15 @@ impl Texts {
         seed: u64,
     ) -> Result<Split, SweepError> {
         self.files.split(config, examples, seed, |sequence| self.tokens.text_rows[sequence])
+    }
+}
+
+/// The class that a side of a split lacks, if that is what is wrong.
+fn class_missing(error: &SweepError) -> Option<usize> {
+    let SweepError::Data { source, .. } = error else { return None };
+    match **source {
+        ActivationError::Split { source: SplitError::ClassMissing { class, .. } } => Some(class),
+        _ => None,
     }
 }
 

@@ -333,23 +333,44 @@ fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
         "sequence" => Task::Sequence,
         "current_token" => Task::CurrentToken { target: target()? },
         "next_token" => Task::NextToken { target: target()? },
+        "tokens" => Task::Tokens,
         other => {
             return Err(SweepError::Word {
                 key: "data.task",
                 value: other.to_owned(),
-                expected: "sequence, current_token, or next_token",
+                expected: "sequence, current_token, next_token, or tokens",
             });
         }
     };
-    if task == Task::Sequence && !data.target.is_empty() {
-        let reason = "makes no sense for the task `sequence`, remove it";
-        return Err(SweepError::Contradiction { key: "data.target", reason });
-    }
+    check_keys_of_task(data, &task)?;
     if brings_activations && task != Task::Sequence {
         let reason = "must be `sequence` where the data are activations";
         return Err(SweepError::Contradiction { key: "data.task", reason });
     }
     Ok((!brings_activations).then_some(task))
+}
+
+/// Refuses keys that the task has no use for.
+fn check_keys_of_task(data: &DataConfig, task: &Task) -> Result<(), SweepError> {
+    let default = DataConfig::default();
+    let (is_target, is_tokens) = (task.target().is_some(), *task == Task::Tokens);
+    let reason = "makes no sense for this task, remove it";
+    let columns = [
+        (data.tokens != default.tokens, "data.tokens"),
+        (data.tags != default.tags, "data.tags"),
+        (data.offsets.is_some(), "data.offsets"),
+    ];
+    let idle = [
+        (!is_target && !data.target.is_empty(), "data.target"),
+        (!is_target && data.balance, "data.balance"),
+    ];
+    let idle = idle.into_iter().chain(columns.map(|(is_set, key)| (is_set && !is_tokens, key)));
+    for (is_idle, key) in idle {
+        if is_idle {
+            return Err(SweepError::Contradiction { key, reason });
+        }
+    }
+    Ok(())
 }
 
 fn check_architecture(architecture: &ArchitectureConfig) -> Result<(), SweepError> {

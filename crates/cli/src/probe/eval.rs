@@ -1,5 +1,6 @@
 //! `probe eval`: how good a saved probe is on labelled data.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
@@ -23,6 +24,7 @@ use crate::hub::hub_access;
 use crate::input::{MODEL_FLAGS, ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
 use crate::progress::Progress;
 use crate::text_source::TextSource;
+use crate::word_args::WordArgs;
 use crate::{device, table};
 
 /// Measure a saved probe on labelled data.
@@ -51,6 +53,9 @@ pub struct EvalArgs {
     /// Column of the label.
     #[arg(long, default_value = "label")]
     pub label: String,
+    /// Columns of words and tags, for a probe of the task `tokens`.
+    #[command(flatten)]
+    pub words: WordArgs,
     /// Most tokens of a text, at most the model's context; by default as many as in training,
     /// or 256 where the probe does not say.
     #[arg(long)]
@@ -147,7 +152,11 @@ fn evaluate_texts<'a>(
     let columns = DatasetConfig { text: args.text.clone(), label: args.label.clone(), group: None };
     let hub = hub_access();
     let texts = TextSource { path, split: &args.split, hub: hub.as_ref() };
-    let dataset = texts.read(&columns, is_sequence)?;
+    let dataset = if task == Task::Tokens {
+        texts.read_tagged(&args.words.columns(&args.text, true))?
+    } else {
+        texts.read(&columns, is_sequence)?
+    };
     if is_sequence {
         class_indices(file, path, &dataset.classes)?;
     }
@@ -179,6 +188,7 @@ fn evaluate_texts<'a>(
         seed: args.seed,
     };
     let mut examples = examples(&dataset, &tokens, &model.tokenizer, &drawing)?;
+    remove_unknown_tags(&mut examples, file, path)?;
 
     let sites = [probed.site];
     let capture = Capture {
@@ -196,6 +206,27 @@ fn evaluate_texts<'a>(
     let n_skipped = source.skipped().len();
     examples.remove_sequences(source.skipped());
     evaluate(args, file, path, Prepared { source, examples, n_skipped }, device)
+}
+
+/// Leaves out words with tags that the probe was not trained on, such as those that were too rare.
+fn remove_unknown_tags(examples: &mut ExampleSet, file: &ProbeFile, path: &Path) -> Result<()> {
+    if file.task()? != Task::Tokens {
+        return Ok(());
+    }
+    let known = file.class_names();
+    let unknown: BTreeSet<usize> =
+        (0..examples.classes.len()).filter(|&i| !known.contains(&examples.classes[i])).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = unknown.iter().map(|&i| examples.classes[i].as_str()).collect();
+    let shown = path.display();
+    warn!("`{shown}`: tags left out, they are no classes of the probe: {}", names.join(", "));
+    if unknown.len() == examples.classes.len() {
+        class_indices(file, path, &examples.classes)?;
+    }
+    examples.remove_classes(&unknown);
+    Ok(())
 }
 
 /// Reads activations that bring their labels.

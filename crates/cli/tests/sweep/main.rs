@@ -14,4 +14,5 @@ mod results;
 mod resume;
 #[path = "../common/running.rs"]
 mod running;
+mod tasks;
 mod tracking;

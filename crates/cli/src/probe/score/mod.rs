@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, Capture, DatasetConfig, ExternalActivations, MemoryActivations,
-    TOKENS_PER_FORWARD, TokenizedDataset,
+    TOKENS_PER_FORWARD, TaggedConfig, TokenizedDataset,
 };
 use attention_probes_models::Tokenizer;
 use burn::tensor::Device;
@@ -56,6 +56,9 @@ pub struct ScoreArgs {
     /// Column of the text.
     #[arg(long, default_value = "text")]
     pub text: String,
+    /// Column of words, a list, that are joined to a text with spaces, instead of the text.
+    #[arg(long, requires = "data", conflicts_with = "text")]
+    pub tokens: Option<String>,
     /// Most tokens of a text, at most the model's context; by default as many as in training,
     /// or the whole context where the probe does not say.
     #[arg(long, conflicts_with = "activations")]
@@ -172,7 +175,13 @@ fn score_file(scorer: &Scorer<'_>, args: &ScoreArgs, path: &Path) -> Result<()> 
     let columns = DatasetConfig { text: args.text.clone(), ..DatasetConfig::default() };
     let hub = hub_access();
     let texts = TextSource { path, split: &args.split, hub: hub.as_ref() };
-    let dataset = texts.read(&columns, false)?;
+    let dataset = match &args.tokens {
+        Some(tokens) => {
+            let (tokens, tags) = (tokens.clone(), None);
+            texts.read_tagged(&TaggedConfig { tokens, tags, ..TaggedConfig::default() })?
+        }
+        None => texts.read(&columns, false)?,
+    };
     let reader = TextReader::new(scorer, args)?;
     let n_rows = dataset.len() + dataset.skipped_empty;
     let mut texts = dataset.source_rows.iter().zip(dataset.texts).peekable();
