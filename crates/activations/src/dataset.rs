@@ -22,6 +22,8 @@ pub struct Dataset {
     pub groups: Option<Vec<usize>>,
     /// Row of each text in its source, from 0, header and blank lines not counted.
     pub source_rows: Vec<usize>,
+    /// Pair of each text, as many numbers as texts; none if the texts are no pairs.
+    pub pairs: Vec<usize>,
     /// Words of each text, as many lists as texts; none if words are not tagged.
     pub words: Vec<Vec<Word>>,
     /// Number of rows that were left out because their text is empty.
@@ -145,6 +147,7 @@ impl Dataset {
             skipped_empty: n_rows - rows.len(),
             texts: rows.into_iter().map(|row| row.text).collect(),
             source_rows,
+            pairs: Vec::new(),
             words: Vec::new(),
             hash,
         })
@@ -205,6 +208,7 @@ impl Dataset {
             skipped_empty: n_rows - texts.len(),
             texts,
             source_rows,
+            pairs: Vec::new(),
             words: Vec::new(),
             hash,
         })

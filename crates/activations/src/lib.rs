@@ -19,6 +19,7 @@ mod memory;
 mod npy;
 mod npz;
 mod packed;
+mod pairs;
 #[cfg(feature = "parquet")]
 mod parquet_column;
 #[cfg(feature = "parquet")]
@@ -59,6 +60,7 @@ pub use memory::MemoryActivations;
 pub use npy::NpyError;
 pub use npz::{NpzArray, NpzData, finish_as_npz, read_npz, read_npz_arrays, write_npz};
 pub use packed::PackedActivations;
+pub use pairs::PairConfig;
 pub use recomputed::RecomputedActivations;
 pub use safetensors_file::{SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec};
 pub use shards::{

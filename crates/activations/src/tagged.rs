@@ -149,6 +149,7 @@ impl Dataset {
             skipped_empty: n_rows - rows.len(),
             texts: rows.into_iter().map(|row| row.text).collect(),
             source_rows,
+            pairs: Vec::new(),
             words,
             hash,
         })

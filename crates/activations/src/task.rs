@@ -85,6 +85,8 @@ pub struct ExampleSet {
     /// Group of each example, for [`stratified_split`](crate::stratified_split): that of its text
     /// if the data set has groups, else its sequence. `None` if every example stands alone.
     pub groups: Option<Vec<usize>>,
+    /// Pair of each example, where the texts are minimal pairs.
+    pub pairs: Option<Vec<usize>>,
     /// Tagged words that are no example: they have no token, or share their last token with a word
     /// of another tag.
     pub n_skipped_words: usize,
@@ -149,7 +151,9 @@ pub fn examples(
         Task::Sequence => {
             let examples = whole_texts(dataset, tokens)?;
             let (groups, classes) = (groups_of(&examples), dataset.classes.clone());
-            return Ok(ExampleSet { examples, classes, groups, n_skipped_words: 0 });
+            let pair = |example: &Example| dataset.pairs.get(tokens.text_rows[example.sequence]);
+            let pairs = examples.iter().map(pair).map(Option::<&usize>::copied).collect();
+            return Ok(ExampleSet { examples, classes, groups, pairs, n_skipped_words: 0 });
         }
         Task::Tokens => {
             check_length("words", dataset.words.len(), dataset.texts.len())?;
@@ -186,7 +190,7 @@ pub fn examples(
     }
     let by_sequence = || examples.iter().map(|example| example.sequence).collect();
     let groups = Some(groups_of(&examples).unwrap_or_else(by_sequence));
-    Ok(ExampleSet { examples, classes, groups, n_skipped_words })
+    Ok(ExampleSet { examples, classes, groups, pairs: None, n_skipped_words })
 }
 
 impl ExampleSet {
@@ -201,7 +205,7 @@ impl ExampleSet {
             .map(|(sequence, (pair, &label))| Example { sequence, end: pair[1] - pair[0], label })
             .collect();
         let classes = activations.classes.clone();
-        Some(Self { examples, classes, groups: None, n_skipped_words: 0 })
+        Some(Self { examples, classes, groups: None, pairs: None, n_skipped_words: 0 })
     }
 
     /// The sequences that examples are taken from, ascending, each once.
@@ -254,9 +258,9 @@ impl ExampleSet {
     }
 
     fn retain(&mut self, is_kept: impl Fn(&Example) -> bool) {
-        if let Some(groups) = &mut self.groups {
+        for list in [&mut self.groups, &mut self.pairs].into_iter().flatten() {
             let mut examples = self.examples.iter();
-            groups.retain(|_| examples.next().is_some_and(&is_kept));
+            list.retain(|_| examples.next().is_some_and(&is_kept));
         }
         self.examples.retain(is_kept);
     }

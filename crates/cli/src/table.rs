@@ -26,6 +26,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
     let Some(first) = experiments.first() else { return };
     let header = ["layer", "probe", "best setting", "balanced accuracy (95 %)", "AUROC"];
     let mut rows = vec![header.map(str::to_owned)];
+    let mut pairs = String::new();
     for experiment in experiments {
         let layer = experiment.layer.map_or("-".to_owned(), |layer| layer.to_string());
         for probe in &experiment.architectures {
@@ -36,6 +37,16 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
                 with_interval(probe.test.balanced_accuracy, &probe.test.balanced_accuracy_interval),
                 probe.test.auroc.map_or("-".to_owned(), |auroc| format!("{auroc:.3}")),
             ]);
+        }
+        for probe in &experiment.architectures {
+            let Some(found) = &probe.pair_accuracy else { continue };
+            let _ = writeln!(
+                pairs,
+                "  pairs, layer {layer}, {}: {} of {} right",
+                probe.config_name,
+                with_interval(found.accuracy, &found.interval),
+                found.n_pairs
+            );
         }
         for name in &experiment.diverged {
             let cells = [&layer, name, "every trial diverged", "-", "-"];
@@ -52,6 +63,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
         first.classes.iter().map(|class| format!("{class:?}")).collect::<Vec<_>>().join(", ")
     );
     aligned(text, &rows);
+    text.push_str(&pairs);
     let baselines = &first.baselines;
     let _ = writeln!(
         text,

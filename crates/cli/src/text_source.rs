@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use attention_probes_activations::{
-    ActivationError, Corpus, Dataset, DatasetConfig, LabelColumn, TaggedConfig, data_files,
+    ActivationError, Corpus, Dataset, DatasetConfig, LabelColumn, PairConfig, TaggedConfig,
+    data_files,
 };
 use attention_probes_models::HubAccess;
 
@@ -34,6 +35,13 @@ impl TextSource<'_> {
     pub(crate) fn read_tagged(&self, columns: &TaggedConfig) -> Result<Dataset, ActivationError> {
         let files = data_files(self.path, self.split, self.hub)?;
         Dataset::read_tagged(&self.path.display().to_string(), &files, columns)
+    }
+
+    /// Reads minimal pairs, good column first; the data set is called as the path.
+    pub(crate) fn read_pairs(&self, columns: [String; 2]) -> Result<Dataset, ActivationError> {
+        let files = data_files(self.path, self.split, self.hub)?;
+        let columns = PairConfig { columns, group: None };
+        Dataset::read_pairs(&self.path.display().to_string(), &files, &columns)
     }
 
     /// Looks through the texts, which stay in their files.

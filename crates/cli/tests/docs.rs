@@ -49,6 +49,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
             hook: Some("none".to_owned()),
             group: Some("none".to_owned()),
             offsets: Some("none".to_owned()),
+            pair: Some(["none".to_owned(), "none".to_owned()]),
             ..DataConfig::default()
         }],
         ..SweepConfig::default()
@@ -56,7 +57,12 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
     let mut expected = BTreeMap::new();
     leaves("", &serde_json::to_value(config).unwrap(), &mut expected);
     // Keys without a default, or whose default depends on the kind of probe.
-    for key in ["architectures.n_heads", "architectures.hidden_dim", "evaluation.confidence"] {
+    for key in [
+        "architectures.n_heads",
+        "architectures.hidden_dim",
+        "evaluation.confidence",
+        "data.pair",
+    ] {
         expected.insert(key.to_owned(), Value::from("none"));
     }
 

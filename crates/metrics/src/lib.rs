@@ -41,6 +41,7 @@ mod error;
 mod interval;
 mod isotonic;
 mod multilabel;
+mod pairs;
 mod platt;
 mod ranking;
 mod regression;
@@ -66,6 +67,7 @@ pub use error::MetricError;
 pub use interval::{Interval, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson};
 pub use isotonic::Isotonic;
 pub use multilabel::{LabelScores, MultilabelReport};
+pub use pairs::PairAccuracy;
 pub use platt::Platt;
 pub use ranking::{OperatingPoint, auroc, auroc_one_vs_rest, average_precision, tpr_at_fpr};
 pub use regression::{

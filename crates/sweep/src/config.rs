@@ -78,6 +78,9 @@ pub struct DataConfig {
     pub text: String,
     /// Column of the label.
     pub label: String,
+    /// Columns of the good and the bad text of minimal pairs, instead of text and label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<[String; 2]>,
     /// `sequence`, `current_token`, `next_token`, or `tokens`.
     pub task: String,
     /// What a token task looks for: a text, or a list of texts of which any counts.
@@ -258,6 +261,7 @@ impl Default for DataConfig {
             split: "train".to_owned(),
             text: "text".to_owned(),
             label: "label".to_owned(),
+            pair: None,
             task: "sequence".to_owned(),
             target: Target::default(),
             tokens: "tokens".to_owned(),

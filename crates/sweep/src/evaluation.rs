@@ -206,6 +206,7 @@ mod tests {
             rows: (0..n).collect(),
             n_tokens: (0..n).map(|i| 1 + i / 10).collect(),
             groups: None,
+            pairs: None,
         }
     }
 

@@ -137,6 +137,7 @@ fn held_out(
         rows: side.iter().map(|i| row(example(i).sequence)).collect(),
         n_tokens: side.iter().map(|i| example(i).end).collect(),
         groups: examples.groups.as_ref().map(|groups| side.iter().map(|&i| groups[i]).collect()),
+        pairs: examples.pairs.as_ref().map(|pairs| side.iter().map(|&i| pairs[i]).collect()),
     }
 }
 

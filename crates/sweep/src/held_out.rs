@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
-    ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, Side, Split,
-    SplitConfig, SplitError, TaggedConfig, Task, Word, data_files, stratified_split,
+    ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, PairConfig, Side,
+    Split, SplitConfig, SplitError, TaggedConfig, Task, Word, data_files, stratified_split,
 };
 use attention_probes_models::HubAccess;
 
@@ -117,6 +117,9 @@ pub(crate) fn read_texts(
             let labels = labels_in(&all.classes, &more.classes, &more.labels, path)?;
             all.labels.extend(labels);
         }
+        // Pairs are numbered in each file by itself.
+        let first = all.pairs.last().map_or(0, |pair| pair + 1);
+        all.pairs.extend(more.pairs.into_iter().map(|pair| first + pair));
         all.words.append(&mut more.words);
         all.texts.extend(more.texts);
         all.source_rows.extend(more.source_rows);
@@ -146,6 +149,10 @@ fn read_files(
             group: config.group.clone(),
         };
         return Dataset::read_tagged(&config.name, files, &columns);
+    }
+    if let Some(columns) = &config.pair {
+        let columns = PairConfig { columns: columns.clone(), group: config.group.clone() };
+        return Dataset::read_pairs(&config.name, files, &columns);
     }
     let columns = DatasetConfig {
         text: config.text.clone(),
@@ -281,6 +288,7 @@ mod tests {
             examples: (0..26).map(example).collect(),
             classes: dataset.classes.clone(),
             groups: None,
+            pairs: None,
             n_skipped_words: 0,
         };
         let split = files.split(&config, &examples, 1, |sequence| sequence).unwrap();

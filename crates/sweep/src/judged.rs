@@ -1,7 +1,8 @@
 //! What every trial says about the examples of one side of a split.
 
 use attention_probes_metrics::{
-    ClassificationReport, ConfusionMatrix, LabelledLogits, auroc, log_loss, predicted_class, wilson,
+    ClassificationReport, ConfusionMatrix, LabelledLogits, PairAccuracy, auroc, log_loss,
+    predicted_class, wilson,
 };
 use attention_probes_probes::{n_out, probabilities_from_logits};
 
@@ -104,6 +105,15 @@ impl<'a> TrialLogits<'a> {
             log_loss: log_loss(&probabilities, labels, self.n_classes)?,
             confusion: confusion.counts().to_vec(),
         })
+    }
+
+    /// How often one trial gives the good text of a minimal pair the higher logit.
+    pub(crate) fn pair_accuracy(&self, trial: usize) -> Result<Option<PairAccuracy>, SweepError> {
+        let Some(pairs) = self.examples.pairs.as_ref().filter(|_| self.n_classes == 2) else {
+            return Ok(None);
+        };
+        let logits = self.binary(trial).logits;
+        Ok(PairAccuracy::new(&logits, &self.examples.labels, pairs)?)
     }
 
     /// Logits and labels of two classes, as numbers that thresholds and calibrators take.

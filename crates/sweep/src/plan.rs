@@ -343,11 +343,30 @@ fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
         }
     };
     check_keys_of_task(data, &task)?;
+    check_pair(data, &task, brings_activations)?;
     if brings_activations && task != Task::Sequence {
         let reason = "must be `sequence` where the data are activations";
         return Err(SweepError::Contradiction { key: "data.task", reason });
     }
     Ok((!brings_activations).then_some(task))
+}
+
+/// Refuses minimal pairs that are none, or make no sense.
+fn check_pair(data: &DataConfig, task: &Task, brings_activations: bool) -> Result<(), SweepError> {
+    let Some([good, bad]) = &data.pair else { return Ok(()) };
+    let default = DataConfig::default();
+    let reason = if brings_activations {
+        "is for texts; activations bring their labels"
+    } else if *task != Task::Sequence {
+        "is for the task `sequence`"
+    } else if data.text != default.text || data.label != default.label {
+        "stands instead of `data.text` and `data.label`, remove them"
+    } else if good == bad {
+        "names one column twice, expected the good and the bad text"
+    } else {
+        return Ok(());
+    };
+    Err(SweepError::Contradiction { key: "data.pair", reason })
 }
 
 /// Refuses keys that the task has no use for.

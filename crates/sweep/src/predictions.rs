@@ -41,6 +41,8 @@ pub struct HeldOutExamples {
     pub n_tokens: Vec<usize>,
     /// Group of each; examples of one group are not independent. `None` if every one stands alone.
     pub groups: Option<Vec<usize>>,
+    /// Pair of each, where the texts are minimal pairs.
+    pub pairs: Option<Vec<usize>>,
 }
 
 impl SidePredictions {
@@ -62,13 +64,14 @@ impl SidePredictions {
             let values: Vec<i64> = values.iter().map(|&value| value as i64).collect();
             NpzArray::new(vec![values.len()], values)
         };
-        let HeldOutExamples { labels, rows, n_tokens, groups } = &self.examples;
+        let HeldOutExamples { labels, rows, n_tokens, groups, pairs } = &self.examples;
         let mut arrays = vec![
             (format!("{side}/labels"), integers(labels)),
             (format!("{side}/rows"), integers(rows)),
             (format!("{side}/n_tokens"), integers(n_tokens)),
         ];
         arrays.extend(groups.iter().map(|groups| (format!("{side}/groups"), integers(groups))));
+        arrays.extend(pairs.iter().map(|pairs| (format!("{side}/pairs"), integers(pairs))));
         for (name, logits) in &self.logits {
             let shape = vec![labels.len(), logits.len().checked_div(labels.len()).unwrap_or(0)];
             let array = NpzArray::new(shape, logits.clone());
@@ -85,10 +88,11 @@ impl SidePredictions {
         };
         let labels = integers("labels")?;
         let (rows, n_tokens) = (integers("rows")?, integers("n_tokens")?);
-        let groups = integers("groups");
+        let (groups, pairs) = (integers("groups"), integers("pairs"));
         let n = labels.len();
         let fits = |list: &Vec<usize>| list.len() == n;
-        if !(fits(&rows) && fits(&n_tokens) && groups.iter().all(fits)) {
+        let may_be_absent = [&groups, &pairs].into_iter().flatten().all(fits);
+        if !(fits(&rows) && fits(&n_tokens) && may_be_absent) {
             return None;
         }
         let prefix = format!("{side}/logits/");
@@ -100,7 +104,7 @@ impl SidePredictions {
             let fits = array.shape.first() == Some(&n);
             logits.insert(name[prefix.len()..].to_owned(), array.data.into_f32().filter(|_| fits)?);
         }
-        let examples = HeldOutExamples { labels, rows, n_tokens, groups };
+        let examples = HeldOutExamples { labels, rows, n_tokens, groups, pairs };
         Some(Self { examples, logits })
     }
 }
@@ -143,6 +147,7 @@ mod tests {
             labels: (0..n).map(|i| i % 2).collect(),
             rows: (0..n).map(|i| 3 * i).collect(),
             n_tokens: vec![5; n],
+            pairs: groups.clone(),
             groups,
         };
         let logits = (0..n).map(|i| i as f32 - 1.5).collect();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attention_probes_metrics::{ClassificationReport, Interval};
+use attention_probes_metrics::{ClassificationReport, Interval, PairAccuracy};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
@@ -116,6 +116,10 @@ pub struct ArchitectureReport {
     pub validation: ClassificationReport,
     /// On examples that nothing was chosen by.
     pub test: ClassificationReport,
+    /// On the test examples, how often the good text of a minimal pair scores higher than the bad;
+    /// absent where the data are no pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair_accuracy: Option<PairAccuracy>,
     /// What it is worth beyond its metrics.
     pub evaluation: Evaluation,
     /// What each axis of the grid bought, on validation.

@@ -12,7 +12,9 @@ use attention_probes_activations::{
     MemoryActivations, StorageConfig, TOKENS_PER_FORWARD, Task, TokenizeConfig, examples,
     open_activations, tokenize,
 };
-use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, predicted_class};
+use attention_probes_metrics::{
+    ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
+};
 use attention_probes_sweep::Tracker;
 use burn::tensor::Device;
 use clap::Args;
@@ -53,6 +55,9 @@ pub struct EvalArgs {
     /// Column of the label.
     #[arg(long, default_value = "label")]
     pub label: String,
+    /// Columns of the good and the bad text of minimal pairs, instead of text and label.
+    #[arg(long, num_args = 2, value_names = ["GOOD", "BAD"], conflicts_with_all = ["text", "label"], requires = "data")]
+    pub pair: Option<Vec<String>>,
     /// Columns of words and tags, for a probe of the task `tokens`.
     #[command(flatten)]
     pub words: WordArgs,
@@ -94,6 +99,9 @@ struct EvalReport<'a> {
     /// Everything, deciding between two classes at probability 1/2.
     #[serde(flatten)]
     report: ClassificationReport,
+    /// How often the good text of a minimal pair scores higher, where the data are pairs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pair_accuracy: Option<PairAccuracy>,
     /// The decisions at the threshold of the probe, if that is another one than 1/2.
     #[serde(skip_serializing_if = "Option::is_none")]
     at_threshold: Option<AtThreshold>,
@@ -152,10 +160,13 @@ fn evaluate_texts<'a>(
     let columns = DatasetConfig { text: args.text.clone(), label: args.label.clone(), group: None };
     let hub = hub_access();
     let texts = TextSource { path, split: &args.split, hub: hub.as_ref() };
-    let dataset = if task == Task::Tokens {
-        texts.read_tagged(&args.words.columns(&args.text, true))?
-    } else {
-        texts.read(&columns, is_sequence)?
+    let dataset = match (&task, args.pair.as_deref()) {
+        (Task::Sequence, Some([good, bad])) => texts.read_pairs([good.clone(), bad.clone()])?,
+        (task, Some(_)) => {
+            return Err(file.wrong(&format!("its task is `{task}`; leave out `--pair`")).into());
+        }
+        (Task::Tokens, None) => texts.read_tagged(&args.words.columns(&args.text, true))?,
+        (_, None) => texts.read(&columns, is_sequence)?,
     };
     if is_sequence {
         class_indices(file, path, &dataset.classes)?;
@@ -262,14 +273,27 @@ fn evaluate<'a>(
 
     let n_classes = classes.len();
     let mut probabilities = vec![0.0; labels.len() * n_classes];
+    let mut logits = vec![0.0; labels.len()];
     apply_probe(&file.probe, (&mut *source, 0), &prefixes, device, |index, reading| {
         let row = &mut probabilities[index * n_classes..(index + 1) * n_classes];
         row.copy_from_slice(reading.probabilities);
+        logits[index] = f64::from(reading.logits[0]);
     })?;
+    let pairs = examples.pairs.as_ref().filter(|_| n_classes == 2);
+    let pair_accuracy =
+        pairs.map(|pairs| PairAccuracy::new(&logits, &labels, pairs)).transpose()?.flatten();
     let report = ClassificationReport::new(&labels, &probabilities, n_classes, args.seed)?;
     let at_threshold =
         at_threshold(file.saved.metadata.threshold, &labels, &probabilities, n_classes)?;
-    Ok(EvalReport { probe: &file.path, data: path, classes, n_skipped, report, at_threshold })
+    Ok(EvalReport {
+        probe: &file.path,
+        data: path,
+        classes,
+        n_skipped,
+        report,
+        pair_accuracy,
+        at_threshold,
+    })
 }
 
 /// Index among the probe's classes of each class of the data, by name.
@@ -345,6 +369,10 @@ fn to_table(eval: &EvalReport<'_>) -> String {
         ("ECE", number(report.ece)),
     ];
     table::aligned(&mut text, &rows.map(|(name, value)| [name.to_owned(), value]));
+    if let Some(pairs) = &eval.pair_accuracy {
+        let right = with_interval(pairs.accuracy, &pairs.interval);
+        let _ = writeln!(text, "pairs: {right} of {} right", pairs.n_pairs);
+    }
     confusion(&mut text, "confusion", &report.confusion, eval.classes);
     if let Some(at) = &eval.at_threshold {
         let _ = writeln!(

@@ -121,10 +121,52 @@ fn tags_that_only_a_file_held_out_has_are_left_out() {
 }
 
 #[test]
+fn minimal_pairs_stay_whole_and_are_judged_pair_by_pair() {
+    let folder = Folder::with(&[
+        ("path = \"data.csv\"", "path = \"pairs.tsv\"\npair = [\"good\", \"bad\"]"),
+        ("epochs = 3", "epochs = 20"),
+    ]);
+    let mut tsv = "bad\tgood\tid\n".to_owned();
+    for i in 0..50 {
+        let who = ["dog", "cat", "bird", "girl", "king"][i % 5];
+        let what = ["house", "tree", "river", "road", "hill"][i / 5 % 5];
+        let when = ["now", "then"][i / 25];
+        let _ = writeln!(
+            tsv,
+            "{when} the {who} are by the {what}\t{when} the {who} is by the {what}\t{i}"
+        );
+    }
+    folder.write("pairs.tsv", tsv);
+    let (stdout, _) = folder.succeed(&[]);
+    let report = best(&folder, "pairs-L01-resid_post");
+    assert_eq!(report["classes"], json!(["bad", "good"]));
+    let found = &report["architectures"][0]["pair_accuracy"];
+    // Both texts of a pair are on one side, so half as many pairs as examples are whole.
+    assert_eq!(found["n_pairs"].as_u64().map(|n| 2 * n), report["n_test"].as_u64());
+    assert!(found["accuracy"].as_f64().unwrap() > 0.8, "{found}");
+    assert!(stdout.contains("pairs, layer 1, attention: "), "{stdout}");
+
+    let path = probe_of(&folder, "pairs-L01-resid_post");
+    let args = ["eval", "--probe", &path, "--data", "pairs.tsv", "--pair", "good", "bad"];
+    let (found, _) = probe(&folder, &[&args[..], &["--json"]].concat());
+    let found = json(found.as_bytes());
+    assert_eq!(
+        (&found["n_examples"], &found["pair_accuracy"]["n_pairs"]),
+        (&json!(100), &json!(50))
+    );
+    let (table, _) = probe(&folder, &args);
+    assert!(table.contains("of 50 right"), "{table}");
+}
+
+#[test]
 fn keys_of_another_task_are_refused() {
     for (keys, expected) in [
         ("task = \"tokens\"\ntarget = \" a\"", "`data.target` makes no sense"),
         ("task = \"tokens\"\nbalance = true", "`data.balance` makes no sense"),
+        ("pair = [\"text\", \"text\"]", "`data.pair` names one column twice"),
+        ("pair = [\"text\", \"b\"]\ntext = \"a\"", "`data.pair` stands instead of `data.text`"),
+        ("pair = [\"text\", \"b\"]", "has no column `b`"),
+        ("pair = [\"text\"]", "pair"),
         ("offsets = \"at\"", "`data.offsets` makes no sense"),
         ("task = \"tokens\"", "tagged words are read from .jsonl files"),
         ("task = \"tags\"", "current_token, next_token, or tokens"),
