@@ -121,6 +121,45 @@ pub enum ActivationError {
         /// Number of examples that were skipped.
         n_skipped: usize,
     },
+    /// A padding token is given where padding is told by a mask, or where there is none.
+    #[error(
+        "`{}` is no MOSAIC folder, and only there a padding token makes sense; remove \
+         `pad_token_id`",
+        path.display()
+    )]
+    PadToken {
+        /// The activations.
+        path: PathBuf,
+    },
+    /// A table of MOSAIC names a file that is not there.
+    #[error(
+        "`{}` row {row} names `{}`, which is not below the folder of the table",
+        path.display(),
+        shown(file)
+    )]
+    MosaicFile {
+        /// The table.
+        path: PathBuf,
+        /// The row, from 0.
+        row: usize,
+        /// The file.
+        file: String,
+    },
+    /// A label of MOSAIC is of several places, or of none that can be read.
+    #[error(
+        "`{}` row {row} has the label `{}`, expected one place such as `POSITIONAL|10:14:verb`; \
+         write a row for each place",
+        path.display(),
+        shown(label)
+    )]
+    MosaicLabel {
+        /// The table.
+        path: PathBuf,
+        /// The row, from 0.
+        row: usize,
+        /// The label.
+        label: String,
+    },
     /// A data file could not be read as a table.
     #[error(transparent)]
     Table {

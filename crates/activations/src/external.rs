@@ -6,8 +6,10 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::dataset::sorted_classes;
+use crate::mosaic::is_mosaic_folder;
 use crate::{
-    ActivationError, HookLayout, NpzArray, NpzData, ShardError, ShardFolder, read_npz_arrays,
+    ActivationError, HookLayout, NpzArray, NpzData, ShardError, ShardFolder, is_shard_folder,
+    read_npz_arrays,
 };
 
 /// Activations of real tokens, packed without padding.
@@ -27,12 +29,34 @@ pub struct ExternalActivations {
     pub position: Option<Vec<i64>>,
     /// Token of the vocabulary at each token, `[n_tokens]`, if the file gives it.
     pub input_ids: Option<Vec<i64>>,
-    /// Row in the file of each example that was kept, ascending.
+    /// Group of each example, where the source says which belong together.
+    pub groups: Option<Vec<usize>>,
+    /// Row in the file of each example that was kept, ascending; of a MOSAIC folder, number of its
+    /// file.
     pub source_rows: Vec<usize>,
     /// Rows in the file that were left out: NaN or infinity in a real token, or no real token.
     pub skipped: Vec<usize>,
     /// BLAKE3 of the file, as hex.
     pub hash: String,
+}
+
+/// What to read of activations that have been computed before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalConfig {
+    /// Which hook of a folder of shards, or `<model>_<layer>` of a MOSAIC folder. Default none: the
+    /// only one there.
+    pub hook: Option<String>,
+    /// Whether labels are read. Default true.
+    pub with_labels: bool,
+    /// Token whose run at either end of an example of a MOSAIC folder is padding. Default none:
+    /// every token is real.
+    pub pad_token_id: Option<u32>,
+}
+
+impl Default for ExternalConfig {
+    fn default() -> Self {
+        Self { hook: None, with_labels: true, pad_token_id: None }
+    }
 }
 
 impl ExternalActivations {
@@ -63,7 +87,7 @@ impl ExternalActivations {
     ///
     /// `x` as `f32`, padding included; it is packed in place.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ActivationError> {
-        Self::read_with(path.as_ref(), None, true)
+        Self::read_with(path, &ExternalConfig::default())
     }
 
     /// As [`ExternalActivations::read`], for one hook of a folder of shards by name.
@@ -77,30 +101,43 @@ impl ExternalActivations {
     ///
     /// As [`ExternalActivations::read`].
     pub fn read_hook(path: impl AsRef<Path>, hook: Option<&str>) -> Result<Self, ActivationError> {
-        Self::read_with(path.as_ref(), hook, true)
+        let hook = hook.map(str::to_owned);
+        Self::read_with(path, &ExternalConfig { hook, ..ExternalConfig::default() })
     }
 
-    /// As [`ExternalActivations::read_hook`], but labels are left alone.
+    /// As [`ExternalActivations::read`], as the config says; also a folder of MOSAIC, which has
+    /// `<model>_<layer>_activations_metadata.csv` with the columns `npz_file`, `label`, and perhaps
+    /// `sample_id`, whose equal values are one group, and an npz for each example.
+    ///
+    /// # Shapes
+    ///
+    /// In an npz of a MOSAIC folder:
+    ///
+    /// - `hidden_state`: `[pos, d_model]`, a float type
+    /// - `input_ids`: `[pos]`, an integer type; may be absent
     ///
     /// # Errors
     ///
-    /// As [`ExternalActivations::read_hook`].
+    /// - as [`ExternalActivations::read_hook`]
+    /// - [`ActivationError::PadToken`] if a padding token is given for anything but a MOSAIC folder
+    /// - [`ActivationError::Table`], [`ActivationError::MosaicFile`], or
+    ///   [`ActivationError::MosaicLabel`] if the table of a MOSAIC folder or a row of it is at fault
     ///
     /// # Memory
     ///
     /// As [`ExternalActivations::read`].
-    pub fn read_without_labels(
+    pub fn read_with(
         path: impl AsRef<Path>,
-        hook: Option<&str>,
+        config: &ExternalConfig,
     ) -> Result<Self, ActivationError> {
-        Self::read_with(path.as_ref(), hook, false)
-    }
-
-    fn read_with(
-        path: &Path,
-        hook: Option<&str>,
-        with_labels: bool,
-    ) -> Result<Self, ActivationError> {
+        let path = path.as_ref();
+        let (hook, with_labels) = (config.hook.as_deref(), config.with_labels);
+        if path.is_dir() && !is_shard_folder(path) && is_mosaic_folder(path) {
+            return Self::read_mosaic(path, config);
+        }
+        if config.pad_token_id.is_some() {
+            return Err(ActivationError::PadToken { path: path.to_owned() });
+        }
         if path.is_dir() {
             return Self::read_shards(path, hook, with_labels);
         }
@@ -161,6 +198,7 @@ impl ExternalActivations {
             d_model,
             position: position.map(packed),
             input_ids: input_ids.map(packed),
+            groups: None,
             source_rows,
             skipped,
             hash,
@@ -233,6 +271,7 @@ impl ExternalActivations {
             d_model,
             position: None,
             input_ids: Some(input_ids),
+            groups: None,
             source_rows,
             skipped,
             hash: hasher.finalize().to_hex().to_string(),
@@ -255,7 +294,7 @@ impl ExternalActivations {
 }
 
 /// Classes by name, and the class of each example.
-fn classes_and_labels(names: Option<&[String]>) -> (Vec<String>, Option<Vec<usize>>) {
+pub(crate) fn classes_and_labels(names: Option<&[String]>) -> (Vec<String>, Option<Vec<usize>>) {
     let classes = sorted_classes(names.unwrap_or_default().iter().map(String::as_str));
     let numbers: BTreeMap<&str, usize> =
         classes.iter().enumerate().map(|(index, class)| (class.as_str(), index)).collect();

@@ -237,6 +237,7 @@ mod tests {
             d_model: 2,
             position: None,
             input_ids: None,
+            groups: None,
             source_rows: vec![0, 2, 3],
             skipped: vec![1],
             hash: String::new(),

@@ -205,7 +205,8 @@ impl ExampleSet {
             .map(|(sequence, (pair, &label))| Example { sequence, end: pair[1] - pair[0], label })
             .collect();
         let classes = activations.classes.clone();
-        Some(Self { examples, classes, groups: None, pairs: None, n_skipped_words: 0 })
+        let groups = activations.groups.clone();
+        Some(Self { examples, classes, groups, pairs: None, n_skipped_words: 0 })
     }
 
     /// The sequences that examples are taken from, ascending, each once.

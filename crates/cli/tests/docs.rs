@@ -49,6 +49,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
             hook: Some("none".to_owned()),
             group: Some("none".to_owned()),
             offsets: Some("none".to_owned()),
+            pad_token_id: Some(0),
             pair: Some(["none".to_owned(), "none".to_owned()]),
             ..DataConfig::default()
         }],
@@ -62,6 +63,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
         "architectures.hidden_dim",
         "evaluation.confidence",
         "data.pair",
+        "data.pad_token_id",
     ] {
         expected.insert(key.to_owned(), Value::from("none"));
     }

@@ -72,6 +72,9 @@ pub struct DataConfig {
     /// Which hook of a folder of shards; it may be left out where there is only one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<String>,
+    /// Token whose run at either end of an example of a MOSAIC folder is padding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pad_token_id: Option<u32>,
     /// Which split of a data set of the Hub is divided.
     pub split: String,
     /// Column of the text.
@@ -258,6 +261,7 @@ impl Default for DataConfig {
             name: String::new(),
             path: PathBuf::new(),
             hook: None,
+            pad_token_id: None,
             split: "train".to_owned(),
             text: "text".to_owned(),
             label: "label".to_owned(),

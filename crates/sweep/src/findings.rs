@@ -187,7 +187,7 @@ impl Findings<'_> {
                 selected_value: chosen.score().and_then(|score| score.value(selected_by)),
                 validation: architecture.validation.report(fit.best, chosen.trial.seed)?,
                 test: architecture.test.report(fit.best, chosen.trial.seed)?,
-                pair_accuracy: one.test.pair_accuracy(fit.best)?,
+                pair_accuracy: architecture.test.pair_accuracy(fit.best)?,
                 evaluation: evaluator.evaluate(group, control)?,
                 axes: AxisSpread::of(fit),
             })

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
-    ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, PairConfig, Side,
-    Split, SplitConfig, SplitError, TaggedConfig, Task, Word, data_files, stratified_split,
+    ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, ExternalConfig,
+    PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Task, Word, data_files,
+    stratified_split,
 };
 use attention_probes_models::HubAccess;
 
@@ -194,6 +195,19 @@ pub(crate) fn read_activations(
             let (path, width, expected) = (path.to_owned(), more.d_model, all.d_model);
             return Err(SweepError::OtherWidth { path, width, expected });
         }
+        let n_groups = |groups: &[usize]| groups.iter().max().map_or(0, |group| group + 1);
+        all.groups = match (all.groups.take(), more.groups) {
+            (None, None) => None,
+            (found, more_groups) => {
+                // Who has no groups is a group of one.
+                let mut groups = found.unwrap_or_else(|| (0..all.offsets.len() - 1).collect());
+                let first = n_groups(&groups);
+                let more_groups =
+                    more_groups.unwrap_or_else(|| (0..more.offsets.len() - 1).collect());
+                groups.extend(more_groups.into_iter().map(|group| first + group));
+                Some(groups)
+            }
+        };
         let labels = more.labels.unwrap_or_default();
         let labels = labels_in(&all.classes, &more.classes, &labels, path)?;
         all.labels.get_or_insert_default().extend(labels);
@@ -211,7 +225,9 @@ pub(crate) fn read_activations(
 
 /// Activations that bring labels of at least two classes.
 fn read_labelled(path: &Path, config: &DataConfig) -> Result<ExternalActivations, SweepError> {
-    let external = ExternalActivations::read_hook(path, config.hook.as_deref())?;
+    let (hook, pad_token_id) = (config.hook.clone(), config.pad_token_id);
+    let reading = ExternalConfig { hook, with_labels: true, pad_token_id };
+    let external = ExternalActivations::read_with(path, &reading)?;
     if external.labels.is_none() {
         return Err(no_labels(path));
     }

@@ -310,8 +310,12 @@ fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
         }
     }
     if data.hook.is_some() && !data.path.is_dir() {
-        let reason = "is for a folder of shards as `data.path`, remove it";
+        let reason = "is for a folder of shards or of MOSAIC as `data.path`, remove it";
         return Err(SweepError::Contradiction { key: "data.hook", reason });
+    }
+    if data.pad_token_id.is_some() && !data.path.is_dir() {
+        let reason = "is for a MOSAIC folder as `data.path`, remove it";
+        return Err(SweepError::Contradiction { key: "data.pad_token_id", reason });
     }
     let value = data.validation.share() + data.test.share();
     if value >= 1.0 {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, Capture, DatasetConfig, ExampleConfig, ExampleSet, ExternalActivations,
-    MemoryActivations, StorageConfig, TOKENS_PER_FORWARD, Task, TokenizeConfig, examples,
-    open_activations, tokenize,
+    ExternalConfig, MemoryActivations, StorageConfig, TOKENS_PER_FORWARD, Task, TokenizeConfig,
+    examples, open_activations, tokenize,
 };
 use attention_probes_metrics::{
     ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
@@ -39,13 +39,17 @@ pub struct EvalArgs {
     /// `hf://datasets/org/name[@revision][/path]`.
     #[arg(long, required_unless_present = "activations", conflicts_with = "activations")]
     pub data: Option<PathBuf>,
-    /// Activations with labels instead: an `.npz` with `x`, `mask`, and `y`, or a folder of
-    /// shards.
+    /// Activations with labels instead: an `.npz` with `x`, `mask`, and `y`, a folder of shards,
+    /// or a MOSAIC folder.
     #[arg(long, conflicts_with_all = MODEL_FLAGS)]
     pub activations: Option<PathBuf>,
-    /// Which hook of a folder of shards; it may be left out where there is only one.
+    /// Which hook of a folder of shards, or `<model>_<layer>` of a MOSAIC folder; it may be left out
+    /// where there is only one.
     #[arg(long, requires = "activations")]
     pub hook: Option<String>,
+    /// Token whose run at either end of an example of a MOSAIC folder is padding.
+    #[arg(long, requires = "activations")]
+    pub pad_token_id: Option<u32>,
     /// Split of a data set of the Hub.
     #[arg(long, default_value = "train")]
     pub split: String,
@@ -133,13 +137,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
     let file = ProbeFile::open(&args.probe, &device)?;
     let report = match (&args.data, &args.activations) {
-        (_, Some(path)) => evaluate(
-            args,
-            &file,
-            path,
-            prepare_external(&file, path, args.hook.as_deref())?,
-            &device,
-        )?,
+        (_, Some(path)) => {
+            evaluate(args, &file, path, prepare_external(&file, path, args)?, &device)?
+        }
         (Some(path), None) => evaluate_texts(args, &file, path, &device)?,
         (None, None) => {
             return Err(InputError("give `--data` or `--activations`".to_owned()).into());
@@ -241,12 +241,10 @@ fn remove_unknown_tags(examples: &mut ExampleSet, file: &ProbeFile, path: &Path)
 }
 
 /// Reads activations that bring their labels.
-fn prepare_external(
-    file: &ProbeFile,
-    path: &Path,
-    hook: Option<&str>,
-) -> Result<Prepared<'static>> {
-    let external = ExternalActivations::read_hook(path, hook)?;
+fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Prepared<'static>> {
+    let (hook, pad_token_id) = (args.hook.clone(), args.pad_token_id);
+    let reading = ExternalConfig { hook, with_labels: true, pad_token_id };
+    let external = ExternalActivations::read_with(path, &reading)?;
     file.check_width(external.d_model, &format!("`{}`", path.display()))?;
     let examples =
         ExampleSet::from_external(&external).ok_or_else(|| ExternalActivations::no_labels(path))?;

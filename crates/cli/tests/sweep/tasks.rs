@@ -1,7 +1,9 @@
 //! Tasks about tokens and pairs, from a configuration to what `eval` and `score` make of the probes.
 
 use std::fmt::Write;
+use std::fs;
 
+use attention_probes_activations::{NpzArray, write_npz};
 use serde_json::{Value, json};
 
 use crate::call;
@@ -156,6 +158,58 @@ fn minimal_pairs_stay_whole_and_are_judged_pair_by_pair() {
     );
     let (table, _) = probe(&folder, &args);
     assert!(table.contains("of 50 right"), "{table}");
+}
+
+/// 40 examples as MOSAIC writes them: class 1 has a larger first value at each real token, and what
+/// stands in padding says the opposite.
+fn write_mosaic(folder: &Folder) {
+    fs::create_dir(folder.path("mosaic")).unwrap();
+    let mut table = "sample_id,label,npz_file\n".to_owned();
+    for i in 0..40_usize {
+        let n_real = 2 + i % 3;
+        let ids: Vec<i64> = (0..5).map(|p| if p < n_real { 3 + p as i64 } else { 0 }).collect();
+        let x = (0..15).map(|at| {
+            let noise = ((i * 31 + at * 17) % 13) as f32 / 13.0 - 0.5;
+            let sign = if (i % 2 == 1) == (at / 3 < n_real) { 1.0 } else { -1.0 };
+            noise + if at % 3 == 0 { 2.0 * sign } else { 0.0 }
+        });
+        let arrays = [
+            ("hidden_state", NpzArray::new(vec![5, 3], x.collect::<Vec<f32>>())),
+            ("input_ids", NpzArray::new(vec![5], ids)),
+        ];
+        write_npz(folder.path(&format!("mosaic/{i}.npz")), &arrays).unwrap();
+        let _ = writeln!(table, "{i},{},out/{i}.npz", ["no", "yes"][i % 2]);
+    }
+    folder.write("mosaic/gpt2_3_activations_metadata.csv", table);
+}
+
+#[test]
+fn a_mosaic_folder_is_swept_and_scored_without_its_padding() {
+    let folder = Folder::with(&[
+        ("path = \"data.csv\"", "path = \"mosaic\"\npad_token_id = 0"),
+        ("epochs = 3", "epochs = 40"),
+    ]);
+    write_mosaic(&folder);
+    let (_, stderr) = folder.succeed(&[]);
+    assert!(!stderr.contains("looks like padding"), "{stderr}");
+    let report = best(&folder, "mosaic");
+    assert_eq!(report["classes"], json!(["no", "yes"]));
+    let accuracy = report["architectures"][0]["test"]["balanced_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "{accuracy}");
+
+    let path = probe_of(&folder, "mosaic");
+    let args = ["--probe", &path, "--activations", "mosaic"];
+    let (_, stderr) = probe(&folder, &[&["eval"], &args[..]].concat());
+    assert!(stderr.contains("27 of 40 files") && stderr.contains("`pad_token_id` 0"), "{stderr}");
+    let (lines, _) = probe(&folder, &[&["score"], &args[..], &["--pad-token-id", "0"]].concat());
+    let lengths: Vec<usize> = lines
+        .lines()
+        .map(|line| json(line.as_bytes())["tokens"].as_array().unwrap().len())
+        .collect();
+    assert_eq!((lengths.len(), &lengths[..4]), (40, &[2, 3, 4, 2][..]));
+
+    let other = Folder::with(&[("path = \"data.csv\"", "path = \"data.csv\"\npad_token_id = 0")]);
+    assert!(other.refused(&[]).contains("`data.pad_token_id` is for a MOSAIC folder"));
 }
 
 #[test]

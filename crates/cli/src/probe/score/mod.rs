@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationSource, Capture, DatasetConfig, ExternalActivations, MemoryActivations,
-    TOKENS_PER_FORWARD, TaggedConfig, TokenizedDataset,
+    ActivationSource, Capture, DatasetConfig, ExternalActivations, ExternalConfig,
+    MemoryActivations, TOKENS_PER_FORWARD, TaggedConfig, TokenizedDataset,
 };
 use attention_probes_models::Tokenizer;
 use burn::tensor::Device;
@@ -43,13 +43,17 @@ pub struct ScoreArgs {
     /// stdin if neither this nor `--activations` is given.
     #[arg(long, conflicts_with = "activations")]
     pub data: Option<PathBuf>,
-    /// Activations instead of text: an `.npz` with `x`, `mask`, and perhaps `input_ids`, or a
-    /// folder of shards.
+    /// Activations instead of text: an `.npz` with `x`, `mask`, and perhaps `input_ids`, a folder of
+    /// shards, or a MOSAIC folder.
     #[arg(long, conflicts_with_all = MODEL_FLAGS)]
     pub activations: Option<PathBuf>,
-    /// Which hook of a folder of shards; it may be left out where there is only one.
+    /// Which hook of a folder of shards, or `<model>_<layer>` of a MOSAIC folder; it may be left out
+    /// where there is only one.
     #[arg(long, requires = "activations")]
     pub hook: Option<String>,
+    /// Token whose run at either end of an example of a MOSAIC folder is padding.
+    #[arg(long, requires = "activations")]
+    pub pad_token_id: Option<u32>,
     /// Split of a data set of the Hub.
     #[arg(long, default_value = "train")]
     pub split: String,
@@ -134,7 +138,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         with_tokens: !args.no_tokens,
     };
     let result = match (&args.activations, &args.data) {
-        (Some(path), _) => score_activations(&scorer, path, args.hook.as_deref()),
+        (Some(path), _) => score_activations(&scorer, path, args),
         (None, Some(path)) => score_file(&scorer, args, path),
         (None, None) => score_stdin(&scorer, args),
     };
@@ -142,8 +146,10 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
 }
 
 /// Scores the rows of an npz, or of a hook of a folder, of activations.
-fn score_activations(scorer: &Scorer<'_>, path: &Path, hook: Option<&str>) -> Result<()> {
-    let external = ExternalActivations::read_without_labels(path, hook)?;
+fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Result<()> {
+    let (hook, pad_token_id) = (args.hook.clone(), args.pad_token_id);
+    let reading = ExternalConfig { hook, with_labels: false, pad_token_id };
+    let external = ExternalActivations::read_with(path, &reading)?;
     scorer.file.check_width(external.d_model, &format!("`{}`", path.display()))?;
     let n_rows = external.source_rows.len() + external.skipped.len();
     let (rows, offsets) = (external.source_rows.clone(), external.offsets.clone());
