@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::dataset::sorted_classes;
 use crate::mosaic::is_mosaic_folder;
 use crate::{
-    ActivationError, HookLayout, NpzArray, NpzData, ShardError, ShardFolder, is_shard_folder,
-    read_npz_arrays,
+    ActivationError, HookLayout, NpzArray, NpzData, ShardError, ShardFolder, TableError,
+    is_shard_folder, read_npz_arrays,
 };
 
 /// Activations of real tokens, packed without padding.
@@ -139,6 +139,7 @@ impl ExternalActivations {
             return Err(ActivationError::PadToken { path: path.to_owned() });
         }
         if path.is_dir() {
+            TableError::refuse_datasets_folder(path)?;
             return Self::read_shards(path, hook, with_labels);
         }
         if let Some(hook) = hook {

@@ -85,6 +85,11 @@ impl<'a> JsonRow<'a> {
         }
     }
 
+    /// Whether a field is a string.
+    pub(crate) fn is_text(&self, column: &str) -> bool {
+        self.object.get(column).is_some_and(Value::is_string)
+    }
+
     /// A list.
     pub(crate) fn list(&mut self, column: &str) -> Result<Vec<Value>, ActivationError> {
         match self.field(column)? {

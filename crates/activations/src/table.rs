@@ -176,6 +176,7 @@ impl TextReader {
 impl Rows {
     /// Opens a file as what its name says it is.
     fn open(path: &Path, columns: &Columns) -> Result<Self, ActivationError> {
+        TableError::refuse_foreign(path)?;
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         let separator = match extension.to_str() {
             Some("csv") => Some(b','),

@@ -1,6 +1,6 @@
 //! Why a data file of texts could not be read as a table.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::wording::{did_you_mean, listed};
 
@@ -213,4 +213,67 @@ pub enum TableError {
         /// Characters of the text.
         n_chars: usize,
     },
+    /// Data as the Python library `datasets` keeps them.
+    #[error(
+        "`{}` is of the Python library `datasets`; write it as text first: \
+         `datasets.load_from_disk(FOLDER).to_json(\"data.jsonl\")`",
+        path.display()
+    )]
+    Arrow {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A Python pickle.
+    #[error(
+        "`{}` is a Python pickle, which could run any program and is never read; save text as \
+         .jsonl, and arrays as .npz",
+        path.display()
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl TableError {
+    /// Refuses files of other programs by name, with what to do about them.
+    pub(crate) fn refuse_foreign(path: &Path) -> Result<(), Self> {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let path = path.to_owned();
+        match extension.map(str::to_ascii_lowercase).as_deref() {
+            Some("arrow") => Err(Self::Arrow { path }),
+            Some("p" | "pkl" | "pickle" | "pt" | "pth") => Err(Self::Pickle { path }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a folder that `datasets` wrote.
+    pub(crate) fn refuse_datasets_folder(path: &Path) -> Result<(), Self> {
+        if path.join("state.json").is_file() && path.join("dataset_info.json").is_file() {
+            return Err(Self::Arrow { path: path.to_owned() });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_other_programs_are_refused_with_a_remedy() {
+        let refused = |name: &str| TableError::refuse_foreign(Path::new(name));
+        assert!(matches!(refused("a/data-00000-of-00001.arrow"), Err(TableError::Arrow { .. })));
+        for name in ["a.pkl", "A.PT", "b.p"] {
+            assert!(matches!(refused(name), Err(TableError::Pickle { .. })));
+        }
+        assert!(refused("a.csv").is_ok() && refused("folder").is_ok());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(TableError::refuse_datasets_folder(folder.path()).is_ok());
+        for name in ["state.json", "dataset_info.json"] {
+            std::fs::write(folder.path().join(name), "{}").unwrap();
+        }
+        let error = crate::ExternalActivations::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("to_json(\"data.jsonl\")"), "{error}");
+    }
 }

@@ -26,9 +26,11 @@ pub struct TaggedConfig {
     /// Column of the words, a list of strings. Default `tokens`.
     pub tokens: String,
     /// Column of the tags, as many as words; a tag of `null` is none. Without it no word has a tag.
-    /// Default `tags`.
+    /// A string such as `POSITIONAL|0:4:noun|9:12:verb` gives places and tags together, in bytes of
+    /// the text. Default `tags`.
     pub tags: Option<String>,
-    /// Column of the text, which is read only with `offsets`. Default `text`.
+    /// Column of the text, which is read only with `offsets` or where tags have places of their own.
+    /// Default `text`.
     pub text: String,
     /// Column of the place of each word in the text, `[start, end]` in characters, instead of the
     /// words. Default none.
@@ -103,6 +105,7 @@ impl Dataset {
         let mut hashes = Vec::new();
         for path in paths {
             let path = path.as_ref();
+            TableError::refuse_foreign(path)?;
             if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl")) {
                 return Err(TableError::NotJsonLines { path: path.to_owned() }.into());
             }
@@ -157,6 +160,16 @@ impl Dataset {
 }
 
 fn tagged_row(mut line: JsonRow<'_>, config: &TaggedConfig) -> Result<TaggedRow, ActivationError> {
+    if let Some(column) = config.tags.as_deref().filter(|column| line.is_text(column)) {
+        let (text, label) = (line.text(&config.text)?, line.text(column)?);
+        let words = positional(&label, &text).ok_or_else(|| {
+            let expected = "an array of tags, or places in the text and their tags such as \
+                            `POSITIONAL|0:4:noun|9:12:verb`";
+            line.fault(column, "something else, or a place outside of the text", expected)
+        })?;
+        let group = line.name(config.group.as_deref(), true)?;
+        return Ok(TaggedRow { text, words, group });
+    }
     let (text, spans) = match &config.offsets {
         Some(column) => {
             let text = line.text(&config.text)?;
@@ -182,6 +195,36 @@ fn tagged_row(mut line: JsonRow<'_>, config: &TaggedConfig) -> Result<TaggedRow,
     let group = line.name(config.group.as_deref(), true)?;
     let words = spans.into_iter().zip(tags).map(|((start, end), tag)| (start, end, tag)).collect();
     Ok(TaggedRow { text, words, group })
+}
+
+/// Places and tags of a label as the data of Gurnee et al. are written; `None` if it is none, or a
+/// place is outside of the text.
+///
+/// Places are counted in bytes, as `EleutherAI/attention-probes`, `scripts/gurnee_data.py`, counts
+/// them: a token of byte-level BPE is as long as its bytes. A place within a character is widened to
+/// the whole of it.
+fn positional(label: &str, text: &str) -> Option<Vec<(usize, usize, Option<String>)>> {
+    let places = label.strip_prefix("POSITIONAL")?;
+    let place = |place: &str| {
+        let mut parts = place.splitn(3, ':');
+        let mut number = || parts.next()?.parse::<usize>().ok();
+        let (mut start, mut end) = (number()?, number()?);
+        let tag = parts.next().map(str::trim).filter(|tag| !tag.is_empty())?;
+        if start >= end || end > text.len() {
+            return None;
+        }
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        while !text.is_char_boundary(end) {
+            end += 1;
+        }
+        Some((start, end, Some(tag.to_owned())))
+    };
+    match places.strip_prefix('|') {
+        Some(places) => places.split('|').map(place).collect(),
+        None => places.is_empty().then(Vec::new),
+    }
 }
 
 type Spans = Vec<(usize, usize)>;
@@ -303,6 +346,34 @@ mod tests {
         let places: Vec<_> = data.words[0].iter().map(|w| &data.texts[0][w.start..w.end]).collect();
         assert_eq!(places, ["é", "do", "n't"]);
         assert_eq!(data.groups, Some(vec![0]));
+    }
+
+    #[test]
+    fn labels_of_places_are_read_with_the_file_s_own_text() {
+        let json = r#"{"text": "é cats", "labels": "POSITIONAL|0:1:-1|3:7:1"}
+            {"text": "none here", "labels": "POSITIONAL"}
+            {"text": "dogs", "labels": "POSITIONAL|0:4:a:b"}"#;
+        let config = TaggedConfig { tags: Some("labels".to_owned()), ..TaggedConfig::default() };
+        let data = read(json, &config).unwrap();
+        assert_eq!(
+            (&data.texts[..], data.skipped_empty),
+            (&["é cats".into(), "dogs".into()][..], 1)
+        );
+        assert_eq!(data.classes, ["-1", "1", "a:b"]);
+        // The first place is half of a character.
+        assert_eq!(data.words[0], [word(0, 2, Some(0)), word(3, 7, Some(1))]);
+        for label in [
+            "POSITIONAL|0:9:x",
+            "POSITIONAL|1:1:x",
+            "POSITIONAL|",
+            "POSITIONAL|0:1:",
+            "0:1:x",
+            "POSITIONALx",
+        ] {
+            let json = format!("{{\"text\": \"four\", \"labels\": \"{label}\"}}");
+            let error = read(&json, &config).unwrap_err().to_string();
+            assert!(error.contains("line 1: column `labels` holds something else"), "{error}");
+        }
     }
 
     #[test]
