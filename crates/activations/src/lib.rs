@@ -29,6 +29,7 @@ mod parquet_pages;
 mod parquet_strings;
 #[cfg(feature = "parquet")]
 mod parquet_table;
+mod place;
 mod random;
 mod recomputed;
 mod safetensors_file;
@@ -62,6 +63,7 @@ pub use npy::NpyError;
 pub use npz::{NpzArray, NpzData, finish_as_npz, read_npz, read_npz_arrays, write_npz};
 pub use packed::PackedActivations;
 pub use pairs::PairConfig;
+pub use place::{Place, PlaceActivations, distinct_sites};
 pub use recomputed::RecomputedActivations;
 pub use safetensors_file::{SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec};
 pub use shards::{

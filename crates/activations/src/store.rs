@@ -45,6 +45,32 @@ pub trait ActivationSource: Send {
     ) -> Result<(), ActivationError>;
 }
 
+impl<S: ActivationSource + ?Sized> ActivationSource for &mut S {
+    fn n_sites(&self) -> usize {
+        (**self).n_sites()
+    }
+
+    fn d_model(&self) -> usize {
+        (**self).d_model()
+    }
+
+    fn n_sequences(&self) -> usize {
+        (**self).n_sequences()
+    }
+
+    fn skipped(&self) -> &[usize] {
+        (**self).skipped()
+    }
+
+    fn with_rows(
+        &mut self,
+        examples: &[(usize, usize)],
+        use_rows: &mut dyn FnMut(&[SiteRows<'_>]),
+    ) -> Result<(), ActivationError> {
+        (**self).with_rows(examples, use_rows)
+    }
+}
+
 /// Where activations are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,12 +1,14 @@
 //! What commands that use a saved probe share: its file, its model, and what it says.
 
-use std::fmt::Display;
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::Result;
-use attention_probes_activations::{ActivationSource, Component, Site, Task, length_buckets};
+use attention_probes_activations::{ActivationSource, Component, Place, Task, length_buckets};
 use attention_probes_models::{Convention, Dtype, LanguageModel, host_values, open_model};
 use attention_probes_probes::{AnyProbe, Probe, ProbeError, SavedProbe, probabilities};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
@@ -27,9 +29,10 @@ pub struct ModelArgs {
     /// Model, where the probe does not name it; another one than the probe's is refused.
     #[arg(long)]
     pub model: Option<String>,
-    /// Layer, where the probe does not name it; another one than the probe's is refused.
+    /// Layer, where the probe does not name it, or several that stand side by side, as in `0+3`;
+    /// another one than the probe's is refused.
     #[arg(long)]
-    pub layer: Option<usize>,
+    pub layer: Option<JoinedLayers>,
     /// Component such as `resid_post`, where the probe does not name it.
     #[arg(long)]
     pub component: Option<Component>,
@@ -56,8 +59,30 @@ pub struct ProbeFile {
 pub struct ProbedModel {
     /// The model.
     pub model: LanguageModel,
-    /// Layer, component, and convention.
-    pub site: Site,
+    /// Layers, component, and convention.
+    pub place: Place,
+}
+
+/// Layers whose activations stand side by side; prints as `0+3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinedLayers(Vec<usize>);
+
+impl FromStr for JoinedLayers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let layers: Option<BTreeSet<usize>> =
+            text.split('+').map(|layer| layer.trim().parse().ok()).collect();
+        let layers = layers.ok_or("expected a number, or several as in `0+3`")?;
+        Ok(Self(layers.into_iter().collect()))
+    }
+}
+
+impl fmt::Display for JoinedLayers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layers: Vec<String> = self.0.iter().map(usize::to_string).collect();
+        f.write_str(&layers.join("+"))
+    }
 }
 
 /// What a probe says about one example.
@@ -122,7 +147,7 @@ impl ProbeFile {
     ///   is another one than the probe's
     /// - whatever [`open_model`] returns
     pub fn open_model(&self, args: &ModelArgs, device: &Device) -> Result<ProbedModel> {
-        let site = self.site(args)?;
+        let place = self.place(args)?;
         let trained_on = self.saved.metadata.model.as_ref();
         let recorded = trained_on.map(|model| model.name.clone());
         // Without a revision to compare, the name is all there is to tell two models apart.
@@ -132,8 +157,8 @@ impl ProbeFile {
         };
         let model = open_model(&name, hub_access().as_ref(), (device, args.dtype))?;
         self.check_model(&model, &name, args)?;
-        self.check_site(&model, site)?;
-        Ok(ProbedModel { model, site })
+        self.check_place(&model, &place)?;
+        Ok(ProbedModel { model, place })
     }
 
     /// Where the probe reads a model that is open already, and checks that it is its model.
@@ -141,17 +166,19 @@ impl ProbeFile {
     /// # Errors
     ///
     /// As [`ProbeFile::open_model`].
-    pub fn site_in(&self, model: &LanguageModel, args: &ModelArgs) -> Result<Site> {
-        let site = self.site(args)?;
+    pub fn place_in(&self, model: &LanguageModel, args: &ModelArgs) -> Result<Place> {
+        let place = self.place(args)?;
         self.check_model(model, &model.name, args)?;
-        self.check_site(model, site)?;
-        Ok(site)
+        self.check_place(model, &place)?;
+        Ok(place)
     }
 
-    /// Layer, component, and convention.
-    fn site(&self, args: &ModelArgs) -> Result<Site> {
+    /// Layers, component, and convention.
+    fn place(&self, args: &ModelArgs) -> Result<Place> {
         let metadata = &self.saved.metadata;
-        let layer = self.pick("layer", args.layer, metadata.layer)?;
+        let recorded = metadata.layers.clone().or(metadata.layer.map(|layer| vec![layer]));
+        let recorded = recorded.filter(|layers| !layers.is_empty()).map(JoinedLayers);
+        let JoinedLayers(layers) = self.pick("layer", args.layer.clone(), recorded)?;
         let component = metadata.component.as_deref().map(str::parse::<Component>).transpose()?;
         let component = self.pick("component", args.component, component)?;
         let convention = match metadata.convention.as_deref() {
@@ -162,7 +189,7 @@ impl ProbeFile {
                 return Err(self.wrong(&message).into());
             }
         };
-        Ok(Site { layer, component, convention })
+        Ok(Place::new(layers, component, convention))
     }
 
     /// Refuses a model of other weights than the probe was trained on.
@@ -215,15 +242,15 @@ impl ProbeFile {
         InputError(format!("`{}`: {message}", self.path.display()))
     }
 
-    fn check_site(&self, model: &LanguageModel, site: Site) -> Result<(), InputError> {
+    fn check_place(&self, model: &LanguageModel, place: &Place) -> Result<(), InputError> {
         let shape = model.model.shape();
-        if site.layer >= shape.n_layers {
+        if let Some(layer) = place.layers().iter().find(|layer| **layer >= shape.n_layers) {
             return Err(self.wrong(&format!(
-                "it is a probe for another model: it reads layer {}, but `{}` has {} layers",
-                site.layer, model.name, shape.n_layers
+                "it is a probe for another model: it reads layer {layer}, but `{}` has {} layers",
+                model.name, shape.n_layers
             )));
         }
-        self.check_width(site.component.width(shape), &format!("`{}`", model.name))
+        self.check_width(place.width(shape), &format!("`{}`", model.name))
     }
 
     /// What a flag or the probe says, if they agree.
@@ -354,6 +381,16 @@ mod tests {
         let (x, mask_pad) = padded(&rows, 2, &Device::default());
         assert_eq!(host_values(x).unwrap(), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(host_values(mask_pad.float()).unwrap(), [0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn layers_that_stand_side_by_side_are_joined_by_a_plus() {
+        let parse = |text: &str| text.parse::<JoinedLayers>();
+        assert_eq!(parse("3").unwrap().to_string(), "3");
+        assert_eq!(parse("3+0").unwrap(), parse("0 + 3").unwrap());
+        for text in ["", "+", "0+", "-1", "a", "99999999999999999999999"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -79,16 +79,20 @@ fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage> {
 
 /// The model whose activations were read; empty if every data set brought its own.
 pub(crate) fn model(run: &SavedRun) -> String {
-    let reads_model = run.experiments.iter().any(|saved| saved.report.layer.is_some());
+    let reads_model = run.experiments.iter().any(|saved| saved.report.component.is_some());
     if reads_model { run.config.model.name.clone() } else { String::new() }
 }
 
 /// The place that an experiment reads; empty where the data are activations.
-pub(crate) fn component(run: &SavedRun, saved: &SavedExperiment) -> String {
-    match saved.report.layer {
-        Some(_) => run.config.activations.component.to_string(),
-        None => String::new(),
+pub(crate) fn component(saved: &SavedExperiment) -> String {
+    let report = &saved.report;
+    let component = report.component.clone().unwrap_or_default();
+    if report.layers.is_empty() {
+        return component;
     }
+    // Joined layers are told by the name of the experiment.
+    let place = report.experiment.strip_prefix(&format!("{}-", report.data));
+    place.map_or(component, str::to_owned)
 }
 
 fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment, MetricError> {
@@ -113,7 +117,7 @@ fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment
         experiment: report.experiment.clone(),
         data: report.data.clone(),
         layer: report.layer,
-        component: component(run, saved),
+        component: component(saved),
         classes: report.classes.clone(),
         n_train: report.n_train,
         n_validation: report.n_validation,

@@ -27,8 +27,16 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
     let header = ["layer", "probe", "best setting", "balanced accuracy (95 %)", "AUROC"];
     let mut rows = vec![header.map(str::to_owned)];
     let mut pairs = String::new();
+    let has_components = experiments.iter().any(|one| one.component != first.component);
     for experiment in experiments {
-        let layer = experiment.layer.map_or("-".to_owned(), |layer| layer.to_string());
+        let mut layer = match (experiment.layer, &experiment.layers[..]) {
+            (Some(layer), _) => layer.to_string(),
+            (None, []) => "-".to_owned(),
+            (None, layers) => layers.iter().map(usize::to_string).collect::<Vec<_>>().join("+"),
+        };
+        if let Some(component) = experiment.component.as_ref().filter(|_| has_components) {
+            let _ = write!(layer, " {component}");
+        }
         for probe in &experiment.architectures {
             rows.push([
                 layer.clone(),

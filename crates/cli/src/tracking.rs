@@ -29,7 +29,7 @@ pub fn track(folder: &Path, programs: &[Track]) -> Result<()> {
         let logs = run.folder.join("tensorboard");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64());
         for saved in &run.experiments {
-            let folder = logs.join(group(&run, saved)).join(name(&run, saved));
+            let folder = logs.join(group(saved)).join(name(&run, saved));
             std::fs::create_dir_all(&folder)?;
             // TensorBoard looks for `tfevents` in the name; the same name is written over.
             let file = folder.join("events.out.tfevents.0.attention-probes");
@@ -41,8 +41,8 @@ pub fn track(folder: &Path, programs: &[Track]) -> Result<()> {
 }
 
 /// What the layers of a data set have in common, such as `sentiment-resid_post`.
-fn group(run: &SavedRun, saved: &SavedExperiment) -> String {
-    let parts = [saved.report.data.clone(), component(run, saved)];
+fn group(saved: &SavedExperiment) -> String {
+    let parts = [saved.report.data.clone(), component(saved)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }
 
@@ -55,7 +55,12 @@ fn name(run: &SavedRun, saved: &SavedExperiment) -> String {
         [only] => only.config_name.as_str(),
         _ => "all",
     };
-    let Some(layer) = report.layer else { return format!("probe-{kinds}-{}", report.data) };
+    let layers: Vec<String> =
+        report.layers.iter().chain(&report.layer).map(usize::to_string).collect();
+    if layers.is_empty() {
+        return format!("probe-{kinds}-{}", report.data);
+    }
+    let layer = layers.join("+");
     let data = run.config.data.iter().find(|data| data.name == report.data);
     let n_ctx = data.map_or(0, |data| data.max_tokens);
     let model = run.config.model.name.trim_end_matches('/');

@@ -47,6 +47,9 @@ pub struct ProbeMetadata {
     pub model: Option<ModelMetadata>,
     /// Layer that the activations come from, from 0.
     pub layer: Option<usize>,
+    /// Layers whose activations stand side by side, ascending, instead of one layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<usize>>,
     /// Where in the layer, such as `resid_post`.
     pub component: Option<String>,
     /// Convention of the activations, `raw` or `tl_processed`.
@@ -132,6 +135,7 @@ impl ProbeMetadata {
             config,
             model: None,
             layer: None,
+            layers: None,
             component: None,
             convention: None,
             task: None,

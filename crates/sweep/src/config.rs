@@ -128,8 +128,11 @@ pub enum HeldOut {
 pub struct ActivationsConfig {
     /// `"all"`, `"auto"` (first, quartiles, last), or a list of layers counted from 0.
     pub layers: Layers,
-    /// Place in each layer.
-    pub component: Component,
+    /// Place in each layer, or a list of places, each of which gives experiments of its own.
+    pub component: Components,
+    /// Whether the rows of all layers stand side by side as one experiment, instead of one for each
+    /// layer.
+    pub concat: bool,
     /// `auto`, `recompute`, `memory`, or `disk`.
     pub storage: Storage,
     /// How much memory activations may take.
@@ -144,6 +147,29 @@ pub enum Layers {
     Word(String),
     /// Layers by number.
     List(Vec<usize>),
+}
+
+/// A choice of components.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected resid_pre, resid_mid, resid_post, attn_out, mlp_out, or z, or a list of these"
+)]
+pub enum Components {
+    /// One component.
+    One(Component),
+    /// Several.
+    List(Vec<Component>),
+}
+
+impl Components {
+    /// The components, in order.
+    pub fn all(&self) -> &[Component] {
+        match self {
+            Self::One(component) => std::slice::from_ref(component),
+            Self::List(components) => components,
+        }
+    }
 }
 
 /// One kind of probe.
@@ -285,7 +311,8 @@ impl Default for ActivationsConfig {
     fn default() -> Self {
         Self {
             layers: Layers::Word("all".to_owned()),
-            component: Component::ResidPost,
+            component: Components::One(Component::ResidPost),
+            concat: false,
             storage: Storage::Auto,
             memory_budget_gib: 4.0,
         }

@@ -1,7 +1,7 @@
 //! A data set at all its layers: trained, judged on the sides held out, and written.
 
 use attention_probes_activations::{
-    ExampleSet, Split, SplitConfig, Task, TokenizedDataset, class_weights, stratified_split,
+    ExampleSet, Place, Split, SplitConfig, Task, TokenizedDataset, class_weights, stratified_split,
 };
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{ProbeConfig, ProbeState};
@@ -20,14 +20,14 @@ use crate::report::ExperimentReport;
 use crate::run::{DataRun, Prepared};
 use crate::tracker::Tracker;
 
-/// Trains every architecture at every layer, and writes an experiment for each layer.
+/// Trains every architecture at every place, and writes an experiment for each place.
 ///
-/// The experiments are those of the layers, in order; one if there are none.
+/// The experiments are those of the places, in order; one if there are none.
 pub(crate) fn run_experiments(
     run: &DataRun<'_>,
     prepared: Prepared<'_>,
     tokens: Option<&TokenizedDataset>,
-    layers: &[usize],
+    places: &[Place],
     model: Option<&LanguageModel>,
     tracker: &mut dyn Tracker,
 ) -> Result<Vec<ExperimentReport>, SweepError> {
@@ -47,7 +47,7 @@ pub(crate) fn run_experiments(
         train: &split.train,
         validation: &choosing,
     };
-    let experiments = run.experiments(layers);
+    let experiments = run.experiments(places);
     let groups = groups_of(run, experiments.len(), source.d_model(), n_classes);
     let fit_config = FitConfig {
         epochs: config.sweep.epochs,
@@ -100,7 +100,9 @@ pub(crate) fn run_experiments(
     };
     let sites = experiments.into_iter().enumerate();
     sites
-        .map(|(site, (layer, experiment))| findings.write(site, layer, experiment, tracker))
+        .map(|(site, (place, experiment))| {
+            findings.write(site, place.as_ref(), experiment, tracker)
+        })
         .collect()
 }
 

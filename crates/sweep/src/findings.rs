@@ -1,11 +1,11 @@
 //! What was found at a layer: judged, described, and written.
 
-use attention_probes_activations::Split;
+use attention_probes_activations::{Place, Split};
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
 
 use crate::baseline::FittedBaselines;
-use crate::config::{Layers, SelectBy};
+use crate::config::{Components, Layers, SelectBy};
 use crate::control::ControlReport;
 use crate::evaluation::{EvaluatedGroup, Evaluator, FittedOn};
 use crate::find_best_fit::{GroupFit, TrialGroup};
@@ -45,12 +45,12 @@ impl Findings<'_> {
     pub(crate) fn write(
         &self,
         site: usize,
-        layer: Option<usize>,
+        place: Option<&Place>,
         experiment: String,
         tracker: &mut dyn Tracker,
     ) -> Result<ExperimentReport, SweepError> {
         let config = self.run.plan.config();
-        let fitted = self.fitted(site, layer);
+        let fitted = self.fitted(site, place);
         let (diverged, sound): (Vec<_>, Vec<_>) =
             fitted.iter().partition(|architecture| architecture.diverged(architecture.fit.best));
         let diverged: Vec<String> =
@@ -64,7 +64,9 @@ impl Findings<'_> {
         let report = ExperimentReport {
             experiment,
             data: self.run.config().name.clone(),
-            layer,
+            layer: place.and_then(Place::layer),
+            layers: joined_layers(place).unwrap_or_default(),
+            component: place.map(|place| place.component().to_string()),
             origin: self.run.origin(self.model),
             classes: self.classes.to_vec(),
             n_train: self.split.train.len(),
@@ -85,7 +87,7 @@ impl Findings<'_> {
         let files = ExperimentFiles {
             architectures: &fitted,
             predictions: &predictions,
-            config: &resolved_config(self.run, layer)?,
+            config: &resolved_config(self.run, place)?,
             evaluation: &config.evaluation,
         };
         write_experiment(&self.run.folder.join(&report.experiment), &files, &report)?;
@@ -94,7 +96,7 @@ impl Findings<'_> {
     }
 
     /// Every architecture of a site.
-    fn fitted(&self, site: usize, layer: Option<usize>) -> Vec<FittedArchitecture<'_>> {
+    fn fitted(&self, site: usize, place: Option<&Place>) -> Vec<FittedArchitecture<'_>> {
         let config = self.run.plan.config();
         let groups = self.groups.iter().enumerate().filter(|(_, group)| group.site == site);
         groups
@@ -102,7 +104,9 @@ impl Findings<'_> {
                 let architecture = &config.architectures[index % config.architectures.len()];
                 let mut metadata = ProbeMetadata::new(group.probe.clone(), self.classes.to_vec());
                 self.describe(&mut metadata);
-                metadata.layer = layer;
+                metadata.layer = place.and_then(Place::layer);
+                metadata.layers = joined_layers(place);
+                metadata.component = place.map(|place| place.component().to_string());
                 FittedArchitecture {
                     config_name: &architecture.config_name,
                     group: index,
@@ -125,7 +129,6 @@ impl Findings<'_> {
                 name: model.name.clone(),
                 revision: Some(model.revision.clone()),
             });
-            metadata.component = Some(config.activations.component.to_string());
             let n_ctx = model.model.shape().n_ctx;
             metadata.max_tokens = Some(self.run.config().max_tokens.min(n_ctx));
             metadata.convention = serde_json::to_value(config.model.convention)
@@ -209,12 +212,18 @@ fn best_of<'a, 'b>(
     architectures.iter().max_by(better).copied()
 }
 
+/// The layers of a place that joins several.
+fn joined_layers(place: Option<&Place>) -> Option<Vec<usize>> {
+    place.filter(|place| place.layers().len() > 1).map(|place| place.layers().to_vec())
+}
+
 /// The configuration of one experiment alone.
-fn resolved_config(run: &DataRun<'_>, layer: Option<usize>) -> Result<String, SweepError> {
+fn resolved_config(run: &DataRun<'_>, place: Option<&Place>) -> Result<String, SweepError> {
     let mut config = run.plan.config().clone();
     config.data = vec![run.config().clone()];
-    if let Some(layer) = layer {
-        config.activations.layers = Layers::List(vec![layer]);
+    if let Some(place) = place {
+        config.activations.layers = Layers::List(place.layers().to_vec());
+        config.activations.component = Components::One(place.component());
     }
     folder::to_toml(&config, &run.folder)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use attention_probes_activations::{Component, Task, data_name, is_on_hub};
+use attention_probes_activations::{ActivationError, Component, Place, Task, data_name, is_on_hub};
+use attention_probes_models::ModelShape;
 use attention_probes_probes::{
     AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, MlpProbeConfig,
     MultiMaxProbeConfig, ProbeConfig, ProbeKind, RollingAttentionProbeConfig, TokenProbeConfig,
@@ -66,6 +67,15 @@ impl SweepConfig {
             Layers::List(layers) => not_empty("activations.layers", layers)?,
         }
 
+        let components = self.activations.component.all();
+        not_empty("activations.component", components)?;
+        for (index, component) in components.iter().enumerate() {
+            if components[..index].contains(component) {
+                let (key, name) = ("activations.component", component.to_string());
+                return Err(SweepError::Duplicate { key, name });
+            }
+        }
+
         not_empty("data", &self.data)?;
         let mut names = BTreeSet::new();
         for data in &mut self.data {
@@ -83,7 +93,7 @@ impl SweepConfig {
         }
         let tasks: Vec<Option<Task>> =
             self.data.iter().map(check_data).collect::<Result<_, _>>()?;
-        check_experiments(&self.data, &tasks, self.activations.component)?;
+        check_experiments(&self.data, &tasks, self.activations.component.all())?;
 
         not_empty("architectures", &self.architectures)?;
         let mut names = BTreeSet::new();
@@ -145,6 +155,35 @@ impl SweepPlan {
         match layers.iter().find(|layer| **layer >= n_layers) {
             Some(&layer) => Err(SweepError::Layer { layer, n_layers }),
             None => Ok(layers.into_iter().collect()),
+        }
+    }
+
+    /// Where probes read the model, by component and then by layer: one experiment each.
+    ///
+    /// # Errors
+    ///
+    /// - [`SweepError::Layer`] if the model does not have one of the layers
+    /// - [`SweepError::Activation`] if two components differ in width
+    pub fn places(&self, shape: &ModelShape) -> Result<Vec<Place>, SweepError> {
+        let layers = self.layers(shape.n_layers)?;
+        let (config, convention) = (&self.config.activations, self.config.model.convention);
+        let of_component = |&component: &Component| -> Vec<Place> {
+            if config.concat {
+                return vec![Place::new(layers.iter().copied(), component, convention)];
+            }
+            layers.iter().map(|&layer| Place::new([layer], component, convention)).collect()
+        };
+        let places: Vec<Place> = config.component.all().iter().flat_map(of_component).collect();
+        let (first, first_width) = (places[0].sites()[0], places[0].width(shape));
+        match places.iter().find(|place| place.width(shape) != first_width) {
+            Some(other) => Err(ActivationError::SiteWidths {
+                first,
+                first_width: first.component.width(shape),
+                other: other.sites()[0],
+                other_width: other.component().width(shape),
+            }
+            .into()),
+            None => Ok(places),
         }
     }
 
@@ -448,18 +487,21 @@ fn check_name(key: &'static str, name: &str) -> Result<(), SweepError> {
 fn check_experiments(
     data: &[DataConfig],
     tasks: &[Option<Task>],
-    component: Component,
+    components: &[Component],
 ) -> Result<(), SweepError> {
     let of = |brings_activations: bool| {
         let pairs = data.iter().zip(tasks);
         pairs.filter(move |(_, task)| task.is_none() == brings_activations).map(|(data, _)| data)
     };
-    let suffix = format!("-{component}");
     for activations in of(true) {
         for text in of(false) {
             let rest = activations.name.strip_prefix(&text.name);
-            let rest = rest.and_then(|rest| rest.strip_prefix("-L")?.strip_suffix(&suffix));
-            if rest.is_some_and(|layer| layer.chars().all(|c| c.is_ascii_digit())) {
+            let rest = rest.and_then(|rest| rest.strip_prefix("-L")?.rsplit_once('-'));
+            let is_place = |(layers, component): (&str, &str)| {
+                components.iter().any(|one| one.to_string() == component)
+                    && layers.chars().all(|c| c.is_ascii_digit() || "L+.".contains(c))
+            };
+            if rest.is_some_and(is_place) {
                 return Err(SweepError::Duplicate { key: "data", name: activations.name.clone() });
             }
         }

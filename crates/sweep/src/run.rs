@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ActivationSource, Capture, ExampleSet, MemoryActivations, Site, Split, StorageConfig,
-    TOKENS_PER_FORWARD, open_activations,
+    ActivationSource, Capture, ExampleSet, MemoryActivations, Place, PlaceActivations, Split,
+    StorageConfig, TOKENS_PER_FORWARD, distinct_sites, open_activations,
 };
 use attention_probes_models::{HubAccess, LanguageModel, open_model};
 use burn::tensor::Device;
@@ -99,7 +99,7 @@ fn model_of(
     }
     let config = &plan.config().model;
     let model = open_model(&config.name, options.hub, (options.device, config.dtype))?;
-    plan.layers(model.model.shape().n_layers)?;
+    plan.places(model.model.shape())?;
     Ok(Some(model))
 }
 
@@ -162,7 +162,7 @@ impl DataRun<'_> {
         keeps_tokens: bool,
         tracker: &mut dyn Tracker,
     ) -> Result<Input, SweepError> {
-        if let Some(reports) = self.complete(&self.layers(model)?, model) {
+        if let Some(reports) = self.complete(&self.places(model)?, model) {
             return Ok(Input::Complete(reports));
         }
         let seed = self.plan.config().seed;
@@ -194,14 +194,14 @@ impl DataRun<'_> {
         model: Option<&LanguageModel>,
         tracker: &mut dyn Tracker,
     ) -> Result<Vec<ExperimentReport>, SweepError> {
-        let layers = self.layers(model)?;
+        let places = self.places(model)?;
         match (input, model) {
             (Input::Complete(reports), _) => {
                 tracker.note(&format!("`{}` is complete already", self.config().name));
                 Ok(reports)
             }
             (Input::Texts(texts), Some(model)) => {
-                let sites: Vec<Site> = layers.iter().map(|&layer| self.site(layer)).collect();
+                let sites = distinct_sites(&places);
                 let capture = Capture {
                     model: &*model.model,
                     tokens: &texts.tokens,
@@ -209,28 +209,29 @@ impl DataRun<'_> {
                     device: self.device,
                     max_tokens_per_batch: TOKENS_PER_FORWARD,
                 };
-                let prepared = self.prepare(&texts, capture, model, tracker)?;
-                run_experiments(self, prepared, Some(&texts.tokens), &layers, Some(model), tracker)
+                let mut prepared = self.prepare(&texts, capture, model, tracker)?;
+                prepared.source = Box::new(PlaceActivations::new(prepared.source, &sites, &places));
+                run_experiments(self, prepared, Some(&texts.tokens), &places, Some(model), tracker)
             }
             _ => {
                 let prepared = self.prepare_activations(tracker)?;
-                run_experiments(self, prepared, None, &layers, None, tracker)
+                run_experiments(self, prepared, None, &places, None, tracker)
             }
         }
     }
 
-    /// The layers to probe; none where the data are activations.
-    fn layers(&self, model: Option<&LanguageModel>) -> Result<Vec<usize>, SweepError> {
+    /// Where probes read the model; nowhere where the data are activations.
+    fn places(&self, model: Option<&LanguageModel>) -> Result<Vec<Place>, SweepError> {
         match (self.plan.task(self.data), model) {
-            (Some(_), Some(model)) => self.plan.layers(model.model.shape().n_layers),
+            (Some(_), Some(model)) => self.plan.places(model.model.shape()),
             _ => Ok(Vec::new()),
         }
     }
 
-    /// Reports of every layer, if all are written and of this data, model, and version.
+    /// Reports of every place, if all are written and of this data, model, and version.
     fn complete(
         &self,
-        layers: &[usize],
+        places: &[Place],
         model: Option<&LanguageModel>,
     ) -> Option<Vec<ExperimentReport>> {
         let origin = self.origin(model);
@@ -239,7 +240,7 @@ impl DataRun<'_> {
             let report: ExperimentReport = serde_json::from_slice(&text).ok()?;
             origin.allows(&report.origin).then_some(report)
         };
-        self.experiments(layers).into_iter().map(|(_, name)| read(name)).collect()
+        self.experiments(places).into_iter().map(|(_, name)| read(name)).collect()
     }
 
     /// What results depend on beside the configuration.
@@ -256,20 +257,14 @@ impl DataRun<'_> {
         }
     }
 
-    /// Layer and name of every experiment.
-    pub(crate) fn experiments(&self, layers: &[usize]) -> Vec<(Option<usize>, String)> {
+    /// Place and name of every experiment.
+    pub(crate) fn experiments(&self, places: &[Place]) -> Vec<(Option<Place>, String)> {
         let data = &self.config().name;
-        if layers.is_empty() {
+        if places.is_empty() {
             return vec![(None, data.clone())];
         }
-        let component = self.plan.config().activations.component;
-        let name = |&layer: &usize| (Some(layer), format!("{data}-L{layer:02}-{component}"));
-        layers.iter().map(name).collect()
-    }
-
-    fn site(&self, layer: usize) -> Site {
-        let config = self.plan.config();
-        Site { layer, component: config.activations.component, convention: config.model.convention }
+        let name = |place: &Place| (Some(place.clone()), format!("{data}-{place}"));
+        places.iter().map(name).collect()
     }
 
     fn cache(&self, kind: &str) -> PathBuf {

@@ -145,7 +145,7 @@ fn names(runs: &[SavedRun]) -> Vec<String> {
 fn results(run: &SavedRun) -> Vec<Found<'_>> {
     let of_experiment = |experiment: &'_ SavedExperiment| {
         let report = &experiment.report;
-        let component = sweep_page::component(run, experiment);
+        let component = sweep_page::component(experiment);
         (report.data.clone(), report.layer, component)
     };
     let experiments = run.experiments.iter();

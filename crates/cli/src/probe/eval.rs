@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, Capture, DatasetConfig, ExampleConfig, ExampleSet, ExternalActivations,
-    ExternalConfig, MemoryActivations, StorageConfig, TOKENS_PER_FORWARD, Task, TokenizeConfig,
-    examples, open_activations, tokenize,
+    ExternalConfig, MemoryActivations, PlaceActivations, StorageConfig, TOKENS_PER_FORWARD, Task,
+    TokenizeConfig, examples, open_activations, tokenize,
 };
 use attention_probes_metrics::{
     ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
@@ -201,7 +201,7 @@ fn evaluate_texts<'a>(
     let mut examples = examples(&dataset, &tokens, &model.tokenizer, &drawing)?;
     remove_unknown_tags(&mut examples, file, path)?;
 
-    let sites = [probed.site];
+    let sites = probed.place.sites();
     let capture = Capture {
         model: &*model.model,
         tokens: &tokens,
@@ -214,6 +214,8 @@ fn evaluate_texts<'a>(
     let source =
         open_activations(capture, &examples.sequences(), &StorageConfig::default(), &mut progress)?;
     bar.clear();
+    let source: Box<dyn ActivationSource + '_> =
+        Box::new(PlaceActivations::new(source, &sites, std::slice::from_ref(&probed.place)));
     let n_skipped = source.skipped().len();
     examples.remove_sequences(source.skipped());
     evaluate(args, file, path, Prepared { source, examples, n_skipped }, device)

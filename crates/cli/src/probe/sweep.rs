@@ -206,10 +206,14 @@ fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
     writeln!(stdout, "data: {}", names.join(", "))?;
     if plan.needs_model() {
         let layers = serde_json::to_string(&config.activations.layers)?;
+        let components: Vec<String> =
+            config.activations.component.all().iter().map(ToString::to_string).collect();
         writeln!(
             stdout,
-            "model: {}, layers {layers}, {}",
-            config.model.name, config.activations.component
+            "model: {}, layers {layers}{}, {}",
+            config.model.name,
+            if config.activations.concat { " side by side" } else { "" },
+            components.join(", ")
         )?;
     }
     writeln!(stdout, "probes: {}", kinds.join(", "))?;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationError, ActivationSource, Capture, Dataset, DatasetConfig, Site, StorageConfig,
-    TOKENS_PER_FORWARD, TableError, Task, TokenizeConfig, TokenizedDataset, open_activations,
-    tokenize, write_atomically,
+    ActivationError, ActivationSource, Capture, Dataset, DatasetConfig, Place, PlaceActivations,
+    StorageConfig, TOKENS_PER_FORWARD, TableError, Task, TokenizeConfig, TokenizedDataset,
+    distinct_sites, open_activations, tokenize, write_atomically,
 };
 use attention_probes_metrics::predicted_class;
 use attention_probes_probes::{Probe as _, ProbeConfig};
@@ -82,18 +82,13 @@ pub fn run(args: &ViewArgs) -> Result<()> {
         args.probe.iter().map(|path| ProbeFile::open(path, &device)).collect::<Result<_>>()?;
     let dataset = read_texts(args, &files[0])?;
     let probed = files[0].open_model(&args.model, &device)?;
-    let sites = sites(args, &files, &probed)?;
+    let places = places(args, &files, &probed)?;
 
     let model = &probed.model;
     let otherwise = TokenizeConfig::default().max_tokens;
     let max_tokens = files[0].max_tokens(args.max_tokens, otherwise, model.model.shape().n_ctx);
     let tokens = tokenize(&dataset, &model.tokenizer, &TokenizeConfig { max_tokens, cache: None })?;
-    let mut distinct: Vec<Site> = Vec::new();
-    for site in &sites {
-        if !distinct.contains(site) {
-            distinct.push(*site);
-        }
-    }
+    let distinct = distinct_sites(&places);
     let capture = Capture {
         model: &*model.model,
         tokens: &tokens,
@@ -115,12 +110,13 @@ pub fn run(args: &ViewArgs) -> Result<()> {
     let mut page = TokenPage {
         title: args.title.clone().unwrap_or_else(|| title(&args.data)),
         model: model.name.clone(),
-        probes: describe(&files, &sites),
+        probes: describe(&files, &places),
         texts: texts(&dataset, &tokens, &probed, source.skipped()),
     };
-    for (file, site) in files.iter().zip(&sites) {
-        let site = distinct.iter().position(|other| other == site).unwrap_or(0);
-        let readings = read(file, (&mut *source, site), &tokens, &device)?;
+    for (file, place) in files.iter().zip(&places) {
+        let places = std::slice::from_ref(place);
+        let mut source = PlaceActivations::new(Box::new(&mut *source), &distinct, places);
+        let readings = read(file, &mut source, &tokens, &device)?;
         for (text, reading) in page.texts.iter_mut().zip(readings) {
             text.readings.push(reading);
         }
@@ -166,13 +162,13 @@ fn is_about_labels(error: &ActivationError) -> bool {
 }
 
 /// Where each probe reads the model.
-fn sites(args: &ViewArgs, files: &[ProbeFile], probed: &ProbedModel) -> Result<Vec<Site>> {
-    let others = files.iter().skip(1).map(|file| file.site_in(&probed.model, &args.model));
-    std::iter::once(Ok(probed.site)).chain(others).collect()
+fn places(args: &ViewArgs, files: &[ProbeFile], probed: &ProbedModel) -> Result<Vec<Place>> {
+    let others = files.iter().skip(1).map(|file| file.place_in(&probed.model, &args.model));
+    std::iter::once(Ok(probed.place.clone())).chain(others).collect()
 }
 
 /// What the page says of each probe. Probes that differ in their layer alone are one series.
-fn describe(files: &[ProbeFile], sites: &[Site]) -> Vec<TokenProbe> {
+fn describe(files: &[ProbeFile], places: &[Place]) -> Vec<TokenProbe> {
     let stem = |file: &ProbeFile| {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy();
         name.strip_suffix("_state.npz").unwrap_or(&name).to_owned()
@@ -181,19 +177,25 @@ fn describe(files: &[ProbeFile], sites: &[Site]) -> Vec<TokenProbe> {
         let stem = stem(file);
         stem.split_once("_probe_").map_or(stem.clone(), |(name, _)| name.to_owned())
     };
-    let places: Vec<(String, Site)> =
-        files.iter().zip(sites).map(|(file, site)| (short(file), *site)).collect();
-    let is_alone = |place: &(String, Site)| places.iter().filter(|p| *p == place).count() == 1;
-    let all_alone = places.iter().all(is_alone);
-    let describe = |(file, site): (&ProbeFile, &Site)| {
+    let named: Vec<(String, &Place)> =
+        files.iter().zip(places).map(|(file, place)| (short(file), place)).collect();
+    let is_alone = |one: &(String, &Place)| named.iter().filter(|other| *other == one).count() == 1;
+    let all_alone = named.iter().all(is_alone);
+    let describe = |(file, place): (&ProbeFile, &Place)| {
         let metadata = &file.saved.metadata;
         let series = if all_alone { short(file) } else { stem(file) };
         TokenProbe {
-            label: format!("{series}, layer {}", site.layer),
-            series: format!("{series}, {}", site.component),
+            label: match place.layer() {
+                Some(layer) => format!("{series}, layer {layer}"),
+                None => format!("{series}, {place}"),
+            },
+            series: match place.layer() {
+                Some(_) => format!("{series}, {}", place.component()),
+                None => format!("{series}, {place}"),
+            },
             kind: file.probe.kind().to_string(),
-            layer: Some(site.layer),
-            component: site.component.to_string(),
+            layer: place.layer(),
+            component: place.component().to_string(),
             task: match (&metadata.task, &metadata.target) {
                 (Some(task), Some(target)) => format!("{task} {:?}", target.to_string()),
                 (task, _) => task.clone().unwrap_or_default(),
@@ -207,7 +209,7 @@ fn describe(files: &[ProbeFile], sites: &[Site]) -> Vec<TokenProbe> {
             file: file.path.display().to_string(),
         }
     };
-    files.iter().zip(sites).map(describe).collect()
+    files.iter().zip(places).map(describe).collect()
 }
 
 /// The texts of the page, still without what the probes say.
@@ -238,7 +240,7 @@ fn texts(
 /// What a probe says about every text that has activations, in order.
 fn read(
     file: &ProbeFile,
-    (source, site): (&mut dyn ActivationSource, usize),
+    source: &mut dyn ActivationSource,
     tokens: &TokenizedDataset,
     device: &Device,
 ) -> Result<Vec<TokenReading>> {
@@ -249,7 +251,7 @@ fn read(
     let reader = TokenReader::new(&file.saved)?;
     let threshold = file.saved.metadata.threshold;
     let mut readings = vec![TokenReading::default(); prefixes.len()];
-    apply_probe(&file.probe, (source, site), &prefixes, device, |index, reading| {
+    apply_probe(&file.probe, (source, 0), &prefixes, device, |index, reading| {
         readings[index] = token_reading(&reader, reading, threshold);
     })?;
     Ok(readings)

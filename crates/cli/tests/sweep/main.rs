@@ -10,6 +10,7 @@ mod data;
 mod evaluation;
 mod folder;
 mod page;
+mod places;
 mod results;
 mod resume;
 #[path = "../common/running.rs"]

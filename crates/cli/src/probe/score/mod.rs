@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, Capture, DatasetConfig, ExternalActivations, ExternalConfig,
-    MemoryActivations, TOKENS_PER_FORWARD, TaggedConfig, TokenizedDataset,
+    MemoryActivations, PlaceActivations, TOKENS_PER_FORWARD, TaggedConfig, TokenizedDataset,
 };
 use attention_probes_models::Tokenizer;
 use burn::tensor::Device;
@@ -272,7 +272,7 @@ impl<'a> TextReader<'a> {
 
         let tokens = TokenizedDataset::from_sequences(&sequences);
         let model = &self.probed.model;
-        let sites = [self.probed.site];
+        let sites = self.probed.place.sites();
         let capture = Capture {
             model: &*model.model,
             tokens: &tokens,
@@ -281,7 +281,9 @@ impl<'a> TextReader<'a> {
             max_tokens_per_batch: TOKENS_PER_FORWARD,
         };
         let all: Vec<usize> = (0..tokens.len()).collect();
-        let mut source = MemoryActivations::capture(&capture, &all, &mut |_, _| {})?;
+        let source = MemoryActivations::capture(&capture, &all, &mut |_, _| {})?;
+        let places = std::slice::from_ref(&self.probed.place);
+        let mut source = PlaceActivations::new(Box::new(source), &sites, places);
         let prefix = |(sequence, truncated): (usize, bool)| {
             if source.skipped().contains(&sequence) {
                 return Err("NaN or infinity among its activations".to_owned());
