@@ -4,6 +4,7 @@
 //! stdout, progress and logs to stderr.
 
 pub mod allocator;
+mod classes;
 pub mod device;
 pub mod exit;
 pub mod extract_args;

@@ -9,6 +9,8 @@ mod baseline;
 mod checkpoint;
 pub mod config;
 mod control;
+mod data_config;
+mod data_plan;
 mod decision;
 mod error;
 mod evaluation;

@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use attention_probes_activations::{ActivationError, Component, Place, Task, data_name, is_on_hub};
+use attention_probes_activations::{ActivationError, Component, Place, Task, data_name};
 use attention_probes_models::ModelShape;
 use attention_probes_probes::{
     AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, MlpProbeConfig,
     MultiMaxProbeConfig, ProbeConfig, ProbeKind, RollingAttentionProbeConfig, TokenProbeConfig,
 };
 
-use crate::config::{
-    ArchitectureConfig, DataConfig, EvaluationConfig, GridConfig, HeldOut, Layers,
-};
+use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Layers};
+use crate::data_plan::{check_data, check_experiments};
 use crate::{SweepConfig, SweepError};
 
 /// Longest name of a data set or an architecture.
@@ -324,117 +323,6 @@ fn check_evaluation(config: &EvaluationConfig) -> Result<(), SweepError> {
     Ok(())
 }
 
-fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
-    let activations = |path: &Path| {
-        let is_npz = path.extension().is_some_and(|extension| extension == "npz");
-        !is_on_hub(path) && (is_npz || path.is_dir())
-    };
-    if !is_on_hub(&data.path) && data.split != DataConfig::default().split {
-        let reason = "is for a data set of the Hub; a file is read whole";
-        return Err(SweepError::Contradiction { key: "data.split", reason });
-    }
-    let brings_activations = activations(&data.path);
-    for (key, held_out) in [("data.validation", &data.validation), ("data.test", &data.test)] {
-        match held_out {
-            HeldOut::Share(value) if *value > 0.0 && *value < 1.0 => {}
-            HeldOut::Share(value) => {
-                let expected = "a share between 0 and 1, or the path of a file";
-                return Err(SweepError::Number { key, value: *value, expected });
-            }
-            HeldOut::File(path) if activations(path) == brings_activations => {}
-            HeldOut::File(_) => {
-                let reason = "must be of the same form as `data.path`, text or activations";
-                return Err(SweepError::Contradiction { key, reason });
-            }
-        }
-    }
-    if data.hook.is_some() && !data.path.is_dir() {
-        let reason = "is for a folder of shards or of MOSAIC as `data.path`, remove it";
-        return Err(SweepError::Contradiction { key: "data.hook", reason });
-    }
-    if data.pad_token_id.is_some() && !data.path.is_dir() {
-        let reason = "is for a MOSAIC folder as `data.path`, remove it";
-        return Err(SweepError::Contradiction { key: "data.pad_token_id", reason });
-    }
-    let value = data.validation.share() + data.test.share();
-    if value >= 1.0 {
-        let expected = "together with `test` less than 1";
-        return Err(SweepError::Number { key: "data.validation", value, expected });
-    }
-    at_least("data.max_tokens", data.max_tokens as f64, 1.0)?;
-    at_least("data.examples_per_text", data.examples_per_text as f64, 1.0)?;
-    let target = || {
-        if data.target.is_empty() || data.target.texts().iter().any(String::is_empty) {
-            return Err(SweepError::Contradiction {
-                key: "data.target",
-                reason: "is missing or empty: a token task needs the text it looks for, such as \" the\"",
-            });
-        }
-        Ok(data.target.clone())
-    };
-    let task = match data.task.as_str() {
-        "sequence" => Task::Sequence,
-        "current_token" => Task::CurrentToken { target: target()? },
-        "next_token" => Task::NextToken { target: target()? },
-        "tokens" => Task::Tokens,
-        other => {
-            return Err(SweepError::Word {
-                key: "data.task",
-                value: other.to_owned(),
-                expected: "sequence, current_token, next_token, or tokens",
-            });
-        }
-    };
-    check_keys_of_task(data, &task)?;
-    check_pair(data, &task, brings_activations)?;
-    if brings_activations && task != Task::Sequence {
-        let reason = "must be `sequence` where the data are activations";
-        return Err(SweepError::Contradiction { key: "data.task", reason });
-    }
-    Ok((!brings_activations).then_some(task))
-}
-
-/// Refuses minimal pairs that are none, or make no sense.
-fn check_pair(data: &DataConfig, task: &Task, brings_activations: bool) -> Result<(), SweepError> {
-    let Some([good, bad]) = &data.pair else { return Ok(()) };
-    let default = DataConfig::default();
-    let reason = if brings_activations {
-        "is for texts; activations bring their labels"
-    } else if *task != Task::Sequence {
-        "is for the task `sequence`"
-    } else if data.text != default.text || data.label != default.label {
-        "stands instead of `data.text` and `data.label`, remove them"
-    } else if good == bad {
-        "names one column twice, expected the good and the bad text"
-    } else {
-        return Ok(());
-    };
-    Err(SweepError::Contradiction { key: "data.pair", reason })
-}
-
-/// Refuses keys that the task has no use for.
-fn check_keys_of_task(data: &DataConfig, task: &Task) -> Result<(), SweepError> {
-    let default = DataConfig::default();
-    let (is_target, is_tokens) = (task.target().is_some(), *task == Task::Tokens);
-    let reason = "makes no sense for this task, remove it";
-    let columns = [
-        (data.tokens != default.tokens, "data.tokens"),
-        (data.tags != default.tags, "data.tags"),
-        (data.offsets.is_some(), "data.offsets"),
-    ];
-    let idle = [
-        (!is_target && !data.target.is_empty(), "data.target"),
-        (!is_target && data.balance, "data.balance"),
-    ];
-    let idle = idle.into_iter().chain(columns.map(|(is_set, key)| (is_set && !is_tokens, key)));
-    for (is_idle, key) in idle {
-        if is_idle {
-            return Err(SweepError::Contradiction { key, reason });
-        }
-    }
-    Ok(())
-}
-
 fn check_architecture(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
     check_name("architectures.config_name", &architecture.config_name)?;
     if let Some((key, kind)) = architecture.idle_key() {
@@ -483,32 +371,6 @@ fn check_name(key: &'static str, name: &str) -> Result<(), SweepError> {
     Err(SweepError::Word { key, value: name.to_owned(), expected })
 }
 
-/// Refuses activations that are called like a layer of a text: both would write the same folder.
-fn check_experiments(
-    data: &[DataConfig],
-    tasks: &[Option<Task>],
-    components: &[Component],
-) -> Result<(), SweepError> {
-    let of = |brings_activations: bool| {
-        let pairs = data.iter().zip(tasks);
-        pairs.filter(move |(_, task)| task.is_none() == brings_activations).map(|(data, _)| data)
-    };
-    for activations in of(true) {
-        for text in of(false) {
-            let rest = activations.name.strip_prefix(&text.name);
-            let rest = rest.and_then(|rest| rest.strip_prefix("-L")?.rsplit_once('-'));
-            let is_place = |(layers, component): (&str, &str)| {
-                components.iter().any(|one| one.to_string() == component)
-                    && layers.chars().all(|c| c.is_ascii_digit() || "L+.".contains(c))
-            };
-            if rest.is_some_and(is_place) {
-                return Err(SweepError::Duplicate { key: "data", name: activations.name.clone() });
-            }
-        }
-    }
-    Ok(())
-}
-
 fn not_empty<T>(key: &'static str, list: &[T]) -> Result<(), SweepError> {
     if list.is_empty() { Err(SweepError::Empty { key }) } else { Ok(()) }
 }
@@ -524,7 +386,7 @@ fn told_apart(key: &'static str, values: &[f64]) -> Result<(), SweepError> {
     Ok(())
 }
 
-fn at_least(key: &'static str, value: f64, least: f64) -> Result<(), SweepError> {
+pub(crate) fn at_least(key: &'static str, value: f64, least: f64) -> Result<(), SweepError> {
     if value.is_finite() && value >= least {
         return Ok(());
     }

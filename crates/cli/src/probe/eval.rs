@@ -1,6 +1,5 @@
 //! `probe eval`: how good a saved probe is on labelled data.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::num::NonZeroUsize;
@@ -21,6 +20,7 @@ use clap::Args;
 use serde::Serialize;
 use tracing::{info, warn};
 
+use crate::classes::{class_indices, remove_unknown_tags};
 use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::input::{MODEL_FLAGS, ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
@@ -221,27 +221,6 @@ fn evaluate_texts<'a>(
     evaluate(args, file, path, Prepared { source, examples, n_skipped }, device)
 }
 
-/// Leaves out words with tags that the probe was not trained on, such as those that were too rare.
-fn remove_unknown_tags(examples: &mut ExampleSet, file: &ProbeFile, path: &Path) -> Result<()> {
-    if file.task()? != Task::Tokens {
-        return Ok(());
-    }
-    let known = file.class_names();
-    let unknown: BTreeSet<usize> =
-        (0..examples.classes.len()).filter(|&i| !known.contains(&examples.classes[i])).collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<&str> = unknown.iter().map(|&i| examples.classes[i].as_str()).collect();
-    let shown = path.display();
-    warn!("`{shown}`: tags left out, they are no classes of the probe: {}", names.join(", "));
-    if unknown.len() == examples.classes.len() {
-        class_indices(file, path, &examples.classes)?;
-    }
-    examples.remove_classes(&unknown);
-    Ok(())
-}
-
 /// Reads activations that bring their labels.
 fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Prepared<'static>> {
     let (hook, pad_token_id) = (args.hook.clone(), args.pad_token_id);
@@ -294,24 +273,6 @@ fn evaluate<'a>(
         pair_accuracy,
         at_threshold,
     })
-}
-
-/// Index among the probe's classes of each class of the data, by name.
-fn class_indices(file: &ProbeFile, path: &Path, classes: &[String]) -> Result<Vec<usize>> {
-    let known = file.class_names();
-    let index_of = |class: &String| {
-        known.iter().position(|name| name == class).ok_or_else(|| {
-            let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-            let message = format!(
-                "`{}`: label `{class}` is no class of the probe, whose classes are {}; rename the \
-                 label, or give the column of the labels with `--label`",
-                path.display(),
-                known.join(", ")
-            );
-            InputError(message).into()
-        })
-    };
-    classes.iter().map(index_of).collect()
 }
 
 /// The decisions at the threshold of a binary probe, if that is not 1/2.
