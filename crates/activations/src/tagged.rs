@@ -303,6 +303,8 @@ fn tags(line: &mut JsonRow<'_>, column: &str) -> Result<Vec<Option<String>>, Act
 mod tests {
     use std::fs;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(json: &str, config: &TaggedConfig) -> Result<Dataset, ActivationError> {
@@ -373,6 +375,28 @@ mod tests {
             let json = format!("{{\"text\": \"four\", \"labels\": \"{label}\"}}");
             let error = read(&json, &config).unwrap_err().to_string();
             assert!(error.contains("line 1: column `labels` holds something else"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_label_of_places_says_its_words_are_whole_characters(
+            text in "[aé字]{0,6}",
+            places in prop::collection::vec((0_usize..20, 0_usize..20, "[a:é]{0,3}"), 0..4),
+        ) {
+            let places = places.iter().map(|(start, end, tag)| format!("|{start}:{end}:{tag}"));
+            let label = format!("POSITIONAL{}", places.collect::<String>());
+            for (start, end, tag) in positional(&label, &text).into_iter().flatten() {
+                prop_assert!(text.get(start..end).is_some_and(|word| !word.is_empty()));
+                prop_assert!(tag.is_some_and(|tag| !tag.is_empty()));
+            }
+        }
+
+        #[test]
+        fn no_line_of_tagged_words_makes_the_reader_panic(json in "[\\[\\]{}\":,a-z0-9 -]{0,60}") {
+            let json = format!("{{\"text\": \"é字\", \"tokens\": {json}, \"tags\": [1], \"offsets\": {json}}}");
+            let _ = read(&json, &TaggedConfig::default());
+            let _ = read(&json, &with_offsets());
         }
     }
 

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{Dataset, DatasetConfig, ExternalActivations, read_npz};
+use attention_probes_activations::{
+    Dataset, DatasetConfig, ExternalActivations, PairConfig, TaggedConfig, read_npz,
+};
 
 #[test]
 fn files_are_read_or_refused() {
@@ -24,6 +26,12 @@ fn texts_are_read_or_refused() {
         let form = ["csv", "tsv", "jsonl", "parquet"][usize::from(bytes[0] % 4)];
         let path = folder.path().join("texts").with_extension(form);
         std::fs::write(&path, &bytes[1..]).unwrap();
+        let columns = ["text", "label"].map(str::to_owned);
+        let _ = Dataset::read_pairs("pairs", &[&path], &PairConfig { columns, group: None });
+        let offsets = Some("label".to_owned());
+        for columns in [TaggedConfig::default(), TaggedConfig { offsets, ..Default::default() }] {
+            let _ = Dataset::read_tagged("tags", &[&path], &columns);
+        }
         Dataset::read("texts", &path, &DatasetConfig::default(), true).is_ok()
     };
     let files = std::fs::read_dir(corpus).unwrap();
