@@ -1,9 +1,12 @@
 //! Tables for a terminal.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use attention_probes_metrics::Interval;
-use attention_probes_sweep::{AxisSpread, ExperimentReport, SweepReport};
+use attention_probes_metrics::{ClassificationReport, Interval};
+use attention_probes_sweep::{
+    ArchitectureReport, AxisSpread, ExperimentReport, SweepReport, TransferReport,
+};
 
 /// The results of a sweep: one table per data set, then what each axis bought.
 pub fn sweep(report: &SweepReport) -> String {
@@ -19,7 +22,46 @@ pub fn sweep(report: &SweepReport) -> String {
             report.experiments.iter().filter(|experiment| experiment.data == name).collect();
         data_set(&mut text, &experiments);
     }
+    transfers(&mut text, report);
     text
+}
+
+/// The probe that validation likes best of every data set, on the others.
+fn transfers(text: &mut String, report: &SweepReport) {
+    let header = ["trained on", "layer", "probe", "judged on", "balanced accuracy (95 %)", "own"];
+    let mut rows = vec![header.map(str::to_owned)];
+    let mut best: BTreeMap<&str, (&ExperimentReport, &ArchitectureReport)> = BTreeMap::new();
+    for experiment in &report.experiments {
+        for probe in &experiment.architectures {
+            let score = probe.validation.balanced_accuracy;
+            let known = best.entry(&experiment.data).or_insert((experiment, probe));
+            if score > known.1.validation.balanced_accuracy {
+                *known = (experiment, probe);
+            }
+        }
+    }
+    for (experiment, probe) in best.into_values() {
+        let of_probe = |found: &&TransferReport| {
+            found.experiment == experiment.experiment && found.config_name == probe.config_name
+        };
+        for found in report.transfers.iter().filter(of_probe) {
+            let ClassificationReport { balanced_accuracy, balanced_accuracy_interval, .. } =
+                &found.test;
+            rows.push([
+                experiment.data.clone(),
+                experiment.layer.map_or("-".to_owned(), |layer| layer.to_string()),
+                probe.config_name.clone(),
+                found.judged_on.clone(),
+                with_interval(*balanced_accuracy, balanced_accuracy_interval),
+                format!("{:.3}", probe.test.balanced_accuracy),
+            ]);
+        }
+    }
+    if rows.len() > 1 {
+        text.push_str("the best probe of every data set on the test examples of others:\n");
+        aligned(text, &rows);
+        text.push('\n');
+    }
 }
 
 fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {

@@ -180,6 +180,9 @@ pub struct EvaluationConfig {
     pub calibration: f64,
     /// Whether the chosen settings are trained once more on shuffled labels, as a control.
     pub shuffled_labels: bool,
+    /// Whether chosen probes are judged on the test examples of the other data sets that have the
+    /// same classes and task.
+    pub transfer: bool,
 }
 
 /// Metric that chooses a trial, on validation; the lower loss breaks ties.
@@ -259,6 +262,7 @@ impl Default for EvaluationConfig {
             confidence: None,
             calibration: 0.0,
             shuffled_labels: true,
+            transfer: true,
         }
     }
 }

@@ -9,6 +9,7 @@ use attention_probes_probes::{ProbeConfig, ProbeState};
 use crate::SweepError;
 use crate::baseline::FittedBaselines;
 use crate::control::shuffled_label_controls;
+use crate::data_run::{DataRun, Prepared};
 use crate::find_best_fit::{
     FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict_logits,
 };
@@ -17,7 +18,6 @@ use crate::held_out::unfit;
 use crate::judged::Judged;
 use crate::predictions::HeldOutExamples;
 use crate::report::ExperimentReport;
-use crate::run::{DataRun, Prepared};
 use crate::tracker::Tracker;
 
 /// Trains every architecture at every place, and writes an experiment for each place.

@@ -9,6 +9,7 @@ use crate::config::SelectBy;
 use crate::evaluation::Evaluation;
 use crate::find_best_fit::{GroupFit, TrialFit};
 use crate::select::Score;
+use crate::transfer::TransferReport;
 
 /// What [`run_sweep`](crate::run_sweep) returns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,8 @@ pub struct SweepReport {
     pub folder: PathBuf,
     /// One entry per data set and layer.
     pub experiments: Vec<ExperimentReport>,
+    /// Chosen probes on the test examples of other data sets.
+    pub transfers: Vec<TransferReport>,
 }
 
 /// One data set at one layer: the content of `best.json`.

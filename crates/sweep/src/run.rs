@@ -1,27 +1,16 @@
 //! A whole sweep: data to tokens to activations to trials to files.
 
-use std::fs::File;
-use std::path::PathBuf;
-
-use attention_probes_activations::{
-    ActivationSource, Capture, ExampleSet, MemoryActivations, Place, PlaceActivations, Split,
-    StorageConfig, TOKENS_PER_FORWARD, distinct_sites, open_activations,
-};
 use attention_probes_models::{HubAccess, LanguageModel, open_model};
 use burn::tensor::Device;
 
 use crate::SweepError;
-use crate::config::{DataConfig, SelectBy};
-use crate::experiment::run_experiments;
+use crate::data_run::DataRun;
 use crate::folder::{self, RunFolder};
 use crate::held_out::Sources;
-use crate::input::{LabelledActivations, Texts};
 use crate::plan::SweepPlan;
-use crate::report::{ExperimentReport, Origin, SweepReport};
+use crate::report::SweepReport;
 use crate::tracker::{NoTracker, Tracker};
-
-/// Most rows that a note lists.
-const MAX_LISTED: usize = 20;
+use crate::transfer::transfers;
 
 /// How a plan is run on this machine.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +27,9 @@ pub struct RunOptions<'a> {
 /// Runs a sweep and writes its results.
 ///
 /// The model runs once over each data set (or, recomputing, once per batch), for all layers; every
-/// architecture and all trials train on each batch together. A run that is resumed keeps what is
-/// complete, and goes on from the last epoch of what is not.
+/// architecture and all trials train on each batch together. At the end, chosen probes are judged
+/// on the test examples of other data sets that have the same classes. A run that is resumed keeps
+/// what is complete, and goes on from the last epoch of what is not.
 ///
 /// # Errors
 ///
@@ -71,7 +61,8 @@ pub fn run_sweep(
     if experiments.iter().all(|experiment| experiment.architectures.is_empty()) {
         return Err(SweepError::Diverged);
     }
-    Ok(SweepReport { folder: folder.path, experiments })
+    let transfers = transfers(&runs, &experiments, model.as_ref(), tracker)?;
+    Ok(SweepReport { folder: folder.path, experiments, transfers })
 }
 
 /// Checks everything that [`run_sweep`] would check before it trains: model, layers, data, and
@@ -114,222 +105,4 @@ fn data_runs<'a>(
         Ok(DataRun { plan, data, sources, folder, device: options.device })
     };
     plan.config().data.iter().enumerate().map(run).collect()
-}
-
-/// One data set of a run.
-pub(crate) struct DataRun<'a> {
-    pub(crate) plan: &'a SweepPlan,
-    /// Its index in the configuration.
-    pub(crate) data: usize,
-    sources: Sources,
-    /// Folder of the run.
-    pub(crate) folder: PathBuf,
-    device: &'a Device,
-}
-
-/// A data set that has been checked.
-enum Input {
-    /// An earlier run has finished it.
-    Complete(Vec<ExperimentReport>),
-    /// Texts, ready for the model.
-    Texts(Box<Texts>),
-    /// Activations, read again when their turn comes: those of several data sets need not fit into
-    /// memory together.
-    Activations,
-}
-
-/// Examples ready to train on.
-pub(crate) struct Prepared<'a> {
-    pub(crate) source: Box<dyn ActivationSource + 'a>,
-    pub(crate) examples: ExampleSet,
-    pub(crate) split: Split,
-    /// Hash of the data.
-    pub(crate) hash: String,
-    /// Texts or examples that were left out because of NaN or infinity.
-    pub(crate) n_skipped: usize,
-}
-
-impl DataRun<'_> {
-    /// The configuration of the data set.
-    pub(crate) fn config(&self) -> &DataConfig {
-        &self.plan.config().data[self.data]
-    }
-
-    /// Reads and checks the data set, unless it is complete.
-    fn input(
-        &self,
-        model: Option<&LanguageModel>,
-        keeps_tokens: bool,
-        tracker: &mut dyn Tracker,
-    ) -> Result<Input, SweepError> {
-        if let Some(reports) = self.complete(&self.places(model)?, model) {
-            return Ok(Input::Complete(reports));
-        }
-        let seed = self.plan.config().seed;
-        let (Some(task), Some(model)) = (self.plan.task(self.data), model) else {
-            let activations = LabelledActivations::read(self.config(), seed)?;
-            self.check_selection(activations.examples.classes.len())?;
-            return Ok(Input::Activations);
-        };
-        let cache = keeps_tokens.then(|| self.cache("tokens"));
-        let texts = Texts::read(self.config(), &self.sources, task, seed, model, cache, tracker)?;
-        self.check_selection(texts.examples.classes.len())?;
-        Ok(Input::Texts(Box::new(texts)))
-    }
-
-    /// Refuses a metric that is not defined for so many classes.
-    fn check_selection(&self, n_classes: usize) -> Result<(), SweepError> {
-        if self.plan.config().sweep.select_by == SelectBy::Auroc && n_classes != 2 {
-            return Err(SweepError::Contradiction {
-                key: "sweep.select_by",
-                reason: "is `auroc`, which needs two classes; use balanced_accuracy or loss",
-            });
-        }
-        Ok(())
-    }
-
-    fn run(
-        &self,
-        input: Input,
-        model: Option<&LanguageModel>,
-        tracker: &mut dyn Tracker,
-    ) -> Result<Vec<ExperimentReport>, SweepError> {
-        let places = self.places(model)?;
-        match (input, model) {
-            (Input::Complete(reports), _) => {
-                tracker.note(&format!("`{}` is complete already", self.config().name));
-                Ok(reports)
-            }
-            (Input::Texts(texts), Some(model)) => {
-                let sites = distinct_sites(&places);
-                let capture = Capture {
-                    model: &*model.model,
-                    tokens: &texts.tokens,
-                    sites: &sites,
-                    device: self.device,
-                    max_tokens_per_batch: TOKENS_PER_FORWARD,
-                };
-                let mut prepared = self.prepare(&texts, capture, model, tracker)?;
-                prepared.source = Box::new(PlaceActivations::new(prepared.source, &sites, &places));
-                run_experiments(self, prepared, Some(&texts.tokens), &places, Some(model), tracker)
-            }
-            _ => {
-                let prepared = self.prepare_activations(tracker)?;
-                run_experiments(self, prepared, None, &places, None, tracker)
-            }
-        }
-    }
-
-    /// Where probes read the model; nowhere where the data are activations.
-    fn places(&self, model: Option<&LanguageModel>) -> Result<Vec<Place>, SweepError> {
-        match (self.plan.task(self.data), model) {
-            (Some(_), Some(model)) => self.plan.places(model.model.shape()),
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    /// Reports of every place, if all are written and of this data, model, and version.
-    fn complete(
-        &self,
-        places: &[Place],
-        model: Option<&LanguageModel>,
-    ) -> Option<Vec<ExperimentReport>> {
-        let origin = self.origin(model);
-        let read = |name: String| {
-            let text = std::fs::read(self.folder.join(name).join("best.json")).ok()?;
-            let report: ExperimentReport = serde_json::from_slice(&text).ok()?;
-            origin.allows(&report.origin).then_some(report)
-        };
-        self.experiments(places).into_iter().map(|(_, name)| read(name)).collect()
-    }
-
-    /// What results depend on beside the configuration.
-    pub(crate) fn origin(&self, model: Option<&LanguageModel>) -> Origin {
-        let mut hasher = blake3::Hasher::new();
-        let is_read = self.sources.all().all(|path| {
-            File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ())).is_ok()
-        });
-        let needs_model = self.plan.task(self.data).is_some();
-        Origin {
-            library_version: env!("CARGO_PKG_VERSION").to_owned(),
-            data_hash: is_read.then(|| hasher.finalize().to_hex().to_string()),
-            model_revision: model.filter(|_| needs_model).map(LanguageModel::fingerprint),
-        }
-    }
-
-    /// Place and name of every experiment.
-    pub(crate) fn experiments(&self, places: &[Place]) -> Vec<(Option<Place>, String)> {
-        let data = &self.config().name;
-        if places.is_empty() {
-            return vec![(None, data.clone())];
-        }
-        let name = |place: &Place| (Some(place.clone()), format!("{data}-{place}"));
-        places.iter().map(name).collect()
-    }
-
-    fn cache(&self, kind: &str) -> PathBuf {
-        self.plan.config().output.join("cache").join(kind)
-    }
-
-    /// Computes or finds the activations, drops what is not finite, and divides the examples.
-    fn prepare<'a>(
-        &self,
-        texts: &Texts,
-        capture: Capture<'a>,
-        model: &LanguageModel,
-        tracker: &mut dyn Tracker,
-    ) -> Result<Prepared<'a>, SweepError> {
-        let config = &self.plan.config().activations;
-        let storage = StorageConfig {
-            storage: config.storage,
-            memory_budget_bytes: (config.memory_budget_gib * f64::from(1 << 30)) as u64,
-            folder: Some(self.cache("activations")),
-            model_key: model.fingerprint(),
-        };
-        let name = &self.config().name;
-        let mut progress = |done, total| tracker.extracted(name, done, total);
-        let mut examples = texts.examples.clone();
-        let source = open_activations(capture, &examples.sequences(), &storage, &mut progress)?;
-        let n_skipped = source.skipped().len();
-        if n_skipped > 0 {
-            let rows: Vec<usize> =
-                source.skipped().iter().map(|&sequence| texts.tokens.text_rows[sequence]).collect();
-            tracker.note(&format!(
-                "`{name}`: {n_skipped} texts skipped, their activations have NaN or infinity: {}",
-                listed(&rows)
-            ));
-            examples.remove_sequences(source.skipped());
-        }
-        let split = texts.split(self.config(), &examples, self.plan.config().seed)?;
-        Ok(Prepared { source, examples, split, hash: texts.hash.clone(), n_skipped })
-    }
-
-    /// Reads activations that somebody else computed.
-    fn prepare_activations(
-        &self,
-        tracker: &mut dyn Tracker,
-    ) -> Result<Prepared<'static>, SweepError> {
-        let config = self.config();
-        let LabelledActivations { external, examples, split } =
-            LabelledActivations::read(config, self.plan.config().seed)?;
-        let n_skipped = external.skipped.len();
-        if n_skipped > 0 {
-            tracker.note(&format!(
-                "`{}`: {n_skipped} examples skipped, they have NaN, infinity, no real token, or no label: \
-                 {}",
-                config.name,
-                listed(&external.skipped)
-            ));
-        }
-        let hash = external.hash.clone();
-        let source = Box::new(MemoryActivations::from(external));
-        Ok(Prepared { source, examples, split, hash, n_skipped })
-    }
-}
-
-/// Numbers separated by commas, cut to what a person reads.
-fn listed(rows: &[usize]) -> String {
-    let shown: Vec<String> = rows.iter().take(MAX_LISTED).map(usize::to_string).collect();
-    let more = if rows.len() > MAX_LISTED { ", …" } else { "" };
-    format!("{}{more}", shown.join(", "))
 }

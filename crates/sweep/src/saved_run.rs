@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::predictions::Predictions;
 use crate::report::{ExperimentReport, TrialMetrics};
 use crate::results::HistoryRecord;
+use crate::transfer::{TransferReport, read_transfers};
 use crate::{SweepConfig, SweepError};
 
 /// A run of a sweep as it lies on disk.
@@ -21,6 +22,8 @@ pub struct SavedRun {
     pub config_text: String,
     /// Every experiment that is complete: data sets as in the configuration, layers ascending.
     pub experiments: Vec<SavedExperiment>,
+    /// `transfer.json`; nothing if there is none.
+    pub transfers: Vec<TransferReport>,
 }
 
 /// One data set at one layer as it lies on disk.
@@ -63,7 +66,8 @@ impl SavedRun {
             let key = |one: &SavedExperiment| (place(one), one.report.layer);
             key(a).cmp(&key(b)).then_with(|| a.report.experiment.cmp(&b.report.experiment))
         });
-        Ok(Self { folder, config, config_text, experiments })
+        let transfers = read_transfers(&folder)?;
+        Ok(Self { folder, config, config_text, experiments, transfers })
     }
 }
 

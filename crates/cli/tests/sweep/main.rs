@@ -17,3 +17,4 @@ mod resume;
 mod running;
 mod tasks;
 mod tracking;
+mod transfer;

@@ -1,5 +1,8 @@
 //! The page of a run: what its files say, as `report` draws it.
 
+mod curves;
+mod evaluation;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,26 +10,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
-use attention_probes_metrics::{
-    Binning, Bucket, CalibrationScores, Calibrator, ClassificationReport, Comparison, Guarantee,
-    MetricError, precision_recall_curve, predicted_class, reliability_bins, roc_curve,
-};
+use attention_probes_metrics::{ClassificationReport, MetricError, OperatingPoint};
 use attention_probes_report::{
-    CalibrationRow, ComparisonRow, Estimate, LengthRow, ReliabilityBin, SeedsSummary,
-    SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment, SweepMetric, SweepPage,
-    SweepTrial, ThresholdRow, TrialHistory,
+    Estimate, SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment, SweepMetric,
+    SweepPage, SweepTransfer, SweepTrial, TrialHistory,
 };
 use attention_probes_sweep::{
-    ArchitectureReport, Evaluation, FittedOn, HistoryRecord, SavedExperiment, SavedRun, SelectBy,
-    SidePredictions, ThresholdReport, TrialMetrics,
+    ArchitectureReport, Evaluation, HistoryRecord, SavedExperiment, SavedRun, SelectBy,
+    SidePredictions, TransferReport, TrialMetrics,
 };
 use tracing::info;
 
-/// Most points of a curve, more than a screen has.
-const MAX_POINTS: usize = 200;
-
-/// Bins of the reliability diagram.
-const N_BINS: usize = 10;
+use curves::Curves;
+use evaluation::{calibrations, comparisons, lengths, seeds, thresholds, thresholds_note};
 
 /// Writes the page of a run, beside the folders of its seeds, and returns its path.
 ///
@@ -73,8 +69,31 @@ fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage> {
             page.experiments.push(experiment);
             page.library_version.clone_from(&saved.report.origin.library_version);
         }
+        let names_seed = runs.len() > 1;
+        page.transfers.extend(run.transfers.iter().filter_map(|found| {
+            let mut transfer = transfer(run, found)?;
+            if names_seed {
+                let _ = write!(transfer.trained_on, ", seed {}", run.config.seed);
+            }
+            Some(transfer)
+        }));
     }
     Ok(page)
+}
+
+/// A probe on another data set; `None` if the experiment that it comes from is gone.
+fn transfer(run: &SavedRun, found: &TransferReport) -> Option<SweepTransfer> {
+    let mut experiments = run.experiments.iter();
+    let saved = experiments.find(|saved| saved.report.experiment == found.experiment)?;
+    Some(SweepTransfer {
+        trained_on: saved.report.data.clone(),
+        judged_on: found.judged_on.clone(),
+        layer: saved.report.layer,
+        component: component(saved),
+        config_name: found.config_name.clone(),
+        balanced_accuracy: balanced_accuracy(&found.test),
+        n_test: found.test.n_examples,
+    })
 }
 
 /// The model whose activations were read; empty if every data set brought its own.
@@ -256,9 +275,7 @@ fn metrics(report: &ArchitectureReport) -> Vec<SweepMetric> {
     ];
     if binary {
         rows.push(metric("average precision", &|side| or_nan(side.average_precision)));
-        let tpr = |point: Option<attention_probes_metrics::OperatingPoint>| {
-            or_nan(point.map(|point| point.tpr))
-        };
+        let tpr = |point: Option<OperatingPoint>| or_nan(point.map(|point| point.tpr));
         rows.push(metric("TPR at 1 % FPR", &|side| tpr(side.tpr_at_1_percent_fpr)));
         rows.push(metric("TPR at 5 % FPR", &|side| tpr(side.tpr_at_5_percent_fpr)));
     }
@@ -272,203 +289,4 @@ fn metrics(report: &ArchitectureReport) -> Vec<SweepMetric> {
         rows.push(SweepMetric { name, validation: f64::NAN.into(), test });
     }
     rows
-}
-
-/// What is drawn of the test side; empty where it is not defined.
-#[derive(Default)]
-struct Curves {
-    roc: Vec<(f64, f64)>,
-    precision_recall: Vec<(f64, f64)>,
-    reliability: Vec<ReliabilityBin>,
-}
-
-impl Curves {
-    fn new(probabilities: &[f64], labels: &[usize], n_classes: usize) -> Result<Self, MetricError> {
-        if probabilities.is_empty() {
-            return Ok(Self::default());
-        }
-        let rows = probabilities.chunks_exact(n_classes);
-        let (confidences, correct): (Vec<f64>, Vec<bool>) = rows
-            .zip(labels)
-            .map(|(row, &label)| {
-                let class = predicted_class(row, 0.5);
-                (row[class], class == label)
-            })
-            .unzip();
-        let bins = reliability_bins(&confidences, &correct, Binning::EqualMass(N_BINS))?;
-        let (mut roc, mut precision_recall) = (Vec::new(), Vec::new());
-        if n_classes == 2 {
-            let scores: Vec<f64> = probabilities.chunks_exact(2).map(|row| row[1]).collect();
-            let labels: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
-            let points = roc_curve(&scores, &labels, MAX_POINTS)?;
-            roc = points.iter().map(|point| (point.fpr, point.tpr)).collect();
-            let points = precision_recall_curve(&scores, &labels, MAX_POINTS)?;
-            precision_recall = points.iter().map(|point| (point.recall, point.precision)).collect();
-        }
-        Ok(Self { roc, precision_recall, reliability: reliability(&bins, &confidences) })
-    }
-}
-
-/// Bins with their ends: a bin begins where the one before it ends.
-fn reliability(
-    bins: &[attention_probes_metrics::ReliabilityBin],
-    confidences: &[f64],
-) -> Vec<ReliabilityBin> {
-    let mut sorted = confidences.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let mut from = 0;
-    let bin = |bin: &attention_probes_metrics::ReliabilityBin| {
-        let range = &sorted[from..from + bin.n_examples];
-        from += bin.n_examples;
-        ReliabilityBin {
-            lower: range.first().copied().unwrap_or(f64::NAN),
-            upper: range.last().copied().unwrap_or(f64::NAN),
-            n: bin.n_examples,
-            confidence: bin.mean_confidence,
-            accuracy: bin.share_correct,
-        }
-    };
-    bins.iter().map(bin).collect()
-}
-
-fn thresholds(report: &ArchitectureReport) -> Vec<ThresholdRow> {
-    if report.test.n_classes != 2 {
-        return Vec::new();
-    }
-    let confusion = report.test.confusion.counts();
-    let false_positive_rate = confusion[0][1] as f64 / (confusion[0][0] + confusion[0][1]) as f64;
-    let as_trained = ThresholdRow {
-        rule: "as trained".to_owned(),
-        threshold: 0.5,
-        true_positive_rate: report.test.recall.unwrap_or(f64::NAN),
-        false_positive_rate,
-        precision: report.test.precision.unwrap_or(f64::NAN),
-        balanced_accuracy: report.test.balanced_accuracy,
-    };
-    let fitted = report.evaluation.thresholds.iter().map(threshold_row);
-    std::iter::once(as_trained).chain(fitted).collect()
-}
-
-fn threshold_row(report: &ThresholdReport) -> ThresholdRow {
-    let percent = (report.fitted.target_fpr * 1e6).round() / 1e4;
-    ThresholdRow {
-        rule: format!("at most {percent} % false positives"),
-        threshold: sigmoid(report.fitted.threshold),
-        true_positive_rate: report.true_positive_rate,
-        false_positive_rate: report.false_positive_rate,
-        precision: report.precision.unwrap_or(f64::NAN),
-        balanced_accuracy: report.balanced_accuracy,
-    }
-}
-
-fn calibrations(evaluation: &Evaluation) -> Vec<CalibrationRow> {
-    let row = |method: String, scores: CalibrationScores| CalibrationRow {
-        method,
-        ece: scores.ece,
-        brier: scores.brier,
-        log_loss: scores.log_loss,
-    };
-    let before = evaluation.calibrations.first().map(|fitted| fitted.report.before);
-    let before = before.map(|scores| row("as trained".to_owned(), scores));
-    let after = evaluation.calibrations.iter().map(|fitted| {
-        let method = match &fitted.calibrator {
-            Calibrator::Temperature(temperature) => {
-                format!("temperature {:.3}", temperature.temperature())
-            }
-            Calibrator::Platt(_) => "Platt scaling".to_owned(),
-            Calibrator::Isotonic(_) => "isotonic regression".to_owned(),
-        };
-        row(method, fitted.report.after)
-    });
-    before.into_iter().chain(after).collect()
-}
-
-fn thresholds_note(evaluation: &Evaluation) -> String {
-    let side = match evaluation.fitted_on {
-        FittedOn::Calibration => {
-            "Fitted on the calibration examples, which nothing else was done with"
-        }
-        FittedOn::Validation => {
-            "Fitted on the validation examples, which also chose the trial; set some apart \
-             (evaluation.calibration) for guarantees that hold as they stand"
-        }
-    };
-    let deferral = evaluation.deferral.map_or_else(String::new, |report| {
-        let [deferred, fpr, fnr] =
-            [report.deferred, report.false_positive_rate, report.false_negative_rate]
-                .map(|share| format!("{:.1} %", 100.0 * share));
-        format!(
-            " Two thresholds, at {} and {}, pass {deferred} of the test examples on to a better \
-             judge; of the negatives {fpr} are called positive, of the positives {fnr} negative.",
-            probability(report.fitted.low),
-            probability(report.fitted.high),
-        )
-    });
-    match evaluation.thresholds.first().map(|report| report.fitted.guarantee) {
-        Some(Guarantee::Marginal) => format!(
-            "{side}. Thresholds keep to their rate of false positives on average over \
-             calibration sets.{deferral}"
-        ),
-        Some(Guarantee::Confidence { confidence }) => format!(
-            "{side}. Thresholds keep to their rate of false positives with probability \
-             {confidence} over calibration sets.{deferral}"
-        ),
-        None if evaluation.calibrations.is_empty() => String::new(),
-        None => format!("{side}.{deferral}"),
-    }
-}
-
-/// The probability that a logit stands for.
-fn probability(logit: f64) -> String {
-    format!("{:.3}", sigmoid(logit))
-}
-
-fn sigmoid(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
-}
-
-/// The buckets with their ends as they occur.
-fn lengths(buckets: &[Bucket], n_tokens: &[usize]) -> Vec<LengthRow> {
-    let row = |bucket: &Bucket| {
-        let inside = |n: &&usize| **n >= bucket.from && bucket.to.is_none_or(|to| **n < to);
-        let members = n_tokens.iter().filter(inside);
-        let (from, to) = (members.clone().min().copied()?, members.max().copied()?);
-        Some(LengthRow {
-            from,
-            to,
-            n: bucket.n_examples,
-            accuracy: Estimate {
-                value: bucket.accuracy.unwrap_or(f64::NAN),
-                interval: bucket.accuracy_interval,
-            },
-            balanced_accuracy: bucket.balanced_accuracy.unwrap_or(f64::NAN),
-            auroc: bucket.auroc.unwrap_or(f64::NAN),
-        })
-    };
-    // One bucket says nothing that the other tables do not.
-    if buckets.len() < 2 { Vec::new() } else { buckets.iter().filter_map(row).collect() }
-}
-
-fn comparisons(evaluation: &Evaluation) -> Vec<ComparisonRow> {
-    let row = |(with, comparison): (&str, Comparison)| ComparisonRow {
-        with: with.to_owned(),
-        difference: (comparison.difference, comparison.interval).into(),
-        p_value: comparison.p_value,
-    };
-    let others = [
-        ("bag of words", evaluation.over_bag_of_words),
-        ("best of the layer", evaluation.over_best),
-    ];
-    others.into_iter().filter_map(|(with, found)| Some(row((with, found?)))).collect()
-}
-
-fn seeds(evaluation: &Evaluation) -> Option<SeedsSummary> {
-    let seeds = evaluation.seeds.as_ref()?;
-    Some(SeedsSummary {
-        n_seeds: seeds.agreement.n_seeds,
-        balanced_accuracy: (seeds.balanced_accuracy.mean, seeds.balanced_accuracy.interval).into(),
-        std: seeds.balanced_accuracy.std,
-        agreement: seeds.agreement.mean,
-        fleiss_kappa: seeds.agreement.fleiss_kappa.unwrap_or(f64::NAN),
-    })
 }
