@@ -199,6 +199,60 @@ pub enum ProbeError {
         source: attention_probes_activations::ActivationError,
     },
 
+    /// A feature is not a number that can be worked with.
+    #[error(
+        "feature {feature} of example {example} is {value}, expected a finite number of magnitude \
+         at most 1e18; leave the example out"
+    )]
+    BadFeature {
+        /// Index of the example.
+        example: usize,
+        /// Index of the feature.
+        feature: usize,
+        /// The number.
+        value: f32,
+    },
+
+    /// A target is not a number that can be learned.
+    #[error("the target of example {example} is {value}, expected {expected}")]
+    BadTarget {
+        /// Index of the example.
+        example: usize,
+        /// The number.
+        value: f32,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+
+    /// A weight of an example is out of range, or no example weighs anything.
+    #[error(
+        "the weight of example {example} is {weight}, expected numbers from 1e-30 to 1e30, or 0 \
+         for some but not all that are trained on"
+    )]
+    BadWeight {
+        /// Index of the example, 0 if all weights are 0.
+        example: usize,
+        /// The weight.
+        weight: f64,
+    },
+
+    /// A convex problem was not solved, so its weights are not those of its penalty.
+    #[error(
+        "the fit with penalty {penalty} did not converge: after {n_iterations} iterations the \
+         gradient is {gradient_norm:.1e}, expected at most {tolerance:.1e}; raise the penalty, \
+         `max_iterations`, or `tolerance`"
+    )]
+    Unconverged {
+        /// The penalty.
+        penalty: f64,
+        /// Largest entry of the gradient per unit of example weight.
+        gradient_norm: f64,
+        /// Passes over the features.
+        n_iterations: usize,
+        /// Largest entry that would have been accepted.
+        tolerance: f64,
+    },
+
     /// A device did not hand over the numbers of a probe or of its data.
     #[error("cannot read the numbers of a probe or of its data")]
     Device {

@@ -19,6 +19,7 @@
 
 mod aggregation;
 mod attention;
+mod convex;
 mod error;
 mod evaluate;
 mod gated_bipolar;
@@ -26,6 +27,7 @@ mod gated_bipolar;
 #[path = "../tests/support/golden.rs"]
 mod golden;
 mod lbfgs;
+pub mod linalg;
 mod linear;
 mod loss;
 mod mlp;
@@ -47,6 +49,10 @@ mod training_data;
 
 pub use aggregation::Aggregation;
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
+pub use convex::{
+    Features, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticTargets,
+    logistic_path,
+};
 pub use error::ProbeError;
 pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};
 pub use gated_bipolar::{GatedBipolarProbe, GatedBipolarProbeConfig, NORM_EPSILON};

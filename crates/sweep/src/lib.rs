@@ -22,7 +22,6 @@ mod folder;
 mod held_out;
 mod input;
 mod judged;
-mod linalg;
 mod plan;
 mod predictions;
 mod report;

@@ -5,7 +5,7 @@ use attention_probes_probes::{LinearProbeConfig, Loss, Pool, ProbeState, n_out};
 use super::pooled::pool;
 use super::{RaggedBatch, Stack, StackedProbes, Targets, array};
 use crate::adamw::Rate;
-use crate::linalg::{Matrix, Write, matmul};
+use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
 /// Part of the stack with the weights, `[n_trials, n_out, d_model]`.
 const WEIGHTS: usize = 0;

@@ -7,7 +7,7 @@ use super::linear::{residuals, transpose_each};
 use super::pooled::pool;
 use super::{RaggedBatch, Stack, StackedProbes, Targets, array};
 use crate::adamw::Rate;
-use crate::linalg::{Matrix, Write, matmul};
+use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
 /// Part of the stack with the hidden weights, `[n_trials, hidden_dim, d_model]`.
 const HIDDEN_WEIGHTS: usize = 0;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{RaggedBatch, Stack, StackedProbes, Targets};
 use crate::adamw::Rate;
-use crate::linalg::{Matrix, Write, matmul};
+use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
 /// Tokens per block: activations of a block stay in the cache between the two products.
 const BLOCK_TOKENS: usize = 1024;

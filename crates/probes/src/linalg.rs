@@ -2,13 +2,16 @@
 
 use gemm::Parallelism;
 
-/// A row-major matrix that is read.
+/// A row-major matrix that is read, or some of its columns, or the transpose of either.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Matrix<'a> {
+pub struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
-    transposed: bool,
+    /// Distance in memory between two rows.
+    row_stride: usize,
+    /// Distance in memory between two columns.
+    column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -17,25 +20,40 @@ impl<'a> Matrix<'a> {
     /// # Panics
     ///
     /// If there are not that many.
-    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "a matrix of {rows} x {columns}");
-        Self { values, rows, columns, transposed: false }
+        Self { values, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
     /// The transpose, without moving a number.
-    pub(crate) fn transpose(self) -> Self {
-        Self { rows: self.columns, columns: self.rows, transposed: !self.transposed, ..self }
+    #[must_use]
+    pub fn transpose(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
     }
 
-    /// Distance in memory between two rows and between two columns.
-    fn strides(&self) -> (isize, isize) {
-        if self.transposed { (1, self.rows as isize) } else { (self.columns as isize, 1) }
+    /// `n` columns from `first` on, without moving a number.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    #[must_use]
+    pub fn columns(self, first: usize, n: usize) -> Self {
+        assert!(first + n <= self.columns, "{n} columns of {} from {first} on", self.columns);
+        // A matrix of no rows or columns has no numbers to start at.
+        let start = (first * self.column_stride).min(self.values.len());
+        Self { values: &self.values[start..], columns: n, ..self }
     }
 }
 
 /// What happens to the numbers that are in the destination already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Write {
+pub enum Write {
     /// They are overwritten.
     Replace,
     /// The product is added to them.
@@ -49,17 +67,35 @@ pub(crate) enum Write {
 /// # Panics
 ///
 /// If the shapes do not fit.
+pub fn matmul(dst: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, write: Write) {
+    product(dst, lhs, rhs, write, Parallelism::Rayon(0));
+}
+
+/// As [`matmul`], on the thread that calls, which is one of many that multiply.
+///
+/// # Panics
+///
+/// If the shapes do not fit.
+pub fn matmul_on_one_core(dst: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, write: Write) {
+    product(dst, lhs, rhs, write, Parallelism::None);
+}
+
 #[expect(unsafe_code, reason = "`gemm` takes pointers; the assertions are its preconditions")]
-pub(crate) fn matmul(dst: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, write: Write) {
+fn product(
+    dst: &mut [f32],
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    write: Write,
+    parallelism: Parallelism,
+) {
     assert_eq!(lhs.columns, rhs.rows, "inner sizes of a product");
     assert_eq!(dst.len(), lhs.rows * rhs.columns, "size of a product");
     if dst.is_empty() {
         return;
     }
-    let (lhs_rs, lhs_cs) = lhs.strides();
-    let (rhs_rs, rhs_cs) = rhs.strides();
-    // SAFETY: `Matrix::new` and the assertions above hold every index that the shapes and strides
-    // lead to inside its slice, and `dst` is borrowed mutably, so it overlaps nothing.
+    // SAFETY: `Matrix` is made so that every index that its shape and strides lead to is inside its
+    // slice, and `dst` is as large as the assertions say and borrowed mutably, so it overlaps
+    // nothing.
     unsafe {
         gemm::gemm(
             lhs.rows,
@@ -70,17 +106,17 @@ pub(crate) fn matmul(dst: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, write: W
             rhs.columns as isize,
             write == Write::Add,
             lhs.values.as_ptr(),
-            lhs_cs,
-            lhs_rs,
+            lhs.column_stride as isize,
+            lhs.row_stride as isize,
             rhs.values.as_ptr(),
-            rhs_cs,
-            rhs_rs,
+            rhs.column_stride as isize,
+            rhs.row_stride as isize,
             1.0,
             1.0,
             false,
             false,
             false,
-            Parallelism::Rayon(0),
+            parallelism,
         );
     }
 }
@@ -119,6 +155,19 @@ mod tests {
         matmul(&mut dst, Matrix::new(&lhs, m, k), rhs_t, Write::Add);
         for (found, expected) in dst.iter().zip(slow(&lhs, &rhs, [m, k, n])) {
             approx::assert_abs_diff_eq!(*found, expected + 1.0, epsilon = 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_product_of_some_columns_is_that_part_of_the_product() {
+        let [m, k, n] = [5, 6, 8];
+        let (lhs, rhs) = (numbers(m * k), numbers(k * n));
+        let mut dst = vec![f32::NAN; m * 3];
+        let part = Matrix::new(&rhs, k, n).columns(4, 3);
+        matmul_on_one_core(&mut dst, Matrix::new(&lhs, m, k), part, Write::Replace);
+        let whole = slow(&lhs, &rhs, [m, k, n]);
+        for (i, found) in dst.iter().enumerate() {
+            approx::assert_abs_diff_eq!(*found, whole[i / 3 * n + 4 + i % 3], epsilon = 1e-5);
         }
     }
 }

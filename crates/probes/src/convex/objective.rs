@@ -1,0 +1,419 @@
+//! The loss of many logistic regressions at once, and its gradients, in one pass over the features.
+
+use attention_probes_models::exp;
+use rayon::prelude::*;
+
+use super::features::{Features, Scaling};
+use super::targets::LogisticTargets;
+use crate::linalg::{Matrix, Write, matmul_on_one_core};
+
+/// Rows that are multiplied while they lie in a core's cache.
+const BLOCK: usize = 128;
+
+/// Rows whose gradients are summed in `f32` before they are added in `f64`.
+const FLUSH: usize = 4 * BLOCK;
+
+/// Most parts that the rows are divided into, each with sums of its own.
+///
+/// It does not depend on the number of cores, so neither does the result.
+const PARTS: usize = 16;
+
+/// Columns that are multiplied together; problems are padded to a multiple of it.
+const LANES: usize = 16;
+
+/// What all problems have in common: the examples.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Objective<'a> {
+    pub(super) features: Features<'a>,
+    pub(super) scaling: &'a Scaling,
+    pub(super) targets: &'a LogisticTargets,
+    /// Weight of each example, 1 if there are none.
+    pub(super) weights: Option<&'a [f32]>,
+    /// Fold of each example.
+    pub(super) folds: &'a [u32],
+}
+
+/// One logistic regression among many on the same examples.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    /// Which of independent labels, 0 if there is one.
+    pub(super) label: usize,
+    /// Fold whose examples do not count.
+    pub(super) held_out: Option<u32>,
+    /// Which of the penalties.
+    pub(super) penalty: usize,
+    /// Penalty on half the square of each weight, `[d_model]`, in the scale of [`Scaling`].
+    pub(super) ridge: Vec<f64>,
+    /// Sum of the weights of the examples that count.
+    pub(super) total_weight: f64,
+}
+
+/// Loss and gradient of one problem, without its penalty.
+#[derive(Clone, Debug)]
+pub(super) struct LossAndGradient {
+    pub(super) loss: f64,
+    /// As the parameters: `[n_logits, d_model]`, then `[n_logits]` of the biases.
+    pub(super) gradient: Vec<f64>,
+}
+
+impl Objective<'_> {
+    /// Logits of each problem: one, or one per class.
+    pub(super) fn n_logits(&self) -> usize {
+        self.targets.n_logits()
+    }
+
+    /// Parameters of each problem, `[n_logits, d_model]` and `[n_logits]`.
+    pub(super) fn n_params(&self) -> usize {
+        self.n_logits() * (self.features.d_model() + 1)
+    }
+
+    /// Sums weighed losses and their gradients.
+    ///
+    /// Both products of a block of rows are done while it lies in the cache, so the features come
+    /// from memory once. Products and sums over 512 rows are in `f32`, sums of these in `f64`.
+    ///
+    /// # Shapes
+    ///
+    /// - `params`: for each problem `[n_logits, d_model]`, then `[n_logits]` of the biases
+    pub(super) fn evaluate(
+        &self,
+        problems: &[&Problem],
+        params: &[Vec<f64>],
+    ) -> Vec<LossAndGradient> {
+        let (d, n_logits) = (self.features.d_model(), self.n_logits());
+        let columns = Columns::new(params, n_logits, d);
+        let n_rows = self.rows_per_part();
+        let parts: Vec<Part> = self
+            .features
+            .values()
+            .par_chunks(n_rows * d)
+            .enumerate()
+            .map(|(part, rows)| self.part(part * n_rows, rows, problems, &columns))
+            .collect();
+        (0..problems.len())
+            .into_par_iter()
+            .map(|problem| {
+                let mut gradient = vec![0.0; self.n_params()];
+                let (weights, biases) = gradient.split_at_mut(n_logits * d);
+                for part in &parts {
+                    for class in 0..n_logits {
+                        let column = columns.index(problem, class);
+                        biases[class] += part.bias_gradient[column];
+                        let sums = weights[class * d..][..d].iter_mut();
+                        for (sum, value) in sums.zip(&part.gradient[column * d..][..d]) {
+                            *sum += value;
+                        }
+                    }
+                }
+                LossAndGradient { loss: parts.iter().map(|part| part.loss[problem]).sum(), gradient }
+            })
+            .collect()
+    }
+
+    /// Logits of every example in every problem, `[n_examples, n_problems, n_logits]`.
+    pub(super) fn logits(&self, params: &[Vec<f64>]) -> Vec<f32> {
+        let (d, n_logits) = (self.features.d_model(), self.n_logits());
+        let columns = Columns::new(params, n_logits, d);
+        let n_columns = params.len() * n_logits;
+        let mut logits = vec![0.0; self.features.n_examples() * n_columns];
+        let rows = self.features.values().par_chunks(BLOCK * d);
+        logits.par_chunks_mut(BLOCK * n_columns).zip(rows).for_each(|(logits, rows)| {
+            let (mut scratch, mut z) = (Vec::new(), Vec::new());
+            let x = self.scaling.rows(rows, &mut scratch);
+            columns.multiply(x, d, &mut z);
+            for (logits, z) in logits.chunks_mut(n_columns).zip(z.chunks(columns.width)) {
+                for (i, logit) in logits.iter_mut().enumerate() {
+                    *logit = z[columns.index(i / n_logits, i % n_logits)];
+                }
+            }
+        });
+        logits
+    }
+
+    /// Curvature of the loss of each example at some parameters, the mean over the problems.
+    ///
+    /// ```text
+    /// one logit   w p (1 - p)
+    /// softmax     w Σ_k p_k (1 - p_k) / (n_classes - 1)
+    /// ```
+    pub(super) fn curvature(&self, problems: &[&Problem], params: &[Vec<f64>]) -> Vec<f32> {
+        let n_logits = self.n_logits();
+        let logits = self.logits(params);
+        let n_columns = problems.len() * n_logits;
+        let share = 1.0 / problems.len() as f32;
+        logits
+            .par_chunks(n_columns)
+            .enumerate()
+            .map(|(example, row)| {
+                let of_problem = |(problem, z): (&&Problem, &[f32])| {
+                    let spread = match z {
+                        [z] => {
+                            let p = 1.0 / (1.0 + exp(-z));
+                            p * (1.0 - p)
+                        }
+                        _ => {
+                            let highest = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                            let sum: f32 = z.iter().map(|z| exp(z - highest)).sum();
+                            let spread = z.iter().map(|z| {
+                                let p = exp(z - highest) / sum;
+                                p * (1.0 - p)
+                            });
+                            spread.sum::<f32>() / (n_logits - 1) as f32
+                        }
+                    };
+                    spread * self.weight(example, problem)
+                };
+                share * problems.iter().zip(row.chunks(n_logits)).map(of_problem).sum::<f32>()
+            })
+            .collect()
+    }
+
+    /// Weight of an example in a problem.
+    pub(super) fn weight(&self, example: usize, problem: &Problem) -> f32 {
+        match problem.held_out {
+            Some(fold) if self.folds[example] == fold => 0.0,
+            _ => self.weights.map_or(1.0, |weights| weights[example]),
+        }
+    }
+
+    fn rows_per_part(&self) -> usize {
+        self.features.n_examples().div_ceil(PARTS).next_multiple_of(FLUSH)
+    }
+
+    /// Sums over the rows from `first` on.
+    fn part(&self, first: usize, rows: &[f32], problems: &[&Problem], columns: &Columns) -> Part {
+        let (d, width) = (self.features.d_model(), columns.width);
+        let mut part = Part {
+            loss: vec![0.0; width],
+            bias_gradient: vec![0.0; width],
+            gradient: vec![0.0; width * d],
+        };
+        let mut product = vec![0.0; width * d];
+        let (mut scratch, mut z) = (Vec::new(), Vec::new());
+        let mut block = Block::new(problems, columns);
+        let arch = pulp::Arch::new();
+        for (flush, rows) in rows.chunks(FLUSH * d).enumerate() {
+            for (i, rows) in rows.chunks(BLOCK * d).enumerate() {
+                let first = first + flush * FLUSH + i * BLOCK;
+                let n = rows.len() / d;
+                let x = self.scaling.rows(rows, &mut scratch);
+                columns.multiply(x, d, &mut z);
+                arch.dispatch(|| {
+                    block.fill(self, first, n);
+                    if self.n_logits() == 1 {
+                        block.binary(&mut z, &mut part.loss);
+                    } else {
+                        block.softmax(&mut z, &mut part.loss);
+                    }
+                    for row in z.chunks_exact(width) {
+                        for (sum, residual) in part.bias_gradient.iter_mut().zip(row) {
+                            *sum += f64::from(*residual);
+                        }
+                    }
+                });
+                let residuals = Matrix::new(&z, n, width).transpose();
+                let write = if i == 0 { Write::Replace } else { Write::Add };
+                matmul_on_one_core(&mut product, residuals, Matrix::new(x, n, d), write);
+            }
+            for (sum, value) in part.gradient.iter_mut().zip(&product) {
+                *sum += f64::from(*value);
+            }
+        }
+        part
+    }
+}
+
+/// Sums over some of the rows.
+struct Part {
+    /// `[n_problems]`, padded.
+    loss: Vec<f64>,
+    /// `[width]`
+    bias_gradient: Vec<f64>,
+    /// `[width, d_model]`
+    gradient: Vec<f64>,
+}
+
+/// Parameters of all problems side by side, class by class.
+struct Columns {
+    n_problems: usize,
+    n_logits: usize,
+    /// Columns with padding.
+    width: usize,
+    /// `[d_model, width]`
+    weights: Vec<f32>,
+    /// `[width]`
+    biases: Vec<f32>,
+}
+
+impl Columns {
+    fn new(params: &[Vec<f64>], n_logits: usize, d: usize) -> Self {
+        let n_problems = params.len();
+        let width = (n_problems * n_logits).next_multiple_of(LANES);
+        let mut columns =
+            Self { n_problems, n_logits, width, weights: vec![0.0; d * width], biases: vec![0.0; width] };
+        for (problem, params) in params.iter().enumerate() {
+            for class in 0..n_logits {
+                let column = columns.index(problem, class);
+                columns.biases[column] = params[n_logits * d + class] as f32;
+                for (j, weight) in params[class * d..][..d].iter().enumerate() {
+                    columns.weights[j * width + column] = *weight as f32;
+                }
+            }
+        }
+        columns
+    }
+
+    fn index(&self, problem: usize, class: usize) -> usize {
+        class * self.n_problems + problem
+    }
+
+    /// Logits of some rows, `[n, width]`.
+    fn multiply(&self, x: &[f32], d: usize, z: &mut Vec<f32>) {
+        z.clear();
+        let n = x.len() / d;
+        for _ in 0..n {
+            z.extend_from_slice(&self.biases);
+        }
+        let weights = Matrix::new(&self.weights, d, self.width);
+        matmul_on_one_core(z, Matrix::new(x, n, d), weights, Write::Add);
+    }
+}
+
+/// Targets and weights of a block of rows, laid out as their logits.
+struct Block {
+    n_problems: usize,
+    n_logits: usize,
+    width: usize,
+    labels: Vec<usize>,
+    /// Fold that does not count, one that does not exist if all do.
+    held_out: Vec<u32>,
+    /// `[n, width]`
+    targets: Vec<f32>,
+    /// `[n, n_problems]` for the softmax, `[n, width]` for one logit.
+    weights: Vec<f32>,
+}
+
+impl Block {
+    fn new(problems: &[&Problem], columns: &Columns) -> Self {
+        Self {
+            n_problems: columns.n_problems,
+            n_logits: columns.n_logits,
+            width: columns.width,
+            labels: problems.iter().map(|problem| problem.label).collect(),
+            held_out: problems.iter().map(|problem| problem.held_out.unwrap_or(u32::MAX)).collect(),
+            targets: Vec::new(),
+            weights: Vec::new(),
+        }
+    }
+
+    #[inline(always)]
+    fn fill(&mut self, objective: &Objective<'_>, first: usize, n: usize) {
+        let stride = if self.n_logits == 1 { self.width } else { self.n_problems };
+        self.targets.resize(n * self.width, 0.0);
+        self.weights.resize(n * stride, 0.0);
+        let rows = self.targets.chunks_exact_mut(self.width);
+        for (i, (targets, weights)) in rows.zip(self.weights.chunks_exact_mut(stride)).enumerate() {
+            let example = first + i;
+            let row = objective.targets.row(example);
+            if self.n_logits > 1 {
+                let classes = targets.chunks_exact_mut(self.n_problems);
+                for (targets, target) in classes.zip(row) {
+                    targets.fill(*target);
+                }
+            } else if let [target] = row {
+                targets.fill(*target);
+            } else {
+                for (target, label) in targets.iter_mut().zip(&self.labels) {
+                    *target = row[*label];
+                }
+            }
+            let weight = objective.weights.map_or(1.0, |weights| weights[example]);
+            let fold = objective.folds.get(example).copied().unwrap_or(u32::MAX - 1);
+            for (value, held_out) in weights.iter_mut().zip(&self.held_out) {
+                *value = if *held_out == fold { 0.0 } else { weight };
+            }
+        }
+    }
+
+    /// Adds losses of one logit, and turns logits into their derivatives.
+    ///
+    /// ```text
+    /// loss = w (max(z, 0) - z t + ln(1 + e^-|z|)),   residual = w (sigmoid(z) - t)
+    /// ```
+    #[inline(always)]
+    fn binary(&self, z: &mut [f32], loss: &mut [f64]) {
+        let rows = z.chunks_exact_mut(self.width).zip(self.targets.chunks_exact(self.width));
+        for ((z, targets), weights) in rows.zip(self.weights.chunks_exact(self.width)) {
+            // Padding has no weight; whole lanes have no remainder to do one by one.
+            let lanes = z.chunks_exact_mut(LANES).zip(loss.chunks_exact_mut(LANES));
+            let given = targets.chunks_exact(LANES).zip(weights.chunks_exact(LANES));
+            for ((z, loss), (targets, weights)) in lanes.zip(given) {
+                for lane in 0..LANES {
+                    let (logit, target, weight) = (z[lane], targets[lane], weights[lane]);
+                    let tail = exp(-logit.abs());
+                    let inverse = 1.0 / (1.0 + tail);
+                    let sigmoid = if logit >= 0.0 { inverse } else { tail * inverse };
+                    let value = logit.max(0.0) - logit * target + ln_1p(tail);
+                    loss[lane] += f64::from(weight * value);
+                    z[lane] = weight * (sigmoid - target);
+                }
+            }
+        }
+    }
+
+    /// Adds losses of a softmax, and turns logits into their derivatives.
+    ///
+    /// ```text
+    /// loss = w (ln Σ_k e^z_k - Σ_k t_k z_k),   residual_k = w (softmax(z)_k - t_k)
+    /// ```
+    #[inline(always)]
+    fn softmax(&self, z: &mut [f32], loss: &mut [f64]) {
+        let n = self.n_problems;
+        let (mut highest, mut sums, mut right) = (vec![0.0_f32; n], vec![0.0_f32; n], vec![0.0; n]);
+        let rows = z.chunks_exact_mut(self.width).zip(self.targets.chunks_exact(self.width));
+        for ((z, targets), weights) in rows.zip(self.weights.chunks_exact(n)) {
+            let (z, _) = z.split_at_mut(n * self.n_logits);
+            highest.copy_from_slice(&z[..n]);
+            for z in z.chunks_exact(n) {
+                for (highest, z) in highest.iter_mut().zip(z) {
+                    *highest = highest.max(*z);
+                }
+            }
+            sums.fill(0.0);
+            right.fill(0.0);
+            for (z, targets) in z.chunks_exact_mut(n).zip(targets.chunks_exact(n)) {
+                for problem in 0..n {
+                    let distance = z[problem] - highest[problem];
+                    right[problem] += f64::from(targets[problem] * distance);
+                    z[problem] = exp(distance);
+                    sums[problem] += z[problem];
+                }
+            }
+            for problem in 0..n {
+                let value = f64::from(sums[problem]).ln() - right[problem];
+                loss[problem] += f64::from(weights[problem]) * value;
+            }
+            for (z, targets) in z.chunks_exact_mut(n).zip(targets.chunks_exact(n)) {
+                for problem in 0..n {
+                    let p = z[problem] / sums[problem];
+                    z[problem] = weights[problem] * (p - targets[problem]);
+                }
+            }
+        }
+    }
+}
+
+/// `ln(1 + x)` for `x` from 0 to 1, to 2e-7 of its value: twice the series of the area hyperbolic
+/// tangent of `x / (2 + x)`.
+#[inline(always)]
+fn ln_1p(x: f32) -> f32 {
+    let s = x / (2.0 + x);
+    let t = s * s;
+    let p = 1.0 / 13.0_f32;
+    let p = p * t + 1.0 / 11.0;
+    let p = p * t + 1.0 / 9.0;
+    let p = p * t + 1.0 / 7.0;
+    let p = p * t + 1.0 / 5.0;
+    let p = p * t + 1.0 / 3.0;
+    2.0 * (s + s * t * p)
+}
