@@ -236,6 +236,35 @@ pub enum ProbeError {
         weight: f64,
     },
 
+    /// A class has no example.
+    #[error("class {class} has no example; add some, or number the classes without it")]
+    EmptyClass {
+        /// The class.
+        class: usize,
+    },
+
+    /// A fold holds all examples of a class, so that none is left to train on.
+    #[error(
+        "all {n_examples} examples of class {class} are in one fold; add examples or groups of it, \
+         or group by a finer column"
+    )]
+    ClassInOneFold {
+        /// The class.
+        class: usize,
+        /// Examples of the class.
+        n_examples: usize,
+    },
+
+    /// The covariance within the classes has no inverse.
+    #[error(
+        "the covariance within the classes has no inverse; raise the shrinkage, or add examples"
+    )]
+    SingularCovariance,
+
+    /// An eigendecomposition did not come to an end.
+    #[error("the eigenvalues of the features were not found; scale the features")]
+    NoEigenvalues,
+
     /// A convex problem was not solved, so its weights are not those of its penalty.
     #[error(
         "the fit with penalty {penalty} did not converge: after {n_iterations} iterations the \

@@ -50,8 +50,9 @@ mod training_data;
 pub use aggregation::Aggregation;
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use convex::{
-    Features, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticTargets,
-    logistic_path,
+    Features, Folds, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticSelection,
+    LogisticTargets, MassMean, PenaltyScore, RidgeConfig, RidgeFit, SelectPenaltyBy, Shrinkage,
+    cross_validate_logistic, discriminant, logistic_path, mass_mean, ridge_path, select_logistic,
 };
 pub use error::ProbeError;
 pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};

@@ -44,16 +44,12 @@ impl<'a> Features<'a> {
             return Err(ProbeError::SizeMismatch { what, found: values.len(), expected });
         }
         let is_bad = |value: &f32| !(value.abs() <= LARGEST); // NaN is bad too
-        let bad = values
-            .par_chunks(ROWS * d_model)
-            .enumerate()
-            .find_map_first(|(chunk, rows)| {
-                // Without a way out of the loop it vectorises.
-                let all_good = rows.iter().fold(true, |good, x| good & (x.abs() <= LARGEST));
-                (!all_good).then(|| {
-                    chunk * ROWS * d_model + rows.iter().position(is_bad).unwrap_or_default()
-                })
-            });
+        let bad = values.par_chunks(ROWS * d_model).enumerate().find_map_first(|(chunk, rows)| {
+            // Without a way out of the loop it vectorises.
+            let all_good = rows.iter().fold(true, |good, x| good & (x.abs() <= LARGEST));
+            (!all_good)
+                .then(|| chunk * ROWS * d_model + rows.iter().position(is_bad).unwrap_or_default())
+        });
         match bad {
             Some(index) => Err(ProbeError::BadFeature {
                 example: index / d_model,
@@ -202,23 +198,25 @@ pub(super) struct Scaling {
 }
 
 impl Scaling {
+    /// Leaves features that have nearly this scale as they are, which saves a pass through them.
     pub(super) fn new(moments: &Moments) -> Self {
-        let near = |(mean, deviation): (&f64, &f64)| {
-            mean.abs() <= 0.01 && (0.5..=2.0).contains(deviation)
-        };
-        let as_they_lie = moments.mean.iter().zip(&moments.deviation).all(near);
-        if as_they_lie {
+        let near =
+            |(mean, deviation): (&f64, &f64)| mean.abs() <= 0.01 && (0.5..=2.0).contains(deviation);
+        if moments.mean.iter().zip(&moments.deviation).all(near) {
             let d = moments.mean.len();
-            return Self { shift: vec![0.0; d], factor: vec![1.0; d], as_they_lie };
+            return Self { shift: vec![0.0; d], factor: vec![1.0; d], as_they_lie: true };
         }
+        Self::exact(moments)
+    }
+
+    /// Leaves every feature with a mean of 0.
+    pub(super) fn exact(moments: &Moments) -> Self {
+        let factor =
+            |&deviation: &f64| if deviation > 0.0 { (1.0 / deviation) as f32 } else { 0.0 };
         Self {
             shift: moments.mean.iter().map(|&mean| mean as f32).collect(),
-            factor: moments
-                .deviation
-                .iter()
-                .map(|&deviation| if deviation > 0.0 { (1.0 / deviation) as f32 } else { 0.0 })
-                .collect(),
-            as_they_lie,
+            factor: moments.deviation.iter().map(factor).collect(),
+            as_they_lie: false,
         }
     }
 

@@ -166,6 +166,8 @@ pub(super) struct Prepared<'a> {
     pub(super) data: LogisticData<'a>,
     weights: Option<Vec<f32>>,
     scaling: Scaling,
+    /// `[d_model, d_model]`, of all examples.
+    gram: Vec<f64>,
     folds: Cow<'a, [u32]>,
 }
 
@@ -178,11 +180,14 @@ impl<'a> Prepared<'a> {
             return Err(ProbeError::SizeMismatch { what, found, expected: n_examples });
         }
         check_weights(data.weights, n_examples)?;
-        let moments = Moments::new(data.features, data.weights);
+        let scaling = Scaling::new(&Moments::new(data.features, data.weights));
+        let round = |weights: &[f64]| weights.iter().map(|&w| w as f32).collect();
+        let weights: Option<Vec<f32>> = data.weights.map(round);
         Ok(Self {
             data,
-            weights: data.weights.map(|weights| weights.iter().map(|&w| w as f32).collect()),
-            scaling: Scaling::new(&moments),
+            gram: gram(data.features, &scaling, weights.as_deref()),
+            weights,
+            scaling,
             folds: Cow::Borrowed(&[]),
         })
     }
@@ -275,7 +280,6 @@ impl<'a> Prepared<'a> {
         // Curvature of the loss where every class is equally likely.
         let n_logits = objective.n_logits();
         let scale = if n_logits == 1 { 0.25 } else { 1.0 / n_logits as f64 };
-        let gram = gram(self.data.features, &self.scaling, self.weights.as_deref());
         let preconditioners: Vec<Preconditioner> = (0..config.penalties.len())
             .into_par_iter()
             .map(|penalty| {
@@ -284,7 +288,7 @@ impl<'a> Prepared<'a> {
                     return Preconditioner::new(&[1.0], 1.0, &[1.0], 1.0);
                 };
                 let bias = scale * problem.total_weight;
-                Preconditioner::new(&gram, scale, &problem.ridge, bias)
+                Preconditioner::new(&self.gram, scale, &problem.ridge, bias)
             })
             .collect();
         let stop = Stop { tolerance: config.tolerance, max_iterations: config.max_iterations };
@@ -307,7 +311,12 @@ impl<'a> Prepared<'a> {
         let Solution { params, objective, gradient_norm, n_iterations, converged } = solution;
         if !converged && !config.keep_unconverged {
             let tolerance = config.tolerance;
-            return Err(ProbeError::Unconverged { penalty, gradient_norm, n_iterations, tolerance });
+            return Err(ProbeError::Unconverged {
+                penalty,
+                gradient_norm,
+                n_iterations,
+                tolerance,
+            });
         }
         let d = self.data.features.d_model();
         let n_logits = params.len() / (d + 1);
@@ -319,15 +328,20 @@ impl<'a> Prepared<'a> {
             bias.push(moved);
         }
         let readout = LinearReadout::new(&weight, &bias)?;
-        Ok(LogisticFit { penalty, label, readout, objective, gradient_norm, n_iterations, converged })
+        Ok(LogisticFit {
+            penalty,
+            label,
+            readout,
+            objective,
+            gradient_norm,
+            n_iterations,
+            converged,
+        })
     }
 }
 
 /// Refuses weights that are too few, negative, or nothing together; returns their sum.
-pub(super) fn check_weights(
-    weights: Option<&[f64]>,
-    n_examples: usize,
-) -> Result<f64, ProbeError> {
+pub(super) fn check_weights(weights: Option<&[f64]>, n_examples: usize) -> Result<f64, ProbeError> {
     let Some(weights) = weights else { return Ok(n_examples as f64) };
     if weights.len() != n_examples {
         let what = "the number of example weights";

@@ -4,16 +4,30 @@
 //! They read [`Features`], one row of pooled activations per example, and end as a
 //! [`LinearReadout`], which is the state of a [`LinearProbe`](crate::LinearProbe).
 
+mod covariance;
+mod discriminant;
 mod features;
+mod folds;
 mod gram;
 mod logistic;
 mod objective;
 mod preconditioner;
 mod readout;
+mod ridge;
+mod selection;
 mod solver;
 mod targets;
+#[cfg(test)]
+mod tests;
 
+pub use covariance::Shrinkage;
+pub use discriminant::{MassMean, discriminant, mass_mean};
 pub use features::Features;
+pub use folds::Folds;
 pub use logistic::{LogisticConfig, LogisticData, LogisticFit, logistic_path};
 pub use readout::LinearReadout;
+pub use ridge::{RidgeConfig, RidgeFit, ridge_path};
+pub use selection::{
+    LogisticSelection, PenaltyScore, SelectPenaltyBy, cross_validate_logistic, select_logistic,
+};
 pub use targets::LogisticTargets;

@@ -105,7 +105,10 @@ impl Objective<'_> {
                         }
                     }
                 }
-                LossAndGradient { loss: parts.iter().map(|part| part.loss[problem]).sum(), gradient }
+                LossAndGradient {
+                    loss: parts.iter().map(|part| part.loss[problem]).sum(),
+                    gradient,
+                }
             })
             .collect()
     }
@@ -249,8 +252,13 @@ impl Columns {
     fn new(params: &[Vec<f64>], n_logits: usize, d: usize) -> Self {
         let n_problems = params.len();
         let width = (n_problems * n_logits).next_multiple_of(LANES);
-        let mut columns =
-            Self { n_problems, n_logits, width, weights: vec![0.0; d * width], biases: vec![0.0; width] };
+        let mut columns = Self {
+            n_problems,
+            n_logits,
+            width,
+            weights: vec![0.0; d * width],
+            biases: vec![0.0; width],
+        };
         for (problem, params) in params.iter().enumerate() {
             for class in 0..n_logits {
                 let column = columns.index(problem, class);

@@ -36,10 +36,8 @@ impl LinearReadout {
                 expected: vec![bias.len(), weight.len() / bias.len().max(1)],
             });
         }
-        let shapes = [
-            ("weight", vec![readout.n_out(), readout.d_model()]),
-            ("bias", vec![readout.n_out()]),
-        ];
+        let shapes =
+            [("weight", vec![readout.n_out(), readout.d_model()]), ("bias", vec![readout.n_out()])];
         check_state(&readout.to_state(), &shapes, "linear")?;
         Ok(readout)
     }
@@ -92,8 +90,7 @@ impl LinearReadout {
     /// The arrays of a [`LinearProbe`](crate::LinearProbe).
     pub fn to_state(&self) -> ProbeState {
         let n_out = self.n_out();
-        let weight =
-            ParamArray { shape: vec![n_out, self.d_model()], values: self.weight.clone() };
+        let weight = ParamArray { shape: vec![n_out, self.d_model()], values: self.weight.clone() };
         let bias = ParamArray { shape: vec![n_out], values: self.bias.clone() };
         ProbeState::from([("weight".to_owned(), weight), ("bias".to_owned(), bias)])
     }
@@ -111,7 +108,8 @@ impl LinearReadout {
         n_classes: usize,
         pool: Pool,
     ) -> Result<(ProbeConfig, ProbeState), ProbeError> {
-        let config = LinearProbeConfig { pool, ..LinearProbeConfig::new(self.d_model(), n_classes) };
+        let config =
+            LinearProbeConfig { pool, ..LinearProbeConfig::new(self.d_model(), n_classes) };
         let state = self.to_state();
         config.check_state(&state)?;
         debug_assert_eq!(self.n_out(), n_out(n_classes));

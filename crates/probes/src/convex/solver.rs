@@ -250,7 +250,8 @@ impl<'a> Descent<'a> {
 
     /// Adds the step to the history, if curvature was seen along it.
     fn remember(&mut self, whitened: &[f64]) {
-        let change: Vec<f64> = whitened.iter().zip(&self.whitened).map(|(new, old)| new - old).collect();
+        let change: Vec<f64> =
+            whitened.iter().zip(&self.whitened).map(|(new, old)| new - old).collect();
         let step: Vec<f64> = self.whitened_direction.iter().map(|p| self.step * p).collect();
         let product = dot(&step, &change);
         if product > 1e-10 * dot(&step, &step) {

@@ -65,7 +65,8 @@ impl LogisticTargets {
                 return Err(ProbeError::BadTarget { example, value: sum, expected });
             }
         }
-        let is_whole = |class: usize| values.iter().skip(class).step_by(n_classes).all(|&p| p >= 1.0);
+        let is_whole =
+            |class: usize| values.iter().skip(class).step_by(n_classes).all(|&p| p >= 1.0);
         if let Some(class) = (0..n_classes).find(|&class| is_whole(class)) {
             let n_examples = values.len() / n_classes;
             return Err(ProbeError::OneClass { class: class.to_string(), n_examples });
@@ -215,7 +216,9 @@ mod tests {
             "all 2 examples have class `1`; give examples of at least two classes"
         );
         assert!(text(LogisticTargets::classes(&[0, 2], 2)).starts_with("example 1 has label 2"));
-        assert!(text(LogisticTargets::multilabel(&[0.0, 1.0, 0.0, 0.0], 2)).contains("no of label 0"));
+        assert!(
+            text(LogisticTargets::multilabel(&[0.0, 1.0, 0.0, 0.0], 2)).contains("no of label 0")
+        );
         assert_eq!(
             text(LogisticTargets::distributions(&[0.5, 0.5, 0.5, 0.75], 2)),
             "the target of example 1 is 1.25, expected numbers with the sum 1"
