@@ -15,6 +15,11 @@
 //! | [`RollingAttentionProbe`] | attention within a sliding window, then the highest window |
 //! | [`GatedBipolarProbe`] | gated features, of which the highest and the lowest count |
 //!
+//! Where training is a convex problem, it is solved as one, on the host: [`logistic_path`] over a
+//! whole path of penalties, [`cross_validate_logistic`] over its folds, [`ridge_path`] for
+//! regression, [`mass_mean`] and [`discriminant`] in closed form. They read [`Features`], pooled
+//! activations, and end as a [`LinearReadout`], the weights of a [`LinearProbe`].
+//!
 //! No backend is named here: a [`burn::tensor::Device`] is chosen at run time by the caller.
 
 mod aggregation;

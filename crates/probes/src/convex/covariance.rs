@@ -103,9 +103,12 @@ impl Classes {
             let features = Features::new(rows, d)?;
             let n = features.n_examples() as f64;
             let mut correlation = gram(features, &scaling, None);
-            correlation.iter_mut().for_each(|value| *value /= n);
+            for value in &mut correlation {
+                *value /= n;
+            }
             if shrinkage == Shrinkage::LedoitWolf {
-                shrink(&mut correlation, ledoit_wolf(features, &scaling, d), d);
+                let share = ledoit_wolf(features, &scaling, &correlation);
+                shrink(&mut correlation, share, d);
             }
             // The scale by which the features were multiplied, taken back.
             let scale: Vec<f64> = scaling.factors().iter().map(|&f| inverse(f)).collect();
@@ -154,7 +157,7 @@ pub(super) fn solve(covariance: &[f64], vectors: &[Vec<f64>]) -> Result<Vec<Vec<
     let singular = || ProbeError::SingularCovariance;
     let factor = correlation.llt(Side::Lower).map_err(|_| singular())?;
     // Products in `f32` know a correlation to some 1e-6; less than that is no pivot.
-    if (0..d).any(|j| !(factor.L()[(j, j)].powi(2) > 1e-6)) {
+    if !(0..d).all(|j| factor.L()[(j, j)].powi(2) > 1e-6) {
         return Err(singular());
     }
     let sides = Mat::from_fn(d, n, |j, i| vectors[i][j] * inverse(j));
@@ -173,7 +176,7 @@ fn shrink(covariance: &mut [f64], share: f64, d: usize) {
     }
 }
 
-/// The share that Ledoit and Wolf estimate, of centred and scaled features.
+/// The share that Ledoit and Wolf estimate, of centred and scaled features and their covariance.
 ///
 /// ```text
 /// μ = tr S / d,   δ² = ‖S - μ I‖² / d,   β² = min(δ², (Σ_i ‖x_i‖⁴ / n - ‖S‖²) / (n d))
@@ -181,11 +184,10 @@ fn shrink(covariance: &mut [f64], share: f64, d: usize) {
 /// ```
 ///
 /// as `sklearn/covariance/_shrunk_covariance.py` computes it.
-fn ledoit_wolf(features: Features<'_>, scaling: &Scaling, d: usize) -> f64 {
-    let n = features.n_examples() as f64;
-    let gram = gram(features, scaling, None);
-    let mean = (0..d).map(|j| gram[j * d + j] / n).sum::<f64>() / d as f64;
-    let square = gram.iter().map(|value| (value / n).powi(2)).sum::<f64>();
+fn ledoit_wolf(features: Features<'_>, scaling: &Scaling, covariance: &[f64]) -> f64 {
+    let (n, d) = (features.n_examples() as f64, features.d_model());
+    let mean = (0..d).map(|j| covariance[j * d + j]).sum::<f64>() / d as f64;
+    let square = covariance.iter().map(|value| value.powi(2)).sum::<f64>();
     let mut row = vec![0.0; d];
     let mut fourth = 0.0;
     for values in features.values().chunks_exact(d) {

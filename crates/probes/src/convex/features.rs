@@ -43,7 +43,7 @@ impl<'a> Features<'a> {
             let what = "the number of features of all examples";
             return Err(ProbeError::SizeMismatch { what, found: values.len(), expected });
         }
-        let is_bad = |value: &f32| !(value.abs() <= LARGEST); // NaN is bad too
+        let is_bad = |value: &f32| value.is_nan() || value.abs() > LARGEST;
         let bad = values.par_chunks(ROWS * d_model).enumerate().find_map_first(|(chunk, rows)| {
             // Without a way out of the loop it vectorises.
             let all_good = rows.iter().fold(true, |good, x| good & (x.abs() <= LARGEST));
@@ -145,6 +145,7 @@ impl Sums {
         Self { weight: 0.0, first: vec![0.0; d], second: vec![0.0; d] }
     }
 
+    #[expect(clippy::inline_always, reason = "the loop gets the caller's instructions")]
     #[inline(always)]
     fn add(&mut self, row: &[f32], origin: &[f32], weight: f64) {
         self.weight += weight;

@@ -4,6 +4,7 @@
 //! They read [`Features`], one row of pooled activations per example, and end as a
 //! [`LinearReadout`], which is the state of a [`LinearProbe`](crate::LinearProbe).
 
+mod block;
 mod covariance;
 mod discriminant;
 mod features;

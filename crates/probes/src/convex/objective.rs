@@ -3,6 +3,7 @@
 use attention_probes_models::exp;
 use rayon::prelude::*;
 
+use super::block::Block;
 use super::features::{Features, Scaling};
 use super::targets::LogisticTargets;
 use crate::linalg::{Matrix, Write, matmul_on_one_core};
@@ -17,9 +18,6 @@ const FLUSH: usize = 4 * BLOCK;
 ///
 /// It does not depend on the number of cores, so neither does the result.
 const PARTS: usize = 16;
-
-/// Columns that are multiplied together; problems are padded to a multiple of it.
-const LANES: usize = 16;
 
 /// What all problems have in common: the examples.
 #[derive(Clone, Copy, Debug)]
@@ -149,22 +147,7 @@ impl Objective<'_> {
             .enumerate()
             .map(|(example, row)| {
                 let of_problem = |(problem, z): (&&Problem, &[f32])| {
-                    let spread = match z {
-                        [z] => {
-                            let p = 1.0 / (1.0 + exp(-z));
-                            p * (1.0 - p)
-                        }
-                        _ => {
-                            let highest = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                            let sum: f32 = z.iter().map(|z| exp(z - highest)).sum();
-                            let spread = z.iter().map(|z| {
-                                let p = exp(z - highest) / sum;
-                                p * (1.0 - p)
-                            });
-                            spread.sum::<f32>() / (n_logits - 1) as f32
-                        }
-                    };
-                    spread * self.weight(example, problem)
+                    curvature_of(z) * self.weight(example, problem)
                 };
                 share * problems.iter().zip(row.chunks(n_logits)).map(of_problem).sum::<f32>()
             })
@@ -226,6 +209,21 @@ impl Objective<'_> {
     }
 }
 
+/// Curvature of the loss of weight 1 at some logits.
+fn curvature_of(logits: &[f32]) -> f32 {
+    if let [logit] = logits {
+        let p = 1.0 / (1.0 + exp(-logit));
+        return p * (1.0 - p);
+    }
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|logit| exp(logit - highest)).sum();
+    let spread = logits.iter().map(|logit| {
+        let p = exp(logit - highest) / sum;
+        p * (1.0 - p)
+    });
+    spread.sum::<f32>() / (logits.len() - 1) as f32
+}
+
 /// Sums over some of the rows.
 struct Part {
     /// `[n_problems]`, padded.
@@ -237,11 +235,11 @@ struct Part {
 }
 
 /// Parameters of all problems side by side, class by class.
-struct Columns {
-    n_problems: usize,
-    n_logits: usize,
+pub(super) struct Columns {
+    pub(super) n_problems: usize,
+    pub(super) n_logits: usize,
     /// Columns with padding.
-    width: usize,
+    pub(super) width: usize,
     /// `[d_model, width]`
     weights: Vec<f32>,
     /// `[width]`
@@ -251,7 +249,7 @@ struct Columns {
 impl Columns {
     fn new(params: &[Vec<f64>], n_logits: usize, d: usize) -> Self {
         let n_problems = params.len();
-        let width = (n_problems * n_logits).next_multiple_of(LANES);
+        let width = (n_problems * n_logits).next_multiple_of(super::block::LANES);
         let mut columns = Self {
             n_problems,
             n_logits,
@@ -285,143 +283,4 @@ impl Columns {
         let weights = Matrix::new(&self.weights, d, self.width);
         matmul_on_one_core(z, Matrix::new(x, n, d), weights, Write::Add);
     }
-}
-
-/// Targets and weights of a block of rows, laid out as their logits.
-struct Block {
-    n_problems: usize,
-    n_logits: usize,
-    width: usize,
-    labels: Vec<usize>,
-    /// Fold that does not count, one that does not exist if all do.
-    held_out: Vec<u32>,
-    /// `[n, width]`
-    targets: Vec<f32>,
-    /// `[n, n_problems]` for the softmax, `[n, width]` for one logit.
-    weights: Vec<f32>,
-}
-
-impl Block {
-    fn new(problems: &[&Problem], columns: &Columns) -> Self {
-        Self {
-            n_problems: columns.n_problems,
-            n_logits: columns.n_logits,
-            width: columns.width,
-            labels: problems.iter().map(|problem| problem.label).collect(),
-            held_out: problems.iter().map(|problem| problem.held_out.unwrap_or(u32::MAX)).collect(),
-            targets: Vec::new(),
-            weights: Vec::new(),
-        }
-    }
-
-    #[inline(always)]
-    fn fill(&mut self, objective: &Objective<'_>, first: usize, n: usize) {
-        let stride = if self.n_logits == 1 { self.width } else { self.n_problems };
-        self.targets.resize(n * self.width, 0.0);
-        self.weights.resize(n * stride, 0.0);
-        let rows = self.targets.chunks_exact_mut(self.width);
-        for (i, (targets, weights)) in rows.zip(self.weights.chunks_exact_mut(stride)).enumerate() {
-            let example = first + i;
-            let row = objective.targets.row(example);
-            if self.n_logits > 1 {
-                let classes = targets.chunks_exact_mut(self.n_problems);
-                for (targets, target) in classes.zip(row) {
-                    targets.fill(*target);
-                }
-            } else if let [target] = row {
-                targets.fill(*target);
-            } else {
-                for (target, label) in targets.iter_mut().zip(&self.labels) {
-                    *target = row[*label];
-                }
-            }
-            let weight = objective.weights.map_or(1.0, |weights| weights[example]);
-            let fold = objective.folds.get(example).copied().unwrap_or(u32::MAX - 1);
-            for (value, held_out) in weights.iter_mut().zip(&self.held_out) {
-                *value = if *held_out == fold { 0.0 } else { weight };
-            }
-        }
-    }
-
-    /// Adds losses of one logit, and turns logits into their derivatives.
-    ///
-    /// ```text
-    /// loss = w (max(z, 0) - z t + ln(1 + e^-|z|)),   residual = w (sigmoid(z) - t)
-    /// ```
-    #[inline(always)]
-    fn binary(&self, z: &mut [f32], loss: &mut [f64]) {
-        let rows = z.chunks_exact_mut(self.width).zip(self.targets.chunks_exact(self.width));
-        for ((z, targets), weights) in rows.zip(self.weights.chunks_exact(self.width)) {
-            // Padding has no weight; whole lanes have no remainder to do one by one.
-            let lanes = z.chunks_exact_mut(LANES).zip(loss.chunks_exact_mut(LANES));
-            let given = targets.chunks_exact(LANES).zip(weights.chunks_exact(LANES));
-            for ((z, loss), (targets, weights)) in lanes.zip(given) {
-                for lane in 0..LANES {
-                    let (logit, target, weight) = (z[lane], targets[lane], weights[lane]);
-                    let tail = exp(-logit.abs());
-                    let inverse = 1.0 / (1.0 + tail);
-                    let sigmoid = if logit >= 0.0 { inverse } else { tail * inverse };
-                    let value = logit.max(0.0) - logit * target + ln_1p(tail);
-                    loss[lane] += f64::from(weight * value);
-                    z[lane] = weight * (sigmoid - target);
-                }
-            }
-        }
-    }
-
-    /// Adds losses of a softmax, and turns logits into their derivatives.
-    ///
-    /// ```text
-    /// loss = w (ln Σ_k e^z_k - Σ_k t_k z_k),   residual_k = w (softmax(z)_k - t_k)
-    /// ```
-    #[inline(always)]
-    fn softmax(&self, z: &mut [f32], loss: &mut [f64]) {
-        let n = self.n_problems;
-        let (mut highest, mut sums, mut right) = (vec![0.0_f32; n], vec![0.0_f32; n], vec![0.0; n]);
-        let rows = z.chunks_exact_mut(self.width).zip(self.targets.chunks_exact(self.width));
-        for ((z, targets), weights) in rows.zip(self.weights.chunks_exact(n)) {
-            let (z, _) = z.split_at_mut(n * self.n_logits);
-            highest.copy_from_slice(&z[..n]);
-            for z in z.chunks_exact(n) {
-                for (highest, z) in highest.iter_mut().zip(z) {
-                    *highest = highest.max(*z);
-                }
-            }
-            sums.fill(0.0);
-            right.fill(0.0);
-            for (z, targets) in z.chunks_exact_mut(n).zip(targets.chunks_exact(n)) {
-                for problem in 0..n {
-                    let distance = z[problem] - highest[problem];
-                    right[problem] += f64::from(targets[problem] * distance);
-                    z[problem] = exp(distance);
-                    sums[problem] += z[problem];
-                }
-            }
-            for problem in 0..n {
-                let value = f64::from(sums[problem]).ln() - right[problem];
-                loss[problem] += f64::from(weights[problem]) * value;
-            }
-            for (z, targets) in z.chunks_exact_mut(n).zip(targets.chunks_exact(n)) {
-                for problem in 0..n {
-                    let p = z[problem] / sums[problem];
-                    z[problem] = weights[problem] * (p - targets[problem]);
-                }
-            }
-        }
-    }
-}
-
-/// `ln(1 + x)` for `x` from 0 to 1, to 2e-7 of its value: twice the series of the area hyperbolic
-/// tangent of `x / (2 + x)`.
-#[inline(always)]
-fn ln_1p(x: f32) -> f32 {
-    let s = x / (2.0 + x);
-    let t = s * s;
-    let p = 1.0 / 13.0_f32;
-    let p = p * t + 1.0 / 11.0;
-    let p = p * t + 1.0 / 9.0;
-    let p = p * t + 1.0 / 7.0;
-    let p = p * t + 1.0 / 5.0;
-    let p = p * t + 1.0 / 3.0;
-    2.0 * (s + s * t * p)
 }

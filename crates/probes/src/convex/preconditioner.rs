@@ -62,7 +62,9 @@ impl Preconditioner {
         let (weights, biases) = gradient.split_at_mut(n_logits * d);
         let columns = MatMut::from_column_major_slice_mut(weights, d, n_logits);
         solve_lower_triangular_in_place(self.lower.as_ref(), columns, Par::Seq);
-        biases.iter_mut().for_each(|bias| *bias /= self.bias_scale);
+        for bias in biases {
+            *bias /= self.bias_scale;
+        }
     }
 
     /// `L'⁻¹ p`, in place: a step back from those coordinates.
@@ -71,6 +73,8 @@ impl Preconditioner {
         let (weights, biases) = step.split_at_mut(n_logits * d);
         let columns = MatMut::from_column_major_slice_mut(weights, d, n_logits);
         solve_upper_triangular_in_place(self.lower.transpose(), columns, Par::Seq);
-        biases.iter_mut().for_each(|bias| *bias /= self.bias_scale);
+        for bias in biases {
+            *bias /= self.bias_scale;
+        }
     }
 }

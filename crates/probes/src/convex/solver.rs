@@ -273,7 +273,9 @@ impl<'a> Descent<'a> {
         }
         if let Some((_, change, inverse)) = self.history.back() {
             let scale = 1.0 / (inverse * dot(change, change));
-            direction.iter_mut().for_each(|p| *p *= scale);
+            for p in &mut direction {
+                *p *= scale;
+            }
         }
         for ((step, change, inverse), share) in self.history.iter().zip(shares.into_iter().rev()) {
             let correction = share - inverse * dot(change, &direction);

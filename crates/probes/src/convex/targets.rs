@@ -131,7 +131,7 @@ impl LogisticTargets {
     }
 
     /// Numbers of an example: one per label, or one per class.
-    #[inline(always)]
+    #[inline]
     pub(super) fn row(&self, example: usize) -> &[f32] {
         &self.values[example * self.n_columns..][..self.n_columns]
     }

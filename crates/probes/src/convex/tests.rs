@@ -133,11 +133,15 @@ fn discriminants_are_those_of_scikit_learn() {
             if case.n_classes > 2 {
                 for row in found.chunks_exact_mut(case.n_classes) {
                     let mean = row.iter().sum::<f32>() / row.len() as f32;
-                    row.iter_mut().for_each(|score| *score -= mean);
+                    for score in row {
+                        *score -= mean;
+                    }
                 }
                 for row in expected.chunks_exact_mut(case.n_classes) {
                     let mean = row.iter().sum::<f64>() / row.len() as f64;
-                    row.iter_mut().for_each(|score| *score -= mean);
+                    for score in row {
+                        *score -= mean;
+                    }
                 }
             }
             assert_close(&found, &expected, 1e-4);
