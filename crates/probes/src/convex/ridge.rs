@@ -259,8 +259,8 @@ impl<'a> Spectrum<'a> {
                 }
                 let mut leverages = vec![0.0; m * n_penalties];
                 let inverses = Matrix::new(&inverses, d, n_penalties);
-                let squared = Matrix::new(&along, m, d);
-                matmul_on_one_core(&mut leverages, squared, inverses, Write::Replace);
+                let along = Matrix::new(&along, m, d);
+                matmul_on_one_core(&mut leverages, along, inverses, Write::Replace);
                 let mut predictions = vec![0.0; m * n_columns];
                 let weights = Matrix::new(&weights, n_columns, d).transpose();
                 matmul_on_one_core(&mut predictions, x, weights, Write::Replace);
