@@ -1,7 +1,5 @@
 //! Pooled activations on the host, checked once, and their scale.
 
-use attention_probes_models::host_values;
-use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::ProbeError;
@@ -58,15 +56,6 @@ impl<'a> Features<'a> {
             }),
             None => Ok(Self { values, d_model }),
         }
-    }
-
-    /// Copies a tensor to the host, `[n_examples, d_model]`, for [`Features::new`].
-    ///
-    /// # Errors
-    ///
-    /// [`ProbeError::Device`] if the device does not hand the numbers over.
-    pub fn values_from_tensor(pooled: Tensor<2>) -> Result<Vec<f32>, ProbeError> {
-        Ok(host_values(pooled)?)
     }
 
     /// Returns the numbers, row-major.

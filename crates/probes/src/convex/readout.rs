@@ -1,7 +1,7 @@
 //! What every convex probe comes to: weights and a bias per output.
 
 use crate::state::check_state;
-use crate::{LinearProbeConfig, ParamArray, Pool, ProbeConfig, ProbeError, ProbeState, n_out};
+use crate::{LinearProbeConfig, ParamArray, Pool, ProbeConfig, ProbeError, ProbeState};
 
 /// Weights and biases that read outputs off pooled activations.
 ///
@@ -112,7 +112,6 @@ impl LinearReadout {
             LinearProbeConfig { pool, ..LinearProbeConfig::new(self.d_model(), n_classes) };
         let state = self.to_state();
         config.check_state(&state)?;
-        debug_assert_eq!(self.n_out(), n_out(n_classes));
         Ok((config.into(), state))
     }
 }

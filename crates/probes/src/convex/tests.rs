@@ -325,6 +325,21 @@ fn a_fold_is_fitted_as_if_its_examples_were_gone() {
 }
 
 #[test]
+fn the_number_of_threads_changes_no_bit() {
+    let (n, d) = (1500, 40);
+    let x = numbers(n * d, 11);
+    let labels = noisy_labels(&x, d, 3);
+    let targets = LogisticTargets::classes(&labels, 3).unwrap();
+    let features = Features::new(&x, d).unwrap();
+    let data = LogisticData { features, targets: &targets, weights: None };
+    let fits = |n_threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| logistic_path(data, &config(&[1e-3, 1.0])).unwrap())
+    };
+    assert_eq!(fits(1), fits(3));
+}
+
+#[test]
 fn an_unconverged_fit_is_refused_unless_it_is_wanted() {
     let x = numbers(60, 7);
     let labels = noisy_labels(&x, 3, 2);
