@@ -109,6 +109,12 @@ impl ProbeFile {
         Ok(Self { path: path.to_owned(), saved, probe })
     }
 
+    /// Name of the file without `_state.npz`.
+    pub fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        name.strip_suffix("_state.npz").unwrap_or(&name).to_owned()
+    }
+
     /// Names of the classes.
     pub fn class_names(&self) -> &[String] {
         &self.saved.metadata.class_names

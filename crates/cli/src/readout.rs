@@ -28,6 +28,7 @@ enum Readout<'a> {
 }
 
 /// What is known of a token.
+#[derive(Clone)]
 pub(crate) struct Token {
     pub(crate) id: Option<i64>,
     pub(crate) text: Option<String>,

@@ -169,12 +169,8 @@ fn places(args: &ViewArgs, files: &[ProbeFile], probed: &ProbedModel) -> Result<
 
 /// What the page says of each probe. Probes that differ in their layer alone are one series.
 fn describe(files: &[ProbeFile], places: &[Place]) -> Vec<TokenProbe> {
-    let stem = |file: &ProbeFile| {
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-        name.strip_suffix("_state.npz").unwrap_or(&name).to_owned()
-    };
     let short = |file: &ProbeFile| {
-        let stem = stem(file);
+        let stem = file.name();
         stem.split_once("_probe_").map_or(stem.clone(), |(name, _)| name.to_owned())
     };
     let named: Vec<(String, &Place)> =
@@ -183,7 +179,7 @@ fn describe(files: &[ProbeFile], places: &[Place]) -> Vec<TokenProbe> {
     let all_alone = named.iter().all(is_alone);
     let describe = |(file, place): (&ProbeFile, &Place)| {
         let metadata = &file.saved.metadata;
-        let series = if all_alone { short(file) } else { stem(file) };
+        let series = if all_alone { short(file) } else { file.name() };
         TokenProbe {
             label: match place.layer() {
                 Some(layer) => format!("{series}, layer {layer}"),

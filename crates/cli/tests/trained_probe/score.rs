@@ -173,3 +173,35 @@ fn empty_rows_of_a_file_keep_their_place() {
     let text: String = tokens.iter().map(|token| token["text"].as_str().unwrap()).collect();
     assert_eq!(text, "bad");
 }
+
+#[test]
+fn several_probes_read_one_forward_pass_and_say_what_each_says_alone() {
+    let fixture = Fixture::new();
+    let (mut attention, _, data) = fixture.attention();
+    let (mlp, _) = fixture.train(&data, &MlpProbeConfig::new(D_MODEL, 2).into());
+    fixture.save(&mlp, "mlp");
+    attention.metadata.layer = Some(3);
+    fixture.save(&attention, "higher");
+    let names = ["attention", "mlp", "higher"];
+    let files = names.map(|name| format!("{name}_state.npz"));
+    let args = ["score", "--data", "reviews.csv", "--probe"];
+    let all = fixture.succeed(&[&args[..], &files.each_ref().map(String::as_str)].concat());
+    let all = parse_lines(&all);
+    assert_eq!(all.len(), 12);
+    for (index, (name, file)) in names.iter().zip(&files).enumerate() {
+        let alone = parse_lines(&fixture.succeed(&[&args[..], &[file]].concat()));
+        for (mut all, alone) in all.iter().cloned().zip(alone) {
+            assert_eq!(all["index"], alone["index"]);
+            let mut said = all["probes"][index].take();
+            assert_eq!(said["probe"], *name);
+            said.as_object_mut().unwrap().remove("probe");
+            let mut alone = alone;
+            alone.as_object_mut().unwrap().remove("index");
+            assert_eq!(said, alone);
+        }
+    }
+    let stray = [&args[..], &[&files[0], "stray_state.npz"]].concat();
+    attention.metadata.model.as_mut().unwrap().revision = Some("0".repeat(64));
+    fixture.save(&attention, "stray");
+    assert!(fixture.refused(&stray).contains("it is a probe for another model"));
+}

@@ -116,6 +116,31 @@ fn a_bad_line_is_answered_and_changes_no_text() {
     talk.end();
 }
 
+#[test]
+fn several_probes_take_the_activations_of_their_own_hooks() {
+    let fixture = Fixture::new();
+    let (mut saved, ..) = fixture.attention();
+    saved.metadata.layer = Some(3);
+    fixture.save(&saved, "higher");
+    let mut talk = Talk::start(&fixture, &["attention_state.npz", "higher_state.npz"]);
+    let mut readers = [0, 1].map(|_| StreamingProbe::from_saved(&saved).unwrap());
+    for token in 0..3 {
+        let x = [activation(0, token), activation(1, token)];
+        let line = json!({ "x": {
+            "blocks.1.hook_resid_post": x[0], "blocks.3.hook_resid_post": x[1],
+        } });
+        let answer = talk.say(&line.to_string());
+        assert_eq!(answer["position"], token);
+        for (index, name) in ["attention", "higher"].iter().enumerate() {
+            let said = &answer["probes"][index];
+            assert_eq!(said["probe"], *name);
+            let expected = f64::from(readers[index].push(&x[index])[0]);
+            assert!((said["logit"].as_f64().unwrap() - expected).abs() < 1e-6);
+        }
+    }
+    talk.end();
+}
+
 /// A probe whose logit is the mean of the first number, with what is fitted on its logits.
 fn fitted(fixture: &Fixture) -> SavedProbe {
     let data = fixture.reviews();

@@ -1,44 +1,42 @@
 //! `probe score`: what a saved probe says about each text, and about each of its tokens.
 
+mod lines;
 mod stream;
+mod texts;
 
-use std::io::{BufReader, IsTerminal, Write as _};
+use std::io::{BufReader, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationSource, Capture, DatasetConfig, ExternalActivations, ExternalConfig,
-    MemoryActivations, PlaceActivations, TOKENS_PER_FORWARD, TaggedConfig, TokenizedDataset,
+    DatasetConfig, ExternalActivations, ExternalConfig, MemoryActivations, TaggedConfig,
 };
-use attention_probes_models::Tokenizer;
-use burn::tensor::Device;
 use clap::Args;
-use serde::Serialize;
 use tracing::info;
 
 use crate::device;
 use crate::hub::hub_access;
-use crate::input::{
-    MODEL_FLAGS, ModelArgs, ProbeFile, ProbedModel, Reading, apply_probe, ignore_broken_pipe,
-};
-use crate::readout::{Token, TokenReader, TokenScore};
+use crate::input::{MODEL_FLAGS, ModelArgs, ProbeFile, ignore_broken_pipe};
+use crate::readout::Token;
 use crate::text_line::{read_line, text_from_line};
 use crate::text_source::TextSource;
-use crate::verdict::{Judge, Verdict, VerdictArgs};
+use crate::verdict::VerdictArgs;
+use lines::{Prefix, Scorer, write_lines};
+use texts::TextReader;
 
 /// Most texts that are scored at a time.
 const BATCH: usize = 32;
 
-/// Apply a saved probe to texts: one JSON line per text.
+/// Apply saved probes to texts: one JSON line per text.
 ///
 /// Texts come from a file, or from stdin, one per line; a line that begins with `{` is an object
 /// with a `text`. A text that cannot be scored gives a line with an `error`.
 #[derive(Args, Debug)]
 pub struct ScoreArgs {
-    /// The probe, a file that ends in `_state.npz`.
-    #[arg(long)]
-    pub probe: PathBuf,
+    /// The probes, files that end in `_state.npz`; several read one forward pass of one model.
+    #[arg(long, required = true, num_args = 1..)]
+    pub probe: Vec<PathBuf>,
     /// Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or `hf://datasets/org/name[@revision][/path]`;
     /// stdin if neither this nor `--activations` is given.
     #[arg(long, conflicts_with = "activations")]
@@ -90,34 +88,6 @@ pub struct ScoreArgs {
     pub device: String,
 }
 
-/// One line of output.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    /// Number of the text, from 0.
-    index: usize,
-    #[serde(flatten)]
-    result: LineResult<'a>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum LineResult<'a> {
-    Scored(Box<Score<'a>>),
-    Failed { error: String },
-}
-
-/// What the probe says about a text.
-#[derive(Debug, Serialize)]
-struct Score<'a> {
-    #[serde(flatten)]
-    verdict: Verdict<'a>,
-    /// Whether the text was longer than allowed, and cut.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tokens: Option<Vec<TokenScore>>,
-}
-
 /// Runs `probe score`.
 ///
 /// # Errors
@@ -125,18 +95,13 @@ struct Score<'a> {
 /// If the probe, the model, or the file of the texts is at fault, or they do not belong together.
 pub fn run(args: &ScoreArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
-    let file = ProbeFile::open(&args.probe, &device)?;
+    let files: Vec<ProbeFile> =
+        args.probe.iter().map(|path| ProbeFile::open(path, &device)).collect::<Result<_>>()?;
     if args.stream {
-        let files = [file];
-        return ignore_broken_pipe(stream::run(&files, &args.verdict, args.max_streams.get()));
+        let max_streams = args.max_streams.get();
+        return ignore_broken_pipe(stream::run(&files, &args.verdict, max_streams));
     }
-    let scorer = Scorer {
-        readout: TokenReader::new(&file.saved)?,
-        judge: Judge::new(&file, &args.verdict)?,
-        file: &file,
-        device: &device,
-        with_tokens: !args.no_tokens,
-    };
+    let scorer = Scorer::new(&files, &args.verdict, !args.no_tokens, &device)?;
     let result = match (&args.activations, &args.data) {
         (Some(path), _) => score_activations(&scorer, path, args),
         (None, Some(path)) => score_file(&scorer, args, path),
@@ -150,7 +115,9 @@ fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Resu
     let (hook, pad_token_id) = (args.hook.clone(), args.pad_token_id);
     let reading = ExternalConfig { hook, with_labels: false, pad_token_id };
     let external = ExternalActivations::read_with(path, &reading)?;
-    scorer.file.check_width(external.d_model, &format!("`{}`", path.display()))?;
+    for file in scorer.files {
+        file.check_width(external.d_model, &format!("`{}`", path.display()))?;
+    }
     let n_rows = external.source_rows.len() + external.skipped.len();
     let (rows, offsets) = (external.source_rows.clone(), external.offsets.clone());
     let input_ids = external.input_ids.clone();
@@ -171,7 +138,7 @@ fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Resu
                 tokens: tokens.map(token).collect(),
             })
         });
-        write_lines(&scorer.score(batch, texts.collect(), &mut source)?)?;
+        write_lines(&scorer.lines(batch, texts.collect(), &mut source, None)?)?;
     }
     Ok(())
 }
@@ -225,156 +192,5 @@ fn score_stdin(scorer: &Scorer<'_>, args: &ScoreArgs) -> Result<()> {
         let batch: Vec<usize> = (index..index + texts.len()).collect();
         index += texts.len();
         write_lines(&reader.score(&batch, texts)?)?;
-    }
-}
-
-/// Writes lines and sends them off at once, since somebody may be waiting for them.
-fn write_lines(lines: &[Line<'_>]) -> Result<()> {
-    let mut text = String::new();
-    for line in lines {
-        text.push_str(&serde_json::to_string(line)?);
-        text.push('\n');
-    }
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()?;
-    Ok(())
-}
-
-/// Turns texts into activations and hands them to the scorer.
-struct TextReader<'a> {
-    scorer: &'a Scorer<'a>,
-    probed: ProbedModel,
-    max_tokens: usize,
-}
-
-impl<'a> TextReader<'a> {
-    fn new(scorer: &'a Scorer<'a>, args: &ScoreArgs) -> Result<Self> {
-        let probed = scorer.file.open_model(&args.model, scorer.device)?;
-        let n_ctx = probed.model.model.shape().n_ctx;
-        let max_tokens = scorer.file.max_tokens(args.max_tokens, n_ctx, n_ctx);
-        Ok(Self { scorer, probed, max_tokens })
-    }
-
-    /// Scores texts, or hands on why one could not be read.
-    fn score(
-        &self,
-        indices: &[usize],
-        texts: Vec<Result<String, String>>,
-    ) -> Result<Vec<Line<'a>>> {
-        let mut sequences: Vec<Vec<u32>> = Vec::new();
-        let encoded = texts.into_iter().map(|text| {
-            let (ids, truncated) = self.encode(&text?)?;
-            sequences.push(ids);
-            Ok((sequences.len() - 1, truncated))
-        });
-        let encoded: Vec<Result<(usize, bool), String>> = encoded.collect();
-
-        let tokens = TokenizedDataset::from_sequences(&sequences);
-        let model = &self.probed.model;
-        let sites = self.probed.place.sites();
-        let capture = Capture {
-            model: &*model.model,
-            tokens: &tokens,
-            sites: &sites,
-            device: self.scorer.device,
-            max_tokens_per_batch: TOKENS_PER_FORWARD,
-        };
-        let all: Vec<usize> = (0..tokens.len()).collect();
-        let source = MemoryActivations::capture(&capture, &all, &mut |_, _| {})?;
-        let places = std::slice::from_ref(&self.probed.place);
-        let mut source = PlaceActivations::new(Box::new(source), &sites, places);
-        let prefix = |(sequence, truncated): (usize, bool)| {
-            if source.skipped().contains(&sequence) {
-                return Err("NaN or infinity among its activations".to_owned());
-            }
-            let ids = tokens.sequence(sequence);
-            let tokens = ids.iter().map(|&id| self.token(&model.tokenizer, id)).collect();
-            Ok(Prefix { sequence, end: ids.len(), truncated, tokens })
-        };
-        let prefixes = encoded.into_iter().map(|text| text.and_then(prefix)).collect();
-        self.scorer.score(indices, prefixes, &mut source)
-    }
-
-    /// Token ids of a text, and whether it was cut.
-    fn encode(&self, text: &str) -> Result<(Vec<u32>, bool), String> {
-        if text.trim().is_empty() {
-            return Err("empty text".to_owned());
-        }
-        let encoding = self.probed.model.tokenizer.encode(text).map_err(|e| e.to_string())?;
-        let mut ids = encoding.ids;
-        if ids.is_empty() {
-            return Err("the text has no token".to_owned());
-        }
-        let truncated = ids.len() > self.max_tokens;
-        ids.truncate(self.max_tokens);
-        Ok((ids, truncated))
-    }
-
-    fn token(&self, tokenizer: &Tokenizer, id: u32) -> Token {
-        if !self.scorer.with_tokens {
-            return Token { id: None, text: None };
-        }
-        Token { id: Some(i64::from(id)), text: tokenizer.decode(&[id]).ok() }
-    }
-}
-
-/// A sequence with activations, as far as the probe sees it.
-struct Prefix {
-    sequence: usize,
-    end: usize,
-    truncated: bool,
-    /// What is known of each token.
-    tokens: Vec<Token>,
-}
-
-/// The probe and what is said of it.
-struct Scorer<'a> {
-    file: &'a ProbeFile,
-    judge: Judge<'a>,
-    readout: TokenReader<'a>,
-    device: &'a Device,
-    with_tokens: bool,
-}
-
-impl<'a> Scorer<'a> {
-    /// One line per text, in order.
-    fn score(
-        &self,
-        indices: &[usize],
-        texts: Vec<Result<Prefix, String>>,
-        source: &mut dyn ActivationSource,
-    ) -> Result<Vec<Line<'a>>> {
-        let mut lines: Vec<Option<LineResult<'a>>> = Vec::new();
-        let (mut prefixes, mut places) = (Vec::new(), Vec::new());
-        for (place, text) in texts.into_iter().enumerate() {
-            match text {
-                Ok(prefix) => {
-                    prefixes.push(prefix);
-                    places.push(place);
-                    lines.push(None);
-                }
-                Err(error) => lines.push(Some(LineResult::Failed { error })),
-            }
-        }
-        let ends: Vec<(usize, usize)> =
-            prefixes.iter().map(|prefix| (prefix.sequence, prefix.end)).collect();
-        let mut prefixes: Vec<Option<Prefix>> = prefixes.into_iter().map(Some).collect();
-        apply_probe(&self.file.probe, (source, 0), &ends, self.device, |index, reading| {
-            let score = prefixes[index].take().map(|prefix| self.score_one(prefix, reading));
-            lines[places[index]] = score.map(|score| LineResult::Scored(Box::new(score)));
-        })?;
-        let line = |(&index, result): (&usize, Option<LineResult<'a>>)| {
-            result.map(|result| Line { index, result })
-        };
-        Ok(indices.iter().zip(lines).filter_map(line).collect())
-    }
-
-    fn score_one(&self, prefix: Prefix, reading: &Reading<'_>) -> Score<'a> {
-        Score {
-            verdict: self.judge.judge(reading.logits),
-            truncated: prefix.truncated,
-            tokens: self.with_tokens.then(|| self.readout.token_scores(prefix.tokens, reading)),
-        }
     }
 }

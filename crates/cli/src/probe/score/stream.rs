@@ -109,9 +109,8 @@ impl<'a> Served<'a> {
         let metadata = &file.saved.metadata;
         let component = metadata.component.as_deref().map(str::parse::<Component>).transpose()?;
         let hook = metadata.layer.zip(component);
-        let name = file.path.file_stem().unwrap_or_default().to_string_lossy();
         Ok(Self {
-            name: name.trim_end_matches("_state").to_owned(),
+            name: file.name(),
             hook: hook.map(|(layer, component)| component.hook(layer).to_string()),
             judge: Judge::new(file, args)?,
             blank: StreamingProbe::from_saved(&file.saved)?,
