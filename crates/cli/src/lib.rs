@@ -5,6 +5,7 @@
 
 pub mod allocator;
 mod classes;
+mod decisions;
 pub mod device;
 pub mod exit;
 pub mod extract_args;

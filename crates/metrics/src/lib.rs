@@ -35,6 +35,7 @@ mod classification;
 mod compare;
 mod confusion;
 mod curve;
+mod decision_report;
 mod deferral;
 mod distribution;
 mod error;
@@ -62,6 +63,7 @@ pub use confusion::ConfusionMatrix;
 pub use curve::{
     PrecisionRecall, ReliabilityBin, precision_recall_curve, reliability_bins, roc_curve,
 };
+pub use decision_report::{DeferralReport, ThresholdReport};
 pub use deferral::{Decision, Deferral, DeferralTarget};
 pub use error::MetricError;
 pub use interval::{Interval, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson};

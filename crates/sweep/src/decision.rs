@@ -1,92 +1,13 @@
 //! How a chosen probe's logits become decisions and probabilities that can be relied on.
 
 use attention_probes_metrics::{
-    Calibration, CalibrationMethod, CalibrationReport, Calibrator, Decision, Deferral,
-    DeferralTarget, FprThreshold, Guarantee, Interval, MetricError, Temperature, calibrate, wilson,
+    Calibration, CalibrationMethod, CalibrationReport, Calibrator, Deferral, DeferralTarget,
+    FprThreshold, Guarantee, MetricError, Temperature, calibrate,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::config::EvaluationConfig;
-use crate::judged::{BinaryLogits, LEVEL, TrialLogits};
-
-/// A fitted threshold and what it does on the test examples.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ThresholdReport {
-    /// The threshold, on the logit of class 1.
-    pub fitted: FprThreshold,
-    /// Share of the test negatives that are called positive.
-    pub false_positive_rate: f64,
-    /// Its 95 % Wilson interval.
-    pub false_positive_interval: Interval,
-    /// Share of the test positives that are found.
-    pub true_positive_rate: f64,
-    /// Its 95 % Wilson interval.
-    pub true_positive_interval: Interval,
-    /// Share of the found that are positive; `None` if nothing is found.
-    pub precision: Option<f64>,
-    /// Mean of recall and specificity.
-    pub balanced_accuracy: f64,
-}
-
-/// Two fitted thresholds and what they do on the test examples.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DeferralReport {
-    /// The thresholds, on the logit of class 1.
-    pub fitted: Deferral,
-    /// Share of the test examples that are passed on.
-    pub deferred: f64,
-    /// Share of the test negatives that are called positive.
-    pub false_positive_rate: f64,
-    /// Share of the test positives that are called negative.
-    pub false_negative_rate: f64,
-}
-
-impl ThresholdReport {
-    /// Applies a threshold to the test examples.
-    pub(crate) fn new(fitted: FprThreshold, test: &BinaryLogits) -> Result<Self, SweepError> {
-        let mut counts = [[0; 2]; 2]; // by true class, then by decision
-        for (&logit, &label) in test.logits.iter().zip(&test.labels) {
-            counts[usize::from(label)][usize::from(fitted.is_positive(logit))] += 1;
-        }
-        let [negatives, positives] = counts;
-        let n_found = negatives[1] + positives[1];
-        let rate = |[missed, found]: [usize; 2]| {
-            Ok::<_, SweepError>((
-                found as f64 / (missed + found) as f64,
-                wilson(found, missed + found, LEVEL)?,
-            ))
-        };
-        let (false_positive_rate, false_positive_interval) = rate(negatives)?;
-        let (true_positive_rate, true_positive_interval) = rate(positives)?;
-        Ok(Self {
-            fitted,
-            false_positive_rate,
-            false_positive_interval,
-            true_positive_rate,
-            true_positive_interval,
-            precision: (n_found > 0).then(|| positives[1] as f64 / n_found as f64),
-            balanced_accuracy: f64::midpoint(true_positive_rate, 1.0 - false_positive_rate),
-        })
-    }
-}
-
-impl DeferralReport {
-    /// Applies two thresholds to the test examples.
-    pub(crate) fn new(fitted: Deferral, test: &BinaryLogits) -> Self {
-        let share = |of: &dyn Fn(bool) -> bool, decision: Decision| {
-            let members = test.logits.iter().zip(&test.labels).filter(|(_, label)| of(**label));
-            let decided = members.clone().filter(|(logit, _)| fitted.decide(**logit) == decision);
-            decided.count() as f64 / members.count() as f64
-        };
-        Self {
-            fitted,
-            deferred: share(&|_| true, Decision::Defer),
-            false_positive_rate: share(&|label| !label, Decision::Positive),
-            false_negative_rate: share(&|label| label, Decision::Negative),
-        }
-    }
-}
+use crate::judged::{BinaryLogits, TrialLogits};
 
 /// Thresholds of a trial of two classes at every rate for which there are enough negatives.
 pub(crate) fn thresholds(

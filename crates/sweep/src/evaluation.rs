@@ -3,14 +3,15 @@
 
 use attention_probes_metrics::{
     Agreement, Bucket, BucketEdges, Calibration, ClassifiedExamples, Comparison, ConfusionMatrix,
-    PairedBootstrap, SeedSummary, buckets, compare_balanced_accuracy,
+    DeferralReport, PairedBootstrap, SeedSummary, ThresholdReport, buckets,
+    compare_balanced_accuracy,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::config::EvaluationConfig;
 use crate::control::ControlReport;
-use crate::decision::{DeferralReport, ThresholdReport, calibrations, deferral, thresholds};
+use crate::decision::{calibrations, deferral, thresholds};
 use crate::find_best_fit::GroupFit;
 use crate::judged::{LEVEL, TrialLogits};
 
@@ -109,10 +110,11 @@ impl Evaluator<'_> {
             fitted_on: self.fitted_on,
             thresholds: thresholds(self.config, calibration, trial)?
                 .into_iter()
-                .map(|fitted| ThresholdReport::new(fitted, &test.binary(trial)))
+                .map(|fitted| ThresholdReport::new(fitted, test.binary(trial).labelled()))
                 .collect::<Result<_, _>>()?,
             deferral: deferral(self.config, calibration, trial)?
-                .map(|fitted| DeferralReport::new(fitted, &test.binary(trial))),
+                .map(|fitted| DeferralReport::new(fitted, test.binary(trial).labelled()))
+                .transpose()?,
             calibrations: calibrations(calibration, test, trial)?,
             by_length: buckets(
                 &test.examples.n_tokens,

@@ -36,7 +36,6 @@ mod transfer;
 pub use baseline::{BagOfWords, BagOfWordsFit};
 pub use config::{SelectBy, SweepConfig};
 pub use control::ControlReport;
-pub use decision::{DeferralReport, ThresholdReport};
 pub use error::SweepError;
 pub use evaluation::{Evaluation, FittedOn, SeedReport};
 pub use find_best_fit::{

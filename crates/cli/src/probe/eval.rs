@@ -21,6 +21,7 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::classes::{class_indices, remove_unknown_tags};
+use crate::decisions::Decisions;
 use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::input::{MODEL_FLAGS, ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
@@ -109,6 +110,9 @@ struct EvalReport<'a> {
     /// The decisions at the threshold of the probe, if that is another one than 1/2.
     #[serde(skip_serializing_if = "Option::is_none")]
     at_threshold: Option<AtThreshold>,
+    /// What was fitted for the probe, on these examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decisions: Option<Decisions>,
 }
 
 /// The decisions of a binary probe at its own threshold.
@@ -264,6 +268,7 @@ fn evaluate<'a>(
     let report = ClassificationReport::new(&labels, &probabilities, n_classes, args.seed)?;
     let at_threshold =
         at_threshold(file.saved.metadata.threshold, &labels, &probabilities, n_classes)?;
+    let decisions = Decisions::new(&file.saved.metadata, &logits, &labels)?;
     Ok(EvalReport {
         probe: &file.path,
         data: path,
@@ -272,6 +277,7 @@ fn evaluate<'a>(
         report,
         pair_accuracy,
         at_threshold,
+        decisions,
     })
 }
 
@@ -342,6 +348,9 @@ fn to_table(eval: &EvalReport<'_>) -> String {
             at.threshold, at.accuracy, at.balanced_accuracy, at.f1
         );
         confusion(&mut text, "confusion", &at.confusion, eval.classes);
+    }
+    if let Some(decisions) = &eval.decisions {
+        decisions.write(&mut text);
     }
     text
 }

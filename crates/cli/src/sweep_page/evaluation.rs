@@ -1,10 +1,12 @@
 //! What a chosen probe is worth beyond its metrics, as tables and sentences.
 
-use attention_probes_metrics::{Bucket, CalibrationScores, Calibrator, Comparison, Guarantee};
+use attention_probes_metrics::{
+    Bucket, CalibrationScores, Calibrator, Comparison, Guarantee, ThresholdReport,
+};
 use attention_probes_report::{
     CalibrationRow, ComparisonRow, Estimate, LengthRow, SeedsSummary, ThresholdRow,
 };
-use attention_probes_sweep::{ArchitectureReport, Evaluation, FittedOn, ThresholdReport};
+use attention_probes_sweep::{ArchitectureReport, Evaluation, FittedOn};
 
 pub(super) fn thresholds(report: &ArchitectureReport) -> Vec<ThresholdRow> {
     if report.test.n_classes != 2 {

@@ -4,6 +4,7 @@ use std::fs;
 
 use attention_probes_activations::read_npz;
 
+use crate::call;
 use crate::folder::{Folder, RUN, best, json};
 
 const EXPERIMENT: &str = "data-L01-resid_post";
@@ -54,6 +55,26 @@ fn examples_set_apart_fit_thresholds_and_choose_nothing() {
         assert_eq!(arrays[&format!("{side}/labels")].shape, [n]);
         assert_eq!(arrays[&format!("{side}/logits/attention")].shape, [n, 1]);
     }
+}
+
+#[test]
+fn eval_measures_what_was_fitted_on_other_examples() {
+    let folder = Folder::with(&[("[sweep]", "[evaluation]\ntarget_fprs = [0.2]\n\n[sweep]")]);
+    folder.succeed(&[]);
+    let file = best(&folder, EXPERIMENT)["architectures"][0]["file"].as_str().unwrap().to_owned();
+    let probe = format!("{RUN}/{EXPERIMENT}/trained/{file}");
+    let eval = |args: &[&str]| {
+        let args = [&["eval", "--probe", &probe, "--data", "data.csv"], args].concat();
+        call::succeed(&mut call::command(folder.path("").as_path(), &args)).0
+    };
+    let decisions = &json(eval(&["--json"]).as_bytes())["decisions"];
+    let threshold = &decisions["thresholds"][0];
+    assert_eq!(threshold["fitted"]["target_fpr"], 0.2);
+    assert!(threshold["false_positive_interval"]["upper"].as_f64().unwrap() <= 1.0);
+    assert_eq!(decisions["calibrations"][0]["report"]["n_examples"], 60);
+    let table = eval(&[]);
+    assert!(table.contains("at the thresholds for false-positive rates:\n"), "{table}");
+    assert!(table.contains("\n  as trained "), "{table}");
 }
 
 #[test]
