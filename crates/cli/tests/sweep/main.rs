@@ -10,6 +10,8 @@ mod data;
 mod evaluation;
 mod folder;
 mod page;
+#[path = "../common/page_data.rs"]
+mod page_data;
 mod places;
 mod results;
 mod resume;

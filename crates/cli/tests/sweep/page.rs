@@ -6,13 +6,7 @@ use serde_json::Value;
 
 use crate::call;
 use crate::folder::{Folder, best, json};
-
-/// The data of a page: what its script parses.
-fn data_of(html: &str) -> Value {
-    let (_, rest) = html.split_once(r#"<script type="application/json""#).unwrap();
-    let (_, rest) = rest.split_once('>').unwrap();
-    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
-}
+use crate::page_data::data_of;
 
 #[test]
 fn the_page_of_a_sweep_says_what_its_files_say() {

@@ -6,6 +6,8 @@
 mod call;
 mod eval;
 mod fixture;
+#[path = "../common/page_data.rs"]
+mod page_data;
 mod refused;
 mod score;
 mod stream;

@@ -3,16 +3,9 @@
 use std::fs;
 
 use attention_probes_probes::MlpProbeConfig;
-use serde_json::Value;
 
 use crate::fixture::{D_MODEL, Fixture};
-
-/// The data of a page: what its script parses.
-fn data_of(html: &str) -> Value {
-    let (_, rest) = html.split_once(r#"<script type="application/json""#).unwrap();
-    let (_, rest) = rest.split_once('>').unwrap();
-    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
-}
+use crate::page_data::data_of;
 
 #[test]
 fn a_page_says_of_every_text_and_probe_what_the_probe_says() {
