@@ -1,9 +1,10 @@
-//! One epoch of an 81-trial sweep of one-head attention probes, beside the matrix products it
-//! cannot do without.
+//! One epoch of an 81-trial sweep, beside the matrix products it cannot do without.
 //!
-//! 2,048 sequences in batches of 256, `d_model` 640, 81 trials; full sequences of 64 tokens and
-//! ragged ones of 24 to 64. The floor is two products a step, scores and gradients, `[162, 640]`
-//! with the batch's tokens, through burn's CPU backend.
+//! 2,048 sequences in batches of 256, `d_model` 640, 81 trials. First one-head attention probes on
+//! full sequences of 64 tokens and ragged ones of 24 to 64, then every kind that reads all tokens on
+//! the ragged ones. The floor is two products a step, scores and gradients, of all rows that the
+//! trials have for a token, `[162, 640]` for attention, with the batch's tokens, through burn's CPU
+//! backend.
 //!
 //! ```sh
 //! cargo bench --bench sweep_step
@@ -15,9 +16,12 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use attention_probes::activations::{ActivationError, ActivationSource};
-use attention_probes::probes::{AttentionProbeConfig, Loss};
+use attention_probes::probes::{
+    Aggregation, AttentionProbeConfig, GatedBipolarProbeConfig, Loss, MultiMaxProbeConfig,
+    ProbeConfig, RollingAttentionProbeConfig, TokenProbeConfig,
+};
 use attention_probes::sweep::{
-    FitConfig, FitData, SelectBy, SweepConfig, TrialGroup, find_best_fit,
+    FitConfig, FitData, SelectBy, SweepConfig, Trial, TrialGroup, find_best_fit,
 };
 use attention_probes_cli::allocator::keep_freed_memory;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -108,13 +112,13 @@ impl ActivationSource for Random {
 }
 
 /// The bare products of an epoch over as many tokens.
-fn floor(n_tokens: usize) -> Duration {
+fn floor(n_rows: usize, n_tokens: usize) -> Duration {
     let device = Device::flex();
     let per_step = n_tokens / (N / BATCH);
     let random =
         |rows, columns| Tensor::<2>::random([rows, columns], Distribution::Default, &device);
     let (x, rows, gradients) =
-        (random(per_step, D_MODEL), random(162, D_MODEL), random(162, per_step));
+        (random(per_step, D_MODEL), random(n_rows, D_MODEL), random(n_rows, per_step));
     let start = Instant::now();
     for _ in 0..N / BATCH {
         black_box(rows.clone().matmul(x.clone().transpose()));
@@ -136,7 +140,7 @@ fn sweep_step(criterion: &mut Criterion) {
         .trials()
         .to_vec();
     let probe = AttentionProbeConfig::new(D_MODEL, 2).into();
-    let group = TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials };
+    let group = TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials: trials.clone() };
     let mut benches = criterion.benchmark_group("sweep_step");
     benches.sample_size(10);
     let mut means = Vec::new();
@@ -144,10 +148,12 @@ fn sweep_step(criterion: &mut Criterion) {
         let mut data = Random::new(shortest);
         let n_tokens = data.n_tokens();
         benches.bench_function(format!("{name}/81 trials"), |b| b.iter(|| data.epoch(&group)));
-        benches.bench_function(format!("{name}/floor"), |b| b.iter(|| floor(n_tokens)));
+        benches.bench_function(format!("{name}/floor"), |b| {
+            b.iter(|| floor(2 * trials.len(), n_tokens));
+        });
         // Ours and the floor in turn, so that the ratio is of one moment.
         let turns: Vec<(Duration, Duration)> =
-            (0..9).map(|_| (data.epoch(&group), floor(n_tokens))).collect();
+            (0..9).map(|_| (data.epoch(&group), floor(2 * trials.len(), n_tokens))).collect();
         let ours = median(turns.iter().map(|turn| turn.0).collect());
         let bare = median(turns.iter().map(|turn| turn.1).collect());
         let step = |time: Duration| 1e3 * time.as_secs_f64() / (N / BATCH) as f64;
@@ -161,6 +167,51 @@ fn sweep_step(criterion: &mut Criterion) {
     }
     eprintln!("ragged over full: {:.2}", means[1].as_secs_f64() / means[0].as_secs_f64());
     benches.finish();
+    every_kind(&trials);
+}
+
+/// Every kind whose trials say something about each token, in turn with its floor.
+fn every_kind(trials: &[Trial]) {
+    let token = |aggregation| TokenProbeConfig::new(D_MODEL, 2, aggregation).into();
+    let attention = AttentionProbeConfig::new(D_MODEL, 2);
+    let rolling = RollingAttentionProbeConfig::new(D_MODEL, 2);
+    // Name, probe, and its rows for a token.
+    let kinds: [(&str, ProbeConfig, usize); 8] = [
+        ("attention, 8 heads", AttentionProbeConfig { n_heads: 8, ..attention }.into(), 16),
+        ("token, softmax", token(Aggregation::Softmax { temperature: 1.0 }), 1),
+        ("token, top 10", token(Aggregation::TopMean { k: 10 }), 1),
+        ("token, rolling 10", token(Aggregation::RollingMax { window: 10 }), 1),
+        ("token, EMA", token(Aggregation::Ema { alpha: 0.5 }), 1),
+        ("multimax, 10 heads", MultiMaxProbeConfig::new(D_MODEL, 2).into(), 10),
+        (
+            "rolling attention, 4 heads",
+            RollingAttentionProbeConfig { n_heads: 4, ..rolling }.into(),
+            8,
+        ),
+        (
+            "gated bipolar, 8 features",
+            GatedBipolarProbeConfig { d_gate: 8, ..GatedBipolarProbeConfig::new(D_MODEL, 2) }
+                .into(),
+            16,
+        ),
+    ];
+    let mut data = Random::new(24);
+    let n_tokens = data.n_tokens();
+    for (name, probe, n_rows) in kinds {
+        let group =
+            TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials: trials.to_vec() };
+        let turns: Vec<(Duration, Duration)> =
+            (0..5).map(|_| (data.epoch(&group), floor(n_rows * trials.len(), n_tokens))).collect();
+        let ours = median(turns.iter().map(|turn| turn.0).collect());
+        let bare = median(turns.iter().map(|turn| turn.1).collect());
+        let step = |time: Duration| 1e3 * time.as_secs_f64() / (N / BATCH) as f64;
+        eprintln!(
+            "{name}, ragged: {:.1} ms a step, bare products {:.1} ms, ratio {:.2}",
+            step(ours),
+            step(bare),
+            ours.as_secs_f64() / bare.as_secs_f64()
+        );
+    }
 }
 
 criterion_group!(benches, sweep_step);
