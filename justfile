@@ -51,6 +51,7 @@ golden:
     python3 crates/metrics/tests/golden/make_metrics.py
     python3 crates/probes/tests/golden/make_attention_probe.py
     python3 crates/probes/tests/golden/make_convex.py
+    python3 crates/probes/tests/golden/make_recipes.py
 
 # Fuzz a reader: config, safetensors, index, tokenizer, npz, or texts (needs cargo-fuzz and a nightly compiler).
 fuzz TARGET SECONDS="600":

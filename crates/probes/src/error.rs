@@ -40,6 +40,14 @@ pub enum ProbeError {
         /// Classes that it tells apart.
         n_classes: usize,
     },
+    /// A way of training cannot be used for the probe it is asked for.
+    #[error("`{name}` {reason}")]
+    Recipe {
+        /// The way, as configurations call it.
+        name: &'static str,
+        /// What it needs.
+        reason: &'static str,
+    },
     /// Two parts of the data do not fit together.
     #[error("{what} is {found}, expected {expected}")]
     SizeMismatch {

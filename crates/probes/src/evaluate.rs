@@ -30,7 +30,7 @@ pub struct Evaluation {
     pub entropy_baseline: Option<f64>,
 }
 
-/// Applies a probe to a data set.
+/// Applies a probe to a data set; offsets of the data are added to its logits.
 ///
 /// # Errors
 ///
@@ -56,9 +56,10 @@ pub fn evaluate_probe(
         let chunk = chunk.to_device(device);
         let output = probe.forward(chunk.x().clone(), chunk.mask_pad().clone());
         let targets = targets_from_labels(chunk.labels(), data.n_classes(), device);
-        let losses = host_values(loss_per_example(output.logits.clone(), targets))?;
+        let batch_logits = chunk.add_offsets(output.logits);
+        let losses = host_values(loss_per_example(batch_logits.clone(), targets))?;
         loss_sum += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-        logits.extend(host_values(output.logits)?);
+        logits.extend(host_values(batch_logits)?);
         if let (true, Some(pattern)) = (is_softmax, output.pattern) {
             let [_, _, pos] = pattern.dims();
             for weights in host_values(pattern)?.chunks_exact(pos) {

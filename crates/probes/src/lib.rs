@@ -40,6 +40,7 @@ mod multi_max;
 mod params;
 mod pool;
 mod probe;
+mod recipes;
 mod rolling_attention;
 mod saved;
 mod state;
@@ -72,6 +73,10 @@ pub use probe::{
     AnyProbe, Probe, ProbeConfig, ProbeKind, ProbeOutput, mask_last, n_out, positions_from_mask,
     probabilities, probabilities_from_logits,
 };
+pub use recipes::{
+    FINETUNE_DEVIATION, Retraining, check_ensemble, check_finetune, ensemble_config,
+    ensemble_with_mean, finetune_attention, finetune_start, join_heads, train_repeatedly,
+};
 pub use rolling_attention::{RollingAttentionProbe, RollingAttentionProbeConfig};
 pub use saved::{
     DataMetadata, FORMAT_VERSION, ModelMetadata, ProbeMetadata, ProbeMetrics, SavedProbe,
@@ -80,6 +85,6 @@ pub use saved::{
 pub use state::{ParamArray, ProbeState};
 pub use streaming::StreamingProbe;
 pub use token::{TokenProbe, TokenProbeConfig};
-pub use train::{StepRecord, TrainedProbe, train_any_probe, train_probe};
+pub use train::{StepRecord, TrainedProbe, train_any_probe, train_from_state, train_probe};
 pub use train_config::{AttentionProbeTrainConfig, Optimizer, TrainConfig};
 pub use training_data::{Labels, TrainingData};

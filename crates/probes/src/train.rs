@@ -17,9 +17,10 @@ use crate::evaluate::check_data;
 use crate::loss::{focal_loss, weighted_mean};
 use crate::params::{grads_from_module, is_matrix, module_with_params, params_from_module};
 use crate::{
-    AnyProbe, AttentionProbe, AttentionProbeConfig, AttentionProbeTrainConfig, Lbfgs, LbfgsStop,
-    Loss, Optimizer, Probe, ProbeConfig, ProbeError, ProbeOutput, TrainConfig, TrainingData,
-    evaluate_probe, loss_per_example, softmax_weighted_loss, targets_from_labels,
+    AnyProbe, AttentionActivation, AttentionProbe, AttentionProbeConfig, AttentionProbeTrainConfig,
+    Lbfgs, LbfgsStop, Loss, Optimizer, Pool, Probe, ProbeConfig, ProbeError, ProbeOutput,
+    ProbeState, TrainConfig, TrainingData, evaluate_probe, loss_per_example, softmax_weighted_loss,
+    targets_from_labels,
 };
 
 /// A trained probe and how it came about.
@@ -78,12 +79,34 @@ pub fn train_probe(
     device: &Device,
 ) -> Result<AttentionProbe, ProbeError> {
     let probe_config = config.probe_config(data.d_model(), data.n_classes());
+    let pooled;
+    let data = if config.take_mean {
+        check_take_mean(config)?;
+        pooled = data.pool(Pool::Mean);
+        &pooled
+    } else {
+        data
+    };
     let trained =
         train_any_probe(data, None, &probe_config.into(), &config.train_config(), device)?;
     match trained.probe {
         AnyProbe::Attention(probe) => Ok(probe),
         _ => unreachable!("the config asks for attention"),
     }
+}
+
+/// Refuses what no mean of the tokens can stand for.
+fn check_take_mean(config: &AttentionProbeTrainConfig) -> Result<(), ProbeError> {
+    let reason = if config.activation == AttentionActivation::Tanh {
+        "needs `activation = \"softmax\"`: without queries, tanh weighs every token 0"
+    } else if config.last_only {
+        "cannot stand beside `last_only`, choose one"
+    } else if config.attention_dropout > 0.0 {
+        "needs `attention_dropout = 0`: there is one token only"
+    } else {
+        return Ok(());
+    };
+    Err(ProbeError::Recipe { name: "take_mean", reason })
 }
 
 /// Trains a probe of any kind.
@@ -106,13 +129,32 @@ pub fn train_any_probe(
     config: &TrainConfig,
     device: &Device,
 ) -> Result<TrainedProbe, ProbeError> {
+    probe_config.check()?;
+    let state = probe_config.init_state(config.seed);
+    train_from_state(data, validation, (probe_config, &state), config, device)
+}
+
+/// Trains a probe of any kind on from given weights, as [`train_any_probe`] does from drawn ones.
+///
+/// # Errors
+///
+/// As [`train_any_probe`], and [`ProbeError::MissingArray`], [`ProbeError::UnknownArray`],
+/// [`ProbeError::ArrayShape`], or [`ProbeError::NonFinite`] if the weights are not those of the
+/// config.
+pub fn train_from_state(
+    data: &TrainingData,
+    validation: Option<&TrainingData>,
+    (probe_config, state): (&ProbeConfig, &ProbeState),
+    config: &TrainConfig,
+    device: &Device,
+) -> Result<TrainedProbe, ProbeError> {
     config.check(data.n_classes())?;
     config.loss.check_probe(probe_config)?;
     check_data(probe_config, data)?;
     if let Some(validation) = validation {
         check_data(probe_config, validation)?;
     }
-    let probe = probe_config.init(config.seed, &device.clone().autodiff())?;
+    let probe = AnyProbe::from_state(state, probe_config, &device.clone().autodiff())?;
     let data = prepare(data, probe_config, device);
     let validation = validation.map(|validation| prepare(validation, probe_config, device));
 
@@ -120,6 +162,26 @@ pub fn train_any_probe(
         Optimizer::AdamW => train_adamw(probe, &data, validation.as_ref(), config),
         Optimizer::Lbfgs => train_lbfgs(probe, &data, config),
     }
+}
+
+/// Mean loss of all examples, weighed as training weighs them and without any decay.
+pub(crate) fn training_loss(
+    probe: &AnyProbe,
+    data: &TrainingData,
+    config: &TrainConfig,
+    device: &Device,
+) -> Result<f64, ProbeError> {
+    let data = prepare(data, &probe.config(), device);
+    let (mut sum, mut total) = (0.0, 0.0);
+    for chunk in data.chunks(config.batch_size) {
+        let losses = host_values(losses(probe, &chunk, config.loss, &mut Dropout::none()))?;
+        for (loss, &label) in losses.into_iter().zip(chunk.labels()) {
+            let weight = config.class_weights.as_ref().map_or(1.0, |weights| weights[label]);
+            sum += weight * f64::from(loss);
+            total += weight;
+        }
+    }
+    Ok(sum / total)
 }
 
 /// Moves data to the device, and pools it once where the probe would pool it at every step.
@@ -137,13 +199,11 @@ fn losses(probe: &AnyProbe, batch: &TrainingData, loss: Loss, dropout: &mut Drop
     let targets = targets_from_labels(batch.labels(), batch.n_classes(), &batch.x().device());
     match (loss, probe) {
         (Loss::SoftmaxWeighted { window, temperature }, AnyProbe::Token(probe)) => {
-            let scores = probe.scores(batch.x().clone());
+            let scores = batch.add_offsets_to_tokens(probe.scores(batch.x().clone()));
             softmax_weighted_loss(scores, batch.mask_pad().clone(), targets, window, temperature)
         }
-        (Loss::Focal { gamma }, _) => {
-            focal_loss(dropout.forward(probe, batch).logits, targets, gamma)
-        }
-        _ => loss_per_example(dropout.forward(probe, batch).logits, targets),
+        (Loss::Focal { gamma }, _) => focal_loss(dropout.logits(probe, batch), targets, gamma),
+        _ => loss_per_example(dropout.logits(probe, batch), targets),
     }
 }
 
@@ -353,6 +413,11 @@ impl Dropout {
             _ => (0.0, 0),
         };
         Self { probability, n_heads, rng }
+    }
+
+    /// Logits of a batch, its offsets among them.
+    fn logits(&mut self, probe: &AnyProbe, batch: &TrainingData) -> Tensor<2> {
+        batch.add_offsets(self.forward(probe, batch).logits)
     }
 
     fn forward(&mut self, probe: &AnyProbe, batch: &TrainingData) -> ProbeOutput {

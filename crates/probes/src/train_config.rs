@@ -19,6 +19,9 @@ pub struct AttentionProbeTrainConfig {
     pub attention_dropout: f64,
     /// Whether only the last real token is seen, `false` by default.
     pub last_only: bool,
+    /// Whether it learns from the mean of the tokens, `false` by default. Its queries stay 0, so
+    /// that it takes the mean of whatever it reads, where the reference's must be given means.
+    pub take_mean: bool,
     /// Which optimizer, L-BFGS by default.
     pub optimizer: Optimizer,
     /// Step size of `AdamW`, 1e-4 by default. L-BFGS finds its own.
@@ -95,6 +98,7 @@ impl Default for AttentionProbeTrainConfig {
             activation: probe.activation,
             attention_dropout: probe.attention_dropout,
             last_only: probe.last_only,
+            take_mean: false,
             optimizer: train.optimizer,
             learning_rate: train.learning_rate,
             weight_decay: train.weight_decay,

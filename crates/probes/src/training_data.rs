@@ -3,8 +3,8 @@
 use attention_probes_models::host_values;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use crate::ProbeError;
 use crate::pool::Pool;
+use crate::{ProbeError, n_out};
 
 /// Labelled activations that a probe can be trained or evaluated on.
 ///
@@ -19,6 +19,7 @@ pub struct TrainingData {
     class_names: Vec<String>,
     kept: Vec<usize>,
     n_skipped: usize,
+    offsets: Option<Tensor<2>>,
 }
 
 /// Labels of a data set and the names of its classes.
@@ -112,7 +113,7 @@ impl TrainingData {
             mask_pad = mask_pad.narrow(1, start, end - start);
         }
         let all = (0..n_examples).collect();
-        let data = Self { x, mask_pad, labels, class_names, kept: all, n_skipped };
+        let data = Self { x, mask_pad, labels, class_names, kept: all, n_skipped, offsets: None };
         if n_skipped == 0 {
             return Ok(data);
         }
@@ -165,12 +166,59 @@ impl TrainingData {
         &self.kept
     }
 
+    /// Adds numbers to the logits of whatever is trained or evaluated on these examples, such as
+    /// what another probe says of them; a probe then learns what that one leaves over.
+    ///
+    /// The reference calls them `y_addition`, and adds all of them to the logits of a batch of
+    /// some; here an example keeps its own wherever it goes.
+    ///
+    /// # Shapes
+    ///
+    /// - `offsets`: `[n_examples, n_out]`, row-major
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::SizeMismatch`] if there are not `n_out` for every example.
+    /// - [`ProbeError::NonFinite`] if one is NaN or infinite.
+    pub fn with_offsets(self, offsets: Vec<f32>) -> Result<Self, ProbeError> {
+        let n_out = n_out(self.n_classes());
+        let (found, expected) = (offsets.len(), self.n_examples() * n_out);
+        if found != expected {
+            let what = "the number of offsets";
+            return Err(ProbeError::SizeMismatch { what, found, expected });
+        }
+        if let Some(index) = offsets.iter().position(|offset| !offset.is_finite()) {
+            let (array, value) = ("offsets".to_owned(), offsets[index]);
+            return Err(ProbeError::NonFinite { array, index, value });
+        }
+        let offsets = TensorData::new(offsets, [self.n_examples(), n_out]);
+        let offsets = Tensor::from_data(offsets, &self.x.device());
+        Ok(Self { offsets: Some(offsets), ..self })
+    }
+
+    /// Adds the offsets of the examples to their logits, `[n_examples, n_out]`.
+    pub(crate) fn add_offsets(&self, logits: Tensor<2>) -> Tensor<2> {
+        match &self.offsets {
+            Some(offsets) => logits + offsets.clone(),
+            None => logits,
+        }
+    }
+
+    /// Adds the offsets of the examples to the scores of their tokens, `[n_examples, pos, n_out]`.
+    pub(crate) fn add_offsets_to_tokens(&self, scores: Tensor<3>) -> Tensor<3> {
+        match &self.offsets {
+            Some(offsets) => scores + offsets.clone().unsqueeze_dim::<3>(1),
+            None => scores,
+        }
+    }
+
     /// Moves the data to a device; it is shared, not copied, where it is there already.
     #[must_use]
     pub fn to_device(&self, device: &Device) -> Self {
         Self {
             x: self.x.clone().to_device(device),
             mask_pad: self.mask_pad.clone().to_device(device),
+            offsets: self.offsets.clone().map(|offsets| offsets.to_device(device)),
             ..self.clone()
         }
     }
@@ -191,7 +239,8 @@ impl TrainingData {
         Self {
             x: self.x.clone().select(0, index.clone()),
             // By way of integers: burn's CPU backend mislabels selected rows of a bool tensor.
-            mask_pad: self.mask_pad.clone().int().select(0, index).bool(),
+            mask_pad: self.mask_pad.clone().int().select(0, index.clone()).bool(),
+            offsets: self.offsets.clone().map(|offsets| offsets.select(0, index)),
             labels: examples.iter().map(|&i| self.labels[i]).collect(),
             class_names: self.class_names.clone(),
             kept: examples.iter().map(|&i| self.kept[i]).collect(),
@@ -210,6 +259,7 @@ impl TrainingData {
             Self {
                 x: self.x.clone().narrow(0, start, length),
                 mask_pad: self.mask_pad.clone().narrow(0, start, length),
+                offsets: self.offsets.clone().map(|offsets| offsets.narrow(0, start, length)),
                 labels: self.labels[start..start + length].to_vec(),
                 class_names: self.class_names.clone(),
                 kept: self.kept[start..start + length].to_vec(),
@@ -284,6 +334,28 @@ mod tests {
         let nan = Some(f32::NAN);
         let error = data(&[&[nan], &[nan]], &[0, 1]).unwrap_err();
         assert!(matches!(error, ProbeError::NoExamples { n_skipped: 2 }));
+    }
+
+    #[test]
+    fn offsets_stay_with_their_examples() {
+        let one = Some(1.0);
+        let data = data(&[&[one], &[one], &[one]], &[0, 1, 0]).unwrap();
+        let data = data.with_offsets(vec![1.0, 2.0, 3.0]).unwrap();
+        let sums = |data: &TrainingData| {
+            let logits = Tensor::<2>::ones([data.n_examples(), 1], &Device::flex());
+            host_values(data.add_offsets(logits))
+        };
+        assert_eq!(sums(&data.select(&[2, 0])), [4.0, 2.0]);
+        let chunks: Vec<Vec<f32>> = data.chunks(2).map(|chunk| sums(&chunk)).collect();
+        assert_eq!(chunks, [vec![2.0, 3.0], vec![4.0]]);
+        let scores = Tensor::<3>::zeros([3, 2, 1], &Device::flex());
+        let scores = host_values(data.add_offsets_to_tokens(scores));
+        assert_eq!(scores, [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
+
+        let error = data.clone().with_offsets(vec![1.0]).unwrap_err();
+        assert_eq!(error.to_string(), "the number of offsets is 1, expected 3");
+        let error = data.with_offsets(vec![1.0, f32::NAN, 0.0]).unwrap_err();
+        assert!(matches!(error, ProbeError::NonFinite { index: 1, .. }), "{error}");
     }
 
     #[test]
