@@ -87,7 +87,7 @@ pub(super) fn residuals(
 }
 
 impl StackedProbes for StackedLinear {
-    fn train_step(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
+    fn differentiate(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
         let n_examples = batch.rows.len();
         let pooled = pool(self.pool, batch);
         let residuals = residuals(&self.columns(&pooled), self.n_out, (targets, self.loss), losses);
@@ -102,6 +102,13 @@ impl StackedProbes for StackedLinear {
         for (gradient, row) in self.gradients[BIASES].iter_mut().zip(residuals.chunks(n_examples)) {
             *gradient = row.iter().sum();
         }
+    }
+
+    fn gradients(&self) -> &[Vec<f32>] {
+        &self.gradients
+    }
+
+    fn update(&mut self) {
         self.stack.update(&self.gradients, &self.rates);
     }
 

@@ -91,7 +91,7 @@ impl StackedMlp {
 }
 
 impl StackedProbes for StackedMlp {
-    fn train_step(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
+    fn differentiate(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
         let n_examples = batch.rows.len();
         let (n_out, hidden_dim) = (self.n_out, self.hidden_dim);
         let pooled = pool(self.pool, batch);
@@ -135,6 +135,13 @@ impl StackedProbes for StackedMlp {
             Matrix::new(&pooled, n_examples, self.d_model),
             Write::Replace,
         );
+    }
+
+    fn gradients(&self) -> &[Vec<f32>] {
+        &self.gradients
+    }
+
+    fn update(&mut self) {
         self.stack.update(&self.gradients, &self.rates);
     }
 

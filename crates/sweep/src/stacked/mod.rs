@@ -108,8 +108,21 @@ pub(crate) fn state_of<const N: usize>(arrays: [(&str, ParamArray); N]) -> Probe
 
 /// Trials of one shape, at one site.
 pub(crate) trait StackedProbes: Send {
+    /// Computes the gradients of the mean loss of every trial on a batch, and adds that loss to
+    /// `losses`.
+    fn differentiate(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]);
+
+    /// The last gradients, part by part.
+    fn gradients(&self) -> &[Vec<f32>];
+
+    /// One `AdamW` step of every trial along the last gradients.
+    fn update(&mut self);
+
     /// One step of every trial on a batch; adds the mean loss of each trial to `losses`.
-    fn train_step(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]);
+    fn train_step(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
+        self.differentiate(batch, targets, losses);
+        self.update();
+    }
 
     /// Logits of every trial, `[n_trials, n_examples, n_out]`.
     fn logits(&mut self, batch: &RaggedBatch<'_>) -> Vec<f32>;

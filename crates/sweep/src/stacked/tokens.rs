@@ -154,7 +154,7 @@ impl<K: TokenKernel> StackedTokens<K> {
 }
 
 impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
-    fn train_step(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
+    fn differentiate(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
         self.stack.clear_gradients(&mut self.gradients);
         let arch = pulp::Arch::new();
         // The same tokens are dropped for every trial, whatever it is stacked with.
@@ -190,6 +190,13 @@ impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
                 Write::Add,
             );
         }
+    }
+
+    fn gradients(&self) -> &[Vec<f32>] {
+        &self.gradients
+    }
+
+    fn update(&mut self) {
         self.stack.update(&self.gradients, &self.rates);
     }
 
