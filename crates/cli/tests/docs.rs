@@ -61,6 +61,13 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
     for key in [
         "architectures.n_heads",
         "architectures.hidden_dim",
+        "architectures.learning_rates",
+        "architectures.weight_decays",
+        "architectures.recipe",
+        "architectures.retrain_above",
+        "architectures.retrains",
+        "sweep.keep",
+        "data.class_weights",
         "evaluation.confidence",
         "data.pair",
         "data.pad_token_id",

@@ -7,14 +7,16 @@ use attention_probes_activations::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
+use crate::early_stopping::BestWeights;
 use crate::find_best_fit::EpochRecord;
 use crate::select::{BinaryCounts, Score};
 use crate::stacked::StackedProbes;
 
 /// First bytes of a checkpoint.
-const MAGIC: &[u8; 8] = b"apsweep3";
+const MAGIC: &[u8; 8] = b"apsweep4";
 
-/// Numbers and history of every stack after some epochs.
+/// Numbers and history of every stack after some epochs; the numbers of a part are its parameters,
+/// their two moments, and, where the best epoch is kept, the parameters of that one.
 ///
 /// ```text
 /// magic, length of header (u64), header (JSON), numbers (f32), BLAKE3 of all that
@@ -90,16 +92,20 @@ impl Checkpoint {
         epochs: usize,
         stacks: &[Box<dyn StackedProbes>],
         histories: &[Vec<Vec<EpochRecord>>],
+        best: Option<&BestWeights>,
     ) -> Self {
         let mut numbers = Vec::new();
         let mut sizes = Vec::new();
-        for stack in stacks {
+        for (index, stack) in stacks.iter().enumerate() {
             let stack = stack.stack();
             sizes.push((stack.step, stack.parts.iter().map(|part| part.params.len()).collect()));
-            for part in &stack.parts {
+            for (place, part) in stack.parts.iter().enumerate() {
                 numbers.extend_from_slice(&part.params);
                 numbers.extend_from_slice(&part.moments.first);
                 numbers.extend_from_slice(&part.moments.second);
+                if let Some(best) = best {
+                    numbers.extend_from_slice(&best.stacks[index][place]);
+                }
             }
         }
         let header = Header { epochs, stacks: sizes, histories: convert(histories) };
@@ -148,6 +154,7 @@ impl Checkpoint {
         self,
         stacks: &mut [Box<dyn StackedProbes>],
         histories: &mut Vec<Vec<Vec<EpochRecord>>>,
+        mut best: Option<&mut BestWeights>,
         path: &Path,
     ) -> Result<usize, SweepError> {
         let sizes = |stack: &dyn StackedProbes| -> Vec<usize> {
@@ -155,7 +162,8 @@ impl Checkpoint {
         };
         let expected: Vec<Vec<usize>> = stacks.iter().map(|stack| sizes(&**stack)).collect();
         let found: Vec<&Vec<usize>> = self.header.stacks.iter().map(|(_, sizes)| sizes).collect();
-        let n_numbers = 3 * expected.iter().flatten().sum::<usize>();
+        let per_param = if best.is_some() { 4 } else { 3 };
+        let n_numbers = per_param * expected.iter().flatten().sum::<usize>();
         let same_shapes = found.iter().copied().eq(&expected) && self.numbers.len() == n_numbers;
         let n_trials = |group: &Vec<Vec<SavedRecord>>| group.len();
         let same_trials =
@@ -169,13 +177,16 @@ impl Checkpoint {
             into.copy_from_slice(taken);
             numbers = rest;
         };
-        for (stack, (step, _)) in stacks.iter_mut().zip(&self.header.stacks) {
+        for (index, (stack, (step, _))) in stacks.iter_mut().zip(&self.header.stacks).enumerate() {
             let stack = stack.stack_mut();
             stack.step = *step;
-            for part in &mut stack.parts {
+            for (place, part) in stack.parts.iter_mut().enumerate() {
                 take(&mut part.params);
                 take(&mut part.moments.first);
                 take(&mut part.moments.second);
+                if let Some(best) = &mut best {
+                    take(&mut best.stacks[index][place]);
+                }
             }
         }
         *histories = convert(&self.header.histories);

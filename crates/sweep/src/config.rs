@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{Component, Storage};
 use attention_probes_models::{Convention, Dtype};
-use attention_probes_probes::{Aggregation, AttentionActivation, Loss, Pool, ProbeKind};
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
-pub use crate::data_config::{DataConfig, HeldOut};
+pub use crate::architecture_config::ArchitectureConfig;
+pub use crate::data_config::{ClassWeights, DataConfig, HeldOut};
+pub use crate::early_stopping::Keep;
+pub use crate::method::Recipe;
 
 /// A sweep as a person writes it, in TOML.
 ///
@@ -111,37 +113,6 @@ impl Components {
     }
 }
 
-/// One kind of probe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ArchitectureConfig {
-    /// `linear`, `mlp`, `attention`, `token`, `multimax`, `rolling_attention`, or `gated_bipolar`.
-    pub name: ProbeKind,
-    /// Prefix of the file names; the kind by default.
-    pub config_name: String,
-    /// Heads of an attention, rolling attention, or `MultiMax` probe: 1, or 10 of the last two.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub n_heads: Option<usize>,
-    /// How an attention probe weighs tokens.
-    pub activation: AttentionActivation,
-    /// Probability that an attention probe does not see a token in training.
-    pub attention_dropout: f64,
-    /// Width of the hidden layer of an MLP probe, 64 by default, or of an attention probe, which has
-    /// none by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hidden_dim: Option<usize>,
-    /// How a linear or MLP probe pools tokens.
-    pub pool: Pool,
-    /// How a token probe makes one score of many.
-    pub aggregation: Aggregation,
-    /// Tokens in the window of a rolling attention probe.
-    pub window: usize,
-    /// Features of a gated bipolar probe.
-    pub d_gate: usize,
-    /// What training makes small.
-    pub loss: Loss,
-}
-
 /// The grid of trials and how they train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -158,6 +129,11 @@ pub struct GridConfig {
     pub batch_size: usize,
     /// Metric on the validation examples that chooses a trial.
     pub select_by: SelectBy,
+    /// Epochs without a better validation score of any trial after which training stops; 0 never.
+    pub patience: usize,
+    /// Which weights of a trial are kept: `last`, or `best`, which is the default with patience.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
 }
 
 /// What is found out about the chosen probes.
@@ -235,24 +211,6 @@ impl Default for ActivationsConfig {
     }
 }
 
-impl Default for ArchitectureConfig {
-    fn default() -> Self {
-        Self {
-            name: ProbeKind::Attention,
-            config_name: String::new(),
-            n_heads: None,
-            activation: AttentionActivation::Softmax,
-            attention_dropout: 0.0,
-            hidden_dim: None,
-            pool: Pool::Mean,
-            aggregation: Aggregation::RollingMax { window: 10 },
-            window: 10,
-            d_gate: 64,
-            loss: Loss::CrossEntropy,
-        }
-    }
-}
-
 impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
@@ -276,6 +234,8 @@ impl Default for GridConfig {
             epochs: 10,
             batch_size: 256,
             select_by: SelectBy::BalancedAccuracy,
+            patience: 0,
+            keep: None,
         }
     }
 }

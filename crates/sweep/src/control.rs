@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
+use crate::early_stopping::Keep;
 use crate::find_best_fit::{
     FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict_logits,
 };
@@ -54,10 +55,11 @@ pub(crate) fn shuffled_label_controls(
             ..group.clone()
         })
         .collect();
-    let fits = find_best_fit(source, &shuffled, &chosen, config, None, &mut |_| {})?;
-    let states = fits.into_iter().map(|fit| fit.trials.into_iter().map(|trial| trial.state));
+    // The labels of the validation side are true, so they must not choose an epoch.
+    let config = FitConfig { patience: 0, keep: Keep::Last, ..*config };
+    let fits = find_best_fit(source, &shuffled, &chosen, &config, None, &mut |_| {})?;
     let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
-        chosen.into_iter().zip(states.map(Iterator::collect)).collect();
+        chosen.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
     let examples: Vec<_> = test.iter().map(|&example| data.examples[example]).collect();
     let truth: Vec<usize> = test.iter().map(|&example| data.labels[example]).collect();
     let logits = predict_logits(source, &examples, &trained, config.batch_size)?;

@@ -54,6 +54,23 @@ pub struct DataConfig {
     /// their own side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// What a class weighs in the loss: by default `equal` for whole texts and activations, and
+    /// `sqrt` for token tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
+}
+
+/// What a class weighs in the loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// Every class 1.
+    Equal,
+    /// The square root of how many times rarer it is than the most frequent one, at most 5; of two
+    /// classes only the second, which then may weigh less than 1 too.
+    Sqrt,
+    /// One over its share, so that all classes count the same.
+    Balanced,
 }
 
 /// Where examples that nothing is trained on come from.
@@ -89,6 +106,7 @@ impl Default for DataConfig {
             validation: HeldOut::Share(0.1),
             test: HeldOut::Share(0.2),
             group: None,
+            class_weights: None,
         }
     }
 }

@@ -178,7 +178,7 @@ fn seeds(fit: &GroupFit, test: TrialLogits<'_>) -> Result<Option<SeedReport>, Sw
 
 #[cfg(test)]
 mod tests {
-    use attention_probes_probes::ProbeState;
+    use attention_probes_probes::{LinearProbeConfig, ProbeState};
 
     use attention_probes_metrics::Calibrator;
 
@@ -194,8 +194,11 @@ mod tests {
             trial: trial(seed),
             state: ProbeState::default(),
             history: Vec::new(),
+            kept: 0,
+            converged: None,
         };
         GroupFit {
+            probe: LinearProbeConfig::new(1, 2).into(),
             trials: (0..n_trials).map(fit).collect(),
             best: 0,
             best_per_weight_decay: vec![0],

@@ -8,11 +8,10 @@ use attention_probes_probes::{ProbeConfig, ProbeState};
 
 use crate::SweepError;
 use crate::baseline::FittedBaselines;
+use crate::config::ClassWeights;
 use crate::control::shuffled_label_controls;
 use crate::data_run::{DataRun, Prepared};
-use crate::find_best_fit::{
-    FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict_logits,
-};
+use crate::find_best_fit::{FitConfig, FitData, TrialGroup, find_best_fit, predict_logits};
 use crate::findings::Findings;
 use crate::held_out::unfit;
 use crate::judged::Judged;
@@ -54,6 +53,8 @@ pub(crate) fn run_experiments(
         batch_size: config.sweep.batch_size,
         seed: config.seed,
         select_by: config.sweep.select_by,
+        patience: config.sweep.patience,
+        keep: config.sweep.keep.unwrap_or_default(),
     };
     let name = &run.config().name;
     // Named after what it was trained on, so that it is never continued on anything else.
@@ -71,7 +72,7 @@ pub(crate) fn run_experiments(
     };
 
     let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
-        groups.iter().cloned().zip(fits.iter().map(states_of)).collect();
+        groups.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
     let mut judge = |side: &[usize]| {
         let examples = held_out(&examples, side, tokens);
         let side: Vec<(usize, usize)> = side.iter().map(|&example| prefixes[example]).collect();
@@ -150,29 +151,56 @@ fn groups_of(
     d_model: usize,
     n_classes: usize,
 ) -> Vec<TrialGroup> {
-    let n_architectures = run.plan.config().architectures.len();
+    let architectures = &run.plan.config().architectures;
+    let n_architectures = architectures.len();
     let probes: Vec<ProbeConfig> = (0..n_architectures)
         .map(|architecture| run.plan.probe(architecture, d_model, n_classes))
         .collect();
-    let group = |index: usize| TrialGroup {
-        site: index / n_architectures,
-        probe: probes[index % n_architectures].clone(),
-        loss: run.plan.config().architectures[index % n_architectures].loss,
-        trials: run.plan.trials().to_vec(),
+    let group = |index: usize| {
+        let architecture = index % n_architectures;
+        TrialGroup {
+            site: index / n_architectures,
+            probe: probes[architecture].clone(),
+            loss: architectures[architecture].loss,
+            method: architectures[architecture].method(),
+            trials: run.plan.trials_of(architecture).to_vec(),
+        }
     };
     (0..n_sites * n_architectures).map(group).collect()
 }
 
-/// Token tasks weigh rare classes; other tasks weigh every class alike.
+/// What a class weighs; if nothing is said, token tasks weigh rare classes, and others none.
 fn weights_of(run: &DataRun<'_>, labels: &[usize], split: &Split, n_classes: usize) -> Vec<f32> {
     let is_token_task = run.plan.task(run.data).is_some_and(Task::is_about_tokens);
-    if !is_token_task {
-        return vec![1.0; n_classes];
-    }
+    let default = if is_token_task { ClassWeights::Sqrt } else { ClassWeights::Equal };
     let train: Vec<usize> = split.train.iter().map(|&example| labels[example]).collect();
-    class_weights(&train, n_classes)
+    match run.config().class_weights.unwrap_or(default) {
+        ClassWeights::Equal => vec![1.0; n_classes],
+        ClassWeights::Sqrt => class_weights(&train, n_classes),
+        ClassWeights::Balanced => balanced_weights(&train, n_classes),
+    }
 }
 
-fn states_of(fit: &GroupFit) -> Vec<ProbeState> {
-    fit.trials.iter().map(|trial| trial.state.clone()).collect()
+/// Weights under which every class counts the same: `n / (n_classes · n of the class)`.
+fn balanced_weights(labels: &[usize], n_classes: usize) -> Vec<f32> {
+    let mut counts = vec![0_usize; n_classes];
+    for &label in labels {
+        counts[label] += 1;
+    }
+    let weight = |&n: &usize| labels.len() as f32 / (n_classes * n.max(1)) as f32;
+    counts.iter().map(weight).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_classes_count_the_same_however_many_they_are() {
+        let weights = balanced_weights(&[0, 0, 0, 1, 0, 2, 2, 0], 3);
+        for (weight, n) in weights.iter().zip([5.0, 1.0, 2.0]) {
+            approx::assert_abs_diff_eq!(weight * n, 8.0 / 3.0, epsilon = 1e-6);
+        }
+        assert_eq!(balanced_weights(&[0, 1, 1, 0], 2), [1.0, 1.0]);
+    }
 }

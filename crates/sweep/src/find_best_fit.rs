@@ -3,19 +3,24 @@
 use std::path::Path;
 
 use attention_probes_activations::{ActivationError, ActivationSource};
-use attention_probes_probes::{Loss, ProbeConfig, ProbeState, n_out};
+use attention_probes_probes::{
+    FINETUNE_DEVIATION, Loss, Optimizer, ProbeConfig, ProbeState, finetune_start, n_out,
+};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::SweepError;
 use crate::adamw::Rate;
 use crate::checkpoint::Checkpoint;
 use crate::config::SelectBy;
+use crate::early_stopping::{BestWeights, Keep, best_epoch, has_stalled};
+use crate::mean_head::add_mean_heads;
+use crate::method::{Method, Recipe};
 use crate::plan::Trial;
 use crate::select::{Score, choose};
 use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
+use crate::{SweepError, full_batch};
 
 /// Probes of one shape at one site: they train as one stack.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +31,8 @@ pub struct TrialGroup {
     pub probe: ProbeConfig,
     /// What training makes small.
     pub loss: Loss,
+    /// How they train.
+    pub method: Method,
     /// Their settings.
     pub trials: Vec<Trial>,
 }
@@ -58,6 +65,10 @@ pub struct FitConfig {
     pub seed: u64,
     /// Metric that chooses a trial.
     pub select_by: SelectBy,
+    /// Epochs without a better score of any trial after which training stops; 0 never.
+    pub patience: usize,
+    /// Which weights of a trial are kept.
+    pub keep: Keep,
 }
 
 /// One trial after one epoch.
@@ -76,15 +87,22 @@ pub struct EpochRecord {
 pub struct TrialFit {
     /// Its setting.
     pub trial: Trial,
-    /// Its weights after the last epoch.
+    /// Its weights.
     pub state: ProbeState,
-    /// Its history, one record per epoch.
+    /// Its history, one record per epoch; one of all of L-BFGS, and one more of a head that was
+    /// added.
     pub history: Vec<EpochRecord>,
+    /// Index of the record that the weights belong to.
+    pub kept: usize,
+    /// Whether L-BFGS met a tolerance; `None` for `AdamW`, which has none.
+    pub converged: Option<bool>,
 }
 
 /// What [`find_best_fit`] returns for each group.
 #[derive(Clone, Debug)]
 pub struct GroupFit {
+    /// What the trials are: the probe of the group, with one head more where one was added.
+    pub probe: ProbeConfig,
     /// Every trial, in the order of the group.
     pub trials: Vec<TrialFit>,
     /// Index of the trial that validation chose.
@@ -94,29 +112,40 @@ pub struct GroupFit {
 }
 
 impl TrialFit {
-    /// Validation metrics after the last epoch.
+    /// Validation metrics of the weights that were kept.
     pub fn score(&self) -> Option<Score> {
-        self.history.last().map(|record| record.validation)
+        self.history.get(self.kept).map(|record| record.validation)
     }
 }
 
-/// Trains all trials of all groups together and chooses the best of each group on validation.
+impl GroupFit {
+    /// The trials of a group as what they are now, with their weights.
+    pub(crate) fn trained(&self, group: &TrialGroup) -> (TrialGroup, Vec<ProbeState>) {
+        let states = self.trials.iter().map(|trial| trial.state.clone()).collect();
+        (TrialGroup { probe: self.probe.clone(), ..group.clone() }, states)
+    }
+}
+
+/// Trains all trials of all groups and chooses the best of each group on validation.
 ///
-/// Each batch is read once; every group takes its step on it. The order of the examples depends on
-/// seed and epoch alone, so a trial ends as it would alone, up to the rounding of products of
-/// another size. With a checkpoint path the state is saved after every epoch, and a run that was
-/// stopped at any moment goes on from there to the same bits.
+/// Groups of `AdamW` train together: each batch is read once, and every group takes its step on it.
+/// The order of the examples depends on seed and epoch alone, so a trial ends as it would alone, up
+/// to the rounding of products of another size. With a checkpoint path the state is saved after
+/// every epoch, and a run that was stopped at any moment goes on from there to the same bits.
+/// Then groups of L-BFGS train one after another, each on all examples at once; one that was
+/// stopped begins again, to the same bits.
 ///
 /// # Errors
 ///
-/// - [`SweepError::Probe`] if the shape or the loss of a group is out of range, or do not fit
+/// - [`SweepError::Probe`] if shape, loss, or method of a group are out of range, or do not fit
 /// - [`SweepError::Checkpoint`] if the checkpoint is of other trials or damaged
 /// - [`SweepError::Activation`] if activations cannot be read
 ///
 /// # Memory
 ///
-/// Three numbers per parameter of every trial, the tokens of one batch, and the logits of every
-/// trial on the validation examples.
+/// Three numbers per parameter of every trial, one more where the best epoch is kept, the tokens of
+/// one batch, and the logits of every trial on the validation examples. L-BFGS keeps what a group
+/// reads of the training examples: a row of each for linear and MLP probes, and every token else.
 pub fn find_best_fit(
     source: &mut dyn ActivationSource,
     data: &FitData<'_>,
@@ -128,16 +157,61 @@ pub fn find_best_fit(
     for group in groups {
         group.probe.check()?;
         group.loss.check_probe(&group.probe)?;
+        group.method.check(&group.probe)?;
     }
-    let mut stacks: Vec<_> = groups.iter().map(|group| stack_group(group, config.seed)).collect();
+    let is_batched = |group: &&TrialGroup| group.method.optimizer == Optimizer::AdamW;
+    let batched: Vec<TrialGroup> = groups.iter().filter(is_batched).cloned().collect();
+    let trained = train_batched(source, data, &batched, config, checkpoint, on_epoch)?;
+    let mut trained = trained.into_iter();
+    let mut fits = Vec::with_capacity(groups.len());
+    for group in groups {
+        let trials = if is_batched(&group) { trained.next() } else { None };
+        let mut trials = match trials {
+            Some(trials) => trials,
+            None => train_full_batch(source, data, group, config)?,
+        };
+        if group.method.recipe == Some(Recipe::EnsembleMean) {
+            let losses = add_mean_heads(source, data, group, &mut trials, config)?;
+            record(source, data, group, &mut trials, &losses, config)?;
+        }
+        let probe = group.method.final_probe(&group.probe);
+        fits.push(choose(trials, probe, config.select_by));
+    }
+    Ok(fits)
+}
+
+/// Trains groups of `AdamW` together, epoch by epoch.
+fn train_batched(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    groups: &[TrialGroup],
+    config: &FitConfig,
+    checkpoint: Option<&Path>,
+    on_epoch: &mut dyn FnMut(usize),
+) -> Result<Vec<Vec<TrialFit>>, SweepError> {
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let saved = checkpoint.filter(|path| path.exists());
+    let mut stacks = Vec::new();
+    for group in groups {
+        // What a checkpoint overwrites need not be found again.
+        let begins = saved.is_none() && group.method.recipe == Some(Recipe::FinetuneAttn);
+        let states = if begins { Some(starts(source, data, group, config)?) } else { None };
+        stacks.push(stack_group(group, states, config.seed));
+    }
     let mut histories: Vec<Vec<Vec<EpochRecord>>> =
         groups.iter().map(|group| vec![Vec::new(); group.trials.len()]).collect();
+    let mut best = (config.keep == Keep::Best).then(|| BestWeights::new(&stacks));
     let mut first = 0;
-    if let Some(path) = checkpoint.filter(|path| path.exists()) {
+    if let Some(path) = saved {
         let saved = Checkpoint::read(path)?;
-        first = saved.restore(&mut stacks, &mut histories, path)?;
+        first = saved.restore(&mut stacks, &mut histories, best.as_mut(), path)?;
     }
     for epoch in first..config.epochs {
+        if has_stalled(&histories, config.select_by, config.patience) {
+            break;
+        }
         let losses = train_epoch(source, data, groups, &mut stacks, config, epoch)?;
         let scores = validate(source, data, groups, &mut stacks, config.batch_size)?;
         for ((history, losses), scores) in histories.iter_mut().zip(losses).zip(scores) {
@@ -145,20 +219,94 @@ pub fn find_best_fit(
                 history.push(EpochRecord { epoch: epoch + 1, train_loss, validation });
             }
         }
+        if let Some(best) = &mut best {
+            best.update(&stacks, &histories, config.select_by);
+        }
         if let Some(path) = checkpoint {
-            Checkpoint::new(epoch + 1, &stacks, &histories).write(path)?;
+            Checkpoint::new(epoch + 1, &stacks, &histories, best.as_ref()).write(path)?;
         }
         on_epoch(epoch + 1);
     }
+    if let Some(best) = best {
+        best.restore(&mut stacks);
+    }
     let fits = groups.iter().zip(stacks).zip(histories).map(|((group, stack), histories)| {
-        let fit = |(trial, history)| TrialFit {
+        let fit = |(trial, history): (usize, Vec<EpochRecord>)| TrialFit {
             trial: group.trials[trial],
             state: stack.state(trial),
+            kept: match config.keep {
+                Keep::Last => history.len().saturating_sub(1),
+                Keep::Best => best_epoch(&history, config.select_by),
+            },
             history,
+            converged: None,
         };
-        choose(histories.into_iter().enumerate().map(fit).collect(), config.select_by)
+        histories.into_iter().enumerate().map(fit).collect()
     });
     Ok(fits.collect())
+}
+
+/// Trains a group by L-BFGS; the history of a trial is one record of its end.
+fn train_full_batch(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    group: &TrialGroup,
+    config: &FitConfig,
+) -> Result<Vec<TrialFit>, SweepError> {
+    let fits = full_batch::fit(source, data, group, config)?;
+    let losses: Vec<f64> = fits.iter().map(|fit| fit.train_loss).collect();
+    let mut trials: Vec<TrialFit> = group
+        .trials
+        .iter()
+        .zip(fits)
+        .map(|(&trial, fit)| TrialFit {
+            trial,
+            state: fit.state,
+            history: Vec::new(),
+            kept: 0,
+            converged: Some(fit.converged),
+        })
+        .collect();
+    let as_they_are = TrialGroup { method: Method::default(), ..group.clone() };
+    record(source, data, &as_they_are, &mut trials, &losses, config)?;
+    Ok(trials)
+}
+
+/// Adds a record of the weights as they are to the history of every trial.
+fn record(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    group: &TrialGroup,
+    trials: &mut [TrialFit],
+    losses: &[f64],
+    config: &FitConfig,
+) -> Result<(), SweepError> {
+    let probe = group.method.final_probe(&group.probe);
+    let group = TrialGroup { probe, ..group.clone() };
+    let states = trials.iter().map(|trial| trial.state.clone()).collect();
+    let mut stacks = [stack_group(&group, Some(states), config.seed)];
+    let groups = std::slice::from_ref(&group);
+    let scores = validate(source, data, groups, &mut stacks, config.batch_size)?.swap_remove(0);
+    for ((trial, &train_loss), validation) in trials.iter_mut().zip(losses).zip(scores) {
+        let epoch = trial.history.last().map_or(0, |record| record.epoch) + 1;
+        trial.kept = trial.history.len();
+        trial.history.push(EpochRecord { epoch, train_loss, validation });
+    }
+    Ok(())
+}
+
+/// Weights that fine-tuning begins with.
+fn starts(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    group: &TrialGroup,
+    config: &FitConfig,
+) -> Result<Vec<ProbeState>, SweepError> {
+    let states = full_batch::one_token_states(source, data, group, config)?;
+    let start = |(state, trial): (ProbeState, &Trial)| {
+        finetune_start(state, FINETUNE_DEVIATION, trial.seed)
+    };
+    Ok(states.into_iter().zip(&group.trials).map(start).collect())
 }
 
 /// Logits of every trial of every group on some examples.
@@ -196,9 +344,14 @@ fn rates(group: &TrialGroup) -> Vec<Rate> {
     group.trials.iter().map(rate).collect()
 }
 
-fn stack_group(group: &TrialGroup, seed: u64) -> Box<dyn StackedProbes> {
-    let states: Vec<ProbeState> =
-        group.trials.iter().map(|trial| group.probe.init_state(trial.seed)).collect();
+/// A stack of given weights, or of those that each seed draws.
+fn stack_group(
+    group: &TrialGroup,
+    states: Option<Vec<ProbeState>>,
+    seed: u64,
+) -> Box<dyn StackedProbes> {
+    let drawn = || group.trials.iter().map(|trial| group.probe.init_state(trial.seed)).collect();
+    let states = states.unwrap_or_else(drawn);
     stack(&group.probe, group.loss, &states, rates(group), seed)
 }
 
@@ -239,7 +392,7 @@ fn train_epoch(
 }
 
 /// Hands on the rows of some examples, one batch per site.
-fn with_batches(
+pub(crate) fn with_batches(
     source: &mut dyn ActivationSource,
     examples: &[(usize, usize)],
     mut use_batches: impl FnMut(&[RaggedBatch<'_>]),

@@ -100,9 +100,10 @@ impl Findings<'_> {
         let config = self.run.plan.config();
         let groups = self.groups.iter().enumerate().filter(|(_, group)| group.site == site);
         groups
-            .map(|(index, group)| {
+            .map(|(index, _)| {
                 let architecture = &config.architectures[index % config.architectures.len()];
-                let mut metadata = ProbeMetadata::new(group.probe.clone(), self.classes.to_vec());
+                let mut metadata =
+                    ProbeMetadata::new(self.fits[index].probe.clone(), self.classes.to_vec());
                 self.describe(&mut metadata);
                 metadata.layer = place.and_then(Place::layer);
                 metadata.layers = joined_layers(place);

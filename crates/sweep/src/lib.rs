@@ -5,6 +5,8 @@
 //! story from a [`SweepConfig`] to a folder of results.
 
 mod adamw;
+mod architecture_config;
+mod architecture_plan;
 mod baseline;
 mod checkpoint;
 pub mod config;
@@ -13,15 +15,19 @@ mod data_config;
 mod data_plan;
 mod data_run;
 mod decision;
+mod early_stopping;
 mod error;
 mod evaluation;
 mod experiment;
 mod find_best_fit;
 mod findings;
 mod folder;
+mod full_batch;
 mod held_out;
 mod input;
 mod judged;
+mod mean_head;
+mod method;
 mod plan;
 mod predictions;
 mod report;
@@ -34,13 +40,14 @@ mod tracker;
 mod transfer;
 
 pub use baseline::{BagOfWords, BagOfWordsFit};
-pub use config::{SelectBy, SweepConfig};
+pub use config::{Keep, SelectBy, SweepConfig};
 pub use control::ControlReport;
 pub use error::SweepError;
 pub use evaluation::{Evaluation, FittedOn, SeedReport};
 pub use find_best_fit::{
     EpochRecord, FitConfig, FitData, GroupFit, TrialFit, TrialGroup, find_best_fit, predict_logits,
 };
+pub use method::{Method, Recipe};
 pub use plan::{SweepPlan, Trial};
 pub use predictions::{HeldOutExamples, Predictions, SidePredictions};
 pub use report::{

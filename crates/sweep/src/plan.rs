@@ -5,23 +5,15 @@ use std::path::Path;
 
 use attention_probes_activations::{ActivationError, Component, Place, Task, data_name};
 use attention_probes_models::ModelShape;
-use attention_probes_probes::{
-    AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, MlpProbeConfig,
-    MultiMaxProbeConfig, ProbeConfig, ProbeKind, RollingAttentionProbeConfig, TokenProbeConfig,
-};
+use attention_probes_probes::{Optimizer, ProbeConfig};
 
-use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Layers};
+use crate::architecture_plan::check_architecture;
+use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Keep, Layers};
 use crate::data_plan::{check_data, check_experiments};
 use crate::{SweepConfig, SweepError};
 
 /// Longest name of a data set or an architecture.
 const MAX_NAME: usize = 100;
-
-/// Width of the hidden layer of an MLP probe, where nothing is said.
-const HIDDEN_DIM: usize = 64;
-
-/// Most heads, and the widest hidden layer, of a probe.
-const MAX_SIZE: usize = 16_384;
 
 /// One setting: what tells a probe of a stack from its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +32,8 @@ pub struct SweepPlan {
     config: SweepConfig,
     tasks: Vec<Option<Task>>,
     trials: Vec<Trial>,
+    /// Of every architecture.
+    trials_of: Vec<Vec<Trial>>,
 }
 
 impl SweepConfig {
@@ -111,8 +105,12 @@ impl SweepConfig {
         if self.sweep.seeds.is_empty() {
             self.sweep.seeds = vec![self.seed];
         }
-        let trials = trials(&self.sweep);
-        Ok(SweepPlan { config: self, tasks, trials })
+        let best = self.sweep.patience > 0;
+        self.sweep.keep = self.sweep.keep.or(Some(if best { Keep::Best } else { Keep::Last }));
+        let trials = trials(&self.sweep, &ArchitectureConfig::default());
+        let of_one = |architecture| self::trials(&self.sweep, architecture);
+        let trials_of = self.architectures.iter().map(of_one).collect();
+        Ok(SweepPlan { config: self, tasks, trials, trials_of })
     }
 }
 
@@ -130,6 +128,13 @@ impl SweepPlan {
     /// Every setting of the grid: by learning rate, then weight decay, then seed.
     pub fn trials(&self) -> &[Trial] {
         &self.trials
+    }
+
+    /// Every setting of an architecture, in the same order: those of the grid, unless it has
+    /// learning rates, weight decays, or an optimizer of its own. L-BFGS finds its steps; its
+    /// learning rate is 1, that of `torch.optim.LBFGS`.
+    pub fn trials_of(&self, architecture: usize) -> &[Trial] {
+        &self.trials_of[architecture]
     }
 
     /// Whether some data set needs the model.
@@ -192,84 +197,15 @@ impl SweepPlan {
     }
 }
 
-impl ArchitectureConfig {
-    /// Config of the probe for activations of this width.
-    fn probe(&self, d_model: usize, n_classes: usize) -> ProbeConfig {
-        match self.name {
-            ProbeKind::Linear => {
-                let config = LinearProbeConfig::new(d_model, n_classes);
-                LinearProbeConfig { pool: self.pool, ..config }.into()
-            }
-            ProbeKind::Mlp => {
-                let config = MlpProbeConfig::new(d_model, n_classes);
-                let hidden_dim = self.hidden_dim.unwrap_or(HIDDEN_DIM);
-                MlpProbeConfig { pool: self.pool, hidden_dim, ..config }.into()
-            }
-            ProbeKind::Attention => AttentionProbeConfig {
-                n_heads: self.n_heads.unwrap_or(1),
-                activation: self.activation,
-                hidden_dim: self.hidden_dim,
-                attention_dropout: self.attention_dropout,
-                ..AttentionProbeConfig::new(d_model, n_classes)
-            }
-            .into(),
-            ProbeKind::Token => TokenProbeConfig::new(d_model, n_classes, self.aggregation).into(),
-            ProbeKind::MultiMax => {
-                let config = MultiMaxProbeConfig::new(d_model, n_classes);
-                let n_heads = self.n_heads.unwrap_or(config.n_heads);
-                MultiMaxProbeConfig { n_heads, ..config }.into()
-            }
-            ProbeKind::RollingAttention => {
-                let config = RollingAttentionProbeConfig::new(d_model, n_classes);
-                let n_heads = self.n_heads.unwrap_or(config.n_heads);
-                RollingAttentionProbeConfig { n_heads, window: self.window, ..config }.into()
-            }
-            ProbeKind::GatedBipolar => {
-                let config = GatedBipolarProbeConfig::new(d_model, n_classes);
-                GatedBipolarProbeConfig { d_gate: self.d_gate, ..config }.into()
-            }
-        }
-    }
-
-    /// Keys that are set though the kind has no use for them.
-    fn idle_key(&self) -> Option<(&'static str, &'static str)> {
-        let default = Self::default();
-        let kind = self.name;
-        let of = |kinds: &[ProbeKind]| !kinds.contains(&kind);
-        let heads = [ProbeKind::Attention, ProbeKind::MultiMax, ProbeKind::RollingAttention];
-        let pools = [ProbeKind::Linear, ProbeKind::Mlp];
-        let attention = [ProbeKind::Attention];
-        [
-            (self.n_heads.is_some() && of(&heads), "architectures.n_heads"),
-            (self.activation != default.activation && of(&attention), "architectures.activation"),
-            (self.attention_dropout != 0.0 && of(&attention), "architectures.attention_dropout"),
-            (
-                self.hidden_dim.is_some() && of(&[ProbeKind::Mlp, ProbeKind::Attention]),
-                "architectures.hidden_dim",
-            ),
-            (self.pool != default.pool && of(&pools), "architectures.pool"),
-            (
-                self.aggregation != default.aggregation && of(&[ProbeKind::Token]),
-                "architectures.aggregation",
-            ),
-            (
-                self.window != default.window && of(&[ProbeKind::RollingAttention]),
-                "architectures.window",
-            ),
-            (
-                self.d_gate != default.d_gate && of(&[ProbeKind::GatedBipolar]),
-                "architectures.d_gate",
-            ),
-        ]
-        .into_iter()
-        .find_map(|(is_idle, key)| is_idle.then_some((key, kind.as_str())))
-    }
-}
-
-fn trials(grid: &GridConfig) -> Vec<Trial> {
+fn trials(grid: &GridConfig, architecture: &ArchitectureConfig) -> Vec<Trial> {
+    let learning_rates: &[f64] = match architecture.optimizer {
+        Optimizer::Lbfgs => &[1.0],
+        Optimizer::AdamW => architecture.learning_rates.as_ref().unwrap_or(&grid.learning_rates),
+    };
+    let weight_decays = architecture.weight_decays.as_ref().unwrap_or(&grid.weight_decays);
     let mut trials = Vec::new();
-    for &learning_rate in &grid.learning_rates {
-        for &weight_decay in &grid.weight_decays {
+    for &learning_rate in learning_rates {
+        for &weight_decay in weight_decays {
             for &seed in &grid.seeds {
                 trials.push(Trial { learning_rate, weight_decay, seed });
             }
@@ -279,25 +215,36 @@ fn trials(grid: &GridConfig) -> Vec<Trial> {
 }
 
 fn check_grid(grid: &GridConfig) -> Result<(), SweepError> {
-    not_empty("sweep.learning_rates", &grid.learning_rates)?;
-    not_empty("sweep.weight_decays", &grid.weight_decays)?;
-    for &value in &grid.learning_rates {
-        if !(value.is_finite() && value > 0.0) {
-            let key = "sweep.learning_rates";
-            return Err(SweepError::Number { key, value, expected: "numbers above 0" });
-        }
-    }
-    for &value in &grid.weight_decays {
-        at_least("sweep.weight_decays", value, 0.0)?;
-    }
-    told_apart("sweep.learning_rates", &grid.learning_rates)?;
-    told_apart("sweep.weight_decays", &grid.weight_decays)?;
+    check_learning_rates("sweep.learning_rates", &grid.learning_rates)?;
+    check_weight_decays("sweep.weight_decays", &grid.weight_decays)?;
     let mut seeds = BTreeSet::new();
     if let Some(seed) = grid.seeds.iter().find(|seed| !seeds.insert(**seed)) {
         return Err(SweepError::Duplicate { key: "sweep.seeds", name: seed.to_string() });
     }
+    if grid.patience > 0 && grid.keep == Some(Keep::Last) {
+        let reason = "must be `best` with `sweep.patience`, or be left out";
+        return Err(SweepError::Contradiction { key: "sweep.keep", reason });
+    }
     at_least("sweep.epochs", grid.epochs as f64, 1.0)?;
     at_least("sweep.batch_size", grid.batch_size as f64, 1.0)
+}
+
+/// Checks learning rates that a key gives.
+pub(crate) fn check_learning_rates(key: &'static str, values: &[f64]) -> Result<(), SweepError> {
+    not_empty(key, values)?;
+    if let Some(&value) = values.iter().find(|value| !(value.is_finite() && **value > 0.0)) {
+        return Err(SweepError::Number { key, value, expected: "numbers above 0" });
+    }
+    told_apart(key, values)
+}
+
+/// Checks weight decays that a key gives.
+pub(crate) fn check_weight_decays(key: &'static str, values: &[f64]) -> Result<(), SweepError> {
+    not_empty(key, values)?;
+    for &value in values {
+        at_least(key, value, 0.0)?;
+    }
+    told_apart(key, values)
 }
 
 fn check_evaluation(config: &EvaluationConfig) -> Result<(), SweepError> {
@@ -323,29 +270,6 @@ fn check_evaluation(config: &EvaluationConfig) -> Result<(), SweepError> {
     Ok(())
 }
 
-fn check_architecture(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
-    check_name("architectures.config_name", &architecture.config_name)?;
-    if let Some((key, kind)) = architecture.idle_key() {
-        return Err(SweepError::IdleKey { key, kind });
-    }
-    let sizes = [
-        ("architectures.n_heads", architecture.n_heads.unwrap_or(1)),
-        ("architectures.hidden_dim", architecture.hidden_dim.unwrap_or(1)),
-        ("architectures.window", architecture.window),
-        ("architectures.d_gate", architecture.d_gate),
-    ];
-    for (key, value) in sizes {
-        if !(1..=MAX_SIZE).contains(&value) {
-            let expected = "a number from 1 to 16384";
-            return Err(SweepError::Number { key, value: value as f64, expected });
-        }
-    }
-    // Widths and classes are not known yet; everything else is as good here as later.
-    let probe = architecture.probe(1, 2);
-    probe.check()?;
-    Ok(architecture.loss.check_probe(&probe)?)
-}
-
 fn check_device(device: &str) -> Result<(), SweepError> {
     let number = device.strip_prefix("cuda:").map(str::parse::<usize>);
     if ["auto", "cpu", "wgpu", "cuda"].contains(&device) || matches!(number, Some(Ok(_))) {
@@ -357,7 +281,7 @@ fn check_device(device: &str) -> Result<(), SweepError> {
 
 /// Names become folders and files, so they must be plain, and no longer than a file name may be
 /// with what is added to it.
-fn check_name(key: &'static str, name: &str) -> Result<(), SweepError> {
+pub(crate) fn check_name(key: &'static str, name: &str) -> Result<(), SweepError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let fits = (1..=MAX_NAME).contains(&name.len());
     let reserved = Path::new(name)

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use attention_probes_metrics::{ConfusionMatrix, auroc, predicted_class};
-use attention_probes_probes::{n_out, probabilities_from_logits};
+use attention_probes_probes::{ProbeConfig, n_out, probabilities_from_logits};
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
@@ -87,7 +87,7 @@ impl Score {
 }
 
 /// Chooses among trained trials, of all and of every weight decay.
-pub(crate) fn choose(trials: Vec<TrialFit>, select_by: SelectBy) -> GroupFit {
+pub(crate) fn choose(trials: Vec<TrialFit>, probe: ProbeConfig, select_by: SelectBy) -> GroupFit {
     let best_of = |candidates: &[usize]| {
         let better = |a: &&usize, b: &&usize| {
             compare(trials[**a].score(), trials[**b].score(), select_by).then(b.cmp(a))
@@ -107,7 +107,7 @@ pub(crate) fn choose(trials: Vec<TrialFit>, select_by: SelectBy) -> GroupFit {
     };
     let best_per_weight_decay = decays.iter().map(of_decay).collect();
     let best = best_of(&all);
-    GroupFit { trials, best, best_per_weight_decay }
+    GroupFit { probe, trials, best, best_per_weight_decay }
 }
 
 /// Which of two scores is better; the lower loss breaks ties. A score that is not a number loses.

@@ -15,6 +15,7 @@ use crate::SweepError;
 use crate::data_run::DataRun;
 use crate::find_best_fit::{TrialGroup, predict_logits};
 use crate::input::{LabelledActivations, Texts};
+use crate::method::Method;
 use crate::plan::Trial;
 use crate::report::ExperimentReport;
 use crate::results::write_json;
@@ -129,11 +130,11 @@ fn load(
                 seed: architecture.seed,
             };
             // Nothing is trained, so the loss does not matter.
-            let (probe, loss) = (metadata.config, Loss::CrossEntropy);
+            let (probe, loss, method) = (metadata.config, Loss::CrossEntropy, Method::default());
             probes.push(Chosen {
                 experiment: experiment.clone(),
                 config_name: architecture.config_name.clone(),
-                group: TrialGroup { site, probe, loss, trials: vec![trial] },
+                group: TrialGroup { site, probe, loss, method, trials: vec![trial] },
                 state,
             });
         }

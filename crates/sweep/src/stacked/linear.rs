@@ -87,7 +87,12 @@ pub(super) fn residuals(
 }
 
 impl StackedProbes for StackedLinear {
-    fn differentiate(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
+    fn differentiate(
+        &mut self,
+        batch: &RaggedBatch<'_>,
+        targets: &Targets<'_>,
+        losses: &mut [f64],
+    ) {
         let n_examples = batch.rows.len();
         let pooled = pool(self.pool, batch);
         let residuals = residuals(&self.columns(&pooled), self.n_out, (targets, self.loss), losses);

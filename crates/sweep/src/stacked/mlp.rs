@@ -91,7 +91,12 @@ impl StackedMlp {
 }
 
 impl StackedProbes for StackedMlp {
-    fn differentiate(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
+    fn differentiate(
+        &mut self,
+        batch: &RaggedBatch<'_>,
+        targets: &Targets<'_>,
+        losses: &mut [f64],
+    ) {
         let n_examples = batch.rows.len();
         let (n_out, hidden_dim) = (self.n_out, self.hidden_dim);
         let pooled = pool(self.pool, batch);

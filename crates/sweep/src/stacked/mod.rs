@@ -11,7 +11,7 @@ mod linear;
 mod loss;
 mod mlp;
 mod multi_max;
-mod pooled;
+pub(crate) mod pooled;
 mod rolling_attention;
 mod token;
 mod tokens;

@@ -154,7 +154,12 @@ impl<K: TokenKernel> StackedTokens<K> {
 }
 
 impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
-    fn differentiate(&mut self, batch: &RaggedBatch<'_>, targets: &Targets<'_>, losses: &mut [f64]) {
+    fn differentiate(
+        &mut self,
+        batch: &RaggedBatch<'_>,
+        targets: &Targets<'_>,
+        losses: &mut [f64],
+    ) {
         self.stack.clear_gradients(&mut self.gradients);
         let arch = pulp::Arch::new();
         // The same tokens are dropped for every trial, whatever it is stacked with.

@@ -5,7 +5,7 @@ use attention_probes_probes::{
     Probe, ProbeConfig, ProbeState, TokenProbeConfig, loss_per_example, softmax_weighted_loss,
     targets_from_labels,
 };
-use attention_probes_sweep::{Trial, TrialGroup, predict_logits};
+use attention_probes_sweep::{Method, Trial, TrialGroup, predict_logits};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
@@ -81,6 +81,7 @@ fn every_kind_equals_its_module_with_automatic_differentiation() {
                 site: 0,
                 probe: probe.clone(),
                 loss: Loss::CrossEntropy,
+                method: Method::default(),
                 trials: vec![trial],
             };
             let fit = toy.fit(&[group], &config());
@@ -136,7 +137,13 @@ fn every_loss_and_dropout_equal_their_modules_with_automatic_differentiation() {
     ];
     for (probe, loss) in cases {
         let trial = Trial { learning_rate: 1e-2, weight_decay: 0.1, seed: 5 };
-        let group = TrialGroup { site: 0, probe: probe.clone(), loss, trials: vec![trial] };
+        let group = TrialGroup {
+            site: 0,
+            probe: probe.clone(),
+            loss,
+            method: Method::default(),
+            trials: vec![trial],
+        };
         let fit = toy.fit(&[group], &config());
         let oracle = trained_by_autodiff(&toy, &probe, loss, trial);
         let difference = largest_difference(&fit[0].trials[0].state, &oracle);
@@ -154,6 +161,7 @@ fn predictions_equal_those_of_the_saved_modules() {
             site: 0,
             probe: probe.clone(),
             loss: Loss::CrossEntropy,
+            method: Method::default(),
             trials: trials(),
         };
         let fit = toy.fit(std::slice::from_ref(&group), &config()).remove(0);

@@ -7,7 +7,7 @@ use attention_probes_probes::{
     RollingAttentionProbeConfig, TokenProbeConfig,
 };
 use attention_probes_sweep::{
-    FitConfig, FitData, GroupFit, SelectBy, Trial, TrialGroup, find_best_fit,
+    FitConfig, FitData, GroupFit, Keep, SelectBy, Trial, TrialGroup, find_best_fit,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -81,7 +81,14 @@ impl Toy {
 }
 
 pub(crate) fn config() -> FitConfig {
-    FitConfig { epochs: 3, batch_size: 16, seed: 7, select_by: SelectBy::BalancedAccuracy }
+    FitConfig {
+        epochs: 3,
+        batch_size: 16,
+        seed: 7,
+        select_by: SelectBy::BalancedAccuracy,
+        patience: 0,
+        keep: Keep::Last,
+    }
 }
 
 pub(crate) fn probes(n_classes: usize) -> Vec<ProbeConfig> {

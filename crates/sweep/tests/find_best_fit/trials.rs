@@ -2,7 +2,7 @@
 
 use attention_probes_activations::ActivationSource;
 use attention_probes_probes::{LinearProbeConfig, Loss};
-use attention_probes_sweep::{FitConfig, FitData, Trial, TrialGroup, find_best_fit};
+use attention_probes_sweep::{FitConfig, FitData, Method, Trial, TrialGroup, find_best_fit};
 
 use crate::toy::{D_MODEL, N, config, largest_difference, probes, toy, trials};
 
@@ -16,6 +16,7 @@ fn every_trial_equals_the_same_trial_trained_alone() {
                 site: 0,
                 probe: probe.clone(),
                 loss: Loss::CrossEntropy,
+                method: Method::default(),
                 trials: trials(),
             }];
             let together = toy.fit(&together, &config());
@@ -24,6 +25,7 @@ fn every_trial_equals_the_same_trial_trained_alone() {
                     site: 0,
                     probe: probe.clone(),
                     loss: Loss::CrossEntropy,
+                    method: Method::default(),
                     trials: vec![trial],
                 }];
                 let alone = toy.fit(&alone, &config());
@@ -52,6 +54,7 @@ fn a_loss_of_tokens_is_refused_for_a_probe_that_does_not_score_tokens() {
         site: 0,
         probe: LinearProbeConfig::new(D_MODEL, 2).into(),
         loss: Loss::SoftmaxWeighted { window: 4, temperature: 1.0 },
+        method: Method::default(),
         trials: trials(),
     };
     let error =
@@ -67,6 +70,7 @@ fn two_runs_give_identical_bits() {
         site: 0,
         probe: probes(2)[1].clone(),
         loss: Loss::CrossEntropy,
+        method: Method::default(),
         trials: trials(),
     };
     let first = toy.fit(std::slice::from_ref(&group), &config());
@@ -83,7 +87,13 @@ fn a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
     let mut toy = toy(3, folder.path());
     let groups: Vec<TrialGroup> = probes(3)
         .into_iter()
-        .map(|probe| TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials: trials() })
+        .map(|probe| TrialGroup {
+            site: 0,
+            probe,
+            loss: Loss::CrossEntropy,
+            method: Method::default(),
+            trials: trials(),
+        })
         .collect();
     let whole = toy.fit(&groups, &config());
     let checkpoint = folder.path().join("checkpoint");
@@ -112,6 +122,7 @@ fn a_damaged_checkpoint_is_refused() {
         site: 0,
         probe: probes(2)[0].clone(),
         loss: Loss::CrossEntropy,
+        method: Method::default(),
         trials: trials(),
     };
     let checkpoint = folder.path().join("checkpoint");
@@ -142,6 +153,7 @@ fn selection_looks_at_validation_only_and_saves_the_best_of_every_weight_decay()
         site: 0,
         probe: probes(2)[0].clone(),
         loss: Loss::CrossEntropy,
+        method: Method::default(),
         trials: trials(),
     };
     let fit = toy.fit(&[group], &config()).remove(0);
@@ -169,6 +181,7 @@ fn an_attention_probe_finds_what_a_mean_probe_cannot() {
         site: 0,
         probe: probes(2)[0].clone(),
         loss: Loss::CrossEntropy,
+        method: Method::default(),
         trials: vec![trial],
     };
     let config = FitConfig { epochs: 60, ..config() };

@@ -1,0 +1,181 @@
+//! The checks of an architecture as a person writes it, and what it stands for.
+
+use attention_probes_probes::{
+    AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, MlpProbeConfig,
+    MultiMaxProbeConfig, Optimizer, ProbeConfig, ProbeKind, Retraining,
+    RollingAttentionProbeConfig, TokenProbeConfig,
+};
+
+use crate::SweepError;
+use crate::config::ArchitectureConfig;
+use crate::method::{Method, Recipe};
+use crate::plan::{at_least, check_learning_rates, check_name, check_weight_decays};
+
+/// Width of the hidden layer of an MLP probe, where nothing is said.
+const HIDDEN_DIM: usize = 64;
+
+/// Most heads, and the widest hidden layer, of a probe.
+const MAX_SIZE: usize = 16_384;
+
+/// Most seeds that are tried beyond the first.
+const MAX_RETRAINS: usize = 100;
+
+/// Checks every key of an architecture.
+pub(crate) fn check_architecture(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
+    check_name("architectures.config_name", &architecture.config_name)?;
+    if let Some((key, kind)) = architecture.idle_key() {
+        return Err(SweepError::IdleKey { key, kind });
+    }
+    let sizes = [
+        ("architectures.n_heads", architecture.n_heads.unwrap_or(1)),
+        ("architectures.hidden_dim", architecture.hidden_dim.unwrap_or(1)),
+        ("architectures.window", architecture.window),
+        ("architectures.d_gate", architecture.d_gate),
+    ];
+    for (key, value) in sizes {
+        if !(1..=MAX_SIZE).contains(&value) {
+            let expected = "a number from 1 to 16384";
+            return Err(SweepError::Number { key, value: value as f64, expected });
+        }
+    }
+    check_training(architecture)?;
+    // Widths and classes are not known yet; everything else is as good here as later.
+    let probe = architecture.probe(1, 2);
+    probe.check()?;
+    architecture.method().check(&probe)?;
+    Ok(architecture.loss.check_probe(&probe)?)
+}
+
+/// Checks the keys that say how the trials of an architecture train.
+fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
+    let contradiction = |key, reason| Err(SweepError::Contradiction { key, reason });
+    let is_lbfgs = architecture.optimizer == Optimizer::Lbfgs;
+    if let Some(values) = &architecture.learning_rates {
+        let key = "architectures.learning_rates";
+        if is_lbfgs {
+            return contradiction(key, "is for `optimizer = \"adamw\"`; L-BFGS finds its steps");
+        }
+        check_learning_rates(key, values)?;
+    }
+    if let Some(values) = &architecture.weight_decays {
+        check_weight_decays("architectures.weight_decays", values)?;
+    }
+    if is_lbfgs && architecture.recipe == Some(Recipe::FinetuneAttn) {
+        let reason = "must be `adamw` with `recipe = \"finetune_attn\"`, which begins with L-BFGS";
+        return contradiction("architectures.optimizer", reason);
+    }
+    if is_lbfgs && architecture.attention_dropout != 0.0 {
+        let reason = "must be 0 with `optimizer = \"lbfgs\"`, which needs a loss that is the same at \
+                      every look";
+        return contradiction("architectures.attention_dropout", reason);
+    }
+    if let Some(above) = architecture.retrain_above {
+        if !is_lbfgs {
+            let reason = "is for `optimizer = \"lbfgs\"`; AdamW has seeds in `sweep.seeds`";
+            return contradiction("architectures.retrain_above", reason);
+        }
+        at_least("architectures.retrain_above", above, 0.0)?;
+    }
+    match architecture.retrains {
+        Some(_) if architecture.retrain_above.is_none() => {
+            contradiction("architectures.retrains", "makes no sense without `retrain_above`")
+        }
+        Some(n) if !(1..=MAX_RETRAINS).contains(&n) => {
+            let (key, expected) = ("architectures.retrains", "a number from 1 to 100");
+            Err(SweepError::Number { key, value: n as f64, expected })
+        }
+        _ => Ok(()),
+    }
+}
+
+impl ArchitectureConfig {
+    /// Config of the probe for activations of this width.
+    pub(crate) fn probe(&self, d_model: usize, n_classes: usize) -> ProbeConfig {
+        match self.name {
+            ProbeKind::Linear => {
+                let config = LinearProbeConfig::new(d_model, n_classes);
+                LinearProbeConfig { pool: self.pool, ..config }.into()
+            }
+            ProbeKind::Mlp => {
+                let config = MlpProbeConfig::new(d_model, n_classes);
+                let hidden_dim = self.hidden_dim.unwrap_or(HIDDEN_DIM);
+                MlpProbeConfig { pool: self.pool, hidden_dim, ..config }.into()
+            }
+            ProbeKind::Attention => AttentionProbeConfig {
+                n_heads: self.n_heads.unwrap_or(1),
+                activation: self.activation,
+                hidden_dim: self.hidden_dim,
+                attention_dropout: self.attention_dropout,
+                ..AttentionProbeConfig::new(d_model, n_classes)
+            }
+            .into(),
+            ProbeKind::Token => TokenProbeConfig::new(d_model, n_classes, self.aggregation).into(),
+            ProbeKind::MultiMax => {
+                let config = MultiMaxProbeConfig::new(d_model, n_classes);
+                let n_heads = self.n_heads.unwrap_or(config.n_heads);
+                MultiMaxProbeConfig { n_heads, ..config }.into()
+            }
+            ProbeKind::RollingAttention => {
+                let config = RollingAttentionProbeConfig::new(d_model, n_classes);
+                let n_heads = self.n_heads.unwrap_or(config.n_heads);
+                RollingAttentionProbeConfig { n_heads, window: self.window, ..config }.into()
+            }
+            ProbeKind::GatedBipolar => {
+                let config = GatedBipolarProbeConfig::new(d_model, n_classes);
+                GatedBipolarProbeConfig { d_gate: self.d_gate, ..config }.into()
+            }
+        }
+    }
+
+    /// How its trials train.
+    pub(crate) fn method(&self) -> Method {
+        let default = Retraining::default();
+        let times = self.retrains.unwrap_or(default.times);
+        Method {
+            optimizer: self.optimizer,
+            recipe: self.recipe,
+            pool: self.pool,
+            retraining: self.retrain_above.map(|above| Retraining { above, times }),
+        }
+    }
+
+    /// Keys that are set though the kind has no use for them.
+    fn idle_key(&self) -> Option<(&'static str, &'static str)> {
+        let default = Self::default();
+        let kind = self.name;
+        let of = |kinds: &[ProbeKind]| !kinds.contains(&kind);
+        let heads = [ProbeKind::Attention, ProbeKind::MultiMax, ProbeKind::RollingAttention];
+        let pools = [ProbeKind::Linear, ProbeKind::Mlp];
+        let attention = [ProbeKind::Attention];
+        [
+            (self.n_heads.is_some() && of(&heads), "architectures.n_heads"),
+            (self.activation != default.activation && of(&attention), "architectures.activation"),
+            (self.attention_dropout != 0.0 && of(&attention), "architectures.attention_dropout"),
+            (
+                self.hidden_dim.is_some() && of(&[ProbeKind::Mlp, ProbeKind::Attention]),
+                "architectures.hidden_dim",
+            ),
+            (
+                self.pool != default.pool
+                    && of(&pools)
+                    && self.recipe != Some(Recipe::FinetuneAttn),
+                "architectures.pool",
+            ),
+            (self.recipe.is_some() && of(&attention), "architectures.recipe"),
+            (
+                self.aggregation != default.aggregation && of(&[ProbeKind::Token]),
+                "architectures.aggregation",
+            ),
+            (
+                self.window != default.window && of(&[ProbeKind::RollingAttention]),
+                "architectures.window",
+            ),
+            (
+                self.d_gate != default.d_gate && of(&[ProbeKind::GatedBipolar]),
+                "architectures.d_gate",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(is_idle, key)| is_idle.then_some((key, kind.as_str())))
+    }
+}

@@ -1,0 +1,311 @@
+//! L-BFGS on all training examples at once, trial by trial.
+
+use attention_probes_activations::ActivationSource;
+use attention_probes_probes::{
+    Features, Lbfgs, LbfgsStop, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss,
+    ParamArray, Pool, ProbeConfig, ProbeState, logistic_path,
+};
+
+use crate::SweepError;
+use crate::adamw::Rate;
+use crate::find_best_fit::{FitConfig, FitData, TrialGroup, with_batches};
+use crate::plan::Trial;
+use crate::stacked::{RaggedBatch, StackedProbes, Targets, pooled, stack};
+
+/// Smallest and largest penalty of a convex problem.
+const PENALTIES: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
+
+/// What L-BFGS came to.
+pub(crate) struct FullFit {
+    pub(crate) state: ProbeState,
+    /// Mean loss over the training examples, without decay.
+    pub(crate) train_loss: f64,
+    /// Whether a tolerance was met.
+    pub(crate) converged: bool,
+}
+
+/// The training examples of a site, in memory.
+pub(crate) struct TrainingRows {
+    values: Vec<f32>,
+    /// Where each example ends in `values`.
+    ends: Vec<usize>,
+    d_model: usize,
+}
+
+impl TrainingRows {
+    /// Reads the training examples of a site, each as one token where there is a pool.
+    ///
+    /// # Memory
+    ///
+    /// A row of every example where there is a pool, and every token of every example else.
+    pub(crate) fn read(
+        source: &mut dyn ActivationSource,
+        data: &FitData<'_>,
+        (site, pool): (usize, Option<Pool>),
+        batch_size: usize,
+    ) -> Result<Self, SweepError> {
+        let mut found = Self { values: Vec::new(), ends: Vec::new(), d_model: source.d_model() };
+        for batch in data.train.chunks(batch_size) {
+            let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
+            with_batches(source, &examples, |sites| {
+                let batch = &sites[site];
+                if let Some(pool) = pool {
+                    for row in pooled::pool(pool, batch).chunks(batch.d_model) {
+                        found.push(row);
+                    }
+                } else {
+                    batch.rows.iter().for_each(|rows| found.push(rows));
+                }
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn push(&mut self, rows: &[f32]) {
+        self.values.extend_from_slice(rows);
+        self.ends.push(self.values.len());
+    }
+
+    /// All numbers; a row per example where there was a pool.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The examples in batches.
+    fn batches(&self, batch_size: usize) -> Vec<RaggedBatch<'_>> {
+        let start = |i: usize| if i == 0 { 0 } else { self.ends[i - 1] };
+        let rows: Vec<&[f32]> =
+            (0..self.ends.len()).map(|i| &self.values[start(i)..self.ends[i]]).collect();
+        let batches = rows.chunks(batch_size);
+        batches.map(|rows| RaggedBatch { rows: rows.to_vec(), d_model: self.d_model }).collect()
+    }
+}
+
+/// Fits every trial of a group by L-BFGS.
+///
+/// ```text
+/// minimise   Σ_i w[y_i] loss_i / Σ_i w[y_i]  +  weight_decay/2 Σ p²
+/// ```
+///
+/// over every parameter of an attention probe, over matrices but not biases of the others, as
+/// [`train_any_probe`](attention_probes_probes::train_any_probe) does. A linear probe with
+/// cross-entropy and some decay is a convex problem: all decays are solved in the same products,
+/// and one that does not converge counts as diverged. Elsewhere there may be no minimum to converge
+/// to, and the best point that was found is kept.
+pub(crate) fn fit(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    group: &TrialGroup,
+    config: &FitConfig,
+) -> Result<Vec<FullFit>, SweepError> {
+    // What one token gives, its pool gives: the examples are pooled once.
+    let pool = match &group.probe {
+        ProbeConfig::Linear(config) => Some(config.pool),
+        ProbeConfig::Mlp(config) => Some(config.pool),
+        _ => None,
+    };
+    let rows = TrainingRows::read(source, data, (group.site, pool), config.batch_size)?;
+    let mut problem = Problem::new(data, group, &rows, config.batch_size);
+    let convex = convex_fits(&mut problem, data, group, &rows)?;
+    let fit = |trial: &Trial| {
+        let same = |fit: &&ConvexFit| fit.weight_decay.to_bits() == trial.weight_decay.to_bits();
+        match convex.iter().find(same) {
+            Some(fit) => problem.judged(fit.state.clone(), fit.converged),
+            None => problem.fit_repeatedly(group, trial),
+        }
+    };
+    Ok(group.trials.iter().map(fit).collect())
+}
+
+/// Weights that the trials of a group fine-tune: those of the same probe on one token.
+///
+/// Trials that differ in their learning rate alone begin with the same.
+pub(crate) fn one_token_states(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    group: &TrialGroup,
+    config: &FitConfig,
+) -> Result<Vec<ProbeState>, SweepError> {
+    let key = (group.site, Some(group.method.pool));
+    let rows = TrainingRows::read(source, data, key, config.batch_size)?;
+    let mut problem = Problem::new(data, group, &rows, config.batch_size);
+    let mut found: Vec<(f64, u64, ProbeState)> = Vec::new();
+    let of_trial = |trial: &Trial| {
+        let same = |(decay, seed, _): &&(f64, u64, _)| {
+            decay.to_bits() == trial.weight_decay.to_bits() && *seed == trial.seed
+        };
+        if let Some((_, _, state)) = found.iter().find(same) {
+            return state.clone();
+        }
+        let state = problem.fit(group, trial.weight_decay, trial.seed).state;
+        found.push((trial.weight_decay, trial.seed, state.clone()));
+        state
+    };
+    Ok(group.trials.iter().map(of_trial).collect())
+}
+
+/// The minimum of a convex problem.
+struct ConvexFit {
+    weight_decay: f64,
+    state: ProbeState,
+    converged: bool,
+}
+
+/// The linear probes of every decay above 0, where that is a convex problem.
+fn convex_fits(
+    problem: &mut Problem<'_>,
+    data: &FitData<'_>,
+    group: &TrialGroup,
+    rows: &TrainingRows,
+) -> Result<Vec<ConvexFit>, SweepError> {
+    if !matches!(group.probe, ProbeConfig::Linear(_)) || group.loss != Loss::CrossEntropy {
+        return Ok(Vec::new());
+    }
+    let weights: Vec<f64> =
+        problem.labels.iter().map(|&label| f64::from(data.class_weights[label])).collect();
+    let total: f64 = weights.iter().sum();
+    let mut decays: Vec<f64> = group.trials.iter().map(|trial| trial.weight_decay).collect();
+    decays.retain(|decay| PENALTIES.contains(&(decay * total)));
+    decays.sort_by(f64::total_cmp);
+    decays.dedup();
+    if decays.is_empty() {
+        return Ok(Vec::new());
+    }
+    let targets = LogisticTargets::classes(&problem.labels, data.n_classes)?;
+    let features = Features::new(rows.values(), rows.d_model)?;
+    let config = LogisticConfig {
+        penalties: decays.iter().map(|decay| decay * total).collect(),
+        keep_unconverged: true,
+        ..LogisticConfig::default()
+    };
+    let examples = LogisticData { features, targets: &targets, weights: Some(&weights) };
+    let fits = logistic_path(examples, &config)?;
+    let fit = |(weight_decay, fit): (f64, LogisticFit)| {
+        let (state, converged) = (fit.readout.to_state(), fit.converged);
+        let state = if converged { state } else { not_a_number(state) };
+        ConvexFit { weight_decay, state, converged }
+    };
+    Ok(decays.into_iter().zip(fits).map(fit).collect())
+}
+
+/// Weights of a trial that counts as diverged.
+fn not_a_number(mut state: ProbeState) -> ProbeState {
+    for array in state.values_mut() {
+        array.values.fill(f32::NAN);
+    }
+    state
+}
+
+/// The loss of all training examples as a function of the parameters of one trial.
+struct Problem<'a> {
+    stack: Box<dyn StackedProbes>,
+    batches: Vec<RaggedBatch<'a>>,
+    labels: Vec<usize>,
+    class_weights: &'a [f32],
+    /// Which parameters are decayed.
+    is_decayed: Vec<bool>,
+}
+
+impl<'a> Problem<'a> {
+    fn new(
+        data: &FitData<'a>,
+        group: &TrialGroup,
+        rows: &'a TrainingRows,
+        batch_size: usize,
+    ) -> Self {
+        let decays_all = matches!(group.probe, ProbeConfig::Attention(_));
+        // Ones where a parameter is decayed, in the order in which the stack keeps parameters.
+        let mark = |array: ParamArray| {
+            let is_decayed = decays_all || array.shape.len() > 1;
+            ParamArray::full(&array.shape, if is_decayed { 1.0 } else { 0.0 })
+        };
+        let marks = group.probe.init_state(0).into_iter();
+        let marks = marks.map(|(name, array)| (name, mark(array))).collect();
+        let is_decayed = params(&*stack_of(group, &marks)).iter().map(|&mark| mark > 0.0).collect();
+        Self {
+            stack: stack_of(group, &marks),
+            batches: rows.batches(batch_size),
+            labels: data.train.iter().map(|&example| data.labels[example]).collect(),
+            class_weights: data.class_weights,
+            is_decayed,
+        }
+    }
+
+    /// Mean loss and its gradient, without decay.
+    fn look(&mut self, values: &[f32]) -> (f64, Vec<f32>) {
+        let mut rest = values;
+        for part in &mut self.stack.stack_mut().parts {
+            let (own, others) = rest.split_at(part.params.len());
+            part.params.copy_from_slice(own);
+            rest = others;
+        }
+        let targets = Targets::new(&self.labels, self.class_weights);
+        let mut loss = [0.0];
+        let mut gradient = vec![0.0; values.len()];
+        let mut from = 0;
+        for batch in &self.batches {
+            let targets = targets.part(from..from + batch.rows.len());
+            self.stack.differentiate(batch, &targets, &mut loss);
+            let found = self.stack.gradients().iter().flatten();
+            gradient.iter_mut().zip(found).for_each(|(sum, value)| *sum += value);
+            from += batch.rows.len();
+        }
+        (loss[0], gradient)
+    }
+
+    /// Fits a trial, and again with the next seed where its loss stays too high; the best is kept.
+    fn fit_repeatedly(&mut self, group: &TrialGroup, trial: &Trial) -> FullFit {
+        let mut best = self.fit(group, trial.weight_decay, trial.seed);
+        let Some(retraining) = group.method.retraining else { return best };
+        for attempt in 1..=retraining.times {
+            if best.train_loss <= retraining.above {
+                break;
+            }
+            let seed = trial.seed.wrapping_add(attempt as u64);
+            let next = self.fit(group, trial.weight_decay, seed);
+            if next.train_loss < best.train_loss || best.train_loss.is_nan() {
+                best = next;
+            }
+        }
+        best
+    }
+
+    fn fit(&mut self, group: &TrialGroup, weight_decay: f64, seed: u64) -> FullFit {
+        let start = params(&*stack_of(group, &group.probe.init_state(seed)));
+        let is_decayed = self.is_decayed.clone();
+        let mut objective = |values: &[f32]| {
+            let (mut loss, mut gradient) = self.look(values);
+            let pairs = gradient.iter_mut().zip(values).zip(&is_decayed);
+            for ((gradient, &value), _) in pairs.filter(|(_, is_decayed)| **is_decayed) {
+                loss += 0.5 * weight_decay * f64::from(value).powi(2);
+                *gradient += (weight_decay * f64::from(value)) as f32;
+            }
+            (loss, gradient)
+        };
+        let result = Lbfgs::default().minimise(&start, &mut objective);
+        let (train_loss, _) = self.look(&result.params);
+        let state = self.stack.state(0);
+        if result.stop == LbfgsStop::NotFinite {
+            return FullFit { state: not_a_number(state), train_loss: f64::NAN, converged: false };
+        }
+        FullFit { state, train_loss, converged: result.converged() }
+    }
+
+    /// Weights that were found elsewhere.
+    fn judged(&mut self, state: ProbeState, converged: bool) -> FullFit {
+        let values = ["weight", "bias"].iter().flat_map(|name| &state[*name].values);
+        let (train_loss, _) = self.look(&values.copied().collect::<Vec<f32>>());
+        FullFit { state, train_loss, converged }
+    }
+}
+
+/// A stack of one trial.
+fn stack_of(group: &TrialGroup, state: &ProbeState) -> Box<dyn StackedProbes> {
+    let rate = Rate { learning_rate: 1.0, weight_decay: 0.0 };
+    stack(&group.probe, group.loss, std::slice::from_ref(state), vec![rate], 0)
+}
+
+/// Parameters of a stack, part by part.
+fn params(stack: &dyn StackedProbes) -> Vec<f32> {
+    stack.stack().parts.iter().flat_map(|part| part.params.iter().copied()).collect()
+}

@@ -1,0 +1,87 @@
+//! How the trials of a group train.
+
+use attention_probes_probes::{
+    AttentionProbeConfig, Optimizer, Pool, ProbeConfig, ProbeError, Retraining, check_ensemble,
+    check_finetune, ensemble_config,
+};
+use serde::{Deserialize, Serialize};
+
+/// How the trials of a group train.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Method {
+    /// `AdamW` on batches, with all other groups, or L-BFGS on all training examples at once.
+    pub optimizer: Optimizer,
+    /// What is done beside it, if anything.
+    pub recipe: Option<Recipe>,
+    /// How [`Recipe::FinetuneAttn`] makes one token of many: the mean or the last.
+    pub pool: Pool,
+    /// When L-BFGS begins again with another seed, if ever.
+    pub retraining: Option<Retraining>,
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self { optimizer: Optimizer::AdamW, recipe: None, pool: Pool::Mean, retraining: None }
+    }
+}
+
+/// What the training of an attention probe begins or ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recipe {
+    /// It begins as a probe on one token, as
+    /// [`finetune_attention`](attention_probes_probes::finetune_attention) says.
+    FinetuneAttn,
+    /// It ends with a further head that takes the mean, as
+    /// [`ensemble_with_mean`](attention_probes_probes::ensemble_with_mean) says.
+    EnsembleMean,
+}
+
+impl Method {
+    /// Refuses probes that cannot train so.
+    pub(crate) fn check(&self, probe: &ProbeConfig) -> Result<(), ProbeError> {
+        let error = |name, reason| Err(ProbeError::Recipe { name, reason });
+        let is_lbfgs = self.optimizer == Optimizer::Lbfgs;
+        if self.retraining.is_some() && !is_lbfgs {
+            return error("retrain_above", "is for `optimizer = \"lbfgs\"`");
+        }
+        match (self.recipe, probe) {
+            (None, ProbeConfig::Attention(config)) if is_lbfgs => check_dropout(config),
+            (None, _) => Ok(()),
+            (Some(Recipe::FinetuneAttn), ProbeConfig::Attention(config)) => {
+                if is_lbfgs {
+                    let reason = "ends with `optimizer = \"adamw\"`; L-BFGS is what it begins with";
+                    return error("finetune_attn", reason);
+                }
+                check_finetune(config, self.pool)
+            }
+            (Some(Recipe::EnsembleMean), ProbeConfig::Attention(config)) => {
+                check_ensemble(config)?;
+                if is_lbfgs { check_dropout(config) } else { Ok(()) }
+            }
+            (Some(_), _) => error("recipe", "is for a probe of kind `attention`"),
+        }
+    }
+
+    /// The probe that a trial ends as.
+    pub(crate) fn final_probe(&self, probe: &ProbeConfig) -> ProbeConfig {
+        match (self.recipe, probe) {
+            (Some(Recipe::EnsembleMean), ProbeConfig::Attention(config)) => {
+                ensemble_config(config).into()
+            }
+            _ => probe.clone(),
+        }
+    }
+}
+
+/// L-BFGS needs a loss that is the same at every look.
+fn check_dropout(config: &AttentionProbeConfig) -> Result<(), ProbeError> {
+    if config.attention_dropout == 0.0 {
+        return Ok(());
+    }
+    Err(ProbeError::Hyperparameter {
+        name: "attention_dropout",
+        value: config.attention_dropout,
+        expected: "0 with `optimizer = \"lbfgs\"`, which needs a loss that is the same at every look",
+    })
+}
