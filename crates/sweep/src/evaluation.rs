@@ -195,6 +195,7 @@ mod tests {
             state: ProbeState::default(),
             history: Vec::new(),
             kept: 0,
+            epochs: None,
             converged: None,
         };
         GroupFit {

@@ -94,6 +94,8 @@ pub struct TrialFit {
     pub history: Vec<EpochRecord>,
     /// Index of the record that the weights belong to.
     pub kept: usize,
+    /// Epochs of `AdamW` that the weights have seen; `None` for L-BFGS, which has none.
+    pub epochs: Option<usize>,
     /// Whether L-BFGS met a tolerance; `None` for `AdamW`, which has none.
     pub converged: Option<bool>,
 }
@@ -231,15 +233,13 @@ fn train_batched(
         best.restore(&mut stacks);
     }
     let fits = groups.iter().zip(stacks).zip(histories).map(|((group, stack), histories)| {
-        let fit = |(trial, history): (usize, Vec<EpochRecord>)| TrialFit {
-            trial: group.trials[trial],
-            state: stack.state(trial),
-            kept: match config.keep {
+        let fit = |(trial, history): (usize, Vec<EpochRecord>)| {
+            let kept = match config.keep {
                 Keep::Last => history.len().saturating_sub(1),
                 Keep::Best => best_epoch(&history, config.select_by),
-            },
-            history,
-            converged: None,
+            };
+            let (trial, state) = (group.trials[trial], stack.state(trial));
+            TrialFit { trial, state, history, kept, epochs: Some(kept + 1), converged: None }
         };
         histories.into_iter().enumerate().map(fit).collect()
     });
@@ -264,6 +264,7 @@ fn train_full_batch(
             state: fit.state,
             history: Vec::new(),
             kept: 0,
+            epochs: None,
             converged: Some(fit.converged),
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use attention_probes_activations::{Place, Split};
 use attention_probes_models::LanguageModel;
-use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
+use attention_probes_probes::{DataMetadata, ModelMetadata, Optimizer, ProbeMetadata};
 
 use crate::baseline::FittedBaselines;
 use crate::config::{Components, Layers, SelectBy};
@@ -58,8 +58,17 @@ impl Findings<'_> {
         for config_name in &diverged {
             tracker.note(&format!(
                 "every trial of `{config_name}` on `{experiment}` diverged; lower \
-                 `sweep.learning_rates`"
+                 `sweep.learning_rates`, or raise the weight decays of L-BFGS"
             ));
+        }
+        for one in &sound {
+            if one.fit.trials[one.fit.best].converged == Some(false) {
+                tracker.note(&format!(
+                    "the chosen fit of `{}` on `{experiment}` did not converge; raise its \
+                     `weight_decays` if that matters",
+                    one.config_name
+                ));
+            }
         }
         let report = ExperimentReport {
             experiment,
@@ -105,6 +114,9 @@ impl Findings<'_> {
                 let mut metadata =
                     ProbeMetadata::new(self.fits[index].probe.clone(), self.classes.to_vec());
                 self.describe(&mut metadata);
+                if architecture.optimizer == Optimizer::Lbfgs {
+                    metadata.batch_size = None;
+                }
                 metadata.layer = place.and_then(Place::layer);
                 metadata.layers = joined_layers(place);
                 metadata.component = place.map(|place| place.component().to_string());
@@ -140,7 +152,6 @@ impl Findings<'_> {
             metadata.task = Some(task.to_string());
             metadata.target = task.target().cloned();
         }
-        metadata.epochs = Some(config.sweep.epochs);
         metadata.batch_size = Some(config.sweep.batch_size);
         metadata.split_seed = Some(config.seed);
         metadata.data = Some(DataMetadata {

@@ -351,6 +351,57 @@ mod tests {
     }
 
     #[test]
+    fn an_architecture_may_have_a_grid_of_its_own() {
+        let toml = format!(
+            "{DATA}[[architectures]]\nname = \"linear\"\noptimizer = \"lbfgs\"\n\
+             weight_decays = [0.0, 0.1]\n[[architectures]]\nlearning_rates = [1e-2]\n\
+             [sweep]\nseeds = [1, 2]\npatience = 3\n"
+        );
+        let plan = SweepConfig::parse(&toml).unwrap().check().unwrap();
+        let trial = |weight_decay, seed| Trial { learning_rate: 1.0, weight_decay, seed };
+        assert_eq!(plan.trials_of(0), [trial(0.0, 1), trial(0.0, 2), trial(0.1, 1), trial(0.1, 2)]);
+        assert_eq!(plan.trials_of(1).len(), 18);
+        assert_eq!(plan.trials().len(), 162);
+        assert_eq!(plan.config().sweep.keep, Some(Keep::Best));
+    }
+
+    #[test]
+    fn a_way_of_training_that_does_not_fit_is_refused_by_key() {
+        let cases = [
+            ("optimizer = \"lbfgs\"\nlearning_rates = [1e-3]", "`architectures.learning_rates`"),
+            ("optimizer = \"lbfgs\"\nattention_dropout = 0.1", "`architectures.attention_dropout`"),
+            ("optimizer = \"sgd\"", "unknown variant `sgd`, expected `lbfgs` or `adamw`"),
+            ("weight_decays = [-1.0]", "`architectures.weight_decays` has -1"),
+            ("weight_decays = [0.1, 0.1]", "`architectures.weight_decays` has 0.1 and 0.1"),
+            ("learning_rates = []", "`architectures.learning_rates` is empty"),
+            ("retrain_above = 0.5", "`architectures.retrain_above` is for `optimizer = \"lbfgs\"`"),
+            ("retrains = 2", "`architectures.retrains` makes no sense without"),
+            (
+                "optimizer = \"lbfgs\"\nretrain_above = 0.5\nretrains = 0",
+                "`architectures.retrains` has 0",
+            ),
+            ("optimizer = \"lbfgs\"\nretrain_above = -1.0", "`architectures.retrain_above` has -1"),
+            ("name = \"linear\"\nrecipe = \"ensemble_mean\"", "`architectures.recipe` makes no"),
+            ("recipe = \"ensemble_mean\"\nhidden_dim = 3", "`ensemble_mean` needs a probe without"),
+            ("recipe = \"finetune_attn\"\nactivation = \"tanh\"", "`finetune_attn` needs"),
+            ("recipe = \"finetune_attn\"\npool = \"max\"", "`finetune_attn` begins with"),
+            ("recipe = \"finetune_attn\"\noptimizer = \"lbfgs\"", "`architectures.optimizer` must"),
+            ("pool = \"last\"", "`architectures.pool` makes no sense"),
+        ];
+        for (toml, expected) in cases {
+            let message = error(&format!("{DATA}[[architectures]]\n{toml}\n"));
+            assert!(message.contains(expected), "{toml}: {message}");
+        }
+        let keep = error(&format!("{DATA}[sweep]\npatience = 2\nkeep = \"last\"\n"));
+        assert!(keep.contains("`sweep.keep` must be `best`"), "{keep}");
+        let weights = error(&format!("{DATA}class_weights = \"cubic\"\n"));
+        assert!(weights.contains("unknown variant `cubic`"), "{weights}");
+        let last =
+            format!("{DATA}[[architectures]]\nrecipe = \"finetune_attn\"\npool = \"last\"\n");
+        assert!(SweepConfig::parse(&last).unwrap().check().is_ok());
+    }
+
+    #[test]
     fn a_typo_is_an_error_with_a_caret() {
         let message = error("[sweep]\nlearning_rate = [1e-3]\n");
         assert!(message.contains("unknown field `learning_rate`"), "{message}");

@@ -97,6 +97,7 @@ impl FittedArchitecture<'_> {
             metadata.learning_rate = Some(trial.trial.learning_rate);
             metadata.weight_decay = Some(trial.trial.weight_decay);
             metadata.seed = trial.trial.seed;
+            metadata.epochs = trial.epochs;
             metadata.metrics.validation = Some(self.validation.report(index, metadata.seed)?);
             metadata.metrics.test = Some(self.test.report(index, metadata.seed)?);
             metadata.thresholds = thresholds(config, self.calibration, index)?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
 use attention_probes_models::{Dtype, NoDownload};
+use attention_probes_probes::Optimizer;
 use attention_probes_sweep::config::Layers;
 use attention_probes_sweep::{
     RunOptions, SweepConfig, SweepPlan, SweepReport, check_sweep, run_sweep,
@@ -217,16 +218,33 @@ fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
         )?;
     }
     writeln!(stdout, "probes: {}", kinds.join(", "))?;
+    let n_seeds = config.sweep.seeds.len();
     writeln!(
         stdout,
-        "{} trials each: {} learning rates x {} weight decays x {} seeds; {} epochs, batches of {}",
+        "{} trials each: {} learning rates x {} weight decays x {n_seeds} seeds; {} epochs, \
+         batches of {}",
         plan.trials().len(),
         config.sweep.learning_rates.len(),
         config.sweep.weight_decays.len(),
-        config.sweep.seeds.len(),
         config.sweep.epochs,
         config.sweep.batch_size
     )?;
+    for (index, architecture) in config.architectures.iter().enumerate() {
+        let trials = plan.trials_of(index);
+        if trials == plan.trials() {
+            continue;
+        }
+        let name = &architecture.config_name;
+        match architecture.optimizer {
+            Optimizer::Lbfgs => writeln!(
+                stdout,
+                "but `{name}`: {} trials by L-BFGS, {} weight decays x {n_seeds} seeds",
+                trials.len(),
+                trials.len() / n_seeds
+            )?,
+            Optimizer::AdamW => writeln!(stdout, "but `{name}`: {} trials", trials.len())?,
+        }
+    }
     Ok(())
 }
 
