@@ -24,6 +24,7 @@
 
 mod aggregation;
 mod attention;
+mod batches;
 mod convex;
 mod error;
 mod evaluate;

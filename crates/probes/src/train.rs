@@ -7,19 +7,17 @@
 use attention_probes_models::host_values;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::{Bool, Device, Tensor, TensorData};
-use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::batches::{Batches, Dropout};
 use crate::evaluate::check_data;
 use crate::loss::{focal_loss, weighted_mean};
 use crate::params::{grads_from_module, is_matrix, module_with_params, params_from_module};
 use crate::{
     AnyProbe, AttentionActivation, AttentionProbe, AttentionProbeConfig, AttentionProbeTrainConfig,
-    Lbfgs, LbfgsStop, Loss, Optimizer, Pool, Probe, ProbeConfig, ProbeError, ProbeOutput,
-    ProbeState, TrainConfig, TrainingData, evaluate_probe, loss_per_example, softmax_weighted_loss,
+    Lbfgs, LbfgsStop, Loss, Optimizer, Pool, Probe, ProbeConfig, ProbeError, ProbeState,
+    TrainConfig, TrainingData, evaluate_probe, loss_per_example, softmax_weighted_loss,
     targets_from_labels,
 };
 
@@ -359,88 +357,11 @@ fn check_weights(probe: &AnyProbe, step: usize) -> Result<(), ProbeError> {
     }
 }
 
-/// Shuffled batches: every example once, then shuffled anew.
-struct Batches {
-    order: Vec<usize>,
-    next: usize,
-    batch_size: usize,
-    rng: ChaCha8Rng,
-}
-
-impl Batches {
-    fn new(n_examples: usize, batch_size: usize, seed: u64) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(1); // stream 0 draws the initial weights
-        Self { order: (0..n_examples).collect(), next: n_examples, batch_size, rng }
-    }
-
-    fn next_batch(&mut self, data: &TrainingData) -> TrainingData {
-        if self.order.len() <= self.batch_size {
-            return data.clone();
-        }
-        if self.next == self.order.len() {
-            self.order.shuffle(&mut self.rng);
-            self.next = 0;
-        }
-        let end = (self.next + self.batch_size).min(self.order.len());
-        let batch = data.select(&self.order[self.next..end]);
-        self.next = end;
-        batch
-    }
-}
-
-/// Draws which tokens are hidden from which heads, on the host, so that every device agrees.
-struct Dropout {
-    probability: f64,
-    n_heads: usize,
-    rng: ChaCha8Rng,
-}
-
-impl Dropout {
-    /// Nothing is hidden.
-    fn none() -> Self {
-        Self { probability: 0.0, n_heads: 0, rng: ChaCha8Rng::seed_from_u64(0) }
-    }
-
-    fn new(probe: &AnyProbe, seed: u64) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(2); // stream 1 draws the batches
-        let (probability, n_heads) = match probe.config() {
-            // A single token is never hidden: nothing would be left to read.
-            ProbeConfig::Attention(config) if !config.last_only => {
-                (config.attention_dropout, config.n_heads)
-            }
-            _ => (0.0, 0),
-        };
-        Self { probability, n_heads, rng }
-    }
-
-    /// Logits of a batch, its offsets among them.
-    fn logits(&mut self, probe: &AnyProbe, batch: &TrainingData) -> Tensor<2> {
-        batch.add_offsets(self.forward(probe, batch).logits)
-    }
-
-    fn forward(&mut self, probe: &AnyProbe, batch: &TrainingData) -> ProbeOutput {
-        let (x, mask_pad) = (batch.x().clone(), batch.mask_pad().clone());
-        match probe {
-            AnyProbe::Attention(probe) if self.probability > 0.0 => {
-                let [n_examples, pos, _] = x.dims();
-                let shape = [n_examples, self.n_heads, pos];
-                let n = shape.iter().product();
-                let dropped: Vec<bool> =
-                    (0..n).map(|_| self.rng.random::<f64>() < self.probability).collect();
-                let data = TensorData::new(dropped, shape);
-                let mask_dropped = Tensor::<3, Bool>::from_data(data, &x.device());
-                probe.forward_dropped(x, mask_pad, Some(mask_dropped))
-            }
-            _ => probe.forward(x, mask_pad),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use approx::assert_abs_diff_eq;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
     use crate::golden::golden_cases;

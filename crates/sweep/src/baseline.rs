@@ -8,7 +8,7 @@ use attention_probes_probes::{Lbfgs, n_out, probabilities_from_logits};
 
 use crate::SweepError;
 use crate::config::SelectBy;
-use crate::find_best_fit::FitData;
+use crate::fit::FitData;
 use crate::judged::LEVEL;
 use crate::report::{BagOfWordsBaseline, Baselines};
 use crate::select::{Score, compare};

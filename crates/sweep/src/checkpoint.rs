@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::early_stopping::BestWeights;
-use crate::find_best_fit::EpochRecord;
+use crate::fit::EpochRecord;
 use crate::select::{BinaryCounts, Score};
 use crate::stacked::StackedProbes;
 

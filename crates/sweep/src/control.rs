@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::early_stopping::Keep;
-use crate::find_best_fit::{
-    FitConfig, FitData, GroupFit, TrialGroup, find_best_fit, predict_logits,
-};
+use crate::find_best_fit::{find_best_fit, predict_logits};
+use crate::fit::{FitConfig, FitData, GroupFit, TrialGroup};
 use crate::judged::LEVEL;
 
 /// Stream of the generator that shuffles labels; no other draw has it.

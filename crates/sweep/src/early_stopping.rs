@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
-use crate::find_best_fit::EpochRecord;
+use crate::fit::EpochRecord;
 use crate::select::compare;
 use crate::stacked::StackedProbes;
 

@@ -12,7 +12,7 @@ use crate::SweepError;
 use crate::config::EvaluationConfig;
 use crate::control::ControlReport;
 use crate::decision::{calibrations, deferral, thresholds};
-use crate::find_best_fit::GroupFit;
+use crate::fit::GroupFit;
 use crate::judged::{LEVEL, TrialLogits};
 
 /// Buckets of the table by text length.
@@ -183,7 +183,7 @@ mod tests {
     use attention_probes_metrics::Calibrator;
 
     use super::*;
-    use crate::find_best_fit::TrialFit;
+    use crate::fit::TrialFit;
     use crate::plan::Trial;
     use crate::predictions::HeldOutExamples;
 

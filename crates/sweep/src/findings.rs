@@ -9,7 +9,7 @@ use crate::config::{Components, Layers, SelectBy};
 use crate::control::ControlReport;
 use crate::data_run::DataRun;
 use crate::evaluation::{EvaluatedGroup, Evaluator, FittedOn};
-use crate::find_best_fit::{GroupFit, TrialGroup};
+use crate::fit::{GroupFit, TrialGroup};
 use crate::judged::Judged;
 use crate::predictions::Predictions;
 use crate::report::{ArchitectureReport, AxisSpread, ExperimentReport};

@@ -8,7 +8,8 @@ use attention_probes_probes::{
 
 use crate::SweepError;
 use crate::adamw::Rate;
-use crate::find_best_fit::{FitConfig, FitData, TrialGroup, with_batches};
+use crate::find_best_fit::with_batches;
+use crate::fit::{FitConfig, FitData, TrialGroup};
 use crate::plan::Trial;
 use crate::stacked::{RaggedBatch, StackedProbes, Targets, pooled, stack};
 

@@ -21,6 +21,7 @@ mod evaluation;
 mod experiment;
 mod find_best_fit;
 mod findings;
+mod fit;
 mod folder;
 mod full_batch;
 mod held_out;
@@ -44,9 +45,8 @@ pub use config::{Keep, SelectBy, SweepConfig};
 pub use control::ControlReport;
 pub use error::SweepError;
 pub use evaluation::{Evaluation, FittedOn, SeedReport};
-pub use find_best_fit::{
-    EpochRecord, FitConfig, FitData, GroupFit, TrialFit, TrialGroup, find_best_fit, predict_logits,
-};
+pub use find_best_fit::{find_best_fit, predict_logits};
+pub use fit::{EpochRecord, FitConfig, FitData, GroupFit, TrialFit, TrialGroup};
 pub use method::{Method, Recipe};
 pub use plan::{SweepPlan, Trial};
 pub use predictions::{HeldOutExamples, Predictions, SidePredictions};

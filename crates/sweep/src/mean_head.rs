@@ -5,7 +5,8 @@ use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use attention_probes_probes::{Lbfgs, Loss, ParamArray, Pool, ProbeState, join_heads, n_out};
 
 use crate::SweepError;
-use crate::find_best_fit::{FitConfig, FitData, TrialFit, TrialGroup, predict_logits};
+use crate::find_best_fit::predict_logits;
+use crate::fit::{FitConfig, FitData, TrialFit, TrialGroup};
 use crate::full_batch::TrainingRows;
 use crate::stacked::Targets;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
 use crate::evaluation::Evaluation;
-use crate::find_best_fit::{GroupFit, TrialFit};
+use crate::fit::{GroupFit, TrialFit};
 use crate::select::Score;
 use crate::transfer::TransferReport;
 

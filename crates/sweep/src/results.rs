@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::SweepError;
 use crate::config::EvaluationConfig;
 use crate::decision::{calibrators, deferral, thresholds};
-use crate::find_best_fit::{GroupFit, TrialFit};
+use crate::fit::{GroupFit, TrialFit};
 use crate::judged::TrialLogits;
 use crate::predictions::Predictions;
 use crate::report::{ExperimentReport, TrialMetrics};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::config::SelectBy;
-use crate::find_best_fit::{GroupFit, TrialFit};
+use crate::fit::{GroupFit, TrialFit};
 use crate::stacked::Targets;
 
 /// Metrics that a trial is chosen by.

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::data_run::DataRun;
-use crate::find_best_fit::{TrialGroup, predict_logits};
+use crate::find_best_fit::predict_logits;
+use crate::fit::TrialGroup;
 use crate::input::{LabelledActivations, Texts};
 use crate::method::Method;
 use crate::plan::Trial;

@@ -1,0 +1,116 @@
+//! What is trained, on what, and what comes of it.
+
+use attention_probes_probes::{Loss, ProbeConfig, ProbeState};
+use serde::{Deserialize, Serialize};
+
+use crate::config::SelectBy;
+use crate::early_stopping::Keep;
+use crate::method::Method;
+use crate::plan::Trial;
+use crate::select::Score;
+
+/// Probes of one shape at one site: they train as one stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialGroup {
+    /// Which site of the activations they read.
+    pub site: usize,
+    /// Their shape.
+    pub probe: ProbeConfig,
+    /// What training makes small.
+    pub loss: Loss,
+    /// How they train.
+    pub method: Method,
+    /// Their settings.
+    pub trials: Vec<Trial>,
+}
+
+/// Examples that trials learn from and are chosen by.
+#[derive(Clone, Copy, Debug)]
+pub struct FitData<'a> {
+    /// For each example the sequence it belongs to and the number of its tokens.
+    pub examples: &'a [(usize, usize)],
+    /// Class of each example.
+    pub labels: &'a [usize],
+    /// Number of classes.
+    pub n_classes: usize,
+    /// Weight of each class in the loss.
+    pub class_weights: &'a [f32],
+    /// Examples to train on.
+    pub train: &'a [usize],
+    /// Examples to choose a trial by.
+    pub validation: &'a [usize],
+}
+
+/// How long and in which steps trials train.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FitConfig {
+    /// Passes over the training examples.
+    pub epochs: usize,
+    /// Examples per step.
+    pub batch_size: usize,
+    /// Seed of the order of the examples.
+    pub seed: u64,
+    /// Metric that chooses a trial.
+    pub select_by: SelectBy,
+    /// Epochs without a better score of any trial after which training stops; 0 never.
+    pub patience: usize,
+    /// Which weights of a trial are kept.
+    pub keep: Keep,
+}
+
+/// One trial after one epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Mean training loss over the epoch's steps.
+    pub train_loss: f64,
+    /// Validation metrics after the epoch.
+    pub validation: Score,
+}
+
+/// A trained trial.
+#[derive(Clone, Debug)]
+pub struct TrialFit {
+    /// Its setting.
+    pub trial: Trial,
+    /// Its weights.
+    pub state: ProbeState,
+    /// Its history, one record per epoch; one of all of L-BFGS, and one more of a head that was
+    /// added.
+    pub history: Vec<EpochRecord>,
+    /// Index of the record that the weights belong to.
+    pub kept: usize,
+    /// Epochs of `AdamW` that the weights have seen; `None` for L-BFGS, which has none.
+    pub epochs: Option<usize>,
+    /// Whether L-BFGS met a tolerance; `None` for `AdamW`, which has none.
+    pub converged: Option<bool>,
+}
+
+/// What [`find_best_fit`] returns for each group.
+#[derive(Clone, Debug)]
+pub struct GroupFit {
+    /// What the trials are: the probe of the group, with one head more where one was added.
+    pub probe: ProbeConfig,
+    /// Every trial, in the order of the group.
+    pub trials: Vec<TrialFit>,
+    /// Index of the trial that validation chose.
+    pub best: usize,
+    /// For every weight decay, in order of first appearance, the trial that validation chose.
+    pub best_per_weight_decay: Vec<usize>,
+}
+
+impl TrialFit {
+    /// Validation metrics of the weights that were kept.
+    pub fn score(&self) -> Option<Score> {
+        self.history.get(self.kept).map(|record| record.validation)
+    }
+}
+
+impl GroupFit {
+    /// The trials of a group as what they are now, with their weights.
+    pub(crate) fn trained(&self, group: &TrialGroup) -> (TrialGroup, Vec<ProbeState>) {
+        let states = self.trials.iter().map(|trial| trial.state.clone()).collect();
+        (TrialGroup { probe: self.probe.clone(), ..group.clone() }, states)
+    }
+}
