@@ -18,7 +18,7 @@ use attention_probes::activations::{
 };
 use attention_probes::probes::{AttentionProbeConfig, Loss};
 use attention_probes::sweep::{
-    FitConfig, FitData, SelectBy, SweepConfig, TrialFit, TrialGroup, find_best_fit,
+    FitConfig, FitData, Keep, Method, SelectBy, SweepConfig, TrialFit, TrialGroup, find_best_fit,
 };
 use attention_probes_cli::allocator::keep_freed_memory;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -119,8 +119,13 @@ fn main() -> anyhow::Result<()> {
         (0..labels.len()).partition(|i| *i < N_TRAIN);
     let plan = SweepConfig::parse("[[data]]\npath = \"x.npz\"\n")?.check()?;
     let probe = AttentionProbeConfig::new(source.d_model(), 2).into();
-    let group =
-        TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials: plan.trials().to_vec() };
+    let group = TrialGroup {
+        method: Method::default(),
+        site: 0,
+        probe,
+        loss: Loss::CrossEntropy,
+        trials: plan.trials().to_vec(),
+    };
     let data = FitData {
         examples: &prefixes,
         labels: &labels,
@@ -134,6 +139,8 @@ fn main() -> anyhow::Result<()> {
         batch_size: BATCH,
         seed: 42,
         select_by: SelectBy::BalancedAccuracy,
+        patience: 0,
+        keep: Keep::Last,
     };
     let mut stdout = std::io::stdout().lock();
     for _ in 0..3 {

@@ -21,7 +21,7 @@ use attention_probes::probes::{
     ProbeConfig, RollingAttentionProbeConfig, TokenProbeConfig,
 };
 use attention_probes::sweep::{
-    FitConfig, FitData, SelectBy, SweepConfig, Trial, TrialGroup, find_best_fit,
+    FitConfig, FitData, Keep, Method, SelectBy, SweepConfig, Trial, TrialGroup, find_best_fit,
 };
 use attention_probes_cli::allocator::keep_freed_memory;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -73,6 +73,8 @@ impl Random {
             batch_size: BATCH,
             seed: 1,
             select_by: SelectBy::BalancedAccuracy,
+            patience: 0,
+            keep: Keep::Last,
         };
         let start = Instant::now();
         let fit =
@@ -140,7 +142,13 @@ fn sweep_step(criterion: &mut Criterion) {
         .trials()
         .to_vec();
     let probe = AttentionProbeConfig::new(D_MODEL, 2).into();
-    let group = TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials: trials.clone() };
+    let group = TrialGroup {
+        method: Method::default(),
+        site: 0,
+        probe,
+        loss: Loss::CrossEntropy,
+        trials: trials.clone(),
+    };
     let mut benches = criterion.benchmark_group("sweep_step");
     benches.sample_size(10);
     let mut means = Vec::new();
@@ -198,8 +206,13 @@ fn every_kind(trials: &[Trial]) {
     let mut data = Random::new(24);
     let n_tokens = data.n_tokens();
     for (name, probe, n_rows) in kinds {
-        let group =
-            TrialGroup { site: 0, probe, loss: Loss::CrossEntropy, trials: trials.to_vec() };
+        let group = TrialGroup {
+            method: Method::default(),
+            site: 0,
+            probe,
+            loss: Loss::CrossEntropy,
+            trials: trials.to_vec(),
+        };
         let turns: Vec<(Duration, Duration)> =
             (0..5).map(|_| (data.epoch(&group), floor(n_rows * trials.len(), n_tokens))).collect();
         let ours = median(turns.iter().map(|turn| turn.0).collect());

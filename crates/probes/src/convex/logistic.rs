@@ -90,7 +90,8 @@ pub struct LogisticFit {
     pub gradient_norm: f64,
     /// Passes over the features.
     pub n_iterations: usize,
-    /// Whether the gradient is within the tolerance.
+    /// Whether the gradient is within the tolerance, or, where rounding in `f32` keeps it above, no
+    /// more than a hundredth of the tolerance, in nats per unit of example weight, is left to gain.
     pub converged: bool,
 }
 

@@ -26,6 +26,10 @@ const SUFFICIENT: f64 = 1e-4;
 /// Relative rounding of a sum of losses: below it, slopes and not losses say what is lower.
 const ROUNDING: f64 = 1e-8;
 
+/// Loss that is left to gain, per unit of example weight and of the tolerance, at which a problem has
+/// converged although rounding in `f32` keeps its gradient above the tolerance: 1e-8 nats by default.
+const LEFT: f64 = 1e-2;
+
 /// Shortest step that is tried.
 const SHORTEST: f64 = 1e-6;
 
@@ -81,6 +85,9 @@ pub(super) fn minimise(
         if pass % REFRESH == 0 {
             refresh(objective, &mut active, &mut preconditioners, stop.tolerance);
             active.retain(|descent| descent.state == State::Active);
+            if active.is_empty() {
+                break;
+            }
         }
         let asked: Vec<&Problem> = active.iter().map(|descent| descent.problem).collect();
         let trials: Vec<Vec<f64>> = active.par_iter().map(|descent| descent.trial()).collect();
@@ -118,6 +125,13 @@ fn refresh(
     active.par_iter_mut().for_each(|descent| {
         let preconditioner = &preconditioners[descent.problem.penalty];
         descent.begin(preconditioner, tolerance);
+        // With the curvature of this very place the direction is a Newton step, and half its slope
+        // the loss that is left to gain.
+        let left = -0.5 * descent.slope;
+        let is_nothing = left <= LEFT * tolerance * descent.problem.total_weight;
+        if descent.state == State::Active && is_nothing {
+            descent.state = State::Converged;
+        }
     });
 }
 

@@ -435,6 +435,21 @@ fn a_readout_is_a_linear_probe_of_the_same_logits() {
     }
 }
 
+/// Nineteen examples that thirteen features nearly separate: logits so large that their rounding
+/// alone moves the gradient by more than the tolerance.
+#[test]
+fn a_fit_whose_gradient_is_all_rounding_has_converged() {
+    let (n, d) = (19, 13);
+    let x = numbers(n * d, 16);
+    let mut labels = noisy_labels(&x, d, 4);
+    (labels[0], labels[1]) = (0, 1);
+    let features = Features::new(&x, d).unwrap();
+    let targets = LogisticTargets::classes(&labels, 4).unwrap();
+    let data = LogisticData { features, targets: &targets, weights: None };
+    let fit = logistic_path(data, &config(&[0.1])).unwrap().swap_remove(0);
+    assert!(fit.converged && fit.gradient_norm > 1e-6, "{}", fit.gradient_norm);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
