@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::table::{LabelColumn, TextReader, TextRow};
-use crate::{ActivationError, Word};
+use crate::{ActivationError, Targets, Word};
 
 /// Texts with a class each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     /// Name that experiments are called by.
     pub name: String,
@@ -26,6 +26,8 @@ pub struct Dataset {
     pub pairs: Vec<usize>,
     /// Words of each text, as many lists as texts; none if words are not tagged.
     pub words: Vec<Vec<Word>>,
+    /// Labels that are no classes, a row for each text; none if labels are classes.
+    pub targets: Option<Targets>,
     /// Number of rows that were left out because their text is empty.
     pub skipped_empty: usize,
     /// BLAKE3 of the file as hex; of the hashes of several files; of the texts, labels, and groups
@@ -149,6 +151,7 @@ impl Dataset {
             source_rows,
             pairs: Vec::new(),
             words: Vec::new(),
+            targets: None,
             hash,
         })
     }
@@ -210,6 +213,7 @@ impl Dataset {
             source_rows,
             pairs: Vec::new(),
             words: Vec::new(),
+            targets: None,
             hash,
         })
     }

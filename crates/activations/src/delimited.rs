@@ -106,9 +106,10 @@ impl Delimited {
             }
             Ok(name)
         };
+        let needs_label = columns.label_is_needed && !columns.label_is_raw;
         Ok(Some(TextRow {
             text: record[self.text].to_owned(),
-            label: name(self.label, &columns.label, columns.label_is_needed)?,
+            label: name(self.label, &columns.label, needs_label)?,
             group: name(self.group, &columns.group, true)?,
         }))
     }

@@ -108,6 +108,37 @@ pub enum ActivationError {
         /// What would have been accepted.
         expected: &'static str,
     },
+    /// A label is not what labels were said to be.
+    #[error("`{}`: row {row}: `{column}` is `{value}`, expected {expected}", path.display())]
+    BadTarget {
+        /// The file.
+        path: PathBuf,
+        /// Row of the data, from 1, header and blank lines not counted.
+        row: usize,
+        /// The column, or the array.
+        column: String,
+        /// What stands there.
+        value: String,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// Texts that may have several labels each have none at all.
+    #[error("`{}`: no row has a label in `{column}`", path.display())]
+    NoLabel {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
+    /// Labels that are no classes are asked of a folder, which has only classes.
+    #[error(
+        "`{}` is a folder, whose labels are classes; other labels come from one .npz, as `y`",
+        path.display()
+    )]
+    FolderTargets {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Activations have no example without NaN or infinity, with a real token, and with a label if
     /// labels are read.
     #[error(

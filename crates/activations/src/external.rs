@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::dataset::sorted_classes;
 use crate::mosaic::is_mosaic_folder;
 use crate::{
-    ActivationError, HookLayout, NpzArray, NpzData, ShardError, ShardFolder, TableError,
-    is_shard_folder, read_npz_arrays,
+    ActivationError, HookLayout, LabelKind, NpzArray, NpzData, ShardError, ShardFolder, TableError,
+    Targets, is_shard_folder, read_npz_arrays,
 };
 
 /// Activations of real tokens, packed without padding.
@@ -21,6 +21,8 @@ pub struct ExternalActivations {
     pub offsets: Vec<usize>,
     /// Class of each example, an index into `classes`. `None` if the file has no `y`.
     pub labels: Option<Vec<usize>>,
+    /// Labels that are no classes, a row for each example, if they were asked for.
+    pub targets: Option<Targets>,
     /// Names of the classes, by number; those of the examples that were kept.
     pub classes: Vec<String>,
     /// Width of an activation.
@@ -48,6 +50,8 @@ pub struct ExternalConfig {
     pub hook: Option<String>,
     /// Whether labels are read. Default true.
     pub with_labels: bool,
+    /// What a label is. Default a class.
+    pub label_kind: LabelKind,
     /// Token whose run at either end of an example of a MOSAIC folder is padding. Default none:
     /// every token is real.
     pub pad_token_id: Option<u32>,
@@ -55,7 +59,12 @@ pub struct ExternalConfig {
 
 impl Default for ExternalConfig {
     fn default() -> Self {
-        Self { hook: None, with_labels: true, pad_token_id: None }
+        Self {
+            hook: None,
+            with_labels: true,
+            label_kind: LabelKind::Class,
+            pad_token_id: None,
+        }
     }
 }
 
@@ -131,6 +140,9 @@ impl ExternalActivations {
         config: &ExternalConfig,
     ) -> Result<Self, ActivationError> {
         let path = path.as_ref();
+        if path.is_dir() && config.with_labels && !config.label_kind.is_class() {
+            return Err(ActivationError::FolderTargets { path: path.to_owned() });
+        }
         let (hook, with_labels) = (config.hook.as_deref(), config.with_labels);
         if path.is_dir() && !is_shard_folder(path) && is_mosaic_folder(path) {
             return Self::read_mosaic(path, config);
@@ -154,7 +166,11 @@ impl ExternalActivations {
         let (shape, mut x) = take_x(path, &mut arrays)?;
         let [n, pos, d_model] = shape;
         let mask = take_mask(path, &mut arrays, shape)?;
-        let y = take_integers(path, &mut arrays, "y", shape, &[n])?;
+        let (y, targets) = if config.label_kind.is_class() || !with_labels {
+            (take_integers(path, &mut arrays, "y", shape, &[n])?, None)
+        } else {
+            (None, take_targets(path, &mut arrays, n, config.label_kind)?)
+        };
         let position = take_integers(path, &mut arrays, "position", shape, &[n, pos])?;
         let input_ids = take_integers(path, &mut arrays, "input_ids", shape, &[n, pos])?;
 
@@ -190,11 +206,16 @@ impl ExternalActivations {
         let packed = |values: Vec<i64>| tokens.iter().map(|&token| values[token]).collect();
         let names: Option<Vec<String>> =
             y.map(|y| source_rows.iter().map(|&row| y[row].to_string()).collect());
-        let (classes, labels) = classes_and_labels(names.as_deref());
+        let targets = targets.map(|targets| targets.rows(&source_rows));
+        let (classes, labels) = match &targets {
+            Some(targets) => (targets.names.clone(), Some(targets.strata())),
+            None => classes_and_labels(names.as_deref()),
+        };
         Ok(Self {
             x,
             offsets,
             labels,
+            targets,
             classes,
             d_model,
             position: position.map(packed),
@@ -268,6 +289,7 @@ impl ExternalActivations {
             x,
             offsets,
             labels,
+            targets: None,
             classes,
             d_model,
             position: None,
@@ -333,6 +355,38 @@ fn take_x(path: &Path, arrays: &mut Arrays) -> Result<([usize; 3], Vec<f32>), Ac
             expected: "floats of shape [n, pos, d_model], no axis 0",
         }),
     }
+}
+
+/// Labels that are no classes: `y` of shape `[n]`, or `[n, n_columns]` where it is not a number.
+fn take_targets(
+    path: &Path,
+    arrays: &mut Arrays,
+    n: usize,
+    kind: LabelKind,
+) -> Result<Option<Targets>, ActivationError> {
+    let Some(NpzArray { shape, data }) = arrays.remove("y") else { return Ok(None) };
+    let n_columns = match (&shape[..], kind) {
+        (&[rows], LabelKind::Number | LabelKind::Distribution) if rows == n => 1,
+        (&[rows, columns], LabelKind::Labels) if rows == n && columns > 0 => columns,
+        (&[rows, columns], LabelKind::Distribution) if rows == n && columns > 1 => columns,
+        _ => {
+            let (path, array) = (path.to_owned(), "y");
+            let expected = match kind {
+                LabelKind::Labels => "[n, n_labels]",
+                LabelKind::Distribution => "[n], or [n, n_classes]",
+                LabelKind::Class | LabelKind::Number => "[n]",
+            };
+            return Err(ActivationError::ArrayShape { path, array, shape, expected });
+        }
+    };
+    let values: Vec<f64> = match data {
+        NpzData::F32(values) => values.into_iter().map(f64::from).collect(),
+        NpzData::F64(values) => values,
+        integers => {
+            integers.into_i64().unwrap_or_default().into_iter().map(|value| value as f64).collect()
+        }
+    };
+    Targets::from_array(path, kind, values, n_columns).map(Some)
 }
 
 /// `true` where the token is real.

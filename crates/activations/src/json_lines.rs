@@ -72,7 +72,10 @@ impl<'a> JsonRow<'a> {
     /// Text, label, and group.
     pub(crate) fn text_row(mut self, columns: &Columns) -> Result<TextRow, ActivationError> {
         let text = self.text(&columns.text)?;
-        let label = self.name(columns.label.as_deref(), columns.label_is_needed)?;
+        let label = match columns.label.as_deref().filter(|_| columns.label_is_raw) {
+            Some(column) => Some(self.field(column)?.to_string()),
+            None => self.name(columns.label.as_deref(), columns.label_is_needed)?,
+        };
         let group = self.name(columns.group.as_deref(), true)?;
         Ok(TextRow { text, label, group })
     }

@@ -42,6 +42,7 @@ mod table;
 mod table_error;
 mod tagged;
 mod target;
+mod targets;
 mod task;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
@@ -78,5 +79,6 @@ pub use table::{LabelColumn, TextReader, TextRow};
 pub use table_error::TableError;
 pub use tagged::{TaggedConfig, Word};
 pub use target::Target;
+pub use targets::{LabelKind, Targets};
 pub use task::{Example, ExampleConfig, ExampleSet, Task, class_weights, examples};
 pub use tokens::{TokenizeConfig, TokenizedDataset, tokenize};

@@ -47,6 +47,7 @@ impl ExternalActivations {
             x: Vec::new(),
             offsets: vec![0],
             labels: None,
+            targets: None,
             classes: Vec::new(),
             d_model: 0,
             position: None,

@@ -105,6 +105,7 @@ impl Dataset {
             texts,
             source_rows,
             words: Vec::new(),
+            targets: None,
             hash: readers[0].hash(),
         })
     }

@@ -259,6 +259,7 @@ mod tests {
             x: (0..22_u8).map(f32::from).collect(),
             offsets: vec![0, 5, 5 + 2, 11],
             labels: Some(vec![1, 0, 1]),
+            targets: None,
             classes: vec!["3".to_owned(), "8".to_owned()],
             d_model: 2,
             position: None,

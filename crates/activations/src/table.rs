@@ -40,6 +40,9 @@ pub enum LabelColumn {
     IfThere,
     /// Refuses a file, and a row, without a label.
     Needed,
+    /// Refuses a file without the column, and takes whatever stands there: of JSON Lines as JSON, of
+    /// CSV and TSV also nothing.
+    Raw,
 }
 
 /// Rows of a `.csv`, `.tsv`, or `.jsonl` file in UTF-8, or, with the feature `parquet`, of a
@@ -84,6 +87,8 @@ pub(crate) struct Columns {
     pub(crate) text: String,
     pub(crate) label: Option<String>,
     pub(crate) label_is_needed: bool,
+    /// Whether a label is taken as it stands.
+    pub(crate) label_is_raw: bool,
     pub(crate) group: Option<String>,
 }
 
@@ -131,7 +136,8 @@ impl TextReader {
         let columns = Columns {
             text: config.text.clone(),
             label: (label != LabelColumn::Ignored).then(|| config.label.clone()),
-            label_is_needed: label == LabelColumn::Needed,
+            label_is_needed: matches!(label, LabelColumn::Needed | LabelColumn::Raw),
+            label_is_raw: label == LabelColumn::Raw,
             group: config.group.clone(),
         };
         let rows = Rows::open(&path, &columns)?;
@@ -146,6 +152,11 @@ impl TextReader {
             return hash;
         }
         blake3::hash((self.hashes.concat() + &hash).as_bytes()).to_hex().to_string()
+    }
+
+    /// The file that the last row is from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn read_row(&mut self) -> Result<Option<TextRow>, ActivationError> {

@@ -154,6 +154,7 @@ impl Dataset {
             source_rows,
             pairs: Vec::new(),
             words,
+            targets: None,
             hash,
         })
     }

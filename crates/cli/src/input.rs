@@ -91,7 +91,7 @@ pub struct Reading<'a> {
     pub rows: &'a [f32],
     /// Class scores, `[n_out]`.
     pub logits: &'a [f32],
-    /// Probability of each class, `[n_classes]`.
+    /// Probability of each class, `[n_classes]`; none where outputs are no classes.
     pub probabilities: &'a [f64],
     /// Weights of the tokens, one list of `[n_tokens]` per head, where the probe weighs tokens.
     pub pattern: Option<Vec<&'a [f32]>>,
@@ -227,6 +227,20 @@ impl ProbeFile {
         Ok(())
     }
 
+    /// Refuses a probe whose outputs are no classes.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if they are not.
+    pub fn check_classes(&self) -> Result<(), InputError> {
+        if self.saved.metadata.outputs.are_classes() {
+            return Ok(());
+        }
+        Err(self.wrong(
+            "its outputs are no classes, which this needs; use `probe score` or `probe eval`",
+        ))
+    }
+
     /// Refuses activations of another width than the probe reads.
     ///
     /// # Errors
@@ -318,7 +332,10 @@ fn read_rows(
     let [batch, pos, d_model] = x.dims();
     let n_classes = probe.n_classes();
     let output = probe.forward(x, mask_pad);
-    let probabilities = probabilities(output.logits.clone(), n_classes)?;
+    let probabilities = match n_classes {
+        0 => Vec::new(),
+        _ => probabilities(output.logits.clone(), n_classes)?,
+    };
     let logits = host_values(output.logits)?;
     let pattern = output.pattern.map(host_values).transpose()?;
     for (row, &values) in rows.iter().enumerate() {

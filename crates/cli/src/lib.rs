@@ -21,6 +21,7 @@ mod readout;
 mod source;
 mod sweep_page;
 pub mod table;
+mod target_table;
 mod tensor_file;
 mod tensorboard;
 mod text_line;

@@ -2,17 +2,19 @@
 
 use attention_probes_metrics::predicted_class;
 use attention_probes_probes::{
-    Pool, ProbeConfig, ProbeError, ProbeMetadata, SavedProbe, StreamingProbe,
+    Outputs, Pool, ProbeConfig, ProbeError, ProbeMetadata, SavedProbe, StreamingProbe,
     probabilities_from_logits,
 };
 use serde::Serialize;
 
 use crate::input::Reading;
+use crate::verdict::sigmoid;
 
 /// Reads what a probe says about each token of a text.
 pub(crate) struct TokenReader<'a> {
     readout: Readout<'a>,
     running: StreamingProbe,
+    outputs: Outputs,
     /// The metadata of a probe that is asked about each token.
     tagger: Option<&'a ProbeMetadata>,
 }
@@ -55,6 +57,7 @@ pub(crate) struct TokenScore {
 enum Contribution {
     Binary { score: Option<f32>, running_probability: Option<f64> },
     Classes { scores: Option<Vec<f32>>, running_probabilities: Option<Vec<f64>> },
+    Number { score: Option<f32>, running_value: Option<f64> },
 }
 
 impl<'a> TokenReader<'a> {
@@ -67,16 +70,22 @@ impl<'a> TokenReader<'a> {
         let running = StreamingProbe::from_saved(saved)?;
         let metadata = &saved.metadata;
         let tagger = (metadata.task.as_deref() == Some("tokens")).then_some(metadata);
-        Ok(Self { readout: Readout::new(saved), running, tagger })
+        Ok(Self { readout: Readout::new(saved), running, outputs: metadata.outputs, tagger })
     }
 
-    /// Probabilities if the text ended with each token, `[n_tokens]` lists of `[n_classes]`.
+    /// Probabilities if the text ended with each token, `[n_tokens]` lists of `[n_classes]`; of
+    /// several labels one for each, and of a number the number.
     pub(crate) fn running_probabilities(&self, reading: &Reading<'_>) -> Vec<Vec<f64>> {
         let config = self.running.config();
         let (n_classes, d_model) = (config.n_classes(), config.d_model());
         let mut running = self.running.clone();
         let tokens = reading.rows.chunks_exact(d_model);
-        tokens.map(|x| probabilities_from_logits(running.push(x), n_classes)).collect()
+        let said = |logits: &[f32]| match self.outputs {
+            Outputs::Classes => probabilities_from_logits(logits, n_classes),
+            Outputs::Labels => logits.iter().map(|&logit| sigmoid(logit)).collect(),
+            Outputs::Number => logits.iter().map(|&logit| f64::from(logit)).collect(),
+        };
+        tokens.map(|x| said(running.push(x))).collect()
     }
 
     /// What each token adds to each logit, `[n_tokens]` lists of `[n_out]`, biases left out; where
@@ -102,7 +111,12 @@ impl<'a> TokenReader<'a> {
             let label = self.tagger.zip(probabilities.as_ref()).and_then(|(tagger, p)| {
                 tagger.class_names.get(predicted_class(p, tagger.threshold)).cloned()
             });
-            let contribution = if reading.logits.len() == 1 {
+            let contribution = if self.outputs == Outputs::Number {
+                Contribution::Number {
+                    score: scores.map(|scores| scores[0]),
+                    running_value: probabilities.map(|values| values[0]),
+                }
+            } else if reading.logits.len() == 1 && self.outputs.are_classes() {
                 Contribution::Binary {
                     score: scores.map(|scores| scores[0]),
                     running_probability: probabilities.map(|p| p[1]),

@@ -8,6 +8,8 @@ use attention_probes_sweep::{
     ArchitectureReport, AxisSpread, ExperimentReport, SweepReport, TransferReport,
 };
 
+use crate::target_table;
+
 /// The results of a sweep: one table per data set, then what each axis bought.
 pub fn sweep(report: &SweepReport) -> String {
     let mut text = String::new();
@@ -22,6 +24,7 @@ pub fn sweep(report: &SweepReport) -> String {
             report.experiments.iter().filter(|experiment| experiment.data == name).collect();
         data_set(&mut text, &experiments);
     }
+    target_table::targets(&mut text, &report.targets);
     transfers(&mut text, report);
     text
 }
@@ -172,10 +175,11 @@ pub fn with_interval(value: f64, interval: &Interval) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
-pub fn aligned<const N: usize>(text: &mut String, rows: &[[String; N]]) {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+pub fn aligned(text: &mut String, rows: &[impl AsRef<[String]>]) {
+    let width = |column: usize| rows.iter().map(|row| row.as_ref()[column].chars().count()).max();
     for row in rows {
         let cells: Vec<String> = row
+            .as_ref()
             .iter()
             .enumerate()
             .map(|(column, cell)| format!("{cell:width$}", width = width(column).unwrap_or(0)))

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use attention_probes_activations::{
-    ActivationError, Corpus, Dataset, DatasetConfig, LabelColumn, PairConfig, TaggedConfig,
-    data_files,
+    ActivationError, Corpus, Dataset, DatasetConfig, LabelColumn, LabelKind, PairConfig,
+    TaggedConfig, data_files,
 };
 use attention_probes_models::HubAccess;
 
@@ -29,6 +29,18 @@ impl TextSource<'_> {
         let files = data_files(self.path, self.split, self.hub)?;
         let name = self.path.display().to_string();
         Dataset::read_files(&name, &files, columns, needs_labels)
+    }
+
+    /// Reads texts whose labels are no classes; the data set is called as the path.
+    pub(crate) fn read_targets(
+        &self,
+        columns: &DatasetConfig,
+        kind: LabelKind,
+        separator: &str,
+    ) -> Result<Dataset, ActivationError> {
+        let files = data_files(self.path, self.split, self.hub)?;
+        let name = self.path.display().to_string();
+        Dataset::read_targets(&name, &files, columns, kind, separator)
     }
 
     /// Reads words with their tags; the data set is called as the path.

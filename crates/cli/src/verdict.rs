@@ -1,7 +1,9 @@
 //! From the logits of a probe to what is said of a text: label, probability, and decision.
 
+use std::collections::BTreeMap;
+
 use attention_probes_metrics::{Calibrator, Decision, Deferral, FprThreshold, predicted_class};
-use attention_probes_probes::probabilities_from_logits;
+use attention_probes_probes::{Outputs, probabilities_from_logits};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -37,18 +39,19 @@ pub enum CalibrationChoice {
 /// What is said of a text.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Verdict<'a> {
-    /// Predicted class; `None` if the scores are not finite.
-    label: Option<&'a str>,
+    /// Predicted class, `null` if the scores are not finite; `None` if the outputs are no classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<Option<&'a str>>,
     #[serde(flatten)]
-    scores: Scores,
+    scores: Scores<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<Decision>,
 }
 
-/// One number for two classes, a list for more.
+/// One number for two classes, a list for more; what the outputs are if they are no classes.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-enum Scores {
+enum Scores<'a> {
     Binary {
         logit: f32,
         probability: f64,
@@ -61,11 +64,22 @@ enum Scores {
         #[serde(skip_serializing_if = "Option::is_none")]
         calibrated_probabilities: Option<Vec<f64>>,
     },
+    Number {
+        value: f32,
+    },
+    Labels {
+        /// Those of probability 1/2 and more.
+        labels: Vec<&'a str>,
+        logits: Vec<f32>,
+        /// By label.
+        probabilities: BTreeMap<&'a str, f64>,
+    },
 }
 
 /// How a probe's logits become verdicts.
 pub(crate) struct Judge<'a> {
     class_names: &'a [String],
+    outputs: Outputs,
     /// Probability of class 1 from which on it is the label.
     threshold: f64,
     /// The same on the logit, if one was asked for.
@@ -82,6 +96,13 @@ impl<'a> Judge<'a> {
     /// [`InputError`] if the probe does not bring it.
     pub(crate) fn new(file: &'a ProbeFile, args: &VerdictArgs) -> Result<Self, InputError> {
         let metadata = &file.saved.metadata;
+        let asks = args.target_fpr.is_some() || args.calibration.is_some() || args.defer;
+        if asks && !metadata.outputs.are_classes() {
+            return Err(file.wrong(
+                "its outputs are no classes; leave out `--target-fpr`, `--calibration`, and \
+                 `--defer`",
+            ));
+        }
         let same = |fitted: &&FprThreshold, target: f64| (fitted.target_fpr - target).abs() < 1e-9;
         let fpr_threshold = args.target_fpr.map(|target| {
             let found = metadata.thresholds.iter().find(|fitted| same(fitted, target));
@@ -111,6 +132,7 @@ impl<'a> Judge<'a> {
         }
         Ok(Self {
             class_names: file.class_names(),
+            outputs: metadata.outputs,
             threshold: metadata.threshold,
             fpr_threshold: fpr_threshold.transpose()?,
             calibrator: calibrator.transpose()?,
@@ -120,9 +142,20 @@ impl<'a> Judge<'a> {
 
     /// What is said of a text with these logits, `[n_out]`.
     pub(crate) fn judge(&self, logits: &[f32]) -> Verdict<'a> {
+        match self.outputs {
+            Outputs::Classes => {}
+            Outputs::Number => {
+                let scores = Scores::Number { value: logits[0] };
+                return Verdict { label: None, scores, decision: None };
+            }
+            Outputs::Labels => {
+                let scores = self.labels(logits);
+                return Verdict { label: None, scores, decision: None };
+            }
+        }
         let n_classes = self.class_names.len();
         let probabilities = probabilities_from_logits(logits, n_classes);
-        let label = self.label(logits, &probabilities);
+        let label = Some(self.label(logits, &probabilities));
         let [logit] = logits else {
             let calibrated_probabilities = self.calibrated(logits, n_classes);
             let logits = logits.to_vec();
@@ -138,6 +171,17 @@ impl<'a> Judge<'a> {
                 calibrated_probability: self.calibrator.map(|calibrator| calibrator.apply(score)),
             },
             decision: self.deferral.map(|deferral| deferral.decide(score)),
+        }
+    }
+
+    /// Which of several labels there are, and how probable each is.
+    fn labels(&self, logits: &[f32]) -> Scores<'a> {
+        let names = self.class_names.iter().map(String::as_str);
+        let labels = names.clone().zip(logits).filter(|(_, logit)| **logit >= 0.0);
+        Scores::Labels {
+            labels: labels.map(|(name, _)| name).collect(),
+            logits: logits.to_vec(),
+            probabilities: names.zip(logits.iter().map(|&logit| sigmoid(logit))).collect(),
         }
     }
 
@@ -159,6 +203,11 @@ impl<'a> Judge<'a> {
         let logits: Vec<f64> = logits.iter().map(|logit| f64::from(*logit)).collect();
         temperature.apply_multiclass(&logits, n_classes).ok()
     }
+}
+
+/// Probability of a label by itself.
+pub(crate) fn sigmoid(logit: f32) -> f64 {
+    1.0 / (1.0 + (-f64::from(logit)).exp())
 }
 
 impl CalibrationChoice {
@@ -189,6 +238,7 @@ mod tests {
         let class_names = ["no".to_owned(), "yes".to_owned()];
         let judge = Judge {
             class_names: &class_names,
+            outputs: Outputs::Classes,
             threshold: 0.5,
             fpr_threshold: None,
             calibrator: None,
@@ -197,5 +247,15 @@ mod tests {
         let json = |logit| serde_json::to_string(&judge.judge(&[logit])).unwrap();
         assert_eq!(json(f32::NAN), r#"{"label":null,"logit":null,"probability":null}"#);
         assert_eq!(json(0.0), r#"{"label":"yes","logit":0.0,"probability":0.5}"#);
+
+        let of = |outputs, logits: &[f32]| {
+            serde_json::to_string(&Judge { outputs, ..judge }.judge(logits)).unwrap()
+        };
+        assert_eq!(of(Outputs::Number, &[1.5]), r#"{"value":1.5}"#);
+        assert_eq!(of(Outputs::Number, &[f32::NAN]), r#"{"value":null}"#);
+        assert_eq!(
+            of(Outputs::Labels, &[0.0, -900.0]),
+            r#"{"labels":["no"],"logits":[0.0,-900.0],"probabilities":{"no":0.5,"yes":0.0}}"#
+        );
     }
 }

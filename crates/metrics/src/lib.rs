@@ -68,7 +68,7 @@ pub use deferral::{Decision, Deferral, DeferralTarget};
 pub use error::MetricError;
 pub use interval::{Interval, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson};
 pub use isotonic::Isotonic;
-pub use multilabel::{LabelScores, MultilabelReport};
+pub use multilabel::{LabelScores, MultilabelReport, bootstrap_macro_auroc};
 pub use pairs::PairAccuracy;
 pub use platt::Platt;
 pub use ranking::{OperatingPoint, auroc, auroc_one_vs_rest, average_precision, tpr_at_fpr};

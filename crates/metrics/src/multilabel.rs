@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricError, auroc, average_precision, check};
+use crate::{Interval, MetricError, auroc, average_precision, bootstrap, check};
 
 /// What one label's scores are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +107,84 @@ impl MultilabelReport {
     }
 }
 
+/// Percentile bootstrap of [`MultilabelReport::macro_auroc`] over the examples.
+///
+/// A label that every example of a resample has, or none, does not count in it; a resample in which
+/// that is so of every label is left out.
+///
+/// # Shapes
+///
+/// - `labels`, `scores`: `[n, n_labels]`, row-major
+///
+/// # Errors
+///
+/// - [`MetricError::Empty`], [`MetricError::LengthMismatch`], or [`MetricError::NotFinite`] if the
+///   slices do not fit
+/// - [`MetricError::UndefinedStatistic`] if there is no resample that a label has a ranking in
+/// - [`MetricError::Parameter`] if there are no labels, no resamples, or `level` is no probability
+pub fn bootstrap_macro_auroc(
+    labels: &[bool],
+    scores: &[f64],
+    n_labels: usize,
+    n_resamples: usize,
+    level: f64,
+    seed: u64,
+) -> Result<Interval, MetricError> {
+    check::scores(scores, labels)?;
+    if n_labels == 0 {
+        let expected = "at least 1";
+        return Err(MetricError::Parameter { name: "n_labels", value: 0.0, expected });
+    }
+    let n = labels.len() / n_labels;
+    check::length("labels", labels.len(), n.max(1) * n_labels)?;
+    // Every label is sorted once; a resample then only counts how often each example is in it.
+    let orders: Vec<Vec<usize>> = (0..n_labels)
+        .map(|label| {
+            let mut order: Vec<usize> = (0..n).collect();
+            let score = |example: usize| scores[example * n_labels + label];
+            order.sort_unstable_by(|&a, &b| score(a).total_cmp(&score(b)));
+            order
+        })
+        .collect();
+    let mut counts = vec![0_u32; n];
+    bootstrap(n, n_resamples, level, seed, |indices| {
+        counts.fill(0);
+        for &index in indices {
+            counts[index] += 1;
+        }
+        let of_label = |(label, order): (usize, &Vec<usize>)| {
+            weighed_auroc(order, &counts, |example| {
+                let place = example * n_labels + label;
+                (scores[place], labels[place])
+            })
+        };
+        mean(orders.iter().enumerate().filter_map(of_label)).unwrap_or(f64::NAN)
+    })
+}
+
+/// AUROC of examples that occur so often, in ascending order of their scores; `None` if it is not
+/// defined.
+fn weighed_auroc(
+    order: &[usize],
+    counts: &[u32],
+    example: impl Fn(usize) -> (f64, bool),
+) -> Option<f64> {
+    // Twice the pairs in the right order, so that ties stay whole.
+    let (mut twice_in_order, mut n_positives, mut n_negatives) = (0_u64, 0_u64, 0_u64);
+    for tie in order.chunk_by(|&a, &b| example(a).0 >= example(b).0) {
+        let (mut positives, mut negatives) = (0_u64, 0_u64);
+        for &index in tie {
+            let count = u64::from(counts[index]);
+            if example(index).1 { positives += count } else { negatives += count }
+        }
+        twice_in_order += positives * (2 * n_negatives + negatives);
+        n_positives += positives;
+        n_negatives += negatives;
+    }
+    let n_pairs = n_positives * n_negatives;
+    (n_pairs > 0).then(|| twice_in_order as f64 / (2 * n_pairs) as f64)
+}
+
 impl LabelScores {
     fn new(labels: &[bool], scores: &[f64], predictions: &[bool]) -> Result<Self, MetricError> {
         let n_positives = labels.iter().filter(|&&label| label).count();
@@ -166,6 +244,27 @@ mod tests {
         assert!(new(&[true], &[0.1], &[0.5; 2]).is_err());
         assert!(new(&[true], &[f64::NAN], &[0.5]).is_err());
         assert!(new(&[true], &[0.1], &[f64::NAN]).is_err());
+    }
+
+    #[test]
+    fn the_interval_of_the_mean_is_that_of_the_plain_bootstrap() {
+        let labels: Vec<bool> = (0..60).map(|i| (i * 7 + i / 9) % 3 == 0).collect();
+        let scores: Vec<f64> = (0..60).map(|i| f64::from((i * 13 + i / 5) % 11)).collect();
+        let found = bootstrap_macro_auroc(&labels, &scores, 2, 200, 0.9, 5).unwrap();
+        let plain = bootstrap(30, 200, 0.9, 5, |indices| {
+            let of_label = |label: usize| {
+                let place = |&i: &usize| i * 2 + label;
+                let labels: Vec<bool> = indices.iter().map(|i| labels[place(i)]).collect();
+                let scores: Vec<f64> = indices.iter().map(|i| scores[place(i)]).collect();
+                auroc(&scores, &labels).ok()
+            };
+            mean((0..2).filter_map(of_label)).unwrap_or(f64::NAN)
+        });
+        assert_eq!(found, plain.unwrap());
+        let all = bootstrap_macro_auroc(&[true; 4], &[0.0; 4], 2, 10, 0.9, 5);
+        assert_eq!(all, Err(MetricError::UndefinedStatistic { n_resamples: 10 }));
+        assert!(bootstrap_macro_auroc(&[true; 4], &[0.0; 4], 0, 10, 0.9, 5).is_err());
+        assert!(bootstrap_macro_auroc(&[true; 3], &[0.0; 3], 2, 10, 0.9, 5).is_err());
     }
 
     proptest! {

@@ -8,6 +8,17 @@ use crate::ProbeKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
+    /// What a probe says of its outputs contradicts its config.
+    #[error(
+        "`outputs` is {outputs:?} and `n_classes` is {n_classes}, expected 0 classes unless outputs \
+         are classes"
+    )]
+    Outputs {
+        /// What the outputs are said to be.
+        outputs: crate::Outputs,
+        /// Number of classes.
+        n_classes: usize,
+    },
     /// A hyperparameter is out of range.
     #[error("`{name}` is {value}, expected {expected}")]
     Hyperparameter {

@@ -38,6 +38,7 @@ mod linear;
 mod loss;
 mod mlp;
 mod multi_max;
+mod outputs;
 mod params;
 mod pool;
 mod probe;
@@ -69,6 +70,7 @@ pub use linear::{LinearProbe, LinearProbeConfig};
 pub use loss::{Loss, loss_per_example, mean_loss, softmax_weighted_loss, targets_from_labels};
 pub use mlp::{MlpProbe, MlpProbeConfig};
 pub use multi_max::{MultiMaxProbe, MultiMaxProbeConfig};
+pub use outputs::{OutputMetrics, Outputs};
 pub use pool::Pool;
 pub use probe::{
     AnyProbe, Probe, ProbeConfig, ProbeKind, ProbeOutput, mask_last, n_out, positions_from_mask,

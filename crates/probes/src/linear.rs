@@ -15,16 +15,29 @@ use crate::{ParamArray, Pool, Probe, ProbeConfig, ProbeError, ProbeOutput, Probe
 pub struct LinearProbeConfig {
     /// Width of the activations.
     pub d_model: usize,
-    /// Number of classes, at least 2.
+    /// Number of classes, at least 2; 0 if the outputs are no classes.
     pub n_classes: usize,
     /// How a sequence becomes one vector, the mean by default.
     pub pool: Pool,
+    /// Number of outputs, where they are no classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_outputs: Option<usize>,
 }
 
 impl LinearProbeConfig {
     /// Makes a config with the defaults.
     pub fn new(d_model: usize, n_classes: usize) -> Self {
-        Self { d_model, n_classes, pool: Pool::default() }
+        Self { d_model, n_classes, pool: Pool::default(), n_outputs: None }
+    }
+
+    /// Makes a config of a probe whose outputs are no classes, but numbers or logits of labels.
+    pub fn of_outputs(d_model: usize, n_outputs: usize) -> Self {
+        Self { n_outputs: Some(n_outputs), ..Self::new(d_model, 0) }
+    }
+
+    /// Returns the number of outputs.
+    pub fn n_out(&self) -> usize {
+        self.n_outputs.unwrap_or_else(|| n_out(self.n_classes))
     }
 
     /// Draws initial weights, `U(±1/√d_model)`; one seed gives the same bits on every device.
@@ -56,12 +69,22 @@ impl LinearProbeConfig {
 
     /// Checks every field.
     pub(crate) fn check(&self) -> Result<(), ProbeError> {
-        check_n_classes(self.n_classes)?;
-        check_sizes(&[("n_classes", self.n_classes), ("d_model", self.d_model)])
+        let Some(n_outputs) = self.n_outputs else {
+            check_n_classes(self.n_classes)?;
+            return check_sizes(&[("n_classes", self.n_classes), ("d_model", self.d_model)]);
+        };
+        if self.n_classes != 0 {
+            return Err(ProbeError::Hyperparameter {
+                name: "n_classes",
+                value: self.n_classes as f64,
+                expected: "0 beside `n_outputs`",
+            });
+        }
+        check_sizes(&[("n_outputs", n_outputs), ("d_model", self.d_model)])
     }
 
     fn shapes(&self) -> [(&'static str, Vec<usize>); 2] {
-        let n_out = n_out(self.n_classes);
+        let n_out = self.n_out();
         [("weight", vec![n_out, self.d_model]), ("bias", vec![n_out])]
     }
 }
@@ -149,5 +172,17 @@ mod tests {
     fn one_class_is_refused() {
         let error = LinearProbeConfig::new(4, 1).init(0, &Device::flex()).unwrap_err();
         assert_eq!(error.to_string(), "`n_classes` is 1, expected at least 2");
+    }
+
+    #[test]
+    fn outputs_that_are_no_classes_are_as_many_as_they_are() {
+        let config = LinearProbeConfig::of_outputs(3, 2);
+        assert_eq!((config.n_out(), config.init_state(1)["bias"].shape.clone()), (2, vec![2]));
+        config.check().unwrap();
+        let both = LinearProbeConfig { n_classes: 2, ..config };
+        assert_eq!(both.check().unwrap_err().to_string(), "`n_classes` is 2, expected 0 beside `n_outputs`");
+        assert!(LinearProbeConfig::of_outputs(3, 0).check().is_err());
+        let json = serde_json::to_string(&LinearProbeConfig::new(3, 2)).unwrap();
+        assert!(!json.contains("n_outputs"), "{json}");
     }
 }

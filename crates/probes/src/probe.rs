@@ -178,7 +178,7 @@ impl ProbeConfig {
         }
     }
 
-    /// Returns the number of classes that the probe tells apart.
+    /// Returns the number of classes that the probe tells apart, 0 if its outputs are no classes.
     pub fn n_classes(&self) -> usize {
         match self {
             Self::Linear(config) => config.n_classes,
@@ -188,6 +188,14 @@ impl ProbeConfig {
             Self::MultiMax(config) => config.n_classes,
             Self::RollingAttention(config) => config.n_classes,
             Self::GatedBipolar(config) => config.n_classes,
+        }
+    }
+
+    /// Returns the number of outputs: of logits, or of numbers.
+    pub fn n_out(&self) -> usize {
+        match self {
+            Self::Linear(config) => config.n_out(),
+            other => n_out(other.n_classes()),
         }
     }
 

@@ -12,7 +12,9 @@ use attention_probes_metrics::{Calibrator, ClassificationReport, Deferral, FprTh
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::{AnyProbe, ParamArray, Probe, ProbeConfig, ProbeError, ProbeState};
+use crate::{
+    AnyProbe, OutputMetrics, Outputs, ParamArray, Probe, ProbeConfig, ProbeError, ProbeState,
+};
 
 /// Version of the file format that is read and written here.
 pub const FORMAT_VERSION: u64 = 1;
@@ -61,8 +63,14 @@ pub struct ProbeMetadata {
     /// Most tokens of a text that the probe was trained on.
     #[serde(default)]
     pub max_tokens: Option<usize>,
-    /// Name of each class.
+    /// What the outputs are.
+    #[serde(default, skip_serializing_if = "Outputs::are_classes")]
+    pub outputs: Outputs,
+    /// Name of each class; of each label, or of the number, if the outputs are these.
     pub class_names: Vec<String>,
+    /// Penalty of each output, or of all, if the probe is the solution of a convex problem.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub penalties: Vec<f64>,
     /// Step size.
     pub learning_rate: Option<f64>,
     /// Weight decay.
@@ -124,6 +132,9 @@ pub struct ProbeMetrics {
     pub validation: Option<ClassificationReport>,
     /// On data that nothing was chosen by.
     pub test: Option<ClassificationReport>,
+    /// On both, if the outputs are no classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<OutputMetrics>,
 }
 
 impl ProbeMetadata {
@@ -141,7 +152,9 @@ impl ProbeMetadata {
             task: None,
             target: None,
             max_tokens: None,
+            outputs: Outputs::Classes,
             class_names,
+            penalties: Vec::new(),
             learning_rate: None,
             weight_decay: None,
             epochs: None,
@@ -159,10 +172,22 @@ impl ProbeMetadata {
 
     fn check(&self) -> Result<(), ProbeError> {
         let n_classes = self.config.n_classes();
-        if self.class_names.len() != n_classes {
-            let what = "the number of class names";
-            let (found, expected) = (self.class_names.len(), n_classes);
+        if self.outputs.are_classes() == (n_classes == 0) {
+            return Err(ProbeError::Outputs { outputs: self.outputs, n_classes });
+        }
+        // A number has one name, as one label has.
+        let expected = match self.outputs {
+            Outputs::Classes => n_classes,
+            Outputs::Labels => self.config.n_out(),
+            Outputs::Number => 1,
+        };
+        if self.class_names.len() != expected {
+            let (what, found) = ("the number of class names", self.class_names.len());
             return Err(ProbeError::SizeMismatch { what, found, expected });
+        }
+        if self.outputs == Outputs::Number && self.config.n_out() != 1 {
+            let (what, found) = ("the number of outputs", self.config.n_out());
+            return Err(ProbeError::SizeMismatch { what, found, expected: 1 });
         }
         if !(0.0..=1.0).contains(&self.threshold) {
             return Err(ProbeError::Hyperparameter {
@@ -435,6 +460,36 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(json).unwrap();
         assert_eq!(json["config"]["kind"], "attention");
         assert_eq!(json["layer"], 5);
+    }
+
+    #[test]
+    fn a_probe_of_a_number_or_of_labels_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |outputs, names: &[&str], n_out| {
+            let config = crate::LinearProbeConfig::of_outputs(4, n_out);
+            let state = config.init_state(1);
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            let metadata = ProbeMetadata { outputs, ..ProbeMetadata::new(config.into(), names) };
+            SavedProbe { state, metadata }
+        };
+        let saved = of(Outputs::Labels, &["a", "b"], 2);
+        let path = saved.save(dir.path(), "labels").unwrap();
+        assert_eq!(SavedProbe::load(&path).unwrap(), saved);
+        for (outputs, names, n_out) in [
+            (Outputs::Number, &["a"][..], 2),
+            (Outputs::Number, &["a", "b"], 2),
+            (Outputs::Labels, &["a"], 2),
+            (Outputs::Classes, &["a", "b"], 1),
+        ] {
+            assert!(of(outputs, names, n_out).save(dir.path(), "wrong").is_err(), "{outputs:?}");
+        }
+        let mut classes = self::saved();
+        classes.metadata.outputs = Outputs::Number;
+        let error = classes.save(dir.path(), "wrong").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`outputs` is Number and `n_classes` is 2, expected 0 classes unless outputs are classes"
+        );
     }
 
     #[test]

@@ -112,6 +112,16 @@ impl BagOfWords {
         Self { rows, n_features }
     }
 
+    /// Number of tokens that there can be.
+    pub(crate) fn n_features(&self) -> usize {
+        self.n_features
+    }
+
+    /// Tokens of a row with their share of its length.
+    pub(crate) fn row(&self, row: usize) -> &[(usize, f32)] {
+        &self.rows[row]
+    }
+
     /// Fits a logistic regression by L-BFGS for each of five penalties; validation chooses.
     ///
     /// It gets what a probe gets: the same examples, the same class weights, and the same choice

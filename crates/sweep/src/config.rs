@@ -134,6 +134,9 @@ pub struct GridConfig {
     /// Which weights of a trial are kept: `last`, or `best`, which is the default with patience.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
+    /// Penalties, each above 0, of probes of labels that are no classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub penalties: Option<Vec<f64>>,
 }
 
 /// What is found out about the chosen probes.
@@ -236,6 +239,7 @@ impl Default for GridConfig {
             select_by: SelectBy::BalancedAccuracy,
             patience: 0,
             keep: None,
+            penalties: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{Target, is_on_hub};
+use attention_probes_activations::{LabelKind, Target, is_on_hub};
 use serde::{Deserialize, Serialize};
 
 /// One data set and what is asked of it.
@@ -26,6 +26,12 @@ pub struct DataConfig {
     pub text: String,
     /// Column of the label.
     pub label: String,
+    /// What a label is: `class`, `number`, `labels`, or `distribution`.
+    #[serde(skip_serializing_if = "LabelKind::is_class")]
+    pub label_kind: LabelKind,
+    /// What stands between several labels in CSV and TSV files, `;` by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_separator: Option<String>,
     /// Columns of the good and the bad text of minimal pairs, instead of text and label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pair: Option<[String; 2]>,
@@ -94,6 +100,8 @@ impl Default for DataConfig {
             split: "train".to_owned(),
             text: "text".to_owned(),
             label: "label".to_owned(),
+            label_kind: LabelKind::Class,
+            label_separator: None,
             pair: None,
             task: "sequence".to_owned(),
             target: Target::default(),

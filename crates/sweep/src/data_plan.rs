@@ -2,11 +2,22 @@
 
 use std::path::Path;
 
-use attention_probes_activations::{Component, Task, is_on_hub};
+use attention_probes_activations::{Component, LabelKind, Task, is_on_hub};
+use attention_probes_probes::{Loss, ProbeKind};
 
-use crate::SweepError;
-use crate::config::{DataConfig, HeldOut};
-use crate::plan::at_least;
+use crate::config::{ArchitectureConfig, DataConfig, HeldOut};
+use crate::plan::{at_least, not_empty, told_apart};
+use crate::{SweepConfig, SweepError};
+
+/// Penalties of probes of labels that are no classes, where nothing is said.
+const PENALTIES: [f64; 11] = [1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
+
+impl ArchitectureConfig {
+    /// Whether it can learn labels that are no classes.
+    pub(crate) fn learns_targets(&self) -> bool {
+        self.name == ProbeKind::Linear && self.loss == Loss::CrossEntropy
+    }
+}
 
 /// Checks every key of a data set; its task, or `None` where it brings activations.
 pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
@@ -72,11 +83,60 @@ pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> 
     };
     check_keys_of_task(data, &task)?;
     check_pair(data, &task, brings_activations)?;
+    check_label_kind(data, &task, brings_activations)?;
     if brings_activations && task != Task::Sequence {
         let reason = "must be `sequence` where the data are activations";
         return Err(SweepError::Contradiction { key: "data.task", reason });
     }
     Ok((!brings_activations).then_some(task))
+}
+
+/// Refuses labels that are no classes where they make no sense.
+fn check_label_kind(
+    data: &DataConfig,
+    task: &Task,
+    brings_activations: bool,
+) -> Result<(), SweepError> {
+    let separator = data.label_separator.as_deref();
+    let of_kind = |reason| Err(SweepError::Contradiction { key: "data.label_kind", reason });
+    let of_separator = |reason| Err(SweepError::Contradiction { key: "data.label_separator", reason });
+    if !data.label_kind.is_class() && *task != Task::Sequence {
+        return of_kind("is for the task `sequence`, whose labels are of whole texts; remove it");
+    }
+    if !data.label_kind.is_class() && data.pair.is_some() {
+        return of_kind("makes no sense for minimal pairs, which bring their classes; remove it");
+    }
+    if separator.is_some() && (data.label_kind != LabelKind::Labels || brings_activations) {
+        return of_separator("is for texts with `data.label_kind = \"labels\"`, remove it");
+    }
+    match separator.map(str::trim) {
+        Some("") => of_separator("is empty or white space, expected what stands between labels"),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses penalties that are none, and data whose labels no probe can learn; with such data, fills
+/// in the penalties.
+pub(crate) fn check_penalties(config: &mut SweepConfig) -> Result<(), SweepError> {
+    let key = "sweep.penalties";
+    let needs_penalties = config.data.iter().any(|data| !data.label_kind.is_class());
+    if !needs_penalties {
+        let reason = "is for data with a `label_kind` other than `class`, remove it";
+        let is_given = config.sweep.penalties.is_some();
+        return if is_given { Err(SweepError::Contradiction { key, reason }) } else { Ok(()) };
+    }
+    if !config.architectures.iter().any(ArchitectureConfig::learns_targets) {
+        let reason = "has no probe of kind `linear` with the usual loss, the only one that learns \
+                      labels that are no classes; add one with `name = \"linear\"`";
+        return Err(SweepError::Contradiction { key: "architectures", reason });
+    }
+    let penalties = config.sweep.penalties.get_or_insert_with(|| PENALTIES.to_vec());
+    not_empty(key, penalties)?;
+    let is_good = |value: &f64| (1e-30..=1e30).contains(value);
+    if let Some(&value) = penalties.iter().find(|value| !is_good(value)) {
+        return Err(SweepError::Number { key, value, expected: "numbers from 1e-30 to 1e30" });
+    }
+    told_apart(key, penalties)
 }
 
 /// Refuses minimal pairs that are none, or make no sense.

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ActivationSource, Capture, ExampleSet, MemoryActivations, Place, PlaceActivations, Split,
-    StorageConfig, TOKENS_PER_FORWARD, distinct_sites, open_activations,
+    ActivationSource, Capture, Example, ExampleSet, MemoryActivations, Place, PlaceActivations,
+    Split, StorageConfig, TOKENS_PER_FORWARD, Targets, TokenizedDataset, distinct_sites,
+    open_activations,
 };
 use attention_probes_models::LanguageModel;
 use burn::tensor::Device;
@@ -17,6 +18,7 @@ use crate::held_out::Sources;
 use crate::input::{LabelledActivations, Texts};
 use crate::plan::SweepPlan;
 use crate::report::{ExperimentReport, Origin};
+use crate::targets::{TargetReport, run_target_experiments};
 use crate::tracker::Tracker;
 
 /// Most rows that a note lists.
@@ -33,10 +35,20 @@ pub(crate) struct DataRun<'a> {
     pub(crate) device: &'a Device,
 }
 
+/// What was found about a data set: classes, or labels that are none.
+#[derive(Default)]
+pub(crate) struct Reports {
+    pub(crate) experiments: Vec<ExperimentReport>,
+    pub(crate) targets: Vec<TargetReport>,
+}
+
+/// Where activations are from: places, tokens, and model, if there are any.
+type Origins<'a> = (&'a [Place], Option<&'a TokenizedDataset>, Option<&'a LanguageModel>);
+
 /// A data set that has been checked.
 pub(crate) enum Input {
     /// An earlier run has finished it.
-    Complete(Vec<ExperimentReport>),
+    Complete(Reports),
     /// Texts, ready for the model.
     Texts(Box<Texts>),
     /// Activations, read again when their turn comes: those of several data sets need not fit into
@@ -49,6 +61,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) source: Box<dyn ActivationSource + 'a>,
     pub(crate) examples: ExampleSet,
     pub(crate) split: Split,
+    /// Labels that are no classes, a row for each example.
+    pub(crate) targets: Option<Targets>,
     /// Hash of the data.
     pub(crate) hash: String,
     /// Texts or examples that were left out because of NaN or infinity.
@@ -85,7 +99,8 @@ impl DataRun<'_> {
 
     /// Refuses a metric that is not defined for so many classes.
     fn check_selection(&self, n_classes: usize) -> Result<(), SweepError> {
-        if self.plan.config().sweep.select_by == SelectBy::Auroc && n_classes != 2 {
+        let is_asked = self.config().label_kind.is_class();
+        if is_asked && self.plan.config().sweep.select_by == SelectBy::Auroc && n_classes != 2 {
             return Err(SweepError::Contradiction {
                 key: "sweep.select_by",
                 reason: "is `auroc`, which needs two classes; use balanced_accuracy or loss",
@@ -99,7 +114,7 @@ impl DataRun<'_> {
         input: Input,
         model: Option<&LanguageModel>,
         tracker: &mut dyn Tracker,
-    ) -> Result<Vec<ExperimentReport>, SweepError> {
+    ) -> Result<Reports, SweepError> {
         let places = self.places(model)?;
         match (input, model) {
             (Input::Complete(reports), _) => {
@@ -117,13 +132,28 @@ impl DataRun<'_> {
                 };
                 let mut prepared = self.prepare(&texts, capture, model, tracker)?;
                 prepared.source = Box::new(PlaceActivations::new(prepared.source, &sites, &places));
-                run_experiments(self, prepared, Some(&texts.tokens), &places, Some(model), tracker)
+                self.experiment(prepared, (&places, Some(&texts.tokens), Some(model)), tracker)
             }
             _ => {
                 let prepared = self.prepare_activations(tracker)?;
-                run_experiments(self, prepared, None, &places, None, tracker)
+                self.experiment(prepared, (&places, None, None), tracker)
             }
         }
+    }
+
+    /// Trains what learns labels of this kind.
+    fn experiment(
+        &self,
+        prepared: Prepared<'_>,
+        (places, tokens, model): Origins<'_>,
+        tracker: &mut dyn Tracker,
+    ) -> Result<Reports, SweepError> {
+        if prepared.targets.is_some() {
+            let targets = run_target_experiments(self, prepared, tokens, places, model, tracker)?;
+            return Ok(Reports { experiments: Vec::new(), targets });
+        }
+        let experiments = run_experiments(self, prepared, tokens, places, model, tracker)?;
+        Ok(Reports { experiments, targets: Vec::new() })
     }
 
     /// Where probes read the model; nowhere where the data are activations.
@@ -139,14 +169,21 @@ impl DataRun<'_> {
         &self,
         places: &[Place],
         model: Option<&LanguageModel>,
-    ) -> Option<Vec<ExperimentReport>> {
+    ) -> Option<Reports> {
         let origin = self.origin(model);
-        let read = |name: String| {
+        let mut reports = Reports::default();
+        for (_, name) in self.experiments(places) {
             let text = std::fs::read(self.folder.join(name).join("best.json")).ok()?;
-            let report: ExperimentReport = serde_json::from_slice(&text).ok()?;
-            origin.allows(&report.origin).then_some(report)
-        };
-        self.experiments(places).into_iter().map(|(_, name)| read(name)).collect()
+            let found = if self.config().label_kind.is_class() {
+                reports.experiments.push(serde_json::from_slice(&text).ok()?);
+                reports.experiments.last().map(|report| &report.origin)
+            } else {
+                reports.targets.push(serde_json::from_slice(&text).ok()?);
+                reports.targets.last().map(|report| &report.origin)
+            };
+            found.filter(|found| origin.allows(found))?;
+        }
+        Some(reports)
     }
 
     /// What results depend on beside the configuration.
@@ -207,7 +244,12 @@ impl DataRun<'_> {
             examples.remove_sequences(source.skipped());
         }
         let split = texts.split(self.config(), &examples, self.plan.config().seed)?;
-        Ok(Prepared { source, examples, split, hash: texts.hash.clone(), n_skipped })
+        let targets = texts.targets.as_ref().map(|targets| {
+            let row = |example: &Example| texts.tokens.text_rows[example.sequence];
+            targets.rows(&examples.examples.iter().map(row).collect::<Vec<_>>())
+        });
+        let hash = texts.hash.clone();
+        Ok(Prepared { source, examples, split, targets, hash, n_skipped })
     }
 
     /// Reads activations that somebody else computed.
@@ -216,7 +258,7 @@ impl DataRun<'_> {
         tracker: &mut dyn Tracker,
     ) -> Result<Prepared<'static>, SweepError> {
         let config = self.config();
-        let LabelledActivations { external, examples, split } =
+        let LabelledActivations { mut external, examples, split } =
             LabelledActivations::read(config, self.plan.config().seed)?;
         let n_skipped = external.skipped.len();
         if n_skipped > 0 {
@@ -228,8 +270,9 @@ impl DataRun<'_> {
             ));
         }
         let hash = external.hash.clone();
+        let targets = external.targets.take();
         let source = Box::new(MemoryActivations::from(external));
-        Ok(Prepared { source, examples, split, hash, n_skipped })
+        Ok(Prepared { source, examples, split, targets, hash, n_skipped })
     }
 }
 

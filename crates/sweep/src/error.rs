@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attention_probes_activations::ActivationError;
+use attention_probes_activations::{ActivationError, Side};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
@@ -139,6 +139,22 @@ pub enum SweepError {
         class: String,
         /// Classes of the training data.
         classes: Vec<String>,
+    },
+    /// The labels of a side of a split are all alike, so there is nothing to learn or to judge by.
+    #[error(
+        "`{}`: the {n_examples} values of `{column}` on the {side} side are all alike, expected \
+         different ones; add examples, or change the split",
+        path.display()
+    )]
+    Alike {
+        /// The file.
+        path: PathBuf,
+        /// The column, or the array.
+        column: String,
+        /// The side.
+        side: Side,
+        /// Number of examples of the side.
+        n_examples: usize,
     },
     /// A file of held-out activations is of another width than the one to train on.
     #[error("`{}` has activations of width {width}, the training data {expected}", path.display())]

@@ -31,7 +31,7 @@ pub(crate) fn run_experiments(
     model: Option<&LanguageModel>,
     tracker: &mut dyn Tracker,
 ) -> Result<Vec<ExperimentReport>, SweepError> {
-    let Prepared { mut source, examples, split, hash, n_skipped } = prepared;
+    let Prepared { mut source, examples, split, hash, n_skipped, .. } = prepared;
     let config = run.plan.config();
     let labels = examples.labels();
     let n_classes = examples.classes.len();

@@ -113,9 +113,9 @@ impl Findings<'_> {
                 let architecture = &config.architectures[index % config.architectures.len()];
                 let mut metadata =
                     ProbeMetadata::new(self.fits[index].probe.clone(), self.classes.to_vec());
-                self.describe(&mut metadata);
-                if architecture.optimizer == Optimizer::Lbfgs {
-                    metadata.batch_size = None;
+                describe(&mut metadata, self.run, self.model, self.split, self.hash);
+                if architecture.optimizer != Optimizer::Lbfgs {
+                    metadata.batch_size = Some(config.sweep.batch_size);
                 }
                 metadata.layer = place.and_then(Place::layer);
                 metadata.layers = joined_layers(place);
@@ -132,35 +132,6 @@ impl Findings<'_> {
                 }
             })
             .collect()
-    }
-
-    /// Fills in where the probes of the data set come from.
-    fn describe(&self, metadata: &mut ProbeMetadata) {
-        let config = self.run.plan.config();
-        if let Some(model) = self.model {
-            metadata.model = Some(ModelMetadata {
-                name: model.name.clone(),
-                revision: Some(model.revision.clone()),
-            });
-            let n_ctx = model.model.shape().n_ctx;
-            metadata.max_tokens = Some(self.run.config().max_tokens.min(n_ctx));
-            metadata.convention = serde_json::to_value(config.model.convention)
-                .ok()
-                .and_then(|value| value.as_str().map(str::to_owned));
-        }
-        if let Some(task) = self.run.plan.task(self.run.data) {
-            metadata.task = Some(task.to_string());
-            metadata.target = task.target().cloned();
-        }
-        metadata.batch_size = Some(config.sweep.batch_size);
-        metadata.split_seed = Some(config.seed);
-        metadata.data = Some(DataMetadata {
-            name: self.run.config().name.clone(),
-            hash: Some(self.hash.to_owned()),
-            n_train: self.split.train.len(),
-            n_validation: self.split.validation.len(),
-            n_test: self.split.test.len(),
-        });
     }
 
     /// Reports of the architectures of a site that did not diverge.
@@ -224,13 +195,47 @@ fn best_of<'a, 'b>(
     architectures.iter().max_by(better).copied()
 }
 
+/// Fills in where the probes of a data set come from.
+pub(crate) fn describe(
+    metadata: &mut ProbeMetadata,
+    run: &DataRun<'_>,
+    model: Option<&LanguageModel>,
+    split: &Split,
+    hash: &str,
+) {
+    let config = run.plan.config();
+    if let Some(model) = model {
+        metadata.model = Some(ModelMetadata {
+            name: model.name.clone(),
+            revision: Some(model.revision.clone()),
+        });
+        let n_ctx = model.model.shape().n_ctx;
+        metadata.max_tokens = Some(run.config().max_tokens.min(n_ctx));
+        metadata.convention = serde_json::to_value(config.model.convention)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned));
+    }
+    if let Some(task) = run.plan.task(run.data) {
+        metadata.task = Some(task.to_string());
+        metadata.target = task.target().cloned();
+    }
+    metadata.split_seed = Some(config.seed);
+    metadata.data = Some(DataMetadata {
+        name: run.config().name.clone(),
+        hash: Some(hash.to_owned()),
+        n_train: split.train.len(),
+        n_validation: split.validation.len(),
+        n_test: split.test.len(),
+    });
+}
+
 /// The layers of a place that joins several.
-fn joined_layers(place: Option<&Place>) -> Option<Vec<usize>> {
+pub(crate) fn joined_layers(place: Option<&Place>) -> Option<Vec<usize>> {
     place.filter(|place| place.layers().len() > 1).map(|place| place.layers().to_vec())
 }
 
 /// The configuration of one experiment alone.
-fn resolved_config(run: &DataRun<'_>, place: Option<&Place>) -> Result<String, SweepError> {
+pub(crate) fn resolved_config(run: &DataRun<'_>, place: Option<&Place>) -> Result<String, SweepError> {
     let mut config = run.plan.config().clone();
     config.data = vec![run.config().clone()];
     if let Some(place) = place {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, ExternalConfig,
-    PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Task, Word, data_files,
+    PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Targets, Task, Word, data_files,
     stratified_split,
 };
 use attention_probes_models::HubAccess;
@@ -112,7 +112,10 @@ pub(crate) fn read_texts(
         *start = all.len();
         let Some(path) = held_out.file() else { continue };
         let mut more = read(files)?;
-        if *task == Task::Tokens {
+        if let (Some(targets), Some(more_targets)) = (&mut all.targets, &more.targets) {
+            extend_targets(targets, more_targets, path)?;
+            all.labels.extend(vec![0; more.texts.len()]); // they are of no account on their side
+        } else if *task == Task::Tokens {
             number_anew(&mut more.words, &more.classes, &mut all.classes);
         } else {
             let labels = labels_in(&all.classes, &more.classes, &more.labels, path)?;
@@ -160,6 +163,10 @@ fn read_files(
         label: config.label.clone(),
         group: config.group.clone(),
     };
+    if !config.label_kind.is_class() {
+        let separator = config.label_separator.as_deref().unwrap_or(";");
+        return Dataset::read_targets(&config.name, files, &columns, config.label_kind, separator);
+    }
     Dataset::read_files(&config.name, files, &columns, *task == Task::Sequence)
 }
 
@@ -208,8 +215,13 @@ pub(crate) fn read_activations(
                 Some(groups)
             }
         };
-        let labels = more.labels.unwrap_or_default();
-        let labels = labels_in(&all.classes, &more.classes, &labels, path)?;
+        let mut labels = more.labels.unwrap_or_default();
+        if let (Some(targets), Some(more_targets)) = (&mut all.targets, &more.targets) {
+            extend_targets(targets, more_targets, path)?;
+            labels.fill(0); // they are of no account on their side
+        } else {
+            labels = labels_in(&all.classes, &more.classes, &labels, path)?;
+        }
         all.labels.get_or_insert_default().extend(labels);
         let n_tokens = all.x.len() / all.d_model;
         all.x.extend(more.x);
@@ -226,12 +238,17 @@ pub(crate) fn read_activations(
 /// Activations that bring labels of at least two classes.
 fn read_labelled(path: &Path, config: &DataConfig) -> Result<ExternalActivations, SweepError> {
     let (hook, pad_token_id) = (config.hook.clone(), config.pad_token_id);
-    let reading = ExternalConfig { hook, with_labels: true, pad_token_id };
+    let reading = ExternalConfig {
+        hook,
+        with_labels: true,
+        label_kind: config.label_kind,
+        pad_token_id,
+    };
     let external = ExternalActivations::read_with(path, &reading)?;
     if external.labels.is_none() {
         return Err(no_labels(path));
     }
-    if let [class] = &external.classes[..] {
+    if let ([class], None) = (&external.classes[..], &external.targets) {
         let name = path.display().to_string();
         return Err(ActivationError::OneClass { name, class: class.clone() }.into());
     }
@@ -259,6 +276,15 @@ fn labels_in(
     };
     let indices: Vec<usize> = found.iter().map(index_of).collect::<Result<_, _>>()?;
     Ok(labels.iter().map(|&label| indices[label]).collect())
+}
+
+/// Adds the labels of a file held out, which must be among those of the data set.
+fn extend_targets(targets: &mut Targets, more: &Targets, path: &Path) -> Result<(), SweepError> {
+    targets.extend(more).map_err(|class| SweepError::UnknownClass {
+        path: path.to_owned(),
+        class,
+        classes: targets.names.clone(),
+    })
 }
 
 /// The hash of two files, as hex.

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ActivationError, ExampleConfig, ExampleSet, ExternalActivations, Split, SplitError, Task,
-    TokenizeConfig, TokenizedDataset, examples, tokenize,
+    ActivationError, Dataset, Example, ExampleConfig, ExampleSet, ExternalActivations, Split, SplitError,
+    Targets, Task, TokenizeConfig, TokenizedDataset, examples, tokenize,
 };
 use attention_probes_models::LanguageModel;
 
 use crate::SweepError;
 use crate::config::DataConfig;
 use crate::held_out::{Files, Sources, no_labels, read_activations, read_texts, unfit};
+use crate::targets::check_sides;
 use crate::tracker::Tracker;
 
 /// Fewest words of a tag: one for each side of a split.
@@ -22,6 +23,8 @@ pub(crate) struct Texts {
     pub(crate) tokens: TokenizedDataset,
     pub(crate) examples: ExampleSet,
     pub(crate) hash: String,
+    /// Labels that are no classes, a row for each text.
+    pub(crate) targets: Option<Targets>,
     files: Files,
 }
 
@@ -59,11 +62,17 @@ impl Texts {
         };
         let examples =
             examples(&dataset, &tokens, &model.tokenizer, &drawing).map_err(unfit(&config.path))?;
-        let mut texts = Self { tokens, examples, hash: dataset.hash, files };
+        let Dataset { hash, targets, .. } = dataset;
+        let mut texts = Self { tokens, examples, hash, targets, files };
         if *task == Task::Tokens {
             texts.remove_rare_tags(config, seed, tracker)?;
         }
-        texts.split(config, &texts.examples, seed)?;
+        let split = texts.split(config, &texts.examples, seed)?;
+        if let Some(targets) = &texts.targets {
+            let row = |example: &Example| texts.tokens.text_rows[example.sequence];
+            let rows: Vec<usize> = texts.examples.examples.iter().map(row).collect();
+            check_sides(config, &targets.rows(&rows), &split)?;
+        }
         Ok(texts)
     }
 
@@ -162,6 +171,9 @@ impl LabelledActivations {
         let examples =
             ExampleSet::from_external(&external).ok_or_else(|| no_labels(&config.path))?;
         let split = files.split(config, &examples, seed, |sequence| sequence)?;
+        if let Some(targets) = &external.targets {
+            check_sides(config, targets, &split)?;
+        }
         Ok(Self { external, examples, split })
     }
 }

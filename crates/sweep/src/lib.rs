@@ -37,6 +37,7 @@ mod run;
 mod saved_run;
 mod select;
 mod stacked;
+mod targets;
 mod tracker;
 mod transfer;
 
@@ -58,5 +59,6 @@ pub use results::HistoryRecord;
 pub use run::{RunOptions, check_sweep, run_sweep};
 pub use saved_run::{SavedExperiment, SavedRun};
 pub use select::{BinaryCounts, Score};
+pub use targets::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};
 pub use tracker::{NoTracker, Tracker};
 pub use transfer::TransferReport;

@@ -9,7 +9,7 @@ use attention_probes_probes::{Optimizer, ProbeConfig};
 
 use crate::architecture_plan::check_architecture;
 use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Keep, Layers};
-use crate::data_plan::{check_data, check_experiments};
+use crate::data_plan::{check_data, check_experiments, check_penalties};
 use crate::{SweepConfig, SweepError};
 
 /// Longest name of a data set or an architecture.
@@ -102,6 +102,7 @@ impl SweepConfig {
                 });
             }
         }
+        check_penalties(&mut self)?;
         if self.sweep.seeds.is_empty() {
             self.sweep.seeds = vec![self.seed];
         }
@@ -295,12 +296,12 @@ pub(crate) fn check_name(key: &'static str, name: &str) -> Result<(), SweepError
     Err(SweepError::Word { key, value: name.to_owned(), expected })
 }
 
-fn not_empty<T>(key: &'static str, list: &[T]) -> Result<(), SweepError> {
+pub(crate) fn not_empty<T>(key: &'static str, list: &[T]) -> Result<(), SweepError> {
     if list.is_empty() { Err(SweepError::Empty { key }) } else { Ok(()) }
 }
 
 /// Files are named with three digits of a number, so numbers must differ in these.
-fn told_apart(key: &'static str, values: &[f64]) -> Result<(), SweepError> {
+pub(crate) fn told_apart(key: &'static str, values: &[f64]) -> Result<(), SweepError> {
     let name = |value: f64| format!("{value:.2e}");
     for (index, &second) in values.iter().enumerate() {
         if let Some(&first) = values[..index].iter().find(|first| name(**first) == name(second)) {

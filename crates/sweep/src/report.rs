@@ -9,6 +9,7 @@ use crate::config::SelectBy;
 use crate::evaluation::Evaluation;
 use crate::fit::{GroupFit, TrialFit};
 use crate::select::Score;
+use crate::targets::TargetReport;
 use crate::transfer::TransferReport;
 
 /// What [`run_sweep`](crate::run_sweep) returns.
@@ -18,6 +19,9 @@ pub struct SweepReport {
     pub folder: PathBuf,
     /// One entry per data set and layer.
     pub experiments: Vec<ExperimentReport>,
+    /// One entry per data set and layer whose labels are no classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetReport>,
     /// Chosen probes on the test examples of other data sets.
     pub transfers: Vec<TransferReport>,
 }

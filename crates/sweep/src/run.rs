@@ -53,16 +53,19 @@ pub fn run_sweep(
         inputs.push(run.input(model.as_ref(), true, tracker)?);
     }
     let folder = RunFolder::claim(config, options.resume)?;
-    let mut experiments = Vec::new();
+    let (mut experiments, mut targets) = (Vec::new(), Vec::new());
     for (run, input) in runs.iter().zip(inputs) {
-        experiments.extend(run.run(input, model.as_ref(), tracker)?);
+        let reports = run.run(input, model.as_ref(), tracker)?;
+        experiments.extend(reports.experiments);
+        targets.extend(reports.targets);
     }
     folder.remove_checkpoints()?;
-    if experiments.iter().all(|experiment| experiment.architectures.is_empty()) {
+    let has_none = experiments.iter().all(|experiment| experiment.architectures.is_empty());
+    if has_none && targets.is_empty() {
         return Err(SweepError::Diverged);
     }
     let transfers = transfers(&runs, &experiments, model.as_ref(), tracker)?;
-    Ok(SweepReport { folder: folder.path, experiments, transfers })
+    Ok(SweepReport { folder: folder.path, experiments, targets, transfers })
 }
 
 /// Checks everything that [`run_sweep`] would check before it trains: model, layers, data, and

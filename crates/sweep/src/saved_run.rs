@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::predictions::Predictions;
 use crate::report::{ExperimentReport, TrialMetrics};
 use crate::results::HistoryRecord;
+use crate::targets::TargetReport;
 use crate::transfer::{TransferReport, read_transfers};
 use crate::{SweepConfig, SweepError};
 
@@ -22,6 +23,8 @@ pub struct SavedRun {
     pub config_text: String,
     /// Every experiment that is complete: data sets as in the configuration, layers ascending.
     pub experiments: Vec<SavedExperiment>,
+    /// Every experiment that is complete and whose labels are no classes, in the same order.
+    pub targets: Vec<TargetReport>,
     /// `transfer.json`; nothing if there is none.
     pub transfers: Vec<TransferReport>,
 }
@@ -52,22 +55,31 @@ impl SavedRun {
         let file = folder.join("config.toml");
         let config_text = read_text(&file)?;
         let config = SweepConfig::parse(&config_text)?;
-        let mut experiments = Vec::new();
+        let place = |name: &str| {
+            config.data.iter().position(|data| data.name == *name).unwrap_or(usize::MAX)
+        };
+        let (mut experiments, mut targets) = (Vec::new(), Vec::<TargetReport>::new());
         for entry in entries(&folder)? {
-            if entry.join("best.json").is_file() {
+            let best = entry.join("best.json");
+            if !best.is_file() {
+                continue;
+            }
+            if TargetReport::is_in(&read_text(&best)?) {
+                targets.push(read_json(&best)?);
+            } else {
                 experiments.push(SavedExperiment::read(&entry)?);
             }
         }
-        let place = |experiment: &SavedExperiment| {
-            let name = &experiment.report.data;
-            config.data.iter().position(|data| data.name == *name).unwrap_or(usize::MAX)
-        };
+        targets.sort_by(|a, b| {
+            let key = |one: &TargetReport| (place(&one.data), one.layer);
+            key(a).cmp(&key(b)).then_with(|| a.experiment.cmp(&b.experiment))
+        });
         experiments.sort_by(|a, b| {
-            let key = |one: &SavedExperiment| (place(one), one.report.layer);
+            let key = |one: &SavedExperiment| (place(&one.report.data), one.report.layer);
             key(a).cmp(&key(b)).then_with(|| a.report.experiment.cmp(&b.report.experiment))
         });
         let transfers = read_transfers(&folder)?;
-        Ok(Self { folder, config, config_text, experiments, transfers })
+        Ok(Self { folder, config, config_text, experiments, targets, transfers })
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationSource, Capture, DatasetConfig, ExampleConfig, ExampleSet, ExternalActivations,
-    ExternalConfig, MemoryActivations, PlaceActivations, StorageConfig, TOKENS_PER_FORWARD, Task,
-    TokenizeConfig, examples, open_activations, tokenize,
+    ActivationSource, Capture, DatasetConfig, Example, ExampleConfig, ExampleSet,
+    ExternalActivations, ExternalConfig, MemoryActivations, PlaceActivations, StorageConfig,
+    TOKENS_PER_FORWARD, Targets, Task, TokenizeConfig, examples, open_activations, tokenize,
 };
 use attention_probes_metrics::{
     ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
@@ -25,6 +25,7 @@ use crate::decisions::Decisions;
 use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::input::{MODEL_FLAGS, ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
+use crate::probe::eval_outputs::{self, OutputReport, label_kind};
 use crate::progress::Progress;
 use crate::text_source::TextSource;
 use crate::word_args::WordArgs;
@@ -60,6 +61,9 @@ pub struct EvalArgs {
     /// Column of the label.
     #[arg(long, default_value = "label")]
     pub label: String,
+    /// What stands between labels in CSV and TSV files, where the probe has several.
+    #[arg(long, default_value = ";", requires = "data")]
+    pub label_separator: String,
     /// Columns of the good and the bad text of minimal pairs, instead of text and label.
     #[arg(long, num_args = 2, value_names = ["GOOD", "BAD"], conflicts_with_all = ["text", "label"], requires = "data")]
     pub pair: Option<Vec<String>>,
@@ -129,7 +133,17 @@ struct AtThreshold {
 struct Prepared<'a> {
     source: Box<dyn ActivationSource + 'a>,
     examples: ExampleSet,
+    /// Labels that are no classes, a row for each example.
+    targets: Option<Targets>,
     n_skipped: usize,
+}
+
+/// What was found about a probe.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Evaluated<'a> {
+    Classes(Box<EvalReport<'a>>),
+    Outputs(Box<OutputReport<'a>>),
 }
 
 /// Runs `probe eval`.
@@ -158,13 +172,20 @@ fn evaluate_texts<'a>(
     file: &'a ProbeFile,
     path: &'a Path,
     device: &Device,
-) -> Result<EvalReport<'a>> {
+) -> Result<Evaluated<'a>> {
     let task = file.task()?;
+    let kind = label_kind(file);
     let is_sequence = task == Task::Sequence;
     let columns = DatasetConfig { text: args.text.clone(), label: args.label.clone(), group: None };
     let hub = hub_access();
     let texts = TextSource { path, split: &args.split, hub: hub.as_ref() };
     let dataset = match (&task, args.pair.as_deref()) {
+        (Task::Sequence, None) if !kind.is_class() => {
+            texts.read_targets(&columns, kind, &args.label_separator)?
+        }
+        (_, Some(_)) if !kind.is_class() => {
+            return Err(file.wrong("its outputs are no classes; leave out `--pair`").into());
+        }
         (Task::Sequence, Some([good, bad])) => texts.read_pairs([good.clone(), bad.clone()])?,
         (task, Some(_)) => {
             return Err(file.wrong(&format!("its task is `{task}`; leave out `--pair`")).into());
@@ -172,7 +193,7 @@ fn evaluate_texts<'a>(
         (Task::Tokens, None) => texts.read_tagged(&args.words.columns(&args.text, true))?,
         (_, None) => texts.read(&columns, is_sequence)?,
     };
-    if is_sequence {
+    if is_sequence && kind.is_class() {
         class_indices(file, path, &dataset.classes)?;
     }
     let trained_on = file.saved.metadata.data.as_ref().and_then(|data| data.hash.as_deref());
@@ -203,7 +224,9 @@ fn evaluate_texts<'a>(
         seed: args.seed,
     };
     let mut examples = examples(&dataset, &tokens, &model.tokenizer, &drawing)?;
-    remove_unknown_tags(&mut examples, file, path)?;
+    if kind.is_class() {
+        remove_unknown_tags(&mut examples, file, path)?;
+    }
 
     let sites = probed.place.sites();
     let capture = Capture {
@@ -222,20 +245,30 @@ fn evaluate_texts<'a>(
         Box::new(PlaceActivations::new(source, &sites, std::slice::from_ref(&probed.place)));
     let n_skipped = source.skipped().len();
     examples.remove_sequences(source.skipped());
-    evaluate(args, file, path, Prepared { source, examples, n_skipped }, device)
+    let targets = dataset.targets.map(|targets| {
+        let row = |example: &Example| tokens.text_rows[example.sequence];
+        targets.rows(&examples.examples.iter().map(row).collect::<Vec<_>>())
+    });
+    evaluate(args, file, path, Prepared { source, examples, targets, n_skipped }, device)
 }
 
 /// Reads activations that bring their labels.
 fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Prepared<'static>> {
     let (hook, pad_token_id) = (args.hook.clone(), args.pad_token_id);
-    let reading = ExternalConfig { hook, with_labels: true, pad_token_id };
-    let external = ExternalActivations::read_with(path, &reading)?;
+    let reading = ExternalConfig {
+        hook,
+        with_labels: true,
+        label_kind: label_kind(file),
+        pad_token_id,
+    };
+    let mut external = ExternalActivations::read_with(path, &reading)?;
     file.check_width(external.d_model, &format!("`{}`", path.display()))?;
     let examples =
         ExampleSet::from_external(&external).ok_or_else(|| ExternalActivations::no_labels(path))?;
     let n_skipped = external.skipped.len();
+    let targets = external.targets.take();
     let source = Box::new(MemoryActivations::from(external));
-    Ok(Prepared { source, examples, n_skipped })
+    Ok(Prepared { source, examples, targets, n_skipped })
 }
 
 /// Applies the probe to every example and compares with the labels.
@@ -245,14 +278,20 @@ fn evaluate<'a>(
     path: &'a Path,
     prepared: Prepared<'_>,
     device: &Device,
-) -> Result<EvalReport<'a>> {
-    let Prepared { mut source, examples, n_skipped } = prepared;
+) -> Result<Evaluated<'a>> {
+    let Prepared { mut source, examples, targets, n_skipped } = prepared;
+    let prefixes: Vec<(usize, usize)> =
+        examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
+    if let Some(targets) = targets {
+        let source = &mut *source;
+        let found = (&targets, args.seed, n_skipped);
+        let report = eval_outputs::evaluate(file, path, (source, &prefixes), found, device)?;
+        return Ok(Evaluated::Outputs(Box::new(report)));
+    }
     let classes = file.class_names();
     let indices = class_indices(file, path, &examples.classes)?;
     let labels: Vec<usize> =
         examples.examples.iter().map(|example| indices[example.label]).collect();
-    let prefixes: Vec<(usize, usize)> =
-        examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
 
     let n_classes = classes.len();
     let mut probabilities = vec![0.0; labels.len() * n_classes];
@@ -269,7 +308,7 @@ fn evaluate<'a>(
     let at_threshold =
         at_threshold(file.saved.metadata.threshold, &labels, &probabilities, n_classes)?;
     let decisions = Decisions::new(&file.saved.metadata, &logits, &labels)?;
-    Ok(EvalReport {
+    Ok(Evaluated::Classes(Box::new(EvalReport {
         probe: &file.path,
         data: path,
         classes,
@@ -278,7 +317,7 @@ fn evaluate<'a>(
         pair_accuracy,
         at_threshold,
         decisions,
-    })
+    })))
 }
 
 /// The decisions at the threshold of a binary probe, if that is not 1/2.
@@ -303,12 +342,16 @@ fn at_threshold(
     }))
 }
 
-fn print(report: &EvalReport<'_>, json: bool) -> Result<()> {
+fn print(report: &Evaluated<'_>, json: bool) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     if json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
     } else {
-        write!(stdout, "{}", to_table(report))?;
+        let text = match report {
+            Evaluated::Classes(report) => to_table(report),
+            Evaluated::Outputs(report) => eval_outputs::to_table(report),
+        };
+        write!(stdout, "{text}")?;
     }
     Ok(())
 }

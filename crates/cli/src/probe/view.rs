@@ -80,6 +80,9 @@ pub fn run(args: &ViewArgs) -> Result<()> {
     }
     let files: Vec<ProbeFile> =
         args.probe.iter().map(|path| ProbeFile::open(path, &device)).collect::<Result<_>>()?;
+    for file in &files {
+        file.check_classes()?;
+    }
     let dataset = read_texts(args, &files[0])?;
     let probed = files[0].open_model(&args.model, &device)?;
     let places = places(args, &files, &probed)?;

@@ -95,6 +95,13 @@ impl LinearReadout {
         ProbeState::from([("weight".to_owned(), weight), ("bias".to_owned(), bias)])
     }
 
+    /// As [`to_linear_probe`](Self::to_linear_probe), where the outputs are no classes, but numbers
+    /// or several labels.
+    pub fn to_output_probe(&self, pool: Pool) -> (ProbeConfig, ProbeState) {
+        let config = LinearProbeConfig::of_outputs(self.d_model(), self.n_out());
+        (LinearProbeConfig { pool, ..config }.into(), self.to_state())
+    }
+
     /// Config and arrays of a [`LinearProbe`](crate::LinearProbe) of `n_classes` that pools as the
     /// features were pooled: what [`SavedProbe`](crate::SavedProbe) takes.
     ///

@@ -11,7 +11,7 @@ use extremes::{GatedBipolar, MultiMax};
 use pooled::{Linear, Mlp};
 use token::Token;
 
-use crate::{ProbeConfig, ProbeError, ProbeState, SavedProbe, n_out};
+use crate::{ProbeConfig, ProbeError, ProbeState, SavedProbe};
 
 /// Reads a text token by token, with a state whose size does not depend on its length.
 ///
@@ -102,7 +102,7 @@ impl StreamingProbe {
                 Reader::GatedBipolar(GatedBipolar::new(config, state))
             }
         };
-        let logits = vec![0.0; n_out(config.n_classes())];
+        let logits = vec![0.0; config.n_out()];
         Ok(Self { config: config.clone(), n_tokens: 0, reader, logits })
     }
 

@@ -30,6 +30,7 @@ use tokens::{StackedTokens, TokenKernel};
 use crate::adamw::{Moments, Rate};
 
 pub(crate) use loss::Targets;
+pub(crate) use pooled::pool;
 
 /// Examples without padding: for each one its rows, `[pos, d_model]`, wherever they lie.
 #[derive(Clone, Debug)]

@@ -1,0 +1,234 @@
+//! A probe over a path of penalties, of which validation chooses.
+
+use attention_probes_activations::{LabelKind, Targets};
+use attention_probes_metrics::r_squared;
+use attention_probes_probes::{
+    Features, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticTargets,
+    ProbeError, RidgeConfig, logistic_path, probabilities_from_logits, ridge_path,
+};
+
+use super::report::PenaltyScore;
+use crate::SweepError;
+
+/// The probe of an architecture.
+pub(super) struct FittedProbe {
+    pub(super) readout: LinearReadout,
+    /// The chosen penalty: one for all outputs, or one for each label.
+    pub(super) penalties: Vec<f64>,
+    /// Every penalty, and how validation likes it.
+    pub(super) path: Vec<PenaltyScore>,
+}
+
+/// One side of a split.
+#[derive(Clone, Copy)]
+pub(super) struct FitSide<'a> {
+    pub(super) features: Features<'a>,
+    pub(super) targets: &'a Targets,
+}
+
+/// Solves the problem of every penalty on the training side, and chooses on the validation side.
+///
+/// A number is chosen by R², labels each by itself and distributions by log loss. Of equals the
+/// highest penalty is chosen, and never a fit that did not converge.
+pub(super) fn fit(
+    config_name: &str,
+    train: FitSide<'_>,
+    validation: FitSide<'_>,
+    penalties: &[f64],
+) -> Result<FittedProbe, SweepError> {
+    match train.targets.kind {
+        LabelKind::Class | LabelKind::Number => fit_number(config_name, train, validation, penalties),
+        LabelKind::Labels | LabelKind::Distribution => {
+            fit_logits(config_name, train, validation, penalties)
+        }
+    }
+}
+
+fn fit_number(
+    config_name: &str,
+    train: FitSide<'_>,
+    validation: FitSide<'_>,
+    penalties: &[f64],
+) -> Result<FittedProbe, SweepError> {
+    let config = RidgeConfig { penalties: penalties.to_vec(), ..RidgeConfig::default() };
+    let targets: Vec<f32> = train.targets.values.iter().map(|value| *value as f32).collect();
+    let mut path = Vec::new();
+    let mut best: Option<(f64, f64, LinearReadout)> = None;
+    for fit in ridge_path(train.features, &targets, &config)? {
+        let outputs = fit.readout.outputs(validation.features)?;
+        let outputs: Vec<f64> = outputs.iter().map(|output| f64::from(*output)).collect();
+        let score = r_squared(&validation.targets.values, &outputs)?;
+        path.push(PenaltyScore {
+            config_name: config_name.to_owned(),
+            output: None,
+            penalty: fit.penalty,
+            validation: score,
+            converged: true,
+        });
+        let is_better = best.as_ref().is_none_or(|(penalty, known, _)| {
+            score.total_cmp(known).then(fit.penalty.total_cmp(penalty)).is_gt()
+        });
+        if is_better {
+            best = Some((fit.penalty, score, fit.readout));
+        }
+    }
+    // A plan has at least one penalty.
+    let (penalty, _, readout) = best.ok_or(SweepError::Empty { key: "sweep.penalties" })?;
+    Ok(FittedProbe { readout, penalties: vec![penalty], path })
+}
+
+fn fit_logits(
+    config_name: &str,
+    train: FitSide<'_>,
+    validation: FitSide<'_>,
+    penalties: &[f64],
+) -> Result<FittedProbe, SweepError> {
+    // What does not converge is left out below, since the other penalties may do without it.
+    let config = LogisticConfig {
+        penalties: penalties.to_vec(),
+        keep_unconverged: true,
+        ..LogisticConfig::default()
+    };
+    let (n_columns, kind) = (train.targets.n_columns(), train.targets.kind);
+    let values: Vec<f32> = train.targets.values.iter().map(|value| *value as f32).collect();
+    let targets = match kind {
+        LabelKind::Labels => LogisticTargets::multilabel(&values, n_columns)?,
+        _ => LogisticTargets::distributions(&values, n_columns)?,
+    };
+    let data = LogisticData { features: train.features, targets: &targets, weights: None };
+    let fits = logistic_path(data, &config)?;
+    let n_labels = targets.n_labels();
+    let mut best: Vec<Option<(f64, LogisticFit)>> = vec![None; n_labels];
+    let mut path = Vec::new();
+    let mut worst = 0.0_f64;
+    for fit in fits {
+        let logits = fit.readout.outputs(validation.features)?;
+        let score = -mean_log_loss(&logits, validation.targets, fit.label);
+        let is_label = kind == LabelKind::Labels;
+        path.push(PenaltyScore {
+            config_name: config_name.to_owned(),
+            output: is_label.then(|| train.targets.names[fit.label].clone()),
+            penalty: fit.penalty,
+            validation: score,
+            converged: fit.converged,
+        });
+        if !fit.converged {
+            worst = worst.max(fit.gradient_norm);
+            continue;
+        }
+        let known = &mut best[fit.label];
+        let is_better = known.as_ref().is_none_or(|(known, other)| {
+            score.total_cmp(known).then(fit.penalty.total_cmp(&other.penalty)).is_gt()
+        });
+        if is_better {
+            *known = Some((score, fit));
+        }
+    }
+    let (mut weight, mut bias, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
+    for best in best {
+        let Some((_, fit)) = best else {
+            return Err(ProbeError::Unconverged {
+                penalty: penalties[0],
+                gradient_norm: worst,
+                n_iterations: config.max_iterations,
+                tolerance: config.tolerance,
+            }
+            .into());
+        };
+        weight.extend(fit.readout.weight().iter().map(|value| f64::from(*value)));
+        bias.extend(fit.readout.bias().iter().map(|value| f64::from(*value)));
+        chosen.push(fit.penalty);
+    }
+    Ok(FittedProbe { readout: LinearReadout::new(&weight, &bias)?, penalties: chosen, path })
+}
+
+/// Mean cross-entropy in nats of the logits of one label, or of all classes.
+fn mean_log_loss(logits: &[f32], targets: &Targets, label: usize) -> f64 {
+    let n_columns = targets.n_columns();
+    let losses: Vec<f64> = if targets.kind == LabelKind::Labels {
+        let rows = targets.values.chunks_exact(n_columns).zip(logits);
+        rows.map(|(row, logit)| label_loss(f64::from(*logit), row[label])).collect()
+    } else {
+        cross_entropies(logits, targets)
+    };
+    losses.iter().sum::<f64>() / losses.len() as f64
+}
+
+/// Cross-entropy of a logit: `ln(1 + exp(z)) - p z`.
+fn label_loss(logit: f64, target: f64) -> f64 {
+    logit.max(0.0) + (-logit.abs()).exp().ln_1p() - target * logit
+}
+
+/// Cross-entropy in nats of each example from the logits of its classes, `[n, n_out]`.
+pub(super) fn cross_entropies(logits: &[f32], targets: &Targets) -> Vec<f64> {
+    let n_classes = targets.n_columns();
+    let probabilities = probabilities_from_logits(logits, n_classes);
+    let rows = targets.values.chunks_exact(n_classes).zip(probabilities.chunks_exact(n_classes));
+    // A probability of 0 is one that has been rounded to it.
+    let loss = |(target, given): (&[f64], &[f64])| {
+        target.iter().zip(given).map(|(t, p)| -t * p.max(f64::EPSILON).ln()).sum()
+    };
+    rows.map(loss).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(kind: LabelKind, names: &[&str], values: &[f64]) -> Targets {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        Targets { kind, names, values: values.to_vec() }
+    }
+
+    #[test]
+    fn validation_chooses_the_penalty_of_a_number() {
+        // y = 2 x + 1 exactly, so the weakest penalty is best.
+        let (x, y) = ([0.0, 1.0, 2.0, 3.0], [1.0, 3.0, 5.0, 7.0]);
+        let targets = targets(LabelKind::Number, &["y"], &y);
+        let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
+        let found = fit("linear", side, side, &[1.0, 1e-6, 100.0]).unwrap();
+        assert_eq!((found.penalties, found.path.len()), (vec![1e-6], 3));
+        approx::assert_abs_diff_eq!(found.readout.weight()[0], 2.0, epsilon = 1e-4);
+        // Ridge of one feature in closed form: w = Sxy / (Sxx + penalty).
+        let w = 10.0 / (5.0 + 1.0);
+        let residual: f64 = x.iter().map(|x| ((2.0 - w) * (f64::from(*x) - 1.5)).powi(2)).sum();
+        approx::assert_abs_diff_eq!(found.path[0].validation, 1.0 - residual / 20.0, epsilon = 1e-5);
+    }
+
+    #[test]
+    fn each_label_has_a_penalty_of_its_own() {
+        // The first label is the sign of the feature; the second has nothing to do with it.
+        let x = [-2.0, -1.0, 1.0, 2.0];
+        let values = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0];
+        let targets = targets(LabelKind::Labels, &["a", "b"], &values);
+        let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
+        let found = fit("linear", side, side, &[1e-2, 1e4]).unwrap();
+        assert_eq!((found.readout.n_out(), found.path.len()), (2, 4));
+        approx::assert_abs_diff_eq!(found.penalties[0], 1e-2);
+        assert!(found.readout.weight()[0] > 1.0);
+        let of_b = found.path.iter().filter(|score| score.output.as_deref() == Some("b"));
+        let best = of_b.max_by(|a, b| a.validation.total_cmp(&b.validation)).unwrap();
+        approx::assert_abs_diff_eq!(best.penalty, found.penalties[1]);
+    }
+
+    #[test]
+    fn a_constant_probe_of_soft_labels_says_their_mean() {
+        let x = [1.0, -1.0, 1.0, -1.0];
+        let values = [0.7, 0.3, 0.7, 0.3, 0.5, 0.5, 0.5, 0.5];
+        let targets = targets(LabelKind::Distribution, &["no", "yes"], &values);
+        let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
+        let found = fit("linear", side, side, &[1e6]).unwrap();
+        let bias = f64::from(found.readout.bias()[0]);
+        approx::assert_abs_diff_eq!(bias, (0.4_f64 / 0.6).ln(), epsilon = 1e-3);
+        let losses = cross_entropies(&[0.0; 4], &targets);
+        approx::assert_abs_diff_eq!(losses[0], 2.0_f64.ln(), epsilon = 1e-12);
+    }
+
+    #[test]
+    fn the_loss_of_a_label_is_its_cross_entropy() {
+        let p = 1.0 / (1.0 + (-0.3_f64).exp());
+        let expected = -(0.2 * p.ln() + 0.8 * (1.0 - p).ln());
+        approx::assert_abs_diff_eq!(label_loss(0.3, 0.2), expected, epsilon = 1e-12);
+        approx::assert_abs_diff_eq!(label_loss(-900.0, 1.0), 900.0, epsilon = 1e-9);
+    }
+}

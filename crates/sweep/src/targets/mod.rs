@@ -1,0 +1,13 @@
+//! Labels that are no classes: numbers, several labels at once, and distributions.
+//!
+//! Their probes are linear, each a convex problem over a path of penalties, of which validation
+//! chooses one.
+
+mod baseline;
+mod experiment;
+mod features;
+mod fit;
+mod report;
+
+pub(crate) use experiment::{check_sides, run_target_experiments};
+pub use report::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};
