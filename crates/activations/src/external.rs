@@ -59,12 +59,7 @@ pub struct ExternalConfig {
 
 impl Default for ExternalConfig {
     fn default() -> Self {
-        Self {
-            hook: None,
-            with_labels: true,
-            label_kind: LabelKind::Class,
-            pad_token_id: None,
-        }
+        Self { hook: None, with_labels: true, label_kind: LabelKind::Class, pad_token_id: None }
     }
 }
 

@@ -328,7 +328,8 @@ impl Label {
         kind: LabelKind,
         separator: &str,
     ) -> Result<Self, &'static str> {
-        let value = if is_json { serde_json::from_str(text).unwrap_or(Value::Null) } else { text.into() };
+        let value =
+            if is_json { serde_json::from_str(text).unwrap_or(Value::Null) } else { text.into() };
         let number = |value: &Value| match value {
             Value::Number(number) => number.as_f64(),
             Value::String(text) => text.trim().parse().ok(),
@@ -468,7 +469,10 @@ mod tests {
         assert_eq!(dataset.labels, [0, 2, 1]);
         let jsonl = "{\"text\":\"a\",\"label\":[10,\"9\"]}\n{\"text\":\"b\",\"label\":[]}\n";
         let targets = read("d.jsonl", jsonl, LabelKind::Labels).unwrap().targets.unwrap();
-        assert_eq!((targets.names.join(" "), targets.values), ("9 10".to_owned(), vec![1.0, 1.0, 0.0, 0.0]));
+        assert_eq!(
+            (targets.names.join(" "), targets.values),
+            ("9 10".to_owned(), vec![1.0, 1.0, 0.0, 0.0])
+        );
         assert!(error("d.csv", "text,label\na,x;;y\n", LabelKind::Labels).contains("`x;;y`"));
         assert!(error("d.csv", "text,label\na,\n", LabelKind::Labels).contains("no label"));
         let error = error("d.jsonl", "{\"text\":\"a\",\"label\":\"x\"}", LabelKind::Labels);

@@ -41,8 +41,11 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
     let has_components = reports.iter().any(|one| one.component != first.component);
     for report in reports {
         for probe in &report.probes {
-            let mut cells =
-                vec![place(report, has_components), probe.config_name.clone(), penalty(&probe.penalties)];
+            let mut cells = vec![
+                place(report, has_components),
+                probe.config_name.clone(),
+                penalty(&probe.penalties),
+            ];
             cells.extend(numbers(&probe.test));
             rows.push(cells);
         }
@@ -96,7 +99,11 @@ fn numbers(side: &SideReport) -> Vec<String> {
 /// Three decimals, or three digits of what is too large or too small for them.
 pub(crate) fn shown(value: f64) -> String {
     let size = value.abs();
-    if size >= 1e5 || (size > 0.0 && size < 1e-3) { format!("{value:.2e}") } else { format!("{value:.3}") }
+    if size >= 1e5 || (size > 0.0 && size < 1e-3) {
+        format!("{value:.2e}")
+    } else {
+        format!("{value:.3}")
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +112,10 @@ mod tests {
 
     #[test]
     fn numbers_of_every_size_are_short() {
-        assert_eq!([0.12345, 0.0, 123_456.0, -1e-5].map(shown), ["0.123", "0.000", "1.23e5", "-1.00e-5"]);
+        assert_eq!(
+            [0.12345, 0.0, 123_456.0, -1e-5].map(shown),
+            ["0.123", "0.000", "1.23e5", "-1.00e-5"]
+        );
         assert_eq!(penalty(&[10.0]), "1e1");
         assert_eq!(penalty(&[10.0, 0.1]), "1e-1 to 1e1");
     }

@@ -13,7 +13,7 @@ use attention_probes_probes::{LinearProbeConfig, ProbeMetadata};
 use attention_probes_sweep::SweepConfig;
 use attention_probes_sweep::config::DataConfig;
 use burn::tensor::Device;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Cells of the table rows whose first cell is one name in backticks.
 fn rows(markdown: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
@@ -57,6 +57,14 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
     };
     let mut expected = BTreeMap::new();
     leaves("", &serde_json::to_value(config).unwrap(), &mut expected);
+    // Keys that are not written unless they are needed.
+    for (key, value) in [
+        ("data.label_kind", json!("class")),
+        ("data.label_separator", json!(";")),
+        ("sweep.penalties", json!((-3..=7).map(|i| 10.0_f64.powi(i)).collect::<Vec<_>>())),
+    ] {
+        expected.insert(key.to_owned(), value);
+    }
     // Keys without a default, or whose default depends on the kind of probe.
     for key in [
         "architectures.n_heads",

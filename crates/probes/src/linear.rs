@@ -180,7 +180,10 @@ mod tests {
         assert_eq!((config.n_out(), config.init_state(1)["bias"].shape.clone()), (2, vec![2]));
         config.check().unwrap();
         let both = LinearProbeConfig { n_classes: 2, ..config };
-        assert_eq!(both.check().unwrap_err().to_string(), "`n_classes` is 2, expected 0 beside `n_outputs`");
+        assert_eq!(
+            both.check().unwrap_err().to_string(),
+            "`n_classes` is 2, expected 0 beside `n_outputs`"
+        );
         assert!(LinearProbeConfig::of_outputs(3, 0).check().is_err());
         let json = serde_json::to_string(&LinearProbeConfig::new(3, 2)).unwrap();
         assert!(!json.contains("n_outputs"), "{json}");

@@ -378,6 +378,7 @@ mod tests {
             metrics: ProbeMetrics {
                 validation: None,
                 test: Some(ClassificationReport::new(&labels, &probabilities, 2, 1).unwrap()),
+                outputs: None,
             },
             ..ProbeMetadata::new(config.clone().into(), class_names)
         };

@@ -4,7 +4,7 @@ use attention_probes_metrics::Interval;
 use serde::{Deserialize, Serialize};
 
 /// A number and, where it is known, its confidence interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The number; NaN where it is undefined.
     pub value: f64,

@@ -61,6 +61,7 @@ mod error;
 mod estimate;
 mod island;
 mod sweep_page;
+mod target_table;
 mod token_page;
 
 pub use compare_page::{ComparePage, ComparedResult, ComparedRun, PairedDifference};
@@ -71,4 +72,5 @@ pub use sweep_page::{
     SweepAxis, SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer, SweepTrial,
     ThresholdRow, TrialHistory,
 };
+pub use target_table::{TargetRow, TargetTable};
 pub use token_page::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};

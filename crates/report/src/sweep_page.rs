@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{Template, render};
 use crate::error::check_length;
-use crate::{Estimate, ReportError};
+use crate::{Estimate, ReportError, TargetTable};
 
 const TEMPLATE: Template = Template {
     body: include_str!("../templates/sweep.html"),
@@ -14,6 +14,7 @@ const TEMPLATE: Template = Template {
         include_str!("../templates/sweep_grid.js"),
         include_str!("../templates/sweep_panels.js"),
         include_str!("../templates/sweep_evaluation.js"),
+        include_str!("../templates/sweep_targets.js"),
         include_str!("../templates/sweep_detail.js"),
     ),
     has_charts: true,
@@ -32,6 +33,9 @@ pub struct SweepPage {
     pub config: String,
     /// One entry per data set, layer, and component.
     pub experiments: Vec<SweepExperiment>,
+    /// Data sets whose labels are no classes; may be empty.
+    #[serde(default)]
+    pub targets: Vec<TargetTable>,
     /// Probes on the test examples of other data sets; may be empty.
     pub transfers: Vec<SweepTransfer>,
 }
@@ -290,7 +294,7 @@ impl SweepPage {
     /// # Errors
     ///
     /// [`ReportError::Length`] if a confusion matrix does not have one row and one column per
-    /// class.
+    /// class, or a row of a table not one number per metric.
     pub fn to_html(&self) -> Result<String, ReportError> {
         for experiment in &self.experiments {
             let n_classes = experiment.classes.len();
@@ -303,6 +307,12 @@ impl SweepPage {
                 for row in confusion {
                     check_length(at, "confusion", row.len(), n_classes)?;
                 }
+            }
+        }
+        for table in &self.targets {
+            for row in &table.rows {
+                let at = || format!("data set `{}`, probe `{}`", table.data, row.name);
+                check_length(at, "details", row.details.len(), table.details.len())?;
             }
         }
         render(&TEMPLATE, &self.run, self)

@@ -73,12 +73,13 @@ function showDetail() {
 function start() {
   const n = DATA.experiments.reduce(
     (sum, e) => sum + e.architectures.reduce((trials, a) => trials + a.trials.length, 0), 0);
-  const facts = [DATA.model, counted(DATA.experiments.length, "experiment"), counted(n, "trial"), DATA.library_version && `attention-probes ${DATA.library_version}`];
+  const facts = [DATA.model, DATA.experiments.length > 0 && counted(DATA.experiments.length, "experiment"), n > 0 && counted(n, "trial"), DATA.targets.length > 0 && counted(DATA.targets.length, "data set") + " of other labels", DATA.library_version && `attention-probes ${DATA.library_version}`];
   byId("subtitle").textContent = facts.filter((part) => part).join(" \u00b7 ");
   byId("configuration").hidden = DATA.config === "";
   byId("config").textContent = DATA.config;
+  showTargets();
   if (DATA.experiments.length === 0) {
-    byId("nothing").hidden = false;
+    byId("nothing").hidden = DATA.targets.length > 0;
     return;
   }
   byId("data-bar").hidden = false;

@@ -99,7 +99,8 @@ fn check_label_kind(
 ) -> Result<(), SweepError> {
     let separator = data.label_separator.as_deref();
     let of_kind = |reason| Err(SweepError::Contradiction { key: "data.label_kind", reason });
-    let of_separator = |reason| Err(SweepError::Contradiction { key: "data.label_separator", reason });
+    let of_separator =
+        |reason| Err(SweepError::Contradiction { key: "data.label_separator", reason });
     if !data.label_kind.is_class() && *task != Task::Sequence {
         return of_kind("is for the task `sequence`, whose labels are of whole texts; remove it");
     }

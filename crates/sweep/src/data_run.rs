@@ -165,11 +165,7 @@ impl DataRun<'_> {
     }
 
     /// Reports of every place, if all are written and of this data, model, and version.
-    fn complete(
-        &self,
-        places: &[Place],
-        model: Option<&LanguageModel>,
-    ) -> Option<Reports> {
+    fn complete(&self, places: &[Place], model: Option<&LanguageModel>) -> Option<Reports> {
         let origin = self.origin(model);
         let mut reports = Reports::default();
         for (_, name) in self.experiments(places) {

@@ -235,7 +235,10 @@ pub(crate) fn joined_layers(place: Option<&Place>) -> Option<Vec<usize>> {
 }
 
 /// The configuration of one experiment alone.
-pub(crate) fn resolved_config(run: &DataRun<'_>, place: Option<&Place>) -> Result<String, SweepError> {
+pub(crate) fn resolved_config(
+    run: &DataRun<'_>,
+    place: Option<&Place>,
+) -> Result<String, SweepError> {
     let mut config = run.plan.config().clone();
     config.data = vec![run.config().clone()];
     if let Some(place) = place {

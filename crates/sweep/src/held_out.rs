@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, ExternalConfig,
-    PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Targets, Task, Word, data_files,
-    stratified_split,
+    PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Targets, Task, Word,
+    data_files, stratified_split,
 };
 use attention_probes_models::HubAccess;
 
@@ -238,12 +238,8 @@ pub(crate) fn read_activations(
 /// Activations that bring labels of at least two classes.
 fn read_labelled(path: &Path, config: &DataConfig) -> Result<ExternalActivations, SweepError> {
     let (hook, pad_token_id) = (config.hook.clone(), config.pad_token_id);
-    let reading = ExternalConfig {
-        hook,
-        with_labels: true,
-        label_kind: config.label_kind,
-        pad_token_id,
-    };
+    let reading =
+        ExternalConfig { hook, with_labels: true, label_kind: config.label_kind, pad_token_id };
     let external = ExternalActivations::read_with(path, &reading)?;
     if external.labels.is_none() {
         return Err(no_labels(path));

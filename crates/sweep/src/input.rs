@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ActivationError, Dataset, Example, ExampleConfig, ExampleSet, ExternalActivations, Split, SplitError,
-    Targets, Task, TokenizeConfig, TokenizedDataset, examples, tokenize,
+    ActivationError, Dataset, Example, ExampleConfig, ExampleSet, ExternalActivations, Split,
+    SplitError, Targets, Task, TokenizeConfig, TokenizedDataset, examples, tokenize,
 };
 use attention_probes_models::LanguageModel;
 

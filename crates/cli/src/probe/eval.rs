@@ -255,12 +255,8 @@ fn evaluate_texts<'a>(
 /// Reads activations that bring their labels.
 fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Prepared<'static>> {
     let (hook, pad_token_id) = (args.hook.clone(), args.pad_token_id);
-    let reading = ExternalConfig {
-        hook,
-        with_labels: true,
-        label_kind: label_kind(file),
-        pad_token_id,
-    };
+    let reading =
+        ExternalConfig { hook, with_labels: true, label_kind: label_kind(file), pad_token_id };
     let mut external = ExternalActivations::read_with(path, &reading)?;
     file.check_width(external.d_model, &format!("`{}`", path.display()))?;
     let examples =

@@ -2,6 +2,7 @@
 
 mod curves;
 mod evaluation;
+mod targets;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -70,6 +71,15 @@ fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage> {
             page.library_version.clone_from(&saved.report.origin.library_version);
         }
         let names_seed = runs.len() > 1;
+        for mut table in targets::tables(run) {
+            if names_seed {
+                let _ = write!(table.data, ", seed {}", run.config.seed);
+            }
+            page.targets.push(table);
+        }
+        if let Some(report) = run.targets.first() {
+            page.library_version.clone_from(&report.origin.library_version);
+        }
         page.transfers.extend(run.transfers.iter().filter_map(|found| {
             let mut transfer = transfer(run, found)?;
             if names_seed {
@@ -98,7 +108,8 @@ fn transfer(run: &SavedRun, found: &TransferReport) -> Option<SweepTransfer> {
 
 /// The model whose activations were read; empty if every data set brought its own.
 pub(crate) fn model(run: &SavedRun) -> String {
-    let reads_model = run.experiments.iter().any(|saved| saved.report.component.is_some());
+    let reads_model = run.experiments.iter().any(|saved| saved.report.component.is_some())
+        || run.targets.iter().any(|report| report.component.is_some());
     if reads_model { run.config.model.name.clone() } else { String::new() }
 }
 

@@ -17,6 +17,7 @@ mod results;
 mod resume;
 #[path = "../common/running.rs"]
 mod running;
+mod targets;
 mod tasks;
 mod tracking;
 mod transfer;

@@ -197,6 +197,32 @@ fn bare() -> SweepPage {
 }
 
 #[test]
+fn labels_that_are_no_classes_have_a_table_and_a_curve() {
+    let Some(mut browser) = Browser::start() else { return };
+    for width in [390, 1440] {
+        let _folder = open(&mut browser, sample::target_page().to_html(), width);
+        let count = |browser: &mut Browser, what: &str| {
+            browser.evaluate(&format!("document.querySelectorAll('{what}').length"))
+        };
+        assert_eq!(count(&mut browser, "#target-cards table"), json!(2));
+        assert_eq!(count(&mut browser, "#target-cards .plot svg"), json!(1));
+        assert_eq!(count(&mut browser, "#target-cards tbody tr"), json!(10));
+        let row = browser.text(
+            "[...document.querySelector('#target-cards tbody tr').children]\
+             .map((cell) => cell.textContent).join('|')",
+        );
+        assert_eq!(
+            row,
+            "0|mean|0.200[0.150, 0.250]|0.200|0.200|1.23e+5|n/a|1e2|\
+             seed_42/years-L00-resid_post/trained/mean_probe_state.npz"
+        );
+        assert_eq!(browser.text("document.querySelector('#nothing').hidden ? 'hidden' : ''"), "hidden");
+        browser.assert_fits();
+        browser.assert_quiet();
+    }
+}
+
+#[test]
 fn what_a_probe_is_worth_beyond_its_metrics_is_shown() {
     let Some(mut browser) = Browser::start() else { return };
     let page = sample::sweep_page(2);

@@ -48,7 +48,9 @@ fn mean_outputs(train: &Targets) -> Vec<f32> {
     let means: Vec<f64> = (0..n_columns).map(mean).collect();
     let logit = |p: f64| (p / (1.0 - p)).ln().clamp(-LARGEST_LOGIT, LARGEST_LOGIT) as f32;
     match (train.kind, &means[..]) {
-        (LabelKind::Class | LabelKind::Number, _) => means.iter().map(|mean| *mean as f32).collect(),
+        (LabelKind::Class | LabelKind::Number, _) => {
+            means.iter().map(|mean| *mean as f32).collect()
+        }
         (LabelKind::Labels, _) => means.iter().map(|&mean| logit(mean)).collect(),
         (LabelKind::Distribution, [_, second]) => vec![logit(*second)],
         (LabelKind::Distribution, _) => {

@@ -192,7 +192,8 @@ impl TargetData<'_> {
         let mut arrays = self.examples.clone();
         let mut probes = Vec::new();
         for (architecture, features) in architectures.iter().zip(features) {
-            let (probe, fitted) = self.probe(architecture, features, place, &trained, &mut arrays)?;
+            let (probe, fitted) =
+                self.probe(architecture, features, place, &trained, &mut arrays)?;
             scores.extend(fitted.path);
             probes.push(probe);
         }

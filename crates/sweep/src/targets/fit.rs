@@ -37,7 +37,9 @@ pub(super) fn fit(
     penalties: &[f64],
 ) -> Result<FittedProbe, SweepError> {
     match train.targets.kind {
-        LabelKind::Class | LabelKind::Number => fit_number(config_name, train, validation, penalties),
+        LabelKind::Class | LabelKind::Number => {
+            fit_number(config_name, train, validation, penalties)
+        }
         LabelKind::Labels | LabelKind::Distribution => {
             fit_logits(config_name, train, validation, penalties)
         }
@@ -192,7 +194,11 @@ mod tests {
         // Ridge of one feature in closed form: w = Sxy / (Sxx + penalty).
         let w = 10.0 / (5.0 + 1.0);
         let residual: f64 = x.iter().map(|x| ((2.0 - w) * (f64::from(*x) - 1.5)).powi(2)).sum();
-        approx::assert_abs_diff_eq!(found.path[0].validation, 1.0 - residual / 20.0, epsilon = 1e-5);
+        approx::assert_abs_diff_eq!(
+            found.path[0].validation,
+            1.0 - residual / 20.0,
+            epsilon = 1e-5
+        );
     }
 
     #[test]

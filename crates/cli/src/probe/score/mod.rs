@@ -113,12 +113,8 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
 /// Scores the rows of an npz, or of a hook of a folder, of activations.
 fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Result<()> {
     let (hook, pad_token_id) = (args.hook.clone(), args.pad_token_id);
-    let reading = ExternalConfig {
-        hook,
-        with_labels: false,
-        pad_token_id,
-        ..ExternalConfig::default()
-    };
+    let reading =
+        ExternalConfig { hook, with_labels: false, pad_token_id, ..ExternalConfig::default() };
     let external = ExternalActivations::read_with(path, &reading)?;
     for file in scorer.files {
         file.check_width(external.d_model, &format!("`{}`", path.display()))?;

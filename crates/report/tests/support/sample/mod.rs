@@ -6,5 +6,5 @@ mod sweep;
 mod token;
 
 pub(crate) use compare::compare_page;
-pub(crate) use sweep::sweep_page;
+pub(crate) use sweep::{sweep_page, target_page};
 pub(crate) use token::{INJECTION, token_page};

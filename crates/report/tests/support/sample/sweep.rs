@@ -4,7 +4,7 @@ use attention_probes_metrics::Interval;
 use attention_probes_report::{
     CalibrationRow, ComparisonRow, Estimate, LengthRow, ReliabilityBin, SeedsSummary,
     SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment, SweepMetric, SweepPage,
-    SweepTransfer, SweepTrial, ThresholdRow, TrialHistory,
+    SweepTransfer, SweepTrial, TargetRow, TargetTable, ThresholdRow, TrialHistory,
 };
 
 use super::dice::{Dice, interval};
@@ -244,6 +244,7 @@ pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
         library_version: "0.1.0".to_owned(),
         config: "run = \"sentiment-and-next-the\"\nseed = 42\noutput = \"results\"\n\n[model]\nname = \"demo-gpt2\"\n".to_owned(),
         experiments,
+        targets: Vec::new(),
         transfers: vec![SweepTransfer {
             trained_on: "sentiment".to_owned(),
             judged_on: "reviews".to_owned(),
@@ -253,5 +254,36 @@ pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
             balanced_accuracy: interval(0.58, 0.04),
             n_test: 400,
         }],
+    }
+}
+
+/// A run of two data sets whose labels are no classes, one of them without layers.
+pub(crate) fn target_page() -> SweepPage {
+    let row = |name: &str, layer: Option<usize>, value: f64| TargetRow {
+        place: layer.map_or_else(String::new, |layer| layer.to_string()),
+        layer,
+        name: name.to_owned(),
+        penalty: "1e2".to_owned(),
+        file: layer.map_or_else(String::new, |l| format!("seed_42/years-L0{l}-resid_post/trained/{name}_probe_state.npz")),
+        validation: if layer.is_some() { value } else { f64::NAN },
+        test: interval(value, 0.05),
+        details: vec![value, 123_456.0, f64::NAN],
+    };
+    let of = |data: &str, rows: Vec<TargetRow>| TargetTable {
+        data: data.to_owned(),
+        facts: "700 training, 100 validation, 200 test examples \u{b7} number: year".to_owned(),
+        metric: "R\u{b2}".to_owned(),
+        details: ["MSE", "MAE", "Pearson"].map(str::to_owned).to_vec(),
+        rows,
+    };
+    let years = (0..4).flat_map(|l| {
+        [row("mean", Some(l), 0.2 + 0.1 * l as f64), row("last", Some(l), 0.3 + 0.1 * l as f64)]
+    });
+    let years = years.chain([row("bag of words", None, 0.1)]).collect();
+    let hostile = "</td><script>document.title='injected'</script>";
+    SweepPage {
+        run: "years".to_owned(),
+        targets: vec![of("years", years), of(hostile, vec![row("mean", None, 0.5)])],
+        ..SweepPage::default()
     }
 }

@@ -1,0 +1,70 @@
+//! Data sets whose labels are no classes, as tables of the page.
+
+use attention_probes_report::{Estimate, TargetRow, TargetTable};
+use attention_probes_sweep::{SavedRun, SideReport, TargetReport};
+
+use crate::target_table::{penalty, place};
+
+/// One table for each data set of a run.
+pub(super) fn tables(run: &SavedRun) -> Vec<TargetTable> {
+    let mut tables: Vec<(String, Vec<&TargetReport>)> = Vec::new();
+    for report in &run.targets {
+        match tables.iter_mut().find(|(name, _)| *name == report.data) {
+            Some((_, reports)) => reports.push(report),
+            None => tables.push((report.data.clone(), vec![report])),
+        }
+    }
+    tables.into_iter().map(|(name, reports)| table(run, name, &reports)).collect()
+}
+
+fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable {
+    let first = reports[0]; // a table is made for a report
+    let mean = &first.baselines.mean;
+    let folder =
+        run.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    let has_components = reports.iter().any(|one| one.component != first.component);
+    let mut rows = Vec::new();
+    for report in reports {
+        for probe in &report.probes {
+            rows.push(TargetRow {
+                place: place(report, has_components),
+                layer: report.layer,
+                penalty: penalty(&probe.penalties),
+                file: format!("{folder}/{}/trained/{}", report.experiment, probe.file),
+                validation: probe.validation.headline().1.unwrap_or(f64::NAN),
+                ..row(&probe.config_name, &probe.test)
+            });
+        }
+    }
+    rows.push(row("mean of the labels", mean));
+    rows.extend(first.baselines.bag_of_words.iter().map(|bag| row("bag of words", bag)));
+    let skipped = match first.n_skipped {
+        0 => String::new(),
+        n => format!(" \u{b7} {n} left out as not finite"),
+    };
+    TargetTable {
+        data,
+        facts: format!(
+            "{} training, {} validation, {} test examples \u{b7} {}: {}{skipped}",
+            first.n_train,
+            first.n_validation,
+            first.n_test,
+            first.label_kind.as_str(),
+            first.names.join(", ")
+        ),
+        metric: mean.headline().0.to_owned(),
+        details: mean.details().iter().map(|(name, _)| (*name).to_owned()).collect(),
+        rows,
+    }
+}
+
+fn row(name: &str, side: &SideReport) -> TargetRow {
+    let (_, value, interval) = side.headline();
+    TargetRow {
+        name: name.to_owned(),
+        validation: f64::NAN,
+        test: Estimate { value: value.unwrap_or(f64::NAN), interval },
+        details: side.details().into_iter().map(|(_, value)| value.unwrap_or(f64::NAN)).collect(),
+        ..TargetRow::default()
+    }
+}
