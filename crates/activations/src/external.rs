@@ -164,7 +164,13 @@ impl ExternalActivations {
         let (y, targets) = if config.label_kind.is_class() || !with_labels {
             (take_integers(path, &mut arrays, "y", shape, &[n])?, None)
         } else {
-            (None, take_targets(path, &mut arrays, n, config.label_kind)?)
+            (
+                None,
+                match arrays.remove("y") {
+                    Some(y) => Some(Targets::from_array(path, config.label_kind, y, n)?),
+                    None => None,
+                },
+            )
         };
         let position = take_integers(path, &mut arrays, "position", shape, &[n, pos])?;
         let input_ids = take_integers(path, &mut arrays, "input_ids", shape, &[n, pos])?;
@@ -350,38 +356,6 @@ fn take_x(path: &Path, arrays: &mut Arrays) -> Result<([usize; 3], Vec<f32>), Ac
             expected: "floats of shape [n, pos, d_model], no axis 0",
         }),
     }
-}
-
-/// Labels that are no classes: `y` of shape `[n]`, or `[n, n_columns]` where it is not a number.
-fn take_targets(
-    path: &Path,
-    arrays: &mut Arrays,
-    n: usize,
-    kind: LabelKind,
-) -> Result<Option<Targets>, ActivationError> {
-    let Some(NpzArray { shape, data }) = arrays.remove("y") else { return Ok(None) };
-    let n_columns = match (&shape[..], kind) {
-        (&[rows], LabelKind::Number | LabelKind::Distribution) if rows == n => 1,
-        (&[rows, columns], LabelKind::Labels) if rows == n && columns > 0 => columns,
-        (&[rows, columns], LabelKind::Distribution) if rows == n && columns > 1 => columns,
-        _ => {
-            let (path, array) = (path.to_owned(), "y");
-            let expected = match kind {
-                LabelKind::Labels => "[n, n_labels]",
-                LabelKind::Distribution => "[n], or [n, n_classes]",
-                LabelKind::Class | LabelKind::Number => "[n]",
-            };
-            return Err(ActivationError::ArrayShape { path, array, shape, expected });
-        }
-    };
-    let values: Vec<f64> = match data {
-        NpzData::F32(values) => values.into_iter().map(f64::from).collect(),
-        NpzData::F64(values) => values,
-        integers => {
-            integers.into_i64().unwrap_or_default().into_iter().map(|value| value as f64).collect()
-        }
-    };
-    Targets::from_array(path, kind, values, n_columns).map(Some)
 }
 
 /// `true` where the token is real.

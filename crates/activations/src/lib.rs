@@ -42,6 +42,7 @@ mod table;
 mod table_error;
 mod tagged;
 mod target;
+mod target_label;
 mod targets;
 mod task;
 #[cfg(test)]

@@ -1,22 +1,15 @@
 //! Labels that are no classes: a number, several labels at once, or a distribution over classes.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::dataset::{grouped, is_empty, sorted_classes};
-use crate::json_lines::name_from;
-use crate::table::{LabelColumn, TextReader, TextRow, name_of};
-use crate::{ActivationError, Dataset, DatasetConfig};
-
-/// Largest magnitude of a number that is predicted; the square of anything larger leaves the range
-/// of `f32`.
-const LARGEST: f64 = 1e18;
-
-/// Largest distance of the sum of a distribution from 1.
-const SUM_TOLERANCE: f64 = 1e-4;
+use crate::dataset::{grouped, is_empty};
+use crate::table::{LabelColumn, TextReader, TextRow};
+use crate::target_label::{
+    Label, NUMBER, PROBABILITY, SUM, SUM_TOLERANCE, fault, is_number, targets_of,
+};
+use crate::{ActivationError, Dataset, DatasetConfig, NpzArray, NpzData};
 
 /// What a label is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,8 +153,40 @@ impl Targets {
         Ok(())
     }
 
-    /// Takes `y` of activations: `[n]` or `[n, n_columns]`.
+    /// Takes `y` of `n` examples: `[n]`, or `[n, n_columns]` where it is not a number.
     pub(crate) fn from_array(
+        path: &Path,
+        kind: LabelKind,
+        NpzArray { shape, data }: NpzArray,
+        n: usize,
+    ) -> Result<Self, ActivationError> {
+        let n_columns = match (&shape[..], kind) {
+            (&[rows], LabelKind::Number | LabelKind::Distribution) if rows == n => 1,
+            (&[rows, columns], LabelKind::Labels) if rows == n && columns > 0 => columns,
+            (&[rows, columns], LabelKind::Distribution) if rows == n && columns > 1 => columns,
+            _ => {
+                let (path, array) = (path.to_owned(), "y");
+                let expected = match kind {
+                    LabelKind::Labels => "[n, n_labels]",
+                    LabelKind::Distribution => "[n], or [n, n_classes]",
+                    LabelKind::Class | LabelKind::Number => "[n]",
+                };
+                return Err(ActivationError::ArrayShape { path, array, shape, expected });
+            }
+        };
+        let values: Vec<f64> = match data {
+            NpzData::F32(values) => values.into_iter().map(f64::from).collect(),
+            NpzData::F64(values) => values,
+            integers => {
+                let integers = integers.into_i64().unwrap_or_default();
+                integers.into_iter().map(|value| value as f64).collect()
+            }
+        };
+        Self::from_values(path, kind, values, n_columns)
+    }
+
+    /// Checks values, `[n, n_columns]`.
+    fn from_values(
         path: &Path,
         kind: LabelKind,
         values: Vec<f64>,
@@ -255,7 +280,7 @@ impl Dataset {
             let name = file.display().to_string();
             return Err(ActivationError::NoText { name, n_rows });
         }
-        let targets = targets_of(labels, kind, &config.label);
+        let targets = targets_of(&labels, kind, &config.label);
         if targets.names.is_empty() {
             return Err(ActivationError::NoLabel { path: file, column: config.label.clone() });
         }
@@ -283,143 +308,7 @@ impl Dataset {
     }
 }
 
-/// What was expected of a number.
-const NUMBER: &str = "a finite number of magnitude at most 1e18; correct it or remove the row";
-/// What was expected of a probability.
-const PROBABILITY: &str = "a probability from 0 to 1; correct it or remove the row";
-/// What was expected of the probabilities of a row.
-const SUM: &str = "probabilities with the sum 1; correct them or remove the row";
-
-fn is_number(value: f64) -> bool {
-    value.abs() <= LARGEST
-}
-
-fn fault(
-    path: &Path,
-    row: usize,
-    column: &str,
-    value: impl Into<String>,
-    expected: &'static str,
-) -> ActivationError {
-    let (path, column) = (path.to_owned(), column.to_owned());
-    ActivationError::BadTarget { path, row: row + 1, column, value: value.into(), expected }
-}
-
-/// One label as it stands in a file.
-enum Label {
-    Number(f64),
-    Names(BTreeSet<String>),
-    /// Probability of each class by name; a class that is not named has none.
-    Shares(BTreeMap<String, f64>),
-    /// Probability of the second of two classes without names.
-    Share(f64),
-}
-
-impl Label {
-    /// Whether both name their classes, or neither does.
-    fn is_like(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-    }
-
-    /// Reads a label: JSON, or the field of a delimited file. The error is what was expected.
-    fn parse(
-        text: &str,
-        is_json: bool,
-        kind: LabelKind,
-        separator: &str,
-    ) -> Result<Self, &'static str> {
-        let value =
-            if is_json { serde_json::from_str(text).unwrap_or(Value::Null) } else { text.into() };
-        let number = |value: &Value| match value {
-            Value::Number(number) => number.as_f64(),
-            Value::String(text) => text.trim().parse().ok(),
-            _ => None,
-        };
-        match kind {
-            LabelKind::Class | LabelKind::Number => {
-                number(&value).filter(|value| is_number(*value)).map(Self::Number).ok_or(NUMBER)
-            }
-            LabelKind::Labels => match value {
-                Value::Array(values) => names(values.into_iter().map(name_from)),
-                Value::String(text) if !is_json => {
-                    let text = text.trim();
-                    let names_of = |part: &str| match name_of(part) {
-                        name if name.is_empty() => Err("an empty string"),
-                        name => Ok(name),
-                    };
-                    if text.is_empty() {
-                        return Ok(Self::Names(BTreeSet::new()));
-                    }
-                    names(text.split(separator).map(names_of))
-                }
-                _ => Err("a list of labels such as [\"news\", \"sport\"]"),
-            },
-            LabelKind::Distribution => match value {
-                Value::Object(shares) => distribution(shares),
-                value => {
-                    let share = number(&value).filter(|p| (0.0..=1.0).contains(p));
-                    share.map(Self::Share).ok_or(
-                        "an object such as {\"no\": 0.3, \"yes\": 0.7}, or the probability of the \
-                         second class, from 0 to 1",
-                    )
-                }
-            },
-        }
-    }
-}
-
-fn names(
-    values: impl Iterator<Item = Result<String, &'static str>>,
-) -> Result<Label, &'static str> {
-    let names = values.collect::<Result<BTreeSet<String>, _>>();
-    names.map(Label::Names).map_err(|_| "labels that are strings or integers, none of them empty")
-}
-
-fn distribution(shares: serde_json::Map<String, Value>) -> Result<Label, &'static str> {
-    let mut found = BTreeMap::new();
-    for (class, share) in shares {
-        let class = name_of(&class);
-        let share = share.as_f64().filter(|p| (0.0..=1.0).contains(p)).ok_or(PROBABILITY)?;
-        if class.is_empty() || found.insert(class, share).is_some() {
-            return Err("classes with distinct names, none of them empty");
-        }
-    }
-    let sum: f64 = found.values().sum();
-    if (sum - 1.0).abs() > SUM_TOLERANCE { Err(SUM) } else { Ok(Label::Shares(found)) }
-}
-
-/// Labels as a table; no column if no row has a label.
-fn targets_of(labels: Vec<Label>, kind: LabelKind, column: &str) -> Targets {
-    let mut distinct: BTreeSet<&str> = BTreeSet::new();
-    for label in &labels {
-        match label {
-            Label::Names(names) => distinct.extend(names.iter().map(String::as_str)),
-            Label::Shares(shares) => distinct.extend(shares.keys().map(String::as_str)),
-            Label::Number(_) | Label::Share(_) => {}
-        }
-    }
-    let mut names = sorted_classes(distinct.into_iter());
-    if kind == LabelKind::Number {
-        names = vec![column.to_owned()];
-    } else if let Some(Label::Share(_)) = labels.first() {
-        names = vec!["0".to_owned(), "1".to_owned()];
-    }
-    let values = labels.iter().flat_map(|label| match label {
-        Label::Number(value) => vec![*value],
-        Label::Names(found) => {
-            names.iter().map(|name| f64::from(u8::from(found.contains(name)))).collect()
-        }
-        Label::Shares(shares) => {
-            names.iter().map(|name| shares.get(name).copied().unwrap_or(0.0)).collect()
-        }
-        Label::Share(share) => vec![1.0 - share, *share],
-    });
-    let values = values.collect();
-    Targets { kind, names, values }
-}
-
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use super::*;
 
@@ -474,7 +363,9 @@ mod tests {
             ("9 10".to_owned(), vec![1.0, 1.0, 0.0, 0.0])
         );
         assert!(error("d.csv", "text,label\na,x;;y\n", LabelKind::Labels).contains("`x;;y`"));
-        assert!(error("d.csv", "text,label\na,\n", LabelKind::Labels).contains("no label"));
+        assert!(
+            error("d.csv", "text,label\na,\n", LabelKind::Labels).contains("no row has a label")
+        );
         let error = error("d.jsonl", "{\"text\":\"a\",\"label\":\"x\"}", LabelKind::Labels);
         assert!(error.contains("a list of labels"), "{error}");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use attention_probes_metrics::{ClassificationReport, Interval};
+use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, Interval};
 use attention_probes_sweep::{
     ArchitectureReport, AxisSpread, ExperimentReport, SweepReport, TransferReport,
 };
@@ -185,6 +185,33 @@ pub fn aligned(text: &mut String, rows: &[impl AsRef<[String]>]) {
             .map(|(column, cell)| format!("{cell:width$}", width = width(column).unwrap_or(0)))
             .collect();
         let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
+    }
+}
+
+/// Counts, one line per true class.
+pub(crate) fn confusion(
+    text: &mut String,
+    title: &str,
+    confusion: &ConfusionMatrix,
+    classes: &[String],
+) {
+    let _ = writeln!(text, "{title}, true class by row, predicted class by column:");
+    let label = |class: &String| format!("{class:?}");
+    let header: Vec<String> =
+        std::iter::once(String::new()).chain(classes.iter().map(label)).collect();
+    let mut rows = vec![header];
+    for (class, counts) in classes.iter().zip(confusion.counts()) {
+        rows.push(
+            std::iter::once(label(class)).chain(counts.iter().map(usize::to_string)).collect(),
+        );
+    }
+    let widths: Vec<usize> = (0..=classes.len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}")).collect();
+        let _ = writeln!(text, "  {}", cells.join("  "));
     }
 }
 

@@ -39,9 +39,6 @@ pub enum CalibrationChoice {
 /// What is said of a text.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Verdict<'a> {
-    /// Predicted class, `null` if the scores are not finite; `None` if the outputs are no classes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    label: Option<Option<&'a str>>,
     #[serde(flatten)]
     scores: Scores<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,12 +50,16 @@ pub(crate) struct Verdict<'a> {
 #[serde(untagged)]
 enum Scores<'a> {
     Binary {
+        /// Predicted class; `None` if the scores are not finite.
+        label: Option<&'a str>,
         logit: f32,
         probability: f64,
         #[serde(skip_serializing_if = "Option::is_none")]
         calibrated_probability: Option<f64>,
     },
     Classes {
+        /// Predicted class; `None` if the scores are not finite.
+        label: Option<&'a str>,
         logits: Vec<f32>,
         probabilities: Vec<f64>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,27 +146,23 @@ impl<'a> Judge<'a> {
         match self.outputs {
             Outputs::Classes => {}
             Outputs::Number => {
-                let scores = Scores::Number { value: logits[0] };
-                return Verdict { label: None, scores, decision: None };
+                return Verdict { scores: Scores::Number { value: logits[0] }, decision: None };
             }
-            Outputs::Labels => {
-                let scores = self.labels(logits);
-                return Verdict { label: None, scores, decision: None };
-            }
+            Outputs::Labels => return Verdict { scores: self.labels(logits), decision: None },
         }
         let n_classes = self.class_names.len();
         let probabilities = probabilities_from_logits(logits, n_classes);
-        let label = Some(self.label(logits, &probabilities));
+        let label = self.label(logits, &probabilities);
         let [logit] = logits else {
             let calibrated_probabilities = self.calibrated(logits, n_classes);
             let logits = logits.to_vec();
-            let scores = Scores::Classes { logits, probabilities, calibrated_probabilities };
-            return Verdict { label, scores, decision: None };
+            let scores = Scores::Classes { label, logits, probabilities, calibrated_probabilities };
+            return Verdict { scores, decision: None };
         };
         let score = f64::from(*logit);
         Verdict {
-            label,
             scores: Scores::Binary {
+                label,
                 logit: *logit,
                 probability: probabilities[1],
                 calibrated_probability: self.calibrator.map(|calibrator| calibrator.apply(score)),

@@ -61,7 +61,10 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
     for (key, value) in [
         ("data.label_kind", json!("class")),
         ("data.label_separator", json!(";")),
-        ("sweep.penalties", json!((-3..=7).map(|i| 10.0_f64.powi(i)).collect::<Vec<_>>())),
+        (
+            "sweep.penalties",
+            json!((-5..=7).map(|i| format!("1e{i}").parse::<f64>().unwrap()).collect::<Vec<_>>()),
+        ),
     ] {
         expected.insert(key.to_owned(), value);
     }

@@ -1,10 +1,11 @@
 // Data sets whose labels are no classes: a table over layers, and its curve.
 
-/** Three decimals, or as many digits of what is too large or too small for them. */
+/** Three decimals, or the four digits that are known of a number of another size. */
 function measured(value) {
   if (value === null) return "n/a";
   const size = Math.abs(value);
-  return size >= 1e5 || (size > 0 && size < 1e-3) ? value.toExponential(2) : fixed(value);
+  if (size >= 1e5 || (size > 0 && size < 1e-3)) return value.toExponential(2);
+  return size >= 10 ? String(Number(value.toPrecision(4))) : fixed(value);
 }
 
 /** The curve of every probe over layers, where there are several. */

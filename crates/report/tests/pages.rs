@@ -68,3 +68,12 @@ fn a_confusion_matrix_of_other_classes_is_refused() {
          expected 2"
     );
 }
+
+#[test]
+fn a_table_of_labels_that_are_no_classes_is_checked_and_escaped() {
+    let mut page = sample::target_page();
+    let html = page.to_html().unwrap();
+    assert!(!html.contains("<script>document.title"), "a name is text");
+    page.targets[0].rows[0].details.pop();
+    assert!(page.to_html().unwrap_err().to_string().contains("data set `years`, probe `mean`"));
+}

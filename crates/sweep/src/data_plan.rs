@@ -10,7 +10,7 @@ use crate::plan::{at_least, not_empty, told_apart};
 use crate::{SweepConfig, SweepError};
 
 /// Penalties of probes of labels that are no classes, where nothing is said.
-const PENALTIES: [f64; 11] = [1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
+const PENALTIES: [f64; 13] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
 
 impl ArchitectureConfig {
     /// Whether it can learn labels that are no classes.

@@ -77,7 +77,12 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         args.results.iter().map(|path| SavedRun::read(path)).collect::<Result<_, _>>()?;
     for (run, path) in runs.iter().zip(&args.results) {
         if run.experiments.is_empty() {
-            let message = format!("`{}` has no complete experiment yet", path.display());
+            let path = path.display();
+            let message = if run.targets.is_empty() {
+                format!("`{path}` has no complete experiment yet")
+            } else {
+                format!("`{path}` has labels that are no classes, and only classes are compared")
+            };
             return Err(InputError(message).into());
         }
     }

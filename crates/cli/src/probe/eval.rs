@@ -379,39 +379,17 @@ fn to_table(eval: &EvalReport<'_>) -> String {
         let right = with_interval(pairs.accuracy, &pairs.interval);
         let _ = writeln!(text, "pairs: {right} of {} right", pairs.n_pairs);
     }
-    confusion(&mut text, "confusion", &report.confusion, eval.classes);
+    table::confusion(&mut text, "confusion", &report.confusion, eval.classes);
     if let Some(at) = &eval.at_threshold {
         let _ = writeln!(
             text,
             "at the probe's threshold {}: accuracy {:.3}, balanced accuracy {:.3}, F1 {:.3}",
             at.threshold, at.accuracy, at.balanced_accuracy, at.f1
         );
-        confusion(&mut text, "confusion", &at.confusion, eval.classes);
+        table::confusion(&mut text, "confusion", &at.confusion, eval.classes);
     }
     if let Some(decisions) = &eval.decisions {
         decisions.write(&mut text);
     }
     text
-}
-
-/// Counts, one line per true class.
-fn confusion(text: &mut String, title: &str, confusion: &ConfusionMatrix, classes: &[String]) {
-    let _ = writeln!(text, "{title}, true class by row, predicted class by column:");
-    let label = |class: &String| format!("{class:?}");
-    let header: Vec<String> =
-        std::iter::once(String::new()).chain(classes.iter().map(label)).collect();
-    let mut rows = vec![header];
-    for (class, counts) in classes.iter().zip(confusion.counts()) {
-        rows.push(
-            std::iter::once(label(class)).chain(counts.iter().map(usize::to_string)).collect(),
-        );
-    }
-    let widths: Vec<usize> = (0..=classes.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}")).collect();
-        let _ = writeln!(text, "  {}", cells.join("  "));
-    }
 }

@@ -120,6 +120,12 @@ fn a_number_is_learned_judged_and_scored() {
     let error = call::refused(&mut call::command(&folder.path(""), &args));
     assert!(error.contains("its outputs are no classes"), "{error}");
 
+    let args = ["compare", "results/small", "results/small"];
+    let error = call::refused(&mut call::command(&folder.path(""), &args));
+    assert!(error.contains("only classes are compared"), "{error}");
+    let (plan, _) = folder.succeed(&["--dry-run", "--output", "elsewhere"]);
+    assert!(plan.ends_with("13 penalties where labels are no classes\n"), "{plan}");
+
     // A finished run is found again, and an unfinished one is made to the same bytes.
     let (_, stderr) = folder.succeed(&["--resume"]);
     assert!(stderr.contains("`data` is complete already"), "{stderr}");
@@ -194,7 +200,7 @@ fn activations_bring_their_numbers_and_labels() {
             ("mask", NpzArray::new(vec![n, 1], vec![1_i64; n])),
             ("y", y),
         ];
-        write_npz(&folder.path("data.npz"), &arrays).unwrap();
+        write_npz(folder.path("data.npz"), &arrays).unwrap();
     };
     write(NpzArray::new(vec![n], y.clone()));
     folder.succeed(&["--output", "exact"]);

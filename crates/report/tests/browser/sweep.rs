@@ -216,7 +216,10 @@ fn labels_that_are_no_classes_have_a_table_and_a_curve() {
             "0|mean|0.200[0.150, 0.250]|0.200|0.200|1.23e+5|n/a|1e2|\
              seed_42/years-L00-resid_post/trained/mean_probe_state.npz"
         );
-        assert_eq!(browser.text("document.querySelector('#nothing').hidden ? 'hidden' : ''"), "hidden");
+        assert_eq!(
+            browser.text("document.querySelector('#nothing').hidden ? 'hidden' : ''"),
+            "hidden"
+        );
         browser.assert_fits();
         browser.assert_quiet();
     }

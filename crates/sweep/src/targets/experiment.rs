@@ -35,7 +35,7 @@ pub(crate) fn check_sides(
         let targets = targets.rows(examples);
         let is_useless = match targets.kind {
             LabelKind::Class => false,
-            LabelKind::Number => targets.values.windows(2).all(|pair| pair[0] == pair[1]),
+            LabelKind::Number => varying(&targets).is_empty(),
             LabelKind::Labels => side == Side::Train && varying(&targets).is_empty(),
             LabelKind::Distribution => {
                 let wholly = |column: usize| {
@@ -139,10 +139,27 @@ pub(crate) fn run_target_experiments(
     sites
         .map(|((place, experiment), features)| {
             let report = data.write(place.as_ref(), experiment, &architectures, &features)?;
+            note_lowest(&report, config.sweep.penalties.as_deref().unwrap_or_default(), tracker);
             tracker.finished(&report.experiment);
             Ok(report)
         })
         .collect()
+}
+
+/// Names the probes whose penalty is the lowest of several: still lower ones may be better.
+fn note_lowest(report: &TargetReport, penalties: &[f64], tracker: &mut dyn Tracker) {
+    let lowest = penalties.iter().copied().fold(f64::INFINITY, f64::min);
+    let is_lowest = |probe: &&TargetProbe| probe.penalties.iter().any(|one| *one <= lowest);
+    let names: Vec<&str> =
+        report.probes.iter().filter(is_lowest).map(|probe| probe.config_name.as_str()).collect();
+    if penalties.len() > 1 && !names.is_empty() {
+        tracker.note(&format!(
+            "`{}`: validation chose the lowest penalty for {}; lower ones in `sweep.penalties` may \
+             be better",
+            report.experiment,
+            names.join(", ")
+        ));
+    }
 }
 
 /// Leaves out labels that every training example has, or none.
@@ -217,7 +234,7 @@ impl TargetData<'_> {
         write_json(&folder.join("metrics.json"), &scores)?;
         let named: Vec<(&str, NpzArray)> =
             arrays.iter().map(|(name, array)| (name.as_str(), array.clone())).collect();
-        write_npz(&folder.join("predictions.npz"), &named)?;
+        write_npz(folder.join("predictions.npz"), &named)?;
         write_json(&folder.join("best.json"), &report)?;
         Ok(report)
     }

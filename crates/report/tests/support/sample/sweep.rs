@@ -264,10 +264,12 @@ pub(crate) fn target_page() -> SweepPage {
         layer,
         name: name.to_owned(),
         penalty: "1e2".to_owned(),
-        file: layer.map_or_else(String::new, |l| format!("seed_42/years-L0{l}-resid_post/trained/{name}_probe_state.npz")),
+        file: layer.map_or_else(String::new, |l| {
+            format!("seed_42/years-L0{l}-resid_post/trained/{name}_probe_state.npz")
+        }),
         validation: if layer.is_some() { value } else { f64::NAN },
         test: interval(value, 0.05),
-        details: vec![value, 123_456.0, f64::NAN],
+        details: vec![value, 123_000.0, f64::NAN],
     };
     let of = |data: &str, rows: Vec<TargetRow>| TargetTable {
         data: data.to_owned(),
