@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attention_probes_activations::{Component, LabelKind, Task, is_on_hub};
-use attention_probes_probes::{Loss, ProbeKind};
+use attention_probes_probes::ProbeKind;
 
 use crate::config::{ArchitectureConfig, DataConfig, HeldOut};
 use crate::plan::{at_least, not_empty, told_apart};
@@ -13,9 +13,11 @@ use crate::{SweepConfig, SweepError};
 const PENALTIES: [f64; 13] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
 
 impl ArchitectureConfig {
-    /// Whether it can learn labels that are no classes.
+    /// Whether it can learn labels that are no classes: a linear probe with no key but its pool,
+    /// since nothing else has a meaning for a problem that is solved.
     pub(crate) fn learns_targets(&self) -> bool {
-        self.name == ProbeKind::Linear && self.loss == Loss::CrossEntropy
+        let Self { config_name, pool, .. } = self.clone();
+        *self == Self { name: ProbeKind::Linear, config_name, pool, ..Self::default() }
     }
 }
 
@@ -127,7 +129,7 @@ pub(crate) fn check_penalties(config: &mut SweepConfig) -> Result<(), SweepError
         return if is_given { Err(SweepError::Contradiction { key, reason }) } else { Ok(()) };
     }
     if !config.architectures.iter().any(ArchitectureConfig::learns_targets) {
-        let reason = "has no probe of kind `linear` with the usual loss, the only one that learns \
+        let reason = "has no probe of kind `linear` with no key but `pool`, the only one that learns \
                       labels that are no classes; add one with `name = \"linear\"`";
         return Err(SweepError::Contradiction { key: "architectures", reason });
     }
