@@ -12,6 +12,16 @@ use std::path::Path;
 
 use attention_probes::sweep::SavedRun;
 
+/// What stands above the tables of a model.
+const HEADINGS: [&str; 5] = [
+    "The best probe of every data set, and what it has to beat:",
+    "Every kind at the layer that validation chose for it (in brackets); bold: the kind that \
+     validation chose:",
+    "How tokens are weighed, with the optimiser held fixed:",
+    "The chosen kind at every layer:",
+    "The chosen probe of a data set on another with the same classes:",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let folders: Vec<String> = std::env::args().skip(1).collect();
     if folders.is_empty() {
@@ -24,8 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(stdout, "## {}\n", run.config.model.name)?;
         let (best, kinds) = (tables::best(run), tables::kinds(run));
         let (attention, layers) = (tables::attention(run)?, tables::layers(run));
-        for table in [best, kinds, attention, layers, tables::transfer(run)] {
-            writeln!(stdout, "{table}")?;
+        let found = [best, kinds, attention, layers, tables::transfer(run)];
+        for (heading, table) in HEADINGS.iter().zip(found) {
+            writeln!(stdout, "{heading}\n\n{table}")?;
         }
     }
     Ok(())
