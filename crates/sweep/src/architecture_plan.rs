@@ -1,7 +1,7 @@
 //! The checks of an architecture as a person writes it, and what it stands for.
 
 use attention_probes_probes::{
-    AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, MlpProbeConfig,
+    AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, Loss, MlpProbeConfig,
     MultiMaxProbeConfig, Optimizer, ProbeConfig, ProbeKind, Retraining,
     RollingAttentionProbeConfig, TokenProbeConfig,
 };
@@ -50,6 +50,17 @@ pub(crate) fn check_architecture(architecture: &ArchitectureConfig) -> Result<()
 fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
     let contradiction = |key, reason| Err(SweepError::Contradiction { key, reason });
     let is_lbfgs = architecture.optimizer == Optimizer::Lbfgs;
+    if architecture.recipe.is_some_and(Recipe::is_closed_form) {
+        let set = [
+            (is_lbfgs, "architectures.optimizer"),
+            (architecture.learning_rates.is_some(), "architectures.learning_rates"),
+            (architecture.weight_decays.is_some(), "architectures.weight_decays"),
+            (architecture.loss != Loss::CrossEntropy, "architectures.loss"),
+        ];
+        if let Some((_, key)) = set.into_iter().find(|(is_set, _)| *is_set) {
+            return contradiction(key, "makes no sense where a formula gives the probe, remove it");
+        }
+    }
     if let Some(values) = &architecture.learning_rates {
         let key = "architectures.learning_rates";
         if is_lbfgs {
@@ -139,6 +150,14 @@ impl ArchitectureConfig {
         }
     }
 
+    /// The kind of probe that its recipe is for.
+    fn recipe_kind(&self) -> ProbeKind {
+        match self.recipe {
+            Some(recipe) if recipe.is_closed_form() => ProbeKind::Linear,
+            _ => ProbeKind::Attention,
+        }
+    }
+
     /// Keys that are set though the kind has no use for them.
     fn idle_key(&self) -> Option<(&'static str, &'static str)> {
         let default = Self::default();
@@ -161,7 +180,7 @@ impl ArchitectureConfig {
                     && self.recipe != Some(Recipe::FinetuneAttn),
                 "architectures.pool",
             ),
-            (self.recipe.is_some() && of(&attention), "architectures.recipe"),
+            (self.recipe.is_some() && of(&[self.recipe_kind()]), "architectures.recipe"),
             (
                 self.aggregation != default.aggregation && of(&[ProbeKind::Token]),
                 "architectures.aggregation",

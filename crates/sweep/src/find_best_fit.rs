@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attention_probes_activations::{ActivationError, ActivationSource};
-use attention_probes_probes::{FINETUNE_DEVIATION, Optimizer, ProbeState, finetune_start, n_out};
+use attention_probes_probes::{FINETUNE_DEVIATION, ProbeState, finetune_start, n_out};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -52,7 +52,7 @@ pub fn find_best_fit(
         group.loss.check_probe(&group.probe)?;
         group.method.check(&group.probe)?;
     }
-    let is_batched = |group: &&TrialGroup| group.method.optimizer == Optimizer::AdamW;
+    let is_batched = |group: &&TrialGroup| group.method.is_batched();
     let batched: Vec<TrialGroup> = groups.iter().filter(is_batched).cloned().collect();
     let trained = train_batched(source, data, &batched, config, checkpoint, on_epoch)?;
     let mut trained = trained.into_iter();
@@ -137,7 +137,7 @@ fn train_batched(
     Ok(fits.collect())
 }
 
-/// Trains a group by L-BFGS; the history of a trial is one record of its end.
+/// Fits a group by L-BFGS or by a formula; the history of a trial is one record of its end.
 fn train_full_batch(
     source: &mut dyn ActivationSource,
     data: &FitData<'_>,

@@ -2,7 +2,7 @@
 
 use attention_probes_activations::{Place, Split};
 use attention_probes_models::LanguageModel;
-use attention_probes_probes::{DataMetadata, ModelMetadata, Optimizer, ProbeMetadata};
+use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
 
 use crate::baseline::FittedBaselines;
 use crate::config::{Components, Layers, SelectBy};
@@ -109,12 +109,12 @@ impl Findings<'_> {
         let config = self.run.plan.config();
         let groups = self.groups.iter().enumerate().filter(|(_, group)| group.site == site);
         groups
-            .map(|(index, _)| {
+            .map(|(index, group)| {
                 let architecture = &config.architectures[index % config.architectures.len()];
                 let mut metadata =
                     ProbeMetadata::new(self.fits[index].probe.clone(), self.classes.to_vec());
                 describe(&mut metadata, self.run, self.model, self.split, self.hash);
-                if architecture.optimizer != Optimizer::Lbfgs {
+                if group.method.is_batched() {
                     metadata.batch_size = Some(config.sweep.batch_size);
                 }
                 metadata.layer = place.and_then(Place::layer);

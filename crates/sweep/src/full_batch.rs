@@ -1,22 +1,25 @@
-//! L-BFGS on all training examples at once, trial by trial.
+//! L-BFGS on all training examples at once, trial by trial, and probes that a formula gives.
 
 use attention_probes_activations::ActivationSource;
 use attention_probes_probes::{
     Features, Lbfgs, LbfgsStop, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss,
-    ParamArray, Pool, ProbeConfig, ProbeState, logistic_path,
+    MassMean, ParamArray, Pool, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant,
+    logistic_path, mass_mean,
 };
 
 use crate::SweepError;
 use crate::adamw::Rate;
 use crate::find_best_fit::with_batches;
 use crate::fit::{FitConfig, FitData, TrialGroup};
+use crate::method::Recipe;
 use crate::plan::Trial;
 use crate::stacked::{RaggedBatch, StackedProbes, Targets, pooled, stack};
 
 /// Smallest and largest penalty of a convex problem.
 const PENALTIES: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
 
-/// What L-BFGS came to.
+/// What L-BFGS or a formula came to.
+#[derive(Clone)]
 pub(crate) struct FullFit {
     pub(crate) state: ProbeState,
     /// Mean loss over the training examples, without decay.
@@ -92,7 +95,8 @@ impl TrainingRows {
 /// [`train_any_probe`](attention_probes_probes::train_any_probe) does. A linear probe with
 /// cross-entropy and some decay is a convex problem: all decays are solved in the same products,
 /// and one that does not converge counts as diverged. Elsewhere there may be no minimum to converge
-/// to, and the best point that was found is kept.
+/// to, and the best point that was found is kept. Where a formula gives the probe, there is nothing
+/// to minimise, and class weights do not count.
 pub(crate) fn fit(
     source: &mut dyn ActivationSource,
     data: &FitData<'_>,
@@ -107,6 +111,18 @@ pub(crate) fn fit(
     };
     let rows = TrainingRows::read(source, data, (group.site, pool), config.batch_size)?;
     let mut problem = Problem::new(data, group, &rows, config.batch_size);
+    if let Some(recipe) = group.method.recipe.filter(|recipe| recipe.is_closed_form()) {
+        let state = closed_form(recipe, &problem.labels, data.n_classes, &rows)?;
+        let fit = match state {
+            Some(state) => problem.judged(state, true),
+            None => FullFit {
+                state: not_a_number(group.probe.init_state(0)),
+                train_loss: f64::NAN,
+                converged: false,
+            },
+        };
+        return Ok(group.trials.iter().map(|_| fit.clone()).collect());
+    }
     let convex = convex_fits(&mut problem, data, group, &rows)?;
     let fit = |trial: &Trial| {
         let same = |fit: &&ConvexFit| fit.weight_decay.to_bits() == trial.weight_decay.to_bits();
@@ -143,6 +159,27 @@ pub(crate) fn one_token_states(
         state
     };
     Ok(group.trials.iter().map(of_trial).collect())
+}
+
+/// A linear probe by its formula; `None` if the covariance has no inverse.
+fn closed_form(
+    recipe: Recipe,
+    labels: &[usize],
+    n_classes: usize,
+    rows: &TrainingRows,
+) -> Result<Option<ProbeState>, SweepError> {
+    let features = Features::new(rows.values(), rows.d_model)?;
+    let shrinkage = Shrinkage::LedoitWolf;
+    let readout = match recipe {
+        Recipe::Lda => discriminant(features, labels, n_classes, shrinkage),
+        Recipe::MassMeanWhitened => mass_mean(features, labels, MassMean::Whitened(shrinkage)),
+        _ => mass_mean(features, labels, MassMean::Scaled),
+    };
+    match readout {
+        Ok(readout) => Ok(Some(readout.to_state())),
+        Err(ProbeError::SingularCovariance) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The minimum of a convex problem.

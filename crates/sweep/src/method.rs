@@ -25,7 +25,8 @@ impl Default for Method {
     }
 }
 
-/// What the training of an attention probe begins or ends with.
+/// What the training of an attention probe begins or ends with, or what a linear probe is instead of
+/// being trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recipe {
@@ -35,9 +36,31 @@ pub enum Recipe {
     /// It ends with a further head that takes the mean, as
     /// [`ensemble_with_mean`](attention_probes_probes::ensemble_with_mean) says.
     EnsembleMean,
+    /// A linear probe of two classes is the difference of their means, in the scale of log-odds:
+    /// [`MassMean::Scaled`](attention_probes_probes::MassMean).
+    MassMean,
+    /// The same by the inverse covariance, shrunk as Ledoit and Wolf estimate:
+    /// [`MassMean::Whitened`](attention_probes_probes::MassMean).
+    MassMeanWhitened,
+    /// A linear probe is the linear discriminant of the classes, with the same covariance:
+    /// [`discriminant`](attention_probes_probes::discriminant).
+    Lda,
+}
+
+impl Recipe {
+    /// Whether nothing is left to train: one fit of all training examples, class weights aside.
+    pub(crate) fn is_closed_form(self) -> bool {
+        matches!(self, Self::MassMean | Self::MassMeanWhitened | Self::Lda)
+    }
 }
 
 impl Method {
+    /// Whether its trials train on batches, with all other groups.
+    pub(crate) fn is_batched(&self) -> bool {
+        let is_closed_form = self.recipe.is_some_and(Recipe::is_closed_form);
+        self.optimizer == Optimizer::AdamW && !is_closed_form
+    }
+
     /// Refuses probes that cannot train so.
     pub(crate) fn check(&self, probe: &ProbeConfig) -> Result<(), ProbeError> {
         let error = |name, reason| Err(ProbeError::Recipe { name, reason });
@@ -58,6 +81,19 @@ impl Method {
             (Some(Recipe::EnsembleMean), ProbeConfig::Attention(config)) => {
                 check_ensemble(config)?;
                 if is_lbfgs { check_dropout(config) } else { Ok(()) }
+            }
+            (Some(recipe), ProbeConfig::Linear(config)) if recipe.is_closed_form() => {
+                if is_lbfgs {
+                    return error("optimizer", "makes no sense where a formula gives the probe");
+                }
+                match recipe {
+                    Recipe::Lda => Ok(()),
+                    _ if config.n_classes == 2 => Ok(()),
+                    _ => error("recipe", "is for two classes; `lda` is for any number"),
+                }
+            }
+            (Some(recipe), _) if recipe.is_closed_form() => {
+                error("recipe", "is for a probe of kind `linear`")
             }
             (Some(_), _) => error("recipe", "is for a probe of kind `attention`"),
         }

@@ -10,6 +10,7 @@ use attention_probes_probes::{Optimizer, ProbeConfig};
 use crate::architecture_plan::check_architecture;
 use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Keep, Layers};
 use crate::data_plan::{check_data, check_experiments, check_penalties};
+use crate::method::Recipe;
 use crate::{SweepConfig, SweepError};
 
 /// Longest name of a data set or an architecture.
@@ -199,6 +200,12 @@ impl SweepPlan {
 }
 
 fn trials(grid: &GridConfig, architecture: &ArchitectureConfig) -> Vec<Trial> {
+    if architecture.recipe.is_some_and(Recipe::is_closed_form) {
+        // Nothing is drawn and nothing decays: there is one such probe.
+        let seeds = grid.seeds.iter().take(1);
+        let trial = |&seed: &u64| Trial { learning_rate: 1.0, weight_decay: 0.0, seed };
+        return seeds.map(trial).collect();
+    }
     let learning_rates: &[f64] = match architecture.optimizer {
         Optimizer::Lbfgs => &[1.0],
         Optimizer::AdamW => architecture.learning_rates.as_ref().unwrap_or(&grid.learning_rates),
@@ -356,12 +363,14 @@ mod tests {
         let toml = format!(
             "{DATA}[[architectures]]\nname = \"linear\"\noptimizer = \"lbfgs\"\n\
              weight_decays = [0.0, 0.1]\n[[architectures]]\nlearning_rates = [1e-2]\n\
+             [[architectures]]\nname = \"linear\"\nconfig_name = \"mm\"\nrecipe = \"mass_mean\"\n\
              [sweep]\nseeds = [1, 2]\npatience = 3\n"
         );
         let plan = SweepConfig::parse(&toml).unwrap().check().unwrap();
         let trial = |weight_decay, seed| Trial { learning_rate: 1.0, weight_decay, seed };
         assert_eq!(plan.trials_of(0), [trial(0.0, 1), trial(0.0, 2), trial(0.1, 1), trial(0.1, 2)]);
         assert_eq!(plan.trials_of(1).len(), 18);
+        assert_eq!(plan.trials_of(2), [trial(0.0, 1)]);
         assert_eq!(plan.trials().len(), 162);
         assert_eq!(plan.config().sweep.keep, Some(Keep::Best));
     }
@@ -387,6 +396,12 @@ mod tests {
             ("recipe = \"finetune_attn\"\nactivation = \"tanh\"", "`finetune_attn` needs"),
             ("recipe = \"finetune_attn\"\npool = \"max\"", "`finetune_attn` begins with"),
             ("recipe = \"finetune_attn\"\noptimizer = \"lbfgs\"", "`architectures.optimizer` must"),
+            ("recipe = \"lda\"", "`architectures.recipe` makes no sense for a probe of kind"),
+            (
+                "name = \"linear\"\nrecipe = \"lda\"\noptimizer = \"lbfgs\"",
+                "`architectures.optimizer`",
+            ),
+            ("name = \"linear\"\nrecipe = \"mass_mean\"\nweight_decays = [1.0]", "a formula gives"),
             ("pool = \"last\"", "`architectures.pool` makes no sense"),
         ];
         for (toml, expected) in cases {

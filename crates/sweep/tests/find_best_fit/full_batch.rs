@@ -62,6 +62,66 @@ fn same_bits(a: &[GroupFit], b: &[GroupFit]) {
     }
 }
 
+/// Means of the pooled training examples of each class, computed plainly.
+fn class_means(toy: &Toy) -> Vec<Vec<f64>> {
+    let mut means = vec![vec![0.0; D_MODEL]; toy.n_classes];
+    let mut counts = vec![0.0; toy.n_classes];
+    for (row, &label) in toy.rows[..N_TRAIN].iter().zip(&toy.labels) {
+        let n_tokens = (row.len() / D_MODEL) as f64;
+        for token in row.chunks(D_MODEL) {
+            for (mean, x) in means[label].iter_mut().zip(token) {
+                *mean += f64::from(*x) / n_tokens;
+            }
+        }
+        counts[label] += 1.0;
+    }
+    for (mean, n) in means.iter_mut().zip(counts) {
+        for value in mean {
+            *value /= n;
+        }
+    }
+    means
+}
+
+#[test]
+fn a_formula_gives_the_probe_of_the_pooled_training_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut toy = toy(2, folder.path());
+    let probe: ProbeConfig = LinearProbeConfig::new(D_MODEL, 2).into();
+    let trial = Trial { learning_rate: 1.0, weight_decay: 0.0, seed: 1 };
+    let of = |recipe| {
+        let method = Method { recipe: Some(recipe), ..Method::default() };
+        group(&probe, method, vec![trial])
+    };
+    let recipes = [Recipe::MassMean, Recipe::MassMeanWhitened, Recipe::Lda];
+    let fits = toy.fit(&recipes.map(of), &config());
+    let means = class_means(&toy);
+    let weights: Vec<Vec<f64>> = fits
+        .iter()
+        .map(|fit| {
+            assert_eq!(fit.trials[0].history.len(), 1);
+            fit.trials[0].state["weight"].values.iter().map(|w| f64::from(*w)).collect()
+        })
+        .collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let theta: Vec<f64> = means[1].iter().zip(&means[0]).map(|(a, b)| a - b).collect();
+    // The direction is that of the difference, and both biases are halfway between the means.
+    let cosine =
+        dot(&weights[0], &theta) / (dot(&weights[0], &weights[0]) * dot(&theta, &theta)).sqrt();
+    approx::assert_abs_diff_eq!(cosine, 1.0, epsilon = 1e-6);
+    let middle: Vec<f64> = means[0].iter().zip(&means[1]).map(|(a, b)| (a + b) / 2.0).collect();
+    for (fit, weight) in fits.iter().zip(&weights).take(2) {
+        let bias = f64::from(fit.trials[0].state["bias"].values[0]);
+        approx::assert_abs_diff_eq!(bias, -dot(weight, &middle), epsilon = 1e-4);
+    }
+    // The discriminant has the same direction as the whitened difference.
+    let cosine = dot(&weights[1], &weights[2])
+        / (dot(&weights[1], &weights[1]) * dot(&weights[2], &weights[2])).sqrt();
+    approx::assert_abs_diff_eq!(cosine, 1.0, epsilon = 1e-6);
+    let whole = toy.fit(&[of(Recipe::Lda)], &config());
+    assert_eq!(whole[0].trials[0].state, fits[2].trials[0].state);
+}
+
 #[test]
 fn lbfgs_ends_where_a_single_module_ends() {
     let folder = tempfile::tempdir().unwrap();
