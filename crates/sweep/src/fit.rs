@@ -87,7 +87,7 @@ pub struct TrialFit {
     pub converged: Option<bool>,
 }
 
-/// What [`find_best_fit`] returns for each group.
+/// What [`find_best_fit`](crate::find_best_fit()) returns for each group.
 #[derive(Clone, Debug)]
 pub struct GroupFit {
     /// What the trials are: the probe of the group, with one head more where one was added.
