@@ -65,7 +65,7 @@ pub use npy::NpyError;
 pub use npz::{NpzArray, NpzData, finish_as_npz, read_npz, read_npz_arrays, write_npz};
 pub use packed::PackedActivations;
 pub use pairs::PairConfig;
-pub use place::{Place, PlaceActivations, distinct_sites};
+pub use place::{Place, PlaceActivations, PlaceSites};
 pub use recomputed::RecomputedActivations;
 pub use safetensors_file::{SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec};
 pub use shards::{

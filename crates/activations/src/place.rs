@@ -93,15 +93,56 @@ impl fmt::Display for Place {
     }
 }
 
-/// The sites of some places, each once.
-pub fn distinct_sites(places: &[Place]) -> Vec<Site> {
-    let mut sites: Vec<Site> = Vec::new();
-    for site in places.iter().flat_map(Place::sites) {
-        if !sites.contains(&site) {
-            sites.push(site);
-        }
+/// Places, and the sites that they are made of, each site once.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_activations::{Component, Place, PlaceSites};
+/// use attention_probes_models::Convention;
+///
+/// let place = |layers: &[usize]| {
+///     Place::new(layers.iter().copied(), Component::ResidPost, Convention::Raw)
+/// };
+/// let places = PlaceSites::new(&[place(&[0, 2]), place(&[2, 3])]);
+/// assert_eq!(places.sites().len(), 3);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceSites {
+    sites: Vec<Site>,
+    /// Sites of each place, indices into `sites`.
+    places: Vec<Vec<usize>>,
+}
+
+impl PlaceSites {
+    /// Finds the sites of some places.
+    pub fn new(places: &[Place]) -> Self {
+        let mut sites: Vec<Site> = Vec::new();
+        let mut index = |site: Site| {
+            sites.iter().position(|known| *known == site).unwrap_or_else(|| {
+                sites.push(site);
+                sites.len() - 1
+            })
+        };
+        let places = places.iter().map(|place| place.sites().into_iter().map(&mut index).collect());
+        let places = places.collect();
+        Self { sites, places }
     }
-    sites
+
+    /// What a source has to capture, in this order.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// One of the places, read from the sites of all.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such place.
+    #[must_use]
+    pub fn only(&self, place: usize) -> Self {
+        Self { sites: self.sites.clone(), places: vec![self.places[place].clone()] }
+    }
 }
 
 /// Activations of places, made of those of their sites.
@@ -112,18 +153,13 @@ pub struct PlaceActivations<'a> {
 }
 
 impl<'a> PlaceActivations<'a> {
-    /// Puts the rows of a source's sites together as places ask for.
+    /// Puts the rows of a source, which has the sites of the places, together as they ask for.
     ///
     /// # Panics
     ///
-    /// If a place has a site that is not among `sites`, those of the source, or two places differ
-    /// in the number of their layers.
-    pub fn new(source: Box<dyn ActivationSource + 'a>, sites: &[Site], places: &[Place]) -> Self {
-        let index = |site: &Site| sites.iter().position(|other| other == site);
-        let indices =
-            |place: &Place| -> Option<Vec<usize>> { place.sites().iter().map(index).collect() };
-        let places: Option<Vec<Vec<usize>>> = places.iter().map(indices).collect();
-        let places = places.expect("the source has the sites of every place");
+    /// If two places differ in the number of their layers.
+    pub fn new(source: Box<dyn ActivationSource + 'a>, places: &PlaceSites) -> Self {
+        let places = places.places.clone();
         assert!(
             places.iter().all(|place| place.len() == places[0].len()),
             "places have the same number of layers"
@@ -212,7 +248,8 @@ mod tests {
     #[test]
     fn rows_of_several_layers_stand_side_by_side() {
         let mut fixture = Fixture::new();
-        fixture.sites = [1, 0].map(|layer| place(&[layer]).sites()[0]).to_vec();
+        let both = PlaceSites::new(&[place(&[1]), place(&[0]), place(&[0, 1])]);
+        fixture.sites = both.sites().to_vec();
         let mut plain =
             MemoryActivations::capture(&fixture.capture(), &fixture.all(), &mut |_, _| {}).unwrap();
         let examples = [(2, 7), (1, 1)];
@@ -225,8 +262,7 @@ mod tests {
                 }
             })
             .unwrap();
-        let mut source =
-            PlaceActivations::new(Box::new(&mut plain), &fixture.sites, &[place(&[0, 1])]);
+        let mut source = PlaceActivations::new(Box::new(&mut plain), &both.only(2));
         assert_eq!((source.n_sites(), source.d_model(), source.n_sequences()), (1, 16, 6));
         let mut n_calls = 0;
         source
@@ -239,15 +275,15 @@ mod tests {
         assert!(source.with_rows(&[(9, 1)], &mut |_| panic!("not there")).is_err());
         drop(source);
 
-        // Places of one layer each are their sites, in their own order.
-        let places = [place(&[0]), place(&[1])];
-        let mut source = PlaceActivations::new(Box::new(&mut plain), &fixture.sites, &places);
-        source
-            .with_rows(&examples, &mut |sites| {
-                assert_eq!(sites[0][0][..8], expected[0][..8]);
-                assert_eq!(sites[1][0][..8], expected[0][8..16]);
-            })
-            .unwrap();
-        assert_eq!(distinct_sites(&[place(&[0, 1]), place(&[1])]).len(), 2);
+        // Places of one layer each are their sites.
+        for (index, values) in [(1, 0..8), (0, 8..16)] {
+            let mut source = PlaceActivations::new(Box::new(&mut plain), &both.only(index));
+            source
+                .with_rows(&examples, &mut |sites| {
+                    assert_eq!(sites[0][0][..8], expected[0][values.clone()]);
+                })
+                .unwrap();
+        }
+        assert_eq!(both.sites().len(), 2);
     }
 }

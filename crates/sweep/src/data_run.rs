@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use attention_probes_activations::{
     ActivationSource, Capture, Example, ExampleSet, MemoryActivations, Place, PlaceActivations,
-    Split, StorageConfig, TOKENS_PER_FORWARD, Targets, TokenizedDataset, distinct_sites,
+    PlaceSites, Split, StorageConfig, TOKENS_PER_FORWARD, Targets, TokenizedDataset,
     open_activations,
 };
 use attention_probes_models::LanguageModel;
@@ -122,16 +122,16 @@ impl DataRun<'_> {
                 Ok(reports)
             }
             (Input::Texts(texts), Some(model)) => {
-                let sites = distinct_sites(&places);
+                let sites = PlaceSites::new(&places);
                 let capture = Capture {
                     model: &*model.model,
                     tokens: &texts.tokens,
-                    sites: &sites,
+                    sites: sites.sites(),
                     device: self.device,
                     max_tokens_per_batch: TOKENS_PER_FORWARD,
                 };
                 let mut prepared = self.prepare(&texts, capture, model, tracker)?;
-                prepared.source = Box::new(PlaceActivations::new(prepared.source, &sites, &places));
+                prepared.source = Box::new(PlaceActivations::new(prepared.source, &sites));
                 self.experiment(prepared, (&places, Some(&texts.tokens), Some(model)), tracker)
             }
             _ => {

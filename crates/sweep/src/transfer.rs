@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use attention_probes_activations::{
-    ActivationSource, Capture, ExampleSet, MemoryActivations, Place, PlaceActivations,
-    StorageConfig, TOKENS_PER_FORWARD, distinct_sites, open_activations,
+    ActivationSource, Capture, ExampleSet, MemoryActivations, Place, PlaceActivations, PlaceSites,
+    StorageConfig, TOKENS_PER_FORWARD, open_activations,
 };
 use attention_probes_metrics::ClassificationReport;
 use attention_probes_models::LanguageModel;
@@ -165,18 +165,18 @@ fn judge(
     sequences.dedup();
 
     let places = judged_on.places(Some(model))?;
-    let sites = distinct_sites(&places);
+    let sites = PlaceSites::new(&places);
     let capture = Capture {
         model: &*model.model,
         tokens: &texts.tokens,
-        sites: &sites,
+        sites: sites.sites(),
         device: judged_on.device,
         max_tokens_per_batch: TOKENS_PER_FORWARD,
     };
     // In memory if they fit, else recomputed: a part of a data set is not worth files of its own.
     let source = open_activations(capture, &sequences, &StorageConfig::default(), &mut |_, _| ())?;
     test.retain(|&i| !source.skipped().contains(&examples.examples[i].sequence));
-    let mut source = PlaceActivations::new(source, &sites, &places);
+    let mut source = PlaceActivations::new(source, &sites);
     judge_examples(probes, judged_on, &mut source, (examples, &test))
 }
 

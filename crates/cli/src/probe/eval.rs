@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, Capture, DatasetConfig, Example, ExampleConfig, ExampleSet,
-    ExternalActivations, ExternalConfig, MemoryActivations, PlaceActivations, StorageConfig,
-    TOKENS_PER_FORWARD, Targets, Task, TokenizeConfig, examples, open_activations, tokenize,
+    ExternalActivations, ExternalConfig, MemoryActivations, PlaceActivations, PlaceSites,
+    StorageConfig, TOKENS_PER_FORWARD, Targets, Task, TokenizeConfig, examples, open_activations,
+    tokenize,
 };
 use attention_probes_metrics::{
     ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
@@ -228,11 +229,11 @@ fn evaluate_texts<'a>(
         remove_unknown_tags(&mut examples, file, path)?;
     }
 
-    let sites = probed.place.sites();
+    let sites = PlaceSites::new(std::slice::from_ref(&probed.place));
     let capture = Capture {
         model: &*model.model,
         tokens: &tokens,
-        sites: &sites,
+        sites: sites.sites(),
         device,
         max_tokens_per_batch: TOKENS_PER_FORWARD,
     };
@@ -241,8 +242,7 @@ fn evaluate_texts<'a>(
     let source =
         open_activations(capture, &examples.sequences(), &StorageConfig::default(), &mut progress)?;
     bar.clear();
-    let source: Box<dyn ActivationSource + '_> =
-        Box::new(PlaceActivations::new(source, &sites, std::slice::from_ref(&probed.place)));
+    let source: Box<dyn ActivationSource + '_> = Box::new(PlaceActivations::new(source, &sites));
     let n_skipped = source.skipped().len();
     examples.remove_sequences(source.skipped());
     let targets = dataset.targets.map(|targets| {

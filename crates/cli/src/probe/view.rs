@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationError, ActivationSource, Capture, Dataset, DatasetConfig, Place, PlaceActivations,
-    StorageConfig, TOKENS_PER_FORWARD, TableError, Task, TokenizeConfig, TokenizedDataset,
-    distinct_sites, open_activations, tokenize, write_atomically,
+    PlaceSites, StorageConfig, TOKENS_PER_FORWARD, TableError, Task, TokenizeConfig,
+    TokenizedDataset, open_activations, tokenize, write_atomically,
 };
 use attention_probes_metrics::predicted_class;
 use attention_probes_probes::{Probe as _, ProbeConfig};
@@ -91,11 +91,11 @@ pub fn run(args: &ViewArgs) -> Result<()> {
     let otherwise = TokenizeConfig::default().max_tokens;
     let max_tokens = files[0].max_tokens(args.max_tokens, otherwise, model.model.shape().n_ctx);
     let tokens = tokenize(&dataset, &model.tokenizer, &TokenizeConfig { max_tokens, cache: None })?;
-    let distinct = distinct_sites(&places);
+    let sites = PlaceSites::new(&places);
     let capture = Capture {
         model: &*model.model,
         tokens: &tokens,
-        sites: &distinct,
+        sites: sites.sites(),
         device: &device,
         max_tokens_per_batch: TOKENS_PER_FORWARD,
     };
@@ -116,9 +116,8 @@ pub fn run(args: &ViewArgs) -> Result<()> {
         probes: describe(&files, &places),
         texts: texts(&dataset, &tokens, &probed, source.skipped()),
     };
-    for (file, place) in files.iter().zip(&places) {
-        let places = std::slice::from_ref(place);
-        let mut source = PlaceActivations::new(Box::new(&mut *source), &distinct, places);
+    for (index, file) in files.iter().enumerate() {
+        let mut source = PlaceActivations::new(Box::new(&mut *source), &sites.only(index));
         let readings = read(file, &mut source, &tokens, &device)?;
         for (text, reading) in page.texts.iter_mut().zip(readings) {
             text.readings.push(reading);

@@ -18,8 +18,6 @@ mod ridge;
 mod selection;
 mod solver;
 mod targets;
-#[cfg(test)]
-mod tests;
 
 pub use covariance::Shrinkage;
 pub use discriminant::{MassMean, discriminant, mass_mean};

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use attention_probes_activations::{ActivationSource, Place, PlaceActivations, Site};
+use attention_probes_activations::{ActivationSource, PlaceActivations, PlaceSites};
 use burn::tensor::Device;
 use serde::Serialize;
 
@@ -109,23 +109,23 @@ impl<'a> Scorer<'a> {
 
     /// One line per text, in order.
     ///
-    /// The source has the activations that every probe reads, or, with `sites`, those of some sites,
-    /// of which each probe reads its place.
+    /// The source has the activations that every probe reads, or, with `places`, those of their
+    /// sites, of which each probe reads its place.
     pub(super) fn lines<'s>(
         &'s self,
         indices: &[usize],
         texts: Vec<Result<Prefix, String>>,
         source: &mut dyn ActivationSource,
-        sites: Option<(&[Site], &[Place])>,
+        places: Option<&PlaceSites>,
     ) -> Result<Vec<Line<'s>>> {
         let prefixes: Vec<&Prefix> = texts.iter().flatten().collect();
         let mut said = Vec::new();
         for (index, probe) in self.probes.iter().enumerate() {
-            let scores = match sites {
+            let scores = match places {
                 None => self.scores(probe, &prefixes, source)?,
-                Some((sites, places)) => {
-                    let place = std::slice::from_ref(&places[index]);
-                    let mut source = PlaceActivations::new(Box::new(&mut *source), sites, place);
+                Some(places) => {
+                    let place = places.only(index);
+                    let mut source = PlaceActivations::new(Box::new(&mut *source), &place);
                     self.scores(probe, &prefixes, &mut source)?
                 }
             };

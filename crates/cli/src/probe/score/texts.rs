@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationSource as _, Capture, MemoryActivations, Place, TOKENS_PER_FORWARD, TokenizedDataset,
-    distinct_sites,
+    ActivationSource as _, Capture, MemoryActivations, PlaceSites, TOKENS_PER_FORWARD,
+    TokenizedDataset,
 };
 use attention_probes_models::{LanguageModel, Tokenizer};
 
@@ -18,7 +18,7 @@ pub(super) struct TextReader<'a> {
     scorer: &'a Scorer<'a>,
     model: LanguageModel,
     /// Where each probe reads the model.
-    places: Vec<Place>,
+    places: PlaceSites,
     max_tokens: usize,
 }
 
@@ -34,13 +34,13 @@ impl<'a> TextReader<'a> {
         };
         let ProbedModel { model, place } = first.open_model(&args.model, scorer.device)?;
         let others = others.iter().map(|file| file.place_in(&model, &args.model));
-        let places = std::iter::once(Ok(place)).chain(others).collect::<Result<_>>()?;
+        let places = std::iter::once(Ok(place)).chain(others).collect::<Result<Vec<_>>>()?;
         let n_ctx = model.model.shape().n_ctx;
         // No probe sees a longer text than it was trained on.
         let max_tokens =
             scorer.files.iter().map(|file| file.max_tokens(args.max_tokens, n_ctx, n_ctx));
         let max_tokens = max_tokens.min().unwrap_or(n_ctx);
-        Ok(Self { scorer, model, places, max_tokens })
+        Ok(Self { scorer, model, places: PlaceSites::new(&places), max_tokens })
     }
 
     /// Scores texts, or hands on why one could not be read.
@@ -59,11 +59,10 @@ impl<'a> TextReader<'a> {
 
         let tokens = TokenizedDataset::from_sequences(&sequences);
         let model = &self.model;
-        let sites = distinct_sites(&self.places);
         let capture = Capture {
             model: &*model.model,
             tokens: &tokens,
-            sites: &sites,
+            sites: self.places.sites(),
             device: self.scorer.device,
             max_tokens_per_batch: TOKENS_PER_FORWARD,
         };
@@ -78,7 +77,7 @@ impl<'a> TextReader<'a> {
             Ok(Prefix { sequence, end: ids.len(), truncated, tokens })
         };
         let prefixes = encoded.into_iter().map(|text| text.and_then(prefix)).collect();
-        self.scorer.lines(indices, prefixes, &mut source, Some((&sites, &self.places)))
+        self.scorer.lines(indices, prefixes, &mut source, Some(&self.places))
     }
 
     /// Token ids of a text, and whether it was cut.
