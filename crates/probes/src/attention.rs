@@ -7,14 +7,15 @@
 use burn::module::{Module, Param};
 use burn::tensor::activation::{relu, softmax, tanh};
 use burn::tensor::{Bool, Device, Tensor, assert_shape};
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::state::{check_n_classes, check_sizes, check_state, param_from_state};
+use crate::dense::Dense;
+use crate::probe_config::KindConfig;
+use crate::state::{check_n_classes, check_sizes, param_from_state};
 use crate::{
-    ParamArray, Probe, ProbeConfig, ProbeError, ProbeOutput, ProbeState, mask_last, n_out,
-    positions_from_mask,
+    ParamArray, Probe, ProbeConfig, ProbeError, ProbeKind, ProbeOutput, ProbeState, mask_last,
+    n_out, positions_from_mask,
 };
 
 /// Score of a dropped token, as in the reference.
@@ -73,21 +74,7 @@ impl AttentionProbeConfig {
     /// `q.weight` is 0 and `position_weight` is 0 (1 under `last_only`), so an untrained probe
     /// averages the tokens. The other weights are `U(±1/√fan_in)`.
     pub fn init_state(&self, seed: u64) -> ProbeState {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        self.shapes()
-            .into_iter()
-            .map(|(name, shape)| {
-                let array = match name {
-                    "q.weight" => ParamArray::zeros(&shape),
-                    "position_weight" => {
-                        ParamArray::full(&shape, if self.last_only { 1.0 } else { 0.0 })
-                    }
-                    "o.weight" | "o.bias" => ParamArray::uniform(&shape, self.d_value(), &mut rng),
-                    _ => ParamArray::uniform(&shape, self.d_model, &mut rng),
-                };
-                (name.to_owned(), array)
-            })
-            .collect()
+        self.draw_state(seed)
     }
 
     /// Makes an untrained probe.
@@ -100,34 +87,23 @@ impl AttentionProbeConfig {
         AttentionProbe::from_state(&self.init_state(seed), self, device)
     }
 
-    /// Checks every field, and that the weights are those of this config.
-    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        self.check()?;
-        check_state(state, &self.shapes(), "attention")
-    }
-
-    /// Checks every field.
-    pub(crate) fn check(&self) -> Result<(), ProbeError> {
-        check_n_classes(self.n_classes)?;
-        check_sizes(&[
-            ("n_heads", self.n_heads),
-            ("hidden_dim", self.hidden_dim.unwrap_or(1)),
-            ("n_classes", self.n_classes),
-            ("d_model", self.d_model),
-        ])?;
-        if !(0.0..1.0).contains(&self.attention_dropout) {
-            return Err(ProbeError::Hyperparameter {
-                name: "attention_dropout",
-                value: self.attention_dropout,
-                expected: "at least 0 and below 1",
-            });
-        }
-        Ok(())
-    }
-
     /// Width of a value: the hidden layer, or the logits where there is none.
     fn d_value(&self) -> usize {
         self.hidden_dim.unwrap_or_else(|| n_out(self.n_classes))
+    }
+}
+
+impl KindConfig for AttentionProbeConfig {
+    fn kind(&self) -> ProbeKind {
+        ProbeKind::Attention
+    }
+
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn n_classes(&self) -> usize {
+        self.n_classes
     }
 
     fn shapes(&self) -> Vec<(&'static str, Vec<usize>)> {
@@ -143,6 +119,33 @@ impl AttentionProbeConfig {
             shapes.extend([("o.weight", vec![n_out, hidden_dim]), ("o.bias", vec![n_out])]);
         }
         shapes
+    }
+
+    fn draw(&self, name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> ParamArray {
+        match name {
+            "q.weight" => ParamArray::zeros(shape),
+            "position_weight" => ParamArray::full(shape, if self.last_only { 1.0 } else { 0.0 }),
+            "o.weight" | "o.bias" => ParamArray::uniform(shape, self.d_value(), rng),
+            _ => ParamArray::uniform(shape, self.d_model, rng),
+        }
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
+        check_n_classes(self.n_classes)?;
+        check_sizes(&[
+            ("n_heads", self.n_heads),
+            ("hidden_dim", self.hidden_dim.unwrap_or(1)),
+            ("n_classes", self.n_classes),
+            ("d_model", self.d_model),
+        ])?;
+        if !(0.0..1.0).contains(&self.attention_dropout) {
+            return Err(ProbeError::Hyperparameter {
+                name: "attention_dropout",
+                value: self.attention_dropout,
+                expected: "at least 0 and below 1",
+            });
+        }
+        Ok(())
     }
 }
 
@@ -160,11 +163,9 @@ impl AttentionProbeConfig {
 #[derive(Module, Debug)]
 pub struct AttentionProbe {
     q_weight: Param<Tensor<2>>,
-    v_weight: Param<Tensor<2>>,
-    v_bias: Param<Tensor<1>>,
+    v: Dense,
     position_weight: Param<Tensor<1>>,
-    o_weight: Option<Param<Tensor<2>>>,
-    o_bias: Option<Param<Tensor<1>>>,
+    o: Option<Dense>,
     #[module(skip)]
     config: AttentionProbeConfig,
 }
@@ -186,11 +187,9 @@ impl AttentionProbe {
         let has_hidden = config.hidden_dim.is_some();
         Ok(Self {
             q_weight: param_from_state(state, "q.weight", device),
-            v_weight: param_from_state(state, "v.weight", device),
-            v_bias: param_from_state(state, "v.bias", device),
+            v: Dense::from_state(state, "v", device),
             position_weight: param_from_state(state, "position_weight", device),
-            o_weight: has_hidden.then(|| param_from_state(state, "o.weight", device)),
-            o_bias: has_hidden.then(|| param_from_state(state, "o.bias", device)),
+            o: has_hidden.then(|| Dense::from_state(state, "o", device)),
             config: config.clone(),
         })
     }
@@ -224,8 +223,8 @@ impl AttentionProbe {
         let pattern = self.pattern(x.clone(), mask_pad, mask_dropped);
         let pooled = pattern.clone().matmul(x); // [batch, n_heads, d_model]
 
-        let v = self.v_weight.val().reshape([n_heads, d_value, d_model]).swap_dims(1, 2);
-        let v_bias = self.v_bias.val().reshape([n_heads, d_value]);
+        let v = self.v.weight.val().reshape([n_heads, d_value, d_model]).swap_dims(1, 2);
+        let v_bias = self.v.bias.val().reshape([n_heads, d_value]);
         let z = pooled
             .reshape([batch, n_heads * d_model])
             .matmul(v.reshape([n_heads * d_model, d_value])); // [batch, d_value]
@@ -234,11 +233,9 @@ impl AttentionProbe {
             AttentionActivation::Tanh => pattern.clone().sum_dim(2).squeeze_dim(2).matmul(v_bias),
         };
 
-        let logits = match (&self.o_weight, &self.o_bias) {
-            (Some(weight), Some(bias)) => {
-                relu(z).matmul(weight.val().transpose()) + bias.val().unsqueeze()
-            }
-            _ => z,
+        let logits = match &self.o {
+            Some(o) => o.forward(relu(z)),
+            None => z,
         };
         ProbeOutput { logits, pattern: Some(pattern) }
     }
@@ -296,15 +293,11 @@ impl Probe for AttentionProbe {
     }
 
     fn state(&self) -> Result<ProbeState, ProbeError> {
-        let mut state = ProbeState::from([
-            ("q.weight".to_owned(), ParamArray::from_param(&self.q_weight)?),
-            ("v.weight".to_owned(), ParamArray::from_param(&self.v_weight)?),
-            ("v.bias".to_owned(), ParamArray::from_param(&self.v_bias)?),
-            ("position_weight".to_owned(), ParamArray::from_param(&self.position_weight)?),
-        ]);
-        if let (Some(weight), Some(bias)) = (&self.o_weight, &self.o_bias) {
-            state.insert("o.weight".to_owned(), ParamArray::from_param(weight)?);
-            state.insert("o.bias".to_owned(), ParamArray::from_param(bias)?);
+        let mut state = self.v.state("v")?;
+        state.insert("q.weight".to_owned(), ParamArray::from_param(&self.q_weight)?);
+        state.insert("position_weight".to_owned(), ParamArray::from_param(&self.position_weight)?);
+        if let Some(o) = &self.o {
+            state.extend(o.state("o")?);
         }
         Ok(state)
     }
@@ -315,7 +308,7 @@ mod tests {
     use approx::assert_abs_diff_eq;
     use burn::tensor::TensorData;
     use proptest::prelude::*;
-    use rand::Rng;
+    use rand::{Rng, SeedableRng};
 
     use super::*;
     use crate::golden::golden_cases;

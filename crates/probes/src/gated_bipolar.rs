@@ -1,15 +1,18 @@
 //! Gated bipolar probe: gated features of every token, of which the highest and the lowest count.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::activation::softplus;
 use burn::tensor::{Bool, Device, Tensor, assert_shape};
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregation::over;
-use crate::state::{check_n_classes, check_sizes, check_state, param_from_state};
-use crate::{ParamArray, Probe, ProbeConfig, ProbeError, ProbeOutput, ProbeState, n_out};
+use crate::dense::Dense;
+use crate::probe_config::KindConfig;
+use crate::state::{check_n_classes, check_sizes};
+use crate::{
+    ParamArray, Probe, ProbeConfig, ProbeError, ProbeKind, ProbeOutput, ProbeState, n_out,
+};
 
 /// Keeps the division by the standard deviation finite.
 pub const NORM_EPSILON: f32 = 1e-5;
@@ -34,12 +37,7 @@ impl GatedBipolarProbeConfig {
 
     /// Draws initial weights, `U(±1/√fan_in)`; one seed gives the same bits on every device.
     pub fn init_state(&self, seed: u64) -> ProbeState {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let draw = |(name, shape): (&str, Vec<usize>)| {
-            let fan_in = if name.starts_with("out") { 2 * self.d_gate } else { self.d_model };
-            (name.to_owned(), ParamArray::uniform(&shape, fan_in, &mut rng))
-        };
-        self.shapes().into_iter().map(draw).collect()
+        self.draw_state(seed)
     }
 
     /// Makes an untrained probe.
@@ -51,23 +49,24 @@ impl GatedBipolarProbeConfig {
         self.check()?;
         GatedBipolarProbe::from_state(&self.init_state(seed), self, device)
     }
+}
 
-    /// Checks every field, and that the weights are those of this config.
-    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        self.check()?;
-        check_state(state, &self.shapes(), "gated_bipolar")
+impl KindConfig for GatedBipolarProbeConfig {
+    fn kind(&self) -> ProbeKind {
+        ProbeKind::GatedBipolar
     }
 
-    /// Checks every field.
-    pub(crate) fn check(&self) -> Result<(), ProbeError> {
-        check_n_classes(self.n_classes)?;
-        check_sizes(&[("d_gate", self.d_gate), ("d_model", self.d_model)])?;
-        check_sizes(&[("d_gate", self.d_gate), ("n_classes", self.n_classes)])
+    fn d_model(&self) -> usize {
+        self.d_model
     }
 
-    fn shapes(&self) -> [(&'static str, Vec<usize>); 6] {
+    fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    fn shapes(&self) -> Vec<(&'static str, Vec<usize>)> {
         let (d_gate, n_out) = (self.d_gate, n_out(self.n_classes));
-        [
+        vec![
             ("proj.weight", vec![d_gate, self.d_model]),
             ("proj.bias", vec![d_gate]),
             ("gate.weight", vec![d_gate, self.d_model]),
@@ -75,6 +74,17 @@ impl GatedBipolarProbeConfig {
             ("out.weight", vec![n_out, 2 * d_gate]),
             ("out.bias", vec![n_out]),
         ]
+    }
+
+    fn draw(&self, name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> ParamArray {
+        let fan_in = if name.starts_with("out") { 2 * self.d_gate } else { self.d_model };
+        ParamArray::uniform(shape, fan_in, rng)
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
+        check_n_classes(self.n_classes)?;
+        check_sizes(&[("d_gate", self.d_gate), ("d_model", self.d_model)])?;
+        check_sizes(&[("d_gate", self.d_gate), ("n_classes", self.n_classes)])
     }
 }
 
@@ -91,12 +101,9 @@ impl GatedBipolarProbeConfig {
 /// this one has neither. Scale and shift of the norm are part of the weights that follow it.
 #[derive(Module, Debug)]
 pub struct GatedBipolarProbe {
-    proj_weight: Param<Tensor<2>>,
-    proj_bias: Param<Tensor<1>>,
-    gate_weight: Param<Tensor<2>>,
-    gate_bias: Param<Tensor<1>>,
-    out_weight: Param<Tensor<2>>,
-    out_bias: Param<Tensor<1>>,
+    proj: Dense,
+    gate: Dense,
+    out: Dense,
     #[module(skip)]
     config: GatedBipolarProbeConfig,
 }
@@ -116,12 +123,9 @@ impl GatedBipolarProbe {
     ) -> Result<Self, ProbeError> {
         config.check_state(state)?;
         Ok(Self {
-            proj_weight: param_from_state(state, "proj.weight", device),
-            proj_bias: param_from_state(state, "proj.bias", device),
-            gate_weight: param_from_state(state, "gate.weight", device),
-            gate_bias: param_from_state(state, "gate.bias", device),
-            out_weight: param_from_state(state, "out.weight", device),
-            out_bias: param_from_state(state, "out.bias", device),
+            proj: Dense::from_state(state, "proj", device),
+            gate: Dense::from_state(state, "gate", device),
+            out: Dense::from_state(state, "out", device),
             config: config.clone(),
         })
     }
@@ -138,18 +142,13 @@ impl Probe for GatedBipolarProbe {
         let centred = x.clone() - x.mean_dim(1);
         let variance = centred.clone().square().mean_dim(1);
         let x = centred / (variance + NORM_EPSILON).sqrt();
-        let of = |weight: &Param<Tensor<2>>, bias: &Param<Tensor<1>>| {
-            x.clone().matmul(weight.val().transpose()) + bias.val().unsqueeze()
-        };
-        let gate = softplus(of(&self.gate_weight, &self.gate_bias), 1.0);
-        let features =
-            (of(&self.proj_weight, &self.proj_bias) * gate).reshape([batch, pos, d_gate]);
+        let gate = softplus(self.gate.forward(x.clone()), 1.0);
+        let features = (self.proj.forward(x) * gate).reshape([batch, pos, d_gate]);
         let mask = over(mask_pad, d_gate);
         let highest = features.clone().mask_fill(mask.clone(), -1e30).max_dim(1);
         let lowest = (-features).mask_fill(mask, -1e30).max_dim(1);
         let pooled = Tensor::cat(vec![highest, lowest], 2).squeeze_dim::<2>(1);
-        let logits = pooled.matmul(self.out_weight.val().transpose());
-        ProbeOutput { logits: logits + self.out_bias.val().unsqueeze(), pattern: None }
+        ProbeOutput { logits: self.out.forward(pooled), pattern: None }
     }
 
     fn config(&self) -> ProbeConfig {
@@ -157,14 +156,10 @@ impl Probe for GatedBipolarProbe {
     }
 
     fn state(&self) -> Result<ProbeState, ProbeError> {
-        Ok(ProbeState::from([
-            ("proj.weight".to_owned(), ParamArray::from_param(&self.proj_weight)?),
-            ("proj.bias".to_owned(), ParamArray::from_param(&self.proj_bias)?),
-            ("gate.weight".to_owned(), ParamArray::from_param(&self.gate_weight)?),
-            ("gate.bias".to_owned(), ParamArray::from_param(&self.gate_bias)?),
-            ("out.weight".to_owned(), ParamArray::from_param(&self.out_weight)?),
-            ("out.bias".to_owned(), ParamArray::from_param(&self.out_bias)?),
-        ]))
+        let mut state = self.proj.state("proj")?;
+        state.extend(self.gate.state("gate")?);
+        state.extend(self.out.state("out")?);
+        Ok(state)
     }
 }
 

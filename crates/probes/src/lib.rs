@@ -26,6 +26,7 @@ mod aggregation;
 mod attention;
 mod batches;
 mod convex;
+mod dense;
 mod error;
 mod evaluate;
 mod gated_bipolar;
@@ -42,6 +43,7 @@ mod outputs;
 mod params;
 mod pool;
 mod probe;
+mod probe_config;
 mod recipes;
 mod rolling_attention;
 mod saved;
@@ -73,9 +75,10 @@ pub use multi_max::{MultiMaxProbe, MultiMaxProbeConfig};
 pub use outputs::{OutputMetrics, Outputs};
 pub use pool::Pool;
 pub use probe::{
-    AnyProbe, Probe, ProbeConfig, ProbeKind, ProbeOutput, mask_last, n_out, positions_from_mask,
-    probabilities, probabilities_from_logits,
+    AnyProbe, Probe, ProbeKind, ProbeOutput, mask_last, n_out, positions_from_mask, probabilities,
+    probabilities_from_logits,
 };
+pub use probe_config::ProbeConfig;
 pub use recipes::{
     FINETUNE_DEVIATION, Retraining, check_ensemble, check_finetune, ensemble_config,
     ensemble_with_mean, finetune_attention, finetune_start, join_heads, train_repeatedly,

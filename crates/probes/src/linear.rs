@@ -1,13 +1,13 @@
 //! Linear probe: pool a sequence, then one linear readout.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor, assert_shape};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::state::{check_n_classes, check_sizes, check_state, param_from_state};
-use crate::{ParamArray, Pool, Probe, ProbeConfig, ProbeError, ProbeOutput, ProbeState, n_out};
+use crate::dense::Dense;
+use crate::probe_config::KindConfig;
+use crate::state::{check_n_classes, check_sizes};
+use crate::{Pool, Probe, ProbeConfig, ProbeError, ProbeKind, ProbeOutput, ProbeState, n_out};
 
 /// Config of a [`LinearProbe`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,18 +37,12 @@ impl LinearProbeConfig {
 
     /// Returns the number of outputs.
     pub fn n_out(&self) -> usize {
-        self.n_outputs.unwrap_or_else(|| n_out(self.n_classes))
+        KindConfig::n_out(self)
     }
 
     /// Draws initial weights, `U(±1/√d_model)`; one seed gives the same bits on every device.
     pub fn init_state(&self, seed: u64) -> ProbeState {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        self.shapes()
-            .into_iter()
-            .map(|(name, shape)| {
-                (name.to_owned(), ParamArray::uniform(&shape, self.d_model, &mut rng))
-            })
-            .collect()
+        self.draw_state(seed)
     }
 
     /// Makes an untrained probe.
@@ -60,15 +54,31 @@ impl LinearProbeConfig {
         self.check()?;
         LinearProbe::from_state(&self.init_state(seed), self, device)
     }
+}
 
-    /// Checks every field, and that the weights are those of this config.
-    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        self.check()?;
-        check_state(state, &self.shapes(), "linear")
+impl KindConfig for LinearProbeConfig {
+    fn kind(&self) -> ProbeKind {
+        ProbeKind::Linear
     }
 
-    /// Checks every field.
-    pub(crate) fn check(&self) -> Result<(), ProbeError> {
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    fn n_out(&self) -> usize {
+        self.n_outputs.unwrap_or_else(|| n_out(self.n_classes))
+    }
+
+    fn shapes(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let n_out = self.n_out();
+        vec![("weight", vec![n_out, self.d_model]), ("bias", vec![n_out])]
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
         let Some(n_outputs) = self.n_outputs else {
             check_n_classes(self.n_classes)?;
             return check_sizes(&[("n_classes", self.n_classes), ("d_model", self.d_model)]);
@@ -82,11 +92,6 @@ impl LinearProbeConfig {
         }
         check_sizes(&[("n_outputs", n_outputs), ("d_model", self.d_model)])
     }
-
-    fn shapes(&self) -> [(&'static str, Vec<usize>); 2] {
-        let n_out = self.n_out();
-        [("weight", vec![n_out, self.d_model]), ("bias", vec![n_out])]
-    }
 }
 
 /// Reads class scores off the pooled activations.
@@ -96,8 +101,7 @@ impl LinearProbeConfig {
 /// ```
 #[derive(Module, Debug)]
 pub struct LinearProbe {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
+    readout: Dense,
     #[module(skip)]
     config: LinearProbeConfig,
 }
@@ -116,11 +120,7 @@ impl LinearProbe {
         device: &Device,
     ) -> Result<Self, ProbeError> {
         config.check_state(state)?;
-        Ok(Self {
-            weight: param_from_state(state, "weight", device),
-            bias: param_from_state(state, "bias", device),
-            config: config.clone(),
-        })
+        Ok(Self { readout: Dense::from_state(state, "", device), config: config.clone() })
     }
 }
 
@@ -130,8 +130,7 @@ impl Probe for LinearProbe {
         assert_shape!(x, [batch, pos, self.config.d_model]);
 
         let pooled = self.config.pool.forward(x, mask_pad); // [batch, d_model]
-        let logits = pooled.matmul(self.weight.val().transpose());
-        ProbeOutput { logits: logits + self.bias.val().unsqueeze(), pattern: None }
+        ProbeOutput { logits: self.readout.forward(pooled), pattern: None }
     }
 
     fn config(&self) -> ProbeConfig {
@@ -139,16 +138,14 @@ impl Probe for LinearProbe {
     }
 
     fn state(&self) -> Result<ProbeState, ProbeError> {
-        Ok(ProbeState::from([
-            ("weight".to_owned(), ParamArray::from_param(&self.weight)?),
-            ("bias".to_owned(), ParamArray::from_param(&self.bias)?),
-        ]))
+        self.readout.state("")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ParamArray;
     use crate::testing::host_values;
 
     #[test]

@@ -1,14 +1,17 @@
 //! MLP probe: pool a sequence, then one hidden layer.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Bool, Device, Tensor, assert_shape};
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::state::{check_n_classes, check_sizes, check_state, param_from_state};
-use crate::{ParamArray, Pool, Probe, ProbeConfig, ProbeError, ProbeOutput, ProbeState, n_out};
+use crate::dense::Dense;
+use crate::probe_config::KindConfig;
+use crate::state::{check_n_classes, check_sizes};
+use crate::{
+    ParamArray, Pool, Probe, ProbeConfig, ProbeError, ProbeKind, ProbeOutput, ProbeState, n_out,
+};
 
 /// Config of an [`MlpProbe`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,15 +35,7 @@ impl MlpProbeConfig {
 
     /// Draws initial weights, `U(±1/√fan_in)`; one seed gives the same bits on every device.
     pub fn init_state(&self, seed: u64) -> ProbeState {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        self.shapes()
-            .into_iter()
-            .map(|(name, shape)| {
-                let fan_in =
-                    if name.starts_with("hidden") { self.d_model } else { self.hidden_dim };
-                (name.to_owned(), ParamArray::uniform(&shape, fan_in, &mut rng))
-            })
-            .collect()
+        self.draw_state(seed)
     }
 
     /// Makes an untrained probe.
@@ -52,31 +47,43 @@ impl MlpProbeConfig {
         self.check()?;
         MlpProbe::from_state(&self.init_state(seed), self, device)
     }
+}
 
-    /// Checks every field, and that the weights are those of this config.
-    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        self.check()?;
-        check_state(state, &self.shapes(), "mlp")
+impl KindConfig for MlpProbeConfig {
+    fn kind(&self) -> ProbeKind {
+        ProbeKind::Mlp
     }
 
-    /// Checks every field.
-    pub(crate) fn check(&self) -> Result<(), ProbeError> {
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    fn shapes(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let n_out = n_out(self.n_classes);
+        vec![
+            ("hidden.weight", vec![self.hidden_dim, self.d_model]),
+            ("hidden.bias", vec![self.hidden_dim]),
+            ("out.weight", vec![n_out, self.hidden_dim]),
+            ("out.bias", vec![n_out]),
+        ]
+    }
+
+    fn draw(&self, name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> ParamArray {
+        let fan_in = if name.starts_with("hidden") { self.d_model } else { self.hidden_dim };
+        ParamArray::uniform(shape, fan_in, rng)
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
         check_n_classes(self.n_classes)?;
         check_sizes(&[
             ("n_classes", self.n_classes),
             ("hidden_dim", self.hidden_dim),
             ("d_model", self.d_model),
         ])
-    }
-
-    fn shapes(&self) -> [(&'static str, Vec<usize>); 4] {
-        let n_out = n_out(self.n_classes);
-        [
-            ("hidden.weight", vec![self.hidden_dim, self.d_model]),
-            ("hidden.bias", vec![self.hidden_dim]),
-            ("out.weight", vec![n_out, self.hidden_dim]),
-            ("out.bias", vec![n_out]),
-        ]
     }
 }
 
@@ -88,10 +95,8 @@ impl MlpProbeConfig {
 /// ```
 #[derive(Module, Debug)]
 pub struct MlpProbe {
-    hidden_weight: Param<Tensor<2>>,
-    hidden_bias: Param<Tensor<1>>,
-    out_weight: Param<Tensor<2>>,
-    out_bias: Param<Tensor<1>>,
+    hidden: Dense,
+    out: Dense,
     #[module(skip)]
     config: MlpProbeConfig,
 }
@@ -111,10 +116,8 @@ impl MlpProbe {
     ) -> Result<Self, ProbeError> {
         config.check_state(state)?;
         Ok(Self {
-            hidden_weight: param_from_state(state, "hidden.weight", device),
-            hidden_bias: param_from_state(state, "hidden.bias", device),
-            out_weight: param_from_state(state, "out.weight", device),
-            out_bias: param_from_state(state, "out.bias", device),
+            hidden: Dense::from_state(state, "hidden", device),
+            out: Dense::from_state(state, "out", device),
             config: config.clone(),
         })
     }
@@ -126,10 +129,8 @@ impl Probe for MlpProbe {
         assert_shape!(x, [batch, pos, self.config.d_model]);
 
         let pooled = self.config.pool.forward(x, mask_pad); // [batch, d_model]
-        let hidden = pooled.matmul(self.hidden_weight.val().transpose());
-        let hidden = relu(hidden + self.hidden_bias.val().unsqueeze()); // [batch, hidden_dim]
-        let logits = hidden.matmul(self.out_weight.val().transpose());
-        ProbeOutput { logits: logits + self.out_bias.val().unsqueeze(), pattern: None }
+        let hidden = relu(self.hidden.forward(pooled)); // [batch, hidden_dim]
+        ProbeOutput { logits: self.out.forward(hidden), pattern: None }
     }
 
     fn config(&self) -> ProbeConfig {
@@ -137,12 +138,9 @@ impl Probe for MlpProbe {
     }
 
     fn state(&self) -> Result<ProbeState, ProbeError> {
-        Ok(ProbeState::from([
-            ("hidden.weight".to_owned(), ParamArray::from_param(&self.hidden_weight)?),
-            ("hidden.bias".to_owned(), ParamArray::from_param(&self.hidden_bias)?),
-            ("out.weight".to_owned(), ParamArray::from_param(&self.out_weight)?),
-            ("out.bias".to_owned(), ParamArray::from_param(&self.out_bias)?),
-        ]))
+        let mut state = self.hidden.state("hidden")?;
+        state.extend(self.out.state("out")?);
+        Ok(state)
     }
 }
 

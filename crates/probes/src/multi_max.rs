@@ -2,13 +2,14 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Tensor, assert_shape};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregation::over;
-use crate::state::{check_n_classes, check_sizes, check_state, param_from_state};
-use crate::{ParamArray, Probe, ProbeConfig, ProbeError, ProbeOutput, ProbeState, n_out};
+use crate::probe_config::KindConfig;
+use crate::state::{check_n_classes, check_sizes, param_from_state};
+use crate::{
+    ParamArray, Probe, ProbeConfig, ProbeError, ProbeKind, ProbeOutput, ProbeState, n_out,
+};
 
 /// Config of a [`MultiMaxProbe`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,11 +31,7 @@ impl MultiMaxProbeConfig {
 
     /// Draws initial weights, `U(±1/√d_model)`; one seed gives the same bits on every device.
     pub fn init_state(&self, seed: u64) -> ProbeState {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let draw = |(name, shape): (&str, Vec<usize>)| {
-            (name.to_owned(), ParamArray::uniform(&shape, self.d_model, &mut rng))
-        };
-        self.shapes().into_iter().map(draw).collect()
+        self.draw_state(seed)
     }
 
     /// Makes an untrained probe.
@@ -46,26 +43,33 @@ impl MultiMaxProbeConfig {
         self.check()?;
         MultiMaxProbe::from_state(&self.init_state(seed), self, device)
     }
+}
 
-    /// Checks every field, and that the weights are those of this config.
-    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        self.check()?;
-        check_state(state, &self.shapes(), "multimax")
+impl KindConfig for MultiMaxProbeConfig {
+    fn kind(&self) -> ProbeKind {
+        ProbeKind::MultiMax
     }
 
-    /// Checks every field.
-    pub(crate) fn check(&self) -> Result<(), ProbeError> {
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    fn shapes(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let n_out = n_out(self.n_classes);
+        vec![("v.weight", vec![self.n_heads * n_out, self.d_model]), ("bias", vec![n_out])]
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
         check_n_classes(self.n_classes)?;
         check_sizes(&[
             ("n_heads", self.n_heads),
             ("n_classes", self.n_classes),
             ("d_model", self.d_model),
         ])
-    }
-
-    fn shapes(&self) -> [(&'static str, Vec<usize>); 2] {
-        let n_out = n_out(self.n_classes);
-        [("v.weight", vec![self.n_heads * n_out, self.d_model]), ("bias", vec![n_out])]
     }
 }
 

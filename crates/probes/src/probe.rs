@@ -9,9 +9,8 @@ use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttentionProbe, AttentionProbeConfig, GatedBipolarProbe, GatedBipolarProbeConfig, LinearProbe,
-    LinearProbeConfig, MlpProbe, MlpProbeConfig, MultiMaxProbe, MultiMaxProbeConfig, ProbeError,
-    ProbeState, RollingAttentionProbe, RollingAttentionProbeConfig, TokenProbe, TokenProbeConfig,
+    AttentionProbe, GatedBipolarProbe, LinearProbe, MlpProbe, MultiMaxProbe, ProbeConfig,
+    ProbeError, ProbeState, RollingAttentionProbe, TokenProbe,
 };
 
 /// A classifier of token sequences that reads activations.
@@ -127,180 +126,6 @@ impl FromStr for ProbeKind {
             .into_iter()
             .find(|kind| kind.as_str() == name)
             .ok_or_else(|| ProbeError::UnknownKind { name: name.to_owned() })
-    }
-}
-
-/// Config of a probe of any kind, tagged by `kind` in files.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum ProbeConfig {
-    /// Config of a [`LinearProbe`].
-    Linear(LinearProbeConfig),
-    /// Config of an [`MlpProbe`].
-    Mlp(MlpProbeConfig),
-    /// Config of an [`AttentionProbe`].
-    Attention(AttentionProbeConfig),
-    /// Config of a [`TokenProbe`].
-    Token(TokenProbeConfig),
-    /// Config of a [`MultiMaxProbe`].
-    #[serde(rename = "multimax")]
-    MultiMax(MultiMaxProbeConfig),
-    /// Config of a [`RollingAttentionProbe`].
-    RollingAttention(RollingAttentionProbeConfig),
-    /// Config of a [`GatedBipolarProbe`].
-    GatedBipolar(GatedBipolarProbeConfig),
-}
-
-impl ProbeConfig {
-    /// Returns the kind of the probe.
-    pub fn kind(&self) -> ProbeKind {
-        match self {
-            Self::Linear(_) => ProbeKind::Linear,
-            Self::Mlp(_) => ProbeKind::Mlp,
-            Self::Attention(_) => ProbeKind::Attention,
-            Self::Token(_) => ProbeKind::Token,
-            Self::MultiMax(_) => ProbeKind::MultiMax,
-            Self::RollingAttention(_) => ProbeKind::RollingAttention,
-            Self::GatedBipolar(_) => ProbeKind::GatedBipolar,
-        }
-    }
-
-    /// Returns the width of the activations that the probe reads.
-    pub fn d_model(&self) -> usize {
-        match self {
-            Self::Linear(config) => config.d_model,
-            Self::Mlp(config) => config.d_model,
-            Self::Attention(config) => config.d_model,
-            Self::Token(config) => config.d_model,
-            Self::MultiMax(config) => config.d_model,
-            Self::RollingAttention(config) => config.d_model,
-            Self::GatedBipolar(config) => config.d_model,
-        }
-    }
-
-    /// Returns the number of classes that the probe tells apart, 0 if its outputs are no classes.
-    pub fn n_classes(&self) -> usize {
-        match self {
-            Self::Linear(config) => config.n_classes,
-            Self::Mlp(config) => config.n_classes,
-            Self::Attention(config) => config.n_classes,
-            Self::Token(config) => config.n_classes,
-            Self::MultiMax(config) => config.n_classes,
-            Self::RollingAttention(config) => config.n_classes,
-            Self::GatedBipolar(config) => config.n_classes,
-        }
-    }
-
-    /// Returns the number of outputs: of logits, or of numbers.
-    pub fn n_out(&self) -> usize {
-        match self {
-            Self::Linear(config) => config.n_out(),
-            other => n_out(other.n_classes()),
-        }
-    }
-
-    /// Draws initial weights; one seed gives the same bits on every device and platform.
-    pub fn init_state(&self, seed: u64) -> ProbeState {
-        match self {
-            Self::Linear(config) => config.init_state(seed),
-            Self::Mlp(config) => config.init_state(seed),
-            Self::Attention(config) => config.init_state(seed),
-            Self::Token(config) => config.init_state(seed),
-            Self::MultiMax(config) => config.init_state(seed),
-            Self::RollingAttention(config) => config.init_state(seed),
-            Self::GatedBipolar(config) => config.init_state(seed),
-        }
-    }
-
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// [`ProbeError::Hyperparameter`] if one is out of range.
-    pub fn check(&self) -> Result<(), ProbeError> {
-        match self {
-            Self::Linear(config) => config.check(),
-            Self::Mlp(config) => config.check(),
-            Self::Attention(config) => config.check(),
-            Self::Token(config) => config.check(),
-            Self::MultiMax(config) => config.check(),
-            Self::RollingAttention(config) => config.check(),
-            Self::GatedBipolar(config) => config.check(),
-        }
-    }
-
-    /// Checks every field, and that the weights are those of this config.
-    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        match self {
-            Self::Linear(config) => config.check_state(state),
-            Self::Mlp(config) => config.check_state(state),
-            Self::Attention(config) => config.check_state(state),
-            Self::Token(config) => config.check_state(state),
-            Self::MultiMax(config) => config.check_state(state),
-            Self::RollingAttention(config) => config.check_state(state),
-            Self::GatedBipolar(config) => config.check_state(state),
-        }
-    }
-
-    /// Makes an untrained probe.
-    ///
-    /// # Errors
-    ///
-    /// [`ProbeError::Hyperparameter`] if a field is out of range.
-    pub fn init(&self, seed: u64, device: &Device) -> Result<AnyProbe, ProbeError> {
-        Ok(match self {
-            Self::Linear(config) => AnyProbe::Linear(config.init(seed, device)?),
-            Self::Mlp(config) => AnyProbe::Mlp(config.init(seed, device)?),
-            Self::Attention(config) => AnyProbe::Attention(config.init(seed, device)?),
-            Self::Token(config) => AnyProbe::Token(config.init(seed, device)?),
-            Self::MultiMax(config) => AnyProbe::MultiMax(config.init(seed, device)?),
-            Self::RollingAttention(config) => {
-                AnyProbe::RollingAttention(config.init(seed, device)?)
-            }
-            Self::GatedBipolar(config) => AnyProbe::GatedBipolar(config.init(seed, device)?),
-        })
-    }
-}
-
-impl From<LinearProbeConfig> for ProbeConfig {
-    fn from(config: LinearProbeConfig) -> Self {
-        Self::Linear(config)
-    }
-}
-
-impl From<MlpProbeConfig> for ProbeConfig {
-    fn from(config: MlpProbeConfig) -> Self {
-        Self::Mlp(config)
-    }
-}
-
-impl From<TokenProbeConfig> for ProbeConfig {
-    fn from(config: TokenProbeConfig) -> Self {
-        Self::Token(config)
-    }
-}
-
-impl From<MultiMaxProbeConfig> for ProbeConfig {
-    fn from(config: MultiMaxProbeConfig) -> Self {
-        Self::MultiMax(config)
-    }
-}
-
-impl From<RollingAttentionProbeConfig> for ProbeConfig {
-    fn from(config: RollingAttentionProbeConfig) -> Self {
-        Self::RollingAttention(config)
-    }
-}
-
-impl From<GatedBipolarProbeConfig> for ProbeConfig {
-    fn from(config: GatedBipolarProbeConfig) -> Self {
-        Self::GatedBipolar(config)
-    }
-}
-
-impl From<AttentionProbeConfig> for ProbeConfig {
-    fn from(config: AttentionProbeConfig) -> Self {
-        Self::Attention(config)
     }
 }
 
@@ -502,15 +327,5 @@ mod tests {
             "unknown probe kind `Linear`, expected linear, mlp, attention, token, multimax, \
              rolling_attention, or gated_bipolar"
         );
-    }
-
-    #[test]
-    fn a_config_is_tagged_by_its_kind_and_refuses_unknown_fields() {
-        let config = ProbeConfig::Attention(AttentionProbeConfig::new(8, 3));
-        let json = serde_json::to_string(&config).unwrap();
-        assert!(json.starts_with(r#"{"kind":"attention","d_model":8,"n_classes":3"#), "{json}");
-        assert_eq!(serde_json::from_str::<ProbeConfig>(&json).unwrap(), config);
-        let typo = json.replace("n_heads", "heads");
-        assert!(serde_json::from_str::<ProbeConfig>(&typo).is_err());
     }
 }

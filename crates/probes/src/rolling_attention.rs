@@ -2,13 +2,15 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Tensor, assert_shape};
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregation::{left_aligned, over, shifted, window_mask};
-use crate::state::{check_n_classes, check_sizes, check_state, param_from_state};
-use crate::{ParamArray, Probe, ProbeConfig, ProbeError, ProbeOutput, ProbeState, n_out};
+use crate::probe_config::KindConfig;
+use crate::state::{check_n_classes, check_sizes, param_from_state};
+use crate::{
+    ParamArray, Probe, ProbeConfig, ProbeError, ProbeKind, ProbeOutput, ProbeState, n_out,
+};
 
 /// Score of padding: it weighs 0 beside any real token.
 const SCORE_PADDING: f32 = -1e30;
@@ -37,15 +39,7 @@ impl RollingAttentionProbeConfig {
     ///
     /// `q.weight` is 0, so an untrained probe averages its window; the others are `U(±1/√d_model)`.
     pub fn init_state(&self, seed: u64) -> ProbeState {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let draw = |(name, shape): (&str, Vec<usize>)| {
-            let array = match name {
-                "q.weight" => ParamArray::zeros(&shape),
-                _ => ParamArray::uniform(&shape, self.d_model, &mut rng),
-            };
-            (name.to_owned(), array)
-        };
-        self.shapes().into_iter().map(draw).collect()
+        self.draw_state(seed)
     }
 
     /// Makes an untrained probe.
@@ -57,15 +51,38 @@ impl RollingAttentionProbeConfig {
         self.check()?;
         RollingAttentionProbe::from_state(&self.init_state(seed), self, device)
     }
+}
 
-    /// Checks every field, and that the weights are those of this config.
-    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        self.check()?;
-        check_state(state, &self.shapes(), "rolling_attention")
+impl KindConfig for RollingAttentionProbeConfig {
+    fn kind(&self) -> ProbeKind {
+        ProbeKind::RollingAttention
     }
 
-    /// Checks every field.
-    pub(crate) fn check(&self) -> Result<(), ProbeError> {
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    fn shapes(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let n_out = n_out(self.n_classes);
+        vec![
+            ("q.weight", vec![self.n_heads, self.d_model]),
+            ("v.weight", vec![self.n_heads * n_out, self.d_model]),
+            ("bias", vec![n_out]),
+        ]
+    }
+
+    fn draw(&self, name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> ParamArray {
+        match name {
+            "q.weight" => ParamArray::zeros(shape),
+            _ => ParamArray::uniform(shape, self.d_model, rng),
+        }
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
         check_n_classes(self.n_classes)?;
         check_sizes(&[
             ("n_heads", self.n_heads),
@@ -73,15 +90,6 @@ impl RollingAttentionProbeConfig {
             ("d_model", self.d_model),
         ])?;
         check_sizes(&[("window", self.window)])
-    }
-
-    fn shapes(&self) -> [(&'static str, Vec<usize>); 3] {
-        let n_out = n_out(self.n_classes);
-        [
-            ("q.weight", vec![self.n_heads, self.d_model]),
-            ("v.weight", vec![self.n_heads * n_out, self.d_model]),
-            ("bias", vec![n_out]),
-        ]
     }
 }
 
@@ -182,7 +190,7 @@ impl Probe for RollingAttentionProbe {
 mod tests {
     use burn::tensor::TensorData;
     use proptest::prelude::*;
-    use rand::Rng as _;
+    use rand::{Rng as _, SeedableRng};
 
     use super::*;
     use crate::testing::host_values;

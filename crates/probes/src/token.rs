@@ -1,14 +1,14 @@
 //! Token probe: score every token with one linear readout, then aggregate the scores.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor, assert_shape};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::state::{check_n_classes, check_sizes, check_state, param_from_state};
+use crate::dense::Dense;
+use crate::probe_config::KindConfig;
+use crate::state::{check_n_classes, check_sizes};
 use crate::{
-    Aggregation, ParamArray, Probe, ProbeConfig, ProbeError, ProbeOutput, ProbeState, n_out,
+    Aggregation, Probe, ProbeConfig, ProbeError, ProbeKind, ProbeOutput, ProbeState, n_out,
 };
 
 /// Config of a [`TokenProbe`].
@@ -31,11 +31,7 @@ impl TokenProbeConfig {
 
     /// Draws initial weights, `U(±1/√d_model)`; one seed gives the same bits on every device.
     pub fn init_state(&self, seed: u64) -> ProbeState {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let draw = |(name, shape): (&str, Vec<usize>)| {
-            (name.to_owned(), ParamArray::uniform(&shape, self.d_model, &mut rng))
-        };
-        self.shapes().into_iter().map(draw).collect()
+        self.draw_state(seed)
     }
 
     /// Makes an untrained probe.
@@ -47,23 +43,30 @@ impl TokenProbeConfig {
         self.check()?;
         TokenProbe::from_state(&self.init_state(seed), self, device)
     }
+}
 
-    /// Checks every field, and that the weights are those of this config.
-    pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        self.check()?;
-        check_state(state, &self.shapes(), "token")
+impl KindConfig for TokenProbeConfig {
+    fn kind(&self) -> ProbeKind {
+        ProbeKind::Token
     }
 
-    /// Checks every field.
-    pub(crate) fn check(&self) -> Result<(), ProbeError> {
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    fn shapes(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let n_out = n_out(self.n_classes);
+        vec![("weight", vec![n_out, self.d_model]), ("bias", vec![n_out])]
+    }
+
+    fn check(&self) -> Result<(), ProbeError> {
         check_n_classes(self.n_classes)?;
         check_sizes(&[("n_classes", self.n_classes), ("d_model", self.d_model)])?;
         self.aggregation.check()
-    }
-
-    fn shapes(&self) -> [(&'static str, Vec<usize>); 2] {
-        let n_out = n_out(self.n_classes);
-        [("weight", vec![n_out, self.d_model]), ("bias", vec![n_out])]
     }
 }
 
@@ -78,8 +81,7 @@ impl TokenProbeConfig {
 /// trained with one [`Aggregation`] can be read with another.
 #[derive(Module, Debug)]
 pub struct TokenProbe {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
+    readout: Dense,
     #[module(skip)]
     config: TokenProbeConfig,
 }
@@ -98,11 +100,7 @@ impl TokenProbe {
         device: &Device,
     ) -> Result<Self, ProbeError> {
         config.check_state(state)?;
-        Ok(Self {
-            weight: param_from_state(state, "weight", device),
-            bias: param_from_state(state, "bias", device),
-            config: config.clone(),
-        })
+        Ok(Self { readout: Dense::from_state(state, "", device), config: config.clone() })
     }
 
     /// Score of every token, `[batch, pos, n_out]`.
@@ -117,8 +115,7 @@ impl TokenProbe {
     pub fn scores(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, pos, d_model] = x.dims();
         assert_shape!(x, [batch, pos, self.config.d_model]);
-        let scores = x.reshape([batch * pos, d_model]).matmul(self.weight.val().transpose());
-        let scores = scores + self.bias.val().unsqueeze();
+        let scores = self.readout.forward(x.reshape([batch * pos, d_model]));
         scores.reshape([batch, pos, n_out(self.config.n_classes)])
     }
 }
@@ -134,16 +131,14 @@ impl Probe for TokenProbe {
     }
 
     fn state(&self) -> Result<ProbeState, ProbeError> {
-        Ok(ProbeState::from([
-            ("weight".to_owned(), ParamArray::from_param(&self.weight)?),
-            ("bias".to_owned(), ParamArray::from_param(&self.bias)?),
-        ]))
+        self.readout.state("")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ParamArray;
     use crate::testing::host_values;
 
     #[test]

@@ -1,5 +1,6 @@
 //! What every convex probe comes to: weights and a bias per output.
 
+use crate::probe_config::KindConfig;
 use crate::state::check_state;
 use crate::{LinearProbeConfig, ParamArray, Pool, ProbeConfig, ProbeError, ProbeState};
 

@@ -1,10 +1,10 @@
 //! The attention probe on the scores and values of a block.
 
-use attention_probes_probes::{AttentionActivation, AttentionProbeConfig, Loss, ProbeState, n_out};
+use attention_probes_probes::{AttentionActivation, AttentionProbeConfig, Loss, n_out};
 
-use super::tokens::{Block, TokenKernel};
+use super::Targets;
+use super::tokens::{Block, Layout, TokenKernel, TrialOfBlock};
 use super::vector::{dot, position_dot, softmax_pattern, sum, tanh_pattern};
-use super::{Targets, array, state_of};
 
 /// Score of a dropped token, as in the reference.
 const SCORE_DROPPED: f32 = -1e9;
@@ -21,7 +21,6 @@ const SCORE_DROPPED: f32 = -1e9;
 /// ```
 pub(crate) struct AttentionKernel {
     n_heads: usize,
-    d_model: usize,
     n_out: usize,
     /// Width of a value.
     d_value: usize,
@@ -44,7 +43,7 @@ impl AttentionKernel {
         let n_out = n_out(config.n_classes);
         Self {
             n_heads: config.n_heads,
-            d_model: config.d_model,
+
             n_out,
             d_value: config.hidden_dim.unwrap_or(n_out),
             has_hidden: config.hidden_dim.is_some(),
@@ -151,12 +150,14 @@ impl AttentionKernel {
 }
 
 impl TokenKernel for AttentionKernel {
-    fn n_rows(&self) -> usize {
-        self.n_heads * (1 + self.d_value)
-    }
-
-    fn n_small(&self) -> usize {
-        self.sizes().iter().sum()
+    fn layout(&self) -> Layout {
+        let Self { n_heads, n_out, d_value, .. } = *self;
+        let mut small =
+            vec![("position_weight", vec![n_heads]), ("v.bias", vec![n_heads * d_value])];
+        if self.has_hidden {
+            small.extend([("o.weight", vec![n_out, d_value]), ("o.bias", vec![n_out])]);
+        }
+        Layout { rows: vec![("q.weight", n_heads), ("v.weight", n_heads * d_value)], small }
     }
 
     fn n_out(&self) -> usize {
@@ -165,31 +166,6 @@ impl TokenKernel for AttentionKernel {
 
     fn dropout(&self) -> Option<(usize, f64)> {
         (self.dropout > 0.0).then_some((self.n_heads, self.dropout))
-    }
-
-    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>) {
-        let values = |name: &str| state.get(name).map_or(&[][..], |array| &array.values);
-        let joined = |names: &[&str]| names.iter().flat_map(|name| values(name)).copied().collect();
-        let small = ["position_weight", "v.bias", "o.weight", "o.bias"];
-        (joined(&["q.weight", "v.weight"]), joined(&small))
-    }
-
-    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState {
-        let Self { n_heads, d_model, n_out, d_value, .. } = *self;
-        let parts = self.small(small);
-        let mut state = state_of([
-            ("q.weight", array(&[n_heads, d_model], rows)),
-            ("v.weight", array(&[n_heads * d_value, d_model], &rows[n_heads * d_model..])),
-            ("position_weight", array(&[n_heads], parts.slopes)),
-            ("v.bias", array(&[n_heads * d_value], parts.biases)),
-        ]);
-        if self.has_hidden {
-            state.extend(state_of([
-                ("o.weight", array(&[n_out, d_value], parts.o_weight)),
-                ("o.bias", array(&[n_out], parts.o_bias)),
-            ]));
-        }
-        state
     }
 
     #[inline(always)]
@@ -204,14 +180,8 @@ impl TokenKernel for AttentionKernel {
     }
 
     #[inline(always)]
-    fn backward(
-        &self,
-        block: &Block<'_>,
-        small: &[f32],
-        products: &mut [f32],
-        targets: &Targets<'_>,
-        gradient: &mut [f32],
-    ) -> f64 {
+    fn backward(&self, block: &Block<'_>, targets: &Targets<'_>, trial: TrialOfBlock<'_>) -> f64 {
+        let TrialOfBlock { small, products, gradient } = trial;
         let Self { n_heads, d_value, tanh, .. } = *self;
         let (n_tokens, small) = (block.n_tokens, self.small(small));
         let mut residuals = vec![0.0; block.lengths.len() * d_value]; // dL/dz

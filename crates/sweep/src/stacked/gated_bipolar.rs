@@ -1,17 +1,16 @@
 //! The gated bipolar probe on the projections and gates of a block.
 
 use attention_probes_models::exp;
-use attention_probes_probes::{GatedBipolarProbeConfig, Loss, NORM_EPSILON, ProbeState, n_out};
+use attention_probes_probes::{GatedBipolarProbeConfig, Loss, NORM_EPSILON, n_out};
 
-use super::tokens::{Block, TokenKernel};
+use super::Targets;
+use super::tokens::{Block, Layout, TokenKernel, TrialOfBlock};
 use super::vector::{highest, lowest};
-use super::{Targets, array, state_of};
 
 /// [`attention_probes_probes::GatedBipolarProbe`]: rows are projections, then gates; the other
 /// parameters are their biases, then output weights and biases.
 pub(crate) struct GatedBipolarKernel {
     d_gate: usize,
-    d_model: usize,
     n_out: usize,
     loss: Loss,
 }
@@ -19,7 +18,7 @@ pub(crate) struct GatedBipolarKernel {
 impl GatedBipolarKernel {
     pub(crate) fn new(config: &GatedBipolarProbeConfig, loss: Loss) -> Self {
         let n_out = n_out(config.n_classes);
-        Self { d_gate: config.d_gate, d_model: config.d_model, n_out, loss }
+        Self { d_gate: config.d_gate, n_out, loss }
     }
 
     /// Adds the biases, and turns projections into gated features.
@@ -79,12 +78,17 @@ fn sigmoid(x: f32) -> f32 {
 }
 
 impl TokenKernel for GatedBipolarKernel {
-    fn n_rows(&self) -> usize {
-        2 * self.d_gate
-    }
-
-    fn n_small(&self) -> usize {
-        2 * self.d_gate + self.n_out * (2 * self.d_gate + 1)
+    fn layout(&self) -> Layout {
+        let Self { d_gate, n_out, .. } = *self;
+        Layout {
+            rows: vec![("proj.weight", d_gate), ("gate.weight", d_gate)],
+            small: vec![
+                ("proj.bias", vec![d_gate]),
+                ("gate.bias", vec![d_gate]),
+                ("out.weight", vec![n_out, 2 * d_gate]),
+                ("out.bias", vec![n_out]),
+            ],
+        }
     }
 
     fn n_out(&self) -> usize {
@@ -101,26 +105,6 @@ impl TokenKernel for GatedBipolarKernel {
         }
     }
 
-    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>) {
-        let joined = |names: &[&str]| {
-            names.iter().flat_map(|name| &state[*name].values).copied().collect::<Vec<f32>>()
-        };
-        let small = ["proj.bias", "gate.bias", "out.weight", "out.bias"];
-        (joined(&["proj.weight", "gate.weight"]), joined(&small))
-    }
-
-    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState {
-        let Self { d_gate, d_model, n_out, .. } = *self;
-        state_of([
-            ("proj.weight", array(&[d_gate, d_model], rows)),
-            ("gate.weight", array(&[d_gate, d_model], &rows[d_gate * d_model..])),
-            ("proj.bias", array(&[d_gate], small)),
-            ("gate.bias", array(&[d_gate], &small[d_gate..])),
-            ("out.weight", array(&[n_out, 2 * d_gate], &small[2 * d_gate..])),
-            ("out.bias", array(&[n_out], &small[2 * d_gate * (1 + n_out)..])),
-        ])
-    }
-
     #[inline(always)]
     fn forward(&self, block: &Block<'_>, small: &[f32], products: &mut [f32], logits: &mut [f32]) {
         let n_pooled = block.lengths.len() * 2 * self.d_gate;
@@ -131,14 +115,8 @@ impl TokenKernel for GatedBipolarKernel {
     }
 
     #[inline(always)]
-    fn backward(
-        &self,
-        block: &Block<'_>,
-        small: &[f32],
-        products: &mut [f32],
-        targets: &Targets<'_>,
-        gradient: &mut [f32],
-    ) -> f64 {
+    fn backward(&self, block: &Block<'_>, targets: &Targets<'_>, trial: TrialOfBlock<'_>) -> f64 {
+        let TrialOfBlock { small, products, gradient } = trial;
         let (d_gate, width) = (self.d_gate, 2 * self.d_gate);
         let n_pooled = block.lengths.len() * width;
         let (mut pooled, mut tokens) = (vec![0.0; n_pooled], vec![0; n_pooled]);

@@ -3,7 +3,7 @@
 use attention_probes_probes::{LinearProbeConfig, Loss, Pool, ProbeState, n_out};
 
 use super::pooled::pool;
-use super::{RaggedBatch, Stack, StackedProbes, Targets, array};
+use super::{RaggedBatch, Stack, StackedProbes, Targets};
 use crate::adamw::Rate;
 use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
@@ -123,11 +123,10 @@ impl StackedProbes for StackedLinear {
     }
 
     fn state(&self, trial: usize) -> ProbeState {
-        let weights = &self.stack.params(WEIGHTS)[trial * self.n_out * self.d_model..];
-        let biases = &self.stack.params(BIASES)[trial * self.n_out..];
+        let array = |part, shape: &[usize]| self.stack.array(part, trial, shape);
         ProbeState::from([
-            ("weight".to_owned(), array(&[self.n_out, self.d_model], weights)),
-            ("bias".to_owned(), array(&[self.n_out], biases)),
+            ("weight".to_owned(), array(WEIGHTS, &[self.n_out, self.d_model])),
+            ("bias".to_owned(), array(BIASES, &[self.n_out])),
         ])
     }
 

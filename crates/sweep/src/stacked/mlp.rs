@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::linear::{residuals, transpose_each};
 use super::pooled::pool;
-use super::{RaggedBatch, Stack, StackedProbes, Targets, array};
+use super::{RaggedBatch, Stack, StackedProbes, Targets};
 use crate::adamw::Rate;
 use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
@@ -157,19 +157,14 @@ impl StackedProbes for StackedMlp {
     }
 
     fn state(&self, trial: usize) -> ProbeState {
-        let (n_out, hidden_dim, d_model) = (self.n_out, self.hidden_dim, self.d_model);
-        [
-            ("hidden.weight", HIDDEN_WEIGHTS, vec![hidden_dim, d_model]),
-            ("hidden.bias", HIDDEN_BIASES, vec![hidden_dim]),
-            ("out.weight", OUT_WEIGHTS, vec![n_out, hidden_dim]),
-            ("out.bias", OUT_BIASES, vec![n_out]),
-        ]
-        .into_iter()
-        .map(|(name, part, shape)| {
-            let size: usize = shape.iter().product();
-            (name.to_owned(), array(&shape, &self.stack.params(part)[trial * size..]))
-        })
-        .collect()
+        let Self { n_out, hidden_dim, d_model, .. } = *self;
+        let array = |part, shape: &[usize]| self.stack.array(part, trial, shape);
+        ProbeState::from([
+            ("hidden.weight".to_owned(), array(HIDDEN_WEIGHTS, &[hidden_dim, d_model])),
+            ("hidden.bias".to_owned(), array(HIDDEN_BIASES, &[hidden_dim])),
+            ("out.weight".to_owned(), array(OUT_WEIGHTS, &[n_out, hidden_dim])),
+            ("out.bias".to_owned(), array(OUT_BIASES, &[n_out])),
+        ])
     }
 
     fn stack(&self) -> &Stack {

@@ -79,6 +79,12 @@ impl Stack {
         &self.parts[part].params
     }
 
+    /// The array of one trial in a part that has one of this shape for each.
+    pub(crate) fn array(&self, part: usize, trial: usize, shape: &[usize]) -> ParamArray {
+        let size: usize = shape.iter().product();
+        take_array(shape, &mut &self.params(part)[trial * size..])
+    }
+
     /// Zeros for the gradients of every part, in `gradients`.
     pub(crate) fn clear_gradients(&self, gradients: &mut Vec<Vec<f32>>) {
         gradients.resize_with(self.parts.len(), Vec::new);
@@ -97,14 +103,11 @@ impl Stack {
     }
 }
 
-/// The slice of one trial as an array of a probe's state.
-pub(crate) fn array(shape: &[usize], from: &[f32]) -> ParamArray {
-    ParamArray { shape: shape.to_vec(), values: from[..shape.iter().product()].to_vec() }
-}
-
-/// Arrays by name.
-pub(crate) fn state_of<const N: usize>(arrays: [(&str, ParamArray); N]) -> ProbeState {
-    arrays.into_iter().map(|(name, array)| (name.to_owned(), array)).collect()
+/// Takes the array of a shape from the front of the weights of a trial.
+fn take_array(shape: &[usize], from: &mut &[f32]) -> ParamArray {
+    let (values, rest) = from.split_at(shape.iter().product());
+    *from = rest;
+    ParamArray { shape: shape.to_vec(), values: values.to_vec() }
 }
 
 /// Trials of one shape, at one site.

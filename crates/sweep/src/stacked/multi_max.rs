@@ -1,15 +1,14 @@
 //! The `MultiMax` probe on the values of a block.
 
-use attention_probes_probes::{Loss, MultiMaxProbeConfig, ProbeState, n_out};
+use attention_probes_probes::{Loss, MultiMaxProbeConfig, n_out};
 
-use super::tokens::{Block, TokenKernel};
+use super::Targets;
+use super::tokens::{Block, Layout, TokenKernel, TrialOfBlock};
 use super::vector::highest;
-use super::{Targets, array, state_of};
 
 /// [`attention_probes_probes::MultiMaxProbe`]: rows are values head by head, then class by class.
 pub(crate) struct MultiMaxKernel {
     n_heads: usize,
-    d_model: usize,
     n_out: usize,
     loss: Loss,
 }
@@ -17,32 +16,20 @@ pub(crate) struct MultiMaxKernel {
 impl MultiMaxKernel {
     pub(crate) fn new(config: &MultiMaxProbeConfig, loss: Loss) -> Self {
         let n_out = n_out(config.n_classes);
-        Self { n_heads: config.n_heads, d_model: config.d_model, n_out, loss }
+        Self { n_heads: config.n_heads, n_out, loss }
     }
 }
 
 impl TokenKernel for MultiMaxKernel {
-    fn n_rows(&self) -> usize {
-        self.n_heads * self.n_out
-    }
-
-    fn n_small(&self) -> usize {
-        self.n_out
+    fn layout(&self) -> Layout {
+        Layout {
+            rows: vec![("v.weight", self.n_heads * self.n_out)],
+            small: vec![("bias", vec![self.n_out])],
+        }
     }
 
     fn n_out(&self) -> usize {
         self.n_out
-    }
-
-    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>) {
-        (state["v.weight"].values.clone(), state["bias"].values.clone())
-    }
-
-    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState {
-        state_of([
-            ("v.weight", array(&[self.n_heads * self.n_out, self.d_model], rows)),
-            ("bias", array(&[self.n_out], small)),
-        ])
     }
 
     #[inline(always)]
@@ -56,14 +43,8 @@ impl TokenKernel for MultiMaxKernel {
     }
 
     #[inline(always)]
-    fn backward(
-        &self,
-        block: &Block<'_>,
-        small: &[f32],
-        products: &mut [f32],
-        targets: &Targets<'_>,
-        gradient: &mut [f32],
-    ) -> f64 {
+    fn backward(&self, block: &Block<'_>, targets: &Targets<'_>, trial: TrialOfBlock<'_>) -> f64 {
+        let TrialOfBlock { small, products, gradient } = trial;
         let mut residuals = vec![0.0; block.lengths.len() * self.n_out];
         self.forward(block, small, products, &mut residuals);
         let loss = targets.loss_and_gradient(self.loss, &mut residuals, self.n_out);

@@ -1,11 +1,11 @@
 //! The rolling attention probe on the scores and values of a block.
 
 use attention_probes_models::exp;
-use attention_probes_probes::{Loss, ProbeState, RollingAttentionProbeConfig, n_out};
+use attention_probes_probes::{Loss, RollingAttentionProbeConfig, n_out};
 
-use super::tokens::{Block, TokenKernel};
+use super::Targets;
+use super::tokens::{Block, Layout, TokenKernel, TrialOfBlock};
 use super::vector::highest;
-use super::{Targets, array, state_of};
 
 /// A sum of weights below which a window is weighed again by its own highest score.
 const LOWEST_SUM: f32 = 1e-20;
@@ -15,7 +15,6 @@ const LOWEST_SUM: f32 = 1e-20;
 pub(crate) struct RollingAttentionKernel {
     n_heads: usize,
     window: usize,
-    d_model: usize,
     n_out: usize,
     loss: Loss,
 }
@@ -32,7 +31,7 @@ impl RollingAttentionKernel {
         Self {
             n_heads: config.n_heads,
             window: config.window,
-            d_model: config.d_model,
+
             n_out: n_out(config.n_classes),
             loss,
         }
@@ -88,30 +87,16 @@ impl RollingAttentionKernel {
 }
 
 impl TokenKernel for RollingAttentionKernel {
-    fn n_rows(&self) -> usize {
-        self.n_heads * (1 + self.n_out)
-    }
-
-    fn n_small(&self) -> usize {
-        self.n_out
+    fn layout(&self) -> Layout {
+        let Self { n_heads, n_out, .. } = *self;
+        Layout {
+            rows: vec![("q.weight", n_heads), ("v.weight", n_heads * n_out)],
+            small: vec![("bias", vec![n_out])],
+        }
     }
 
     fn n_out(&self) -> usize {
         self.n_out
-    }
-
-    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>) {
-        let rows = [&state["q.weight"].values[..], &state["v.weight"].values].concat();
-        (rows, state["bias"].values.clone())
-    }
-
-    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState {
-        let Self { n_heads, d_model, n_out, .. } = *self;
-        state_of([
-            ("q.weight", array(&[n_heads, d_model], rows)),
-            ("v.weight", array(&[n_heads * n_out, d_model], &rows[n_heads * d_model..])),
-            ("bias", array(&[n_out], small)),
-        ])
     }
 
     #[inline(always)]
@@ -126,14 +111,8 @@ impl TokenKernel for RollingAttentionKernel {
     }
 
     #[inline(always)]
-    fn backward(
-        &self,
-        block: &Block<'_>,
-        small: &[f32],
-        products: &mut [f32],
-        targets: &Targets<'_>,
-        gradient: &mut [f32],
-    ) -> f64 {
+    fn backward(&self, block: &Block<'_>, targets: &Targets<'_>, trial: TrialOfBlock<'_>) -> f64 {
+        let TrialOfBlock { small, products, gradient } = trial;
         let n_logits = block.lengths.len() * self.n_out;
         let (mut residuals, mut firsts) = (vec![0.0; n_logits], vec![0; n_logits]);
         let mut scratch = Scratch::default();

@@ -1,16 +1,15 @@
 //! Token probes on the scores of a block: one way back for every aggregation.
 
 use attention_probes_models::exp;
-use attention_probes_probes::{Aggregation, Loss, ProbeState, TokenProbeConfig, n_out};
+use attention_probes_probes::{Aggregation, Loss, TokenProbeConfig, n_out};
 
-use super::tokens::{Block, TokenKernel};
+use super::Targets;
+use super::tokens::{Block, Layout, TokenKernel, TrialOfBlock};
 use super::vector::{dot, highest, softmax_pattern};
-use super::{Targets, array, state_of};
 
 /// [`attention_probes_probes::TokenProbe`]: a row per logit, and its bias.
 pub(crate) struct TokenScoreKernel {
     aggregation: Aggregation,
-    d_model: usize,
     n_out: usize,
     loss: Loss,
 }
@@ -18,7 +17,7 @@ pub(crate) struct TokenScoreKernel {
 impl TokenScoreKernel {
     pub(crate) fn new(config: &TokenProbeConfig, loss: Loss) -> Self {
         let n_out = n_out(config.n_classes);
-        Self { aggregation: config.aggregation, d_model: config.d_model, n_out, loss }
+        Self { aggregation: config.aggregation, n_out, loss }
     }
 
     /// Aggregates the scores of one example, which have no bias yet: every aggregation moves along
@@ -179,27 +178,12 @@ fn moving_averages(scores: &[f32], alpha: f32, means: &mut Vec<f32>) {
 }
 
 impl TokenKernel for TokenScoreKernel {
-    fn n_rows(&self) -> usize {
-        self.n_out
-    }
-
-    fn n_small(&self) -> usize {
-        self.n_out
+    fn layout(&self) -> Layout {
+        Layout { rows: vec![("weight", self.n_out)], small: vec![("bias", vec![self.n_out])] }
     }
 
     fn n_out(&self) -> usize {
         self.n_out
-    }
-
-    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>) {
-        (state["weight"].values.clone(), state["bias"].values.clone())
-    }
-
-    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState {
-        state_of([
-            ("weight", array(&[self.n_out, self.d_model], rows)),
-            ("bias", array(&[self.n_out], small)),
-        ])
     }
 
     #[inline(always)]
@@ -215,14 +199,8 @@ impl TokenKernel for TokenScoreKernel {
     }
 
     #[inline(always)]
-    fn backward(
-        &self,
-        block: &Block<'_>,
-        small: &[f32],
-        products: &mut [f32],
-        targets: &Targets<'_>,
-        gradient: &mut [f32],
-    ) -> f64 {
+    fn backward(&self, block: &Block<'_>, targets: &Targets<'_>, trial: TrialOfBlock<'_>) -> f64 {
+        let TrialOfBlock { small, products, gradient } = trial;
         if let Loss::SoftmaxWeighted { window, temperature } = self.loss {
             let (mut loss, mut scratch) = (0.0, [Vec::new(), Vec::new()]);
             for (example, (from, length)) in block.examples().enumerate() {

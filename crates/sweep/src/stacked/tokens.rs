@@ -5,7 +5,7 @@ use rand::{Rng as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{RaggedBatch, Stack, StackedProbes, Targets};
+use super::{RaggedBatch, Stack, StackedProbes, Targets, take_array};
 use crate::adamw::Rate;
 use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
@@ -23,37 +23,20 @@ const DROPOUT_STREAM: u64 = 1 << 32;
 /// What one kind of probe does with the products of its rows and the tokens.
 ///
 /// The products of one trial are `[n_rows, n_tokens]`: what each of its rows says about each token
-/// of a block. Rows come first in the parameters of a trial, then everything that is not multiplied
-/// with activations.
+/// of a block.
 pub(crate) trait TokenKernel: Send + Sync {
-    /// Rows of width `d_model` per trial.
-    fn n_rows(&self) -> usize;
-
-    /// Other parameters per trial.
-    fn n_small(&self) -> usize;
+    /// The weights of a trial.
+    fn layout(&self) -> Layout;
 
     /// Logits per example.
     fn n_out(&self) -> usize;
 
-    /// Takes the weights of one trial apart: rows, and the others.
-    fn load(&self, state: &ProbeState) -> (Vec<f32>, Vec<f32>);
-
-    /// Puts the weights of one trial together.
-    fn state(&self, rows: &[f32], small: &[f32]) -> ProbeState;
-
     /// Writes the logits of a block, `[n_examples, n_out]`; may overwrite the products.
     fn forward(&self, block: &Block<'_>, small: &[f32], products: &mut [f32], logits: &mut [f32]);
 
-    /// Replaces the products by the gradients of the loss, adds those of the other parameters to
+    /// Replaces the products by the gradients of the loss, adds those of the other weights to
     /// `gradient`, and returns what the block adds to the loss.
-    fn backward(
-        &self,
-        block: &Block<'_>,
-        small: &[f32],
-        products: &mut [f32],
-        targets: &Targets<'_>,
-        gradient: &mut [f32],
-    ) -> f64;
+    fn backward(&self, block: &Block<'_>, targets: &Targets<'_>, trial: TrialOfBlock<'_>) -> f64;
 
     /// Turns a token into what the rows read; nothing by default.
     fn prepare_token(&self, _token: &mut [f32]) {}
@@ -62,6 +45,34 @@ pub(crate) trait TokenKernel: Send + Sync {
     fn dropout(&self) -> Option<(usize, f64)> {
         None
     }
+}
+
+/// The arrays of a probe's state, in the order in which the weights of a trial lie.
+pub(crate) struct Layout {
+    /// Names and numbers of rows, each `d_model` wide, which meet the tokens.
+    pub(crate) rows: Vec<(&'static str, usize)>,
+    /// Names and shapes of what is not multiplied with activations.
+    pub(crate) small: Vec<(&'static str, Vec<usize>)>,
+}
+
+impl Layout {
+    fn n_rows(&self) -> usize {
+        self.rows.iter().map(|(_, n_rows)| n_rows).sum()
+    }
+
+    fn n_small(&self) -> usize {
+        self.small.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
+}
+
+/// What of one trial a kernel sees of a block.
+pub(crate) struct TrialOfBlock<'a> {
+    /// The weights that are not multiplied with activations, as the layout has them.
+    pub(crate) small: &'a [f32],
+    /// `[n_rows, n_tokens]`
+    pub(crate) products: &'a mut [f32],
+    /// Gradients of `small`.
+    pub(crate) gradient: &'a mut [f32],
 }
 
 /// Some examples of a batch, their tokens one after another.
@@ -93,6 +104,7 @@ impl Block<'_> {
 /// of all rows.
 pub(crate) struct StackedTokens<K> {
     kernel: K,
+    layout: Layout,
     d_model: usize,
     n_trials: usize,
     rates: Vec<Rate>,
@@ -112,14 +124,15 @@ impl<K: TokenKernel> StackedTokens<K> {
         rates: Vec<Rate>,
         seed: u64,
     ) -> Self {
+        let layout = kernel.layout();
         let (mut rows, mut small) = (Vec::new(), Vec::new());
         for state in states {
-            let (of_trial, others) = kernel.load(state);
-            rows.extend(of_trial);
-            small.extend(others);
+            rows.extend(layout.rows.iter().flat_map(|(name, _)| &state[*name].values));
+            small.extend(layout.small.iter().flat_map(|(name, _)| &state[*name].values));
         }
         Self {
             kernel,
+            layout,
             d_model,
             n_trials: states.len(),
             rates,
@@ -142,7 +155,7 @@ impl<K: TokenKernel> StackedTokens<K> {
             self.kernel.prepare_token(token);
         }
         let n_tokens = self.x.len() / self.d_model;
-        let n_rows = self.n_trials * self.kernel.n_rows();
+        let n_rows = self.n_trials * self.layout.n_rows();
         self.products.resize(n_rows * n_tokens, 0.0);
         matmul(
             &mut self.products,
@@ -177,17 +190,17 @@ impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
             });
             let block = Block { lengths: &lengths, n_tokens, dropped: dropped.as_deref() };
             let targets = targets.part(range);
-            let (kernel, n_small) = (&self.kernel, self.kernel.n_small());
+            let (kernel, n_small) = (&self.kernel, self.layout.n_small());
             self.products
-                .par_chunks_mut(kernel.n_rows() * n_tokens)
+                .par_chunks_mut(self.layout.n_rows() * n_tokens)
                 .zip(self.stack.params(SMALL).par_chunks(n_small))
                 .zip(self.gradients[SMALL].par_chunks_mut(n_small))
                 .zip(losses.par_iter_mut())
                 .for_each(|(((products, small), gradient), loss)| {
-                    *loss += arch
-                        .dispatch(|| kernel.backward(&block, small, products, &targets, gradient));
+                    let trial = TrialOfBlock { small, products, gradient };
+                    *loss += arch.dispatch(|| kernel.backward(&block, &targets, trial));
                 });
-            let n_rows = self.n_trials * self.kernel.n_rows();
+            let n_rows = self.n_trials * self.layout.n_rows();
             matmul(
                 &mut self.gradients[ROWS],
                 Matrix::new(&self.products, n_rows, n_tokens),
@@ -215,9 +228,9 @@ impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
             let lengths: Vec<usize> = range.clone().map(|i| batch.n_tokens(i)).collect();
             let n_tokens = self.x.len() / self.d_model;
             let block = Block { lengths: &lengths, n_tokens, dropped: None };
-            let (kernel, n_small) = (&self.kernel, self.kernel.n_small());
+            let (kernel, n_small) = (&self.kernel, self.layout.n_small());
             self.products
-                .par_chunks_mut(kernel.n_rows() * n_tokens)
+                .par_chunks_mut(self.layout.n_rows() * n_tokens)
                 .zip(self.stack.params(SMALL).par_chunks(n_small))
                 .zip(logits.par_chunks_mut(per_trial))
                 .for_each(|((products, small), logits)| {
@@ -229,11 +242,17 @@ impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
     }
 
     fn state(&self, trial: usize) -> ProbeState {
-        let (n_rows, n_small) = (self.kernel.n_rows() * self.d_model, self.kernel.n_small());
-        self.kernel.state(
-            &self.stack.params(ROWS)[trial * n_rows..][..n_rows],
-            &self.stack.params(SMALL)[trial * n_small..][..n_small],
-        )
+        let (n_rows, n_small) = (self.layout.n_rows() * self.d_model, self.layout.n_small());
+        let mut rows = &self.stack.params(ROWS)[trial * n_rows..][..n_rows];
+        let mut small = &self.stack.params(SMALL)[trial * n_small..][..n_small];
+        let mut state = ProbeState::new();
+        for (name, n_rows) in &self.layout.rows {
+            state.insert((*name).to_owned(), take_array(&[*n_rows, self.d_model], &mut rows));
+        }
+        for (name, shape) in &self.layout.small {
+            state.insert((*name).to_owned(), take_array(shape, &mut small));
+        }
+        state
     }
 
     fn stack(&self) -> &Stack {

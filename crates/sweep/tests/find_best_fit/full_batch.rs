@@ -10,7 +10,7 @@ use attention_probes_sweep::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::toy::{D_MODEL, N, Toy, config, probes, toy, trials};
+use crate::toy::{self, D_MODEL, N, Toy, config, probes, toy, trials};
 
 /// Examples that the toy trains on.
 const N_TRAIN: usize = 44;
@@ -41,7 +41,7 @@ fn lbfgs(weight_decay: f64, seed: u64) -> (Method, Trial) {
 }
 
 fn group(probe: &ProbeConfig, method: Method, trials: Vec<Trial>) -> TrialGroup {
-    TrialGroup { site: 0, probe: probe.clone(), loss: Loss::CrossEntropy, method, trials }
+    TrialGroup { method, ..toy::group(probe, trials) }
 }
 
 /// Logits of one trial on every example of the toy.

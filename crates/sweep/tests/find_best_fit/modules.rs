@@ -5,13 +5,13 @@ use attention_probes_probes::{
     Probe, ProbeConfig, ProbeState, TokenProbeConfig, loss_per_example, softmax_weighted_loss,
     targets_from_labels,
 };
-use attention_probes_sweep::{Method, Trial, TrialGroup, predict_logits};
+use attention_probes_sweep::{Trial, TrialGroup, predict_logits};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{D_MODEL, N, Toy, config, largest_difference, probes, toy, trials};
+use crate::toy::{D_MODEL, N, Toy, config, group, largest_difference, probes, toy, trials};
 
 /// The slow oracle: one trial as a module with automatic differentiation and burn's `AdamW`.
 fn trained_by_autodiff(toy: &Toy, probe: &ProbeConfig, loss: Loss, trial: Trial) -> ProbeState {
@@ -77,13 +77,7 @@ fn every_kind_equals_its_module_with_automatic_differentiation() {
         let mut toy = toy(n_classes, folder.path());
         for probe in probes(n_classes) {
             let trial = Trial { learning_rate: 1e-2, weight_decay: 0.1, seed: 5 };
-            let group = TrialGroup {
-                site: 0,
-                probe: probe.clone(),
-                loss: Loss::CrossEntropy,
-                method: Method::default(),
-                trials: vec![trial],
-            };
+            let group = group(&probe, vec![trial]);
             let fit = toy.fit(&[group], &config());
             let oracle = trained_by_autodiff(&toy, &probe, Loss::CrossEntropy, trial);
             let difference = largest_difference(&fit[0].trials[0].state, &oracle);
@@ -137,13 +131,7 @@ fn every_loss_and_dropout_equal_their_modules_with_automatic_differentiation() {
     ];
     for (probe, loss) in cases {
         let trial = Trial { learning_rate: 1e-2, weight_decay: 0.1, seed: 5 };
-        let group = TrialGroup {
-            site: 0,
-            probe: probe.clone(),
-            loss,
-            method: Method::default(),
-            trials: vec![trial],
-        };
+        let group = TrialGroup { loss, ..group(&probe, vec![trial]) };
         let fit = toy.fit(&[group], &config());
         let oracle = trained_by_autodiff(&toy, &probe, loss, trial);
         let difference = largest_difference(&fit[0].trials[0].state, &oracle);
@@ -157,13 +145,7 @@ fn predictions_equal_those_of_the_saved_modules() {
     let mut toy = toy(3, folder.path());
     let device = Device::flex();
     for probe in probes(3) {
-        let group = TrialGroup {
-            site: 0,
-            probe: probe.clone(),
-            loss: Loss::CrossEntropy,
-            method: Method::default(),
-            trials: trials(),
-        };
+        let group = group(&probe, trials());
         let fit = toy.fit(std::slice::from_ref(&group), &config()).remove(0);
         let states: Vec<ProbeState> = fit.trials.iter().map(|t| t.state.clone()).collect();
         let prefixes = toy.prefixes.clone();

@@ -3,11 +3,12 @@
 use attention_probes_activations::{ExternalActivations, MemoryActivations, NpzArray, write_npz};
 use attention_probes_probes::{
     Aggregation, AttentionActivation, AttentionProbeConfig, GatedBipolarProbeConfig,
-    LinearProbeConfig, MlpProbeConfig, MultiMaxProbeConfig, Pool, ProbeConfig, ProbeState,
+    LinearProbeConfig, Loss, MlpProbeConfig, MultiMaxProbeConfig, Pool, ProbeConfig, ProbeState,
     RollingAttentionProbeConfig, TokenProbeConfig,
 };
 use attention_probes_sweep::{
-    FitConfig, FitData, GroupFit, Keep, SelectBy, Trial, TrialGroup, find_best_fit,
+    FitConfig, FitData, GroupFit, Keep, Method, SelectBy, SweepError, Trial, TrialGroup,
+    find_best_fit,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -66,6 +67,16 @@ impl Toy {
         checkpoint: Option<&std::path::Path>,
         on_epoch: &mut dyn FnMut(usize),
     ) -> Vec<GroupFit> {
+        self.try_fit_with(groups, config, checkpoint, on_epoch).unwrap()
+    }
+
+    pub(crate) fn try_fit_with(
+        &mut self,
+        groups: &[TrialGroup],
+        config: &FitConfig,
+        checkpoint: Option<&std::path::Path>,
+        on_epoch: &mut dyn FnMut(usize),
+    ) -> Result<Vec<GroupFit>, SweepError> {
         let (train, validation): (Vec<usize>, Vec<usize>) = (0..N).partition(|i| *i < 44);
         let weights: Vec<f32> = (0..self.n_classes).map(|class| 1.0 + class as f32 * 0.5).collect();
         let data = FitData {
@@ -76,8 +87,14 @@ impl Toy {
             train: &train,
             validation: &validation,
         };
-        find_best_fit(&mut self.source, &data, groups, config, checkpoint, on_epoch).unwrap()
+        find_best_fit(&mut self.source, &data, groups, config, checkpoint, on_epoch)
     }
+}
+
+/// Trials of one probe on the toy, by batches.
+pub(crate) fn group(probe: &ProbeConfig, trials: Vec<Trial>) -> TrialGroup {
+    let method = Method::default();
+    TrialGroup { site: 0, probe: probe.clone(), loss: Loss::CrossEntropy, method, trials }
 }
 
 pub(crate) fn config() -> FitConfig {

@@ -2,9 +2,9 @@
 
 use attention_probes_activations::ActivationSource;
 use attention_probes_probes::{LinearProbeConfig, Loss};
-use attention_probes_sweep::{FitConfig, FitData, Method, Trial, TrialGroup, find_best_fit};
+use attention_probes_sweep::{FitConfig, Trial, TrialGroup};
 
-use crate::toy::{D_MODEL, N, config, largest_difference, probes, toy, trials};
+use crate::toy::{D_MODEL, config, group, largest_difference, probes, toy, trials};
 
 #[test]
 fn every_trial_equals_the_same_trial_trained_alone() {
@@ -12,22 +12,10 @@ fn every_trial_equals_the_same_trial_trained_alone() {
     for n_classes in [2, 3] {
         let mut toy = toy(n_classes, folder.path());
         for probe in probes(n_classes) {
-            let together = vec![TrialGroup {
-                site: 0,
-                probe: probe.clone(),
-                loss: Loss::CrossEntropy,
-                method: Method::default(),
-                trials: trials(),
-            }];
+            let together = vec![group(&probe, trials())];
             let together = toy.fit(&together, &config());
             for (trial, expected) in trials().into_iter().zip(&together[0].trials) {
-                let alone = vec![TrialGroup {
-                    site: 0,
-                    probe: probe.clone(),
-                    loss: Loss::CrossEntropy,
-                    method: Method::default(),
-                    trials: vec![trial],
-                }];
+                let alone = vec![group(&probe, vec![trial])];
                 let alone = toy.fit(&alone, &config());
                 // Products of another size round differently; Adam divides by small numbers.
                 let difference = largest_difference(&alone[0].trials[0].state, &expected.state);
@@ -41,24 +29,11 @@ fn every_trial_equals_the_same_trial_trained_alone() {
 fn a_loss_of_tokens_is_refused_for_a_probe_that_does_not_score_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let (train, validation): (Vec<usize>, Vec<usize>) = (0..N).partition(|i| *i < 44);
-    let data = FitData {
-        examples: &toy.prefixes,
-        labels: &toy.labels,
-        n_classes: 2,
-        class_weights: &[1.0, 1.0],
-        train: &train,
-        validation: &validation,
-    };
     let group = TrialGroup {
-        site: 0,
-        probe: LinearProbeConfig::new(D_MODEL, 2).into(),
         loss: Loss::SoftmaxWeighted { window: 4, temperature: 1.0 },
-        method: Method::default(),
-        trials: trials(),
+        ..group(&LinearProbeConfig::new(D_MODEL, 2).into(), trials())
     };
-    let error =
-        find_best_fit(&mut toy.source, &data, &[group], &config(), None, &mut |_| ()).unwrap_err();
+    let error = toy.try_fit_with(&[group], &config(), None, &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains("needs a token probe of 2 classes"), "{error}");
 }
 
@@ -66,13 +41,7 @@ fn a_loss_of_tokens_is_refused_for_a_probe_that_does_not_score_tokens() {
 fn two_runs_give_identical_bits() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let group = TrialGroup {
-        site: 0,
-        probe: probes(2)[1].clone(),
-        loss: Loss::CrossEntropy,
-        method: Method::default(),
-        trials: trials(),
-    };
+    let group = group(&probes(2)[1], trials());
     let first = toy.fit(std::slice::from_ref(&group), &config());
     let second = toy.fit(&[group], &config());
     for (a, b) in first[0].trials.iter().zip(&second[0].trials) {
@@ -85,16 +54,8 @@ fn two_runs_give_identical_bits() {
 fn a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(3, folder.path());
-    let groups: Vec<TrialGroup> = probes(3)
-        .into_iter()
-        .map(|probe| TrialGroup {
-            site: 0,
-            probe,
-            loss: Loss::CrossEntropy,
-            method: Method::default(),
-            trials: trials(),
-        })
-        .collect();
+    let groups: Vec<TrialGroup> =
+        probes(3).into_iter().map(|probe| group(&probe, trials())).collect();
     let whole = toy.fit(&groups, &config());
     let checkpoint = folder.path().join("checkpoint");
     for stop in 1..config().epochs {
@@ -118,30 +79,14 @@ fn a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
 fn a_damaged_checkpoint_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let group = TrialGroup {
-        site: 0,
-        probe: probes(2)[0].clone(),
-        loss: Loss::CrossEntropy,
-        method: Method::default(),
-        trials: trials(),
-    };
+    let group = group(&probes(2)[0], trials());
     let checkpoint = folder.path().join("checkpoint");
     toy.fit_with(std::slice::from_ref(&group), &config(), Some(&checkpoint), &mut |_| ());
     let mut bytes = std::fs::read(&checkpoint).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&checkpoint, bytes).unwrap();
-    let (train, validation): (Vec<usize>, Vec<usize>) = (0..N).partition(|i| *i < 44);
-    let data = FitData {
-        examples: &toy.prefixes,
-        labels: &toy.labels,
-        n_classes: 2,
-        class_weights: &[1.0, 1.0],
-        train: &train,
-        validation: &validation,
-    };
-    let error =
-        find_best_fit(&mut toy.source, &data, &[group], &config(), Some(&checkpoint), &mut |_| ());
+    let error = toy.try_fit_with(&[group], &config(), Some(&checkpoint), &mut |_| ());
     assert!(error.unwrap_err().to_string().contains("is damaged"));
 }
 
@@ -149,13 +94,7 @@ fn a_damaged_checkpoint_is_refused() {
 fn selection_looks_at_validation_only_and_saves_the_best_of_every_weight_decay() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let group = TrialGroup {
-        site: 0,
-        probe: probes(2)[0].clone(),
-        loss: Loss::CrossEntropy,
-        method: Method::default(),
-        trials: trials(),
-    };
+    let group = group(&probes(2)[0], trials());
     let fit = toy.fit(&[group], &config()).remove(0);
     let score = |i: usize| fit.trials[i].score().unwrap();
     for i in 0..fit.trials.len() {
@@ -177,13 +116,7 @@ fn an_attention_probe_finds_what_a_mean_probe_cannot() {
     let mut toy = toy(2, folder.path());
     assert_eq!(toy.source.d_model(), D_MODEL);
     let trial = Trial { learning_rate: 2e-2, weight_decay: 0.0, seed: 1 };
-    let group = TrialGroup {
-        site: 0,
-        probe: probes(2)[0].clone(),
-        loss: Loss::CrossEntropy,
-        method: Method::default(),
-        trials: vec![trial],
-    };
+    let group = group(&probes(2)[0], vec![trial]);
     let config = FitConfig { epochs: 60, ..config() };
     let fit = toy.fit(&[group], &config).remove(0);
     let score = fit.trials[0].score().unwrap();
