@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
-use attention_probes_sweep::{SideReport, TargetReport};
+use attention_probes_sweep::{SideReport, TargetProbe, TargetReport};
 
 use crate::table::{aligned, with_interval};
+
+/// Heading of the column of probes that learned shuffled labels.
+pub(crate) const LABELS_SHUFFLED: &str = "labels shuffled";
 
 /// The results of a data set at all its layers.
 pub(crate) fn targets(text: &mut String, reports: &[TargetReport]) {
@@ -37,6 +40,7 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
     let mut header: Vec<String> = ["layer", "probe", "penalty"].map(str::to_owned).to_vec();
     header.push(format!("{} (95 %)", mean.headline().0));
     header.extend(mean.details().iter().map(|(name, _)| (*name).to_owned()));
+    header.push(LABELS_SHUFFLED.to_owned());
     let mut rows = vec![header];
     let has_components = reports.iter().any(|one| one.component != first.component);
     for report in reports {
@@ -47,12 +51,14 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
                 penalty(&probe.penalties),
             ];
             cells.extend(numbers(&probe.test));
+            cells.push(number(shuffled(probe)));
             rows.push(cells);
         }
     }
     let baseline = |name: &str, penalty: String, side: &SideReport| {
         let mut cells = vec!["-".to_owned(), name.to_owned(), penalty];
         cells.extend(numbers(side));
+        cells.push("-".to_owned());
         cells
     };
     rows.push(baseline("mean of the labels", "-".to_owned(), mean));
@@ -85,8 +91,16 @@ pub(crate) fn penalty(penalties: &[f64]) -> String {
     if low < high { format!("{low:e} to {high:e}") } else { format!("{high:e}") }
 }
 
+/// What sums up a probe of the same penalties that learned shuffled labels.
+pub(crate) fn shuffled(probe: &TargetProbe) -> Option<f64> {
+    probe.shuffled_labels.as_ref().and_then(|side| side.headline().1)
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), shown)
+}
+
 fn numbers(side: &SideReport) -> Vec<String> {
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), shown);
     let (_, value, interval) = side.headline();
     let headline = match (value, interval) {
         (Some(value), Some(interval)) => with_interval(value, &interval),

@@ -15,7 +15,7 @@ use crate::select::{Score, compare};
 use crate::stacked::Targets;
 
 /// Penalties that the bag of words chooses from: scikit-learn's `1 / C` for `C` from 100 to 0.01.
-const PENALTIES: [f64; 5] = [0.01, 0.1, 1.0, 10.0, 100.0];
+pub(crate) const PENALTIES: [f64; 5] = [0.01, 0.1, 1.0, 10.0, 100.0];
 
 /// Resamples of the bootstrap.
 const N_RESAMPLES: usize = 1000;
@@ -138,25 +138,44 @@ impl BagOfWords {
         let n_out = n_out(data.n_classes);
         let labels: Vec<usize> = data.validation.iter().map(|&i| data.labels[i]).collect();
         let targets = Targets::new(&labels, data.class_weights);
-        let mut params = vec![0.0; n_out * (self.n_features + 1)];
-        let mut best = (None, 0.0, params.clone());
-        // From the strongest penalty on, each solution is a good start for the next.
-        for penalty in PENALTIES.into_iter().rev() {
-            let mut loss = |params: &[f32]| self.loss(params, data, penalty);
-            params =
-                Lbfgs { max_iter: 200, ..Lbfgs::default() }.minimise(&params, &mut loss).params;
+        let loss_of = |row: usize, logits: &mut [f64]| {
+            let label = data.labels[row];
+            (f64::from(data.class_weights[label]), cross_entropy(logits, label))
+        };
+        let mut best = (None, 0.0, Vec::new());
+        for (penalty, params) in self.path(n_out, data.train, &loss_of) {
             let logits = self.logits_of(&params, n_out, data.validation);
             let score = Some(Score::new(&logits, &targets, data.n_classes)?);
             if compare(score, best.0, SelectBy::BalancedAccuracy).is_gt() {
-                best = (score, penalty, params.clone());
+                best = (score, penalty, params);
             }
         }
         let (_, penalty, params) = best;
         Ok(BagOfWordsFit { words: self, params, n_classes: data.n_classes, penalty })
     }
 
+    /// Solves the problem of every penalty, from the strongest on: each solution is a good start
+    /// for the next.
+    ///
+    /// `loss_of` gives weight and loss of a row, and turns its logits into their gradients.
+    pub(crate) fn path(
+        &self,
+        n_out: usize,
+        train: &[usize],
+        loss_of: &impl Fn(usize, &mut [f64]) -> (f64, f64),
+    ) -> Vec<(f64, Vec<f32>)> {
+        let mut params = vec![0.0; n_out * (self.n_features + 1)];
+        let solve = |penalty| {
+            let mut loss = |params: &[f32]| self.loss(params, train, penalty, loss_of);
+            params =
+                Lbfgs { max_iter: 200, ..Lbfgs::default() }.minimise(&params, &mut loss).params;
+            (penalty, params.clone())
+        };
+        PENALTIES.into_iter().rev().map(solve).collect()
+    }
+
     /// Logits of some rows, `[n, n_out]`.
-    fn logits_of(&self, params: &[f32], n_out: usize, rows: &[usize]) -> Vec<f32> {
+    pub(crate) fn logits_of(&self, params: &[f32], n_out: usize, rows: &[usize]) -> Vec<f32> {
         rows.iter()
             .flat_map(|&row| self.logits(params, n_out, row))
             .map(|logit| logit as f32)
@@ -176,15 +195,20 @@ impl BagOfWords {
 
     /// Weighed sum of losses plus half the penalised squared weights (biases free), and its
     /// gradient, both divided by the sum of the weights.
-    fn loss(&self, params: &[f32], data: &FitData<'_>, penalty: f64) -> (f64, Vec<f32>) {
+    fn loss(
+        &self,
+        params: &[f32],
+        train: &[usize],
+        penalty: f64,
+        loss_of: &impl Fn(usize, &mut [f64]) -> (f64, f64),
+    ) -> (f64, Vec<f32>) {
         let width = self.n_features + 1;
         let mut gradient = vec![0.0_f64; params.len()];
         let (mut sum, mut total) = (0.0, 0.0);
-        for &row in data.train {
-            let label = data.labels[row];
-            let weight = f64::from(data.class_weights[label]);
+        for &row in train {
             let mut logits = self.logits(params, params.len() / width, row);
-            sum += weight * cross_entropy(&mut logits, label);
+            let (weight, loss) = loss_of(row, &mut logits);
+            sum += weight * loss;
             total += weight;
             for (class, residual) in logits.iter().enumerate() {
                 let gradient = &mut gradient[class * width..][..width];
@@ -271,16 +295,11 @@ mod tests {
     fn the_gradient_is_the_slope_of_the_loss() {
         let texts = [vec![0, 1], vec![1, 2], vec![2]];
         let bag = BagOfWords::new(texts.iter().map(Vec::as_slice));
-        let data = FitData {
-            examples: &[(0, 2), (1, 2), (2, 1)],
-            labels: &[0, 1, 2],
-            n_classes: 3,
-            class_weights: &[1.0, 3.0, 1.0],
-            train: &[0, 1, 2],
-            validation: &[],
+        let loss_of = |row: usize, logits: &mut [f64]| {
+            (if row == 1 { 3.0 } else { 1.0 }, cross_entropy(logits, row))
         };
         let params: Vec<f32> = (0..12).map(|i| (i as f32 - 6.0) / 10.0).collect();
-        let loss = |params: &[f32]| bag.loss(params, &data, 0.7);
+        let loss = |params: &[f32]| bag.loss(params, &[0, 1, 2], 0.7, &loss_of);
         let (_, gradient) = loss(&params);
         for i in 0..params.len() {
             let moved = |by: f32| {

@@ -65,12 +65,17 @@ pub(crate) fn shuffled_label_controls(
     logits.iter().map(|logits| judge(logits, &truth, data.n_classes, config.seed)).collect()
 }
 
+/// The generator that deals labels out anew.
+pub(crate) fn shuffle_rng(seed: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(SHUFFLE_STREAM);
+    rng
+}
+
 /// Labels of which those of the training examples are dealt out anew among them.
 fn shuffled(labels: &[usize], train: &[usize], seed: u64) -> Vec<usize> {
     let mut dealt: Vec<usize> = train.iter().map(|&example| labels[example]).collect();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(SHUFFLE_STREAM);
-    dealt.shuffle(&mut rng);
+    dealt.shuffle(&mut shuffle_rng(seed));
     let mut labels = labels.to_vec();
     for (&example, label) in train.iter().zip(dealt) {
         labels[example] = label;

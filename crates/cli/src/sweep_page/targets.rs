@@ -3,7 +3,7 @@
 use attention_probes_report::{Estimate, TargetRow, TargetTable};
 use attention_probes_sweep::{SavedRun, SideReport, TargetReport};
 
-use crate::target_table::{penalty, place};
+use crate::target_table::{LABELS_SHUFFLED, penalty, place, shuffled};
 
 /// One table for each data set of a run.
 pub(super) fn tables(run: &SavedRun) -> Vec<TargetTable> {
@@ -23,21 +23,33 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
     let folder =
         run.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     let has_components = reports.iter().any(|one| one.component != first.component);
+    let is_shuffled =
+        |report: &&TargetReport| report.probes.iter().any(|one| shuffled(one).is_some());
+    let mut details: Vec<String> =
+        mean.details().iter().map(|(name, _)| (*name).to_owned()).collect();
+    if reports.iter().any(is_shuffled) {
+        details.push(LABELS_SHUFFLED.to_owned());
+    }
     let mut rows = Vec::new();
     for report in reports {
         for probe in &report.probes {
+            let mut of_probe = row(&probe.config_name, &probe.test);
+            of_probe.details.extend(shuffled(probe));
             rows.push(TargetRow {
                 place: place(report, has_components),
                 layer: report.layer,
                 penalty: penalty(&probe.penalties),
                 file: format!("{folder}/{}/trained/{}", report.experiment, probe.file),
                 validation: probe.validation.headline().1.unwrap_or(f64::NAN),
-                ..row(&probe.config_name, &probe.test)
+                ..of_probe
             });
         }
     }
     rows.push(row("mean of the labels", mean));
     rows.extend(first.baselines.bag_of_words.iter().map(|bag| row("bag of words", bag)));
+    for row in &mut rows {
+        row.details.resize(details.len(), f64::NAN);
+    }
     let skipped = match first.n_skipped {
         0 => String::new(),
         n => format!(" \u{b7} {n} left out as not finite"),
@@ -53,7 +65,7 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
             first.names.join(", ")
         ),
         metric: mean.headline().0.to_owned(),
-        details: mean.details().iter().map(|(name, _)| (*name).to_owned()).collect(),
+        details,
         rows,
     }
 }

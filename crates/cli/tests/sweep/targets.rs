@@ -76,6 +76,9 @@ fn a_number_is_learned_judged_and_scored() {
     assert!(interval["lower"].as_f64().unwrap() <= share, "{found}");
     let mean = report["baselines"]["mean"]["number"]["r_squared"].as_f64().unwrap();
     assert!(mean <= 1e-9, "{mean}");
+    let shuffled = &report["probes"][0]["shuffled_labels"]["number"]["r_squared"];
+    assert!(shuffled.as_f64().unwrap() < share - 0.5, "{shuffled}");
+    assert!(stdout.contains("labels shuffled"), "{stdout}");
     assert!(!folder.path(&format!("{RUN}/{EXPERIMENT}/history.jsonl")).exists());
 
     // What is chosen is what validation likes best.
@@ -147,6 +150,12 @@ fn several_labels_are_learned_judged_and_scored() {
     assert_eq!(report["probes"][0]["penalties"].as_array().unwrap().len(), 2);
     let chance = &report["baselines"]["mean"]["labels"]["report"]["macro_auroc"];
     assert_eq!(chance, &json!(0.5));
+    // Which words a text says is all that its labels tell.
+    let bag = &report["baselines"]["bag_of_words"]["labels"]["report"]["macro_auroc"];
+    assert!(bag.as_f64().unwrap() > 0.95, "{bag}");
+    let shuffled = &report["probes"][0]["shuffled_labels"]["labels"]["report"]["macro_auroc"];
+    let found = found["report"]["macro_auroc"].as_f64().unwrap();
+    assert!(shuffled.as_f64().unwrap() < found, "{shuffled}");
 
     let args = ["eval", "--probe", PROBE, "--data", "data.jsonl", "--label", "labels", "--json"];
     let eval = json(probe(&folder, &args).as_bytes());
@@ -178,6 +187,8 @@ fn soft_labels_give_an_ordinary_probe() {
     let loss = |side: &Value| side["distribution"]["cross_entropy"].as_f64().unwrap();
     let (found, mean) = (&report["probes"][0]["test"], &report["baselines"]["mean"]);
     assert!(loss(found) < loss(mean), "{found} {mean}");
+    assert!(loss(&report["baselines"]["bag_of_words"]) < loss(mean), "{mean}");
+    assert!(loss(found) < loss(&report["probes"][0]["shuffled_labels"]), "{found}");
     assert!(found["distribution"]["likeliest"]["balanced_accuracy"].is_number());
     let scores = score_lines(&folder, &["--data", "data.jsonl", "--no-tokens"]);
     assert!(

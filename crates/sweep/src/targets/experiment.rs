@@ -8,13 +8,16 @@ use attention_probes_activations::{
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{Features, Outputs, Pool, ProbeMetadata, SavedProbe};
 
+use rand::seq::SliceRandom;
+
 use super::baseline::baselines;
 use super::features::{pooled, rows};
-use super::fit::{FitSide, FittedProbe, fit};
+use super::fit::{FitSide, FittedProbe, fit, fit_again};
 use super::report::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};
 use crate::SweepError;
 use crate::baseline::BagOfWords;
 use crate::config::{ArchitectureConfig, DataConfig};
+use crate::control::shuffle_rng;
 use crate::data_run::{DataRun, Prepared};
 use crate::findings::{describe, joined_layers, resolved_config};
 use crate::results::{create_folder, write_json, write_text};
@@ -105,7 +108,7 @@ pub(crate) fn run_target_experiments(
     let prefixes: Vec<(usize, usize)> =
         examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
     let features = pooled(&mut *source, &prefixes, &pools, config.sweep.batch_size)?;
-    let words = tokens.filter(|_| targets.kind == LabelKind::Number).map(|tokens| {
+    let words = tokens.map(|tokens| {
         BagOfWords::new(prefixes.iter().map(|&(sequence, end)| &tokens.sequence(sequence)[..end]))
     });
     let row = |sequence: usize| tokens.map_or(sequence, |tokens| tokens.text_rows[sequence]);
@@ -188,6 +191,13 @@ fn without_constant_labels(
     targets.columns(&kept)
 }
 
+/// The same labels dealt out anew among the examples.
+fn shuffled(targets: &Targets, seed: u64) -> Targets {
+    let mut rows: Vec<usize> = (0..targets.len()).collect();
+    rows.shuffle(&mut shuffle_rng(seed));
+    targets.rows(&rows)
+}
+
 impl TargetData<'_> {
     /// Fits and judges the architectures of a site and writes their experiment.
     fn write(
@@ -258,6 +268,13 @@ impl TargetData<'_> {
         let (train, validation, test) = (train?, validation?, test?);
         let name = &architecture.config_name;
         let fitted = fit(name, train, validation, penalties)?;
+        let shuffled_labels = config.evaluation.shuffled_labels.then(|| {
+            let targets = shuffled(train.targets, config.seed);
+            let readout = fit_again(FitSide { targets: &targets, ..train }, &fitted.penalties)?;
+            let outputs = readout.map(|readout| readout.outputs(test.features)).transpose()?;
+            outputs.map(|outputs| SideReport::new(test.targets, &outputs, config.seed)).transpose()
+        });
+        let shuffled_labels = shuffled_labels.transpose()?.flatten();
         let mut judge = |side: FitSide<'_>, of: &str| {
             let outputs = fitted.readout.outputs(side.features)?;
             let shape = vec![side.targets.len(), fitted.readout.n_out()];
@@ -298,6 +315,7 @@ impl TargetData<'_> {
             file: format!("{stem}_state.npz"),
             validation,
             test,
+            shuffled_labels,
         };
         Ok((probe, fitted))
     }

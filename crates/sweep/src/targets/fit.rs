@@ -53,10 +53,9 @@ fn fit_number(
     penalties: &[f64],
 ) -> Result<FittedProbe, SweepError> {
     let config = RidgeConfig { penalties: penalties.to_vec(), ..RidgeConfig::default() };
-    let targets: Vec<f32> = train.targets.values.iter().map(|value| *value as f32).collect();
     let mut path = Vec::new();
     let mut best: Option<(f64, f64, LinearReadout)> = None;
-    for fit in ridge_path(train.features, &targets, &config)? {
+    for fit in ridge_path(train.features, &as_f32(&train.targets.values), &config)? {
         let outputs = fit.readout.outputs(validation.features)?;
         let outputs: Vec<f64> = outputs.iter().map(|output| f64::from(*output)).collect();
         let score = r_squared(&validation.targets.values, &outputs)?;
@@ -79,6 +78,57 @@ fn fit_number(
     Ok(FittedProbe { readout, penalties: vec![penalty], path })
 }
 
+/// Solves the problem once more with the penalties that were chosen; `None` if the solver did not
+/// come to the minimum.
+pub(super) fn fit_again(
+    train: FitSide<'_>,
+    penalties: &[f64],
+) -> Result<Option<LinearReadout>, SweepError> {
+    if matches!(train.targets.kind, LabelKind::Class | LabelKind::Number) {
+        let config = RidgeConfig { penalties: penalties.to_vec(), ..RidgeConfig::default() };
+        let mut fits = ridge_path(train.features, &as_f32(&train.targets.values), &config)?;
+        return Ok(fits.pop().map(|fit| fit.readout));
+    }
+    let mut different = penalties.to_vec();
+    different.sort_by(f64::total_cmp);
+    different.dedup_by(|a, b| a.total_cmp(b).is_eq());
+    let fits = logistic_fits(train, &different)?;
+    let (mut weight, mut bias) = (Vec::new(), Vec::new());
+    for (label, penalty) in penalties.iter().enumerate() {
+        let is_wanted = |fit: &&LogisticFit| {
+            fit.label == label && fit.penalty.total_cmp(penalty).is_eq() && fit.converged
+        };
+        let Some(fit) = fits.iter().find(is_wanted) else { return Ok(None) };
+        weight.extend(as_f64(fit.readout.weight()));
+        bias.extend(as_f64(fit.readout.bias()));
+    }
+    Ok(Some(LinearReadout::new(&weight, &bias)?))
+}
+
+fn as_f32(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|value| *value as f32).collect()
+}
+
+fn as_f64(values: &[f32]) -> impl Iterator<Item = f64> {
+    values.iter().map(|value| f64::from(*value))
+}
+
+/// The fits of all labels and penalties, converged or not.
+fn logistic_fits(train: FitSide<'_>, penalties: &[f64]) -> Result<Vec<LogisticFit>, SweepError> {
+    let config = LogisticConfig {
+        penalties: penalties.to_vec(),
+        keep_unconverged: true,
+        ..LogisticConfig::default()
+    };
+    let (values, n_columns) = (as_f32(&train.targets.values), train.targets.n_columns());
+    let targets = match train.targets.kind {
+        LabelKind::Labels => LogisticTargets::multilabel(&values, n_columns)?,
+        _ => LogisticTargets::distributions(&values, n_columns)?,
+    };
+    let data = LogisticData { features: train.features, targets: &targets, weights: None };
+    Ok(logistic_path(data, &config)?)
+}
+
 fn fit_logits(
     config_name: &str,
     train: FitSide<'_>,
@@ -86,20 +136,9 @@ fn fit_logits(
     penalties: &[f64],
 ) -> Result<FittedProbe, SweepError> {
     // What does not converge is left out below, since the other penalties may do without it.
-    let config = LogisticConfig {
-        penalties: penalties.to_vec(),
-        keep_unconverged: true,
-        ..LogisticConfig::default()
-    };
-    let (n_columns, kind) = (train.targets.n_columns(), train.targets.kind);
-    let values: Vec<f32> = train.targets.values.iter().map(|value| *value as f32).collect();
-    let targets = match kind {
-        LabelKind::Labels => LogisticTargets::multilabel(&values, n_columns)?,
-        _ => LogisticTargets::distributions(&values, n_columns)?,
-    };
-    let data = LogisticData { features: train.features, targets: &targets, weights: None };
-    let fits = logistic_path(data, &config)?;
-    let n_labels = targets.n_labels();
+    let fits = logistic_fits(train, penalties)?;
+    let kind = train.targets.kind;
+    let n_labels = if kind == LabelKind::Labels { train.targets.n_columns() } else { 1 };
     let mut best: Vec<Option<(f64, LogisticFit)>> = vec![None; n_labels];
     let mut path = Vec::new();
     let mut worst = 0.0_f64;
@@ -129,6 +168,7 @@ fn fit_logits(
     let (mut weight, mut bias, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
     for best in best {
         let Some((_, fit)) = best else {
+            let config = LogisticConfig::default();
             return Err(ProbeError::Unconverged {
                 penalty: penalties[0],
                 gradient_norm: worst,
@@ -137,8 +177,8 @@ fn fit_logits(
             }
             .into());
         };
-        weight.extend(fit.readout.weight().iter().map(|value| f64::from(*value)));
-        bias.extend(fit.readout.bias().iter().map(|value| f64::from(*value)));
+        weight.extend(as_f64(fit.readout.weight()));
+        bias.extend(as_f64(fit.readout.bias()));
         chosen.push(fit.penalty);
     }
     Ok(FittedProbe { readout: LinearReadout::new(&weight, &bias)?, penalties: chosen, path })

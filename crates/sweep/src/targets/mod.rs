@@ -8,6 +8,7 @@ mod experiment;
 mod features;
 mod fit;
 mod report;
+mod words;
 
 pub(crate) use experiment::{check_sides, run_target_experiments};
 pub use report::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};

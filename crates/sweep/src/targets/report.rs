@@ -55,7 +55,8 @@ pub struct TargetReport {
 pub struct TargetBaselines {
     /// Always saying the mean of the training labels.
     pub mean: SideReport,
-    /// Ridge regression of a number on token counts, where there are tokens.
+    /// Ridge regression of a number, or logistic regression of labels, on token counts; `None`
+    /// where there are no tokens.
     pub bag_of_words: Option<SideReport>,
     /// Its penalty, chosen on validation.
     pub bag_of_words_penalty: Option<f64>,
@@ -78,6 +79,10 @@ pub struct TargetProbe {
     pub validation: SideReport,
     /// On examples that nothing was chosen by.
     pub test: SideReport,
+    /// The same penalties on training labels that were dealt out anew, judged on test; `None` if
+    /// not wanted, or if the solver did not come to the minimum.
+    #[serde(default)]
+    pub shuffled_labels: Option<SideReport>,
 }
 
 /// One penalty in `metrics.json`.

@@ -1,0 +1,274 @@
+//! What the words alone tell of labels that are no classes: regressions on sparse rows.
+
+use attention_probes_activations::{LabelKind, Split, Targets};
+use attention_probes_metrics::r_squared;
+use attention_probes_probes::n_out;
+
+use crate::SweepError;
+use crate::baseline::BagOfWords;
+
+/// Penalties that a ridge regression chooses from; rows have length 1.
+const RIDGE_PENALTIES: [f64; 6] = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];
+
+/// Most steps of conjugate gradients.
+const MAX_STEPS: usize = 500;
+
+/// Size of the residual, as a share of what it was at the beginning, at which they end.
+const TOLERANCE: f64 = 1e-8;
+
+/// The penalty that validation chose, and the logits of a logistic regression for every test
+/// example, `[n, n_out]`.
+///
+/// One penalty for all labels, chosen by their log loss.
+pub(super) fn logistic_on_words(
+    words: &BagOfWords,
+    targets: &Targets,
+    split: &Split,
+) -> (f64, Vec<f32>) {
+    let (n_columns, is_labels) = (targets.n_columns(), targets.kind == LabelKind::Labels);
+    let n_out = if is_labels { n_columns } else { n_out(n_columns) };
+    let loss_of = |row: usize, logits: &mut [f64]| {
+        let targets = &targets.values[row * n_columns..][..n_columns];
+        let loss = match (is_labels, &mut *logits) {
+            (true, logits) => logits.iter_mut().zip(targets).map(|(z, t)| label_loss(z, *t)).sum(),
+            (false, [logit]) => label_loss(logit, targets[1]),
+            (false, logits) => class_loss(logits, targets),
+        };
+        (1.0, loss)
+    };
+    let mut best = (f64::INFINITY, 0.0, Vec::new());
+    for (penalty, params) in words.path(n_out, &split.train, &loss_of) {
+        let logits = words.logits_of(&params, n_out, &split.validation);
+        let of_example = |(&row, logits): (&usize, &[f32])| {
+            let mut logits: Vec<f64> = logits.iter().map(|logit| f64::from(*logit)).collect();
+            loss_of(row, &mut logits).1
+        };
+        let loss: f64 =
+            split.validation.iter().zip(logits.chunks_exact(n_out)).map(of_example).sum();
+        if loss < best.0 {
+            best = (loss, penalty, params);
+        }
+    }
+    let (_, penalty, params) = best;
+    (penalty, words.logits_of(&params, n_out, &split.test))
+}
+
+/// Cross-entropy in nats of the logit of one label, which becomes its gradient.
+fn label_loss(logit: &mut f64, target: f64) -> f64 {
+    let loss = logit.max(0.0) - *logit * target + (-logit.abs()).exp().ln_1p();
+    *logit = 1.0 / (1.0 + (-*logit).exp()) - target;
+    loss
+}
+
+/// Cross-entropy in nats of the logits of classes, which become their gradients.
+fn class_loss(logits: &mut [f64], targets: &[f64]) -> f64 {
+    let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|z| (z - highest).exp()).sum();
+    let mut loss = 0.0;
+    for (z, target) in logits.iter_mut().zip(targets) {
+        loss -= target * (*z - highest - sum.ln());
+        *z = (*z - highest).exp() / sum - target;
+    }
+    loss
+}
+
+/// The penalty that validation chose, and what the bag of words then says of every test example.
+pub(super) fn ridge_on_words(
+    words: &BagOfWords,
+    targets: &[f64],
+    split: &Split,
+) -> Result<(f64, Vec<f32>), SweepError> {
+    let validation: Vec<f64> = split.validation.iter().map(|&i| targets[i]).collect();
+    let mut best: Option<(f64, f64, Vec<f64>)> = None;
+    let mut params = vec![0.0; words.n_features()];
+    // From the strongest penalty on, each solution is a good start for the next.
+    for penalty in RIDGE_PENALTIES.into_iter().rev() {
+        let problem = RidgeProblem::new(words, targets, &split.train, penalty);
+        params = problem.solve(params);
+        let outputs: Vec<f64> =
+            split.validation.iter().map(|&row| problem.predict(&params, row)).collect();
+        let score = r_squared(&validation, &outputs)?;
+        if best.as_ref().is_none_or(|(known, ..)| score > *known) {
+            let test = split.test.iter().map(|&row| problem.predict(&params, row)).collect();
+            best = Some((score, penalty, test));
+        }
+    }
+    let (_, penalty, test) = best.ok_or(SweepError::Empty { key: "sweep.penalties" })?;
+    Ok((penalty, test.into_iter().map(|value| value as f32).collect()))
+}
+
+/// Ridge regression on sparse rows, with a free bias.
+///
+/// ```text
+/// minimise over w:   Σ_i (y_i - ȳ - w·(x_i - x̄))² + penalty ‖w‖²
+/// ```
+struct RidgeProblem<'a> {
+    words: &'a BagOfWords,
+    train: &'a [usize],
+    penalty: f64,
+    mean: f64,
+    mean_row: Vec<f64>,
+    /// `X'y`, centred.
+    products: Vec<f64>,
+}
+
+impl<'a> RidgeProblem<'a> {
+    fn new(words: &'a BagOfWords, targets: &[f64], train: &'a [usize], penalty: f64) -> Self {
+        let n = train.len() as f64;
+        let mean = train.iter().map(|&row| targets[row] / n).sum::<f64>();
+        let mut mean_row = vec![0.0; words.n_features()];
+        let mut products = vec![0.0; words.n_features()];
+        for &row in train {
+            for &(word, x) in words.row(row) {
+                mean_row[word] += f64::from(x) / n;
+                // The deviations have no sum, so x needs no centring here.
+                products[word] += (targets[row] - mean) * f64::from(x);
+            }
+        }
+        Self { words, train, penalty, mean, mean_row, products }
+    }
+
+    /// `w·(x - x̄)` of a row.
+    fn centred(&self, params: &[f64], row: usize) -> f64 {
+        let seen = self.words.row(row).iter().map(|&(word, x)| params[word] * f64::from(x));
+        seen.sum::<f64>() - dot(params, &self.mean_row)
+    }
+
+    fn predict(&self, params: &[f64], row: usize) -> f64 {
+        self.mean + self.centred(params, row)
+    }
+
+    /// `(X'X + penalty) w`, centred.
+    fn apply(&self, params: &[f64]) -> Vec<f64> {
+        let mut result: Vec<f64> = params.iter().map(|w| self.penalty * w).collect();
+        let offset = dot(params, &self.mean_row);
+        for &row in self.train {
+            let seen = self.words.row(row).iter().map(|&(word, x)| params[word] * f64::from(x));
+            let value = seen.sum::<f64>() - offset;
+            // Centred values have no sum either.
+            for &(word, x) in self.words.row(row) {
+                result[word] += value * f64::from(x);
+            }
+        }
+        result
+    }
+
+    /// Conjugate gradients (Hestenes and Stiefel, 1952) from a start.
+    fn solve(&self, mut params: Vec<f64>) -> Vec<f64> {
+        let applied = self.apply(&params);
+        let mut residual: Vec<f64> =
+            self.products.iter().zip(&applied).map(|(b, a)| b - a).collect();
+        let mut direction = residual.clone();
+        let mut square = dot(&residual, &residual);
+        let enough = TOLERANCE * TOLERANCE * dot(&self.products, &self.products);
+        for _ in 0..MAX_STEPS {
+            if square <= enough {
+                break;
+            }
+            let applied = self.apply(&direction);
+            let step = square / dot(&direction, &applied);
+            for ((w, r), (d, a)) in
+                params.iter_mut().zip(&mut residual).zip(direction.iter().zip(&applied))
+            {
+                *w += step * d;
+                *r -= step * a;
+            }
+            let next = dot(&residual, &residual);
+            for (d, r) in direction.iter_mut().zip(&residual) {
+                *d = r + next / square * *d;
+            }
+            square = next;
+        }
+        params
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_probes::{
+        Features, LogisticConfig, LogisticData, LogisticTargets, RidgeConfig, logistic_path,
+        ridge_path,
+    };
+
+    use super::*;
+
+    /// The rows of some texts, dense.
+    fn dense(words: &BagOfWords, n: usize) -> Vec<f32> {
+        let mut dense = vec![0.0; n * words.n_features()];
+        for row in 0..n {
+            for &(word, x) in words.row(row) {
+                dense[row * words.n_features() + word] = x;
+            }
+        }
+        dense
+    }
+
+    #[test]
+    fn ridge_on_words_is_the_ridge_of_dense_rows() {
+        let texts: Vec<Vec<u32>> =
+            (0..40_u32).map(|i| vec![i % 5, (i * 3) % 7, i % 2, 6]).collect();
+        let words = BagOfWords::new(texts.iter().map(Vec::as_slice));
+        let targets: Vec<f64> = (0..40).map(|i| f64::from(i % 5) + f64::from(i % 3)).collect();
+        let train: Vec<usize> = (0..40).collect();
+        let dense = dense(&words, 40);
+        let features = Features::new(&dense, words.n_features()).unwrap();
+        let config = RidgeConfig { penalties: vec![0.5], ..RidgeConfig::default() };
+        let y: Vec<f32> = targets.iter().map(|value| *value as f32).collect();
+        let fits = ridge_path(features, &y, &config).unwrap();
+        let expected = fits[0].readout.outputs(features).unwrap();
+        let problem = RidgeProblem::new(&words, &targets, &train, 0.5);
+        let params = problem.solve(vec![0.0; words.n_features()]);
+        for (row, expected) in expected.iter().enumerate() {
+            let found = problem.predict(&params, row);
+            approx::assert_abs_diff_eq!(found, f64::from(*expected), epsilon = 1e-4);
+        }
+    }
+
+    /// The solver of dense rows is the oracle; its penalty is on the mean loss.
+    fn check(kind: LabelKind, n_columns: usize, values: Vec<f64>) {
+        let n = values.len() / n_columns;
+        let texts: Vec<Vec<u32>> =
+            (0..n as u32).map(|i| vec![i % 5, (i * 3) % 7, i % 2, 6]).collect();
+        let words = BagOfWords::new(texts.iter().map(Vec::as_slice));
+        let names = (0..n_columns).map(|i| i.to_string()).collect();
+        let targets = Targets { kind, names, values };
+        let rows: Vec<usize> = (0..n).collect();
+        let split = Split { train: rows.clone(), validation: rows.clone(), test: rows };
+        let (penalty, found) = logistic_on_words(&words, &targets, &split);
+        // Judged on what it learned from, the weakest penalty is the best.
+        approx::assert_abs_diff_eq!(penalty, 0.01);
+        let dense = dense(&words, n);
+        let features = Features::new(&dense, words.n_features()).unwrap();
+        let values: Vec<f32> = targets.values.iter().map(|value| *value as f32).collect();
+        let logistic = match kind {
+            LabelKind::Labels => LogisticTargets::multilabel(&values, n_columns).unwrap(),
+            _ => LogisticTargets::distributions(&values, n_columns).unwrap(),
+        };
+        let config = LogisticConfig { penalties: vec![0.01], ..LogisticConfig::default() };
+        let data = LogisticData { features, targets: &logistic, weights: None };
+        let fits = logistic_path(data, &config).unwrap();
+        let n_out = found.len() / n;
+        for fit in fits {
+            let expected = fit.readout.outputs(features).unwrap();
+            let columns = fit.readout.n_out();
+            for (i, expected) in expected.iter().enumerate() {
+                let at = i / columns * n_out + fit.label + i % columns;
+                approx::assert_abs_diff_eq!(found[at], *expected, epsilon = 2e-2);
+            }
+        }
+    }
+
+    #[test]
+    fn logistic_on_words_is_that_of_dense_rows() {
+        let label = |i: usize, by| if i.is_multiple_of(by) { 1.0 } else { 0.0 };
+        check(LabelKind::Labels, 2, (0..40).flat_map(|i| [label(i, 5), label(i, 3)]).collect());
+        let two = |i: usize| [0.2 + 0.1 * (i % 5) as f64, 0.8 - 0.1 * (i % 5) as f64];
+        check(LabelKind::Distribution, 2, (0..40).flat_map(two).collect());
+        let three = |i: usize| [0.1 * (i % 5) as f64, 0.5, 0.5 - 0.1 * (i % 5) as f64];
+        check(LabelKind::Distribution, 3, (0..40).flat_map(three).collect());
+    }
+}
