@@ -1,0 +1,165 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+use attention_probes_activations::ActivationError;
+use attention_probes_models::ModelError;
+use attention_probes_probes::ProbeError;
+
+/// Why an autoencoder could not be read, written, trained, or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SaeError {
+    /// A file could not be opened or read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A path is no autoencoder of any known form.
+    #[error(
+        "`{}` is no sparse autoencoder; expected a folder with `cfg.json` and \
+         `sae_weights.safetensors` (SAELens) or `sae.safetensors` (sparsify), `params.npz` (Gemma \
+         Scope), `ae.pt` with `config.json` (dictionary_learning), or `NAME.pt` with \
+         `NAME_cfg.json`", path.display()
+    )]
+    UnknownFormat {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// A configuration is not valid JSON, or a field has the wrong type.
+    #[error("`{}` is not a valid configuration", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A configuration lacks what cannot be guessed, or says what cannot be true.
+    #[error("`{}`: `{key}` is {found}, expected {expected}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        key: &'static str,
+        /// What it says.
+        found: String,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// A configuration names an architecture that is not known here.
+    #[error(
+        "`{}`: unknown architecture `{found}`, expected standard, topk, jumprelu, or gated",
+        path.display()
+    )]
+    UnknownArchitecture {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+    /// A file of weights is damaged, or holds something else.
+    #[error("`{}` is no file of weights: {reason}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A pickle refers to what no state dict needs.
+    #[error(
+        "`{}` asks for `{global}`, which no file of weights needs and could run code; nothing of it \
+         was run", path.display()
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// Module and name.
+        global: String,
+    },
+    /// Weights lack an array.
+    #[error("`{}` has no array `{array}`", path.display())]
+    MissingArray {
+        /// The file.
+        path: PathBuf,
+        /// Name of the array.
+        array: &'static str,
+    },
+    /// An array has another shape than the configuration asks for.
+    #[error("`{}`: `{array}` is {found:?}, expected {expected:?}", path.display())]
+    ArrayShape {
+        /// The file.
+        path: PathBuf,
+        /// Name of the array.
+        array: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that was expected.
+        expected: Vec<usize>,
+    },
+    /// A weight is NaN or infinite.
+    #[error("`{array}` has {value} at position {index}, expected finite numbers")]
+    NonFinite {
+        /// Name of the array.
+        array: &'static str,
+        /// Position of the first such number.
+        index: usize,
+        /// The number.
+        value: f32,
+    },
+    /// A number of the caller's is out of range.
+    #[error("`{name}` is {value}, expected {expected}")]
+    Hyperparameter {
+        /// Name of the number.
+        name: &'static str,
+        /// What the caller gave.
+        value: f64,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// An autoencoder does not fit the activations.
+    #[error("{what} is {found}, expected {expected}")]
+    SizeMismatch {
+        /// Which size, such as `the width of the activations`.
+        what: &'static str,
+        /// What was found.
+        found: usize,
+        /// What was expected.
+        expected: usize,
+    },
+    /// An autoencoder belongs to another model or place.
+    #[error("the autoencoder reads {reads}, not {asked}")]
+    Site {
+        /// What its file says.
+        reads: String,
+        /// What the caller asked for.
+        asked: String,
+    },
+    /// An autoencoder's form cannot be written as it is.
+    #[error("{what} cannot be written in this form: {reason}")]
+    Unwritable {
+        /// What.
+        what: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Activations or their files failed.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    /// A probe failed.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+}

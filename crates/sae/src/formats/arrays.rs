@@ -1,0 +1,167 @@
+//! Named arrays of `f32`, whatever kind of file they come from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use attention_probes_activations::{NpzData, read_npz};
+use half::{bf16, f16};
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+
+use crate::SaeError;
+use crate::config::SaeDtype;
+
+/// One array, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Array {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
+}
+
+/// The arrays of a file, by name.
+#[derive(Debug)]
+pub(super) struct Arrays {
+    path: PathBuf,
+    by_name: BTreeMap<String, Array>,
+    /// Type of the first floating-point array.
+    dtype: SaeDtype,
+}
+
+impl Arrays {
+    pub(super) fn new(path: &Path, arrays: BTreeMap<String, Array>, dtype: SaeDtype) -> Self {
+        Self { path: path.to_owned(), by_name: arrays, dtype }
+    }
+
+    /// Reads a safetensors file.
+    pub(super) fn from_safetensors(path: &Path) -> Result<Self, SaeError> {
+        let bytes = std::fs::read(path)
+            .map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
+        let damaged = |reason: String| SaeError::Weights { path: path.to_owned(), reason };
+        let file =
+            SafeTensors::deserialize(&bytes).map_err(|source| damaged(source.to_string()))?;
+        let mut dtype = None;
+        let mut arrays = BTreeMap::new();
+        for (name, tensor) in file.iter() {
+            let data = tensor.data();
+            let (values, of_array) = match tensor.dtype() {
+                Dtype::F32 => (chunks(data, f32::from_le_bytes), Some(SaeDtype::Float32)),
+                Dtype::BF16 => {
+                    (chunks(data, |b| bf16::from_le_bytes(b).to_f32()), Some(SaeDtype::Bfloat16))
+                }
+                Dtype::F16 => {
+                    (chunks(data, |b| f16::from_le_bytes(b).to_f32()), Some(SaeDtype::Float16))
+                }
+                Dtype::F64 => (chunks(data, |b| f64::from_le_bytes(b) as f32), None),
+                Dtype::I64 => (chunks(data, |b| i64::from_le_bytes(b) as f32), None),
+                other => return Err(damaged(format!("`{name}` holds {other:?}"))),
+            };
+            dtype = dtype.or(of_array);
+            arrays.insert(name.to_owned(), Array { shape: tensor.shape().to_vec(), values });
+        }
+        Ok(Self::new(path, arrays, dtype.unwrap_or_default()))
+    }
+
+    /// Reads an npz file; `w_…` is an older name for `W_…`.
+    pub(super) fn from_npz(path: &Path) -> Result<Self, SaeError> {
+        let mut arrays = BTreeMap::new();
+        for (name, array) in read_npz(path)? {
+            let name = name.strip_prefix("w_").map_or(name.clone(), |rest| format!("W_{rest}"));
+            let shape = array.shape.clone();
+            let values = match array.data {
+                NpzData::F64(values) => values.into_iter().map(|value| value as f32).collect(),
+                _ => array.data.into_f32().ok_or_else(|| SaeError::Weights {
+                    path: path.to_owned(),
+                    reason: format!("`{name}` holds no floating-point numbers"),
+                })?,
+            };
+            arrays.insert(name, Array { shape, values });
+        }
+        Ok(Self::new(path, arrays, SaeDtype::Float32))
+    }
+
+    pub(super) fn dtype(&self) -> SaeDtype {
+        self.dtype
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.by_name.get(name).map(|array| &array.shape[..])
+    }
+
+    /// Takes an array of a known shape.
+    pub(super) fn take(
+        &mut self,
+        name: &'static str,
+        shape: &[usize],
+    ) -> Result<Vec<f32>, SaeError> {
+        let missing = || SaeError::MissingArray { path: self.path.clone(), array: name };
+        let array = self.by_name.remove(name).ok_or_else(missing)?;
+        if array.shape != shape {
+            return Err(SaeError::ArrayShape {
+                path: self.path.clone(),
+                array: name.to_owned(),
+                found: array.shape,
+                expected: shape.to_vec(),
+            });
+        }
+        Ok(array.values)
+    }
+
+    /// Takes the transpose of a matrix of a known shape.
+    pub(super) fn take_transposed(
+        &mut self,
+        name: &'static str,
+        [n_rows, n_columns]: [usize; 2],
+    ) -> Result<Vec<f32>, SaeError> {
+        Ok(transposed(&self.take(name, &[n_rows, n_columns])?, n_rows, n_columns))
+    }
+
+    /// Takes the only number of an array, if it is there.
+    pub(super) fn take_number(&mut self, name: &str) -> Option<f32> {
+        let array = self.by_name.remove(name)?;
+        match array.values[..] {
+            [value] => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Both sizes of a matrix.
+    pub(super) fn matrix_shape(&self, name: &'static str) -> Result<[usize; 2], SaeError> {
+        match self.shape(name) {
+            Some(&[n_rows, n_columns]) => Ok([n_rows, n_columns]),
+            Some(found) => Err(SaeError::ArrayShape {
+                path: self.path.clone(),
+                array: name.to_owned(),
+                found: found.to_vec(),
+                expected: vec![0, 0],
+            }),
+            None => Err(SaeError::MissingArray { path: self.path.clone(), array: name }),
+        }
+    }
+}
+
+/// Rows and columns that are turned at a time, so that both sides stay in the cache.
+const TILE: usize = 64;
+
+/// `[n_rows, n_columns]` to `[n_columns, n_rows]`.
+pub(super) fn transposed(values: &[f32], n_rows: usize, n_columns: usize) -> Vec<f32> {
+    let mut turned = vec![0.0; values.len()];
+    for top in (0..n_rows).step_by(TILE) {
+        for left in (0..n_columns).step_by(TILE) {
+            for row in top..(top + TILE).min(n_rows) {
+                for column in left..(left + TILE).min(n_columns) {
+                    turned[column * n_rows + row] = values[row * n_columns + column];
+                }
+            }
+        }
+    }
+    turned
+}
+
+/// Numbers of `N` bytes each.
+pub(super) fn chunks<const N: usize>(data: &[u8], of: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    data.as_chunks::<N>().0.iter().map(|bytes| of(*bytes)).collect()
+}
