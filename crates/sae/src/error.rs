@@ -153,6 +153,16 @@ pub enum SaeError {
         /// Why.
         reason: &'static str,
     },
+    /// A loss or a gradient is not finite.
+    #[error(
+        "the training diverged at step {step}, its loss is {loss}; a lower learning rate may help"
+    )]
+    Diverged {
+        /// Steps taken before.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
     /// A model failed.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -9,9 +9,14 @@ mod error;
 mod formats;
 mod sae;
 mod top_k;
+mod train;
 
 pub use codes::SparseCodes;
 pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 pub use error::SaeError;
 pub use formats::{SaeFormat, read_sae, write_sae_lens};
 pub use sae::{Activation, Encoded, Sae};
+pub use train::{
+    CoefficientSchedule, LearningRateSchedule, SaeTrainConfig, SaeTrainer, ScheduleShape,
+    StepReport, TrainArchitecture,
+};

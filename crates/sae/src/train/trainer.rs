@@ -1,0 +1,377 @@
+//! One step of training, for every architecture.
+
+use attention_probes_probes::linalg::{Matrix, Write, matmul};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::adam::{AdamStep, Trained};
+use super::config::{SaeTrainConfig, TrainArchitecture};
+use super::dense::DenseBlock;
+use super::sparse::SparseBatch;
+use crate::config::SaeConfig;
+use crate::{Activation, Sae, SaeError};
+
+/// Trains one autoencoder, a batch at a time.
+///
+/// Everything is computed in `f32` on the host, with the mathematics of `SAELens`: the sum of
+/// losses, its gradient scaled down to a norm, one step of Adam. Of the `TopK` kinds only the
+/// product of the activations with the encoder is dense; everything else touches the active
+/// features alone.
+///
+/// # Memory
+///
+/// Four times the weights (they, their gradients, and two moments), two copies of a batch, and a
+/// block of pre-activations.
+#[derive(Clone, Debug)]
+pub struct SaeTrainer {
+    pub(super) config: SaeTrainConfig,
+    pub(super) d_in: usize,
+    pub(super) weights: Weights,
+    /// Norms of the decoder's rows.
+    pub(super) norms: Vec<f32>,
+    /// Steps taken.
+    pub(super) step: u64,
+    /// Steps since each feature was active.
+    pub(super) since_fired: Vec<u64>,
+    /// Running mean of the smallest active value of each batch.
+    pub(super) topk_threshold: f64,
+    scratch: Scratch,
+}
+
+/// The weights of an autoencoder while it trains.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Weights {
+    /// `[d_sae, d_in]`
+    pub(super) encoder: Trained,
+    /// `[d_sae, d_in]`
+    pub(super) decoder: Trained,
+    /// `[d_in]`
+    pub(super) b_dec: Trained,
+    /// Each `[d_sae]`: `b_enc`; `b_enc` and `threshold`; or `b_gate`, `r_mag`, and `b_mag`.
+    pub(super) vectors: Vec<Trained>,
+}
+
+/// Memory that is kept from step to step.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch {
+    /// What is encoded, `[n, d_in]`.
+    pub(super) input: Vec<f32>,
+    /// `2 (x̂ - x) / n`, `[n, d_in]`.
+    pub(super) residual: Vec<f32>,
+    pub(super) sparse: SparseBatch,
+    pub(super) dense: DenseBlock,
+    /// How many rows each feature is active in.
+    pub(super) n_fired: Vec<u32>,
+}
+
+/// What a step measured, before it changed the weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepReport {
+    /// The sum of all losses.
+    pub loss: f64,
+    /// Mean over the rows of `‖x̂ - x‖²`.
+    pub mse: f64,
+    /// The loss that keeps the code sparse; 0 of the `TopK` kinds.
+    pub sparsity: f64,
+    /// The loss of dead features, or of the gates.
+    pub auxiliary: f64,
+    /// Active features of a row on average.
+    pub l0: f64,
+    /// Share of the variance that is left: `Σ‖x̂ - x‖² / Σ‖x - mean‖²` over the batch.
+    pub fvu: f64,
+    /// Features that have not been active for [`SaeTrainConfig::dead_feature_window`] steps.
+    pub n_dead: usize,
+    /// Norm of the gradient before it was scaled down.
+    pub gradient_norm: f64,
+}
+
+impl SaeTrainer {
+    /// Draws initial weights: decoder rows in random directions, the encoder their transpose, every
+    /// bias 0.
+    ///
+    /// One seed gives the same bits on every platform.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::Hyperparameter`] if a field of the config, or `d_in`, is out of range.
+    pub fn new(config: SaeTrainConfig, d_in: usize, seed: u64) -> Result<Self, SaeError> {
+        config.check()?;
+        if d_in == 0 || d_in.checked_mul(config.d_sae).is_none() {
+            let (name, value, expected) = ("d_in", d_in as f64, "at least 1, and not too large");
+            return Err(SaeError::Hyperparameter { name, value, expected });
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut decoder = vec![0.0_f32; config.d_sae * d_in];
+        for row in decoder.chunks_exact_mut(d_in) {
+            for w in row.iter_mut() {
+                *w = StandardNormal.sample(&mut rng);
+            }
+            let norm = row.iter().map(|w| w * w).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+            for w in row {
+                *w *= config.decoder_init_norm as f32 / norm;
+            }
+        }
+        Self::from_weights(config, d_in, decoder.clone(), decoder)
+    }
+
+    /// Begins with given matrices, each `[d_sae, d_in]`, and biases of 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`SaeTrainer::new`], and [`SaeError::SizeMismatch`] if a matrix has another size.
+    pub fn from_weights(
+        config: SaeTrainConfig,
+        d_in: usize,
+        encoder: Vec<f32>,
+        decoder: Vec<f32>,
+    ) -> Result<Self, SaeError> {
+        config.check()?;
+        let d_sae = config.d_sae;
+        for (what, found) in [("W_enc", encoder.len()), ("W_dec", decoder.len())] {
+            let expected = d_sae.saturating_mul(d_in);
+            if found != expected {
+                return Err(SaeError::SizeMismatch { what, found, expected });
+            }
+        }
+        let zeros = || Trained::new(vec![0.0; d_sae]);
+        let vectors = match config.architecture {
+            TrainArchitecture::Standard { .. }
+            | TrainArchitecture::TopK { .. }
+            | TrainArchitecture::BatchTopK { .. } => vec![zeros()],
+            TrainArchitecture::JumpRelu { init_threshold, .. } => {
+                vec![zeros(), Trained::new(vec![init_threshold as f32; d_sae])]
+            }
+            TrainArchitecture::Gated { .. } => vec![zeros(), zeros(), zeros()],
+        };
+        let weights = Weights {
+            encoder: Trained::new(encoder),
+            decoder: Trained::new(decoder),
+            b_dec: Trained::new(vec![0.0; d_in]),
+            vectors,
+        };
+        let mut norms = Vec::new();
+        weights.decoder.row_norms(d_in, &mut norms);
+        Ok(Self {
+            config,
+            d_in,
+            weights,
+            norms,
+            step: 0,
+            since_fired: vec![0; d_sae],
+            topk_threshold: 0.0,
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// Returns the config.
+    pub fn config(&self) -> &SaeTrainConfig {
+        &self.config
+    }
+
+    /// Returns the width of the activations.
+    pub fn d_in(&self) -> usize {
+        self.d_in
+    }
+
+    /// Returns the number of steps taken.
+    pub fn n_steps(&self) -> u64 {
+        self.step
+    }
+
+    /// Whether each feature has been inactive for longer than the window.
+    pub fn dead_features(&self) -> impl Iterator<Item = bool> + '_ {
+        self.since_fired.iter().map(|n| *n > self.config.dead_feature_window)
+    }
+
+    /// Takes one step on a batch, `[n, d_in]`.
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::SizeMismatch`] if the activations do not fill rows, or there are none.
+    /// - [`SaeError::Diverged`] if a loss or a gradient is not finite; the weights stay as they were.
+    pub fn step(&mut self, x: &[f32]) -> Result<StepReport, SaeError> {
+        self.step_as(x, false)
+    }
+
+    /// As [`SaeTrainer::step`], with every product dense: the slow, obvious way of the `TopK` kinds.
+    ///
+    /// # Errors
+    ///
+    /// As [`SaeTrainer::step`].
+    pub fn step_densely(&mut self, x: &[f32]) -> Result<StepReport, SaeError> {
+        self.step_as(x, true)
+    }
+
+    fn step_as(&mut self, x: &[f32], densely: bool) -> Result<StepReport, SaeError> {
+        let d_in = self.d_in;
+        if x.is_empty() || !x.len().is_multiple_of(d_in) {
+            let what = "the number of values in rows of activations";
+            let (found, expected) = (x.len(), (x.len() + 1).next_multiple_of(d_in));
+            return Err(SaeError::SizeMismatch { what, found, expected });
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.input.clear();
+        scratch.input.extend_from_slice(x);
+        if self.config.apply_b_dec_to_input {
+            for row in scratch.input.chunks_exact_mut(d_in) {
+                for (x, b) in row.iter_mut().zip(&self.weights.b_dec.values) {
+                    *x -= b;
+                }
+            }
+        }
+        scratch.n_fired.clear();
+        scratch.n_fired.resize(self.config.d_sae, 0);
+        let mut report = match self.config.architecture {
+            TrainArchitecture::TopK { .. } | TrainArchitecture::BatchTopK { .. } if !densely => {
+                self.differentiate_sparsely(x, &mut scratch)
+            }
+            _ => self.differentiate_densely(x, &mut scratch),
+        };
+        self.differentiate_b_dec(&scratch.residual);
+        let n_fired: u64 = scratch.n_fired.iter().map(|n| u64::from(*n)).sum();
+        report.l0 = n_fired as f64 / (x.len() / d_in) as f64;
+        report.loss = report.mse + report.sparsity + report.auxiliary;
+        report.fvu = report.mse * (x.len() / d_in) as f64 / total_variance(x, d_in);
+        report.n_dead = self.dead_features().filter(|is_dead| *is_dead).count();
+        let arrays = self.weights.arrays();
+        report.gradient_norm = arrays.map(|one| one.gradient_squares()).sum::<f64>().sqrt();
+        if report.loss.is_finite() && report.gradient_norm.is_finite() {
+            self.update(report.gradient_norm);
+            for (since, n_fired) in self.since_fired.iter_mut().zip(&scratch.n_fired) {
+                *since = if *n_fired > 0 { 0 } else { *since + 1 };
+            }
+        }
+        self.scratch = scratch;
+        if report.loss.is_finite() && report.gradient_norm.is_finite() {
+            Ok(report)
+        } else {
+            Err(SaeError::Diverged { step: self.step, loss: report.loss })
+        }
+    }
+
+    /// Gradient of the decoder's bias: where it is added, and where it is taken from the input.
+    fn differentiate_b_dec(&mut self, residual: &[f32]) {
+        let Weights { encoder, b_dec, vectors, .. } = &mut self.weights;
+        let gradient = &mut b_dec.gradient;
+        for row in residual.chunks_exact(self.d_in) {
+            for (g, r) in gradient.iter_mut().zip(row) {
+                *g += r;
+            }
+        }
+        if !self.config.apply_b_dec_to_input {
+            return;
+        }
+        // d pre / d b_dec is minus the encoder's row.
+        let mut of_pre = vectors[0].gradient.clone();
+        if let [_, r_mag, b_mag] = &vectors[..] {
+            for ((g, r), b) in of_pre.iter_mut().zip(&r_mag.values).zip(&b_mag.gradient) {
+                *g += r.exp() * b;
+            }
+        }
+        let mut through = vec![0.0; self.d_in];
+        matmul(
+            &mut through,
+            Matrix::new(&of_pre, 1, of_pre.len()),
+            Matrix::new(&encoder.values, of_pre.len(), self.d_in),
+            Write::Replace,
+        );
+        for (g, through) in gradient.iter_mut().zip(through) {
+            *g -= through;
+        }
+    }
+
+    fn update(&mut self, gradient_norm: f64) {
+        // As `torch.nn.utils.clip_grad_norm_`.
+        let clip = (self.config.max_gradient_norm / (gradient_norm + 1e-6)).min(1.0) as f32;
+        let learning_rate = self.config.learning_rate.at(self.step);
+        self.step += 1;
+        let betas = [self.config.adam_beta1, self.config.adam_beta2];
+        let by = AdamStep { learning_rate, betas, step: self.step, clip };
+        for array in self.weights.arrays_mut() {
+            array.update(by);
+        }
+        if let (TrainArchitecture::JumpRelu { .. }, [_, threshold]) =
+            (self.config.architecture, &mut self.weights.vectors[..])
+        {
+            // Below 0 negative pre-activations would pass.
+            for threshold in &mut threshold.values {
+                *threshold = threshold.max(0.0);
+            }
+        }
+        self.weights.decoder.row_norms(self.d_in, &mut self.norms);
+    }
+
+    /// The autoencoder as it is now, with unit decoder rows where the architecture compares features
+    /// by their norms.
+    pub fn sae(&self) -> Sae {
+        let mut config = SaeConfig::new(self.d_in, self.config.d_sae);
+        config.apply_b_dec_to_input = self.config.apply_b_dec_to_input;
+        config.metadata.set("training_architecture", self.config.architecture.as_str());
+        let mut encoder = self.weights.encoder.values.clone();
+        let mut decoder = self.weights.decoder.values.clone();
+        let mut vectors = self.weights.vectors.iter().map(|one| one.values.clone());
+        let mut next = || vectors.next().unwrap_or_default();
+        let activation = match self.config.architecture {
+            TrainArchitecture::Standard { .. } => Activation::Standard { b_enc: next() },
+            TrainArchitecture::JumpRelu { .. } => {
+                Activation::JumpRelu { b_enc: next(), threshold: next() }
+            }
+            TrainArchitecture::Gated { .. } => {
+                Activation::Gated { b_gate: next(), r_mag: next(), b_mag: next() }
+            }
+            TrainArchitecture::TopK { .. } | TrainArchitecture::BatchTopK { .. } => {
+                let mut b_enc = next();
+                let rows =
+                    encoder.chunks_exact_mut(self.d_in).zip(decoder.chunks_exact_mut(self.d_in));
+                for ((encoder, decoder), (b, norm)) in rows.zip(b_enc.iter_mut().zip(&self.norms)) {
+                    *b *= norm;
+                    for (e, d) in encoder.iter_mut().zip(decoder) {
+                        *e *= norm;
+                        *d /= norm;
+                    }
+                }
+                match self.config.architecture {
+                    TrainArchitecture::TopK { k, .. } => {
+                        Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: true }
+                    }
+                    _ => {
+                        let threshold = vec![self.topk_threshold as f32; b_enc.len()];
+                        Activation::JumpRelu { b_enc, threshold }
+                    }
+                }
+            }
+        };
+        let b_dec = self.weights.b_dec.values.clone();
+        Sae { config, activation, encoder, decoder, b_dec }
+    }
+}
+
+impl Weights {
+    pub(super) fn arrays(&self) -> impl Iterator<Item = &Trained> {
+        [&self.encoder, &self.decoder, &self.b_dec].into_iter().chain(&self.vectors)
+    }
+
+    pub(super) fn arrays_mut(&mut self) -> impl Iterator<Item = &mut Trained> {
+        [&mut self.encoder, &mut self.decoder, &mut self.b_dec].into_iter().chain(&mut self.vectors)
+    }
+
+    pub(super) fn clear_gradients(&mut self) {
+        for array in self.arrays_mut() {
+            array.gradient.fill(0.0);
+        }
+    }
+}
+
+/// `Σ‖x - mean‖²` over the rows.
+fn total_variance(x: &[f32], d_in: usize) -> f64 {
+    let n = (x.len() / d_in) as f64;
+    let (mut sums, mut squares) = (vec![0.0_f64; d_in], 0.0_f64);
+    for row in x.chunks_exact(d_in) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            *sum += f64::from(*x);
+        }
+        squares += f64::from(row.iter().map(|x| x * x).sum::<f32>());
+    }
+    (squares - sums.iter().map(|sum| sum * sum / n).sum::<f64>()).max(f64::MIN_POSITIVE)
+}
