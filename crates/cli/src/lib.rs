@@ -5,6 +5,7 @@
 
 pub mod allocator;
 mod classes;
+pub mod data_args;
 mod decisions;
 pub mod device;
 pub mod exit;

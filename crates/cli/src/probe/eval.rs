@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, Capture, DatasetConfig, Example, ExampleConfig, ExampleSet,
-    ExternalActivations, ExternalConfig, MemoryActivations, PlaceActivations, PlaceSites,
-    StorageConfig, TOKENS_PER_FORWARD, Targets, Task, TokenizeConfig, examples, open_activations,
-    tokenize,
+    ExternalActivations, MemoryActivations, PlaceActivations, PlaceSites, StorageConfig,
+    TOKENS_PER_FORWARD, Targets, Task, TokenizeConfig, examples, open_activations, tokenize,
 };
 use attention_probes_metrics::{
     ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
@@ -22,43 +21,33 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::classes::{class_indices, remove_unknown_tags};
+use crate::data_args::DataArgs;
 use crate::decisions::Decisions;
 use crate::exit::InputError;
 use crate::hub::hub_access;
-use crate::input::{MODEL_FLAGS, ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
+use crate::input::{ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
 use crate::probe::eval_outputs::{self, OutputReport, label_kind};
 use crate::progress::Progress;
-use crate::text_source::TextSource;
 use crate::word_args::WordArgs;
 use crate::{device, table};
 
+const DATA_HELP: &str = "Labelled text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
+    `hf://datasets/org/name[@revision][/path]`";
+
+const ACTIVATIONS_HELP: &str = "Activations with labels instead: an `.npz` with `x`, `mask`, and \
+    `y`, a folder of shards, or a MOSAIC folder";
+
 /// Measure a saved probe on labelled data.
 #[derive(Args, Debug)]
+#[command(mut_arg("data", |arg| arg.required_unless_present("activations").help(DATA_HELP)))]
+#[command(mut_arg("activations", |arg| arg.help(ACTIVATIONS_HELP)))]
 pub struct EvalArgs {
     /// The probe, a file that ends in `_state.npz`.
     #[arg(long)]
     pub probe: PathBuf,
-    /// Labelled text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or
-    /// `hf://datasets/org/name[@revision][/path]`.
-    #[arg(long, required_unless_present = "activations", conflicts_with = "activations")]
-    pub data: Option<PathBuf>,
-    /// Activations with labels instead: an `.npz` with `x`, `mask`, and `y`, a folder of shards,
-    /// or a MOSAIC folder.
-    #[arg(long, conflicts_with_all = MODEL_FLAGS)]
-    pub activations: Option<PathBuf>,
-    /// Which hook of a folder of shards, or `<model>_<layer>` of a MOSAIC folder; it may be left out
-    /// where there is only one.
-    #[arg(long, requires = "activations")]
-    pub hook: Option<String>,
-    /// Token whose run at either end of an example of a MOSAIC folder is padding.
-    #[arg(long, requires = "activations")]
-    pub pad_token_id: Option<u32>,
-    /// Split of a data set of the Hub.
-    #[arg(long, default_value = "train")]
-    pub split: String,
-    /// Column of the text.
-    #[arg(long, default_value = "text")]
-    pub text: String,
+    /// What it is measured on.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// Column of the label.
     #[arg(long, default_value = "label")]
     pub label: String,
@@ -155,7 +144,7 @@ enum Evaluated<'a> {
 pub fn run(args: &EvalArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
     let file = ProbeFile::open(&args.probe, &device)?;
-    let report = match (&args.data, &args.activations) {
+    let report = match (&args.data.data, &args.data.activations) {
         (_, Some(path)) => {
             evaluate(args, &file, path, prepare_external(&file, path, args)?, &device)?
         }
@@ -177,9 +166,13 @@ fn evaluate_texts<'a>(
     let task = file.task()?;
     let kind = label_kind(file);
     let is_sequence = task == Task::Sequence;
-    let columns = DatasetConfig { text: args.text.clone(), label: args.label.clone(), group: None };
+    let columns = DatasetConfig {
+        text: args.data.texts.text.clone(),
+        label: args.label.clone(),
+        group: None,
+    };
     let hub = hub_access();
-    let texts = TextSource { path, split: &args.split, hub: hub.as_ref() };
+    let texts = args.data.texts.source(path, hub.as_ref());
     let dataset = match (&task, args.pair.as_deref()) {
         (Task::Sequence, None) if !kind.is_class() => {
             texts.read_targets(&columns, kind, &args.label_separator)?
@@ -191,7 +184,9 @@ fn evaluate_texts<'a>(
         (task, Some(_)) => {
             return Err(file.wrong(&format!("its task is `{task}`; leave out `--pair`")).into());
         }
-        (Task::Tokens, None) => texts.read_tagged(&args.words.columns(&args.text, true))?,
+        (Task::Tokens, None) => {
+            texts.read_tagged(&args.words.columns(&args.data.texts.text, true))?
+        }
         (_, None) => texts.read(&columns, is_sequence)?,
     };
     if is_sequence && kind.is_class() {
@@ -254,11 +249,8 @@ fn evaluate_texts<'a>(
 
 /// Reads activations that bring their labels.
 fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Prepared<'static>> {
-    let (hook, pad_token_id) = (args.hook.clone(), args.pad_token_id);
-    let reading =
-        ExternalConfig { hook, with_labels: true, label_kind: label_kind(file), pad_token_id };
-    let mut external = ExternalActivations::read_with(path, &reading)?;
-    file.check_width(external.d_model, &format!("`{}`", path.display()))?;
+    let probes = std::slice::from_ref(file);
+    let mut external = args.data.read_activations(path, Some(label_kind(file)), probes)?;
     let examples =
         ExampleSet::from_external(&external).ok_or_else(|| ExternalActivations::no_labels(path))?;
     let n_skipped = external.skipped.len();

@@ -18,6 +18,7 @@ use burn::tensor::Device;
 use clap::Args;
 use tracing::{info, warn};
 
+use crate::data_args::TextArgs;
 use crate::device;
 use crate::exit::InputError;
 use crate::extract_report::shown_size;
@@ -25,7 +26,6 @@ use crate::hub::hub_access;
 use crate::input::{ModelArgs, ProbeFile, ProbedModel, Reading, apply_probe, ignore_broken_pipe};
 use crate::progress::Progress;
 use crate::readout::TokenReader;
-use crate::text_source::TextSource;
 
 /// Write a page that shows what probes say about every token of some texts.
 ///
@@ -41,12 +41,9 @@ pub struct ViewArgs {
     /// The page to write.
     #[arg(long)]
     pub output: PathBuf,
-    /// Split of a data set of the Hub.
-    #[arg(long, default_value = "train")]
-    pub split: String,
-    /// Column of the text.
-    #[arg(long, default_value = "text")]
-    pub text: String,
+    /// Where texts stand in their file.
+    #[command(flatten)]
+    pub texts: TextArgs,
     /// Column of the label; `label`, if there is one, if not given.
     #[arg(long)]
     pub label: Option<String>,
@@ -131,9 +128,9 @@ pub fn run(args: &ViewArgs) -> Result<()> {
 /// Reads the first texts, with labels where there are any and the task is about whole texts.
 fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
     let label = args.label.clone().unwrap_or(DatasetConfig::default().label);
-    let columns = DatasetConfig { text: args.text.clone(), label, group: None };
+    let columns = DatasetConfig { text: args.texts.text.clone(), label, group: None };
     let hub = hub_access();
-    let source = TextSource { path: &args.data, split: &args.split, hub: hub.as_ref() };
+    let source = args.texts.source(&args.data, hub.as_ref());
     let with_labels = args.label.is_some() || file.task()? == Task::Sequence;
     let mut dataset = match source.read(&columns, with_labels) {
         Err(error) if args.label.is_none() && is_about_labels(&error) => {

@@ -9,18 +9,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{
-    DatasetConfig, ExternalActivations, ExternalConfig, MemoryActivations, TaggedConfig,
-};
+use attention_probes_activations::{DatasetConfig, MemoryActivations, TaggedConfig};
 use clap::Args;
 use tracing::info;
 
+use crate::data_args::DataArgs;
 use crate::device;
 use crate::hub::hub_access;
 use crate::input::{MODEL_FLAGS, ModelArgs, ProbeFile, ignore_broken_pipe};
 use crate::readout::Token;
 use crate::text_line::{read_line, text_from_line};
-use crate::text_source::TextSource;
 use crate::verdict::VerdictArgs;
 use lines::{Prefix, Scorer, write_lines};
 use texts::TextReader;
@@ -28,36 +26,22 @@ use texts::TextReader;
 /// Most texts that are scored at a time.
 const BATCH: usize = 32;
 
+const DATA_HELP: &str = "Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
+    `hf://datasets/org/name[@revision][/path]`; stdin if neither this nor `--activations` is given";
+
 /// Apply saved probes to texts: one JSON line per text.
 ///
 /// Texts come from a file, or from stdin, one per line; a line that begins with `{` is an object
 /// with a `text`. A text that cannot be scored gives a line with an `error`.
 #[derive(Args, Debug)]
+#[command(mut_arg("data", |arg| arg.help(DATA_HELP)))]
 pub struct ScoreArgs {
     /// The probes, files that end in `_state.npz`; several read one forward pass of one model.
     #[arg(long, required = true, num_args = 1..)]
     pub probe: Vec<PathBuf>,
-    /// Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or `hf://datasets/org/name[@revision][/path]`;
-    /// stdin if neither this nor `--activations` is given.
-    #[arg(long, conflicts_with = "activations")]
-    pub data: Option<PathBuf>,
-    /// Activations instead of text: an `.npz` with `x`, `mask`, and perhaps `input_ids`, a folder of
-    /// shards, or a MOSAIC folder.
-    #[arg(long, conflicts_with_all = MODEL_FLAGS)]
-    pub activations: Option<PathBuf>,
-    /// Which hook of a folder of shards, or `<model>_<layer>` of a MOSAIC folder; it may be left out
-    /// where there is only one.
-    #[arg(long, requires = "activations")]
-    pub hook: Option<String>,
-    /// Token whose run at either end of an example of a MOSAIC folder is padding.
-    #[arg(long, requires = "activations")]
-    pub pad_token_id: Option<u32>,
-    /// Split of a data set of the Hub.
-    #[arg(long, default_value = "train")]
-    pub split: String,
-    /// Column of the text.
-    #[arg(long, default_value = "text")]
-    pub text: String,
+    /// What they are applied to.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// Column of words, a list, that are joined to a text with spaces, instead of the text.
     #[arg(long, requires = "data", conflicts_with = "text")]
     pub tokens: Option<String>,
@@ -102,7 +86,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         return ignore_broken_pipe(stream::run(&files, &args.verdict, max_streams));
     }
     let scorer = Scorer::new(&files, &args.verdict, !args.no_tokens, &device)?;
-    let result = match (&args.activations, &args.data) {
+    let result = match (&args.data.activations, &args.data.data) {
         (Some(path), _) => score_activations(&scorer, path, args),
         (None, Some(path)) => score_file(&scorer, args, path),
         (None, None) => score_stdin(&scorer, args),
@@ -112,13 +96,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
 
 /// Scores the rows of an npz, or of a hook of a folder, of activations.
 fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Result<()> {
-    let (hook, pad_token_id) = (args.hook.clone(), args.pad_token_id);
-    let reading =
-        ExternalConfig { hook, with_labels: false, pad_token_id, ..ExternalConfig::default() };
-    let external = ExternalActivations::read_with(path, &reading)?;
-    for file in scorer.files {
-        file.check_width(external.d_model, &format!("`{}`", path.display()))?;
-    }
+    let external = args.data.read_activations(path, None, scorer.files)?;
     let n_rows = external.source_rows.len() + external.skipped.len();
     let (rows, offsets) = (external.source_rows.clone(), external.offsets.clone());
     let input_ids = external.input_ids.clone();
@@ -146,9 +124,9 @@ fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Resu
 
 /// Scores the rows of a file of texts.
 fn score_file(scorer: &Scorer<'_>, args: &ScoreArgs, path: &Path) -> Result<()> {
-    let columns = DatasetConfig { text: args.text.clone(), ..DatasetConfig::default() };
+    let columns = DatasetConfig { text: args.data.texts.text.clone(), ..DatasetConfig::default() };
     let hub = hub_access();
-    let texts = TextSource { path, split: &args.split, hub: hub.as_ref() };
+    let texts = args.data.texts.source(path, hub.as_ref());
     let dataset = match &args.tokens {
         Some(tokens) => {
             let (tokens, tags) = (tokens.clone(), None);
