@@ -131,6 +131,7 @@ fn main() -> anyhow::Result<()> {
         labels: &labels,
         n_classes: 2,
         class_weights: &[1.0, 1.0],
+        groups: None,
         train: &train,
         validation: &validation,
     };

@@ -65,6 +65,7 @@ impl Random {
             labels: &labels,
             n_classes: 2,
             class_weights: &[1.0, 1.0],
+            groups: None,
             train: &train,
             validation: &train[..2],
         };

@@ -67,6 +67,12 @@ fn transfers(text: &mut String, report: &SweepReport) {
     }
 }
 
+fn setting(probe: &ArchitectureReport) -> String {
+    let folds = probe.cross_validation.as_ref();
+    let folds = folds.map_or(String::new(), |found| format!(" ({} folds)", found.n_folds));
+    format!("lr {:e}, wd {:e}{folds}", probe.learning_rate, probe.weight_decay)
+}
+
 fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
     let Some(first) = experiments.first() else { return };
     let header = ["layer", "probe", "best setting", "balanced accuracy (95 %)", "AUROC"];
@@ -86,7 +92,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
             rows.push([
                 layer.clone(),
                 probe.config_name.clone(),
-                format!("lr {:e}, wd {:e}", probe.learning_rate, probe.weight_decay),
+                setting(probe),
                 with_interval(probe.test.balanced_accuracy, &probe.test.balanced_accuracy_interval),
                 probe.test.auroc.map_or("-".to_owned(), |auroc| format!("{auroc:.3}")),
             ]);

@@ -77,6 +77,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
         "architectures.recipe",
         "architectures.retrain_above",
         "architectures.retrains",
+        "architectures.folds",
         "sweep.keep",
         "data.class_weights",
         "evaluation.confidence",

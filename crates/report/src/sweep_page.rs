@@ -101,7 +101,7 @@ pub struct SweepBaselines {
     pub shuffled_labels: Option<Estimate>,
 }
 
-/// The trial of an architecture that validation chose, and those it was chosen from.
+/// The chosen trial of an architecture, and those it was chosen from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepArchitecture {
     /// Prefix of the file names.
@@ -114,7 +114,7 @@ pub struct SweepArchitecture {
     pub seed: u64,
     /// Path of its state file, relative to the folder of the page.
     pub file: String,
-    /// The metric on validation that chose it.
+    /// The metric that chose it, and on which examples: `accuracy on validation`.
     pub selected_by: String,
     /// Balanced accuracy on the examples that chose it.
     pub validation: Estimate,

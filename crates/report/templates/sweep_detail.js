@@ -44,7 +44,7 @@ function showDetail() {
     return;
   }
   byId("chosen").textContent =
-    `Chosen of ${counted(found.trials.length, "trial")} by ${found.selected_by.replaceAll("_", " ")} on validation: ` +
+    `Chosen of ${counted(found.trials.length, "trial")} by ${found.selected_by}: ` +
     `learning rate ${scientific(found.learning_rate)}, weight decay ${scientific(found.weight_decay)}, seed ${found.seed}.`;
   const panels = [
     gridPanel(found),

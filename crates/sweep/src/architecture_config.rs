@@ -51,6 +51,10 @@ pub struct ArchitectureConfig {
     /// How often it does so at most, 5 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retrains: Option<usize>,
+    /// Into how many folds the training examples are divided to choose the weight decay of a linear
+    /// probe by cross-validation; it is chosen on validation without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
 }
 
 impl Default for ArchitectureConfig {
@@ -73,6 +77,7 @@ impl Default for ArchitectureConfig {
             recipe: None,
             retrain_above: None,
             retrains: None,
+            folds: None,
         }
     }
 }

@@ -7,7 +7,8 @@ use attention_probes_probes::{
 };
 
 use crate::SweepError;
-use crate::config::ArchitectureConfig;
+use crate::config::{ArchitectureConfig, GridConfig};
+use crate::cross_validation::penalty_selection;
 use crate::method::{Method, Recipe};
 use crate::plan::{at_least, check_learning_rates, check_name, check_weight_decays};
 
@@ -45,6 +46,12 @@ pub(crate) fn check_architecture(architecture: &ArchitectureConfig) -> Result<()
     architecture.method().check(&probe)?;
     Ok(architecture.loss.check_probe(&probe)?)
 }
+
+/// Most folds of a cross-validation.
+const MAX_FOLDS: usize = 1000;
+
+/// Weight decays that make a convex problem of a linear probe, whatever the number of examples.
+const CONVEX_DECAYS: std::ops::RangeInclusive<f64> = 1e-12..=1e12;
 
 /// Checks the keys that say how the trials of an architecture train.
 fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
@@ -87,6 +94,9 @@ fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
         }
         at_least("architectures.retrain_above", above, 0.0)?;
     }
+    if let Some(n_folds) = architecture.folds {
+        check_folds(architecture, n_folds)?;
+    }
     match architecture.retrains {
         Some(_) if architecture.retrain_above.is_none() => {
             contradiction("architectures.retrains", "makes no sense without `retrain_above`")
@@ -99,7 +109,66 @@ fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
     }
 }
 
+/// Checks the keys beside `folds`.
+fn check_folds(architecture: &ArchitectureConfig, n_folds: usize) -> Result<(), SweepError> {
+    let key = "architectures.folds";
+    let reason = if architecture.recipe.is_some() {
+        "makes no sense where a formula gives the probe, remove it"
+    } else if architecture.optimizer != Optimizer::Lbfgs {
+        "is for `optimizer = \"lbfgs\"`, which solves every fold at once; add it, or remove this"
+    } else if architecture.loss != Loss::CrossEntropy {
+        "is for the loss `cross_entropy`; remove one of them"
+    } else if architecture.retrain_above.is_some() {
+        "makes no sense with `retrain_above`: every fit ends at the same minimum"
+    } else if !(2..=MAX_FOLDS).contains(&n_folds) {
+        let expected = "a number from 2 to 1000";
+        return Err(SweepError::Number { key, value: n_folds as f64, expected });
+    } else {
+        return Ok(());
+    };
+    Err(SweepError::Contradiction { key, reason })
+}
+
+/// Checks that an architecture with folds has penalties to choose from, and a metric to choose by.
+pub(crate) fn check_folds_in(
+    grid: &GridConfig,
+    architecture: &ArchitectureConfig,
+) -> Result<(), SweepError> {
+    if architecture.folds.is_none() {
+        return Ok(());
+    }
+    if penalty_selection(grid.select_by).is_none() {
+        let reason = "must be `balanced_accuracy` or `loss` with `architectures.folds`";
+        return Err(SweepError::Contradiction { key: "sweep.select_by", reason });
+    }
+    let key = match architecture.weight_decays {
+        Some(_) => "architectures.weight_decays",
+        None => "sweep.weight_decays",
+    };
+    let decays = architecture.weight_decays_in(grid);
+    if decays.is_empty() {
+        let reason = "has no number above 0, which `architectures.folds` needs; add one";
+        return Err(SweepError::Contradiction { key, reason });
+    }
+    match decays.into_iter().find(|decay| !CONVEX_DECAYS.contains(decay)) {
+        Some(value) => {
+            let expected = "numbers from 1e-12 to 1e12 with `architectures.folds`";
+            Err(SweepError::Number { key, value, expected })
+        }
+        None => Ok(()),
+    }
+}
+
 impl ArchitectureConfig {
+    /// The weight decays of its trials: its own, or those of the grid, without 0 where folds choose.
+    pub(crate) fn weight_decays_in(&self, grid: &GridConfig) -> Vec<f64> {
+        match &self.weight_decays {
+            Some(decays) => decays.clone(),
+            None if self.folds.is_none() => grid.weight_decays.clone(),
+            None => grid.weight_decays.iter().copied().filter(|decay| *decay > 0.0).collect(),
+        }
+    }
+
     /// Config of the probe for activations of this width.
     pub(crate) fn probe(&self, d_model: usize, n_classes: usize) -> ProbeConfig {
         match self.name {
@@ -147,6 +216,7 @@ impl ArchitectureConfig {
             recipe: self.recipe,
             pool: self.pool,
             retraining: self.retrain_above.map(|above| Retraining { above, times }),
+            folds: self.folds,
         }
     }
 
@@ -181,6 +251,7 @@ impl ArchitectureConfig {
                 "architectures.pool",
             ),
             (self.recipe.is_some() && of(&[self.recipe_kind()]), "architectures.recipe"),
+            (self.folds.is_some() && of(&[ProbeKind::Linear]), "architectures.folds"),
             (
                 self.aggregation != default.aggregation && of(&[ProbeKind::Token]),
                 "architectures.aggregation",

@@ -272,7 +272,9 @@ mod tests {
         let class_weights = vec![1.0; n_classes];
         let examples = &examples[..];
         let class_weights = &class_weights[..];
-        let data = FitData { examples, labels, n_classes, class_weights, train, validation };
+        let groups = None;
+        let data =
+            FitData { examples, labels, n_classes, class_weights, groups, train, validation };
         let bag = BagOfWords::new(texts.iter().map(Vec::as_slice));
         assert_eq!(bag.fit(&data).unwrap().predict(test), labels[test[0]..]);
     }

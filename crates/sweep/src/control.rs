@@ -15,6 +15,7 @@ use crate::early_stopping::Keep;
 use crate::find_best_fit::{find_best_fit, predict_logits};
 use crate::fit::{FitConfig, FitData, GroupFit, TrialGroup};
 use crate::judged::LEVEL;
+use crate::method::Method;
 
 /// Stream of the generator that shuffles labels; no other draw has it.
 const SHUFFLE_STREAM: u64 = u64::MAX;
@@ -50,6 +51,7 @@ pub(crate) fn shuffled_label_controls(
         .iter()
         .zip(fits)
         .map(|(group, fit)| TrialGroup {
+            method: Method { folds: None, ..group.method },
             trials: vec![fit.trials[fit.best].trial],
             ..group.clone()
         })

@@ -127,6 +127,24 @@ pub enum SweepError {
         /// Why.
         source: Box<ActivationError>,
     },
+    /// The training examples of a data set cannot be divided into folds.
+    #[error(
+        "the {n_examples} training examples of `{}`, in {n_groups} groups, cannot be divided into \
+         {n_folds} folds; lower `architectures.folds`, or add examples",
+        path.display()
+    )]
+    Folds {
+        /// The file.
+        path: PathBuf,
+        /// Number of folds.
+        n_folds: usize,
+        /// Number of training examples.
+        n_examples: usize,
+        /// Number of their groups, each example being one where there are none.
+        n_groups: usize,
+        /// Why.
+        source: Box<ProbeError>,
+    },
     /// A file of held-out examples has a class that there is nothing to train on.
     #[error(
         "`{}` has the class `{class}`, which the training data lack; theirs are {classes:?}",

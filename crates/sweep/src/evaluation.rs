@@ -202,6 +202,7 @@ mod tests {
             probe: LinearProbeConfig::new(1, 2).into(),
             trials: (0..n_trials).map(fit).collect(),
             best: 0,
+            cross_validation: None,
             best_per_weight_decay: vec![0],
         }
     }

@@ -10,6 +10,7 @@ use crate::SweepError;
 use crate::baseline::FittedBaselines;
 use crate::config::ClassWeights;
 use crate::control::shuffled_label_controls;
+use crate::cross_validation::check_folds;
 use crate::data_run::{DataRun, Prepared};
 use crate::find_best_fit::{find_best_fit, predict_logits};
 use crate::findings::Findings;
@@ -44,9 +45,13 @@ pub(crate) fn run_experiments(
         labels: &labels,
         n_classes,
         class_weights: &weights,
+        groups: examples.groups.as_deref(),
         train: &split.train,
         validation: &choosing,
     };
+    for n_folds in config.architectures.iter().filter_map(|architecture| architecture.folds) {
+        check_folds(&data, n_folds, config.seed, &run.config().path)?;
+    }
     let experiments = run.experiments(places);
     let groups = groups_of(run, experiments.len(), source.d_model(), n_classes);
     let fit_config = FitConfig {

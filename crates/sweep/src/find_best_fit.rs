@@ -10,8 +10,10 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::adamw::Rate;
 use crate::checkpoint::Checkpoint;
+use crate::cross_validation::CrossValidation;
 use crate::early_stopping::{BestWeights, Keep, best_epoch, has_stalled};
 use crate::fit::{EpochRecord, FitConfig, FitData, GroupFit, TrialFit, TrialGroup};
+use crate::full_batch::FullFits;
 use crate::mean_head::add_mean_heads;
 use crate::method::{Method, Recipe};
 use crate::plan::Trial;
@@ -19,7 +21,8 @@ use crate::select::{Score, choose};
 use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
 use crate::{SweepError, full_batch};
 
-/// Trains all trials of all groups and chooses the best of each group on validation.
+/// Trains all trials of all groups and chooses the best of each group on validation, or, where its
+/// method has folds, by cross-validation inside the training examples.
 ///
 /// Groups of `AdamW` train together: each batch is read once, and every group takes its step on it.
 /// The order of the examples depends on seed and epoch alone, so a trial ends as it would alone, up
@@ -31,6 +34,7 @@ use crate::{SweepError, full_batch};
 /// # Errors
 ///
 /// - [`SweepError::Probe`] if shape, loss, or method of a group are out of range, or do not fit
+/// - [`SweepError::Probe`] also if the training examples cannot be divided into the folds of one
 /// - [`SweepError::Checkpoint`] if the checkpoint is of other trials or damaged
 /// - [`SweepError::Activation`] if activations cannot be read
 ///
@@ -59,8 +63,8 @@ pub fn find_best_fit(
     let mut fits = Vec::with_capacity(groups.len());
     for group in groups {
         let trials = if is_batched(&group) { trained.next() } else { None };
-        let mut trials = match trials {
-            Some(trials) => trials,
+        let (mut trials, cross_validation) = match trials {
+            Some(trials) => (trials, None),
             None => train_full_batch(source, data, group, config)?,
         };
         if group.method.recipe == Some(Recipe::EnsembleMean) {
@@ -68,7 +72,14 @@ pub fn find_best_fit(
             record(source, data, group, &mut trials, &losses, config)?;
         }
         let probe = group.method.final_probe(&group.probe);
-        fits.push(choose(trials, probe, config.select_by));
+        let mut fit = choose(trials, probe, config.select_by);
+        if let Some(found) = cross_validation {
+            let decay = found.chosen().weight_decay.to_bits();
+            let of_decay = |fit: &TrialFit| fit.trial.weight_decay.to_bits() == decay;
+            fit.best = fit.trials.iter().position(of_decay).unwrap_or(fit.best);
+            fit.cross_validation = Some(found);
+        }
+        fits.push(fit);
     }
     Ok(fits)
 }
@@ -143,8 +154,8 @@ fn train_full_batch(
     data: &FitData<'_>,
     group: &TrialGroup,
     config: &FitConfig,
-) -> Result<Vec<TrialFit>, SweepError> {
-    let fits = full_batch::fit(source, data, group, config)?;
+) -> Result<(Vec<TrialFit>, Option<CrossValidation>), SweepError> {
+    let FullFits { fits, cross_validation } = full_batch::fit(source, data, group, config)?;
     let losses: Vec<f64> = fits.iter().map(|fit| fit.train_loss).collect();
     let mut trials: Vec<TrialFit> = group
         .trials
@@ -161,7 +172,7 @@ fn train_full_batch(
         .collect();
     let as_they_are = TrialGroup { method: Method::default(), ..group.clone() };
     record(source, data, &as_they_are, &mut trials, &losses, config)?;
-    Ok(trials)
+    Ok((trials, cross_validation))
 }
 
 /// Adds a record of the weights as they are to the history of every trial.

@@ -4,6 +4,7 @@ use attention_probes_probes::{Loss, ProbeConfig, ProbeState};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
+use crate::cross_validation::CrossValidation;
 use crate::early_stopping::Keep;
 use crate::method::Method;
 use crate::plan::Trial;
@@ -35,6 +36,8 @@ pub struct FitData<'a> {
     pub n_classes: usize,
     /// Weight of each class in the loss.
     pub class_weights: &'a [f32],
+    /// Group of each example, if they have any: one group stays in one fold.
+    pub groups: Option<&'a [usize]>,
     /// Examples to train on.
     pub train: &'a [usize],
     /// Examples to choose a trial by.
@@ -48,7 +51,7 @@ pub struct FitConfig {
     pub epochs: usize,
     /// Examples per step.
     pub batch_size: usize,
-    /// Seed of the order of the examples.
+    /// Seed of the order of the examples, and of folds.
     pub seed: u64,
     /// Metric that chooses a trial.
     pub select_by: SelectBy,
@@ -94,8 +97,10 @@ pub struct GroupFit {
     pub probe: ProbeConfig,
     /// Every trial, in the order of the group.
     pub trials: Vec<TrialFit>,
-    /// Index of the trial that validation chose.
+    /// Index of the trial that validation, or cross-validation, chose.
     pub best: usize,
+    /// What cross-validation said, where it chose.
+    pub cross_validation: Option<CrossValidation>,
     /// For every weight decay, in order of first appearance, the trial that validation chose.
     pub best_per_weight_decay: Vec<usize>,
 }
@@ -108,6 +113,15 @@ impl TrialFit {
 }
 
 impl GroupFit {
+    /// What the chosen trial was chosen by, the higher the better: a loss is negated.
+    pub(crate) fn selected_value(&self, select_by: SelectBy) -> Option<f64> {
+        match (&self.cross_validation, select_by) {
+            (Some(found), SelectBy::Loss) => Some(-found.chosen().log_loss),
+            (Some(found), _) => Some(found.chosen().balanced_accuracy),
+            (None, _) => self.trials[self.best].score()?.value(select_by),
+        }
+    }
+
     /// The trials of a group as what they are now, with their weights.
     pub(crate) fn trained(&self, group: &TrialGroup) -> (TrialGroup, Vec<ProbeState>) {
         let states = self.trials.iter().map(|trial| trial.state.clone()).collect();

@@ -9,6 +9,7 @@ use attention_probes_probes::{
 
 use crate::SweepError;
 use crate::adamw::Rate;
+use crate::cross_validation::{CrossValidation, folds_of};
 use crate::find_best_fit::with_batches;
 use crate::fit::{FitConfig, FitData, TrialGroup};
 use crate::method::Recipe;
@@ -17,6 +18,14 @@ use crate::stacked::{RaggedBatch, StackedProbes, Targets, pooled, stack};
 
 /// Smallest and largest penalty of a convex problem.
 const PENALTIES: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
+
+/// What the trials of a group came to.
+pub(crate) struct FullFits {
+    /// In the order of the trials.
+    pub(crate) fits: Vec<FullFit>,
+    /// What chose among them, where the group has folds.
+    pub(crate) cross_validation: Option<CrossValidation>,
+}
 
 /// What L-BFGS or a formula came to.
 #[derive(Clone)]
@@ -102,7 +111,7 @@ pub(crate) fn fit(
     data: &FitData<'_>,
     group: &TrialGroup,
     config: &FitConfig,
-) -> Result<Vec<FullFit>, SweepError> {
+) -> Result<FullFits, SweepError> {
     // What one token gives, its pool gives: the examples are pooled once.
     let pool = match &group.probe {
         ProbeConfig::Linear(config) => Some(config.pool),
@@ -121,9 +130,10 @@ pub(crate) fn fit(
                 converged: false,
             },
         };
-        return Ok(group.trials.iter().map(|_| fit.clone()).collect());
+        let fits = group.trials.iter().map(|_| fit.clone()).collect();
+        return Ok(FullFits { fits, cross_validation: None });
     }
-    let convex = convex_fits(&mut problem, data, group, &rows)?;
+    let (convex, cross_validation) = convex_fits(&problem, data, group, &rows, config)?;
     let fit = |trial: &Trial| {
         let same = |fit: &&ConvexFit| fit.weight_decay.to_bits() == trial.weight_decay.to_bits();
         match convex.iter().find(same) {
@@ -131,7 +141,7 @@ pub(crate) fn fit(
             None => problem.fit_repeatedly(group, trial),
         }
     };
-    Ok(group.trials.iter().map(fit).collect())
+    Ok(FullFits { fits: group.trials.iter().map(fit).collect(), cross_validation })
 }
 
 /// Weights that the trials of a group fine-tune: those of the same probe on one token.
@@ -189,15 +199,17 @@ struct ConvexFit {
     converged: bool,
 }
 
-/// The linear probes of every decay above 0, where that is a convex problem.
+/// The linear probes of every decay above 0, where that is a convex problem, and, with folds, what
+/// cross-validation says about those that converged.
 fn convex_fits(
-    problem: &mut Problem<'_>,
+    problem: &Problem<'_>,
     data: &FitData<'_>,
     group: &TrialGroup,
     rows: &TrainingRows,
-) -> Result<Vec<ConvexFit>, SweepError> {
+    config: &FitConfig,
+) -> Result<(Vec<ConvexFit>, Option<CrossValidation>), SweepError> {
     if !matches!(group.probe, ProbeConfig::Linear(_)) || group.loss != Loss::CrossEntropy {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     let weights: Vec<f64> =
         problem.labels.iter().map(|&label| f64::from(data.class_weights[label])).collect();
@@ -207,23 +219,34 @@ fn convex_fits(
     decays.sort_by(f64::total_cmp);
     decays.dedup();
     if decays.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     let targets = LogisticTargets::classes(&problem.labels, data.n_classes)?;
     let features = Features::new(rows.values(), rows.d_model)?;
-    let config = LogisticConfig {
+    let penalties_of = |decays: &[f64]| LogisticConfig {
         penalties: decays.iter().map(|decay| decay * total).collect(),
         keep_unconverged: true,
         ..LogisticConfig::default()
     };
     let examples = LogisticData { features, targets: &targets, weights: Some(&weights) };
-    let fits = logistic_path(examples, &config)?;
+    let fits = logistic_path(examples, &penalties_of(&decays))?;
+    let sound = decays.iter().zip(&fits).filter(|(_, fit)| fit.converged);
+    let sound: Vec<f64> = sound.map(|(decay, _)| *decay).collect();
+    let cross_validation = match group.method.folds {
+        Some(n_folds) if !sound.is_empty() => {
+            let folds = folds_of(data, n_folds, config.seed)?;
+            let penalties = penalties_of(&sound);
+            let select_by = config.select_by;
+            Some(CrossValidation::new(examples, &sound, &penalties, &folds, select_by)?)
+        }
+        _ => None,
+    };
     let fit = |(weight_decay, fit): (f64, LogisticFit)| {
         let (state, converged) = (fit.readout.to_state(), fit.converged);
         let state = if converged { state } else { not_a_number(state) };
         ConvexFit { weight_decay, state, converged }
     };
-    Ok(decays.into_iter().zip(fits).map(fit).collect())
+    Ok((decays.into_iter().zip(fits).map(fit).collect(), cross_validation))
 }
 
 /// Weights of a trial that counts as diverged.

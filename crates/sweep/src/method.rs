@@ -17,11 +17,20 @@ pub struct Method {
     pub pool: Pool,
     /// When L-BFGS begins again with another seed, if ever.
     pub retraining: Option<Retraining>,
+    /// Into how many folds of the training examples L-BFGS divides them to choose the weight decay
+    /// of a linear probe, if that is not chosen on validation.
+    pub folds: Option<usize>,
 }
 
 impl Default for Method {
     fn default() -> Self {
-        Self { optimizer: Optimizer::AdamW, recipe: None, pool: Pool::Mean, retraining: None }
+        Self {
+            optimizer: Optimizer::AdamW,
+            recipe: None,
+            pool: Pool::Mean,
+            retraining: None,
+            folds: None,
+        }
     }
 }
 
@@ -67,6 +76,14 @@ impl Method {
         let is_lbfgs = self.optimizer == Optimizer::Lbfgs;
         if self.retraining.is_some() && !is_lbfgs {
             return error("retrain_above", "is for `optimizer = \"lbfgs\"`");
+        }
+        if self.folds.is_some() {
+            if !matches!(probe, ProbeConfig::Linear(_)) || self.recipe.is_some() {
+                return error("folds", "are for a probe of kind `linear` without a recipe");
+            }
+            if !is_lbfgs {
+                return error("folds", "are for `optimizer = \"lbfgs\"`");
+            }
         }
         match (self.recipe, probe) {
             (None, ProbeConfig::Attention(config)) if is_lbfgs => check_dropout(config),

@@ -7,7 +7,7 @@ use attention_probes_activations::{ActivationError, Component, Place, Task, data
 use attention_probes_models::ModelShape;
 use attention_probes_probes::{Optimizer, ProbeConfig};
 
-use crate::architecture_plan::check_architecture;
+use crate::architecture_plan::{check_architecture, check_folds_in};
 use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Keep, Layers};
 use crate::data_plan::{check_data, check_experiments, check_penalties};
 use crate::method::Recipe;
@@ -96,6 +96,7 @@ impl SweepConfig {
                 architecture.config_name = architecture.name.to_string();
             }
             check_architecture(architecture)?;
+            check_folds_in(&self.sweep, architecture)?;
             if !names.insert(architecture.config_name.clone()) {
                 return Err(SweepError::Duplicate {
                     key: "architectures",
@@ -210,10 +211,10 @@ fn trials(grid: &GridConfig, architecture: &ArchitectureConfig) -> Vec<Trial> {
         Optimizer::Lbfgs => &[1.0],
         Optimizer::AdamW => architecture.learning_rates.as_ref().unwrap_or(&grid.learning_rates),
     };
-    let weight_decays = architecture.weight_decays.as_ref().unwrap_or(&grid.weight_decays);
+    let weight_decays = architecture.weight_decays_in(grid);
     let mut trials = Vec::new();
     for &learning_rate in learning_rates {
-        for &weight_decay in weight_decays {
+        for &weight_decay in &weight_decays {
             for &seed in &grid.seeds {
                 trials.push(Trial { learning_rate, weight_decay, seed });
             }
@@ -403,6 +404,12 @@ mod tests {
             ),
             ("name = \"linear\"\nrecipe = \"mass_mean\"\nweight_decays = [1.0]", "a formula gives"),
             ("pool = \"last\"", "`architectures.pool` makes no sense"),
+            ("folds = 5", "`architectures.folds` makes no sense for a probe of kind `attention`"),
+            (
+                "name = \"linear\"\nfolds = 5",
+                "`architectures.folds` is for `optimizer = \"lbfgs\"`",
+            ),
+            ("name = \"linear\"\nrecipe = \"lda\"\nfolds = 5", "where a formula gives the probe"),
         ];
         for (toml, expected) in cases {
             let message = error(&format!("{DATA}[[architectures]]\n{toml}\n"));
@@ -415,6 +422,27 @@ mod tests {
         let last =
             format!("{DATA}[[architectures]]\nrecipe = \"finetune_attn\"\npool = \"last\"\n");
         assert!(SweepConfig::parse(&last).unwrap().check().is_ok());
+    }
+
+    #[test]
+    fn folds_need_penalties_and_a_metric_that_they_can_choose_by() {
+        let folded = format!("{DATA}[[architectures]]\nname = \"linear\"\noptimizer = \"lbfgs\"\n");
+        let cases = [
+            ("folds = 1", "`architectures.folds` has 1, expected a number from 2"),
+            ("folds = 5\nretrain_above = 1.0", "makes no sense with `retrain_above`"),
+            ("folds = 5\nloss = { name = \"focal\", gamma = 2.0 }", "is for the loss `cross_ent"),
+            ("folds = 5\nweight_decays = [0.0, 1.0]", "`architectures.weight_decays` has 0, exp"),
+            ("folds = 5\n[sweep]\nweight_decays = [0.0]", "`sweep.weight_decays` has no number"),
+            ("folds = 5\n[sweep]\nselect_by = \"auroc\"", "`sweep.select_by` must be"),
+        ];
+        for (toml, expected) in cases {
+            let message = error(&format!("{folded}{toml}\n"));
+            assert!(message.contains(expected), "{toml}: {message}");
+        }
+        // Without a list of its own, it chooses from the grid's decays above 0.
+        let plan = SweepConfig::parse(&format!("{folded}folds = 5\n")).unwrap().check().unwrap();
+        let decays: Vec<f64> = plan.trials_of(0).iter().map(|trial| trial.weight_decay).collect();
+        assert_eq!(decays, plan.config().sweep.weight_decays[1..]);
     }
 
     #[test]

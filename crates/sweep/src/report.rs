@@ -6,6 +6,7 @@ use attention_probes_metrics::{ClassificationReport, Interval, PairAccuracy};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
+use crate::cross_validation::CrossValidation;
 use crate::evaluation::Evaluation;
 use crate::fit::{GroupFit, TrialFit};
 use crate::select::Score;
@@ -121,10 +122,13 @@ pub struct ArchitectureReport {
     pub seed: u64,
     /// Its file in `trained/`.
     pub file: String,
-    /// The metric that chose it on validation.
+    /// The metric that chose it, on validation or in cross-validation.
     pub selected_by: SelectBy,
     /// Its value, the higher the better: a loss is negated. `None` where it is undefined.
     pub selected_value: Option<f64>,
+    /// What cross-validation inside the training examples said, where it chose the weight decay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<CrossValidation>,
     /// On the examples that chose it.
     pub validation: ClassificationReport,
     /// On examples that nothing was chosen by.

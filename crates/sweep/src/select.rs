@@ -107,7 +107,7 @@ pub(crate) fn choose(trials: Vec<TrialFit>, probe: ProbeConfig, select_by: Selec
     };
     let best_per_weight_decay = decays.iter().map(of_decay).collect();
     let best = best_of(&all);
-    GroupFit { probe, trials, best, best_per_weight_decay }
+    GroupFit { probe, trials, best, cross_validation: None, best_per_weight_decay }
 }
 
 /// Which of two scores is better; the lower loss breaks ties. A score that is not a number loses.

@@ -229,7 +229,7 @@ fn describe(
         weight_decay: report.weight_decay,
         seed: report.seed,
         file: format!("{folder}/trained/{}", report.file),
-        selected_by: selected_by(report.selected_by).to_owned(),
+        selected_by: selected_by(report),
         validation: balanced_accuracy(&report.validation),
         test: balanced_accuracy(&report.test),
         metrics: metrics(report),
@@ -258,12 +258,23 @@ fn describe(
     })
 }
 
-fn selected_by(select_by: SelectBy) -> &'static str {
-    match select_by {
+/// What the chosen trial was chosen by, and on which examples.
+fn selected_by(report: &ArchitectureReport) -> String {
+    let metric = match report.selected_by {
         SelectBy::BalancedAccuracy => "balanced accuracy",
         SelectBy::Accuracy => "accuracy",
         SelectBy::Auroc => "AUROC",
         SelectBy::Loss => "loss",
+    };
+    match &report.cross_validation {
+        None => format!("{metric} on validation"),
+        Some(found) => {
+            let (n, value) = (found.n_folds, found.chosen().balanced_accuracy);
+            format!(
+                "{metric} in {n}-fold cross-validation on the training examples, where its \
+                 balanced accuracy is {value:.3}"
+            )
+        }
     }
 }
 

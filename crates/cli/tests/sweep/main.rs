@@ -9,6 +9,7 @@ mod call;
 mod data;
 mod evaluation;
 mod folder;
+mod folds;
 mod page;
 #[path = "../common/page_data.rs"]
 mod page_data;

@@ -13,10 +13,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::toy::{self, D_MODEL, N, Toy, config, probes, toy, trials};
 
 /// Examples that the toy trains on.
-const N_TRAIN: usize = 44;
+pub(crate) const N_TRAIN: usize = 44;
 
 /// The training examples as padded tensors.
-fn padded(toy: &Toy) -> TrainingData {
+pub(crate) fn padded(toy: &Toy) -> TrainingData {
     let (device, longest) = (Device::flex(), 9);
     let mut x = vec![0.0_f32; N_TRAIN * longest * D_MODEL];
     let mut padding = vec![true; N_TRAIN * longest];
@@ -31,16 +31,16 @@ fn padded(toy: &Toy) -> TrainingData {
 }
 
 /// As the toy weighs them.
-fn class_weights(n_classes: usize) -> Vec<f64> {
+pub(crate) fn class_weights(n_classes: usize) -> Vec<f64> {
     (0..n_classes).map(|class| 1.0 + class as f64 * 0.5).collect()
 }
 
-fn lbfgs(weight_decay: f64, seed: u64) -> (Method, Trial) {
+pub(crate) fn lbfgs(weight_decay: f64, seed: u64) -> (Method, Trial) {
     let method = Method { optimizer: Optimizer::Lbfgs, ..Method::default() };
     (method, Trial { learning_rate: 1.0, weight_decay, seed })
 }
 
-fn group(probe: &ProbeConfig, method: Method, trials: Vec<Trial>) -> TrialGroup {
+pub(crate) fn group(probe: &ProbeConfig, method: Method, trials: Vec<Trial>) -> TrialGroup {
     TrialGroup { method, ..toy::group(probe, trials) }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cross_validation;
 mod full_batch;
 mod modules;
 mod toy;

@@ -23,6 +23,8 @@ pub(crate) struct Toy {
     pub(crate) labels: Vec<usize>,
     pub(crate) prefixes: Vec<(usize, usize)>,
     pub(crate) n_classes: usize,
+    /// Group of each example, if they have any.
+    pub(crate) groups: Option<Vec<usize>>,
 }
 
 pub(crate) fn toy(n_classes: usize, folder: &std::path::Path) -> Toy {
@@ -52,7 +54,7 @@ pub(crate) fn toy(n_classes: usize, folder: &std::path::Path) -> Toy {
     ];
     write_npz(&path, &arrays).unwrap();
     let source = MemoryActivations::from(ExternalActivations::read(&path).unwrap());
-    Toy { source, rows, labels, prefixes, n_classes }
+    Toy { source, rows, labels, prefixes, n_classes, groups: None }
 }
 
 impl Toy {
@@ -84,6 +86,7 @@ impl Toy {
             labels: &self.labels,
             n_classes: self.n_classes,
             class_weights: &weights,
+            groups: self.groups.as_deref(),
             train: &train,
             validation: &validation,
         };

@@ -94,7 +94,7 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
             "seed_42/{folder}/trained/{name}_probe_lr{:.2e}_wd{:.2e}_state.npz",
             best.learning_rate, best.weight_decay
         ),
-        selected_by: "balanced_accuracy".to_owned(),
+        selected_by: "balanced accuracy on validation".to_owned(),
         validation: interval(accuracy, 0.05),
         test: interval(test, 0.037),
         metrics: vec![
