@@ -1,15 +1,22 @@
 //! What a run leaves for programs that draw curves of many runs.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use attention_probes_sweep::{HistoryRecord, SavedExperiment, SavedRun};
+use attention_probes_activations::Place;
+use attention_probes_sweep::{
+    ExperimentSite, HistoryRecord, SavedExperiment, SavedRun, SweepConfig, SweepPlan, Tracker,
+};
 use clap::ValueEnum;
-use tracing::info;
+use tracing::{info, warn};
 
+use crate::progress::Progress;
 use crate::sweep_page::component;
-use crate::tensorboard::{Events, Step};
+use crate::tensorboard::{Events, GrowingEvents, Step};
 
 /// A program that draws curves of many runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,9 +34,12 @@ pub fn track(folder: &Path, programs: &[Track]) -> Result<()> {
     if programs.contains(&Track::Tensorboard) {
         let run = SavedRun::read(folder)?;
         let logs = run.folder.join("tensorboard");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64());
+        let now = seconds();
         for saved in &run.experiments {
-            let folder = logs.join(group(saved)).join(name(&run, saved));
+            let report = &saved.report;
+            let layers: Vec<usize> = report.layers.iter().copied().chain(report.layer).collect();
+            let place = folder_of(&run.config, &report.data, &layers, &component(saved));
+            let folder = logs.join(place);
             std::fs::create_dir_all(&folder)?;
             // TensorBoard looks for `tfevents` in the name; the same name is written over.
             let file = folder.join("events.out.tfevents.0.attention-probes");
@@ -40,32 +50,104 @@ pub fn track(folder: &Path, programs: &[Track]) -> Result<()> {
     Ok(())
 }
 
-/// What the layers of a data set have in common, such as `sentiment-resid_post`.
-fn group(saved: &SavedExperiment) -> String {
-    let parts = [saved.report.data.clone(), component(saved)];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+/// Follows a run with progress bars and, for `TensorBoard`, files that grow with every epoch.
+pub struct RunTracker<'a> {
+    progress: Progress,
+    plan: &'a SweepPlan,
+    /// Files by the name of the experiment; none if nobody asked for them or one could not be
+    /// written.
+    files: Option<BTreeMap<String, GrowingEvents>>,
 }
 
-/// A name that says what was probed, such as `probe-layer5-ctx256-all-sentiment-gemma-3-270m`.
+impl<'a> RunTracker<'a> {
+    /// Follows the run of a plan.
+    pub fn new(plan: &'a SweepPlan, programs: &[Track]) -> Self {
+        let files = programs.contains(&Track::Tensorboard).then(BTreeMap::new);
+        Self { progress: Progress::default(), plan, files }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&mut self) {
+        self.progress.clear();
+    }
+
+    /// Appends what leads to the file of its experiment.
+    fn append(&mut self, site: &ExperimentSite<'_>, record: &HistoryRecord) -> io::Result<()> {
+        let Some(files) = &mut self.files else { return Ok(()) };
+        let file = match files.entry(site.experiment.to_owned()) {
+            Entry::Occupied(file) => file.into_mut(),
+            Entry::Vacant(entry) => {
+                let layers = site.place.map_or(&[][..], Place::layers);
+                let component = match (site.place, layers) {
+                    (None, _) => String::new(),
+                    (Some(place), [_]) => place.component().to_string(),
+                    // Joined layers are told by the name of the experiment.
+                    _ => site.experiment[site.data.len() + 1..].to_owned(),
+                };
+                let place = folder_of(self.plan.config(), site.data, layers, &component);
+                let folder = self.plan.folder().join("tensorboard").join(place);
+                // A run that goes on from a checkpoint begins with a later epoch.
+                entry.insert(match record.epoch {
+                    1 => GrowingEvents::begin(&folder, seconds())?,
+                    _ => GrowingEvents::resume(&folder, seconds())?,
+                })
+            }
+        };
+        let scalars = scalars(&format!("{}/leading", record.config_name), record).collect();
+        file.append(seconds(), Step { step: record.epoch as i64, scalars })
+    }
+}
+
+impl Tracker for RunTracker<'_> {
+    fn note(&mut self, message: &str) {
+        self.progress.note(message);
+    }
+
+    fn extracted(&mut self, data: &str, done: usize, total: usize) {
+        self.progress.extracted(data, done, total);
+    }
+
+    fn epoch(&mut self, data: &str, epoch: usize, epochs: usize) {
+        self.progress.epoch(data, epoch, epochs);
+    }
+
+    fn leads(&mut self, site: &ExperimentSite<'_>, record: &HistoryRecord) {
+        if let Err(error) = self.append(site, record) {
+            warn!("no curves for TensorBoard until the run ends: {error}");
+            self.files = None;
+        }
+    }
+
+    fn finished(&mut self, experiment: &str) {
+        self.progress.finished(experiment);
+    }
+}
+
+/// Seconds since 1970.
+fn seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+/// Folder of an experiment among the logs, such as
+/// `sentiment-resid_post/probe-layer5-ctx256-all-sentiment-gemma-3-270m`.
 ///
+/// The first part is what the layers of a data set have in common, the second says what was probed:
 /// `all` stands for several architectures; a single one is named.
-fn name(run: &SavedRun, saved: &SavedExperiment) -> String {
-    let report = &saved.report;
-    let kinds = match &run.config.architectures[..] {
+fn folder_of(config: &SweepConfig, data: &str, layers: &[usize], component: &str) -> PathBuf {
+    let parts = [data, component];
+    let group = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+    let kinds = match &config.architectures[..] {
         [only] => only.config_name.as_str(),
         _ => "all",
     };
-    let layers: Vec<String> =
-        report.layers.iter().chain(&report.layer).map(usize::to_string).collect();
     if layers.is_empty() {
-        return format!("probe-{kinds}-{}", report.data);
+        return Path::new(&group).join(format!("probe-{kinds}-{data}"));
     }
-    let layer = layers.join("+");
-    let data = run.config.data.iter().find(|data| data.name == report.data);
-    let n_ctx = data.map_or(0, |data| data.max_tokens);
-    let model = run.config.model.name.trim_end_matches('/');
+    let layer = layers.iter().map(usize::to_string).collect::<Vec<_>>().join("+");
+    let n_ctx = config.data.iter().find(|one| one.name == data).map_or(0, |data| data.max_tokens);
+    let model = config.model.name.trim_end_matches('/');
     let model = model.rsplit('/').next().unwrap_or(model);
-    format!("probe-layer{layer}-ctx{n_ctx}-{kinds}-{}-{model}", report.data)
+    Path::new(&group).join(format!("probe-layer{layer}-ctx{n_ctx}-{kinds}-{data}-{model}"))
 }
 
 /// The chosen trial of every architecture after every epoch.
@@ -85,12 +167,13 @@ fn steps(saved: &SavedExperiment) -> Vec<Step> {
             steps.push(Step { step, scalars: Vec::new() });
             steps.len() - 1
         });
-        steps[index].scalars.extend(scalars(record));
+        steps[index].scalars.extend(scalars(&record.config_name, record));
     }
     steps
 }
 
-fn scalars(record: &HistoryRecord) -> impl Iterator<Item = (String, f32)> {
+/// The numbers of a record, under tags that begin alike.
+fn scalars(name: &str, record: &HistoryRecord) -> impl Iterator<Item = (String, f32)> {
     let counts = record.validation_counts;
     let values = [
         ("train/loss", record.train_loss),
@@ -103,7 +186,6 @@ fn scalars(record: &HistoryRecord) -> impl Iterator<Item = (String, f32)> {
         ("validation/false_negatives", counts.map(|counts| counts.false_negatives as f64)),
         ("validation/true_positives", counts.map(|counts| counts.true_positives as f64)),
     ];
-    let name = &record.config_name;
     let tagged = values.map(|(tag, value)| Some((format!("{name}/{tag}"), value? as f32)));
     tagged.into_iter().flatten()
 }

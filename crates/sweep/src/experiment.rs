@@ -14,12 +14,13 @@ use crate::cross_validation::check_folds;
 use crate::data_run::{DataRun, Prepared};
 use crate::find_best_fit::{find_best_fit, predict_logits};
 use crate::findings::Findings;
-use crate::fit::{FitConfig, FitData, TrialGroup};
+use crate::fit::{EpochReport, FitConfig, FitData, TrialGroup};
 use crate::held_out::unfit;
 use crate::judged::Judged;
 use crate::predictions::HeldOutExamples;
 use crate::report::ExperimentReport;
-use crate::tracker::Tracker;
+use crate::results::HistoryRecord;
+use crate::tracker::{ExperimentSite, Tracker};
 
 /// Trains every architecture at every place, and writes an experiment for each place.
 ///
@@ -67,7 +68,17 @@ pub(crate) fn run_experiments(
     let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
     let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
     let checkpoint = run.folder.join(format!("{name}-{}.checkpoint", &key[..16]));
-    let mut on_epoch = |epoch| tracker.epoch(name, epoch, config.sweep.epochs);
+    let mut on_epoch = |report: &EpochReport<'_>| {
+        tracker.epoch(name, report.epoch, config.sweep.epochs);
+        for leader in report.leaders {
+            let (place, experiment) = &experiments[groups[leader.group].site];
+            let architecture = leader.group % config.architectures.len();
+            let config_name = &config.architectures[architecture].config_name;
+            let record = HistoryRecord::new(config_name, leader.trial, &leader.record);
+            tracker
+                .leads(&ExperimentSite { data: name, place: place.as_ref(), experiment }, &record);
+        }
+    };
     let fits =
         find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut on_epoch)?;
     let controls = if config.evaluation.shuffled_labels {

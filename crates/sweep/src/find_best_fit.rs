@@ -10,24 +10,31 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::adamw::Rate;
 use crate::checkpoint::Checkpoint;
+use crate::config::SelectBy;
 use crate::cross_validation::CrossValidation;
 use crate::early_stopping::{BestWeights, Keep, best_epoch, has_stalled};
-use crate::fit::{EpochRecord, FitConfig, FitData, GroupFit, TrialFit, TrialGroup};
+use crate::fit::{
+    EpochRecord, EpochReport, FitConfig, FitData, GroupFit, Leader, TrialFit, TrialGroup,
+};
 use crate::full_batch::FullFits;
 use crate::mean_head::add_mean_heads;
 use crate::method::{Method, Recipe};
 use crate::plan::Trial;
-use crate::select::{Score, choose};
+use crate::select::{Score, choose, compare};
 use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
 use crate::{SweepError, full_batch};
+
+/// Epochs of every trial of every group.
+type Histories = Vec<Vec<Vec<EpochRecord>>>;
 
 /// Trains all trials of all groups and chooses the best of each group on validation, or, where its
 /// method has folds, by cross-validation inside the training examples.
 ///
 /// Groups of `AdamW` train together: each batch is read once, and every group takes its step on it.
 /// The order of the examples depends on seed and epoch alone, so a trial ends as it would alone, up
-/// to the rounding of products of another size. With a checkpoint path the state is saved after
-/// every epoch, and a run that was stopped at any moment goes on from there to the same bits.
+/// to the rounding of products of another size. After every epoch `on_epoch` is told where training
+/// stands, and then, with a checkpoint path, the state is saved; a run that was stopped at any
+/// moment goes on from there to the same bits, and tells of no epoch less, but perhaps of one twice.
 /// Then groups of L-BFGS train one after another, each on all examples at once; one that was
 /// stopped begins again, to the same bits.
 ///
@@ -49,7 +56,7 @@ pub fn find_best_fit(
     groups: &[TrialGroup],
     config: &FitConfig,
     checkpoint: Option<&Path>,
-    on_epoch: &mut dyn FnMut(usize),
+    on_epoch: &mut dyn FnMut(&EpochReport<'_>),
 ) -> Result<Vec<GroupFit>, SweepError> {
     for group in groups {
         group.probe.check()?;
@@ -58,7 +65,18 @@ pub fn find_best_fit(
     }
     let is_batched = |group: &&TrialGroup| group.method.is_batched();
     let batched: Vec<TrialGroup> = groups.iter().filter(is_batched).cloned().collect();
-    let trained = train_batched(source, data, &batched, config, checkpoint, on_epoch)?;
+    let indices: Vec<usize> =
+        (0..groups.len()).filter(|&index| is_batched(&&groups[index])).collect();
+    let mut report = |epoch, histories: &Histories| {
+        let groups = indices.iter().zip(&batched).zip(histories);
+        let leaders: Vec<Leader> = groups
+            .filter_map(|((&index, group), history)| {
+                leader(index, &group.trials, history, config.select_by)
+            })
+            .collect();
+        on_epoch(&EpochReport { epoch, leaders: &leaders });
+    };
+    let trained = train_batched(source, data, &batched, config, checkpoint, &mut report)?;
     let mut trained = trained.into_iter();
     let mut fits = Vec::with_capacity(groups.len());
     for group in groups {
@@ -84,6 +102,22 @@ pub fn find_best_fit(
     Ok(fits)
 }
 
+/// The trial of a group whose last epoch validation likes best; of equals the first.
+fn leader(
+    group: usize,
+    trials: &[Trial],
+    histories: &[Vec<EpochRecord>],
+    select_by: SelectBy,
+) -> Option<Leader> {
+    let last = |(&trial, history): (&Trial, &Vec<EpochRecord>)| {
+        history.last().map(|&record| Leader { group, trial, record })
+    };
+    trials.iter().zip(histories).filter_map(last).reduce(|best, next| {
+        let [a, b] = [next, best].map(|one| Some(one.record.validation));
+        if compare(a, b, select_by).is_gt() { next } else { best }
+    })
+}
+
 /// Trains groups of `AdamW` together, epoch by epoch.
 fn train_batched(
     source: &mut dyn ActivationSource,
@@ -91,7 +125,7 @@ fn train_batched(
     groups: &[TrialGroup],
     config: &FitConfig,
     checkpoint: Option<&Path>,
-    on_epoch: &mut dyn FnMut(usize),
+    on_epoch: &mut dyn FnMut(usize, &Histories),
 ) -> Result<Vec<Vec<TrialFit>>, SweepError> {
     if groups.is_empty() {
         return Ok(Vec::new());
@@ -104,7 +138,7 @@ fn train_batched(
         let states = if begins { Some(starts(source, data, group, config)?) } else { None };
         stacks.push(stack_group(group, states, config.seed));
     }
-    let mut histories: Vec<Vec<Vec<EpochRecord>>> =
+    let mut histories: Histories =
         groups.iter().map(|group| vec![Vec::new(); group.trials.len()]).collect();
     let mut best = (config.keep == Keep::Best).then(|| BestWeights::new(&stacks));
     let mut first = 0;
@@ -126,10 +160,10 @@ fn train_batched(
         if let Some(best) = &mut best {
             best.update(&stacks, &histories, config.select_by);
         }
+        on_epoch(epoch + 1, &histories);
         if let Some(path) = checkpoint {
             Checkpoint::new(epoch + 1, &stacks, &histories, best.as_ref()).write(path)?;
         }
-        on_epoch(epoch + 1);
     }
     if let Some(best) = best {
         best.restore(&mut stacks);

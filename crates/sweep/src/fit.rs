@@ -72,6 +72,26 @@ pub struct EpochRecord {
     pub validation: Score,
 }
 
+/// Where training stands after an epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochReport<'a> {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Of every group that trains on batches, the trial that validation likes best after it.
+    pub leaders: &'a [Leader],
+}
+
+/// The trial of a group that leads after an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Leader {
+    /// Index of the group.
+    pub group: usize,
+    /// Its setting.
+    pub trial: Trial,
+    /// How good it is.
+    pub record: EpochRecord,
+}
+
 /// A trained trial.
 #[derive(Clone, Debug)]
 pub struct TrialFit {

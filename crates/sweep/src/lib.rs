@@ -49,7 +49,9 @@ pub use cross_validation::{CrossValidation, CrossValidationScore};
 pub use error::SweepError;
 pub use evaluation::{Evaluation, FittedOn, SeedReport};
 pub use find_best_fit::{find_best_fit, predict_logits};
-pub use fit::{EpochRecord, FitConfig, FitData, GroupFit, TrialFit, TrialGroup};
+pub use fit::{
+    EpochRecord, EpochReport, FitConfig, FitData, GroupFit, Leader, TrialFit, TrialGroup,
+};
 pub use method::{Method, Recipe};
 pub use plan::{SweepPlan, Trial};
 pub use predictions::{HeldOutExamples, Predictions, SidePredictions};
@@ -62,5 +64,5 @@ pub use run::{RunOptions, check_sweep, run_sweep};
 pub use saved_run::{SavedExperiment, SavedRun};
 pub use select::{BinaryCounts, Score};
 pub use targets::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};
-pub use tracker::{NoTracker, Tracker};
+pub use tracker::{ExperimentSite, NoTracker, Tracker};
 pub use transfer::TransferReport;

@@ -1,7 +1,7 @@
 //! A sweep that has been checked; only this can run.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{ActivationError, Component, Place, Task, data_name};
 use attention_probes_models::ModelShape;
@@ -10,6 +10,7 @@ use attention_probes_probes::{Optimizer, ProbeConfig};
 use crate::architecture_plan::{check_architecture, check_folds_in};
 use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Keep, Layers};
 use crate::data_plan::{check_data, check_experiments, check_penalties};
+use crate::folder::path_of;
 use crate::method::Recipe;
 use crate::{SweepConfig, SweepError};
 
@@ -121,6 +122,11 @@ impl SweepPlan {
     /// The configuration, every default filled in.
     pub fn config(&self) -> &SweepConfig {
         &self.config
+    }
+
+    /// Folder of the run, `<output>/<run>/seed_<seed>`.
+    pub fn folder(&self) -> PathBuf {
+        path_of(&self.config)
     }
 
     /// Task of a data set; `None` where it brings activations.

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::SweepError;
 use crate::config::EvaluationConfig;
 use crate::decision::{calibrators, deferral, thresholds};
-use crate::fit::{GroupFit, TrialFit};
+use crate::fit::{EpochRecord, GroupFit, TrialFit};
 use crate::judged::TrialLogits;
+use crate::plan::Trial;
 use crate::predictions::Predictions;
 use crate::report::{ExperimentReport, TrialMetrics};
 use crate::select::BinaryCounts;
@@ -42,6 +43,26 @@ pub struct HistoryRecord {
     pub validation_auroc: Option<f64>,
     /// The four counts of a confusion matrix on validation, of two classes.
     pub validation_counts: Option<BinaryCounts>,
+}
+
+impl HistoryRecord {
+    /// A trial of an architecture after an epoch.
+    pub(crate) fn new(config_name: &str, trial: Trial, record: &EpochRecord) -> Self {
+        let validation = &record.validation;
+        Self {
+            config_name: config_name.to_owned(),
+            learning_rate: trial.learning_rate,
+            weight_decay: trial.weight_decay,
+            seed: trial.seed,
+            epoch: record.epoch,
+            train_loss: finite(record.train_loss),
+            validation_loss: finite(validation.loss),
+            validation_accuracy: validation.accuracy,
+            validation_balanced_accuracy: validation.balanced_accuracy,
+            validation_auroc: validation.auroc,
+            validation_counts: validation.counts,
+        }
+    }
 }
 
 /// One architecture of an experiment.
@@ -112,19 +133,8 @@ impl FittedArchitecture<'_> {
     /// Every trial after every epoch.
     fn history(&self) -> impl Iterator<Item = HistoryRecord> {
         self.fit.trials.iter().flat_map(|fit| {
-            fit.history.iter().map(|record| HistoryRecord {
-                config_name: self.config_name.to_owned(),
-                learning_rate: fit.trial.learning_rate,
-                weight_decay: fit.trial.weight_decay,
-                seed: fit.trial.seed,
-                epoch: record.epoch,
-                train_loss: finite(record.train_loss),
-                validation_loss: finite(record.validation.loss),
-                validation_accuracy: record.validation.accuracy,
-                validation_balanced_accuracy: record.validation.balanced_accuracy,
-                validation_auroc: record.validation.auroc,
-                validation_counts: record.validation.counts,
-            })
+            let record = |record| HistoryRecord::new(self.config_name, fit.trial, record);
+            fit.history.iter().map(record)
         })
     }
 

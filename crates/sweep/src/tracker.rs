@@ -1,5 +1,20 @@
 //! Who wants to know how a run is getting on.
 
+use attention_probes_activations::Place;
+
+use crate::results::HistoryRecord;
+
+/// What an experiment reads.
+#[derive(Clone, Copy, Debug)]
+pub struct ExperimentSite<'a> {
+    /// Name of the data set.
+    pub data: &'a str,
+    /// Place in the model; `None` where the data are activations.
+    pub place: Option<&'a Place>,
+    /// Name of the experiment.
+    pub experiment: &'a str,
+}
+
 /// Follows a run; every method may be left out.
 pub trait Tracker {
     /// Something a person should know: texts cut or skipped, files found again.
@@ -10,6 +25,11 @@ pub trait Tracker {
 
     /// All trials of a data set have finished `epoch` of `epochs`.
     fn epoch(&mut self, _data: &str, _epoch: usize, _epochs: usize) {}
+
+    /// After an epoch, the trial of an architecture that validation likes best.
+    ///
+    /// Told before the epoch is saved: a run that is resumed may tell of one epoch again.
+    fn leads(&mut self, _site: &ExperimentSite<'_>, _record: &HistoryRecord) {}
 
     /// An experiment has been written.
     fn finished(&mut self, _experiment: &str) {}

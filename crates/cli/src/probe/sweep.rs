@@ -16,9 +16,8 @@ use tracing::warn;
 
 use crate::exit::InputError;
 use crate::hub::hub_access;
-use crate::progress::Progress;
 use crate::sweep_page::{page_path, write_page};
-use crate::tracking::{self, Track};
+use crate::tracking::{self, RunTracker, Track};
 use crate::{device, table};
 
 /// Train all trials of a configuration file together and write a folder of results.
@@ -111,11 +110,11 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 /// As [`run_sweep`].
 pub fn run_plan(plan: &SweepPlan, resume: bool, track: &[Track]) -> Result<SweepReport> {
     let device = device::parse(&plan.config().device)?;
-    let mut progress = Progress::default();
+    let mut tracker = RunTracker::new(plan, track);
     let hub = hub_access();
     let options = RunOptions { device: &device, hub: hub.as_ref(), resume };
-    let report = run_sweep(plan, &options, &mut progress);
-    progress.clear();
+    let report = run_sweep(plan, &options, &mut tracker);
+    tracker.clear();
     let report = report?;
     write_page(&report.folder)?;
     tracking::track(&report.folder, track)?;

@@ -1,11 +1,14 @@
 //! `--track tensorboard`, read back by `TensorBoard`'s own Python package where there is one.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::folder::{Folder, RUN, best, json};
+use crate::running::Running;
 
 /// Python with the package `tensorboard`: `ATTENTION_PROBES_PYTHON`, or `python3`.
 fn python() -> Option<PathBuf> {
@@ -21,6 +24,15 @@ fn python() -> Option<PathBuf> {
     Some(python.into())
 }
 
+/// Every scalar of a run, as `TensorBoard` reads them: folder, tag, list of step and value.
+fn scalars(folder: &Folder, python: &Path) -> Value {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tensorboard/read_events.py");
+    let logs = folder.path(RUN).join("tensorboard");
+    let output = Command::new(python).arg(script).arg(logs).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    json(&output.stdout)
+}
+
 #[test]
 fn tensorboard_reads_the_curves_of_the_chosen_trials() {
     let folder = Folder::with(&[
@@ -32,15 +44,13 @@ fn tensorboard_reads_the_curves_of_the_chosen_trials() {
     folder.succeed(&["--track", "tensorboard", "--resume"]);
     let logs = folder.tree(&format!("{RUN}/tensorboard"));
     let run = |layer| format!("data-resid_post/probe-layer{layer}-ctx256-all-data-demo-gpt2");
-    let file = "events.out.tfevents.0.attention-probes";
-    assert!(logs.keys().eq(&[0, 3].map(|layer| format!("{}/{file}", run(layer)))), "{logs:?}");
+    let files = ["0000", "attention-probes"].map(|name| format!("events.out.tfevents.0.{name}"));
+    let expected =
+        [0, 3].map(|layer| files.each_ref().map(|file| format!("{}/{file}", run(layer))));
+    assert!(logs.keys().eq(expected.as_flattened()), "{:?}", logs.keys());
 
     let Some(python) = python() else { return };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tensorboard/read_events.py");
-    let logs = folder.path(RUN).join("tensorboard");
-    let output = Command::new(python).arg(script).arg(logs).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let found = json(&output.stdout);
+    let found = scalars(&folder, &python);
     assert_eq!(found.as_object().unwrap().len(), 2);
     for layer in [0, 3] {
         let report = best(&folder, &format!("data-L{layer:02}-resid_post"));
@@ -65,5 +75,67 @@ fn tensorboard_reads_the_curves_of_the_chosen_trials() {
                 assert!((last(tag) - expected).abs() < 1e-6, "{tag}");
             }
         }
+    }
+}
+
+/// Numbers of whole records of the event files of a run, file by file, by the lengths before them.
+fn n_records(folder: &Folder) -> BTreeMap<String, usize> {
+    let count = |bytes: Vec<u8>| {
+        let (mut rest, mut n) = (&bytes[..], 0);
+        while let Some((length, more)) = rest.split_first_chunk::<8>() {
+            let n_bytes = usize::try_from(u64::from_le_bytes(*length)).unwrap() + 8;
+            let Some((_, more)) = more.split_at_checked(n_bytes) else { break };
+            (rest, n) = (more, n + 1);
+        }
+        n
+    };
+    let files = folder.tree(&format!("{RUN}/tensorboard")).into_iter();
+    files.map(|(name, bytes)| (name, count(bytes))).collect()
+}
+
+#[test]
+fn curves_grow_while_a_run_goes_on_and_a_resumed_one_repeats_nothing() {
+    const EPOCHS: u64 = 2000;
+    let folder = Folder::with(&[("epochs = 3", &format!("epochs = {EPOCHS}"))]);
+    let args = ["--track", "tensorboard", "--resume"];
+    let run = "data-resid_post/probe-layer1-ctx256-attention-data-demo-gpt2";
+    let python = python();
+    let mut n_before = 0;
+    for n_files in 1..=2 {
+        let mut running = Running::start(folder.command(&args));
+        let start = Instant::now();
+        // The record of the version comes first.
+        let has_grown = || {
+            let files = n_records(&folder);
+            files.len() == n_files && files.values().last().is_some_and(|n| *n > 20)
+        };
+        while !has_grown() {
+            assert!(start.elapsed() < Duration::from_mins(2), "{:?}", n_records(&folder));
+            assert!(running.is_going_on(), "ended before its curves were seen");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(python) = &python {
+            let found = scalars(&folder, python);
+            assert!(running.is_going_on(), "the curves were read after the run had ended");
+            let curve = found[run]["attention/leading/train/loss"].as_array().unwrap();
+            assert!(curve.len() > n_before + 15, "{}", curve.len());
+            n_before = curve.len();
+        }
+        drop(running); // kills it
+    }
+    folder.succeed(&args);
+    let files: Vec<String> = n_records(&folder).into_keys().collect();
+    let names = ["0000", "0001", "0002", "attention-probes"];
+    assert_eq!(files, names.map(|name| format!("{run}/events.out.tfevents.0.{name}")));
+
+    let Some(python) = python else { return };
+    let found = scalars(&folder, &python);
+    let curve = |tag: &str| found[run][format!("attention/{tag}")].as_array().unwrap().clone();
+    for tag in ["train/loss", "validation/balanced_accuracy", "validation/true_positives"] {
+        let leading = curve(&format!("leading/{tag}"));
+        let steps: Vec<u64> = leading.iter().map(|point| point[0].as_u64().unwrap()).collect();
+        assert_eq!(steps, (1..=EPOCHS).collect::<Vec<_>>(), "{tag}");
+        // The one that leads in the end is chosen.
+        assert_eq!(leading.last(), curve(tag).last());
     }
 }

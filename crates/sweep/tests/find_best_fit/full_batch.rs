@@ -330,7 +330,9 @@ fn the_best_epoch_is_kept_and_training_ends_when_nothing_gets_better() {
 
     let patient = FitConfig { patience: 4, keep: Keep::Best, ..long };
     let mut epochs = Vec::new();
-    let stopped = toy.fit_with(&groups, &patient, None, &mut |epoch| epochs.push(epoch));
+    let stopped = toy.fit_with(&groups, &patient, None, &mut |report| {
+        epochs.push(report.epoch);
+    });
     let stopped = &stopped[0].trials[0];
     assert_eq!(stopped.history.len(), stopped.kept + 1 + 4);
     assert_eq!(epochs.len(), stopped.history.len());

@@ -7,7 +7,7 @@ use attention_probes_probes::{
     RollingAttentionProbeConfig, TokenProbeConfig,
 };
 use attention_probes_sweep::{
-    FitConfig, FitData, GroupFit, Keep, Method, SelectBy, SweepError, Trial, TrialGroup,
+    EpochReport, FitConfig, FitData, GroupFit, Keep, Method, SelectBy, SweepError, Trial, TrialGroup,
     find_best_fit,
 };
 use rand::{Rng, SeedableRng};
@@ -67,7 +67,7 @@ impl Toy {
         groups: &[TrialGroup],
         config: &FitConfig,
         checkpoint: Option<&std::path::Path>,
-        on_epoch: &mut dyn FnMut(usize),
+        on_epoch: &mut dyn FnMut(&EpochReport<'_>),
     ) -> Vec<GroupFit> {
         self.try_fit_with(groups, config, checkpoint, on_epoch).unwrap()
     }
@@ -77,7 +77,7 @@ impl Toy {
         groups: &[TrialGroup],
         config: &FitConfig,
         checkpoint: Option<&std::path::Path>,
-        on_epoch: &mut dyn FnMut(usize),
+        on_epoch: &mut dyn FnMut(&EpochReport<'_>),
     ) -> Result<Vec<GroupFit>, SweepError> {
         let (train, validation): (Vec<usize>, Vec<usize>) = (0..N).partition(|i| *i < 44);
         let weights: Vec<f32> = (0..self.n_classes).map(|class| 1.0 + class as f32 * 0.5).collect();

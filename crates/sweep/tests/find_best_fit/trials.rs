@@ -62,8 +62,9 @@ fn a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bits() {
         let part = FitConfig { epochs: stop, ..config() };
         toy.fit_with(&groups, &part, Some(&checkpoint), &mut |_| ());
         let mut epochs = Vec::new();
-        let resumed =
-            toy.fit_with(&groups, &config(), Some(&checkpoint), &mut |epoch| epochs.push(epoch));
+        let resumed = toy.fit_with(&groups, &config(), Some(&checkpoint), &mut |report| {
+            epochs.push(report.epoch);
+        });
         assert_eq!(epochs, (stop + 1..=config().epochs).collect::<Vec<_>>());
         for (a, b) in whole.iter().zip(&resumed) {
             for (a, b) in a.trials.iter().zip(&b.trials) {
