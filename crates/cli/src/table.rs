@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, Interval};
+use attention_probes_probes::{Optimizer, ProbeMetadata};
 use attention_probes_sweep::{
     ArchitectureReport, AxisSpread, ExperimentReport, SweepReport, TransferReport,
 };
@@ -65,6 +66,27 @@ fn transfers(text: &mut String, report: &SweepReport) {
         aligned(text, &rows);
         text.push('\n');
     }
+}
+
+/// How a saved probe was trained, such as `adamw, learning rate 1e-3, weight decay 0e0, 10 epochs`;
+/// `None` if it does not say.
+pub(crate) fn training(metadata: &ProbeMetadata) -> Option<String> {
+    let decay = || metadata.weight_decay.map(|decay| format!("weight decay {decay:e}"));
+    let rate = || metadata.learning_rate.map(|rate| format!("learning rate {rate:e}"));
+    let recipe = metadata.recipe.clone();
+    let parts = match metadata.optimizer {
+        Some(Optimizer::AdamW) => {
+            let epochs = metadata.epochs.map(|n| format!("{n} epochs"));
+            vec![Some("adamw".to_owned()), recipe, rate(), decay(), epochs]
+        }
+        // Its learning rate is always 1.
+        Some(Optimizer::Lbfgs) => {
+            let folds = metadata.folds.map(|n| format!("chosen by {n} folds"));
+            vec![Some("lbfgs".to_owned()), recipe, decay(), folds]
+        }
+        None => vec![Some(recipe?)],
+    };
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 fn setting(probe: &ArchitectureReport) -> String {

@@ -13,7 +13,8 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnyProbe, OutputMetrics, Outputs, ParamArray, Probe, ProbeConfig, ProbeError, ProbeState,
+    AnyProbe, Loss, Optimizer, OutputMetrics, Outputs, ParamArray, Probe, ProbeConfig, ProbeError,
+    ProbeState,
 };
 
 /// Version of the file format that is read and written here.
@@ -71,6 +72,18 @@ pub struct ProbeMetadata {
     /// Penalty of each output, or of all, if the probe is the solution of a convex problem.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub penalties: Vec<f64>,
+    /// How the loss was made small; `None` if a formula gave the probe.
+    #[serde(default)]
+    pub optimizer: Option<Optimizer>,
+    /// Name of what was done beside it, such as `finetune_attn`, or of the formula, such as `lda`.
+    #[serde(default)]
+    pub recipe: Option<String>,
+    /// What training made small; `None` if a formula gave the probe.
+    #[serde(default)]
+    pub loss: Option<Loss>,
+    /// Folds of the cross-validation that chose this weight decay; `None` if none did.
+    #[serde(default)]
+    pub folds: Option<usize>,
     /// Step size.
     pub learning_rate: Option<f64>,
     /// Weight decay.
@@ -155,6 +168,10 @@ impl ProbeMetadata {
             outputs: Outputs::Classes,
             class_names,
             penalties: Vec::new(),
+            optimizer: None,
+            recipe: None,
+            loss: None,
+            folds: None,
             learning_rate: None,
             weight_decay: None,
             epochs: None,

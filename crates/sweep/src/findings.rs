@@ -114,6 +114,7 @@ impl Findings<'_> {
                 let mut metadata =
                     ProbeMetadata::new(self.fits[index].probe.clone(), self.classes.to_vec());
                 describe(&mut metadata, self.run, self.model, self.split, self.hash);
+                group.method.describe(group.loss, &mut metadata);
                 if group.method.is_batched() {
                     metadata.batch_size = Some(config.sweep.batch_size);
                 }

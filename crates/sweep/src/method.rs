@@ -1,8 +1,8 @@
 //! How the trials of a group train.
 
 use attention_probes_probes::{
-    AttentionProbeConfig, Optimizer, Pool, ProbeConfig, ProbeError, Retraining, check_ensemble,
-    check_finetune, ensemble_config,
+    AttentionProbeConfig, Loss, Optimizer, Pool, ProbeConfig, ProbeError, ProbeMetadata,
+    Retraining, check_ensemble, check_finetune, ensemble_config,
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,17 @@ pub enum Recipe {
 }
 
 impl Recipe {
+    /// The name, as configurations spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FinetuneAttn => "finetune_attn",
+            Self::EnsembleMean => "ensemble_mean",
+            Self::MassMean => "mass_mean",
+            Self::MassMeanWhitened => "mass_mean_whitened",
+            Self::Lda => "lda",
+        }
+    }
+
     /// Whether nothing is left to train: one fit of all training examples, class weights aside.
     pub(crate) fn is_closed_form(self) -> bool {
         matches!(self, Self::MassMean | Self::MassMeanWhitened | Self::Lda)
@@ -68,6 +79,15 @@ impl Method {
     pub(crate) fn is_batched(&self) -> bool {
         let is_closed_form = self.recipe.is_some_and(Recipe::is_closed_form);
         self.optimizer == Optimizer::AdamW && !is_closed_form
+    }
+
+    /// Says in the metadata of a probe how it was trained.
+    pub(crate) fn describe(&self, loss: Loss, metadata: &mut ProbeMetadata) {
+        let is_trained = !self.recipe.is_some_and(Recipe::is_closed_form);
+        metadata.optimizer = is_trained.then_some(self.optimizer);
+        metadata.loss = is_trained.then_some(loss);
+        metadata.recipe = self.recipe.map(|recipe| recipe.as_str().to_owned());
+        metadata.folds = self.folds;
     }
 
     /// Refuses probes that cannot train so.
@@ -137,4 +157,22 @@ fn check_dropout(config: &AttentionProbeConfig) -> Result<(), ProbeError> {
         value: config.attention_dropout,
         expected: "0 with `optimizer = \"lbfgs\"`, which needs a loss that is the same at every look",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_is_called_as_configurations_spell_it() {
+        for recipe in [
+            Recipe::FinetuneAttn,
+            Recipe::EnsembleMean,
+            Recipe::MassMean,
+            Recipe::MassMeanWhitened,
+            Recipe::Lda,
+        ] {
+            assert_eq!(serde_json::to_value(recipe).unwrap(), recipe.as_str());
+        }
+    }
 }

@@ -117,6 +117,8 @@ impl FittedArchitecture<'_> {
             let mut metadata = self.metadata.clone();
             metadata.learning_rate = Some(trial.trial.learning_rate);
             metadata.weight_decay = Some(trial.trial.weight_decay);
+            // Folds chose one decay; the best probes of the others lie beside it.
+            metadata.folds = metadata.folds.filter(|_| index == self.fit.best);
             metadata.seed = trial.trial.seed;
             metadata.epochs = trial.epochs;
             metadata.metrics.validation = Some(self.validation.report(index, metadata.seed)?);

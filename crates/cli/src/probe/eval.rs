@@ -91,6 +91,9 @@ struct EvalReport<'a> {
     probe: &'a Path,
     /// File of the data.
     data: &'a Path,
+    /// How the probe was trained, where it says so; for a person, as its metadata has the numbers.
+    #[serde(skip)]
+    training: Option<String>,
     /// Names of the classes, in the order of the confusion matrix.
     classes: &'a [String],
     /// Number of sequences that were left out because of NaN or infinity.
@@ -299,6 +302,7 @@ fn evaluate<'a>(
     Ok(Evaluated::Classes(Box::new(EvalReport {
         probe: &file.path,
         data: path,
+        training: table::training(&file.saved.metadata),
         classes,
         n_skipped,
         report,
@@ -353,6 +357,9 @@ fn to_table(eval: &EvalReport<'_>) -> String {
     };
     let (probe, data) = (eval.probe.display(), eval.data.display());
     let _ = writeln!(text, "{probe} on {data}: {} examples{skipped}", report.n_examples);
+    if let Some(training) = &eval.training {
+        let _ = writeln!(text, "trained by {training}");
+    }
     let number = |value: f64| format!("{value:.3}");
     let with_interval = table::with_interval;
     let rows = [

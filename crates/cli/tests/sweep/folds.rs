@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use crate::call;
-use crate::folder::{Folder, best, reviews};
+use crate::folder::{Folder, RUN, best, json, reviews};
 use crate::page_data::data_of;
 
 /// A sweep with folds over texts of which four in a row are one group.
@@ -49,6 +49,23 @@ fn folds_choose_the_penalty_and_every_score_is_kept() {
     assert_eq!(chosen["balanced_accuracy"], found["selected_value"]);
     let value = |score: &serde_json::Value| score["balanced_accuracy"].as_f64().unwrap();
     assert!(scores.iter().all(|score| value(score) <= value(chosen)), "{cross_validation}");
+
+    let stem = found["file"].as_str().unwrap().strip_suffix("_state.npz").unwrap();
+    let stem = format!("{RUN}/data-L01-resid_post/trained/{stem}");
+    let metadata = json(&fs::read(folder.path(&format!("{stem}_meta.json"))).unwrap());
+    assert_eq!((&metadata["optimizer"], &metadata["folds"]), (&"lbfgs".into(), &3.into()));
+    assert_eq!(metadata["loss"]["name"], "cross_entropy");
+    assert!(metadata["recipe"].is_null());
+    for decay in ["1.00e-03", "1.00e-01", "1.00e+01"] {
+        let other = format!("{RUN}/data-L01-resid_post/trained/linear_probe_lr1.00e+00_wd{decay}");
+        let metadata = json(&fs::read(folder.path(&format!("{other}_meta.json"))).unwrap());
+        assert_eq!(metadata["folds"].is_null(), other != stem, "{decay}");
+    }
+    let args = ["eval", "--probe", &format!("{stem}_state.npz"), "--data", "data.csv"];
+    let (table, _) = call::succeed(&mut call::command(&folder.path(""), &args));
+    let decay = found["weight_decay"].as_f64().unwrap();
+    let expected = format!("\ntrained by lbfgs, weight decay {decay:e}, chosen by 3 folds\n");
+    assert!(table.contains(&expected), "{table}");
 
     let page = data_of(&fs::read_to_string(folder.path("results/small/report.html")).unwrap());
     let shown = page.to_string();
