@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{Component, Storage};
 use attention_probes_models::{Convention, Dtype};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::SweepError;
 pub use crate::architecture_config::ArchitectureConfig;
@@ -157,8 +157,10 @@ pub struct EvaluationConfig {
     /// Share of the validation examples that choose no trial, and that thresholds and calibrators
     /// are fitted on instead of on all others. Guarantees hold exactly only with some.
     pub calibration: f64,
-    /// Whether the chosen settings are trained once more on shuffled labels, as a control.
-    pub shuffled_labels: bool,
+    /// How often the chosen settings are trained again on shuffled labels, as a control; `true` and
+    /// `false` are once and never.
+    #[serde(deserialize_with = "count_or_bool")]
+    pub shuffled_labels: usize,
     /// Whether chosen probes are judged on the test examples of the other data sets that have the
     /// same classes and task.
     pub transfer: bool,
@@ -222,7 +224,7 @@ impl Default for EvaluationConfig {
             defer_fnr: 0.05,
             confidence: None,
             calibration: 0.0,
-            shuffled_labels: true,
+            shuffled_labels: 1,
             transfer: true,
         }
     }
@@ -242,6 +244,20 @@ impl Default for GridConfig {
             penalties: None,
         }
     }
+}
+
+/// A number, or `true` for 1 and `false` for 0.
+fn count_or_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected true, false, or a number such as 5")]
+    enum CountOrBool {
+        Bool(bool),
+        Count(usize),
+    }
+    Ok(match CountOrBool::deserialize(deserializer)? {
+        CountOrBool::Bool(is_on) => usize::from(is_on),
+        CountOrBool::Count(n) => n,
+    })
 }
 
 impl SweepConfig {

@@ -4,7 +4,7 @@ use attention_probes_activations::ActivationSource;
 use attention_probes_metrics::{
     ConfusionMatrix, Interval, bootstrap_balanced_accuracy, predicted_class,
 };
-use attention_probes_probes::{ProbeState, n_out, probabilities_from_logits};
+use attention_probes_probes::{ProbeState, probabilities_from_logits};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -17,36 +17,43 @@ use crate::fit::{FitConfig, FitData, GroupFit, TrialGroup};
 use crate::judged::LEVEL;
 use crate::method::Method;
 
-/// Stream of the generator that shuffles labels; no other draw has it.
+/// Stream of the generator of the first shuffle of labels; those of later ones are below. No other
+/// draw has them.
 const SHUFFLE_STREAM: u64 = u64::MAX;
 
 /// Resamples of the bootstrap.
 const N_RESAMPLES: usize = 1000;
 
-/// A probe that was trained on shuffled labels, judged on the true ones.
+/// Probes that were trained on shuffled labels, judged on the true ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ControlReport {
-    /// Mean recall over the classes, on test: by chance, one over their number. `None` if the
-    /// probe diverged.
+    /// How many of them did not diverge.
+    pub n_shuffles: usize,
+    /// Mean recall over the classes, on test, and the mean of it over the probes: by chance, one
+    /// over the number of classes. `None` if all diverged.
     pub balanced_accuracy: Option<f64>,
-    /// Its 95 % bootstrap interval.
+    /// Its 95 % bootstrap interval, if there is one probe.
     pub interval: Option<Interval>,
+    /// Lowest and highest balanced accuracy, if there are several.
+    pub range: Option<(f64, f64)>,
 }
 
-/// Trains the chosen setting of every group once more, on labels that say nothing.
+/// Trains the chosen setting of every group again, on labels that say nothing.
 ///
 /// The labels of the training examples are dealt out anew among them, so that their frequencies
 /// stay; everything else is as it was. A probe that is still better than chance on the true labels
-/// of the test side has found them by another way than the training labels.
+/// of the test side has found them by another way than the training labels; of one shuffle, by
+/// chance alone too, as one direction separates a few examples. Nothing is reported of no shuffles.
 pub(crate) fn shuffled_label_controls(
     source: &mut dyn ActivationSource,
     data: &FitData<'_>,
     (groups, fits): (&[TrialGroup], &[GroupFit]),
     config: &FitConfig,
-    test: &[usize],
+    (test, n_shuffles): (&[usize], usize),
 ) -> Result<Vec<ControlReport>, SweepError> {
-    let labels = shuffled(data.labels, data.train, config.seed);
-    let shuffled = FitData { labels: &labels, ..*data };
+    if n_shuffles == 0 {
+        return Ok(Vec::new());
+    }
     let chosen: Vec<TrialGroup> = groups
         .iter()
         .zip(fits)
@@ -58,26 +65,35 @@ pub(crate) fn shuffled_label_controls(
         .collect();
     // The labels of the validation side are true, so they must not choose an epoch.
     let config = FitConfig { patience: 0, keep: Keep::Last, ..*config };
-    let fits = find_best_fit(source, &shuffled, &chosen, &config, None, &mut |_| {})?;
-    let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
-        chosen.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
     let examples: Vec<_> = test.iter().map(|&example| data.examples[example]).collect();
     let truth: Vec<usize> = test.iter().map(|&example| data.labels[example]).collect();
-    let logits = predict_logits(source, &examples, &trained, config.batch_size)?;
-    logits.iter().map(|logits| judge(logits, &truth, data.n_classes, config.seed)).collect()
+    let mut predicted: Vec<Vec<Vec<usize>>> = vec![Vec::new(); groups.len()];
+    for shuffle in 0..n_shuffles {
+        let labels = shuffled(data.labels, data.train, config.seed, shuffle);
+        let shuffled = FitData { labels: &labels, ..*data };
+        let fits = find_best_fit(source, &shuffled, &chosen, &config, None, &mut |_| {})?;
+        let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
+            chosen.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
+        let logits = predict_logits(source, &examples, &trained, config.batch_size)?;
+        for (predicted, logits) in predicted.iter_mut().zip(&logits) {
+            predicted.extend(predictions(logits, data.n_classes));
+        }
+    }
+    let judge = |predicted: &Vec<Vec<usize>>| judge(predicted, &truth, data.n_classes, config.seed);
+    predicted.iter().map(judge).collect()
 }
 
-/// The generator that deals labels out anew.
-pub(crate) fn shuffle_rng(seed: u64) -> ChaCha8Rng {
+/// The generator that deals labels out anew, one for each shuffle.
+pub(crate) fn shuffle_rng(seed: u64, shuffle: usize) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(SHUFFLE_STREAM);
+    rng.set_stream(SHUFFLE_STREAM - shuffle as u64);
     rng
 }
 
 /// Labels of which those of the training examples are dealt out anew among them.
-fn shuffled(labels: &[usize], train: &[usize], seed: u64) -> Vec<usize> {
+fn shuffled(labels: &[usize], train: &[usize], seed: u64, shuffle: usize) -> Vec<usize> {
     let mut dealt: Vec<usize> = train.iter().map(|&example| labels[example]).collect();
-    dealt.shuffle(&mut shuffle_rng(seed));
+    dealt.shuffle(&mut shuffle_rng(seed, shuffle));
     let mut labels = labels.to_vec();
     for (&example, label) in train.iter().zip(dealt) {
         labels[example] = label;
@@ -85,25 +101,41 @@ fn shuffled(labels: &[usize], train: &[usize], seed: u64) -> Vec<usize> {
     labels
 }
 
+/// Predicted classes; `None` if the probe diverged.
+fn predictions(logits: &[f32], n_classes: usize) -> Option<Vec<usize>> {
+    if !logits.iter().all(|logit| logit.is_finite()) {
+        return None;
+    }
+    let probabilities = probabilities_from_logits(logits, n_classes);
+    Some(probabilities.chunks(n_classes).map(|row| predicted_class(row, 0.5)).collect())
+}
+
+/// Judges what the probes of all shuffles predict.
 fn judge(
-    logits: &[f32],
+    predicted: &[Vec<usize>],
     labels: &[usize],
     n_classes: usize,
     seed: u64,
 ) -> Result<ControlReport, SweepError> {
-    debug_assert_eq!(logits.len(), labels.len() * n_out(n_classes));
-    if !logits.iter().all(|logit| logit.is_finite()) {
-        return Ok(ControlReport { balanced_accuracy: None, interval: None });
-    }
-    let probabilities = probabilities_from_logits(logits, n_classes);
-    let predicted: Vec<usize> =
-        probabilities.chunks(n_classes).map(|row| predicted_class(row, 0.5)).collect();
-    let confusion = ConfusionMatrix::new(labels, &predicted, n_classes)?;
-    let interval =
-        bootstrap_balanced_accuracy(labels, &predicted, n_classes, N_RESAMPLES, LEVEL, seed)?;
+    let accuracy = |predicted: &Vec<usize>| {
+        Ok(ConfusionMatrix::new(labels, predicted, n_classes)?.balanced_accuracy())
+    };
+    let found = predicted.iter().map(accuracy).collect::<Result<Vec<f64>, SweepError>>()?;
+    let interval = match predicted {
+        [only] => {
+            let n = N_RESAMPLES;
+            Some(bootstrap_balanced_accuracy(labels, only, n_classes, n, LEVEL, seed)?)
+        }
+        _ => None,
+    };
+    let n = found.len();
+    let lowest = found.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = found.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     Ok(ControlReport {
-        balanced_accuracy: Some(confusion.balanced_accuracy()),
-        interval: Some(interval),
+        n_shuffles: n,
+        balanced_accuracy: (n > 0).then(|| found.iter().sum::<f64>() / n as f64),
+        interval,
+        range: (n > 1).then_some((lowest, highest)),
     })
 }
 
@@ -115,11 +147,27 @@ mod tests {
     fn only_training_labels_are_dealt_out_and_their_frequencies_stay() {
         let labels: Vec<usize> = (0..300).map(|i| usize::from(i % 3 == 0)).collect();
         let train: Vec<usize> = (0..200).collect();
-        let dealt = shuffled(&labels, &train, 7);
+        let dealt = shuffled(&labels, &train, 7, 0);
         assert_eq!(dealt[200..], labels[200..]);
         assert_eq!(dealt.iter().sum::<usize>(), labels.iter().sum::<usize>());
         let n_moved = dealt.iter().zip(&labels).filter(|(a, b)| a != b).count();
         // Of 200 labels, two thirds of which are 0, four ninths change on average.
         assert!((60..120).contains(&n_moved), "{n_moved}");
+        assert_ne!(shuffled(&labels, &train, 7, 1), dealt);
+    }
+
+    #[test]
+    fn several_shuffles_have_a_mean_and_a_range() {
+        let labels = [0, 0, 1, 1];
+        let all = vec![vec![0, 0, 1, 1], vec![1, 1, 1, 1], vec![1, 1, 0, 1]];
+        let report = judge(&all, &labels, 2, 1).unwrap();
+        assert_eq!((report.n_shuffles, report.interval), (3, None));
+        approx::assert_abs_diff_eq!(report.balanced_accuracy.unwrap(), (1.0 + 0.5 + 0.25) / 3.0);
+        assert_eq!(report.range, Some((0.25, 1.0)));
+        let one = judge(&all[1..2], &labels, 2, 1).unwrap();
+        assert_eq!((one.n_shuffles, one.balanced_accuracy, one.range), (1, Some(0.5), None));
+        assert!(one.interval.is_some());
+        let none = judge(&[], &labels, 2, 1).unwrap();
+        assert_eq!((none.n_shuffles, none.balanced_accuracy), (0, None));
     }
 }

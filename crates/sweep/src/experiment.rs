@@ -81,12 +81,15 @@ pub(crate) fn run_experiments(
     };
     let fits =
         find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut on_epoch)?;
-    let controls = if config.evaluation.shuffled_labels {
-        let chosen = (&groups[..], &fits[..]);
-        shuffled_label_controls(&mut *source, &data, chosen, &fit_config, &split.test)?
-    } else {
-        Vec::new()
-    };
+    let chosen = (&groups[..], &fits[..]);
+    let n_shuffles = config.evaluation.shuffled_labels;
+    let controls = shuffled_label_controls(
+        &mut *source,
+        &data,
+        chosen,
+        &fit_config,
+        (&split.test, n_shuffles),
+    )?;
 
     let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
         groups.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();

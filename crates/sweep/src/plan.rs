@@ -17,6 +17,9 @@ use crate::{SweepConfig, SweepError};
 /// Longest name of a data set or an architecture.
 const MAX_NAME: usize = 100;
 
+/// Most shuffles of labels, as a control.
+const MAX_SHUFFLES: usize = 1000;
+
 /// One setting: what tells a probe of a stack from its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trial {
@@ -277,6 +280,10 @@ fn check_evaluation(config: &EvaluationConfig) -> Result<(), SweepError> {
         let expected = "a probability between 0 and 1, such as 0.95";
         return Err(SweepError::Number { key: "evaluation.confidence", value, expected });
     }
+    if config.shuffled_labels > MAX_SHUFFLES {
+        let (key, value) = ("evaluation.shuffled_labels", config.shuffled_labels as f64);
+        return Err(SweepError::Number { key, value, expected: "true, false, or at most 1000" });
+    }
     let value = config.calibration;
     if value != 0.0 && !inside(value) {
         let expected = "0, or a share below 1 of the validation examples, such as 0.5";
@@ -423,6 +430,10 @@ mod tests {
         }
         let keep = error(&format!("{DATA}[sweep]\npatience = 2\nkeep = \"last\"\n"));
         assert!(keep.contains("`sweep.keep` must be `best`"), "{keep}");
+        let often = error(&format!("{DATA}[evaluation]\nshuffled_labels = 1001\n"));
+        assert!(often.contains("`evaluation.shuffled_labels` has 1001"), "{often}");
+        let word = error(&format!("{DATA}[evaluation]\nshuffled_labels = \"often\"\n"));
+        assert!(word.contains("expected true, false, or a number such as 5"), "{word}");
         let weights = error(&format!("{DATA}class_weights = \"cubic\"\n"));
         assert!(weights.contains("unknown variant `cubic`"), "{weights}");
         let last =

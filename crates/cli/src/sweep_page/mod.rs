@@ -307,7 +307,13 @@ fn metrics(report: &ArchitectureReport) -> Vec<SweepMetric> {
     rows.push(metric("ECE", &|side| side.ece.into()));
     rows.push(metric("log loss (nats)", &|side| side.log_loss.into()));
     if let Some(test) = shuffled_labels(&report.evaluation) {
-        let name = "labels shuffled".to_owned();
+        let control = report.evaluation.shuffled_labels;
+        let name = match control.and_then(|control| Some((control.n_shuffles, control.range?))) {
+            None => "labels shuffled".to_owned(),
+            Some((n, (low, high))) => {
+                format!("labels shuffled, mean of {n} from {low:.3} to {high:.3}")
+            }
+        };
         rows.push(SweepMetric { name, validation: f64::NAN.into(), test });
     }
     rows

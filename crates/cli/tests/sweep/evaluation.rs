@@ -3,6 +3,7 @@
 use std::fs;
 
 use attention_probes_activations::read_npz;
+use serde_json::Value;
 
 use crate::call;
 use crate::folder::{Folder, RUN, best, json};
@@ -75,6 +76,30 @@ fn eval_measures_what_was_fitted_on_other_examples() {
     let table = eval(&[]);
     assert!(table.contains("at the thresholds for false-positive rates:\n"), "{table}");
     assert!(table.contains("\n  as trained "), "{table}");
+}
+
+#[test]
+fn labels_shuffled_several_times_have_a_mean_and_a_range() {
+    let several = |value: &str| {
+        let evaluation = format!("[evaluation]\nshuffled_labels = {value}\n\n[sweep]");
+        let folder = Folder::with(&[("[sweep]", &evaluation)]);
+        folder.succeed(&[]);
+        let control = &best(&folder, EXPERIMENT)["architectures"][0]["evaluation"];
+        (folder, control["shuffled_labels"].clone())
+    };
+    let (folder, control) = several("4");
+    assert_eq!((&control["n_shuffles"], &control["interval"]), (&4.into(), &Value::Null));
+    let number = |value: &Value| value.as_f64().unwrap();
+    let [low, high] = [0, 1].map(|end| number(&control["range"][end]));
+    let mean = number(&control["balanced_accuracy"]);
+    assert!(low < mean && mean < high, "{control}");
+    let page = fs::read_to_string(folder.path("results/small/report.html")).unwrap();
+    assert!(page.contains(&format!("labels shuffled, mean of 4 from {low:.3} to {high:.3}")));
+    // `true` is once, as before.
+    let (_, once) = several("true");
+    assert_eq!((&once["n_shuffles"], &once["range"]), (&1.into(), &Value::Null));
+    assert!(once["interval"]["lower"].is_number(), "{once}");
+    assert!((low..=high).contains(&number(&once["balanced_accuracy"])), "the first of the four");
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn without_constant_labels(
 /// The same labels dealt out anew among the examples.
 fn shuffled(targets: &Targets, seed: u64) -> Targets {
     let mut rows: Vec<usize> = (0..targets.len()).collect();
-    rows.shuffle(&mut shuffle_rng(seed));
+    rows.shuffle(&mut shuffle_rng(seed, 0));
     targets.rows(&rows)
 }
 
@@ -268,7 +268,7 @@ impl TargetData<'_> {
         let (train, validation, test) = (train?, validation?, test?);
         let name = &architecture.config_name;
         let fitted = fit(name, train, validation, penalties)?;
-        let shuffled_labels = config.evaluation.shuffled_labels.then(|| {
+        let shuffled_labels = (config.evaluation.shuffled_labels > 0).then(|| {
             let targets = shuffled(train.targets, config.seed);
             let readout = fit_again(FitSide { targets: &targets, ..train }, &fitted.penalties)?;
             let outputs = readout.map(|readout| readout.outputs(test.features)).transpose()?;
