@@ -7,6 +7,9 @@ Writes training.safetensors: `x` [5, 32, 12], the pool of batches that is cycled
 [40, 12], the initial decoder, whose transpose the encoder is, and for each name `<name>.losses`
 [100, 3] (total, reconstruction, everything else), `<name>.W_enc`, `<name>.W_dec`, `<name>.b_dec`,
 ... after the last step.
+
+Where two features are equal to the last digit, rounding decides which of them is selected, and the
+runs part; the seed is one without such a pair.
 """
 
 from pathlib import Path
@@ -29,7 +32,7 @@ from sae_lens.config import LoggingConfig, SAETrainerConfig
 from sae_lens.training.sae_trainer import SAETrainer
 
 D_IN, D_SAE, BATCH, N_BATCHES, STEPS = 12, 40, 32, 5, 100
-generator = torch.Generator().manual_seed(11)
+generator = torch.Generator().manual_seed(12)
 directions = torch.randn(24, D_IN, generator=generator)
 chosen = torch.rand(N_BATCHES * BATCH, 24, generator=generator) < 0.15
 x = (chosen * torch.rand(chosen.shape, generator=generator)) @ directions

@@ -91,7 +91,6 @@ fn a_hundred_steps_are_those_of_sae_lens() {
             let found = [report.loss, report.mse, report.sparsity + report.auxiliary];
             for (found, expected) in found.into_iter().zip(losses) {
                 let expected = f64::from(*expected);
-                eprintln!("{name} {step}: {found} {expected}");
                 // Five digits; the third is what torch gets as the difference of the others.
                 assert_relative_eq!(found, expected, max_relative = 1e-5, epsilon = 3e-5);
             }

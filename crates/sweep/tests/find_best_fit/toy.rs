@@ -7,8 +7,8 @@ use attention_probes_probes::{
     RollingAttentionProbeConfig, TokenProbeConfig,
 };
 use attention_probes_sweep::{
-    EpochReport, FitConfig, FitData, GroupFit, Keep, Method, SelectBy, SweepError, Trial, TrialGroup,
-    find_best_fit,
+    EpochReport, FitConfig, FitData, GroupFit, Keep, Method, SelectBy, SweepError, Trial,
+    TrialGroup, find_best_fit,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
