@@ -26,15 +26,6 @@ impl TopK {
         })
     }
 
-    /// Places and values of what is above a number, in rising order of places.
-    pub(crate) fn above<'a>(
-        &mut self,
-        row: &'a [f32],
-        least: f32,
-    ) -> impl Iterator<Item = (usize, f32)> + use<'a> {
-        row.iter().copied().enumerate().filter(move |(_, value)| *value > least)
-    }
-
     /// The `k`-th largest value, and how many of those equal to it are among the `k`.
     fn threshold(&mut self, row: &[f32], k: usize) -> (f32, usize) {
         if k == 0 || row.is_empty() {

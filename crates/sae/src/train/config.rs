@@ -67,7 +67,7 @@ pub enum TrainArchitecture {
     },
     /// The `k B` largest of `max(pre_i n_i, 0)` in a batch of `B` rows.
     ///
-    /// Saved as a JumpReLU autoencoder, whose threshold is a running mean of the smallest active
+    /// Saved as a `JumpReLU` autoencoder, whose threshold is a running mean of the smallest active
     /// value of each batch.
     BatchTopK {
         /// Active features of a row on average.

@@ -88,13 +88,13 @@ impl ByFeature {
     }
 }
 
-/// Decodes a row: `decoded += Σ value decoder[feature]`.
+/// Decodes a row: `sum += Σ value decoder[feature]`.
 #[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 #[inline(always)]
-pub(super) fn decode(entries: &[Entry], decoder: &[f32], decoded: &mut [f32]) {
-    let width = decoded.len();
+pub(super) fn decode(entries: &[Entry], decoder: &[f32], sum: &mut [f32]) {
+    let width = sum.len();
     for entry in entries {
-        add_scaled(decoded, entry.value, &decoder[entry.feature as usize * width..][..width]);
+        add_scaled(sum, entry.value, &decoder[entry.feature as usize * width..][..width]);
     }
 }
 

@@ -62,7 +62,7 @@ impl SaeTrainer {
                 }
             }
             TrainArchitecture::TopK { k, .. } => {
-                self.select(input, sparse, Select::Largest(k), k_aux)
+                self.select(input, sparse, Select::Largest(k), k_aux);
             }
             _ => unreachable!("only the TopK kinds are sparse"),
         }
@@ -183,7 +183,10 @@ impl SaeTrainer {
                 let positive = top_k.largest(pre, k).filter(|(_, value)| *value > 0.0);
                 row.extend(positive.map(entry));
             }
-            Select::Above(least) => row.extend(top_k.above(pre, least).map(entry)),
+            Select::Above(least) => {
+                let above = pre.iter().copied().enumerate().filter(|(_, value)| *value > least);
+                row.extend(above.map(entry));
+            }
         }
     }
 

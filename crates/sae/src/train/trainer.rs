@@ -235,7 +235,7 @@ impl SaeTrainer {
         report.fvu = report.mse * (x.len() / d_in) as f64 / total_variance(x, d_in);
         report.n_dead = self.dead_features().filter(|is_dead| *is_dead).count();
         let arrays = self.weights.arrays();
-        report.gradient_norm = arrays.map(|one| one.gradient_squares()).sum::<f64>().sqrt();
+        report.gradient_norm = arrays.map(Trained::gradient_squares).sum::<f64>().sqrt();
         if report.loss.is_finite() && report.gradient_norm.is_finite() {
             self.update(report.gradient_norm);
             for (since, n_fired) in self.since_fired.iter_mut().zip(&scratch.n_fired) {
@@ -331,14 +331,11 @@ impl SaeTrainer {
                         *d /= norm;
                     }
                 }
-                match self.config.architecture {
-                    TrainArchitecture::TopK { k, .. } => {
-                        Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: true }
-                    }
-                    _ => {
-                        let threshold = vec![self.topk_threshold as f32; b_enc.len()];
-                        Activation::JumpRelu { b_enc, threshold }
-                    }
+                if let TrainArchitecture::TopK { k, .. } = self.config.architecture {
+                    Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: true }
+                } else {
+                    let threshold = vec![self.topk_threshold as f32; b_enc.len()];
+                    Activation::JumpRelu { b_enc, threshold }
                 }
             }
         };
