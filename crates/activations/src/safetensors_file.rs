@@ -9,9 +9,8 @@ use half::bf16;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::ActivationError;
 use crate::atomic::temporary_path;
-use crate::external::hash_file;
+use crate::{ActivationError, hash_file};
 
 /// Values that are converted at a time.
 const CHUNK: usize = 1 << 15;

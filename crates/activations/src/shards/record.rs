@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::{FORMAT_VERSION, read_json};
 use super::{Shard, ShardError, ShardManifest};
-use crate::external::hash_file;
-use crate::{ActivationError, write_atomically};
+use crate::{ActivationError, hash_file, write_atomically};
 
 /// A part file that is whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

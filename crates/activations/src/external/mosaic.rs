@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Component as PathPart, Path, PathBuf};
 
+use super::activations::classes_and_labels;
 use crate::dataset::grouped;
-use crate::external::classes_and_labels;
 use crate::table::{LabelColumn, TextReader};
 use crate::{
     ActivationError, DatasetConfig, ExternalActivations, ExternalConfig, NpzArray, ShardError,
@@ -24,7 +24,7 @@ const MIN_PADDED_SHARE: f64 = 0.1;
 type NumberedRows = Vec<(usize, TextRow)>;
 
 /// Whether a folder has a table of examples of MOSAIC.
-pub(crate) fn is_mosaic_folder(folder: &Path) -> bool {
+pub(super) fn is_mosaic_folder(folder: &Path) -> bool {
     !tables(folder).is_empty()
 }
 
@@ -35,7 +35,7 @@ impl ExternalActivations {
     /// token, though MOSAIC runs texts in batches and keeps their padding. Here the run of
     /// [`ExternalConfig::pad_token_id`] at either end of a file is padding and left out; without it
     /// nothing is, and a warning says if files look padded.
-    pub(crate) fn read_mosaic(
+    pub(super) fn read_mosaic(
         folder: &Path,
         config: &ExternalConfig,
     ) -> Result<Self, ActivationError> {
