@@ -37,13 +37,22 @@ impl Tokenizer {
     pub fn from_dir(dir: &Path) -> Result<Self, ModelError> {
         let json = dir.join("tokenizer.json");
         if json.is_file() {
-            return Self::parse(&read_file(&json)?).map_err(file_error(&json));
+            return Self::from_file(&json);
         }
         let (vocab, merges) = (dir.join("vocab.json"), dir.join("merges.txt"));
         if vocab.is_file() && merges.is_file() {
             return Self::from_vocab_and_merges(&vocab, &merges);
         }
         Err(ModelError::MissingFile { path: json })
+    }
+
+    /// Reads a file as `tokenizer.json` is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Read`] or [`ModelError::TokenizerFile`] if it cannot be read.
+    pub fn from_file(path: &Path) -> Result<Self, ModelError> {
+        Self::parse(&read_file(path)?).map_err(file_error(path))
     }
 
     /// Reads a `tokenizer.json` that is already in memory.
@@ -175,6 +184,15 @@ impl Tokenizer {
     /// The id of a token as the vocabulary spells it.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
+    }
+
+    /// Whether an id is of a token that stands for no text, such as the end of a document.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner
+            .get_added_vocabulary()
+            .get_added_tokens_decoder()
+            .get(&id)
+            .is_some_and(|token| token.special)
     }
 
     /// Number of ids, added tokens included.
