@@ -30,7 +30,7 @@
 //!
 //! The default feature `flex` is burn's CPU backend; `wgpu` and `cuda` add GPUs, chosen at run time
 //! by [`Device`](burn::tensor::Device). With `hub`, models and data sets of the Hub are downloaded;
-//! with `parquet`, Parquet files are read.
+//! with `parquet`, Parquet files are read, and with `arrow`, folders of the Python library `datasets`.
 
 pub use attention_probes_activations as activations;
 pub use attention_probes_metrics as metrics;

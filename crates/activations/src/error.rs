@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use attention_probes_models::ModelError;
 
 use crate::wording::{gib, listed, shown};
-use crate::{NpyError, ShardError, Site, SplitError, SplitFault, TableError, Target};
+use crate::{
+    HaystackError, NpyError, ShardError, Site, SplitError, SplitFault, TableError, Target,
+};
 
 /// Why data could not be read, split, turned into activations, or written.
 #[derive(Debug, thiserror::Error)]
@@ -197,6 +199,13 @@ pub enum ActivationError {
         /// What is wrong with it.
         #[from]
         source: TableError,
+    },
+    /// A data set of Gurnee et al. could not be read.
+    #[error(transparent)]
+    Haystack {
+        /// What is wrong with it.
+        #[from]
+        source: HaystackError,
     },
     /// An address does not name a data set of the Hub.
     #[error(

@@ -14,6 +14,7 @@ mod draw;
 mod error;
 mod external;
 mod file_hash;
+mod haystack;
 mod json_lines;
 mod location;
 mod memory;
@@ -60,6 +61,9 @@ pub use disk::DiskActivations;
 pub use error::ActivationError;
 pub use external::{ExternalActivations, ExternalConfig};
 pub use file_hash::hash_file;
+pub use haystack::{
+    HaystackConfig, HaystackError, HaystackFamily, HaystackFolder, is_datasets_folder,
+};
 pub use location::{data_files, data_name, is_on_hub};
 pub use memory::MemoryActivations;
 pub use npy::NpyError;

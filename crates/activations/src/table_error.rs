@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::is_datasets_folder;
 use crate::wording::{did_you_mean, listed};
 
 /// Why a data file of texts could not be read as a table.
@@ -42,7 +43,7 @@ pub enum TableError {
         /// What is wrong.
         fault: &'static str,
     },
-    /// A Parquet file lacks a column.
+    /// A Parquet or Arrow file lacks a column.
     #[error(
         "`{}` has no column `{column}`; columns: {}{}",
         path.display(),
@@ -59,7 +60,7 @@ pub enum TableError {
         /// The one that looks most like it.
         nearest: Option<String>,
     },
-    /// A column of a Parquet file has a type that makes no sense for it.
+    /// A column of a Parquet or Arrow file has a type that makes no sense for it.
     #[error("column `{column}` of `{}` holds {found}, expected {expected}", path.display())]
     ColumnType {
         /// The file.
@@ -71,7 +72,7 @@ pub enum TableError {
         /// What would have been accepted.
         expected: &'static str,
     },
-    /// A value of a Parquet file makes no sense for its column.
+    /// A value of a Parquet or Arrow file makes no sense for its column.
     #[error("`{}` row {row}: column `{column}` holds {found}, expected {expected}", path.display())]
     Cell {
         /// The file.
@@ -216,7 +217,8 @@ pub enum TableError {
     /// Data as the Python library `datasets` keeps them.
     #[error(
         "`{}` is of the Python library `datasets`; write it as text first: \
-         `datasets.load_from_disk(FOLDER).to_json(\"data.jsonl\")`",
+         `datasets.load_from_disk(FOLDER).to_json(\"data.jsonl\")`; folders of Gurnee et al. are \
+         read as they are, by `probe sweep`",
         path.display()
     )]
     Arrow {
@@ -239,20 +241,14 @@ impl TableError {
     /// Refuses files of other programs by name, with what to do about them.
     pub(crate) fn refuse_foreign(path: &Path) -> Result<(), Self> {
         let extension = path.extension().and_then(|extension| extension.to_str());
+        let is_folder = is_datasets_folder(path);
         let path = path.to_owned();
         match extension.map(str::to_ascii_lowercase).as_deref() {
+            _ if is_folder => Err(Self::Arrow { path }),
             Some("arrow") => Err(Self::Arrow { path }),
             Some("p" | "pkl" | "pickle" | "pt" | "pth") => Err(Self::Pickle { path }),
             _ => Ok(()),
         }
-    }
-
-    /// Refuses a folder that `datasets` wrote.
-    pub(crate) fn refuse_datasets_folder(path: &Path) -> Result<(), Self> {
-        if path.join("state.json").is_file() && path.join("dataset_info.json").is_file() {
-            return Err(Self::Arrow { path: path.to_owned() });
-        }
-        Ok(())
     }
 }
 
@@ -269,11 +265,18 @@ mod tests {
         }
         assert!(refused("a.csv").is_ok() && refused("folder").is_ok());
         let folder = tempfile::tempdir().unwrap();
-        assert!(TableError::refuse_datasets_folder(folder.path()).is_ok());
+        assert!(TableError::refuse_foreign(folder.path()).is_ok());
         for name in ["state.json", "dataset_info.json"] {
             std::fs::write(folder.path().join(name), "{}").unwrap();
         }
         let error = crate::ExternalActivations::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("to_json(\"data.jsonl\")"), "{error}");
+        let texts =
+            crate::Dataset::read("d", folder.path(), &crate::DatasetConfig::default(), true);
+        let tagged =
+            crate::Dataset::read_tagged("d", &[folder.path()], &crate::TaggedConfig::default());
+        for result in [texts, tagged] {
+            assert_eq!(result.unwrap_err().to_string(), error);
+        }
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::mosaic::is_mosaic_folder;
 use crate::dataset::sorted_classes;
 use crate::{
-    ActivationError, LabelKind, ShardError, TableError, Targets,     is_shard_folder,
+    ActivationError, LabelKind, ShardError, TableError, Targets, is_datasets_folder,
+    is_shard_folder,
 };
 
 /// Activations of real tokens, packed without padding.
@@ -144,7 +145,9 @@ impl ExternalActivations {
             return Err(ActivationError::PadToken { path: path.to_owned() });
         }
         if path.is_dir() {
-            TableError::refuse_datasets_folder(path)?;
+            if is_datasets_folder(path) {
+                return Err(TableError::Arrow { path: path.to_owned() }.into());
+            }
             return Self::read_shards(path, hook, with_labels);
         }
         if let Some(hook) = hook {
