@@ -12,8 +12,17 @@ pub struct DataConfig {
     /// Name in the results; the file's name without its ending by default.
     pub name: String,
     /// A `.csv`, `.tsv`, `.jsonl`, or `.parquet` file, or a data set of the Hub,
-    /// `hf://datasets/org/name[@revision][/path]`; or activations: an `.npz`, or a folder of shards.
+    /// `hf://datasets/org/name[@revision][/path]`; a folder of Gurnee et al.; or activations: an
+    /// `.npz`, or a folder of shards.
     pub path: PathBuf,
+    /// Which feature of a folder of Gurnee et al.; it may be left out where there is only one, or
+    /// where texts have classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    /// The `tokenizer.json` that the tokens of a folder of Gurnee et al. are of; that of the model if
+    /// left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
     /// Which hook of a folder of shards; it may be left out where there is only one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<String>,
@@ -95,6 +104,8 @@ impl Default for DataConfig {
         Self {
             name: String::new(),
             path: PathBuf::new(),
+            feature: None,
+            tokenizer: None,
             hook: None,
             pad_token_id: None,
             split: "train".to_owned(),
@@ -141,6 +152,7 @@ impl DataConfig {
         let held_out =
             [&mut self.validation, &mut self.test].into_iter().filter_map(HeldOut::file_mut);
         let is_local = |path: &&mut PathBuf| !path.as_os_str().is_empty() && !is_on_hub(path);
-        std::iter::once(&mut self.path).chain(held_out).filter(is_local)
+        let paths = std::iter::once(&mut self.path).chain(&mut self.tokenizer).chain(held_out);
+        paths.filter(is_local)
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use attention_probes_activations::{Component, LabelKind, Task, is_on_hub};
+use attention_probes_activations::{Component, LabelKind, Task, is_datasets_folder, is_on_hub};
 use attention_probes_probes::ProbeKind;
 
 use crate::config::{ArchitectureConfig, DataConfig, HeldOut};
+use crate::haystack::check_haystack;
 use crate::plan::{at_least, not_empty, told_apart};
 use crate::{SweepConfig, SweepError};
 
@@ -25,7 +26,7 @@ impl ArchitectureConfig {
 pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
     let activations = |path: &Path| {
         let is_npz = path.extension().is_some_and(|extension| extension == "npz");
-        !is_on_hub(path) && (is_npz || path.is_dir())
+        !is_on_hub(path) && (is_npz || path.is_dir() && !is_datasets_folder(path))
     };
     if !is_on_hub(&data.path) && data.split != DataConfig::default().split {
         let reason = "is for a data set of the Hub; a file is read whole";
@@ -39,18 +40,22 @@ pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> 
                 let expected = "a share between 0 and 1, or the path of a file";
                 return Err(SweepError::Number { key, value: *value, expected });
             }
-            HeldOut::File(path) if activations(path) == brings_activations => {}
+            HeldOut::File(path)
+                if activations(path) == brings_activations
+                    && is_datasets_folder(path) == is_datasets_folder(&data.path) => {}
             HeldOut::File(_) => {
-                let reason = "must be of the same form as `data.path`, text or activations";
+                let reason = "must be of the same form as `data.path`: text, activations, or a \
+                              folder of Gurnee et al.";
                 return Err(SweepError::Contradiction { key, reason });
             }
         }
     }
-    if data.hook.is_some() && !data.path.is_dir() {
+    let is_haystack = is_datasets_folder(&data.path);
+    if data.hook.is_some() && (!data.path.is_dir() || is_haystack) {
         let reason = "is for a folder of shards or of MOSAIC as `data.path`, remove it";
         return Err(SweepError::Contradiction { key: "data.hook", reason });
     }
-    if data.pad_token_id.is_some() && !data.path.is_dir() {
+    if data.pad_token_id.is_some() && (!data.path.is_dir() || is_haystack) {
         let reason = "is for a MOSAIC folder as `data.path`, remove it";
         return Err(SweepError::Contradiction { key: "data.pad_token_id", reason });
     }
@@ -83,6 +88,7 @@ pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> 
             });
         }
     };
+    check_haystack(data, &task)?;
     check_keys_of_task(data, &task)?;
     check_pair(data, &task, brings_activations)?;
     check_label_kind(data, &task, brings_activations)?;

@@ -5,19 +5,22 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, ExternalConfig,
-    PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Targets, Task, Word,
-    data_files, stratified_split,
+    HaystackFolder, PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Targets, Task,
+    Word, data_files, is_datasets_folder, stratified_split,
 };
 use attention_probes_models::HubAccess;
 
 use crate::SweepError;
 use crate::config::{DataConfig, HeldOut};
+use crate::haystack::{ModelTokenizer, read_haystack};
 
 /// The files of a data set and of what is held out from it, downloaded if need be.
 pub(crate) struct Sources {
     data: Vec<PathBuf>,
     validation: Vec<PathBuf>,
     test: Vec<PathBuf>,
+    /// Tokenizer of tokens that come as data.
+    tokenizer: Option<PathBuf>,
 }
 
 impl Sources {
@@ -31,12 +34,17 @@ impl Sources {
             data: data_files(&config.path, &config.split, hub)?,
             validation: held_out(&config.validation, "validation")?,
             test: held_out(&config.test, "test")?,
+            tokenizer: config.tokenizer.clone(),
         })
     }
 
-    /// Every file.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
-        [&self.data, &self.validation, &self.test].into_iter().flatten().map(PathBuf::as_path)
+    /// Every file, those in folders of Gurnee et al. too.
+    pub(crate) fn all(&self) -> impl Iterator<Item = PathBuf> {
+        let paths = [&self.data, &self.validation, &self.test].into_iter().flatten();
+        paths.chain(&self.tokenizer).flat_map(|path| match HaystackFolder::open(path) {
+            Ok(folder) => folder.files().to_vec(),
+            Err(_) => vec![path.clone()],
+        })
     }
 }
 
@@ -103,8 +111,12 @@ pub(crate) fn read_texts(
     config: &DataConfig,
     sources: &Sources,
     task: &Task,
+    model: &ModelTokenizer<'_>,
 ) -> Result<(Dataset, Files), SweepError> {
-    let read = |files: &[PathBuf]| read_files(config, files, task);
+    let read = |files: &[PathBuf]| match files {
+        [path] if is_datasets_folder(path) => read_haystack(config, path, task, model),
+        files => Ok(read_files(config, files, task)?),
+    };
     let mut all = read(&sources.data)?;
     let mut starts = [all.len(); 2];
     let held_out = [(&config.validation, &sources.validation), (&config.test, &sources.test)];
@@ -297,6 +309,8 @@ pub(crate) fn unfit(path: &Path) -> impl Fn(ActivationError) -> SweepError {
 mod tests {
     use std::fs;
 
+    use attention_probes_models::demo::DemoModel;
+
     use super::*;
 
     #[test]
@@ -315,7 +329,10 @@ mod tests {
             ..DataConfig::default()
         };
         let sources = Sources::find(&config, None).unwrap();
-        let (dataset, files) = read_texts(&config, &sources, &Task::Sequence).unwrap();
+        let tokenizer = DemoModel::named("demo-gpt2").unwrap().tokenizer().unwrap();
+        let model = ModelTokenizer { name: "demo-gpt2", tokenizer: &tokenizer };
+        let read = || read_texts(&config, &sources, &Task::Sequence, &model);
+        let (dataset, files) = read().unwrap();
         assert_eq!((dataset.len(), files), (26, Files { validation: 20, test: 20 }));
         let example = |sequence| attention_probes_activations::Example {
             sequence,
@@ -335,7 +352,7 @@ mod tests {
         assert!(split.validation.iter().all(|&example| example < 20));
 
         fs::write(path("test.csv"), "text,label\na,pos\nb,mixed\n").unwrap();
-        let error = read_texts(&config, &sources, &Task::Sequence).unwrap_err().to_string();
+        let error = read().unwrap_err().to_string();
         assert!(error.contains("has the class `mixed`"), "{error}");
     }
 }

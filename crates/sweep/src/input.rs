@@ -11,6 +11,7 @@ use attention_probes_models::LanguageModel;
 
 use crate::SweepError;
 use crate::config::DataConfig;
+use crate::haystack::ModelTokenizer;
 use crate::held_out::{Files, Sources, no_labels, read_activations, read_texts, unfit};
 use crate::targets::check_sides;
 use crate::tracker::Tracker;
@@ -41,7 +42,8 @@ impl Texts {
         cache: Option<PathBuf>,
         tracker: &mut dyn Tracker,
     ) -> Result<Self, SweepError> {
-        let (dataset, files) = read_texts(config, sources, task)?;
+        let known = ModelTokenizer { name: &model.name, tokenizer: &model.tokenizer };
+        let (dataset, files) = read_texts(config, sources, task, &known)?;
         let max_tokens = config.max_tokens.min(model.model.shape().n_ctx);
         let tokens = tokenize(&dataset, &model.tokenizer, &TokenizeConfig { max_tokens, cache })
             .map_err(unfit(&config.path))?;

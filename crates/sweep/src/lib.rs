@@ -25,6 +25,7 @@ mod findings;
 mod fit;
 mod folder;
 mod full_batch;
+mod haystack;
 mod held_out;
 mod input;
 mod judged;

@@ -11,6 +11,7 @@ use crate::architecture_plan::{check_architecture, check_folds_in};
 use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Keep, Layers};
 use crate::data_plan::{check_data, check_experiments, check_penalties};
 use crate::folder::path_of;
+use crate::haystack::haystack_name;
 use crate::method::Recipe;
 use crate::{SweepConfig, SweepError};
 
@@ -42,7 +43,7 @@ pub struct SweepPlan {
 }
 
 impl SweepConfig {
-    /// Checks every field and expands the grid into trials; touches no file.
+    /// Checks every field and expands the grid into trials; reads no data.
     ///
     /// # Errors
     ///
@@ -82,7 +83,8 @@ impl SweepConfig {
                 return Err(SweepError::Contradiction { key: "data.path", reason });
             }
             if data.name.is_empty() {
-                data.name = data_name(&data.path).unwrap_or_default();
+                let name = haystack_name(data).or_else(|| data_name(&data.path));
+                data.name = name.unwrap_or_default();
             }
             check_name("data.name", &data.name)?;
             if !names.insert(data.name.clone()) {

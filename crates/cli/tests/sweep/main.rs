@@ -10,6 +10,7 @@ mod data;
 mod evaluation;
 mod folder;
 mod folds;
+mod haystack;
 mod page;
 #[path = "../common/page_data.rs"]
 mod page_data;
