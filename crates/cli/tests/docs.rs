@@ -46,6 +46,8 @@ fn leaves(prefix: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
 fn every_key_of_a_sweep_is_documented_with_its_default() {
     let config = SweepConfig {
         data: vec![DataConfig {
+            feature: Some("none".to_owned()),
+            tokenizer: Some("none".into()),
             hook: Some("none".to_owned()),
             group: Some("none".to_owned()),
             offsets: Some("none".to_owned()),
