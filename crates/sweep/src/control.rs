@@ -28,6 +28,7 @@ const N_RESAMPLES: usize = 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ControlReport {
     /// How many of them did not diverge.
+    #[serde(default = "once")]
     pub n_shuffles: usize,
     /// Mean recall over the classes, on test, and the mean of it over the probes: by chance, one
     /// over the number of classes. `None` if all diverged.
@@ -36,6 +37,11 @@ pub struct ControlReport {
     pub interval: Option<Interval>,
     /// Lowest and highest balanced accuracy, if there are several.
     pub range: Option<(f64, f64)>,
+}
+
+/// What it was before there could be several.
+fn once() -> usize {
+    1
 }
 
 /// Trains the chosen setting of every group again, on labels that say nothing.
