@@ -5,7 +5,7 @@ use attention_probes_probes::{GatedBipolarProbeConfig, Loss, NORM_EPSILON, n_out
 
 use super::Targets;
 use super::tokens::{Block, Layout, TokenKernel, TrialOfBlock};
-use super::vector::{highest, lowest};
+use super::vector::{dot, highest, ln_1p, lowest, sum};
 
 /// [`attention_probes_probes::GatedBipolarProbe`]: rows are projections, then gates; the other
 /// parameters are their biases, then output weights and biases.
@@ -67,7 +67,7 @@ impl GatedBipolarKernel {
 /// `ln(1 + exp(x))`, without overflow.
 #[inline(always)]
 fn softplus(x: f32) -> f32 {
-    x.max(0.0) + exp(-x.abs()).ln_1p()
+    x.max(0.0) + ln_1p(exp(-x.abs()))
 }
 
 /// Its derivative.
@@ -95,13 +95,16 @@ impl TokenKernel for GatedBipolarKernel {
         self.n_out
     }
 
+    #[inline(always)]
     fn prepare_token(&self, token: &mut [f32]) {
         let n = token.len() as f32;
-        let mean = token.iter().sum::<f32>() / n;
-        let variance = token.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n;
-        let scale = 1.0 / (variance + NORM_EPSILON).sqrt();
+        let mean = sum(token) / n;
+        for x in token.iter_mut() {
+            *x -= mean;
+        }
+        let scale = 1.0 / (dot(token, token) / n + NORM_EPSILON).sqrt();
         for x in token {
-            *x = (*x - mean) * scale;
+            *x *= scale;
         }
     }
 

@@ -147,13 +147,21 @@ impl<K: TokenKernel> StackedTokens<K> {
     /// Gathers the tokens of a block and multiplies them with all rows,
     /// `[n_trials, n_rows, n_tokens]`.
     fn multiply(&mut self, block: &[&[f32]]) {
-        self.x.clear();
+        self.x.resize(block.iter().map(|rows| rows.len()).sum(), 0.0);
+        let mut rest = &mut self.x[..];
+        let mut copies = Vec::with_capacity(block.len());
         for rows in block {
-            self.x.extend_from_slice(rows);
+            let (copy, tail) = rest.split_at_mut(rows.len());
+            copies.push((copy, *rows));
+            rest = tail;
         }
-        for token in self.x.chunks_mut(self.d_model) {
-            self.kernel.prepare_token(token);
-        }
+        let (kernel, d_model, arch) = (&self.kernel, self.d_model, pulp::Arch::new());
+        copies.into_par_iter().for_each(|(copy, rows)| {
+            copy.copy_from_slice(rows);
+            arch.dispatch(|| {
+                copy.chunks_mut(d_model).for_each(|token| kernel.prepare_token(token));
+            });
+        });
         let n_tokens = self.x.len() / self.d_model;
         let n_rows = self.n_trials * self.layout.n_rows();
         self.products.resize(n_rows * n_tokens, 0.0);
