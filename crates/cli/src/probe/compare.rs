@@ -261,6 +261,7 @@ fn print(rows: &[ResultRow], names: &[String], json: bool) -> Result<()> {
             places.push(row.place());
         }
     }
+    let has_components = rows.iter().any(|row| row.component != rows[0].component);
     let mut rows: Vec<&ResultRow> = rows.iter().collect();
     rows.sort_by_key(|row| places.iter().position(|place| *place == row.place()));
     for row in rows {
@@ -271,7 +272,7 @@ fn print(rows: &[ResultRow], names: &[String], json: bool) -> Result<()> {
         });
         lines.push([
             row.data.clone(),
-            row.layer.map_or("-".to_owned(), |layer| layer.to_string()),
+            place_of(row, has_components),
             row.config_name.clone(),
             row.run.clone(),
             table::with_interval(row.balanced_accuracy, interval),
@@ -282,4 +283,10 @@ fn print(rows: &[ResultRow], names: &[String], json: bool) -> Result<()> {
     table::aligned(&mut text, &lines);
     write!(stdout, "{text}")?;
     Ok(())
+}
+
+/// The layer, with the component where there are several.
+fn place_of(row: &ResultRow, has_components: bool) -> String {
+    let layer = row.layer.map_or("-".to_owned(), |layer| layer.to_string());
+    if has_components { format!("{layer} {}", row.component).trim_end().to_owned() } else { layer }
 }
