@@ -125,6 +125,13 @@ function drawChart(options, points, width, id) {
   return svg;
 }
 
+/** A format that tells ticks apart: with more decimals, where those of `format` are too few. */
+function telling(format, ticks) {
+  if (distinct(ticks, format).length === ticks.length) return format;
+  const decimals = Math.min(8, Math.ceil(-Math.log10(ticks[1] - ticks[0])) + 1);
+  return (value) => value.toFixed(decimals);
+}
+
 /** The range of an axis and its ticks. */
 function axis({ domain, ticks, format }, low, high, n) {
   const nice = niceTicks(low, high, n);
@@ -132,7 +139,7 @@ function axis({ domain, ticks, format }, low, high, n) {
   if (range[0] === range[1]) [range[0], range[1]] = [range[0] - 0.5, range[1] + 0.5];
   const chosen = ticks ?? (domain ? niceTicks(domain[0], domain[1], n) : nice);
   const within = chosen.filter((tick) => tick >= range[0] - 1e-9 && tick <= range[1] + 1e-9);
-  return { low: range[0], high: range[1], ticks: within, format: format ?? String };
+  return { low: range[0], high: range[1], ticks: within, format: telling(format ?? String, within) };
 }
 
 function drawAxes(svg, options, x, y, plot, toX, toY, barsHeight) {

@@ -307,14 +307,18 @@ fn metrics(report: &ArchitectureReport) -> Vec<SweepMetric> {
     rows.push(metric("ECE", &|side| side.ece.into()));
     rows.push(metric("log loss (nats)", &|side| side.log_loss.into()));
     if let Some(test) = shuffled_labels(&report.evaluation) {
-        let control = report.evaluation.shuffled_labels;
-        let name = match control.and_then(|control| Some((control.n_shuffles, control.range?))) {
-            None => "labels shuffled".to_owned(),
-            Some((n, (low, high))) => {
-                format!("labels shuffled, mean of {n} from {low:.3} to {high:.3}")
-            }
+        let mut row = |name: String, test: Estimate| {
+            rows.push(SweepMetric { name, validation: f64::NAN.into(), test });
         };
-        rows.push(SweepMetric { name, validation: f64::NAN.into(), test });
+        let control = report.evaluation.shuffled_labels;
+        match control.and_then(|control| Some((control.n_shuffles, control.range?))) {
+            None => row("labels shuffled".to_owned(), test),
+            Some((n, (low, high))) => {
+                row(format!("labels shuffled, mean of {n}"), test);
+                row("lowest of them".to_owned(), low.into());
+                row("highest of them".to_owned(), high.into());
+            }
+        }
     }
     rows
 }
