@@ -156,7 +156,7 @@ impl SaeMetadata {
         self.0.insert(key.to_owned(), value.into());
     }
 
-    /// Every key with its value, in the order of the file.
+    /// Every key with its value, in the order of letters.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.0.iter()
     }

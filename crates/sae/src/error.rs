@@ -45,6 +45,50 @@ pub enum SaeError {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// A configuration is not valid TOML, or has an unknown key or a value of a wrong type.
+    #[error("`{}` is not a valid training run", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why, with a caret.
+        source: Box<toml::de::Error>,
+    },
+    /// A word is not one of those that are known.
+    #[error("`{key}` is `{value}`, expected {expected}")]
+    Word {
+        /// Key of the configuration.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// The texts fill no context.
+    #[error("the texts have fewer tokens than one context of {length}, lower `data.context_size`")]
+    NoContext {
+        /// Tokens of a context.
+        length: usize,
+    },
+    /// A hook gives no row for each token.
+    #[error("`{hook}` has no row for each token, expected a hook such as `blocks.1.attn.hook_z`")]
+    Hook {
+        /// The hook.
+        hook: String,
+    },
+    /// No context has finite activations.
+    #[error("the activations of all {n_contexts} contexts have NaN or infinity")]
+    NotFinite {
+        /// How many were looked at.
+        n_contexts: usize,
+    },
+    /// A checkpoint is damaged, or of another run.
+    #[error("`{}` is no checkpoint of this run: {reason}; remove it to begin anew", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A configuration lacks what cannot be guessed, or says what cannot be true.
     #[error("`{}`: `{key}` is {found}, expected {expected}", path.display())]
     Config {

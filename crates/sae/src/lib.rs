@@ -7,7 +7,10 @@ mod codes;
 mod config;
 mod error;
 mod formats;
+mod run;
+mod run_config;
 mod sae;
+mod stream;
 mod top_k;
 mod train;
 
@@ -15,8 +18,11 @@ pub use codes::SparseCodes;
 pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 pub use error::SaeError;
 pub use formats::{SaeFormat, read_sae, write_sae_lens};
+pub use run::{RunProgress, SaeRun};
+pub use run_config::{RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, SaeTask};
 pub use sae::{Activation, Encoded, Sae};
+pub use stream::{ContextStream, StreamPosition};
 pub use train::{
-    CoefficientSchedule, LearningRateSchedule, SaeTrainConfig, SaeTrainer, ScheduleShape,
-    StepReport, TrainArchitecture,
+    CoefficientSchedule, Contexts, LearningRateSchedule, MixingBuffer, SaeTrainConfig, SaeTrainer,
+    ScheduleShape, StepReport, TrainArchitecture,
 };

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use attention_probes_models::HookPoint;
 use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use rayon::prelude::*;
 
-use crate::config::{Architecture, Normalization, SaeConfig};
+use crate::config::{Architecture, Normalization, Reshape, SaeConfig};
 use crate::top_k::TopK;
 use crate::{SaeError, SparseCodes};
 
@@ -155,6 +156,14 @@ impl Sae {
     /// As [`read_sae`](crate::read_sae).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, SaeError> {
         crate::read_sae(path)
+    }
+
+    /// Says at which hook it reads; of the heads' outputs, that rows are heads side by side.
+    pub fn set_hook(&mut self, hook: HookPoint) {
+        self.config.metadata.set("hook_name", hook.to_string());
+        if matches!(hook, HookPoint::Z(_)) {
+            self.config.reshape_activations = Reshape::HookZ;
+        }
     }
 
     /// Encodes rows of activations, `[n, d_in]`.

@@ -51,7 +51,19 @@ impl MixingBuffer {
         let n_kept = (capacity as f64 * mix_fraction.clamp(0.0, 1.0)) as usize;
         let state = BufferState { rows: vec![Vec::new(); widths.len()], ..BufferState::default() };
         // At least one batch is handed out between two fills.
-        Self { widths, capacity, batch_size, seed, n_kept: n_kept.min(capacity - batch_size), state }
+        Self {
+            widths,
+            capacity,
+            batch_size,
+            seed,
+            n_kept: n_kept.min(capacity - batch_size),
+            state,
+        }
+    }
+
+    /// Values of a row at every place.
+    pub fn widths(&self) -> &[usize] {
+        &self.widths
     }
 
     /// Number of rows that it would take in now.

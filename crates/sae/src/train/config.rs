@@ -117,6 +117,11 @@ impl TrainArchitecture {
             Self::Gated { .. } => "gated",
         }
     }
+
+    /// Whether a number of features is selected.
+    pub fn is_top_k(&self) -> bool {
+        matches!(self, Self::TopK { .. } | Self::BatchTopK { .. })
+    }
 }
 
 fn one() -> f64 {

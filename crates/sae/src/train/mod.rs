@@ -1,7 +1,10 @@
 //! Training, with the mathematics of `SAELens`.
 
 mod adam;
+mod buffer;
+mod checkpoint;
 mod config;
+mod contexts;
 mod dense;
 mod entries;
 mod kernels;
@@ -9,6 +12,9 @@ mod schedule;
 mod sparse;
 mod trainer;
 
+pub use buffer::MixingBuffer;
+pub(crate) use checkpoint::{CheckpointArrays, CheckpointFile};
 pub use config::{SaeTrainConfig, TrainArchitecture};
+pub use contexts::Contexts;
 pub use schedule::{CoefficientSchedule, LearningRateSchedule, ScheduleShape};
 pub use trainer::{SaeTrainer, StepReport};

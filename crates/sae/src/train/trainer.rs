@@ -305,6 +305,15 @@ impl SaeTrainer {
     /// The autoencoder as it is now, with unit decoder rows where the architecture compares features
     /// by their norms.
     pub fn sae(&self) -> Sae {
+        self.sae_of_scaled(1.0)
+    }
+
+    /// The autoencoder as it is now, for activations as they come, where it was trained on them
+    /// times `scale`.
+    ///
+    /// Unit decoder rows stay so; of the other architectures features keep the values that they had
+    /// in training.
+    pub fn sae_of_scaled(&self, scale: f32) -> Sae {
         let mut config = SaeConfig::new(self.d_in, self.config.d_sae);
         config.apply_b_dec_to_input = self.config.apply_b_dec_to_input;
         config.metadata.set("training_architecture", self.config.architecture.as_str());
@@ -331,15 +340,23 @@ impl SaeTrainer {
                         *d /= norm;
                     }
                 }
+                divide(&mut b_enc, scale);
                 if let TrainArchitecture::TopK { k, .. } = self.config.architecture {
                     Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: true }
                 } else {
-                    let threshold = vec![self.topk_threshold as f32; b_enc.len()];
+                    let threshold = vec![self.topk_threshold as f32 / scale; b_enc.len()];
                     Activation::JumpRelu { b_enc, threshold }
                 }
             }
         };
-        let b_dec = self.weights.b_dec.values.clone();
+        let mut b_dec = self.weights.b_dec.values.clone();
+        divide(&mut b_dec, scale);
+        if !self.config.architecture.is_top_k() {
+            divide(&mut decoder, scale);
+            for w in &mut encoder {
+                *w *= scale;
+            }
+        }
         Sae { config, activation, encoder, decoder, b_dec }
     }
 }
@@ -357,6 +374,12 @@ impl Weights {
         for array in self.arrays_mut() {
             array.gradient.fill(0.0);
         }
+    }
+}
+
+fn divide(values: &mut [f32], by: f32) {
+    for value in values {
+        *value /= by;
     }
 }
 

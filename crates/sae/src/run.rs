@@ -1,0 +1,226 @@
+//! Several autoencoders that learn from one stream of activations.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use attention_probes_activations::write_atomically;
+use attention_probes_models::HookPoint;
+use safetensors::SafeTensors;
+
+use crate::run_config::{RunTraining, SaeTask};
+use crate::stream::{ContextStream, StreamPosition};
+use crate::train::{CheckpointArrays, CheckpointFile, MixingBuffer, SaeTrainer, StepReport};
+use crate::{Sae, SaeError};
+
+/// All autoencoders of a run, their stream, and its buffer.
+pub struct SaeRun<'a> {
+    stream: ContextStream<'a>,
+    buffer: MixingBuffer,
+    tasks: Vec<SaeTask>,
+    trainers: Vec<SaeTrainer>,
+    /// Which place of the stream each task reads.
+    places: Vec<usize>,
+    /// What rows of each place are multiplied by.
+    scales: Vec<f32>,
+    normalize: bool,
+    n_steps: u64,
+    batch: Vec<Vec<f32>>,
+}
+
+/// What a step of a run measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunProgress {
+    /// Steps taken, this one among them.
+    pub step: u64,
+    /// Steps in all.
+    pub n_steps: u64,
+    /// The report of each autoencoder, in the order of the tasks.
+    pub reports: Vec<StepReport>,
+}
+
+impl<'a> SaeRun<'a> {
+    /// The hooks of some tasks, each once.
+    pub fn hooks(tasks: &[SaeTask]) -> Vec<HookPoint> {
+        let mut hooks: Vec<HookPoint> = Vec::new();
+        for task in tasks {
+            if !hooks.contains(&task.hook) {
+                hooks.push(task.hook);
+            }
+        }
+        hooks
+    }
+
+    /// Begins a run; the stream must have the hooks of [`SaeRun::hooks`] in that order.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`SaeTrainer::new`].
+    pub fn new(
+        stream: ContextStream<'a>,
+        tasks: Vec<SaeTask>,
+        train: &RunTraining,
+        (n_steps, seed): (u64, u64),
+    ) -> Result<Self, SaeError> {
+        let hooks = Self::hooks(&tasks);
+        let place = |task: &SaeTask| hooks.iter().position(|hook| *hook == task.hook).unwrap_or(0);
+        let places: Vec<usize> = tasks.iter().map(place).collect();
+        let new = |(task, place): (&SaeTask, &usize)| {
+            SaeTrainer::new(task.config.clone(), stream.widths()[*place], task.seed)
+        };
+        let trainers = tasks.iter().zip(&places).map(new).collect::<Result<Vec<_>, _>>()?;
+        let sizes = (train.buffer_batches * train.batch_size, train.batch_size);
+        let buffer = MixingBuffer::new(stream.widths().to_vec(), sizes, train.mix_fraction, seed);
+        let scales = vec![1.0; stream.widths().len()];
+        let normalize = train.normalize;
+        let batch = Vec::new();
+        Ok(Self { stream, buffer, tasks, trainers, places, scales, normalize, n_steps, batch })
+    }
+
+    /// The autoencoders, in the order of their trainers.
+    pub fn tasks(&self) -> &[SaeTask] {
+        &self.tasks
+    }
+
+    /// The trainers.
+    pub fn trainers(&self) -> &[SaeTrainer] {
+        &self.trainers
+    }
+
+    /// How far the contexts have been read.
+    pub fn position(&self) -> StreamPosition {
+        self.stream.position()
+    }
+
+    /// Takes a step of every autoencoder on the next batch; `None` if the run is over.
+    ///
+    /// # Errors
+    ///
+    /// - the errors of [`ContextStream::rows`].
+    /// - [`SaeError::Diverged`] if an autoencoder diverges.
+    pub fn step(&mut self) -> Result<Option<RunProgress>, SaeError> {
+        let step = self.trainers.first().map_or(self.n_steps, SaeTrainer::n_steps);
+        if step >= self.n_steps {
+            return Ok(None);
+        }
+        self.fill()?;
+        while !self.buffer.next_batch(&mut self.batch) {
+            self.fill()?;
+        }
+        for (batch, scale) in self.batch.iter_mut().zip(&self.scales) {
+            for x in batch {
+                *x *= scale;
+            }
+        }
+        let mut reports = Vec::with_capacity(self.trainers.len());
+        for (trainer, place) in self.trainers.iter_mut().zip(&self.places) {
+            reports.push(trainer.step(&self.batch[*place])?);
+        }
+        Ok(Some(RunProgress { step: step + 1, n_steps: self.n_steps, reports }))
+    }
+
+    /// Fills the buffer where it is wanting.
+    fn fill(&mut self) -> Result<(), SaeError> {
+        let n_wanted = self.buffer.n_wanted();
+        if n_wanted == 0 {
+            return Ok(());
+        }
+        let mut rows = self.stream.rows(n_wanted)?;
+        let is_first = self.trainers.first().is_some_and(|trainer| trainer.n_steps() == 0);
+        if is_first && self.normalize {
+            for ((scale, rows), width) in
+                self.scales.iter_mut().zip(&rows).zip(self.stream.widths())
+            {
+                *scale = norm_scale(rows, *width);
+            }
+        }
+        // A context may be longer than what is wanted.
+        for (rows, width) in rows.iter_mut().zip(self.stream.widths()) {
+            rows.truncate(n_wanted * width);
+        }
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        self.buffer.fill(&rows);
+        Ok(())
+    }
+
+    /// The autoencoders as they are now, for activations as they come, with their hooks.
+    pub fn saes(&self) -> Vec<Sae> {
+        let of_task = |((trainer, task), place): ((&SaeTrainer, &SaeTask), &usize)| {
+            let mut sae = trainer.sae_of_scaled(self.scales[*place]);
+            sae.set_hook(task.hook);
+            sae
+        };
+        self.trainers.iter().zip(&self.tasks).zip(&self.places).map(of_task).collect()
+    }
+
+    /// Writes everything that the next step depends on.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::Activation`] if the file cannot be written.
+    ///
+    /// # Memory
+    ///
+    /// The file.
+    pub fn save(&self, path: &Path, digest: &str) -> Result<(), SaeError> {
+        let mut arrays = CheckpointArrays::default();
+        for (i, trainer) in self.trainers.iter().enumerate() {
+            trainer.save(&mut arrays, &format!("sae{i}"));
+        }
+        self.buffer.save(&mut arrays);
+        arrays.put_f32("scales".to_owned(), &self.scales);
+        let StreamPosition { epoch, context, n_skipped } = self.stream.position();
+        arrays.put_u64("stream".to_owned(), &[epoch, context as u64, n_skipped]);
+        arrays.put_u64("digest".to_owned(), &digest_numbers(digest));
+        let bytes = arrays.to_bytes().map_err(|source| SaeError::Checkpoint {
+            path: path.to_owned(),
+            reason: source.to_string(),
+        })?;
+        Ok(write_atomically(path, |file| file.write_all(&bytes))?)
+    }
+
+    /// Goes on from a file that [`SaeRun::save`] wrote with the same digest.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::Read`], or [`SaeError::Checkpoint`] if it is damaged or of another run.
+    pub fn load(&mut self, path: &Path, digest: &str) -> Result<(), SaeError> {
+        let bytes =
+            fs::read(path).map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
+        let error = |reason: String| SaeError::Checkpoint { path: path.to_owned(), reason };
+        let file = SafeTensors::deserialize(&bytes).map_err(|source| error(source.to_string()))?;
+        let file = CheckpointFile(file);
+        let found = file.u64("digest", Some(4)).unwrap_or_default();
+        if found != digest_numbers(digest) {
+            return Err(error("it was made with other settings, data, or model".to_owned()));
+        }
+        let damaged = || error("an array is missing or has another size".to_owned());
+        for (i, trainer) in self.trainers.iter_mut().enumerate() {
+            trainer.load(&file, &format!("sae{i}")).ok_or_else(damaged)?;
+        }
+        self.buffer.load(&file).ok_or_else(damaged)?;
+        self.scales = file.f32("scales", Some(self.scales.len())).ok_or_else(damaged)?;
+        let stream = file.u64("stream", Some(3)).ok_or_else(damaged)?;
+        let (epoch, context, n_skipped) = (stream[0], stream[1] as usize, stream[2]);
+        self.stream.seek(StreamPosition { epoch, context, n_skipped });
+        Ok(())
+    }
+}
+
+/// `√width / mean ‖x‖`: what brings rows to the norm of a standard normal.
+fn norm_scale(rows: &[f32], width: usize) -> f32 {
+    let norms = rows.chunks_exact(width).map(|row| row.iter().map(|x| x * x).sum::<f32>().sqrt());
+    let sum: f64 = norms.map(f64::from).sum();
+    let mean = sum / (rows.len() / width).max(1) as f64;
+    if mean > 0.0 { ((width as f64).sqrt() / mean) as f32 } else { 1.0 }
+}
+
+/// A hash as numbers: 32 bytes of BLAKE3.
+fn digest_numbers(digest: &str) -> [u64; 4] {
+    let mut numbers = [0; 4];
+    let hash = blake3::hash(digest.as_bytes());
+    for (number, bytes) in numbers.iter_mut().zip(hash.as_bytes().as_chunks().0) {
+        *number = u64::from_le_bytes(*bytes);
+    }
+    numbers
+}

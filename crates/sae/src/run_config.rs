@@ -1,0 +1,336 @@
+//! A training run as it is written: one model, one corpus, any number of autoencoders.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use attention_probes_models::{Dtype, HookPoint};
+use serde::{Deserialize, Serialize};
+
+use crate::SaeError;
+use crate::train::{LearningRateSchedule, SaeTrainConfig, ScheduleShape, TrainArchitecture};
+
+/// A training run: what is read, and every autoencoder that learns from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SaeRunConfig {
+    /// Name of the run, and of its folder.
+    pub run: String,
+    /// Seed of everything that is drawn.
+    #[serde(default = "seed")]
+    pub seed: u64,
+    /// Folder that holds the runs.
+    #[serde(default = "output")]
+    pub output: PathBuf,
+    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
+    #[serde(default = "auto")]
+    pub device: String,
+    /// The model.
+    pub model: RunModel,
+    /// The texts.
+    pub data: RunData,
+    /// What all autoencoders of the run share.
+    #[serde(default)]
+    pub train: RunTraining,
+    /// The autoencoders.
+    pub saes: Vec<SaeEntry>,
+}
+
+/// The model of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunModel {
+    /// `demo-gpt2`, `demo-gemma`, a directory, or a name on the Hub.
+    pub name: String,
+    /// Number format that it computes in.
+    #[serde(default)]
+    pub dtype: Dtype,
+}
+
+/// The texts of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunData {
+    /// A `.csv`, `.tsv`, `.jsonl`, or `.parquet` file, relative to the configuration's folder.
+    pub path: PathBuf,
+    /// Its column of texts.
+    #[serde(default = "text")]
+    pub text: String,
+    /// Tokens of a context.
+    #[serde(default = "context_size")]
+    pub context_size: usize,
+    /// Whether each context begins with the token for it, where the model has one. Its activations
+    /// are left out.
+    #[serde(default = "yes")]
+    pub prepend_bos: bool,
+}
+
+/// What all autoencoders of a run share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunTraining {
+    /// Tokens that each autoencoder sees; the texts are read again where they are fewer.
+    pub tokens: u64,
+    /// Tokens of a step.
+    pub batch_size: usize,
+    /// Batches that the buffer holds.
+    pub buffer_batches: usize,
+    /// Share of the buffer that stays when it is filled again.
+    pub mix_fraction: f64,
+    /// Contexts of one forward pass of the model.
+    pub contexts_per_forward: usize,
+    /// Highest step size.
+    pub learning_rate: f64,
+    /// What it does after the warm-up.
+    pub schedule: ScheduleShape,
+    /// Steps of the warm-up.
+    pub warm_up_steps: u64,
+    /// Last steps, on which it goes to 0; a fifth of all where it is left out.
+    pub decay_steps: Option<u64>,
+    /// Steps without being active after which a feature counts as dead.
+    pub dead_feature_window: u64,
+    /// Whether activations are scaled to a mean norm of `√d_in` in training; the scale becomes part
+    /// of the weights.
+    pub normalize: bool,
+    /// Steps between two checkpoints.
+    pub checkpoint_every: u64,
+}
+
+impl Default for RunTraining {
+    fn default() -> Self {
+        Self {
+            tokens: 2_000_000,
+            batch_size: 2048,
+            buffer_batches: 32,
+            mix_fraction: 0.5,
+            contexts_per_forward: 32,
+            learning_rate: 1e-3,
+            schedule: ScheduleShape::Constant,
+            warm_up_steps: 50,
+            decay_steps: None,
+            dead_feature_window: 200,
+            normalize: true,
+            checkpoint_every: 500,
+        }
+    }
+}
+
+/// One autoencoder of a run, once for each seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SaeEntry {
+    /// Name of its folder.
+    pub name: String,
+    /// The hook whose activations it learns, as `TransformerLens` names it.
+    pub hook: String,
+    /// What keeps the code sparse.
+    #[serde(default)]
+    pub architecture: TrainArchitecture,
+    /// Number of features.
+    pub d_sae: usize,
+    /// Seeds of its initial weights, one autoencoder each; the run's where they are left out.
+    #[serde(default)]
+    pub seeds: Vec<u64>,
+}
+
+/// One autoencoder with one seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SaeTask {
+    /// Name of its folder.
+    pub name: String,
+    /// The hook whose activations it learns.
+    pub hook: HookPoint,
+    /// How it trains.
+    pub config: SaeTrainConfig,
+    /// Seed of its initial weights.
+    pub seed: u64,
+}
+
+fn seed() -> u64 {
+    42
+}
+
+fn output() -> PathBuf {
+    "results".into()
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn context_size() -> usize {
+    128
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl SaeRunConfig {
+    /// Reads a TOML file; `data.path` in it is relative to its folder.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::Read`] or [`SaeError::Toml`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, SaeError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|source| SaeError::Toml { path: path.to_owned(), source: Box::new(source) })?;
+        if let Some(folder) = path.parent() {
+            config.data.path = folder.join(&config.data.path);
+        }
+        Ok(config)
+    }
+
+    /// Number of steps of each autoencoder.
+    pub fn n_steps(&self) -> u64 {
+        self.train.tokens / self.train.batch_size.max(1) as u64
+    }
+
+    /// Checks every key, and says which autoencoders there are.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::Word`], [`SaeError::Hyperparameter`], or the error of a hook's name.
+    pub fn tasks(&self) -> Result<Vec<SaeTask>, SaeError> {
+        let train = &self.train;
+        let word = |key, value: &str, expected| {
+            Err(SaeError::Word { key, value: value.to_owned(), expected })
+        };
+        if !is_name(&self.run) {
+            return word("run", &self.run, NAME);
+        }
+        let sizes = [
+            ("train.batch_size", train.batch_size, 1),
+            ("train.buffer_batches", train.buffer_batches, 2),
+            ("train.contexts_per_forward", train.contexts_per_forward, 1),
+            ("data.context_size", self.data.context_size, 2),
+        ];
+        for (name, value, least) in sizes {
+            if value < least {
+                let expected = if least == 1 { "at least 1" } else { "at least 2" };
+                return Err(SaeError::Hyperparameter { name, value: value as f64, expected });
+            }
+        }
+        if !(0.0..=0.9).contains(&train.mix_fraction) {
+            let (name, value) = ("train.mix_fraction", train.mix_fraction);
+            return Err(SaeError::Hyperparameter { name, value, expected: "from 0 to 0.9" });
+        }
+        if self.n_steps() == 0 {
+            let (name, value) = ("train.tokens", train.tokens as f64);
+            let expected = "at least `train.batch_size`";
+            return Err(SaeError::Hyperparameter { name, value, expected });
+        }
+        if self.saes.is_empty() {
+            return word("saes", "", "at least one autoencoder");
+        }
+        let mut names = BTreeSet::new();
+        let mut tasks = Vec::new();
+        for entry in &self.saes {
+            if !is_name(&entry.name) {
+                return word("saes.name", &entry.name, NAME);
+            }
+            let hook: HookPoint = entry.hook.parse()?;
+            let config = self.config_of(entry);
+            config.check()?;
+            let seeds = if entry.seeds.is_empty() { vec![self.seed] } else { entry.seeds.clone() };
+            for &seed in &seeds {
+                let name = match seeds.len() {
+                    1 => entry.name.clone(),
+                    _ => format!("{}-seed{seed}", entry.name),
+                };
+                if !names.insert(name.clone()) {
+                    return word("saes.name", &name, "a name, and seeds, that stand once");
+                }
+                tasks.push(SaeTask { name, hook, config: config.clone(), seed });
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn config_of(&self, entry: &SaeEntry) -> SaeTrainConfig {
+        let (train, total_steps) = (&self.train, self.n_steps());
+        let warm_up_steps = train.warm_up_steps.min(total_steps / 2);
+        let decay_steps = train.decay_steps.unwrap_or(total_steps / 5);
+        SaeTrainConfig {
+            architecture: entry.architecture,
+            d_sae: entry.d_sae,
+            learning_rate: LearningRateSchedule {
+                value: train.learning_rate,
+                shape: train.schedule,
+                end: train.learning_rate / 10.0,
+                warm_up_steps,
+                decay_steps: decay_steps.min(total_steps - warm_up_steps),
+                total_steps,
+            },
+            dead_feature_window: train.dead_feature_window,
+            ..SaeTrainConfig::default()
+        }
+    }
+}
+
+/// What a name must be.
+const NAME: &str = "letters, digits, `-`, `_`, and `.`, not beginning with a point";
+
+fn is_name(name: &str) -> bool {
+    let is_right = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && name.len() <= 100 && name.chars().all(is_right) && !name.starts_with('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+run = "small"
+[model]
+name = "demo-gpt2"
+[data]
+path = "texts.jsonl"
+[train]
+tokens = 100_000
+[[saes]]
+name = "z1"
+hook = "blocks.1.attn.hook_z"
+d_sae = 512
+architecture = { name = "topk", k = 16 }
+seeds = [1, 2]
+[[saes]]
+name = "resid"
+hook = "blocks.2.hook_resid_post"
+d_sae = 256
+architecture = { name = "standard", l1 = { value = 2.0, warm_up_steps = 10 } }
+"#;
+
+    fn tasks(text: &str) -> Result<Vec<SaeTask>, String> {
+        let config: SaeRunConfig = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.tasks().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_autoencoder_and_seed_is_a_task() {
+        let tasks = tasks(MINIMAL).unwrap();
+        let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+        assert_eq!(names, ["z1-seed1", "z1-seed2", "resid"]);
+        assert_eq!(tasks[2].seed, 42);
+        let rate = tasks[0].config.learning_rate;
+        assert_eq!((rate.total_steps, rate.warm_up_steps, rate.decay_steps), (48, 24, 9));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_key() {
+        let error = |from: &str, to: &str| tasks(&MINIMAL.replacen(from, to, 1)).unwrap_err();
+        assert!(error("\"small\"", "\"../up\"").contains("`run` is `../up`, expected letters"));
+        assert!(error("d_sae = 512", "d_sae = 8").contains("`k` is 16, expected from 1 to"));
+        assert!(error("100_000", "10").contains("`train.tokens` is 10, expected at least"));
+        assert!(error("\"resid\"", "\"z1-seed2\"").contains("that stand once"));
+        assert!(error("hook_z", "hook_zz").contains("hook_z"), "a near name is given");
+        assert!(error("tokens =", "token =").contains("unknown field `token`"));
+        assert!(error("\"topk\"", "\"topp\"").contains("topp"));
+    }
+}

@@ -1,0 +1,165 @@
+//! Activations of contexts at several hooks, from one forward pass for all of them.
+
+use std::collections::BTreeMap;
+
+use attention_probes_models::{
+    HookPoint, HookSet, HookedModel, PaddingSide, TokenBatch, host_values,
+};
+use burn::tensor::Device;
+
+use crate::SaeError;
+use crate::train::Contexts;
+
+/// Runs a model over contexts in a random order and hands on the rows of every text token.
+pub struct ContextStream<'a> {
+    model: &'a dyn HookedModel,
+    device: &'a Device,
+    contexts: &'a Contexts,
+    hooks: Vec<HookPoint>,
+    widths: Vec<usize>,
+    contexts_per_forward: usize,
+    seed: u64,
+    order: Vec<usize>,
+    position: StreamPosition,
+}
+
+/// How far a stream has been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamPosition {
+    /// Times that all contexts have been read.
+    pub epoch: u64,
+    /// Contexts of this epoch that have been read.
+    pub context: usize,
+    /// Contexts that were left out, because an activation was not finite.
+    pub n_skipped: u64,
+}
+
+impl<'a> ContextStream<'a> {
+    /// Begins at the first context of the first epoch; each hook is given once.
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::NoContext`] if there is no context.
+    /// - [`SaeError::Model`] if the model has no such hook, or contexts are too long for it.
+    /// - [`SaeError::Hook`] if a hook has no row for each token.
+    pub fn new(
+        model: &'a dyn HookedModel,
+        device: &'a Device,
+        contexts: &'a Contexts,
+        hooks: Vec<HookPoint>,
+        (contexts_per_forward, seed): (usize, u64),
+    ) -> Result<Self, SaeError> {
+        if contexts.is_empty() {
+            return Err(SaeError::NoContext { length: contexts.length() });
+        }
+        let mut stream = Self {
+            model,
+            device,
+            contexts,
+            widths: Vec::new(),
+            hooks,
+            contexts_per_forward: contexts_per_forward.max(1),
+            seed,
+            order: contexts.order(seed, 0),
+            position: StreamPosition::default(),
+        };
+        let first = stream.run(&[0])?;
+        for (hook, activation) in stream.hooks.iter().zip(&first) {
+            let is_rows = !matches!(hook, HookPoint::AttnScores(_) | HookPoint::Pattern(_));
+            if !is_rows || activation.len() % contexts.length() != 0 {
+                return Err(SaeError::Hook { hook: hook.to_string() });
+            }
+            stream.widths.push(activation.len() / contexts.length());
+        }
+        Ok(stream)
+    }
+
+    /// Values of a row at every hook.
+    pub fn widths(&self) -> &[usize] {
+        &self.widths
+    }
+
+    /// How far it has been read.
+    pub fn position(&self) -> StreamPosition {
+        self.position
+    }
+
+    /// Goes to where a stream of the same contexts was.
+    pub fn seek(&mut self, position: StreamPosition) {
+        self.position = position;
+        self.order = self.contexts.order(self.seed, position.epoch);
+    }
+
+    /// Rows of whole contexts at every hook, `[n, width]`, with at most `n_wanted` rows; of one
+    /// context at least.
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::Model`] if the model or its device fails.
+    /// - [`SaeError::NotFinite`] if every context of an epoch has NaN or infinity.
+    pub fn rows(&mut self, n_wanted: usize) -> Result<Vec<Vec<f32>>, SaeError> {
+        let n_contexts = (n_wanted / self.contexts.n_text_tokens()).max(1);
+        let mut rows = vec![Vec::new(); self.hooks.len()];
+        let (mut n_read, mut n_skipped) = (0, 0);
+        while n_read < n_contexts {
+            let n = (n_contexts - n_read).min(self.contexts_per_forward);
+            let batch: Vec<usize> = (0..n).map(|_| self.next_context()).collect();
+            let activations = self.run(&batch)?;
+            for i in 0..batch.len() {
+                if self.take(i, &activations, &mut rows) {
+                    n_read += 1;
+                    continue;
+                }
+                n_skipped += 1;
+                self.position.n_skipped += 1;
+                if n_skipped > self.contexts.len() {
+                    return Err(SaeError::NotFinite { n_contexts: n_skipped });
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    fn next_context(&mut self) -> usize {
+        if self.position.context == self.order.len() {
+            self.position.epoch += 1;
+            self.position.context = 0;
+            self.order = self.contexts.order(self.seed, self.position.epoch);
+        }
+        let context = self.order[self.position.context];
+        self.position.context += 1;
+        context
+    }
+
+    /// Appends the rows of one context of a batch, but the first where it stands for the beginning;
+    /// `false` if one is not finite.
+    fn take(&self, i: usize, activations: &[Vec<f32>], rows: &mut [Vec<f32>]) -> bool {
+        let length = self.contexts.length();
+        let first = length - self.contexts.n_text_tokens();
+        let of_context = |width: usize| (i * length + first) * width..(i + 1) * length * width;
+        let places = activations.iter().zip(&self.widths);
+        let is_finite = places.clone().all(|(activation, &width)| {
+            activation[of_context(width)].iter().all(|x| x.is_finite())
+        });
+        if is_finite {
+            for ((activation, &width), rows) in places.zip(rows) {
+                rows.extend_from_slice(&activation[of_context(width)]);
+            }
+        }
+        is_finite
+    }
+
+    /// Activations of some contexts, `[n, length, width]` for each hook.
+    fn run(&self, contexts: &[usize]) -> Result<Vec<Vec<f32>>, SaeError> {
+        let texts: Vec<&[u32]> = contexts.iter().map(|i| self.contexts.ids(*i)).collect();
+        let batch = TokenBatch::new(&texts, PaddingSide::Right, self.device)?;
+        let mut cache = self.model.run_with_cache(&batch, &HookSet::new(self.hooks.clone()))?;
+        let mut found = BTreeMap::new();
+        for &hook in &self.hooks {
+            let activation =
+                cache.remove(hook).ok_or_else(|| SaeError::Hook { hook: hook.to_string() })?;
+            found.insert(hook, host_values(activation.flatten_heads())?);
+        }
+        Ok(self.hooks.iter().filter_map(|hook| found.remove(hook)).collect())
+    }
+}
