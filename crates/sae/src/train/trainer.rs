@@ -302,6 +302,19 @@ impl SaeTrainer {
         self.weights.decoder.row_norms(self.d_in, &mut self.norms);
     }
 
+    /// The running mean of the smallest active value of a batch, without its beginning at 0.
+    ///
+    /// `SAELens` saves the mean with it, so that too many features are active after a short run.
+    fn threshold(&self) -> f64 {
+        match self.config.architecture {
+            TrainArchitecture::BatchTopK { topk_threshold_lr, .. } if self.step > 0 => {
+                let exponent = i32::try_from(self.step).unwrap_or(i32::MAX);
+                self.topk_threshold / (1.0 - (1.0 - topk_threshold_lr).powi(exponent))
+            }
+            _ => self.topk_threshold,
+        }
+    }
+
     /// The autoencoder as it is now, with unit decoder rows where the architecture compares features
     /// by their norms.
     pub fn sae(&self) -> Sae {
@@ -344,7 +357,7 @@ impl SaeTrainer {
                 if let TrainArchitecture::TopK { k, .. } = self.config.architecture {
                     Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: true }
                 } else {
-                    let threshold = vec![self.topk_threshold as f32 / scale; b_enc.len()];
+                    let threshold = vec![self.threshold() as f32 / scale; b_enc.len()];
                     Activation::JumpRelu { b_enc, threshold }
                 }
             }
