@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use attention_probes_activations::ActivationError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
+use attention_probes_sae::SaeError;
 use attention_probes_sweep::SweepError;
 
 /// A wrong input that no library has a variant for.
@@ -26,6 +27,7 @@ fn to_text(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     let is_toml = |cause: &(dyn std::error::Error + 'static)| {
         matches!(cause.downcast_ref(), Some(SweepError::Toml { .. }))
+            || matches!(cause.downcast_ref(), Some(SaeError::Toml { .. }))
     };
     if error.chain().any(is_toml) {
         return text.trim_end().to_owned();
@@ -50,6 +52,7 @@ fn is_input(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<InputError>()
             || cause.is::<SweepError>()
+            || cause.is::<SaeError>()
             || cause.is::<ActivationError>()
             || cause.is::<ModelError>()
             || cause.is::<ProbeError>()

@@ -19,6 +19,7 @@ pub mod input;
 pub mod probe;
 pub mod progress;
 mod readout;
+pub mod sae;
 mod source;
 mod sweep_page;
 pub mod table;
@@ -31,3 +32,21 @@ mod token_rows;
 pub mod tracking;
 pub mod verdict;
 pub mod word_args;
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// What every binary does first: memory that is freed stays with the process, and messages go to
+/// stderr, as many as `RUST_LOG` asks for.
+pub fn start() {
+    allocator::keep_freed_memory();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filter)
+        .with_target(false)
+        .without_time()
+        .init();
+}

@@ -1,12 +1,10 @@
 //! Find out what a language model knows: train, evaluate, and apply probes.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use attention_probes_cli::extract_args::ExtractArgs;
-use attention_probes_cli::{allocator, exit, probe};
+use attention_probes_cli::{exit, probe, start};
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,15 +29,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    allocator::keep_freed_memory();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter)
-        .with_target(false)
-        .without_time()
-        .init();
+    start();
     let result = match Args::parse().command {
         Command::Demo(args) => probe::demo::run(&args),
         Command::Sweep(args) => probe::sweep::run(&args),

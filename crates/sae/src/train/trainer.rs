@@ -4,6 +4,7 @@ use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use serde::Serialize;
 
 use super::adam::{AdamStep, Trained};
 use super::config::{SaeTrainConfig, TrainArchitecture};
@@ -66,7 +67,7 @@ pub(super) struct Scratch {
 }
 
 /// What a step measured, before it changed the weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct StepReport {
     /// The sum of all losses.
     pub loss: f64,

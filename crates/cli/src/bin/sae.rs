@@ -1,0 +1,39 @@
+//! Sparse autoencoders: train them on what a language model computes, and read those of others.
+
+use std::process::ExitCode;
+
+use attention_probes_cli::{exit, sae, start};
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Sparse autoencoders on what a language model computes.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(sae::train::TrainArgs),
+    Info(sae::info::InfoArgs),
+    Convert(sae::convert::ConvertArgs),
+    Encode(sae::encode::EncodeArgs),
+}
+
+fn main() -> ExitCode {
+    start();
+    let result = match Args::parse().command {
+        Command::Train(args) => sae::train::run(&args),
+        Command::Info(args) => sae::info::run(&args),
+        Command::Convert(args) => sae::convert::run(&args),
+        Command::Encode(args) => sae::encode::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

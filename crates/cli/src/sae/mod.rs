@@ -1,0 +1,6 @@
+//! The commands of `sae`, one file each.
+
+pub mod convert;
+pub mod encode;
+pub mod info;
+pub mod train;

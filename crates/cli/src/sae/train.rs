@@ -1,0 +1,336 @@
+//! `sae train`: every autoencoder of a configuration file, from one stream of activations.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader, write_atomically};
+use attention_probes_models::{LanguageModel, Placement, open_model};
+use attention_probes_sae::{
+    ContextStream, Contexts, RunProgress, SaeRun, SaeRunConfig, SaeTask, StepReport, write_sae_lens,
+};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tracing::{info, warn};
+
+use crate::exit::InputError;
+use crate::hub::hub_access;
+use crate::input::ignore_broken_pipe;
+use crate::{device, table};
+
+/// Train sparse autoencoders on the activations of a model.
+#[derive(Args, Debug)]
+pub struct TrainArgs {
+    /// The run, in TOML; `data.path` in it is relative to its folder.
+    pub config: PathBuf,
+    /// Folder that holds the runs, instead of the configuration's.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`, instead of the configuration's.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Model, instead of the configuration's.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Tokens that each autoencoder sees, instead of the configuration's.
+    #[arg(long)]
+    pub tokens: Option<u64>,
+    /// Name of the run, instead of the configuration's.
+    #[arg(long)]
+    pub run_name: Option<String>,
+    /// Seed, instead of the configuration's.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Go on with a run that was stopped.
+    #[arg(long)]
+    pub resume: bool,
+    /// Check everything and print the plan, but train nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `sae train`.
+///
+/// # Errors
+///
+/// If the configuration, the model, the texts, or the output is at fault, or a training diverges.
+pub fn run(args: &TrainArgs) -> Result<()> {
+    let mut config = SaeRunConfig::read(&args.config)?;
+    if let Some(output) = &args.output {
+        config.output.clone_from(output);
+    }
+    if let Some(device) = &args.device {
+        config.device.clone_from(device);
+    }
+    if let Some(model) = &args.model {
+        config.model.name.clone_from(model);
+    }
+    if let Some(name) = &args.run_name {
+        config.run.clone_from(name);
+    }
+    config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
+    config.seed = args.seed.unwrap_or(config.seed);
+    let flags = TrainFlags { resume: args.resume, dry_run: args.dry_run, json: args.json };
+    train(&config, flags).map(|_| ())
+}
+
+/// How a run is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TrainFlags {
+    /// Whether a run that was stopped goes on.
+    pub(super) resume: bool,
+    /// Whether only the plan is printed.
+    pub(super) dry_run: bool,
+    /// Whether one JSON object is printed instead of a table.
+    pub(super) json: bool,
+}
+
+/// One line of a history.
+#[derive(Serialize)]
+struct HistoryLine {
+    step: u64,
+    tokens: u64,
+    #[serde(flatten)]
+    report: StepReport,
+}
+
+/// What is said of an autoencoder in the end.
+#[derive(Debug, Serialize)]
+pub(super) struct TrainedSae {
+    /// Its name.
+    pub(super) name: String,
+    /// Where it is.
+    pub(super) folder: PathBuf,
+    /// The hook it reads.
+    pub(super) hook: String,
+    /// Its seed.
+    pub(super) seed: u64,
+    /// The last batch.
+    pub(super) report: StepReport,
+}
+
+/// Trains everything, and writes and prints it.
+pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<TrainedSae>> {
+    let tasks = config.tasks()?;
+    let device = device::parse(&config.device)?;
+    let folder = config.output.join(&config.run).join("sae");
+    let checkpoint = folder.join("checkpoint.safetensors");
+    let finished = folder.join("config.toml");
+    if finished.exists() && !flags.resume && !flags.dry_run {
+        let error = format!(
+            "`{}` holds a run already; go on with `--resume`, or name another run",
+            folder.display()
+        );
+        return Err(InputError(error).into());
+    }
+    let hub = hub_access();
+    let placement = Placement { device: device.clone(), dtype: config.model.dtype };
+    let model = open_model(&config.model.name, hub.as_ref(), placement)?;
+    let contexts = contexts(config, &model)?;
+    let hooks = SaeRun::hooks(&tasks);
+    let settings = (config.train.contexts_per_forward, config.seed);
+    let stream = ContextStream::new(&*model.model, &device, &contexts, hooks, settings)?;
+    let n_tokens = contexts.len() * contexts.n_text_tokens();
+    info!(
+        "{} contexts of {} tokens, {:.2} times over; {} autoencoders",
+        contexts.len(),
+        contexts.length(),
+        config.train.tokens as f64 / n_tokens as f64,
+        tasks.len()
+    );
+    if flags.dry_run {
+        return Ok(Vec::new());
+    }
+    let digest = digest(config, &model, &contexts)?;
+    let mut run = SaeRun::new(stream, tasks, &config.train, (config.n_steps(), config.seed))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    let text = toml::to_string(config).context("the configuration cannot be written")?;
+    if checkpoint.exists() && flags.resume {
+        run.load(&checkpoint, &digest)?;
+        info!("going on from step {}", run.trainers()[0].n_steps());
+    }
+    write_atomically(&finished, |file| file.write_all(text.as_bytes()))?;
+    let reports = steps(config, &mut run, (&checkpoint, &digest), &folder)?;
+    let n_skipped = run.position().n_skipped;
+    if n_skipped > 0 {
+        warn!("{n_skipped} contexts left out, an activation is not finite");
+    }
+    let trained = write(&run, &folder, config, &reports)?;
+    let _ = fs::remove_file(&checkpoint);
+    print(&trained, flags.json)?;
+    Ok(trained)
+}
+
+/// Everything that a checkpoint depends on.
+fn digest(config: &SaeRunConfig, model: &LanguageModel, contexts: &Contexts) -> Result<String> {
+    let mut config = config.clone();
+    // Neither where the run lies nor how it is computed changes what is computed.
+    config.output = PathBuf::new();
+    config.device = String::new();
+    config.data.path = PathBuf::new();
+    let config = toml::to_string(&config).context("the configuration cannot be written")?;
+    let ids: Vec<u8> =
+        (0..contexts.len()).flat_map(|i| contexts.ids(i)).flat_map(|id| id.to_le_bytes()).collect();
+    Ok(format!("{config}\n{}\n{}", model.fingerprint(), blake3::hash(&ids).to_hex()))
+}
+
+/// The texts as contexts.
+pub(super) fn contexts(config: &SaeRunConfig, model: &LanguageModel) -> Result<Contexts> {
+    let data = &config.data;
+    let columns = DatasetConfig { text: data.text.clone(), ..DatasetConfig::default() };
+    let mut texts = Vec::new();
+    for row in TextReader::open(&data.path, &columns, LabelColumn::Ignored)? {
+        texts.push(model.tokenizer.encode_without_special(&row?.text)?.ids);
+    }
+    let n_ctx = model.model.shape().n_ctx;
+    if data.context_size > n_ctx {
+        let error = format!(
+            "`data.context_size` is {}, but `{}` reads {n_ctx} tokens at most",
+            data.context_size, model.name
+        );
+        return Err(InputError(error).into());
+    }
+    let bos = beginning(model).filter(|_| data.prepend_bos);
+    let texts = texts.iter().map(Vec::as_slice);
+    Ok(Contexts::pack(texts, data.context_size, bos, None))
+}
+
+/// The token that stands for the beginning of a text.
+fn beginning(model: &LanguageModel) -> Option<u32> {
+    let tokenizer = &model.tokenizer;
+    let of_template = tokenizer.encode("").ok().and_then(|encoding| encoding.ids.first().copied());
+    of_template
+        .or_else(|| ["<bos>", "<|endoftext|>"].iter().find_map(|name| tokenizer.token_to_id(name)))
+}
+
+/// Takes every step; returns the last report of each autoencoder.
+fn steps(
+    config: &SaeRunConfig,
+    run: &mut SaeRun<'_>,
+    (checkpoint, digest): (&Path, &str),
+    folder: &Path,
+) -> Result<Vec<StepReport>> {
+    let template = "{msg} {wide_bar} {pos}/{len} {eta:>4}";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(config.n_steps()).with_style(style);
+    let started = (Instant::now(), run.trainers()[0].n_steps());
+    let mut last = vec![StepReport::default(); run.tasks().len()];
+    let every = (config.n_steps() / 200).max(1);
+    let mut histories: Vec<Vec<HistoryLine>> = (0..last.len()).map(|_| Vec::new()).collect();
+    while let Some(RunProgress { step, n_steps, reports }) = run.step()? {
+        let tokens = step * config.train.batch_size as u64;
+        if step % every == 0 || step == n_steps {
+            for (history, report) in histories.iter_mut().zip(&reports) {
+                history.push(HistoryLine { step, tokens, report: *report });
+            }
+        }
+        bar.set_position(step);
+        let seconds = started.0.elapsed().as_secs_f64();
+        let rate = (step - started.1) as f64 * config.train.batch_size as f64 / seconds;
+        let StepReport { loss, l0, fvu, n_dead, .. } = reports[0];
+        let dead = n_dead as f64 / config.saes[0].d_sae as f64;
+        let message = format!(
+            "loss {loss:.3} L0 {l0:.1} FVU {fvu:.3} dead {:.1} % {rate:.0} tokens/s",
+            100.0 * dead
+        );
+        if bar.is_hidden() && step % (n_steps / 10).max(1) == 0 {
+            info!("step {step} of {n_steps}: {message}");
+        }
+        bar.set_message(message);
+        last = reports;
+        if step % config.train.checkpoint_every.max(1) == 0 && step < n_steps {
+            append(run.tasks(), folder, &mut histories)?;
+            run.save(checkpoint, digest)?;
+        }
+    }
+    append(run.tasks(), folder, &mut histories)?;
+    bar.finish_and_clear();
+    Ok(last)
+}
+
+/// Appends what is new to each history, and drops what a checkpoint does not know of.
+fn append(tasks: &[SaeTask], folder: &Path, histories: &mut [Vec<HistoryLine>]) -> Result<()> {
+    for (task, history) in tasks.iter().zip(histories) {
+        let folder = folder.join(&task.name);
+        fs::create_dir_all(&folder)?;
+        let path = folder.join("history.jsonl");
+        let old = fs::read_to_string(&path).unwrap_or_default();
+        let first = history.first().map_or(u64::MAX, |line| line.step);
+        let is_before = |line: &&str| {
+            let step = serde_json::from_str::<serde_json::Value>(line);
+            step.ok().and_then(|line| line["step"].as_u64()).is_some_and(|step| step < first)
+        };
+        let mut text: String =
+            old.lines().filter(is_before).flat_map(|line| [line, "\n"]).collect();
+        for line in history.drain(..) {
+            text += &serde_json::to_string(&line)?;
+            text.push('\n');
+        }
+        write_atomically(&path, |file| file.write_all(text.as_bytes()))?;
+    }
+    Ok(())
+}
+
+/// Writes the autoencoders.
+fn write(
+    run: &SaeRun<'_>,
+    folder: &Path,
+    config: &SaeRunConfig,
+    reports: &[StepReport],
+) -> Result<Vec<TrainedSae>> {
+    let mut trained = Vec::new();
+    for ((mut sae, task), report) in run.saes().into_iter().zip(run.tasks()).zip(reports) {
+        let folder = folder.join(&task.name);
+        let metadata = &mut sae.config.metadata;
+        metadata.set("model_name", config.model.name.clone());
+        metadata.set("context_size", config.data.context_size);
+        metadata.set("prepend_bos", config.data.prepend_bos);
+        metadata.set("dataset_path", config.data.path.display().to_string());
+        metadata.set("training_tokens", config.train.tokens);
+        metadata.set("seed", task.seed);
+        write_sae_lens(&sae, &folder)?;
+        trained.push(TrainedSae {
+            name: task.name.clone(),
+            folder,
+            hook: task.hook.to_string(),
+            seed: task.seed,
+            report: *report,
+        });
+    }
+    Ok(trained)
+}
+
+fn print(trained: &[TrainedSae], json: bool) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    if json {
+        let text = serde_json::to_string_pretty(&serde_json::json!({ "saes": trained }))?;
+        return ignore_broken_pipe(writeln!(stdout, "{text}").map_err(Into::into));
+    }
+    let header = ["name", "hook", "seed", "FVU", "L0", "dead", "loss"].map(str::to_owned);
+    let mut rows = vec![header];
+    for sae in trained {
+        let StepReport { loss, l0, fvu, n_dead, .. } = sae.report;
+        rows.push([
+            sae.name.clone(),
+            sae.hook.clone(),
+            sae.seed.to_string(),
+            format!("{fvu:.4}"),
+            format!("{l0:.1}"),
+            n_dead.to_string(),
+            format!("{loss:.3}"),
+        ]);
+    }
+    let mut text = String::new();
+    table::aligned(&mut text, &rows);
+    let folders: Vec<String> =
+        trained.iter().map(|sae| format!("wrote {}", sae.folder.display())).collect();
+    let folders = folders.join("\n");
+    ignore_broken_pipe(writeln!(stdout, "{text}{folders}").map_err(Into::into))
+}
