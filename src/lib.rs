@@ -26,6 +26,7 @@
 //! | [`activations`] | labelled text to tokens to activations |
 //! | [`probes`] | linear, MLP, and attention probes; training one, saving it |
 //! | [`report`] | self-contained HTML pages |
+//! | [`sae`] | sparse autoencoders: files of five forms, encoding, training |
 //! | [`sweep`] | whole grids of probes trained as one batch |
 //!
 //! The default feature `flex` is burn's CPU backend; `wgpu` and `cuda` add GPUs, chosen at run time
@@ -37,6 +38,7 @@ pub use attention_probes_metrics as metrics;
 pub use attention_probes_models as models;
 pub use attention_probes_probes as probes;
 pub use attention_probes_report as report;
+pub use attention_probes_sae as sae;
 pub use attention_probes_sweep as sweep;
 pub use burn;
 

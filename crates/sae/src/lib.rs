@@ -3,6 +3,7 @@
 //! [`read_sae`] reads one in any of five forms, [`Sae::encode`] turns activations into
 //! [`SparseCodes`], [`Sae::decode`] turns those back.
 
+mod attention_store;
 mod codes;
 mod config;
 mod error;
@@ -14,6 +15,7 @@ mod stream;
 mod top_k;
 mod train;
 
+pub use attention_store::{AttentionStore, KeepAttention, PoolHeads};
 pub use codes::SparseCodes;
 pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 pub use error::SaeError;
