@@ -62,6 +62,7 @@ mod estimate;
 mod island;
 mod sweep_page;
 mod target_table;
+mod token;
 mod token_page;
 
 pub use compare_page::{ComparePage, ComparedResult, ComparedRun, PairedDifference};
@@ -73,4 +74,5 @@ pub use sweep_page::{
     ThresholdRow, TrialHistory,
 };
 pub use target_table::{TargetRow, TargetTable};
-pub use token_page::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};
+pub use token::PageToken;
+pub use token_page::{TokenPage, TokenProbe, TokenReading, TokenText};

@@ -1,17 +1,20 @@
 //! Texts, coloured by what probes say about each token.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::ReportError;
 use crate::document::{Template, render};
 use crate::error::check_length;
+use crate::token::{Positions, Vocabulary};
+use crate::{PageToken, ReportError};
 
 const TEMPLATE: Template = Template {
     body: include_str!("../templates/token.html"),
-    style: include_str!("../templates/token.css"),
+    style: concat!(
+        include_str!("../templates/token_text.css"),
+        include_str!("../templates/token.css"),
+    ),
     script: concat!(
+        include_str!("../templates/token_text.js"),
         include_str!("../templates/token.js"),
         include_str!("../templates/token_card.js"),
         include_str!("../templates/token_controls.js"),
@@ -70,17 +73,6 @@ pub struct TokenText {
     pub tokens: Vec<PageToken>,
     /// What each probe says, in the order of [`TokenPage::probes`].
     pub readings: Vec<TokenReading>,
-}
-
-/// One token of a [`TokenText`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PageToken {
-    /// The token as the tokenizer decodes it, white space included.
-    pub text: String,
-    /// Its id, where it is known.
-    pub id: Option<i64>,
-    /// Its position in the sequence that the model read.
-    pub position: usize,
 }
 
 /// What one probe says about one text.
@@ -167,44 +159,19 @@ struct PackedText<'a> {
     readings: &'a [TokenReading],
 }
 
-/// Positions count up by one but where something was left out.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Positions {
-    From(usize),
-    Each(Vec<usize>),
-}
-
 impl<'a> PackedPage<'a> {
     fn new(page: &'a TokenPage) -> Self {
-        let mut vocabulary = Vec::new();
-        let mut indices = HashMap::new();
-        let mut index = |token: &'a PageToken| {
-            *indices.entry((token.text.as_str(), token.id)).or_insert_with(|| {
-                vocabulary.push((token.text.as_str(), token.id));
-                vocabulary.len() - 1
-            })
-        };
+        let mut vocabulary = Vocabulary::default();
         let pack = |text: &'a TokenText| PackedText {
             row: text.row,
             label: text.label.as_deref(),
-            tokens: text.tokens.iter().map(&mut index).collect(),
+            tokens: vocabulary.indices(&text.tokens),
             positions: Positions::of(&text.tokens),
             readings: &text.readings,
         };
         let texts = page.texts.iter().map(pack).collect();
+        let vocabulary = vocabulary.into_entries();
         Self { model: &page.model, probes: &page.probes, vocabulary, texts }
-    }
-}
-
-impl Positions {
-    fn of(tokens: &[PageToken]) -> Self {
-        let first = tokens.first().map_or(0, |token| token.position);
-        if tokens.iter().zip(first..).all(|(token, position)| token.position == position) {
-            Self::From(first)
-        } else {
-            Self::Each(tokens.iter().map(|token| token.position).collect())
-        }
     }
 }
 

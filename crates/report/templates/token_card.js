@@ -2,38 +2,6 @@
 // One text: its heading, its tokens, and their colours. A card has content only while it is near
 // the window, so that a page with thousands of texts has as few elements as one with ten.
 
-const NEWLINE = "\u23ce";
-const TAB = "\u21e5";
-const SPACE = "\u2423";
-// Control characters, marks of direction, and what has no width: none of them can be seen.
-const INVISIBLE =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\ufff9-\ufffb]/;
-
-/** The name of a character that has no look, such as `\u27e8U+200B\u27e9`. */
-const codePoint = (c) => `\u27e8U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
-
-/** A token for a tooltip: every character of it can be seen. */
-function legible(token) {
-  const character = (c) => {
-    if (c === " ") return SPACE;
-    if (c === "\n") return NEWLINE;
-    if (c === "\t") return TAB;
-    return INVISIBLE.test(c) || c === "\u00a0" ? codePoint(c) : c;
-  };
-  return token === "" ? "(empty)" : [...token].map(character).join("");
-}
-
-/** A token in its text: as it is, but for what could not be seen, which is named. */
-function tokenContent(token) {
-  if (token === "") return [element("span", { class: "mark" }, "\u2205")];
-  if (!INVISIBLE.test(token)) return [token];
-  return [...token].map((c) => {
-    if (c === "\n") return element("span", { class: "mark" }, `${NEWLINE}\n`);
-    if (c === "\t") return element("span", { class: "mark" }, `${TAB}\t`);
-    return INVISIBLE.test(c) ? element("span", { class: "mark" }, codePoint(c)) : c;
-  });
-}
-
 /** Makes the card of a text, without content. */
 function emptyCard(text) {
   const card = element("article", { class: "text card", "aria-label": `Row ${text.row}` });
@@ -54,19 +22,7 @@ function fill(card) {
   if (card.tokens) return;
   const { text } = card;
   card.header = element("header");
-  card.tokens = element("div", {
-    class: "tokens",
-    role: "list",
-    "aria-label": `Tokens of row ${text.row}`,
-  });
-  const token = (id, index) =>
-    element(
-      "span",
-      { class: "token", role: "listitem", tabindex: index === 0 ? "0" : "-1", "data-tip": "token", "data-index": index },
-      tokenContent(DATA.vocabulary[id][0]),
-    );
-  card.tokens.append(...text.tokens.map(token));
-  if (text.tokens.length === 0) card.tokens.append(element("span", { class: "muted" }, "No tokens."));
+  card.tokens = tokenList(text, "token", `Tokens of row ${text.row}`);
   card.replaceChildren(card.header, card.tokens);
   card.style.minHeight = "";
   paint(card);
@@ -95,14 +51,7 @@ function paint(card) {
   const diverging = colour.isDiverging(probe);
   for (const token of card.tokens.querySelectorAll(".token")) {
     const value = values ? values[Number(token.dataset.index)] : null;
-    if (value === null || value === undefined) {
-      delete token.dataset.sign;
-      token.style.removeProperty("--shade");
-      continue;
-    }
-    const shade = Math.max(-1, Math.min(1, scale(value)));
-    token.dataset.sign = diverging ? (shade < 0 ? "-" : "+") : "w";
-    token.style.setProperty("--shade", `${(Math.abs(shade) * 100).toFixed(1)}%`);
+    shadeToken(token, value === null || value === undefined ? null : scale(value), diverging);
   }
 }
 
@@ -165,9 +114,8 @@ describers.token = (node) => {
   const probe = currentProbe();
   const reading = readingOf(text, probe);
   const [token, id] = DATA.vocabulary[text.tokens[index]];
-  const position = Array.isArray(text.positions) ? text.positions[index] : text.positions + index;
   const rows = [
-    ["position", String(position)],
+    ["position", String(positionOf(text, index))],
     ["token id", exact(id)],
   ];
   const named = isBinary(probe) ? probe.classes[1] : probe.classes[reading.predicted];

@@ -112,26 +112,12 @@ function moveTo(position) {
   showProbe();
 }
 
-/** Left and right walk through the tokens of a text, up and down through the layers. */
+/** Up and down move through the layers and stay at a token. */
 function pressed(event) {
-  const token = event.target.closest?.(".token");
-  if (!token || event.ctrlKey || event.metaKey || event.altKey) return;
-  const tokens = token.parentElement.children;
-  const index = Number(token.dataset.index);
-  const targets = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: 0, End: tokens.length - 1 };
   const layers = { ArrowUp: shown.position + 1, ArrowDown: shown.position - 1 };
-  if (event.key in targets) focusToken(token, tokens[targets[event.key]]);
-  else if (event.key in layers) moveTo(layers[event.key]);
-  else return;
+  if (!event.target.closest?.(".token") || hasModifier(event) || !(event.key in layers)) return;
+  moveTo(layers[event.key]);
   event.preventDefault();
-}
-
-/** One token of a text is in the order of the tabulator key: the last that had the focus. */
-function focusToken(from, to) {
-  if (!to) return;
-  from.tabIndex = -1;
-  to.tabIndex = 0;
-  to.focus();
 }
 
 function start() {
@@ -175,12 +161,8 @@ function start() {
     list();
   });
   byId("sort-again").addEventListener("click", list);
+  walkTokens(byId("texts"));
   byId("texts").addEventListener("keydown", pressed);
-  byId("texts").addEventListener("focusin", ({ target }) => {
-    if (!target.matches(".token")) return;
-    for (const other of target.parentElement.querySelectorAll('[tabindex="0"]')) other.tabIndex = -1;
-    target.tabIndex = 0;
-  });
   new ResizeObserver(labelLayers).observe(byId("layer-labels"));
   showSeries();
   list();
