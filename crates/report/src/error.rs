@@ -26,6 +26,26 @@ pub enum ReportError {
         /// Number of classes.
         n_classes: usize,
     },
+    /// An index is not below the number of what it points into.
+    #[error("{at}: `{field}` is {index}, expected one below {n}")]
+    Index {
+        /// Where on the page, in words.
+        at: String,
+        /// The index.
+        field: &'static str,
+        /// Its value.
+        index: usize,
+        /// How many there are.
+        n: usize,
+    },
+    /// Something is listed twice that may be listed once.
+    #[error("`{field}` has {index} twice")]
+    Repeated {
+        /// The list.
+        field: &'static str,
+        /// What is in it twice.
+        index: usize,
+    },
     /// The data could not be written as JSON.
     #[error("the data of the page could not be written as JSON")]
     Json {
@@ -45,4 +65,17 @@ pub(crate) fn check_length(
         return Ok(());
     }
     Err(ReportError::Length { at: at(), field, length, expected })
+}
+
+/// Checks that an index is below the number of what it points into.
+pub(crate) fn check_index(
+    at: impl Fn() -> String,
+    field: &'static str,
+    index: usize,
+    n: usize,
+) -> Result<(), ReportError> {
+    if index < n {
+        return Ok(());
+    }
+    Err(ReportError::Index { at: at(), field, index, n })
 }

@@ -1,4 +1,4 @@
-//! Self-contained HTML pages of what probes found.
+//! Self-contained HTML pages of what probes and sparse autoencoders found.
 //!
 //! A page is a plain struct that is filled by the caller and turned into one HTML file. It holds
 //! its data, its style, and its scripts; it asks the network for nothing and works from `file://`.
@@ -9,6 +9,7 @@
 //! | [`TokenPage`] | texts, coloured by what probes say about each token, layer by layer |
 //! | [`SweepPage`] | a sweep: the best probes, curves over layers, the grid, controls |
 //! | [`ComparePage`] | several sweeps beside each other |
+//! | [`SaePage`] | a sparse autoencoder, feature by feature |
 //!
 //! Every string of a page is data: it reaches the browser as JSON that cannot end its element, and
 //! the scripts put it on the page as text, never as markup. The content security policy of a page
@@ -56,18 +57,29 @@
 //! ```
 
 mod compare_page;
+mod densities;
 mod document;
 mod error;
 mod estimate;
 mod island;
+mod layer_weights;
+mod sae_feature;
+mod sae_page;
 mod sweep_page;
 mod target_table;
+mod thinned;
 mod token;
 mod token_page;
 
 pub use compare_page::{ComparePage, ComparedResult, ComparedRun, PairedDifference};
 pub use error::ReportError;
 pub use estimate::Estimate;
+pub use layer_weights::LayerWeights;
+pub use sae_feature::{
+    ActivationBin, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken, SaeFeature,
+    SourceAttribution,
+};
+pub use sae_page::{SaeGuidance, SaePage, SaeSummary, SaeTrainingPoint};
 pub use sweep_page::{
     CalibrationRow, ComparisonRow, LengthRow, ReliabilityBin, SeedsSummary, SweepArchitecture,
     SweepAxis, SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer, SweepTrial,

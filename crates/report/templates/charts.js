@@ -1,5 +1,5 @@
 
-// Charts of lines and bands. A chart is drawn in the pixels that it has, and again when they change,
+// Charts of lines, bands, and columns. A chart is drawn in the pixels that it has, and again when they change,
 // so that its letters are as large on a phone as on a desk.
 
 /** Makes an element of a drawing. */
@@ -40,12 +40,14 @@ function marker(index, x, y, size = 4) {
  * A figure with a chart of lines.
  *
  * - `title`, `description`: what it shows; the description is read by screen readers
- * - `x`, `y`: `{label, domain: [low, high], ticks, format}`; all but the label may be left out
+ * - `x`, `y`: `{label, domain: [low, high], ticks, format}`; all but the label may be left out;
+ *   `x.describe(x)` is the heading of its numbers, and `y.fromZero` keeps 0 in sight
  * - `lines`: `{name, colour, dash, faint, marks, points: [{x, y, lower, upper}]}`; a line without a
- *   name is background and has neither legend nor numbers
+ *   name is background and has neither legend nor numbers; with `columns`, its points are columns
+ *   from `x0` to `x1` around `x`
  * - `diagonal`: draws the line from corner to corner
  * - `bars`: counts below the chart, `{x0, x1, n}`
- * - `square`: as high as it is wide
+ * - `square`: as high as it is wide; `height`: the most pixels of height, for a chart that is not
  * - `nearest`: hovering finds the nearest point instead of all points above one x
  */
 function chart(options) {
@@ -94,11 +96,11 @@ function drawChart(options, points, width, id) {
   // A sole x stands in the middle.
   if (!options.x.domain && xs.length === 1) [x.low, x.high] = [xs[0] - 0.5, xs[0] + 0.5];
   const bounds = extent(points.flatMap((point) => [point.y, point.lower, point.upper]));
-  const y = axis(options.y, bounds[0], bounds[1], 5);
+  const y = axis(options.y, options.y.fromZero ? Math.min(0, bounds[0]) : bounds[0], bounds[1], 5);
   const left = 14 + 7 * Math.max(...y.ticks.map((tick) => y.format(tick).length));
   const barsHeight = options.bars ? 44 : 0;
   const plot = { left, top: 26, right: width - 14 };
-  plot.bottom = plot.top + (options.square ? Math.min(plot.right - left, 360) : Math.min(260, 130 + width / 6));
+  plot.bottom = plot.top + (options.square ? Math.min(plot.right - left, 360) : Math.min(options.height ?? 260, 130 + width / 6));
   if (options.square) plot.right = Math.min(plot.right, left + (plot.bottom - plot.top));
   const height = plot.bottom + barsHeight + 44;
   const toX = (value) => plot.left + ((value - x.low) / (x.high - x.low || 1)) * (plot.right - plot.left);
@@ -185,6 +187,10 @@ function drawBars(svg, bars, plot, toX, height) {
 function drawLine(svg, line, isSole, toX, toY) {
   const group = drawing("g");
   group.style.color = seriesColour(line.colour);
+  if (line.columns) {
+    svg.append(group);
+    return drawColumns(group, line.points, toX, toY);
+  }
   // A line stops where a number is missing and goes on behind it.
   const runs = [[]];
   for (const point of line.points) {
@@ -207,6 +213,16 @@ function drawLine(svg, line, isSole, toX, toY) {
     }
   }
   svg.append(group);
+}
+
+function drawColumns(group, points, toX, toY) {
+  for (const { x0, x1, y } of points.filter((point) => point.y > 0)) {
+    const [left, right, top] = [toX(x0), toX(x1), toY(y)];
+    const width = Math.max(1, right - left - (right - left > 4 ? 1 : 0));
+    // What was counted is seen, however little it is.
+    const height = Math.max(1.5, toY(0) - top);
+    group.append(drawing("rect", { x: left, y: toY(0) - height, width, height, class: "column" }));
+  }
 }
 
 /** Shows the numbers under the pointer, or those that the arrow keys have come to. */
@@ -250,7 +266,10 @@ function followPointer(svg, options, named, xs, plot, toX, toY, shift) {
     };
     tooltip.show(
       svg,
-      { title: `${options.x.label} ${options.nearest ? exact(x) : format(x)}`, rows: found.map(row) },
+      {
+        title: options.x.describe?.(x) ?? `${options.x.label} ${options.nearest ? exact(x) : format(x)}`,
+        rows: found.map(row),
+      },
       place,
     );
   };

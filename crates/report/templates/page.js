@@ -66,6 +66,12 @@ function scientific(value) {
   return value === 0 ? "0" : value.toExponential().replace("e+", "e");
 }
 
+/** A large number in few characters, such as "1.2M". */
+function compact(value) {
+  if (value === null || value === undefined) return "n/a";
+  return value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 });
+}
+
 /** One noun or many. */
 function counted(n, noun, nouns = `${noun}s`) {
   return `${n.toLocaleString("en")} ${n === 1 ? noun : nouns}`;

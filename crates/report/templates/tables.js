@@ -51,12 +51,12 @@ function alignIntervals(rows) {
 const signed = (value) => (value < 0 ? "\u2212" : "+") + fixed(Math.abs(value));
 
 /** A value with its interval behind it, fainter. */
-function estimateCell(of, isBest = false) {
+function estimateCell(of, isBest = false, decimals = 3) {
   if (!of || of.value === null) return "n/a";
-  const value = element("span", { class: isBest ? "best" : null }, fixed(of.value));
+  const value = element("span", { class: isBest ? "best" : null }, fixed(of.value, decimals));
   if (!of.interval) return value;
   const { lower, upper } = of.interval;
-  return element("span", {}, value, element("span", { class: "interval" }, `[${fixed(lower)}, ${fixed(upper)}]`));
+  return element("span", {}, value, element("span", { class: "interval" }, `[${fixed(lower, decimals)}, ${fixed(upper, decimals)}]`));
 }
 
 /** The level of intervals in words for a heading, if they have one in common. */

@@ -3,7 +3,7 @@
 #[path = "support/sample/mod.rs"]
 mod sample;
 
-use attention_probes_report::{ComparePage, ReportError, SweepPage, TokenPage};
+use attention_probes_report::{ComparePage, ReportError, SaePage, SweepPage, TokenPage};
 use serde_json::Value;
 
 /// The data of a page as an HTML parser would find them.
@@ -22,6 +22,8 @@ fn the_same_results_give_the_same_bytes() {
     assert_eq!(sweep(), sweep());
     let compare = || sample::compare_page().to_html().unwrap();
     assert_eq!(compare(), compare());
+    let sae = || sample::sae_page(3, 2, 10).to_html().unwrap();
+    assert_eq!(sae(), sae());
 }
 
 #[test]
@@ -30,6 +32,7 @@ fn a_page_without_results_is_a_page() {
         TokenPage::default().to_html(),
         SweepPage::default().to_html(),
         ComparePage::default().to_html(),
+        SaePage::default().to_html(),
     ] {
         assert!(html.unwrap().ends_with("</html>\n"));
     }
@@ -76,4 +79,115 @@ fn a_table_of_labels_that_are_no_classes_is_checked_and_escaped() {
     assert!(!html.contains("<script>document.title"), "a name is text");
     page.targets[0].rows[0].details.pop();
     assert!(page.to_html().unwrap_err().to_string().contains("data set `years`, probe `mean`"));
+}
+
+#[test]
+fn an_autoencoder_with_hostile_strings_and_numbers_is_data() {
+    let page = sample::hostile_sae_page();
+    let html = page.to_html().unwrap();
+    assert_eq!(html.matches("<script").count(), 2);
+    assert_eq!(html.matches("<img").count(), 0);
+    let data = island(&html);
+    let feature = &data["features"][0];
+    assert_eq!(feature["label"], page.features[0].label);
+    assert_eq!(feature["raised"][0]["text"], sample::INJECTION);
+    let nulls = [
+        &data["sae"]["fvu"]["value"],
+        &data["training"][1]["loss"],
+        &feature["density"],
+        &feature["texts"][0]["activations"][2],
+        &feature["raised"][0]["value"],
+        &feature["head_shares"][0],
+        &feature["attribution"]["values"][0],
+        &feature["neighbours"][0]["cosine"],
+    ];
+    assert!(nulls.iter().all(|value| value.is_null()), "{nulls:?}");
+}
+
+#[test]
+fn tokens_of_features_are_stored_once() {
+    let page = sample::sae_page(20, 10, 40);
+    let data = island(&page.to_html().unwrap());
+    let vocabulary = data["vocabulary"].as_array().unwrap();
+    assert!(vocabulary.len() < 80, "{}", vocabulary.len());
+    let (read, written) =
+        (&data["features"][7]["quantiles"][1]["texts"][0], &page.features[7].quantiles[1].texts[0]);
+    for (token, expected) in read["tokens"].as_array().unwrap().iter().zip(&written.tokens) {
+        let token = &vocabulary[token.as_u64().unwrap() as usize];
+        assert_eq!((&token[0], &token[1]), (&expected.text.clone().into(), &expected.id.into()));
+    }
+    assert_eq!(read["positions"], 0);
+}
+
+#[test]
+fn a_long_training_is_thinned() {
+    let page = sample::sae_page(1, 1, 4);
+    assert_eq!(page.training.len(), 1500);
+    let data = island(&page.to_html().unwrap());
+    let training = data["training"].as_array().unwrap();
+    assert!((300..=401).contains(&training.len()), "{}", training.len());
+    assert_eq!(training.last().unwrap()["step"], page.training.last().unwrap().step);
+    let weights = &data["guidance"]["weights"];
+    assert_eq!(
+        weights["steps"].as_array().unwrap().len(),
+        weights["weights"].as_array().unwrap().len()
+    );
+}
+
+#[test]
+fn an_autoencoder_that_does_not_fit_is_refused() {
+    let refused = |change: &dyn Fn(&mut SaePage), expected: &str| {
+        let mut page = sample::sae_page(2, 2, 10);
+        change(&mut page);
+        assert_eq!(page.to_html().unwrap_err().to_string(), expected);
+    };
+    refused(
+        &|page| page.densities.truncate(5),
+        "autoencoder: `densities` has length 5, expected 256",
+    );
+    refused(
+        &|page| page.features[1].feature = 256,
+        "feature 256: `feature` is 256, expected one below 256",
+    );
+    refused(&|page| page.features[1].feature = 0, "`features` has 0 twice");
+    refused(
+        &|page| page.features[0].texts[1].activations.truncate(3),
+        "feature 0, text 31: `activations` has length 3, expected 10",
+    );
+    refused(
+        &|page| page.features[0].quantiles[1].texts[0].activations.truncate(3),
+        "feature 0, text 900: `activations` has length 3, expected 10",
+    );
+    refused(
+        &|page| page.features[0].attribution.as_mut().unwrap().values.truncate(4),
+        "feature 0: `attribution.values` has length 4, expected 10",
+    );
+    refused(
+        &|page| page.features[0].attribution.as_mut().unwrap().token = 10,
+        "feature 0: `attribution.token` is 10, expected one below 10",
+    );
+    refused(
+        &|page| page.features[0].texts.clear(),
+        "feature 0: `attribution.values` has length 10, expected 0",
+    );
+    refused(
+        &|page| page.features[1].head_shares.truncate(3),
+        "feature 9: `head_shares` has length 3, expected 8",
+    );
+    refused(
+        &|page| page.features[1].neighbours[2].feature = 300,
+        "feature 9: `neighbours.feature` is 300, expected one below 256",
+    );
+    refused(
+        &|page| page.guidance.as_mut().unwrap().contributions.truncate(2),
+        "autoencoder: `contributions` has length 2, expected 3",
+    );
+    refused(
+        &|page| page.guidance.as_mut().unwrap().weights.weights[4].truncate(2),
+        "autoencoder: `weights` has length 2, expected 3",
+    );
+    refused(
+        &|page| page.guidance.as_mut().unwrap().weights.steps.truncate(2),
+        "autoencoder: `weights` has length 600, expected 2",
+    );
 }

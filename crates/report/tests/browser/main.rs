@@ -5,6 +5,7 @@
 mod compare;
 mod devtools;
 mod look;
+mod sae;
 #[path = "../support/sample/mod.rs"]
 mod sample;
 mod sweep;
@@ -17,11 +18,30 @@ use tempfile::TempDir;
 
 use crate::devtools::Browser;
 
+/// Labels of charts that overlap.
+const TOUCHING: &str = "[...document.querySelectorAll('.plot svg')].flatMap((svg) => { \
+    const boxes = [...svg.querySelectorAll('text')].map((t) => [t.textContent, t.getBoundingClientRect()]); \
+    return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([, q]) => \
+    p.left < q.right && q.left < p.right && p.top < q.bottom - 3 && q.top < p.bottom - 3)\
+    .map(([b]) => `${a} ${b}`)); })";
+
 /// Opens a page in a window of a width; the folder it lies in is removed when it is dropped.
 fn open(browser: &mut Browser, html: Result<String, ReportError>, width: u32) -> TempDir {
+    open_at(browser, html, "", width)
+}
+
+/// Opens a page at an address within it, such as `#f12`.
+fn open_at(
+    browser: &mut Browser,
+    html: Result<String, ReportError>,
+    fragment: &str,
+    width: u32,
+) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder for the page");
     let file = write_page(folder.path(), "page.html", &html.expect("the page is made"));
-    browser.open(&file, width, 900);
+    let mut address = file.into_os_string();
+    address.push(fragment);
+    browser.open(Path::new(&address), width, 900);
     folder
 }
 

@@ -145,18 +145,11 @@ fn a_page_fits_a_phone_and_a_desk() {
         for width in [390, 1440] {
             let _folder = open(&mut browser, page.to_html(), width);
             browser.assert_fits();
-            assert_eq!(browser.evaluate(TOUCHING), json!([]), "labels touch at {width}");
+            assert_eq!(browser.evaluate(crate::TOUCHING), json!([]), "labels touch at {width}");
             browser.assert_quiet();
         }
     }
 }
-
-/// Labels of charts that overlap.
-const TOUCHING: &str = "[...document.querySelectorAll('.plot svg')].flatMap((svg) => { \
-    const boxes = [...svg.querySelectorAll('text')].map((t) => [t.textContent, t.getBoundingClientRect()]); \
-    return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([, q]) => \
-    p.left < q.right && q.left < p.right && p.top < q.bottom - 3 && q.top < p.bottom - 3)\
-    .map(([b]) => `${a} ${b}`)); })";
 
 /// Data sets that were activations, with names that no column is made for.
 fn without_layers() -> SweepPage {
