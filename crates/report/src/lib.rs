@@ -10,6 +10,7 @@
 //! | [`SweepPage`] | a sweep: the best probes, curves over layers, the grid, controls |
 //! | [`ComparePage`] | several sweeps beside each other |
 //! | [`SaePage`] | a sparse autoencoder, feature by feature |
+//! | [`SaeAblationPage`] | autoencoders under every kind of guidance, beside baseline and controls |
 //!
 //! Every string of a page is data: it reaches the browser as JSON that cannot end its element, and
 //! the scripts put it on the page as text, never as markup. The content security policy of a page
@@ -63,6 +64,7 @@ mod error;
 mod estimate;
 mod island;
 mod layer_weights;
+mod sae_ablation_page;
 mod sae_feature;
 mod sae_page;
 mod sweep_page;
@@ -75,6 +77,7 @@ pub use compare_page::{ComparePage, ComparedResult, ComparedRun, PairedDifferenc
 pub use error::ReportError;
 pub use estimate::Estimate;
 pub use layer_weights::LayerWeights;
+pub use sae_ablation_page::{AblationArm, AblationMetric, ArmKind, SaeAblationPage};
 pub use sae_feature::{
     ActivationBin, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken, SaeFeature,
     SourceAttribution,

@@ -3,7 +3,9 @@
 #[path = "support/sample/mod.rs"]
 mod sample;
 
-use attention_probes_report::{ComparePage, ReportError, SaePage, SweepPage, TokenPage};
+use attention_probes_report::{
+    ComparePage, ReportError, SaeAblationPage, SaePage, SweepPage, TokenPage,
+};
 use serde_json::Value;
 
 /// The data of a page as an HTML parser would find them.
@@ -24,6 +26,8 @@ fn the_same_results_give_the_same_bytes() {
     assert_eq!(compare(), compare());
     let sae = || sample::sae_page(3, 2, 10).to_html().unwrap();
     assert_eq!(sae(), sae());
+    let ablation = || sample::sae_ablation_page().to_html().unwrap();
+    assert_eq!(ablation(), ablation());
 }
 
 #[test]
@@ -33,6 +37,7 @@ fn a_page_without_results_is_a_page() {
         SweepPage::default().to_html(),
         ComparePage::default().to_html(),
         SaePage::default().to_html(),
+        SaeAblationPage::default().to_html(),
     ] {
         assert!(html.unwrap().ends_with("</html>\n"));
     }
@@ -189,5 +194,30 @@ fn an_autoencoder_that_does_not_fit_is_refused() {
     refused(
         &|page| page.guidance.as_mut().unwrap().weights.steps.truncate(2),
         "autoencoder: `weights` has length 600, expected 2",
+    );
+}
+
+#[test]
+fn an_ablation_that_does_not_fit_is_refused() {
+    let refused = |change: &dyn Fn(&mut SaeAblationPage), expected: &str| {
+        let mut page = sample::sae_ablation_page();
+        change(&mut page);
+        assert_eq!(page.to_html().unwrap_err().to_string(), expected);
+    };
+    refused(
+        &|page| page.arms[1].values.truncate(2),
+        "arm `L-1`: `values` has length 2, expected 6",
+    );
+    refused(
+        &|page| page.arms[1].by_seed.truncate(2),
+        "arm `L-1`: `by_seed` has length 2, expected 6",
+    );
+    refused(
+        &|page| page.arms[1].by_seed[3].truncate(2),
+        "arm `L-1`: `by_seed` has length 2, expected 5",
+    );
+    refused(
+        &|page| page.arms[4].layer_weights.as_mut().unwrap().layers.truncate(1),
+        "arm `L-1, L`: `weights` has length 2, expected 1",
     );
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attention_probes_report::{ComparePage, SaePage, SweepPage, TokenPage};
+use attention_probes_report::{ComparePage, SaeAblationPage, SaePage, SweepPage, TokenPage};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -20,10 +20,12 @@ fn write_sample_pages() {
         ("compare", sample::compare_page().to_html()),
         ("sae", sample::sae_page(240, 20, 48).to_html()),
         ("sae-hostile", sample::hostile_sae_page().to_html()),
+        ("sae-ablation", sample::sae_ablation_page().to_html()),
         ("token-empty", TokenPage::default().to_html()),
         ("sweep-empty", SweepPage::default().to_html()),
         ("compare-empty", ComparePage::default().to_html()),
         ("sae-empty", SaePage::default().to_html()),
+        ("sae-ablation-empty", SaeAblationPage::default().to_html()),
     ];
     let mut browser = Browser::start();
     for (name, html) in pages {
@@ -35,6 +37,7 @@ fn write_sample_pages() {
             "#layer-chart svg[role=img]",
             "#charts svg[role=img]",
             ".samples .token[data-sign]",
+            ".dot-row",
         ];
         for (width, height) in [(1440, 1200), (390, 844)] {
             for scheme in ["light", "dark"] {

@@ -6,6 +6,7 @@ mod compare;
 mod devtools;
 mod look;
 mod sae;
+mod sae_ablation;
 #[path = "../support/sample/mod.rs"]
 mod sample;
 mod sweep;

@@ -7,6 +7,6 @@ mod sweep;
 mod token;
 
 pub(crate) use compare::compare_page;
-pub(crate) use sae::{hostile_sae_page, sae_page};
+pub(crate) use sae::{hostile_sae_page, sae_ablation_page, sae_page};
 pub(crate) use sweep::{sweep_page, target_page};
 pub(crate) use token::{INJECTION, token_page};
