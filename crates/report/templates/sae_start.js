@@ -57,7 +57,7 @@ function start() {
   const path = JSON.stringify(DATA.file);
   byId("load").hidden = DATA.file === "";
   byId("load-rust").textContent =
-    "use attention_probes_sae::read_sae;\n" +
+    "use attention_probes::sae::read_sae;\n" +
     `let sae = read_sae(${path})?;\n` +
     "let feature_acts = sae.encode(&activations)?.codes;";
   byId("load-python").textContent =

@@ -3,6 +3,7 @@
 //! [`read_sae`] reads one in any of five forms, [`Sae::encode`] turns activations into
 //! [`SparseCodes`], [`Sae::decode`] turns those back.
 
+mod activity;
 mod attention_store;
 mod codes;
 mod config;
@@ -15,6 +16,7 @@ mod stream;
 mod top_k;
 mod train;
 
+pub use activity::{FeatureActivity, FeaturePeak, attribute_to_sources};
 pub use attention_store::{AttentionStore, KeepAttention, PoolHeads};
 pub use codes::SparseCodes;
 pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};

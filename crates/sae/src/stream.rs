@@ -1,7 +1,5 @@
 //! Activations of contexts at several hooks, from one forward pass for all of them.
 
-use std::collections::BTreeMap;
-
 use attention_probes_models::{
     HookPoint, HookSet, HookedModel, PaddingSide, TokenBatch, host_values,
 };
@@ -152,14 +150,23 @@ impl<'a> ContextStream<'a> {
     /// Activations of some contexts, `[n, length, width]` for each hook.
     fn run(&self, contexts: &[usize]) -> Result<Vec<Vec<f32>>, SaeError> {
         let texts: Vec<&[u32]> = contexts.iter().map(|i| self.contexts.ids(*i)).collect();
-        let batch = TokenBatch::new(&texts, PaddingSide::Right, self.device)?;
-        let mut cache = self.model.run_with_cache(&batch, &HookSet::new(self.hooks.clone()))?;
-        let mut found = BTreeMap::new();
-        for &hook in &self.hooks {
-            let activation =
-                cache.remove(hook).ok_or_else(|| SaeError::Hook { hook: hook.to_string() })?;
-            found.insert(hook, host_values(activation.flatten_heads())?);
-        }
-        Ok(self.hooks.iter().filter_map(|hook| found.remove(hook)).collect())
+        activations(self.model, self.device, &texts, &self.hooks)
     }
+}
+
+/// Activations of texts of one length at some hooks, heads side by side, `[n, length, width]` each.
+pub(crate) fn activations(
+    model: &dyn HookedModel,
+    device: &Device,
+    texts: &[&[u32]],
+    hooks: &[HookPoint],
+) -> Result<Vec<Vec<f32>>, SaeError> {
+    let batch = TokenBatch::new(texts, PaddingSide::Right, device)?;
+    let mut cache = model.run_with_cache(&batch, &HookSet::new(hooks.iter().copied()))?;
+    let take = |hook: &HookPoint| {
+        let missing = || SaeError::Hook { hook: hook.to_string() };
+        let activation = cache.remove(*hook).ok_or_else(missing)?;
+        Ok(host_values(activation.flatten_heads())?)
+    };
+    hooks.iter().map(take).collect()
 }

@@ -18,19 +18,23 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(sae::demo::DemoArgs),
     Train(sae::train::TrainArgs),
     Info(sae::info::InfoArgs),
     Convert(sae::convert::ConvertArgs),
     Encode(sae::encode::EncodeArgs),
+    View(sae::view::ViewArgs),
 }
 
 fn main() -> ExitCode {
     start();
     let result = match Args::parse().command {
+        Command::Demo(args) => sae::demo::run(&args),
         Command::Train(args) => sae::train::run(&args),
         Command::Info(args) => sae::info::run(&args),
         Command::Convert(args) => sae::convert::run(&args),
         Command::Encode(args) => sae::encode::run(&args),
+        Command::View(args) => sae::view::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader, write_atomically};
+use attention_probes_activations::write_atomically;
 use attention_probes_models::{LanguageModel, Placement, open_model};
 use attention_probes_sae::{
     ContextStream, Contexts, RunProgress, SaeRun, SaeRunConfig, SaeTask, StepReport, write_sae_lens,
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
+use crate::sae::texts;
 use crate::{device, table};
 
 /// Train sparse autoencoders on the activations of a model.
@@ -132,7 +133,9 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let hub = hub_access();
     let placement = Placement { device: device.clone(), dtype: config.model.dtype };
     let model = open_model(&config.model.name, hub.as_ref(), placement)?;
-    let contexts = contexts(config, &model)?;
+    let data = &config.data;
+    let size = (data.context_size, data.prepend_bos);
+    let contexts = texts::contexts(&data.path, &data.text, size, &model)?;
     let hooks = SaeRun::hooks(&tasks);
     let settings = (config.train.contexts_per_forward, config.seed);
     let stream = ContextStream::new(&*model.model, &device, &contexts, hooks, settings)?;
@@ -178,35 +181,6 @@ fn digest(config: &SaeRunConfig, model: &LanguageModel, contexts: &Contexts) -> 
     let ids: Vec<u8> =
         (0..contexts.len()).flat_map(|i| contexts.ids(i)).flat_map(|id| id.to_le_bytes()).collect();
     Ok(format!("{config}\n{}\n{}", model.fingerprint(), blake3::hash(&ids).to_hex()))
-}
-
-/// The texts as contexts.
-pub(super) fn contexts(config: &SaeRunConfig, model: &LanguageModel) -> Result<Contexts> {
-    let data = &config.data;
-    let columns = DatasetConfig { text: data.text.clone(), ..DatasetConfig::default() };
-    let mut texts = Vec::new();
-    for row in TextReader::open(&data.path, &columns, LabelColumn::Ignored)? {
-        texts.push(model.tokenizer.encode_without_special(&row?.text)?.ids);
-    }
-    let n_ctx = model.model.shape().n_ctx;
-    if data.context_size > n_ctx {
-        let error = format!(
-            "`data.context_size` is {}, but `{}` reads {n_ctx} tokens at most",
-            data.context_size, model.name
-        );
-        return Err(InputError(error).into());
-    }
-    let bos = beginning(model).filter(|_| data.prepend_bos);
-    let texts = texts.iter().map(Vec::as_slice);
-    Ok(Contexts::pack(texts, data.context_size, bos, None))
-}
-
-/// The token that stands for the beginning of a text.
-fn beginning(model: &LanguageModel) -> Option<u32> {
-    let tokenizer = &model.tokenizer;
-    let of_template = tokenizer.encode("").ok().and_then(|encoding| encoding.ids.first().copied());
-    of_template
-        .or_else(|| ["<bos>", "<|endoftext|>"].iter().find_map(|name| tokenizer.token_to_id(name)))
 }
 
 /// Takes every step; returns the last report of each autoencoder.

@@ -1,0 +1,58 @@
+//! Texts as contexts for a model, and directions as logits.
+
+use std::path::Path;
+
+use anyhow::Result;
+use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader};
+use attention_probes_models::{LanguageModel, host_values};
+use attention_probes_sae::Contexts;
+
+use crate::exit::InputError;
+
+/// Reads the texts of a file into contexts of one length.
+pub(super) fn contexts(
+    path: &Path,
+    column: &str,
+    (context_size, prepend_bos): (usize, bool),
+    model: &LanguageModel,
+) -> Result<Contexts> {
+    let n_ctx = model.model.shape().n_ctx;
+    if context_size > n_ctx {
+        let name = &model.name;
+        let error =
+            format!("`context_size` is {context_size}, but `{name}` reads {n_ctx} tokens at most");
+        return Err(InputError(error).into());
+    }
+    let columns = DatasetConfig { text: column.to_owned(), ..DatasetConfig::default() };
+    let mut texts = Vec::new();
+    for row in TextReader::open(path, &columns, LabelColumn::Ignored)? {
+        texts.push(model.tokenizer.encode_without_special(&row?.text)?.ids);
+    }
+    let bos = beginning(model).filter(|_| prepend_bos);
+    let contexts = Contexts::pack(texts.iter().map(Vec::as_slice), context_size, bos, None);
+    if contexts.is_empty() {
+        let error =
+            format!("`{}` has fewer tokens than one context of {context_size}", path.display());
+        return Err(InputError(error).into());
+    }
+    Ok(contexts)
+}
+
+/// The token that stands for the beginning of a text.
+fn beginning(model: &LanguageModel) -> Option<u32> {
+    let tokenizer = &model.tokenizer;
+    let of_template = tokenizer.encode("").ok().and_then(|encoding| encoding.ids.first().copied());
+    of_template
+        .or_else(|| ["<bos>", "<|endoftext|>"].iter().find_map(|name| tokenizer.token_to_id(name)))
+}
+
+/// The direction of every token's logit in the residual stream, but for the scale of the final
+/// norm: `[d_vocab, d_model]`.
+pub(super) fn logit_directions(model: &LanguageModel) -> Result<Vec<f32>> {
+    let n_tokens = model.model.shape().d_vocab as u32;
+    let mut directions = Vec::with_capacity(n_tokens as usize * model.model.shape().d_model);
+    for token in 0..n_tokens {
+        directions.extend(host_values(model.model.unembed_direction(token))?);
+    }
+    Ok(directions)
+}
