@@ -181,6 +181,21 @@ pub enum SaeError {
         /// What was expected.
         expected: usize,
     },
+    /// A text has no position whose activation is other than 0, or there is no text.
+    #[error("text {text} has no position with an activation other than 0")]
+    EmptyText {
+        /// Which text.
+        text: usize,
+    },
+    /// Two classes have one name.
+    #[error("two classes are named `{class}`")]
+    SameClass {
+        /// The name.
+        class: String,
+    },
+    /// No token is left to measure.
+    #[error("there is no token to measure: none was given, or every one is special or padding")]
+    NoTokens,
     /// An autoencoder belongs to another model or place.
     #[error("the autoencoder reads {reads}, not {asked}")]
     Site {

@@ -8,6 +8,7 @@ mod attention_store;
 mod codes;
 mod config;
 mod error;
+pub mod eval;
 mod formats;
 mod run;
 mod run_config;

@@ -105,6 +105,13 @@ pub struct Encoded {
     scales: Vec<(f32, f32)>,
 }
 
+impl Encoded {
+    /// What the features of a row are multiplied by after they were decoded.
+    pub(crate) fn scale(&self, row: usize) -> f32 {
+        self.scales.get(row).map_or(1.0, |(scale, _)| *scale)
+    }
+}
+
 impl Sae {
     /// Checks the sizes and that every weight is a finite number.
     ///
@@ -248,7 +255,7 @@ impl Sae {
     }
 
     /// Norms of the decoder's rows where features are scaled by them, else nothing.
-    fn decoder_norms_if_rescaled(&self) -> Vec<f32> {
+    pub(crate) fn decoder_norms_if_rescaled(&self) -> Vec<f32> {
         match self.activation {
             Activation::TopK { rescale_acts_by_decoder_norm: true, .. } => self.decoder_norms(),
             _ => Vec::new(),

@@ -1,0 +1,6 @@
+//! The evaluations against outputs of `sae-bench` 0.6.0, `tests/golden/saebench/README.md`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod core_metrics;
+mod golden;
