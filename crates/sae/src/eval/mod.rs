@@ -1,17 +1,41 @@
 //! Evaluation of autoencoders: the definitions of `SAEBench` 0.6.0, with its quirks named, and the
 //! right figure beside those that are wrong.
 
+mod absorption;
+mod attribution;
+mod binary_probe;
 mod core_metrics;
+mod examples;
+mod main_features;
+mod multi_probe;
 mod recovered;
+mod scr;
+mod sparse_probing;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
+mod tpp;
 mod weights;
 
+pub use absorption::{
+    Absorption, AbsorptionConfig, AbsorptionMeans, ClassAbsorption, ClassifiedWords,
+    WordAbsorption, absorption, word_absorption,
+};
+pub use attribution::ablated_means;
+pub use binary_probe::{BinaryProbe, BinaryProbeConfig};
 pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureActivity, core_metrics};
+pub use examples::{LabelledTexts, Sampling};
+pub use multi_probe::MultiProbeConfig;
 pub use recovered::{
     Recovered, RecoveredSums, RecoveryConfig, ce_loss_score, cross_entropies, hook_of_sae,
     kl_div_score, kl_divergences, recovered,
 };
+pub use scr::{
+    Scr, ScrAblation, ScrAccuracies, ScrPair, ScrScore, ScrTexts, scr, train_scr_probes,
+};
+pub use sparse_probing::{
+    ClassProbes, KSparseProbe, SparseProbing, SparseProbingConfig, sparse_probing,
+};
 pub use texts::TextActivations;
+pub use tpp::{PerturbationConfig, Tpp, TppClass, TppScore, tpp, train_tpp_probes};
 pub use weights::{FeatureWeights, feature_weights};

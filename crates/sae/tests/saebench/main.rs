@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod absorption;
 mod core_metrics;
 mod golden;
+mod perturbation;
+mod sparse_probing;
