@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::ActivationError;
+use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
 
@@ -193,6 +194,14 @@ pub enum SaeError {
         /// The name.
         class: String,
     },
+    /// Results of several evaluations cannot be summarised together.
+    #[error("a result is of the evaluation `{found}`, expected `{expected}`")]
+    OtherEvaluation {
+        /// Evaluation of a result.
+        found: &'static str,
+        /// That of the first one.
+        expected: &'static str,
+    },
     /// No token is left to measure.
     #[error("there is no token to measure: none was given, or every one is special or padding")]
     NoTokens,
@@ -228,6 +237,9 @@ pub enum SaeError {
     /// Activations or their files failed.
     #[error(transparent)]
     Activation(#[from] ActivationError),
+    /// A metric could not be computed.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
     /// A probe failed.
     #[error(transparent)]
     Probe(#[from] ProbeError),

@@ -8,7 +8,9 @@ mod core_metrics;
 mod examples;
 mod main_features;
 mod multi_probe;
+mod output;
 mod recovered;
+mod reseed;
 mod scr;
 mod sparse_probing;
 #[cfg(test)]
@@ -26,10 +28,12 @@ pub use binary_probe::{BinaryProbe, BinaryProbeConfig};
 pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureActivity, core_metrics};
 pub use examples::{LabelledTexts, Sampling};
 pub use multi_probe::MultiProbeConfig;
+pub use output::{CoreResults, EvalOutput, EvalRun, MetricCategory};
 pub use recovered::{
     Recovered, RecoveredSums, RecoveryConfig, ce_loss_score, cross_entropies, hook_of_sae,
     kl_div_score, kl_divergences, recovered,
 };
+pub use reseed::{ReseedSummary, reseed};
 pub use scr::{
     Scr, ScrAblation, ScrAccuracies, ScrPair, ScrScore, ScrTexts, scr, train_scr_probes,
 };
@@ -38,4 +42,5 @@ pub use sparse_probing::{
 };
 pub use texts::TextActivations;
 pub use tpp::{PerturbationConfig, Tpp, TppClass, TppScore, tpp, train_tpp_probes};
+pub(crate) use weights::unit_rows;
 pub use weights::{FeatureWeights, feature_weights};

@@ -5,5 +5,6 @@
 mod absorption;
 mod core_metrics;
 mod golden;
+mod output;
 mod perturbation;
 mod sparse_probing;
