@@ -14,6 +14,7 @@ mod run;
 mod run_config;
 mod sae;
 mod stream;
+pub mod synthetic;
 mod top_k;
 mod train;
 
