@@ -4,7 +4,6 @@ use attention_probes_probes::{Features, LinearReadout};
 use serde::Serialize;
 
 use super::main_features::{f1, main_features};
-use super::multi_probe::{MultiProbeConfig, train_multi_probe};
 use super::texts::check_width;
 use crate::{Sae, SaeError};
 
@@ -30,8 +29,6 @@ pub struct AbsorptionConfig {
     pub min_probe_f1: f64,
     /// Classes that must count for there to be a result. 20
     pub min_classes: usize,
-    /// How the probes are trained that choose the main features.
-    pub multi_probe: MultiProbeConfig,
 }
 
 impl Default for AbsorptionConfig {
@@ -45,7 +42,6 @@ impl Default for AbsorptionConfig {
             max_k_value: 10,
             min_probe_f1: 0.6,
             min_classes: 20,
-            multi_probe: MultiProbeConfig::default(),
         }
     }
 }
@@ -173,6 +169,16 @@ pub struct ClassifiedWords<'a> {
     pub labels: &'a [usize],
 }
 
+/// What says which words are of a class, and which features may stand for it.
+#[derive(Clone, Copy, Debug)]
+pub struct AbsorptionProbes<'a> {
+    /// The truth: one output for each class, above 0 where a word is of it.
+    pub truth: &'a LinearReadout,
+    /// A weight of each feature for each class, `[n_classes, d_sae]`, such as
+    /// [`train_selection`](super::train_selection) gives; the largest are chosen.
+    pub selection: &'a [f32],
+}
+
 /// What happened to the words of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassAbsorption {
@@ -220,12 +226,10 @@ pub struct AbsorptionMeans {
 
 /// Finds the main features of each class, and measures what absorbed them.
 ///
-/// Features are chosen by the largest weights, with their sign, of probes that L1 keeps small; a
-/// class has as many main features as raise the F1 of a balanced logistic regression on them by
-/// more than a threshold each. `probes` say what the truth is: one output for each class, positive
-/// where a word is of it. `SAEBench` 0.6.0, `absorption/k_sparse_probing.py` and `main.py`. Not
-/// kept: `SAEBench` runs the model on test words twice, in contexts that it draws anew; here both
-/// steps see the same activations.
+/// Features are chosen by the largest weights, with their sign; a class has as many main features
+/// as raise the F1 of a balanced logistic regression on them by more than a threshold each.
+/// `SAEBench` 0.6.0, `absorption/k_sparse_probing.py` and `main.py`. Not kept: it runs the model on
+/// test words twice, in contexts that it draws anew; here both steps see the same activations.
 ///
 /// # Errors
 ///
@@ -234,27 +238,32 @@ pub struct AbsorptionMeans {
 ///
 /// # Memory
 ///
-/// Codes of all words, and weights of a probe for each class.
+/// Codes of all words.
 pub fn absorption(
     sae: &Sae,
     train: ClassifiedWords<'_>,
     test: ClassifiedWords<'_>,
-    probes: &LinearReadout,
+    probes: AbsorptionProbes<'_>,
     config: &AbsorptionConfig,
 ) -> Result<Absorption, SaeError> {
-    let n_classes = probes.n_out();
-    check_width(sae, probes.d_model())?;
+    let AbsorptionProbes { truth, selection } = probes;
+    let n_classes = truth.n_out();
+    check_width(sae, truth.d_model())?;
+    let (found, expected) = (selection.len(), n_classes * sae.config.d_sae);
+    if found != expected {
+        let what = "the number of weights that choose features";
+        return Err(SaeError::SizeMismatch { what, found, expected });
+    }
     for words in [train, test] {
         check_words(words, sae.config.d_in, n_classes)?;
     }
     let train_codes = sae.encode(train.activations)?.codes;
     let test_codes = sae.encode(test.activations)?.codes;
-    let weights = train_multi_probe(&train_codes, train.labels, n_classes, &config.multi_probe);
-    let outputs = probes.outputs(Features::new(test.activations, sae.config.d_in)?)?;
+    let outputs = truth.outputs(Features::new(test.activations, sae.config.d_in)?)?;
     let logit = |word: usize, class: usize| outputs[word * n_classes + class];
     let mut classes = Vec::new();
     let mut n_good = 0;
-    for (class, weights) in weights.iter().enumerate() {
+    for (class, weights) in selection.chunks_exact(sae.config.d_sae).enumerate() {
         let is_class: Vec<bool> = test.labels.iter().map(|label| *label == class).collect();
         let said: Vec<bool> = (0..is_class.len()).map(|word| logit(word, class) > 0.0).collect();
         let probe_f1 = f1(&is_class, &said);
@@ -271,7 +280,7 @@ pub fn absorption(
             .flat_map(|word| &test.activations[word * sae.config.d_in..][..sae.config.d_in])
             .copied()
             .collect();
-        let direction = &probes.weight()[class * sae.config.d_in..][..sae.config.d_in];
+        let direction = &truth.weight()[class * sae.config.d_in..][..sae.config.d_in];
         let words = word_absorption(sae, &words, direction, &main, config)?;
         let n = words.len();
         let num_full_absorption = words.iter().filter(|word| word.is_full_absorption).count();
@@ -316,7 +325,11 @@ fn means(classes: &[ClassAbsorption]) -> AbsorptionMeans {
     }
 }
 
-fn check_words(words: ClassifiedWords<'_>, d_in: usize, n_classes: usize) -> Result<(), SaeError> {
+pub(super) fn check_words(
+    words: ClassifiedWords<'_>,
+    d_in: usize,
+    n_classes: usize,
+) -> Result<(), SaeError> {
     let (found, expected) = (words.activations.len(), words.labels.len() * d_in);
     if found != expected {
         let what = "the number of activations of all words";
@@ -351,6 +364,7 @@ fn norm(a: &[f32]) -> f64 {
 mod tests {
     use super::*;
     use crate::eval::testing::identity_sae;
+    use crate::eval::{SelectionConfig, train_selection};
 
     fn fraction(x: [f32; 2], main: &[u32]) -> (f64, bool) {
         let config = AbsorptionConfig::default();
@@ -390,10 +404,12 @@ mod tests {
         let words = ClassifiedWords { activations: &x, labels: &labels };
         let weight = [1.0, 1.0, -1.0, 0.0, -1.0, -1.0, 1.0, 0.0];
         let probes = LinearReadout::new(&weight, &[0.0, 0.0]).unwrap();
-        let multi_probe = MultiProbeConfig { batch_size: 8, ..MultiProbeConfig::default() };
-        let config =
-            AbsorptionConfig { min_classes: 2, multi_probe, ..AbsorptionConfig::default() };
-        let found = absorption(&identity_sae(4, 0.0), words, words, &probes, &config).unwrap();
+        let sae = identity_sae(4, 0.0);
+        let trained = SelectionConfig { batch_size: 8, ..SelectionConfig::default() };
+        let selection = train_selection(&sae, words, 2, &trained).unwrap();
+        let probes = AbsorptionProbes { truth: &probes, selection: &selection };
+        let config = AbsorptionConfig { min_classes: 2, ..AbsorptionConfig::default() };
+        let found = absorption(&sae, words, words, probes, &config).unwrap();
         let mut main = found.classes[0].main_features.clone();
         main.sort_unstable();
         assert_eq!(main, [0, 1]);
@@ -402,7 +418,10 @@ mod tests {
         let mean = found.mean.unwrap();
         assert_eq!((mean.mean_absorption_fraction_score, mean.mean_num_split_features), (0.0, 1.5));
         let config = AbsorptionConfig { min_classes: 3, ..config };
-        let found = absorption(&identity_sae(4, 0.0), words, words, &probes, &config).unwrap();
+        let found = absorption(&sae, words, words, probes, &config).unwrap();
         assert_eq!(found.mean, None);
+        let probes = AbsorptionProbes { selection: &selection[1..], ..probes };
+        let error = absorption(&sae, words, words, probes, &config).unwrap_err();
+        assert!(matches!(error, SaeError::SizeMismatch { found: 7, expected: 8, .. }), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use crate::{SaeError, SparseCodes};
 
 /// Grows the set of features while F1 rises.
 pub(super) fn main_features(
-    weights: &[f64],
+    weights: &[f32],
     [train, test]: [&SparseCodes; 2],
     [train_labels, test_labels]: &[Vec<usize>; 2],
     config: &AbsorptionConfig,

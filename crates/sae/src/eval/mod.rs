@@ -7,11 +7,11 @@ mod binary_probe;
 mod core_metrics;
 mod examples;
 mod main_features;
-mod multi_probe;
 mod output;
 mod recovered;
 mod reseed;
 mod scr;
+mod selection;
 mod sparse_probing;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -20,14 +20,13 @@ mod tpp;
 mod weights;
 
 pub use absorption::{
-    Absorption, AbsorptionConfig, AbsorptionMeans, ClassAbsorption, ClassifiedWords,
-    WordAbsorption, absorption, word_absorption,
+    Absorption, AbsorptionConfig, AbsorptionMeans, AbsorptionProbes, ClassAbsorption,
+    ClassifiedWords, WordAbsorption, absorption, word_absorption,
 };
 pub use attribution::ablated_means;
 pub use binary_probe::{BinaryProbe, BinaryProbeConfig};
 pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureActivity, core_metrics};
 pub use examples::{LabelledTexts, Sampling};
-pub use multi_probe::MultiProbeConfig;
 pub use output::{CoreResults, EvalOutput, EvalRun, MetricCategory};
 pub use recovered::{
     Recovered, RecoveredSums, RecoveryConfig, ce_loss_score, cross_entropies, hook_of_sae,
@@ -37,6 +36,7 @@ pub use reseed::{ReseedSummary, reseed};
 pub use scr::{
     Scr, ScrAblation, ScrAccuracies, ScrPair, ScrScore, ScrTexts, scr, train_scr_probes,
 };
+pub use selection::{SelectionConfig, train_selection};
 pub use sparse_probing::{
     ClassProbes, KSparseProbe, SparseProbing, SparseProbingConfig, sparse_probing,
 };

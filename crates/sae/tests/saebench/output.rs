@@ -6,9 +6,10 @@ use std::process::Command;
 
 use attention_probes_probes::LinearReadout;
 use attention_probes_sae::eval::{
-    AbsorptionConfig, ClassifiedWords, CoreBatch, CoreEvaluator, CoreResults, EvalOutput, EvalRun,
-    PerturbationConfig, RecoveredSums, Sampling, ScrPair, ScrTexts, SparseProbingConfig,
-    absorption, feature_weights, scr, sparse_probing, tpp,
+    AbsorptionConfig, AbsorptionProbes, ClassifiedWords, CoreBatch, CoreEvaluator, CoreResults,
+    EvalOutput, EvalRun, PerturbationConfig, RecoveredSums, Sampling, ScrPair, ScrTexts,
+    SelectionConfig, SparseProbingConfig, absorption, feature_weights, scr, sparse_probing, tpp,
+    train_selection,
 };
 use serde_json::{Map, Value, json};
 
@@ -138,9 +139,11 @@ fn outputs(golden: &Golden) -> Vec<EvalOutput> {
     let words = ClassifiedWords { activations: &x, labels: &labels };
     let weight: Vec<f64> =
         [1.0, -1.0].iter().flat_map(|s| direction.iter().map(move |d| s * f64::from(*d))).collect();
-    let probes = LinearReadout::new(&weight, &[-0.5, 0.5]).unwrap();
+    let truth = LinearReadout::new(&weight, &[-0.5, 0.5]).unwrap();
+    let selection = train_selection(&sae, words, 2, &SelectionConfig::default()).unwrap();
+    let probes = AbsorptionProbes { truth: &truth, selection: &selection };
     let config = AbsorptionConfig { min_classes: 2, ..AbsorptionConfig::default() };
-    let found = absorption(&sae, words, words, &probes, &config).unwrap();
+    let found = absorption(&sae, words, words, probes, &config).unwrap();
     let absorbed = EvalOutput::absorption(run(json!({})), &sae, &found).unwrap();
     vec![core(golden), probing, perturbed, removed, absorbed]
 }
