@@ -1,5 +1,6 @@
 //! SCR and TPP, with the probes that `sae-bench` trained.
 
+use attention_probes_sae::Activation;
 use attention_probes_sae::eval::{
     PerturbationConfig, Sampling, ScrPair, ScrTexts, ablated_means, scr, tpp,
 };
@@ -57,11 +58,19 @@ fn tpp_is_that_of_sae_bench() {
 #[test]
 fn ablated_means_are_those_of_sae_bench() {
     let golden = Golden::read();
-    let selected = golden.json["tpp"]["selected_top5_class0"].as_array().unwrap();
-    let selected: Vec<u32> = selected.iter().map(|f| f.as_u64().unwrap() as u32).collect();
-    let found = ablated_means(&golden.sae(), &golden.texts("tpp.test.1"), &selected).unwrap();
-    let expected = golden.array("tpp.ablated.class0_top5.on_class1");
-    assert_close(&found, &expected, 1e-4, "means without five features");
+    // With larger biases features are active on zeros, and absent positions change the mean too.
+    for (features, bias, name) in [
+        ("selected_top5_class0", 0.0, "tpp.ablated.class0_top5.on_class1"),
+        ("active_on_zeros", 0.5, "tpp.ablated.active_on_zeros.on_class1"),
+    ] {
+        let features = golden.json["tpp"][features].as_array().unwrap();
+        let features: Vec<u32> = features.iter().map(|f| f.as_u64().unwrap() as u32).collect();
+        let mut sae = golden.sae();
+        let b_enc = golden.array("sae.b_enc").into_iter().map(|b| b + bias).collect();
+        sae.activation = Activation::Standard { b_enc };
+        let found = ablated_means(&sae, &golden.texts("tpp.test.1"), &features).unwrap();
+        assert_close(&found, &golden.array(name), 1e-4, name);
+    }
 }
 
 #[test]
