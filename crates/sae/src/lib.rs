@@ -1,7 +1,11 @@
 //! Sparse autoencoders: features of what a language model's attention computes.
 //!
-//! [`read_sae`] reads one in any of five forms, [`Sae::encode`] turns activations into
-//! [`SparseCodes`], [`Sae::decode`] turns those back.
+//! [`read_sae`] reads one in any of five forms and [`write_sae_lens`] writes it; [`Sae::encode`]
+//! turns activations into [`SparseCodes`], [`Sae::decode`] turns those back.
+//! [`SaeTrainer`] takes one step on one batch; [`SaeRun`] trains several autoencoders on what
+//! [`ContextStream`] gives of a model, through a [`MixingBuffer`].
+//! [`FeatureActivity`] says what features do on texts, [`eval`] how good an autoencoder is, and
+//! [`synthetic`] makes activations whose features are known.
 
 mod activity;
 mod attention_store;
