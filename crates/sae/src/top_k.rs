@@ -1,22 +1,30 @@
 //! The largest numbers of a row, by a threshold instead of a sort.
 
+/// Neighbours that are passed over together where their largest value does not suffice.
+const GROUP: usize = 32;
+
 /// Selects the `k` largest of a row; keeps its memory from row to row.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TopK {
+    /// The largest value of each group.
+    maxima: Vec<f32>,
     values: Vec<f32>,
+    /// Places and values of what may be among the largest, in rising order of places.
+    candidates: Vec<(usize, f32)>,
 }
 
 impl TopK {
     /// Places and values of the `k` largest in rising order of places; of equal values the first.
     ///
     /// Fewer, if the row is shorter.
-    pub(crate) fn largest<'a>(
+    pub(crate) fn largest(
         &mut self,
-        row: &'a [f32],
+        row: &[f32],
         k: usize,
-    ) -> impl Iterator<Item = (usize, f32)> + use<'a> {
-        let (threshold, mut n_equal) = self.threshold(row, k);
-        row.iter().copied().enumerate().filter(move |(_, value)| {
+    ) -> impl Iterator<Item = (usize, f32)> + use<'_> {
+        self.find_candidates(row, k);
+        let (threshold, mut n_equal) = self.threshold(k);
+        self.candidates.iter().copied().filter(move |(_, value)| {
             if *value > threshold {
                 return true;
             }
@@ -26,18 +34,50 @@ impl TopK {
         })
     }
 
-    /// The `k`-th largest value, and how many of those equal to it are among the `k`.
-    fn threshold(&mut self, row: &[f32], k: usize) -> (f32, usize) {
-        if k == 0 || row.is_empty() {
+    /// Keeps what is no less than a number that at least `k` values reach: the `k`-th largest of the
+    /// groups' maxima. Without enough groups it keeps everything.
+    fn find_candidates(&mut self, row: &[f32], k: usize) {
+        let Self { maxima, values, candidates } = self;
+        candidates.clear();
+        let n_groups = row.len().div_ceil(GROUP);
+        if k == 0 || n_groups <= 2 * k {
+            candidates.extend(row.iter().copied().enumerate());
+            return;
+        }
+        maxima.clear();
+        pulp::Arch::new().dispatch(|| {
+            maxima.extend(row.chunks(GROUP).map(|group| {
+                group.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
+            }));
+        });
+        values.clear();
+        values.extend_from_slice(maxima);
+        let (_, least, _) = values.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+        let least = *least;
+        for (group, _) in maxima.iter().enumerate().filter(|(_, max)| **max >= least) {
+            let first = group * GROUP;
+            let of_group = row[first..(first + GROUP).min(row.len())].iter().copied();
+            candidates.extend(
+                of_group
+                    .enumerate()
+                    .filter(|(_, value)| *value >= least)
+                    .map(|(i, value)| (first + i, value)),
+            );
+        }
+    }
+
+    /// The `k`-th largest candidate, and how many of those equal to it are among the `k`.
+    fn threshold(&mut self, k: usize) -> (f32, usize) {
+        let Self { values, candidates, .. } = self;
+        if k == 0 || candidates.is_empty() {
             return (f32::INFINITY, 0);
         }
-        if k >= row.len() {
-            return (f32::NEG_INFINITY, row.len());
+        if k >= candidates.len() {
+            return (f32::NEG_INFINITY, candidates.len());
         }
-        self.values.clear();
-        self.values.extend_from_slice(row);
-        let (above, threshold, _) =
-            self.values.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+        values.clear();
+        values.extend(candidates.iter().map(|(_, value)| *value));
+        let (above, threshold, _) = values.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
         let threshold = *threshold;
         (threshold, k - above.iter().filter(|value| **value > threshold).count())
     }
@@ -52,7 +92,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_largest_are_those_of_a_stable_sort(
-            row in prop::collection::vec(-4_i8..4, 0..40),
+            row in prop::collection::vec(-40_i8..40, 0..700),
             k in 0..45_usize,
         ) {
             let row: Vec<f32> = row.into_iter().map(f32::from).collect();

@@ -1,5 +1,6 @@
 //! The active features of a batch, by row and by feature, and products with them.
 
+use attention_probes_probes::linalg::Write;
 use rayon::prelude::*;
 
 use super::kernels::{add_scaled, dot};
@@ -61,12 +62,12 @@ impl ByFeature {
         &self.entries[self.indptr[feature]..self.indptr[feature + 1]]
     }
 
-    /// `sums[i] += Σ_t weight(t, i) rows[t]` for every feature `i`, `[d_sae, width]`.
-    pub(super) fn add_products(
+    /// `sums[i] = Σ_t weight(t, i) rows[t]`, or `+=`, for every feature `i`, `[d_sae, width]`.
+    pub(super) fn multiply(
         &self,
         sums: &mut [f32],
-        rows: &[f32],
-        width: usize,
+        (rows, width): (&[f32], usize),
+        write: Write,
         weight: impl Fn(&(u32, f32, f32)) -> f32 + Sync,
     ) {
         let arch = pulp::Arch::new();
@@ -76,6 +77,9 @@ impl ByFeature {
                 arch.dispatch(|| {
                     for (i, sum) in sums.chunks_exact_mut(width).enumerate() {
                         let sum = &mut sum[columns.clone()];
+                        if write == Write::Replace {
+                            sum.fill(0.0);
+                        }
                         for entry in self.of(task * FEATURES + i) {
                             let row = entry.0 as usize * width;
                             let row = &rows[row + columns.start..row + columns.end];
@@ -124,7 +128,7 @@ mod tests {
         let width = 70; // more columns than are summed at a time
         let x: Vec<f32> = (0..3 * width).map(|i| i as f32).collect();
         let mut sums = vec![1.0; 4 * width];
-        by_feature.add_products(&mut sums, &x, width, |entry| entry.1);
+        by_feature.multiply(&mut sums, (&x, width), Write::Add, |entry| entry.1);
         for column in 0..width {
             let (first, last) = (x[column], x[2 * width + column]);
             let found: Vec<f32> = (0..4).map(|feature| sums[feature * width + column]).collect();

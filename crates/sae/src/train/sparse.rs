@@ -3,6 +3,7 @@
 use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use rayon::prelude::*;
 
+use super::adam::Trained;
 use super::config::TrainArchitecture;
 use super::entries::{ByFeature, Entry, Rows, decode, differentiate};
 use super::trainer::{SaeTrainer, Scratch, StepReport};
@@ -38,8 +39,7 @@ enum Select {
 }
 
 impl SaeTrainer {
-    /// Sets the gradients of everything but the decoder's bias, which it leaves at what dead
-    /// features add to it, 0.
+    /// Sets the gradients of everything but the decoder's bias, which are set to 0.
     pub(super) fn differentiate_sparsely(
         &mut self,
         x: &[f32],
@@ -95,15 +95,16 @@ impl SaeTrainer {
             .map(of_row)
             .collect();
         let mse = losses.iter().sum::<f64>() / n as f64;
+        self.weights.b_dec.gradient.fill(0.0);
 
-        self.weights.clear_gradients();
         sparse.by_feature.fill(&sparse.rows, d_sae);
-        self.add_gradients(&sparse.by_feature, input, residual);
+        self.differentiate_matrices(&sparse.by_feature, input, residual, Write::Replace);
         let mut auxiliary = 0.0;
         if k_aux > 0 {
             auxiliary = self.reconstruct_with_dead(sparse, residual, aux_weight);
             sparse.by_feature.fill(&sparse.dead_rows, d_sae);
-            self.add_gradients(&sparse.by_feature, input, &sparse.dead_residual);
+            let residual = &sparse.dead_residual;
+            self.differentiate_matrices(&sparse.by_feature, input, residual, Write::Add);
         }
         StepReport { mse, auxiliary, ..StepReport::default() }
     }
@@ -229,7 +230,8 @@ impl SaeTrainer {
         }
         let compared = |entry: &Entry| entry.value * self.norms[entry.feature as usize];
         let values: Vec<f32> = sparse.rows.iter().flatten().map(compared).collect();
-        let mut kept = TopK::default().largest(&values, n_active).map(|(at, _)| at).peekable();
+        let mut top_k = TopK::default();
+        let mut kept = top_k.largest(&values, n_active).map(|(at, _)| at).peekable();
         let mut at = 0;
         for row in &mut sparse.rows {
             row.retain(|_| {
@@ -257,13 +259,21 @@ impl SaeTrainer {
     }
 
     /// Gradients of both matrices and the encoder's bias from entries and residuals.
-    fn add_gradients(&mut self, by_feature: &ByFeature, input: &[f32], residual: &[f32]) {
-        let d_in = self.d_in;
-        let weights = &mut self.weights;
-        by_feature.add_products(&mut weights.decoder.gradient, residual, d_in, |entry| entry.1);
-        by_feature.add_products(&mut weights.encoder.gradient, input, d_in, |entry| entry.2);
+    fn differentiate_matrices(
+        &mut self,
+        by_feature: &ByFeature,
+        input: &[f32],
+        residual: &[f32],
+        write: Write,
+    ) {
+        let (d_in, weights) = (self.d_in, &mut self.weights);
+        let Trained { gradient, .. } = &mut weights.decoder;
+        by_feature.multiply(gradient, (residual, d_in), write, |entry| entry.1);
+        let Trained { gradient, .. } = &mut weights.encoder;
+        by_feature.multiply(gradient, (input, d_in), write, |entry| entry.2);
         for (feature, g) in weights.vectors[0].gradient.iter_mut().enumerate() {
-            *g += by_feature.of(feature).iter().map(|entry| entry.2).sum::<f32>();
+            let sum = by_feature.of(feature).iter().map(|entry| entry.2).sum::<f32>();
+            *g = if write == Write::Replace { sum } else { *g + sum };
         }
     }
 

@@ -4,14 +4,19 @@ use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::adam::{AdamStep, Trained};
 use super::config::{SaeTrainConfig, TrainArchitecture};
 use super::dense::DenseBlock;
+use super::kernels::{add_scaled, squares};
 use super::sparse::SparseBatch;
 use crate::config::SaeConfig;
 use crate::{Activation, Sae, SaeError};
+
+/// Rows whose sum is a task.
+const ROWS_PER_SUM: usize = 64;
 
 /// Trains one autoencoder, a batch at a time.
 ///
@@ -212,15 +217,16 @@ impl SaeTrainer {
             return Err(SaeError::SizeMismatch { what, found, expected });
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.input.clear();
-        scratch.input.extend_from_slice(x);
-        if self.config.apply_b_dec_to_input {
-            for row in scratch.input.chunks_exact_mut(d_in) {
-                for (x, b) in row.iter_mut().zip(&self.weights.b_dec.values) {
-                    *x -= b;
-                }
+        scratch.input.resize(x.len(), 0.0);
+        let zeros = vec![0.0; d_in];
+        let taken =
+            if self.config.apply_b_dec_to_input { &self.weights.b_dec.values } else { &zeros };
+        let rows = scratch.input.par_chunks_exact_mut(d_in).zip(x.par_chunks_exact(d_in));
+        rows.for_each(|(input, x)| {
+            for ((input, x), b) in input.iter_mut().zip(x).zip(taken) {
+                *input = x - b;
             }
-        }
+        });
         scratch.n_fired.clear();
         scratch.n_fired.resize(self.config.d_sae, 0);
         let mut report = match self.config.architecture {
@@ -255,9 +261,9 @@ impl SaeTrainer {
     fn differentiate_b_dec(&mut self, residual: &[f32]) {
         let Weights { encoder, b_dec, vectors, .. } = &mut self.weights;
         let gradient = &mut b_dec.gradient;
-        for row in residual.chunks_exact(self.d_in) {
-            for (g, r) in gradient.iter_mut().zip(row) {
-                *g += r;
+        for sums in column_sums(residual, self.d_in) {
+            for (g, sum) in gradient.iter_mut().zip(sums) {
+                *g += sum;
             }
         }
         if !self.config.apply_b_dec_to_input {
@@ -400,12 +406,30 @@ fn divide(values: &mut [f32], by: f32) {
 /// `Σ‖x - mean‖²` over the rows.
 fn total_variance(x: &[f32], d_in: usize) -> f64 {
     let n = (x.len() / d_in) as f64;
-    let (mut sums, mut squares) = (vec![0.0_f64; d_in], 0.0_f64);
-    for row in x.chunks_exact(d_in) {
-        for (sum, x) in sums.iter_mut().zip(row) {
-            *sum += f64::from(*x);
+    let mut sums = vec![0.0_f64; d_in];
+    for of_rows in column_sums(x, d_in) {
+        for (sum, of_rows) in sums.iter_mut().zip(of_rows) {
+            *sum += f64::from(of_rows);
         }
-        squares += f64::from(row.iter().map(|x| x * x).sum::<f32>());
     }
+    let arch = pulp::Arch::new();
+    let of_row = |row: &[f32]| arch.dispatch(|| squares(row));
+    let squares: Vec<f64> = x.par_chunks_exact(d_in).map(of_row).collect();
+    let squares: f64 = squares.iter().sum();
     (squares - sums.iter().map(|sum| sum * sum / n).sum::<f64>()).max(f64::MIN_POSITIVE)
+}
+
+/// Sums of the columns of some rows at a time, `[width]` each.
+fn column_sums(values: &[f32], width: usize) -> Vec<Vec<f32>> {
+    let arch = pulp::Arch::new();
+    let of_rows = |rows: &[f32]| {
+        let mut sums = vec![0.0; width];
+        arch.dispatch(|| {
+            for row in rows.chunks_exact(width) {
+                add_scaled(&mut sums, 1.0, row);
+            }
+        });
+        sums
+    };
+    values.par_chunks(ROWS_PER_SUM * width).map(of_rows).collect()
 }
