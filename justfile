@@ -57,6 +57,11 @@ golden:
     python3 crates/probes/tests/golden/make_convex.py
     python3 crates/probes/tests/golden/make_recipes.py
 
+# Make the golden files of autoencoders again (needs sae-lens 6.54.12, eai-sparsify 1.3.3, and dictionary-learning 0.1.0).
+golden-sae:
+    python3 crates/sae/tests/golden/make_formats.py
+    python3 crates/sae/tests/golden/make_training.py
+
 # Fuzz a reader: config, safetensors, index, tokenizer, npz, or texts (needs cargo-fuzz and a nightly compiler).
 fuzz TARGET SECONDS="600":
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -rss_limit_mb=1024 -malloc_limit_mb=256 -timeout=10

@@ -13,7 +13,7 @@ use crate::top_k::TopK;
 const BLOCK_VALUES: usize = 3 << 20;
 
 /// Share of the value that just suffices in one block, from which on values are candidates.
-const MARGIN: f32 = 0.8;
+const MARGIN: f32 = 0.9;
 
 /// Memory of the sparse way.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct SparseBatch {
     /// What the dead features leave of it.
     dead_residual: Vec<f32>,
     by_feature: ByFeature,
+    /// From which value on the last batch had candidates; only how long a search takes depends on it.
+    least: Option<f32>,
 }
 
 /// What is selected in each row.
@@ -218,28 +220,34 @@ impl SaeTrainer {
         k_aux: usize,
     ) {
         let n_values = input.len() / self.d_in * self.config.d_sae;
-        let mut least = self.least_of_first_block(input, sparse, n_active as f64 / n_values as f64);
+        let share = n_active as f64 / n_values as f64;
+        let mut least =
+            sparse.least.unwrap_or_else(|| self.least_of_first_block(input, sparse, share));
         loop {
             self.select(input, sparse, Select::Above(least), k_aux);
             let n_found: usize = sparse.rows.iter().map(Vec::len).sum();
             if n_found >= n_active || least <= 0.0 {
                 break;
             }
-            // Rare: the first block was not like the others.
+            // Rare: the last batch, or the first block, was not like this one.
             least = if least < 1e-6 { 0.0 } else { least / 2.0 };
         }
         let compared = |entry: &Entry| entry.value * self.norms[entry.feature as usize];
         let values: Vec<f32> = sparse.rows.iter().flatten().map(compared).collect();
         let mut top_k = TopK::default();
         let mut kept = top_k.largest(&values, n_active).map(|(at, _)| at).peekable();
-        let mut at = 0;
+        let (mut at, mut smallest) = (0, f32::INFINITY);
         for row in &mut sparse.rows {
-            row.retain(|_| {
+            row.retain(|entry| {
                 let is_kept = kept.next_if_eq(&at).is_some();
+                if is_kept {
+                    smallest = smallest.min(compared(entry));
+                }
                 at += 1;
                 is_kept
             });
         }
+        sparse.least = smallest.is_finite().then_some(smallest * MARGIN);
     }
 
     /// A value that about the wanted share of the first rows is above, and a little more.
