@@ -123,6 +123,18 @@ fn autoencoders_are_trained_looked_at_converted_and_used() {
     assert_eq!(reconstruction.data.into_f32().unwrap(), full.decode(&encoded));
     assert_eq!(codes["shape"].clone().data.into_i64().unwrap(), [3, 64]);
 
+    let args = ["eval", "--sae", "results/small/sae/z", "--data", "texts.jsonl"];
+    let table = succeed(path, &args);
+    assert!(table.contains("ce_loss_score") && table.contains("explained_variance_r2"), "{table}");
+    succeed(path, &[&args[..], &["--output", "core.json"]].concat());
+    let found: Value = serde_json::from_slice(&fs::read(path.join("core.json")).unwrap()).unwrap();
+    assert_eq!(found["eval_type_id"], "core");
+    let metrics = &found["eval_result_metrics"];
+    let number = |category: &str, name: &str| metrics[category][name].as_f64().unwrap();
+    assert!((number("sparsity", "l0") - 6.0).abs() < 0.5, "{metrics}");
+    let lost = number("model_performance_preservation", "ce_loss_with_sae");
+    assert!(lost >= 0.9 * number("model_performance_preservation", "ce_loss_without_sae"));
+
     for (name, part) in [("z", "Share of each head"), ("resid", "raises")] {
         let sae = format!("results/small/sae/{name}");
         let page = format!("{name}.html");

@@ -23,6 +23,7 @@ enum Command {
     Info(sae::info::InfoArgs),
     Convert(sae::convert::ConvertArgs),
     Encode(sae::encode::EncodeArgs),
+    Eval(sae::eval::EvalArgs),
     View(sae::view::ViewArgs),
 }
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Info(args) => sae::info::run(&args),
         Command::Convert(args) => sae::convert::run(&args),
         Command::Encode(args) => sae::encode::run(&args),
+        Command::Eval(args) => sae::eval::run(&args),
         Command::View(args) => sae::view::run(&args),
     };
     match result {

@@ -3,7 +3,9 @@
 pub mod convert;
 pub mod demo;
 pub mod encode;
+pub mod eval;
 pub mod info;
+pub mod subject;
 mod texts;
 pub mod train;
 pub mod view;

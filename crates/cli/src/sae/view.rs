@@ -6,22 +6,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
-use attention_probes_models::{Dtype, HookPoint, LanguageModel, Placement, open_model};
+use attention_probes_models::{HookPoint, LanguageModel};
 use attention_probes_report::{
     ActivationBin, Estimate, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken,
     PageToken, SaeFeature, SaePage, SaeSummary, SaeTrainingPoint, SourceAttribution,
 };
 use attention_probes_sae::{
-    Activation, Contexts, FeatureActivity, FeaturePeak, Sae, attribute_to_sources, read_sae,
+    Activation, Contexts, FeatureActivity, FeaturePeak, Sae, attribute_to_sources,
 };
 use burn::tensor::Device;
 use clap::Args;
 use serde_json::Value;
 use tracing::info;
 
-use crate::device;
-use crate::exit::InputError;
-use crate::hub::hub_access;
+use crate::sae::subject::{Subject, SubjectArgs};
 use crate::sae::texts;
 
 /// Texts of a feature: the strongest, and of each sample from further down.
@@ -42,33 +40,18 @@ const N_NEIGHBOURS: usize = 5;
 /// Write a page of what the features of a sparse autoencoder do.
 #[derive(Args, Debug)]
 pub struct ViewArgs {
-    /// The autoencoder, in any known form.
-    #[arg(long)]
-    pub sae: PathBuf,
-    /// Texts: a `.csv`, `.tsv`, or `.jsonl` file.
-    #[arg(long)]
-    pub data: PathBuf,
-    /// Its column of texts.
-    #[arg(long, default_value = "text")]
-    pub text: String,
+    /// What is looked at, and with what.
+    #[command(flatten)]
+    pub subject: SubjectArgs,
     /// The page to write.
     #[arg(long)]
     pub output: PathBuf,
-    /// Model, instead of the one that the autoencoder names.
-    #[arg(long)]
-    pub model: Option<String>,
-    /// Hook, where the autoencoder names none.
-    #[arg(long)]
-    pub hook: Option<String>,
     /// Most contexts that are read.
     #[arg(long, default_value_t = 1000)]
     pub max_contexts: usize,
     /// Most features that are shown, those with the strongest texts for how rare they are.
     #[arg(long, default_value_t = 200)]
     pub features: usize,
-    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
 }
 
 /// Runs `sae view`.
@@ -77,28 +60,9 @@ pub struct ViewArgs {
 ///
 /// If the autoencoder, the model, or the texts are at fault, or do not fit each other.
 pub fn run(args: &ViewArgs) -> Result<()> {
-    let device = device::parse(&args.device)?;
-    let sae = read_sae(&args.sae)?;
-    let metadata = &sae.config.metadata;
-    let missing =
-        |what: &str| InputError(format!("the autoencoder names no {what}, give `--{what}`"));
-    let known = metadata.model_name().map(str::to_owned);
-    let name = args.model.clone().or(known).ok_or_else(|| missing("model"))?;
-    let hook = match (metadata.hook_name(), args.hook.as_deref()) {
-        (Some(known), Some(asked)) if known != asked => {
-            let error = format!("the autoencoder reads `{known}`, not `{asked}`");
-            return Err(InputError(error).into());
-        }
-        (known, asked) => asked.or(known).ok_or_else(|| missing("hook"))?,
-    };
-    let hook: HookPoint = hook.parse()?;
-    let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
-    let model = open_model(&name, hub_access().as_ref(), placement)?;
-    let context_size = metadata.context_size().unwrap_or(128).min(model.model.shape().n_ctx);
-    let prepend_bos = metadata.prepend_bos().unwrap_or(true);
-    let contexts = texts::contexts(&args.data, &args.text, (context_size, prepend_bos), &model)?;
-    let view = View { sae: &sae, model: &model, device: &device, contexts: &contexts, hook };
-    view.write(&args.output, &args.sae, (args.max_contexts, args.features))
+    let Subject { sae, model, device, contexts, hook } = &Subject::open(&args.subject)?;
+    let view = View { sae, model, device, contexts, hook: *hook };
+    view.write(&args.output, &args.subject.sae, (args.max_contexts, args.features))
 }
 
 /// An autoencoder, and what it is looked at with.

@@ -71,14 +71,14 @@ pub struct CoreMetrics {
 
 /// How often each feature was active.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct FeatureActivity {
+pub struct FeatureFrequency {
     /// Share of the tokens on which it was above 0, `[d_sae]`.
     pub feature_density: Vec<f64>,
     /// Tokens on which it was above 0, by the texts in which it was; NaN if in none, `[d_sae]`.
     pub consistent_activation_heuristic: Vec<f64>,
 }
 
-impl FeatureActivity {
+impl FeatureFrequency {
     /// Features that were never active.
     pub fn dead(&self) -> impl Iterator<Item = u32> + '_ {
         let densities = self.feature_density.iter().enumerate();
@@ -266,7 +266,7 @@ impl<'a> CoreEvaluator<'a> {
     /// # Errors
     ///
     /// [`SaeError::NoTokens`] if no token counted.
-    pub fn finish(self) -> Result<(CoreMetrics, FeatureActivity), SaeError> {
+    pub fn finish(self) -> Result<(CoreMetrics, FeatureFrequency), SaeError> {
         if self.n_tokens == 0 {
             return Err(SaeError::NoTokens);
         }
@@ -302,7 +302,7 @@ impl<'a> CoreEvaluator<'a> {
             normalized_freq_over_1_percent: weighed(0.01),
             normalized_freq_over_10_percent: weighed(0.1),
         };
-        Ok((metrics, FeatureActivity { feature_density, consistent_activation_heuristic }))
+        Ok((metrics, FeatureFrequency { feature_density, consistent_activation_heuristic }))
     }
 }
 

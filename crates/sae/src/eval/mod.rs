@@ -25,7 +25,7 @@ pub use absorption::{
 };
 pub use attribution::ablated_means;
 pub use binary_probe::{BinaryProbe, BinaryProbeConfig};
-pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureActivity, core_metrics};
+pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureFrequency, core_metrics};
 pub use examples::{LabelledTexts, Sampling};
 pub use output::{CoreResults, EvalOutput, EvalRun, MetricCategory};
 pub use recovered::{

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::absorption::Absorption;
-use super::core_metrics::{CoreMetrics, FeatureActivity};
+use super::core_metrics::{CoreMetrics, FeatureFrequency};
 use super::recovered::Recovered;
 use super::scr::Scr;
 use super::sparse_probing::SparseProbing;
@@ -58,7 +58,7 @@ pub struct CoreResults<'a> {
     /// Means over tokens.
     pub metrics: &'a CoreMetrics,
     /// How often each feature was active.
-    pub activity: &'a FeatureActivity,
+    pub activity: &'a FeatureFrequency,
     /// Figures of the weights.
     pub weights: &'a FeatureWeights,
     /// What the model lost.
