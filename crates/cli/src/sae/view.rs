@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
-use attention_probes_models::{HookPoint, LanguageModel};
+use attention_probes_models::{HookPoint, LanguageModel, PaddingSide, TokenBatch};
 use attention_probes_report::{
-    ActivationBin, Estimate, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken,
-    PageToken, SaeFeature, SaePage, SaeSummary, SaeTrainingPoint, SourceAttribution,
+    ActivationBin, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken, PageToken,
+    SaeFeature, SaePage, SaeSummary, SaeTrainingPoint, SourceAttribution,
 };
+use attention_probes_sae::eval::{RecoveryConfig, recovered};
 use attention_probes_sae::{
     Activation, Contexts, FeatureActivity, FeaturePeak, Sae, attribute_to_sources,
 };
@@ -25,6 +26,10 @@ use crate::sae::texts;
 /// Texts of a feature: the strongest, and of each sample from further down.
 const N_TOP: usize = 12;
 const N_SAMPLE: usize = 3;
+
+/// Contexts on which the model runs with the reconstructions, and of one forward pass.
+const N_RECOVERED: usize = 64;
+const CONTEXTS_PER_BATCH: usize = 16;
 
 /// Tokens before and after the strongest one that are shown.
 const BEFORE: usize = 24;
@@ -99,7 +104,7 @@ impl View<'_> {
             .collect::<Result<_>>()?;
         let page = SaePage {
             title: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            sae: self.summary(&activity, &densities),
+            sae: self.summary(&activity, &densities)?,
             config: config_beside(path),
             file: path.display().to_string(),
             training: history(path),
@@ -114,10 +119,10 @@ impl View<'_> {
         Ok(())
     }
 
-    fn summary(&self, activity: &FeatureActivity, densities: &[f64]) -> SaeSummary {
+    fn summary(&self, activity: &FeatureActivity, densities: &[f64]) -> Result<SaeSummary> {
         let config = &self.sae.config;
         let number = |key: &str| config.metadata.get(key).and_then(Value::as_u64);
-        SaeSummary {
+        Ok(SaeSummary {
             architecture: self.sae.activation.architecture().to_string(),
             model: self.model.name.clone(),
             hook: self.hook.to_string(),
@@ -129,12 +134,27 @@ impl View<'_> {
             },
             l0: activity.l0().into(),
             fvu: activity.fvu().into(),
-            ce_loss_score: Estimate { value: f64::NAN, interval: None },
+            ce_loss_score: self.ce_loss_score()?.into(),
             n_dead: Some(densities.iter().filter(|density| **density <= 0.0).count()),
             n_training_tokens: number("training_tokens").unwrap_or_default(),
             n_evaluation_tokens: activity.n_tokens() as u64,
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+        })
+    }
+
+    /// Share of the cross-entropy that the model keeps with the reconstructions.
+    fn ce_loss_score(&self) -> Result<f64> {
+        let n = self.contexts.len().min(N_RECOVERED);
+        let texts: Vec<&[u32]> = (0..n).map(|i| self.contexts.ids(i)).collect();
+        let batches = texts
+            .chunks(CONTEXTS_PER_BATCH)
+            .map(|texts| TokenBatch::new(texts, PaddingSide::Right, self.device))
+            .collect::<Result<Vec<_>, _>>()?;
+        let n_before = self.contexts.length() - self.contexts.n_text_tokens();
+        let special_tokens = self.contexts.ids(0)[..n_before].to_vec();
+        let config = RecoveryConfig { special_tokens, ..RecoveryConfig::default() };
+        let model = &*self.model.model;
+        Ok(recovered(model, self.sae, self.hook, &batches, &config)?.ce_loss_score)
     }
 
     fn feature(
