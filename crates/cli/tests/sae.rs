@@ -165,6 +165,13 @@ fn what_cannot_be_is_refused_in_one_line() {
     succeed(path, &["train", "run.toml", "--tokens", "400"]);
     let again = refused(path, &["train", "run.toml"]);
     assert!(again.contains("holds a run already; go on with `--resume`"), "{again}");
+    // A finished run is found again, and never written over.
+    let weights = path.join("results/small/sae/z/sae_weights.safetensors");
+    let before = fs::read(&weights).unwrap();
+    let other = refused(path, &["train", "run.toml", "--resume"]);
+    assert!(other.contains("holds a run with other settings"), "{other}");
+    assert_eq!(succeed(path, &["train", "run.toml", "--tokens", "400", "--resume"]), "");
+    assert_eq!(fs::read(&weights).unwrap(), before);
     let none = refused(path, &["info", "texts.jsonl"]);
     assert!(none.contains("is no sparse autoencoder"), "{none}");
     let sae = "results/small/sae/resid";

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
 use attention_probes_models::{LanguageModel, Placement, open_model};
 use attention_probes_sae::{
-    ContextStream, Contexts, RunProgress, SaeRun, SaeRunConfig, SaeTask, StepReport, write_sae_lens,
+    ContextStream, Contexts, RunProgress, SaeFormat, SaeRun, SaeRunConfig, SaeTask, StepReport,
+    write_sae_lens,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -130,6 +131,19 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
         );
         return Err(InputError(error).into());
     }
+    let text = toml::to_string(config).context("the configuration cannot be written")?;
+    if flags.resume && !checkpoint.exists() {
+        let old = fs::read_to_string(&finished).unwrap_or_else(|_| text.clone());
+        if old != text {
+            let error =
+                format!("`{}` holds a run with other settings; name another run", folder.display());
+            return Err(InputError(error).into());
+        }
+        if tasks.iter().all(|task| SaeFormat::of(folder.join(&task.name)).is_ok()) {
+            info!("`{}` is complete already", folder.display());
+            return Ok(Vec::new());
+        }
+    }
     let hub = hub_access();
     let placement = Placement { device: device.clone(), dtype: config.model.dtype };
     let model = open_model(&config.model.name, hub.as_ref(), placement)?;
@@ -153,7 +167,6 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let digest = digest(config, &model, &contexts)?;
     let mut run = SaeRun::new(stream, tasks, &config.train, (config.n_steps(), config.seed))?;
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    let text = toml::to_string(config).context("the configuration cannot be written")?;
     if checkpoint.exists() && flags.resume {
         run.load(&checkpoint, &digest)?;
         info!("going on from step {}", run.trainers()[0].n_steps());

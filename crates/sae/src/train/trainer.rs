@@ -228,6 +228,7 @@ impl SaeTrainer {
         });
         scratch.n_fired.clear();
         scratch.n_fired.resize(self.config.d_sae, 0);
+        let threshold = self.topk_threshold;
         let mut report = match self.config.architecture {
             TrainArchitecture::TopK { .. } | TrainArchitecture::BatchTopK { .. } if !densely => {
                 self.differentiate_sparsely(x, &mut scratch)
@@ -252,6 +253,7 @@ impl SaeTrainer {
         if report.loss.is_finite() && report.gradient_norm.is_finite() {
             Ok(report)
         } else {
+            self.topk_threshold = threshold;
             Err(SaeError::Diverged { step: self.step, loss: report.loss })
         }
     }

@@ -73,14 +73,16 @@ fn one_seed_gives_the_same_bits() {
 #[test]
 fn a_step_that_diverges_leaves_the_weights_as_they_were() {
     let golden = Golden::read();
-    let mut trainer = golden.trainer(TOP_K);
-    trainer.step(&golden.batch(0)).unwrap();
-    let before = trainer.sae();
-    let mut x = golden.batch(1);
-    x[3] = f32::NAN;
-    let error = trainer.step(&x).unwrap_err();
-    assert!(error.to_string().starts_with("the training diverged at step 1"), "{error}");
-    assert_eq!(trainer.sae(), before);
+    for architecture in [TOP_K, BATCH_TOP_K] {
+        let mut trainer = golden.trainer(architecture);
+        trainer.step(&golden.batch(0)).unwrap();
+        let before = trainer.sae();
+        let mut x = golden.batch(1);
+        x[3] = f32::NAN;
+        let error = trainer.step(&x).unwrap_err();
+        assert!(error.to_string().starts_with("the training diverged at step 1"), "{error}");
+        assert_eq!(trainer.sae(), before);
+    }
 }
 
 #[test]
