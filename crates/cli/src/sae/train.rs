@@ -123,8 +123,8 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let device = device::parse(&config.device)?;
     let folder = config.output.join(&config.run).join("sae");
     let checkpoint = folder.join("checkpoint.safetensors");
-    let finished = folder.join("config.toml");
-    if finished.exists() && !flags.resume && !flags.dry_run {
+    let kept_config = folder.join("config.toml");
+    if kept_config.exists() && !flags.resume && !flags.dry_run {
         let error = format!(
             "`{}` holds a run already; go on with `--resume`, or name another run",
             folder.display()
@@ -133,7 +133,7 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     }
     let text = toml::to_string(config).context("the configuration cannot be written")?;
     if flags.resume && !checkpoint.exists() {
-        let old = fs::read_to_string(&finished).unwrap_or_else(|_| text.clone());
+        let old = fs::read_to_string(&kept_config).unwrap_or_else(|_| text.clone());
         if old != text {
             let error =
                 format!("`{}` holds a run with other settings; name another run", folder.display());
@@ -171,7 +171,7 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
         run.load(&checkpoint, &digest)?;
         info!("going on from step {}", run.trainers()[0].n_steps());
     }
-    write_atomically(&finished, |file| file.write_all(text.as_bytes()))?;
+    write_atomically(&kept_config, |file| file.write_all(text.as_bytes()))?;
     let reports = steps(config, &mut run, (&checkpoint, &digest), &folder)?;
     let n_skipped = run.position().n_skipped;
     if n_skipped > 0 {
