@@ -15,7 +15,7 @@ pub struct Progress {
 
 impl Progress {
     /// Moves the bar called `label`, which replaces any other.
-    fn advance(&mut self, label: String, done: usize, total: usize) {
+    pub(crate) fn advance(&mut self, label: String, done: usize, total: usize) {
         let total = total as u64;
         if self.bar.as_ref().is_none_or(|(name, _)| *name != label) {
             self.clear();

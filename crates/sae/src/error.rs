@@ -90,6 +90,17 @@ pub enum SaeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of attention is damaged, or of other contexts or another model.
+    #[error(
+        "`{}` is no attention of these contexts: {reason}; remove it to extract it anew",
+        path.display()
+    )]
+    AttentionStore {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A configuration lacks what cannot be guessed, or says what cannot be true.
     #[error("`{}`: `{key}` is {found}, expected {expected}", path.display())]
     Config {

@@ -14,6 +14,7 @@ mod config;
 mod error;
 pub mod eval;
 mod formats;
+mod guided;
 mod run;
 mod run_config;
 mod sae;
@@ -23,13 +24,19 @@ mod top_k;
 mod train;
 
 pub use activity::{FeatureActivity, FeaturePeak, attribute_to_sources};
-pub use attention_store::{AttentionStore, KeepAttention, PoolHeads};
+pub use attention_store::{AttentionLayers, AttentionStore, KeepAttention, PoolHeads};
 pub use codes::SparseCodes;
 pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 pub use error::SaeError;
 pub use formats::{SaeFormat, read_sae, write_sae_lens};
-pub use run::{RunProgress, SaeRun};
-pub use run_config::{RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, SaeTask};
+pub use guided::{
+    GuidanceConfig, GuidanceLosses, GuidanceRecord, GuidanceSource, LayerWeightHistory,
+    LayerWeighting, temperature,
+};
+pub use run::{RunGuidance, RunProgress, SaeRun};
+pub use run_config::{
+    RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, SaeTask,
+};
 pub use sae::{Activation, Encoded, Sae};
 pub use stream::{ContextStream, StreamPosition};
 pub use train::{

@@ -1,17 +1,22 @@
 //! Several autoencoders that learn from one stream of activations.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
 use attention_probes_models::HookPoint;
 use safetensors::SafeTensors;
 
+use crate::guided::{Guidance, GuidedBatch, HeldOut};
 use crate::run_config::{RunTraining, SaeTask};
 use crate::stream::{ContextStream, StreamPosition};
-use crate::train::{CheckpointArrays, CheckpointFile, MixingBuffer, SaeTrainer, StepReport};
-use crate::{Sae, SaeError};
+use crate::train::{
+    CheckpointArrays, CheckpointFile, Contexts, Entry, MixingBuffer, SaeTrainer, StepReport,
+};
+use crate::{AttentionLayers, GuidanceRecord, Sae, SaeError};
 
 /// All autoencoders of a run, their stream, and its buffer.
 pub struct SaeRun<'a> {
@@ -26,6 +31,27 @@ pub struct SaeRun<'a> {
     normalize: bool,
     n_steps: u64,
     batch: Vec<Vec<f32>>,
+    guided: Option<GuidedRun>,
+}
+
+/// Attention that guides a run, and the contexts that no autoencoder of it is trained on.
+#[derive(Clone, Debug)]
+pub struct RunGuidance {
+    /// Attention of the contexts that are trained on, followed by those that are held out.
+    pub attention: AttentionLayers,
+    /// Contexts from which the weights of layers are learned.
+    pub held_out: Contexts,
+}
+
+/// What guides the autoencoders of a run.
+struct GuidedRun {
+    attention: AttentionLayers,
+    held_out: HeldOut,
+    /// One for each task; none of those that are trained alike but for it.
+    guides: Vec<Option<Guidance>>,
+    contexts_per_step: usize,
+    /// Rows that the scales of activations are taken from.
+    n_first: usize,
 }
 
 /// What a step of a run measured.
@@ -73,8 +99,78 @@ impl<'a> SaeRun<'a> {
         let buffer = MixingBuffer::new(stream.widths().to_vec(), sizes, train.mix_fraction, seed);
         let scales = vec![1.0; stream.widths().len()];
         let normalize = train.normalize;
-        let batch = Vec::new();
-        Ok(Self { stream, buffer, tasks, trainers, places, scales, normalize, n_steps, batch })
+        let (batch, guided) = (Vec::new(), None);
+        Ok(Self {
+            stream,
+            buffer,
+            tasks,
+            trainers,
+            places,
+            scales,
+            normalize,
+            n_steps,
+            batch,
+            guided,
+        })
+    }
+
+    /// The layers of the model whose attention guides some tasks, in rising order.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`crate::GuidanceConfig::check`].
+    pub fn layers(tasks: &[SaeTask]) -> Result<Vec<usize>, SaeError> {
+        let mut layers = BTreeSet::new();
+        for task in tasks {
+            if let Some(guidance) = &task.guidance {
+                layers.extend(guidance.check(task.hook)?);
+            }
+        }
+        Ok(layers.into_iter().collect())
+    }
+
+    /// As [`SaeRun::new`], where attention guides some of the tasks: every step takes whole contexts,
+    /// the same of all autoencoders.
+    ///
+    /// # Errors
+    ///
+    /// As [`SaeRun::new`], and
+    /// - [`SaeError::Hyperparameter`] if a batch holds no context, or there is no attention of a
+    ///   layer.
+    /// - [`SaeError::NoContext`] if no context is held out.
+    /// - [`SaeError::NotFinite`] if an activation of a held-out context is not finite.
+    pub fn guided(
+        stream: ContextStream<'a>,
+        tasks: Vec<SaeTask>,
+        train: &RunTraining,
+        (n_steps, seed): (u64, u64),
+        guidance: RunGuidance,
+    ) -> Result<Self, SaeError> {
+        let RunGuidance { attention, held_out } = guidance;
+        let contexts_per_step = train.batch_size / stream.positions().len();
+        if contexts_per_step == 0 {
+            let (name, value) = ("train.batch_size", train.batch_size as f64);
+            let expected = "at least the tokens of one context, where attention guides";
+            return Err(SaeError::Hyperparameter { name, value, expected });
+        }
+        if held_out.is_empty() {
+            return Err(SaeError::NoContext { length: held_out.length() });
+        }
+        let n_contexts = stream.n_contexts();
+        let contexts = n_contexts..n_contexts + held_out.len();
+        let rows = stream.rows_of(&held_out)?;
+        let held_out = HeldOut { contexts, rows };
+        let guide = |task: &SaeTask| -> Result<Option<Guidance>, SaeError> {
+            let Some(config) = &task.guidance else { return Ok(None) };
+            let layers = config.check(task.hook)?;
+            let n_contexts = held_out.contexts.end;
+            Guidance::new(config, &layers, (&attention, n_contexts), task.seed).map(Some)
+        };
+        let guides = tasks.iter().map(guide).collect::<Result<Vec<_>, _>>()?;
+        let mut run = Self::new(stream, tasks, train, (n_steps, seed))?;
+        let n_first = train.buffer_batches * train.batch_size;
+        run.guided = Some(GuidedRun { attention, held_out, guides, contexts_per_step, n_first });
+        Ok(run)
     }
 
     /// The autoencoders, in the order of their trainers.
@@ -103,20 +199,63 @@ impl<'a> SaeRun<'a> {
         if step >= self.n_steps {
             return Ok(None);
         }
-        self.fill()?;
-        while !self.buffer.next_batch(&mut self.batch) {
+        let contexts = if let Some(guided) = &self.guided {
+            let (n_contexts, n_first) = (guided.contexts_per_step, guided.n_first);
+            self.next_contexts(n_contexts, n_first)?
+        } else {
             self.fill()?;
-        }
+            while !self.buffer.next_batch(&mut self.batch) {
+                self.fill()?;
+            }
+            Vec::new()
+        };
         for (batch, scale) in self.batch.iter_mut().zip(&self.scales) {
             for x in batch {
                 *x *= scale;
             }
         }
-        let mut reports = Vec::with_capacity(self.trainers.len());
-        for (trainer, place) in self.trainers.iter_mut().zip(&self.places) {
-            reports.push(trainer.step(&self.batch[*place])?);
-        }
+        let reports = match &mut self.guided {
+            None => {
+                let trainers = self.trainers.iter_mut().zip(&self.places);
+                trainers
+                    .map(|(trainer, place)| trainer.step(&self.batch[*place]))
+                    .collect::<Result<Vec<_>, _>>()?
+            }
+            Some(guided) => {
+                let places = (&self.places[..], &self.scales[..]);
+                let positions = self.stream.positions();
+                guided.step(&mut self.trainers, &self.batch, places, (contexts, positions))?
+            }
+        };
         Ok(Some(RunProgress { step: step + 1, n_steps: self.n_steps, reports }))
+    }
+
+    /// Tokens that each autoencoder sees in a step.
+    pub fn tokens_per_step(&self) -> usize {
+        match &self.guided {
+            Some(guided) => guided.contexts_per_step * self.stream.positions().len(),
+            None => self.buffer.batch_size(),
+        }
+    }
+
+    /// Reads the contexts of a step.
+    fn next_contexts(&mut self, n_contexts: usize, n_first: usize) -> Result<Vec<usize>, SaeError> {
+        let is_first = self.trainers.first().is_some_and(|trainer| trainer.n_steps() == 0);
+        if is_first && self.normalize {
+            let start = self.stream.position();
+            let rows = self.stream.rows(n_first)?;
+            self.stream.seek(start);
+            self.set_scales(&rows);
+        }
+        let (contexts, rows) = self.stream.contexts(n_contexts)?;
+        self.batch = rows;
+        Ok(contexts)
+    }
+
+    fn set_scales(&mut self, rows: &[Vec<f32>]) {
+        for ((scale, rows), width) in self.scales.iter_mut().zip(rows).zip(self.stream.widths()) {
+            *scale = norm_scale(rows, *width);
+        }
     }
 
     /// Fills the buffer where it is wanting.
@@ -128,11 +267,7 @@ impl<'a> SaeRun<'a> {
         let mut rows = self.stream.rows(n_wanted)?;
         let is_first = self.trainers.first().is_some_and(|trainer| trainer.n_steps() == 0);
         if is_first && self.normalize {
-            for ((scale, rows), width) in
-                self.scales.iter_mut().zip(&rows).zip(self.stream.widths())
-            {
-                *scale = norm_scale(rows, *width);
-            }
+            self.set_scales(&rows);
         }
         // A context may be longer than what is wanted.
         for (rows, width) in rows.iter_mut().zip(self.stream.widths()) {
@@ -153,6 +288,14 @@ impl<'a> SaeRun<'a> {
         self.trainers.iter().zip(&self.tasks).zip(&self.places).map(of_task).collect()
     }
 
+    /// What guided each autoencoder, in the order of the tasks; `None` where nothing did.
+    pub fn guidance(&self) -> Vec<Option<GuidanceRecord>> {
+        let Some(guided) = &self.guided else { return vec![None; self.tasks.len()] };
+        let each = guided.guides.iter().zip(&self.trainers);
+        each.map(|(guide, trainer)| guide.as_ref().map(|guide| guide.record(trainer.n_steps())))
+            .collect()
+    }
+
     /// Writes everything that the next step depends on.
     ///
     /// # Errors
@@ -167,7 +310,15 @@ impl<'a> SaeRun<'a> {
         for (i, trainer) in self.trainers.iter().enumerate() {
             trainer.save(&mut arrays, &format!("sae{i}"));
         }
-        self.buffer.save(&mut arrays);
+        if let Some(guided) = &self.guided {
+            for (i, guide) in guided.guides.iter().enumerate() {
+                if let Some(guide) = guide {
+                    guide.save(&mut arrays, &format!("guide{i}"));
+                }
+            }
+        } else {
+            self.buffer.save(&mut arrays);
+        }
         arrays.put_f32("scales".to_owned(), &self.scales);
         let StreamPosition { epoch, context, n_skipped } = self.stream.position();
         arrays.put_u64("stream".to_owned(), &[epoch, context as u64, n_skipped]);
@@ -198,12 +349,48 @@ impl<'a> SaeRun<'a> {
         for (i, trainer) in self.trainers.iter_mut().enumerate() {
             trainer.load(&file, &format!("sae{i}")).ok_or_else(damaged)?;
         }
-        self.buffer.load(&file).ok_or_else(damaged)?;
+        if let Some(guided) = &mut self.guided {
+            for (i, guide) in guided.guides.iter_mut().enumerate() {
+                if let Some(guide) = guide {
+                    guide.load(&file, &format!("guide{i}")).ok_or_else(damaged)?;
+                }
+            }
+        } else {
+            self.buffer.load(&file).ok_or_else(damaged)?;
+        }
         self.scales = file.f32("scales", Some(self.scales.len())).ok_or_else(damaged)?;
         let stream = file.u64("stream", Some(3)).ok_or_else(damaged)?;
         let (epoch, context, n_skipped) = (stream[0], stream[1] as usize, stream[2]);
         self.stream.seek(StreamPosition { epoch, context, n_skipped });
         Ok(())
+    }
+}
+
+impl GuidedRun {
+    /// Takes a step of every autoencoder on a batch of whole contexts.
+    fn step(
+        &mut self,
+        trainers: &mut [SaeTrainer],
+        batch: &[Vec<f32>],
+        (places, scales): (&[usize], &[f32]),
+        (contexts, positions): (Vec<usize>, Range<usize>),
+    ) -> Result<Vec<StepReport>, SaeError> {
+        let mut patterns = GuidedBatch::new(&self.attention, contexts, positions.clone());
+        let mut reports = Vec::with_capacity(trainers.len());
+        for ((trainer, &place), guide) in trainers.iter_mut().zip(places).zip(&mut self.guides) {
+            let Some(guide) = guide else {
+                reports.push(trainer.step(&batch[place])?);
+                continue;
+            };
+            let held_out = (&self.held_out, place, scales[place]);
+            guide.learn_layers(trainer, held_out, (&self.attention, positions.clone()))?;
+            let step = trainer.n_steps();
+            let mut add = |rows: &mut [Vec<Entry>], norms: &[f32], variance: f64| {
+                guide.add_gradients(&mut patterns, (rows, norms), (step, variance))
+            };
+            reports.push(trainer.step_guided(&batch[place], &mut add)?);
+        }
+        Ok(reports)
     }
 }
 

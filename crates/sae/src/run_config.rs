@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use attention_probes_models::{Dtype, HookPoint};
 use serde::{Deserialize, Serialize};
 
-use crate::SaeError;
 use crate::train::{LearningRateSchedule, SaeTrainConfig, ScheduleShape, TrainArchitecture};
+use crate::{GuidanceConfig, KeepAttention, PoolHeads, SaeError};
 
 /// A training run: what is read, and every autoencoder that learns from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,8 +31,29 @@ pub struct SaeRunConfig {
     /// What all autoencoders of the run share.
     #[serde(default)]
     pub train: RunTraining,
+    /// The attention that guides, where an autoencoder has guidance.
+    #[serde(default)]
+    pub attention: RunAttention,
     /// The autoencoders.
     pub saes: Vec<SaeEntry>,
+}
+
+/// The attention that guides a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunAttention {
+    /// Which keys of a row are kept.
+    pub keep: KeepAttention,
+    /// How heads become one pattern.
+    pub pool: PoolHeads,
+    /// Contexts that no autoencoder is trained on, from which the weights of layers are learned.
+    pub held_out_contexts: usize,
+}
+
+impl Default for RunAttention {
+    fn default() -> Self {
+        Self { keep: KeepAttention::default(), pool: PoolHeads::default(), held_out_contexts: 32 }
+    }
 }
 
 /// The model of a run.
@@ -130,6 +151,10 @@ pub struct SaeEntry {
     /// Seeds of its initial weights, one autoencoder each; the run's where they are left out.
     #[serde(default)]
     pub seeds: Vec<u64>,
+    /// Attention that guides it. Where one autoencoder of a run has guidance, all of them learn from
+    /// batches of whole contexts instead of from a shuffled buffer, so that they see the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<GuidanceConfig>,
 }
 
 /// One autoencoder with one seed.
@@ -143,6 +168,8 @@ pub struct SaeTask {
     pub config: SaeTrainConfig,
     /// Seed of its initial weights.
     pub seed: u64,
+    /// Attention that guides it.
+    pub guidance: Option<GuidanceConfig>,
 }
 
 fn seed() -> u64 {
@@ -210,6 +237,8 @@ impl SaeRunConfig {
             ("train.buffer_batches", train.buffer_batches, 2),
             ("train.contexts_per_forward", train.contexts_per_forward, 1),
             ("data.context_size", self.data.context_size, 2),
+            ("attention.keep.top", self.attention.keep.top, 1),
+            ("attention.held_out_contexts", self.attention.held_out_contexts, 1),
         ];
         for (name, value, least) in sizes {
             if value < least {
@@ -220,6 +249,11 @@ impl SaeRunConfig {
         if !(0.0..=0.9).contains(&train.mix_fraction) {
             let (name, value) = ("train.mix_fraction", train.mix_fraction);
             return Err(SaeError::Hyperparameter { name, value, expected: "from 0 to 0.9" });
+        }
+        let mass = self.attention.keep.mass;
+        if !(mass > 0.0 && mass <= 1.0) {
+            let (name, expected) = ("attention.keep.mass", "above 0 and at most 1");
+            return Err(SaeError::Hyperparameter { name, value: mass, expected });
         }
         if self.n_steps() == 0 {
             let (name, value) = ("train.tokens", train.tokens as f64);
@@ -238,6 +272,13 @@ impl SaeRunConfig {
             let hook: HookPoint = entry.hook.parse()?;
             let config = self.config_of(entry);
             config.check()?;
+            if let Some(guidance) = &entry.guidance {
+                guidance.check(hook)?;
+                if !config.architecture.is_top_k() {
+                    let expected = "topk or batchtopk, which guidance needs";
+                    return word("saes.architecture", config.architecture.as_str(), expected);
+                }
+            }
             let seeds = if entry.seeds.is_empty() { vec![self.seed] } else { entry.seeds.clone() };
             for &seed in &seeds {
                 let name = match seeds.len() {
@@ -247,7 +288,8 @@ impl SaeRunConfig {
                 if !names.insert(name.clone()) {
                     return word("saes.name", &name, "a name, and seeds, that stand once");
                 }
-                tasks.push(SaeTask { name, hook, config: config.clone(), seed });
+                let guidance = entry.guidance.clone();
+                tasks.push(SaeTask { name, hook, config: config.clone(), seed, guidance });
             }
         }
         Ok(tasks)
@@ -331,6 +373,12 @@ architecture = { name = "standard", l1 = { value = 2.0, warm_up_steps = 10 } }
         assert!(error("\"resid\"", "\"z1-seed2\"").contains("that stand once"));
         assert!(error("hook_z", "hook_zz").contains("hook_z"), "a near name is given");
         assert!(error("tokens =", "token =").contains("unknown field `token`"));
+        let guided =
+            |guidance: &str| tasks(&format!("{MINIMAL}guidance = {{ {guidance} }}\n")).unwrap_err();
+        assert!(guided("alpha = 0.2").contains("`saes.architecture` is `standard`"));
+        assert!(guided("alpha = -1.0").contains("`guidance.alpha` is -1"));
+        assert!(guided("layers = [-3]").contains("`guidance.layers` is -3"));
+        assert!(guided("alpa = 0.1").contains("unknown field `alpa`"));
         assert!(error("\"topk\"", "\"topp\"").contains("topp"));
     }
 }

@@ -1,5 +1,7 @@
 //! Activations of contexts at several hooks, from one forward pass for all of them.
 
+use std::ops::Range;
+
 use attention_probes_models::{
     HookPoint, HookSet, HookedModel, PaddingSide, TokenBatch, host_values,
 };
@@ -77,6 +79,37 @@ impl<'a> ContextStream<'a> {
         &self.widths
     }
 
+    /// Number of contexts.
+    pub fn n_contexts(&self) -> usize {
+        self.contexts.len()
+    }
+
+    /// Positions of a context that have rows: all but the token for its beginning.
+    pub fn positions(&self) -> Range<usize> {
+        self.contexts.length() - self.contexts.n_text_tokens()..self.contexts.length()
+    }
+
+    /// Rows of other contexts of the same form at every hook, `[n, width]`.
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::Model`] if the model or its device fails.
+    /// - [`SaeError::NotFinite`] if an activation is not finite.
+    pub fn rows_of(&self, contexts: &Contexts) -> Result<Vec<Vec<f32>>, SaeError> {
+        let mut rows = vec![Vec::new(); self.hooks.len()];
+        let all: Vec<usize> = (0..contexts.len()).collect();
+        for chunk in all.chunks(self.contexts_per_forward) {
+            let texts: Vec<&[u32]> = chunk.iter().map(|i| contexts.ids(*i)).collect();
+            let activations = activations(self.model, self.device, &texts, &self.hooks)?;
+            for i in 0..chunk.len() {
+                if !self.take(i, &activations, &mut rows) {
+                    return Err(SaeError::NotFinite { n_contexts: 1 });
+                }
+            }
+        }
+        Ok(rows)
+    }
+
     /// How far it has been read.
     pub fn position(&self) -> StreamPosition {
         self.position
@@ -96,16 +129,24 @@ impl<'a> ContextStream<'a> {
     /// - [`SaeError::Model`] if the model or its device fails.
     /// - [`SaeError::NotFinite`] if every context of an epoch has NaN or infinity.
     pub fn rows(&mut self, n_wanted: usize) -> Result<Vec<Vec<f32>>, SaeError> {
-        let n_contexts = (n_wanted / self.contexts.n_text_tokens()).max(1);
+        self.contexts((n_wanted / self.contexts.n_text_tokens()).max(1)).map(|(_, rows)| rows)
+    }
+
+    /// The next `n_contexts` contexts whose activations are finite, and their rows at every hook.
+    ///
+    /// # Errors
+    ///
+    /// As [`ContextStream::rows`].
+    pub fn contexts(&mut self, n_contexts: usize) -> Result<(Vec<usize>, Vec<Vec<f32>>), SaeError> {
         let mut rows = vec![Vec::new(); self.hooks.len()];
-        let (mut n_read, mut n_skipped) = (0, 0);
-        while n_read < n_contexts {
-            let n = (n_contexts - n_read).min(self.contexts_per_forward);
+        let (mut read, mut n_skipped) = (Vec::with_capacity(n_contexts), 0);
+        while read.len() < n_contexts {
+            let n = (n_contexts - read.len()).min(self.contexts_per_forward);
             let batch: Vec<usize> = (0..n).map(|_| self.next_context()).collect();
             let activations = self.run(&batch)?;
-            for i in 0..batch.len() {
+            for (i, &context) in batch.iter().enumerate() {
                 if self.take(i, &activations, &mut rows) {
-                    n_read += 1;
+                    read.push(context);
                     continue;
                 }
                 n_skipped += 1;
@@ -115,7 +156,7 @@ impl<'a> ContextStream<'a> {
                 }
             }
         }
-        Ok(rows)
+        Ok((read, rows))
     }
 
     fn next_context(&mut self) -> usize {
@@ -132,8 +173,7 @@ impl<'a> ContextStream<'a> {
     /// Appends the rows of one context of a batch, but the first where it stands for the beginning;
     /// `false` if one is not finite.
     fn take(&self, i: usize, activations: &[Vec<f32>], rows: &mut [Vec<f32>]) -> bool {
-        let length = self.contexts.length();
-        let first = length - self.contexts.n_text_tokens();
+        let Range { start: first, end: length } = self.positions();
         let of_context = |width: usize| (i * length + first) * width..(i + 1) * length * width;
         let places = activations.iter().zip(&self.widths);
         let is_finite = places.clone().all(|(activation, &width)| {

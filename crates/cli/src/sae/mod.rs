@@ -1,5 +1,6 @@
 //! The commands of `sae`, one file each.
 
+mod attention;
 pub mod convert;
 pub mod demo;
 pub mod encode;

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
 use attention_probes_models::{LanguageModel, Placement, open_model};
 use attention_probes_sae::{
-    ContextStream, Contexts, RunProgress, SaeFormat, SaeRun, SaeRunConfig, SaeTask, StepReport,
-    write_sae_lens,
+    ContextStream, Contexts, RunGuidance, RunProgress, SaeFormat, SaeRun, SaeRunConfig, SaeTask,
+    StepReport, write_sae_lens,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
+use crate::sae::attention::{attention, hash_ids, held_out};
 use crate::sae::texts;
 use crate::{device, table};
 
@@ -81,6 +82,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let flags = TrainFlags { resume: args.resume, dry_run: args.dry_run, json: args.json };
     train(&config, flags).map(|_| ())
 }
+
+/// What guided an autoencoder, beside its weights.
+pub(super) const GUIDANCE_FILE: &str = "guidance.json";
 
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +153,11 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let model = open_model(&config.model.name, hub.as_ref(), placement)?;
     let data = &config.data;
     let size = (data.context_size, data.prepend_bos);
-    let contexts = texts::contexts(&data.path, &data.text, size, &model)?;
+    let mut contexts = texts::contexts(&data.path, &data.text, size, &model)?;
+    let digest = digest(config, &model, &contexts)?;
+    let layers = SaeRun::layers(&tasks)?;
+    let all = contexts.clone();
+    let held_out = contexts.split_off(held_out(config, &layers, &contexts)?);
     let hooks = SaeRun::hooks(&tasks);
     let settings = (config.train.contexts_per_forward, config.seed);
     let stream = ContextStream::new(&*model.model, &device, &contexts, hooks, settings)?;
@@ -164,9 +172,16 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     if flags.dry_run {
         return Ok(Vec::new());
     }
-    let digest = digest(config, &model, &contexts)?;
-    let mut run = SaeRun::new(stream, tasks, &config.train, (config.n_steps(), config.seed))?;
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    let length = (config.n_steps(), config.seed);
+    let mut run = if layers.is_empty() {
+        SaeRun::new(stream, tasks, &config.train, length)?
+    } else {
+        let path = folder.join("attention.safetensors");
+        let attention = attention(config, &model, &device, (&all, &layers), &path)?;
+        let guidance = RunGuidance { attention, held_out };
+        SaeRun::guided(stream, tasks, &config.train, length, guidance)?
+    };
     if checkpoint.exists() && flags.resume {
         run.load(&checkpoint, &digest)?;
         info!("going on from step {}", run.trainers()[0].n_steps());
@@ -191,9 +206,7 @@ fn digest(config: &SaeRunConfig, model: &LanguageModel, contexts: &Contexts) -> 
     config.device = String::new();
     config.data.path = PathBuf::new();
     let config = toml::to_string(&config).context("the configuration cannot be written")?;
-    let ids: Vec<u8> =
-        (0..contexts.len()).flat_map(|i| contexts.ids(i)).flat_map(|id| id.to_le_bytes()).collect();
-    Ok(format!("{config}\n{}\n{}", model.fingerprint(), blake3::hash(&ids).to_hex()))
+    Ok(format!("{config}\n{}\n{}", model.fingerprint(), hash_ids(contexts)))
 }
 
 /// Takes every step; returns the last report of each autoencoder.
@@ -212,7 +225,7 @@ fn steps(
     let every = (config.n_steps() / 200).max(1);
     let mut histories: Vec<Vec<HistoryLine>> = (0..last.len()).map(|_| Vec::new()).collect();
     while let Some(RunProgress { step, n_steps, reports }) = run.step()? {
-        let tokens = step * config.train.batch_size as u64;
+        let tokens = step * run.tokens_per_step() as u64;
         if step % every == 0 || step == n_steps {
             for (history, report) in histories.iter_mut().zip(&reports) {
                 history.push(HistoryLine { step, tokens, report: *report });
@@ -220,7 +233,7 @@ fn steps(
         }
         bar.set_position(step);
         let seconds = started.0.elapsed().as_secs_f64();
-        let rate = (step - started.1) as f64 * config.train.batch_size as f64 / seconds;
+        let rate = (step - started.1) as f64 * run.tokens_per_step() as f64 / seconds;
         let StepReport { loss, l0, fvu, n_dead, .. } = reports[0];
         let dead = n_dead as f64 / config.saes[0].d_sae as f64;
         let message = format!(
@@ -273,7 +286,8 @@ fn write(
     reports: &[StepReport],
 ) -> Result<Vec<TrainedSae>> {
     let mut trained = Vec::new();
-    for ((mut sae, task), report) in run.saes().into_iter().zip(run.tasks()).zip(reports) {
+    let saes = run.saes().into_iter().zip(run.guidance());
+    for (((mut sae, guidance), task), report) in saes.zip(run.tasks()).zip(reports) {
         let folder = folder.join(&task.name);
         let metadata = &mut sae.config.metadata;
         metadata.set("model_name", config.model.name.clone());
@@ -282,6 +296,10 @@ fn write(
         metadata.set("dataset_path", config.data.path.display().to_string());
         metadata.set("training_tokens", config.train.tokens);
         metadata.set("seed", task.seed);
+        if let Some(guidance) = guidance {
+            let text = serde_json::to_string_pretty(&guidance)?;
+            write_atomically(&folder.join(GUIDANCE_FILE), |file| file.write_all(text.as_bytes()))?;
+        }
         write_sae_lens(&sae, &folder)?;
         trained.push(TrainedSae {
             name: task.name.clone(),

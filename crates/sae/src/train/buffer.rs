@@ -108,6 +108,11 @@ impl MixingBuffer {
         self.state.n_fills += 1;
     }
 
+    /// Rows of a batch.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     /// Writes the next batch of every place, `[batch_size, width]`, into `batch`.
     ///
     /// `false` if there are too few rows; what is left of a stream that ended is never handed out.

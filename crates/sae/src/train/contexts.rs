@@ -48,6 +48,17 @@ impl Contexts {
         Self { ids, length, has_bos: bos.is_some() }
     }
 
+    /// Takes the last `n` contexts away, and returns them.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many.
+    #[must_use]
+    pub fn split_off(&mut self, n: usize) -> Self {
+        let ids = self.ids.split_off((self.len() - n) * self.length);
+        Self { ids, ..*self }
+    }
+
     /// Number of contexts.
     pub fn len(&self) -> usize {
         self.ids.len() / self.length
@@ -107,6 +118,9 @@ mod tests {
         assert_eq!(contexts.ids(2), [0, 5, 6, 7]);
         let plain = Contexts::pack(texts, 4, None, None);
         assert_eq!((plain.ids(0), plain.len()), (&[0, 1, 2, 3][..], 2));
+        let (mut first, both) = (contexts.clone(), contexts.len());
+        let last = first.split_off(2);
+        assert_eq!((first.len(), last.len(), last.ids(1)), (both - 2, 2, contexts.ids(both - 1)));
         let mut order = plain.order(1, 0);
         order.sort_unstable();
         assert_eq!(order, [0, 1]);

@@ -13,12 +13,12 @@ const FEATURES: usize = 64;
 
 /// One feature of one row of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) feature: u32,
+pub(crate) struct Entry {
+    pub(crate) feature: u32,
     /// What the decoder's row is multiplied by.
-    pub(super) value: f32,
+    pub(crate) value: f32,
     /// Derivative of the loss by the pre-activation.
-    pub(super) gradient: f32,
+    pub(crate) gradient: f32,
 }
 
 /// Entries of each row.

@@ -18,5 +18,6 @@ pub use buffer::MixingBuffer;
 pub(crate) use checkpoint::{CheckpointArrays, CheckpointFile};
 pub use config::{SaeTrainConfig, TrainArchitecture};
 pub use contexts::Contexts;
+pub(crate) use entries::Entry;
 pub use schedule::{CoefficientSchedule, LearningRateSchedule, ScheduleShape};
 pub use trainer::{SaeTrainer, StepReport};

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::adam::Trained;
 use super::config::TrainArchitecture;
 use super::entries::{ByFeature, Entry, Rows, decode, differentiate};
-use super::trainer::{SaeTrainer, Scratch, StepReport};
+use super::trainer::{Guide, SaeTrainer, Scratch, StepReport};
 use crate::top_k::TopK;
 
 /// Pre-activations that are held at a time.
@@ -44,8 +44,9 @@ impl SaeTrainer {
     /// Sets the gradients of everything but the decoder's bias, which are set to 0.
     pub(super) fn differentiate_sparsely(
         &mut self,
-        x: &[f32],
+        (x, variance): (&[f32], f64),
         scratch: &mut Scratch,
+        guide: Option<Guide<'_>>,
     ) -> StepReport {
         let (d_in, d_sae, n) = (self.d_in, self.config.d_sae, x.len() / self.d_in);
         let Scratch { input, residual, sparse, n_fired, .. } = scratch;
@@ -98,6 +99,7 @@ impl SaeTrainer {
             .collect();
         let mse = losses.iter().sum::<f64>() / n as f64;
         self.weights.b_dec.gradient.fill(0.0);
+        let guidance = guide.map_or(0.0, |guide| guide(&mut sparse.rows, &self.norms, variance));
 
         sparse.by_feature.fill(&sparse.rows, d_sae);
         self.differentiate_matrices(&sparse.by_feature, input, residual, Write::Replace);
@@ -108,7 +110,7 @@ impl SaeTrainer {
             let residual = &sparse.dead_residual;
             self.differentiate_matrices(&sparse.by_feature, input, residual, Write::Add);
         }
-        StepReport { mse, auxiliary, ..StepReport::default() }
+        StepReport { mse, auxiliary, guidance, ..StepReport::default() }
     }
 
     /// How many dead features of a row learn from what is left, and the weight of their loss.

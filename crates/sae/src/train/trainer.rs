@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::adam::{AdamStep, Trained};
 use super::config::{SaeTrainConfig, TrainArchitecture};
 use super::dense::DenseBlock;
+use super::entries::Entry;
 use super::kernels::{add_scaled, squares};
 use super::sparse::SparseBatch;
 use crate::SaeError;
@@ -81,6 +82,8 @@ pub struct StepReport {
     pub sparsity: f64,
     /// The loss of dead features, or of the gates.
     pub auxiliary: f64,
+    /// The losses of guidance; 0 without it.
+    pub guidance: f64,
     /// Active features of a row on average.
     pub l0: f64,
     /// Share of the variance that is left: `Σ‖x̂ - x‖² / Σ‖x - mean‖²` over the batch.
@@ -90,6 +93,10 @@ pub struct StepReport {
     /// Norm of the gradient before it was scaled down.
     pub gradient_norm: f64,
 }
+
+/// Adds derivatives by pre-activations to the entries of a batch, given the norms of the decoder's
+/// rows and the variance of a row; returns the loss that they are of.
+pub(crate) type Guide<'a> = &'a mut dyn FnMut(&mut [Vec<Entry>], &[f32], f64) -> f64;
 
 impl SaeTrainer {
     /// Draws initial weights: decoder rows in random directions, the encoder their transpose, every
@@ -196,7 +203,20 @@ impl SaeTrainer {
     /// - [`SaeError::SizeMismatch`] if the activations do not fill rows, or there are none.
     /// - [`SaeError::Diverged`] if a loss or a gradient is not finite; the weights stay as they were.
     pub fn step(&mut self, x: &[f32]) -> Result<StepReport, SaeError> {
-        self.step_as(x, false)
+        self.step_as(x, false, None)
+    }
+
+    /// As [`SaeTrainer::step`] of the `TopK` kinds, with what a guide adds to the loss.
+    ///
+    /// # Errors
+    ///
+    /// As [`SaeTrainer::step`].
+    pub(crate) fn step_guided(
+        &mut self,
+        x: &[f32],
+        guide: Guide<'_>,
+    ) -> Result<StepReport, SaeError> {
+        self.step_as(x, false, Some(guide))
     }
 
     /// As [`SaeTrainer::step`], with every product dense: the slow, obvious way of the `TopK` kinds.
@@ -205,10 +225,15 @@ impl SaeTrainer {
     ///
     /// As [`SaeTrainer::step`].
     pub fn step_densely(&mut self, x: &[f32]) -> Result<StepReport, SaeError> {
-        self.step_as(x, true)
+        self.step_as(x, true, None)
     }
 
-    fn step_as(&mut self, x: &[f32], densely: bool) -> Result<StepReport, SaeError> {
+    fn step_as(
+        &mut self,
+        x: &[f32],
+        densely: bool,
+        guide: Option<Guide<'_>>,
+    ) -> Result<StepReport, SaeError> {
         let d_in = self.d_in;
         if x.is_empty() || !x.len().is_multiple_of(d_in) {
             let what = "the number of values in rows of activations";
@@ -229,17 +254,19 @@ impl SaeTrainer {
         scratch.n_fired.clear();
         scratch.n_fired.resize(self.config.d_sae, 0);
         let threshold = self.topk_threshold;
+        let n = (x.len() / d_in) as f64;
+        let variance = total_variance(x, d_in) / n;
         let mut report = match self.config.architecture {
             TrainArchitecture::TopK { .. } | TrainArchitecture::BatchTopK { .. } if !densely => {
-                self.differentiate_sparsely(x, &mut scratch)
+                self.differentiate_sparsely((x, variance), &mut scratch, guide)
             }
             _ => self.differentiate_densely(x, &mut scratch),
         };
         self.differentiate_b_dec(&scratch.residual);
         let n_fired: u64 = scratch.n_fired.iter().map(|n| u64::from(*n)).sum();
-        report.l0 = n_fired as f64 / (x.len() / d_in) as f64;
-        report.loss = report.mse + report.sparsity + report.auxiliary;
-        report.fvu = report.mse * (x.len() / d_in) as f64 / total_variance(x, d_in);
+        report.l0 = n_fired as f64 / n;
+        report.loss = report.mse + report.sparsity + report.auxiliary + report.guidance;
+        report.fvu = report.mse / variance;
         report.n_dead = self.dead_features().filter(|is_dead| *is_dead).count();
         let arrays = self.weights.arrays();
         report.gradient_norm = arrays.map(Trained::gradient_squares).sum::<f64>().sqrt();

@@ -4,10 +4,12 @@
 use half::f16;
 use rayon::prelude::*;
 
+use super::column::Column;
 use crate::SaeError;
 
 /// Which keys of a row of attention are kept.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct KeepAttention {
     /// Most keys of a row.
     pub top: usize,
@@ -49,12 +51,13 @@ pub enum PoolHeads {
 /// dense rows in `f32` take 64 KiB.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttentionStore {
-    length: usize,
-    indptr: Vec<u32>,
-    keys: Vec<u16>,
-    weights: Vec<f16>,
-    /// Share of each row that was left out before what is kept was made to sum to 1.
-    dropped: Vec<f16>,
+    pub(super) length: usize,
+    /// Where each row begins and ends in the next two, `[n_rows + 1]`.
+    pub(super) indptr: Column<u32>,
+    pub(super) keys: Column<u16>,
+    pub(super) weights: Column<f16>,
+    /// Share of each row that was left out before what is kept was made to sum to 1, `[n_rows]`.
+    pub(super) dropped: Column<f16>,
 }
 
 impl AttentionStore {
@@ -68,7 +71,9 @@ impl AttentionStore {
             let (name, value, expected) = ("context_size", length as f64, "from 1 to 65535");
             return Err(SaeError::Hyperparameter { name, value, expected });
         }
-        Ok(Self { length, indptr: vec![0], ..Self::default() })
+        let mut indptr = Column::default();
+        indptr.push(0);
+        Ok(Self { length, indptr, ..Self::default() })
     }
 
     /// Appends patterns after the softmax, `[n, n_heads, length, length]`.
@@ -77,6 +82,7 @@ impl AttentionStore {
     ///
     /// - [`SaeError::SizeMismatch`] if they are not of that shape.
     /// - [`SaeError::NonFinite`] if one is not finite.
+    /// - [`SaeError::Hyperparameter`] if there are more keys than 32 bits count.
     pub fn push(
         &mut self,
         patterns: &[f32],
@@ -110,7 +116,12 @@ impl AttentionStore {
                     self.weights.push(f16::from_f32(weight));
                 }
                 self.dropped.push(f16::from_f32(dropped));
-                self.indptr.push(self.keys.len() as u32);
+                let n_keys = self.keys.len();
+                let Ok(end) = u32::try_from(n_keys) else {
+                    let (name, value, expected) = ("keys of a store", n_keys as f64, "below 2³²");
+                    return Err(SaeError::Hyperparameter { name, value, expected });
+                };
+                self.indptr.push(end);
             }
         }
         Ok(())
@@ -133,9 +144,9 @@ impl AttentionStore {
     /// If there is no such row.
     pub fn row(&self, sequence: usize, query: usize) -> impl Iterator<Item = (usize, f32)> + '_ {
         let row = sequence * self.length + query;
-        let range = self.indptr[row] as usize..self.indptr[row + 1] as usize;
-        let keys = self.keys[range.clone()].iter().map(|key| usize::from(*key));
-        keys.zip(self.weights[range].iter().map(|weight| weight.to_f32()))
+        let range = self.indptr.get(row) as usize..self.indptr.get(row + 1) as usize;
+        let keys = self.keys.slice(range.clone()).map(usize::from);
+        keys.zip(self.weights.slice(range).map(f16::to_f32))
     }
 
     /// Share of a row that was left out.
@@ -144,12 +155,16 @@ impl AttentionStore {
     ///
     /// If there is no such row.
     pub fn dropped(&self, sequence: usize, query: usize) -> f32 {
-        self.dropped[sequence * self.length + query].to_f32()
+        self.dropped.get(sequence * self.length + query).to_f32()
     }
 
     /// Bytes that it takes.
     pub fn size_bytes(&self) -> usize {
-        4 * self.indptr.len() + 2 * (self.keys.len() + self.weights.len() + self.dropped.len())
+        let Self { indptr, keys, weights, dropped, .. } = self;
+        [indptr.bytes(), keys.bytes(), weights.bytes(), dropped.bytes()]
+            .map(<[u8]>::len)
+            .iter()
+            .sum()
     }
 }
 
@@ -192,7 +207,7 @@ fn kept(row: &[f32], query: usize, keep: KeepAttention) -> (Vec<(u16, f32)>, f32
     for (_, weight) in &mut keys {
         *weight /= sum;
     }
-    (keys, 1.0 - sum / total)
+    (keys, (1.0 - sum / total).max(0.0))
 }
 
 #[cfg(test)]
