@@ -7,6 +7,7 @@
 //! [`FeatureActivity`] says what features do on texts, [`eval`] how good an autoencoder is, and
 //! [`synthetic`] makes activations whose features are known.
 
+pub mod ablation;
 mod activity;
 mod attention_store;
 mod codes;
@@ -31,7 +32,7 @@ pub use error::SaeError;
 pub use formats::{SaeFormat, read_sae, write_sae_lens};
 pub use guided::{
     GuidanceConfig, GuidanceLosses, GuidanceRecord, GuidanceSource, LayerWeightHistory,
-    LayerWeighting, temperature,
+    LayerWeighting, attended_cosine, temperature,
 };
 pub use run::{RunGuidance, RunProgress, SaeRun};
 pub use run_config::{

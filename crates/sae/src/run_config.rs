@@ -83,6 +83,9 @@ pub struct RunData {
     /// are left out.
     #[serde(default = "yes")]
     pub prepend_bos: bool,
+    /// Contexts at the end that nothing is trained on.
+    #[serde(default)]
+    pub test_contexts: usize,
 }
 
 /// What all autoencoders of a run share.

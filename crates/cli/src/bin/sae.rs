@@ -25,6 +25,7 @@ enum Command {
     Encode(sae::encode::EncodeArgs),
     Eval(sae::eval::EvalArgs),
     View(sae::view::ViewArgs),
+    Ablate(sae::ablate::AblateArgs),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Encode(args) => sae::encode::run(&args),
         Command::Eval(args) => sae::eval::run(&args),
         Command::View(args) => sae::view::run(&args),
+        Command::Ablate(args) => sae::ablate::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

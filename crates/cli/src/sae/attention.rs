@@ -18,9 +18,11 @@ pub(super) fn held_out(
     contexts: &Contexts,
 ) -> Result<usize> {
     let n = if layers.is_empty() { 0 } else { config.attention.held_out_contexts };
-    if n >= contexts.len() {
+    let n_test = config.data.test_contexts;
+    if n + n_test >= contexts.len() {
         let error = format!(
-            "`attention.held_out_contexts` is {n}, but the texts fill {} contexts only",
+            "{n_test} test contexts and {n} held-out ones leave nothing to train on, the texts fill \
+             {}; lower `data.test_contexts` or `attention.held_out_contexts`",
             contexts.len()
         );
         return Err(InputError(error).into());

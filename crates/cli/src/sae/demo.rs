@@ -9,7 +9,7 @@ use attention_probes_models::{Dtype, Placement, open_model};
 use attention_probes_sae::{SaeRunConfig, read_sae};
 use clap::Args;
 
-use super::train::{TrainFlags, train};
+use super::train::{TrainFlags, print, train};
 use super::view::View;
 use crate::device;
 use crate::sae::texts;
@@ -53,8 +53,8 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     fs::create_dir_all(&folder)?;
     config.data.path = folder.join("passages.jsonl");
     fs::write(&config.data.path, PASSAGES)?;
-    let flags = TrainFlags { resume: args.resume, dry_run: false, json: args.json };
-    let trained = train(&config, flags)?;
+    let trained = train(&config, TrainFlags { resume: args.resume, dry_run: false })?;
+    print(&trained, args.json)?;
     let device = device::parse(&config.device)?;
     let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
     let model = open_model(&config.model.name, None, placement)?;

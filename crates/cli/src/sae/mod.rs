@@ -1,5 +1,7 @@
 //! The commands of `sae`, one file each.
 
+pub mod ablate;
+mod ablation_metrics;
 mod attention;
 pub mod convert;
 pub mod demo;

@@ -79,8 +79,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
     config.seed = args.seed.unwrap_or(config.seed);
-    let flags = TrainFlags { resume: args.resume, dry_run: args.dry_run, json: args.json };
-    train(&config, flags).map(|_| ())
+    let flags = TrainFlags { resume: args.resume, dry_run: args.dry_run };
+    let trained = train(&config, flags)?;
+    if trained.is_empty() { Ok(()) } else { print(&trained, args.json) }
 }
 
 /// What guided an autoencoder, beside its weights.
@@ -91,10 +92,8 @@ pub(super) const GUIDANCE_FILE: &str = "guidance.json";
 pub(super) struct TrainFlags {
     /// Whether a run that was stopped goes on.
     pub(super) resume: bool,
-    /// Whether only the plan is printed.
+    /// Whether only the plan is made.
     pub(super) dry_run: bool,
-    /// Whether one JSON object is printed instead of a table.
-    pub(super) json: bool,
 }
 
 /// One line of a history.
@@ -121,7 +120,7 @@ pub(super) struct TrainedSae {
     pub(super) report: StepReport,
 }
 
-/// Trains everything, and writes and prints it.
+/// Trains everything and writes it; nothing if it is complete already, or only planned.
 pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<TrainedSae>> {
     let tasks = config.tasks()?;
     let device = device::parse(&config.device)?;
@@ -154,10 +153,12 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let data = &config.data;
     let size = (data.context_size, data.prepend_bos);
     let mut contexts = texts::contexts(&data.path, &data.text, size, &model)?;
-    let digest = digest(config, &model, &contexts)?;
     let layers = SaeRun::layers(&tasks)?;
+    let n_held_out = held_out(config, &layers, &contexts)?;
+    let _ = contexts.split_off(data.test_contexts);
+    let digest = digest(config, &model, &contexts)?;
     let all = contexts.clone();
-    let held_out = contexts.split_off(held_out(config, &layers, &contexts)?);
+    let held_out = contexts.split_off(n_held_out);
     let hooks = SaeRun::hooks(&tasks);
     let settings = (config.train.contexts_per_forward, config.seed);
     let stream = ContextStream::new(&*model.model, &device, &contexts, hooks, settings)?;
@@ -194,7 +195,6 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     }
     let trained = write(&run, &folder, config, &reports)?;
     let _ = fs::remove_file(&checkpoint);
-    print(&trained, flags.json)?;
     Ok(trained)
 }
 
@@ -312,7 +312,8 @@ fn write(
     Ok(trained)
 }
 
-fn print(trained: &[TrainedSae], json: bool) -> Result<()> {
+/// Prints what was trained.
+pub(super) fn print(trained: &[TrainedSae], json: bool) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     if json {
         let text = serde_json::to_string_pretty(&serde_json::json!({ "saes": trained }))?;

@@ -78,6 +78,11 @@ impl AttentionLayers {
         &self.layers
     }
 
+    /// Number of contexts.
+    pub fn n_contexts(&self) -> usize {
+        self.stores.first().map_or(0, AttentionStore::n_sequences)
+    }
+
     /// Attention of a layer; `None` if it was not kept.
     pub fn of_layer(&self, layer: usize) -> Option<&AttentionStore> {
         let at = self.layers.iter().position(|one| *one == layer)?;

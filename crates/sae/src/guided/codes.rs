@@ -1,5 +1,6 @@
 //! Features of a batch as unit vectors, row by row.
 
+use crate::SparseCodes;
 use crate::train::Entry;
 
 /// The features of each row of a batch, times the norms of their decoder rows.
@@ -17,17 +18,30 @@ pub(super) struct UnitCodes {
 impl UnitCodes {
     /// Features of `rows` whose decoder rows have the norms `decoder_norms`.
     pub(super) fn new(rows: &[Vec<Entry>], decoder_norms: &[f32]) -> Self {
+        let value = |entry: &Entry| entry.value * decoder_norms[entry.feature as usize];
         let mut codes = Self { indptr: vec![0], ..Self::default() };
         for row in rows {
-            let value = |entry: &Entry| entry.value * decoder_norms[entry.feature as usize];
-            let norm = row.iter().map(|entry| value(entry).powi(2)).sum::<f32>().sqrt();
-            let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
-            codes.features.extend(row.iter().map(|entry| entry.feature));
-            codes.values.extend(row.iter().map(|entry| value(entry) * scale));
-            codes.norms.push(norm);
-            codes.indptr.push(codes.features.len());
+            codes.push(row.iter().map(|entry| (entry.feature, value(entry))));
         }
         codes
+    }
+
+    /// Features as they are.
+    pub(super) fn of(codes: &SparseCodes) -> Self {
+        let mut unit = Self { indptr: vec![0], ..Self::default() };
+        for (features, values) in codes.rows() {
+            unit.push(features.iter().copied().zip(values.iter().copied()));
+        }
+        unit
+    }
+
+    fn push(&mut self, row: impl Iterator<Item = (u32, f32)> + Clone) {
+        let norm = row.clone().map(|(_, value)| value * value).sum::<f32>().sqrt();
+        let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
+        self.features.extend(row.clone().map(|(feature, _)| feature));
+        self.values.extend(row.map(|(_, value)| value * scale));
+        self.norms.push(norm);
+        self.indptr.push(self.features.len());
     }
 
     /// Where the entries of some rows are.

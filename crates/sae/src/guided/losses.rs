@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::codes::{Spread, UnitCodes};
 use super::config::GuidanceConfig;
@@ -11,7 +11,7 @@ use super::patterns::BatchPattern;
 use crate::train::Entry;
 
 /// What guidance measured on a batch; each loss as it is before its weight.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GuidanceLosses {
     /// `L_guide`: how unlike a token's features are those of the tokens that it attends to.
     pub guide: f64,

@@ -1,6 +1,7 @@
 //! Guidance of a training by attention: tokens that attend to each other are to have features in
 //! common.
 
+mod attended;
 mod codes;
 mod config;
 mod layer_weights;
@@ -8,6 +9,7 @@ mod losses;
 mod patterns;
 mod tuning;
 
+pub use attended::attended_cosine;
 pub use config::{GuidanceConfig, GuidanceSource, LayerWeighting};
 pub use layer_weights::{LayerWeightHistory, temperature};
 pub use losses::GuidanceLosses;

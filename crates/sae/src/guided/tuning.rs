@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::config::GuidanceConfig;
 use super::layer_weights::{LayerWeightHistory, LayerWeights};
@@ -19,7 +19,7 @@ const LAYER_STEPS: u64 = 10;
 const LAYER_CONTEXTS: usize = 4;
 
 /// What guided an autoencoder, as it is written beside it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuidanceRecord {
     /// As it was configured.
     pub config: GuidanceConfig,

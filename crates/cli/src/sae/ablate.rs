@@ -1,0 +1,221 @@
+//! `sae ablate`: whether guidance by attention helps, against a baseline and three controls.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use attention_probes_activations::write_atomically;
+use attention_probes_metrics::SeedSummary;
+use attention_probes_report::{
+    AblationArm, AblationMetric, ArmKind, Estimate, LayerWeights, SaeAblationPage,
+};
+use attention_probes_sae::GuidanceRecord;
+use attention_probes_sae::ablation::{AblationConfig, AblationVerdict, Arm, ArmRole, MetricValues};
+use clap::Args;
+use serde_json::json;
+use tracing::info;
+
+use super::ablation_metrics::{Evaluator, Measured};
+use super::train::{GUIDANCE_FILE, TrainFlags, train};
+use crate::input::ignore_broken_pipe;
+use crate::table;
+
+/// Compare autoencoders that attention guides with one that nothing guides, and with controls.
+#[derive(Args, Debug)]
+pub struct AblateArgs {
+    /// The ablation, in TOML; paths in it are relative to its folder.
+    pub config: PathBuf,
+    /// Folder that holds the runs, instead of the configuration's.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`, instead of the configuration's.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Tokens that each autoencoder sees, instead of the configuration's.
+    #[arg(long)]
+    pub tokens: Option<u64>,
+    /// Go on with an ablation that was stopped.
+    #[arg(long)]
+    pub resume: bool,
+    /// Check everything and print the arms, but train nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `sae ablate`.
+///
+/// # Errors
+///
+/// If the configuration, the model, the texts, or the output is at fault, or a training diverges.
+pub fn run(args: &AblateArgs) -> Result<()> {
+    let mut config = AblationConfig::read(&args.config)?;
+    if let Some(output) = &args.output {
+        config.output.clone_from(output);
+    }
+    if let Some(device) = &args.device {
+        config.device.clone_from(device);
+    }
+    config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
+    let arms = config.arms();
+    let run_config = config.run_config()?;
+    let evaluator = Evaluator::open(&config)?;
+    let flags = TrainFlags { resume: args.resume, dry_run: args.dry_run };
+    train(&run_config, flags)?;
+    if args.dry_run {
+        return print_arms(&arms, config.seeds.len());
+    }
+    let folder = config.output.join(&config.run);
+    let mut measured: Vec<Vec<Measured>> = Vec::new();
+    for (i, arm) in arms.iter().enumerate() {
+        info!("measuring arm {} of {}: {}", i + 1, arms.len(), arm.label);
+        let of_seed = |seed: &u64| evaluator.measure(&folder_of(&folder, arm, *seed));
+        measured.push(config.seeds.iter().map(of_seed).collect::<Result<_>>()?);
+    }
+    let metrics = metrics(&evaluator, &measured);
+    let verdict = AblationVerdict::new(&arms, config.seeds.len(), &metrics)?;
+    let names: Vec<_> = arms
+        .iter()
+        .map(|arm| json!({ "name": arm.name, "label": arm.label, "role": arm.role }))
+        .collect();
+    let json = json!({
+        "config": config,
+        "seeds": config.seeds,
+        "arms": names,
+        "metrics": metrics,
+        "verdict": verdict,
+    });
+    let json = format!("{json:#}\n");
+    let path = folder.join("ablation.json");
+    write_atomically(&path, |file| file.write_all(json.as_bytes()))?;
+    let page = page(&config, &arms, &metrics, &verdict)?.to_html()?;
+    let html = folder.join("ablation.html");
+    write_atomically(&html, |file| file.write_all(page.as_bytes()))?;
+    let text = if args.json {
+        json
+    } else {
+        let mut text = summary(&arms, &metrics);
+        let _ = writeln!(text, "\n{}\n", verdict.text);
+        let _ = writeln!(text, "wrote {}\nwrote {}", path.display(), html.display());
+        text
+    };
+    ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
+}
+
+/// Where an autoencoder is.
+fn folder_of(folder: &Path, arm: &Arm, seed: u64) -> PathBuf {
+    folder.join("sae").join(format!("{}-seed{seed}", arm.name))
+}
+
+fn print_arms(arms: &[Arm], n_seeds: usize) -> Result<()> {
+    let mut rows = vec![["arm", "guided by"].map(str::to_owned)];
+    rows.extend(arms.iter().map(|arm| [arm.name.clone(), arm.label.clone()]));
+    let mut text = String::new();
+    table::aligned(&mut text, &rows);
+    let _ = writeln!(text, "{} arms of {n_seeds} seeds", arms.len());
+    ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
+}
+
+/// What was measured, metric by metric.
+fn metrics(evaluator: &Evaluator, measured: &[Vec<Measured>]) -> Vec<MetricValues> {
+    let of = |(i, (name, note, higher_is_better)): (usize, (String, &str, Option<bool>))| {
+        let by_arm = measured.iter().map(|seeds| seeds.iter().map(|one| one[i]).collect());
+        MetricValues { name, note: note.to_owned(), higher_is_better, by_arm: by_arm.collect() }
+    };
+    evaluator.metrics().into_iter().enumerate().map(of).collect()
+}
+
+/// Means and half-widths of intervals, an arm in a row.
+fn summary(arms: &[Arm], metrics: &[MetricValues]) -> String {
+    let mut header = vec!["guided by".to_owned()];
+    header.extend(metrics.iter().map(|metric| metric.name.clone()));
+    let mut rows = vec![header];
+    for (i, arm) in arms.iter().enumerate() {
+        let mut row = vec![arm.label.clone()];
+        row.extend(metrics.iter().map(|metric| {
+            let summary = SeedSummary::new(&metric.by_arm[i], 0.95);
+            summary.map_or("-".to_owned(), |one| {
+                format!("{:.4} ± {:.4}", one.mean, one.interval.upper - one.mean)
+            })
+        }));
+        rows.push(row);
+    }
+    let mut text = String::new();
+    table::aligned(&mut text, &rows);
+    text
+}
+
+/// The page.
+fn page(
+    config: &AblationConfig,
+    arms: &[Arm],
+    metrics: &[MetricValues],
+    verdict: &AblationVerdict,
+) -> Result<SaeAblationPage> {
+    let folder = config.output.join(&config.run);
+    let mut page_arms = Vec::new();
+    for (i, arm) in arms.iter().enumerate() {
+        let values = metrics.iter().map(|metric| {
+            let values = &metric.by_arm[i];
+            match SeedSummary::new(values, 0.95) {
+                Ok(summary) => Estimate::from((summary.mean, summary.interval)),
+                Err(_) => Estimate::from(f64::NAN),
+            }
+        });
+        let first = config.seeds.first().copied().unwrap_or_default();
+        page_arms.push(AblationArm {
+            name: arm.label.clone(),
+            kind: match arm.role {
+                ArmRole::Baseline => ArmKind::Baseline,
+                ArmRole::Mask | ArmRole::Full | ArmRole::EqualWeights => ArmKind::Mask,
+                ArmRole::Control => ArmKind::Control,
+            },
+            values: values.collect(),
+            by_seed: metrics.iter().map(|metric| metric.by_arm[i].clone()).collect(),
+            layer_weights: layer_weights(&folder_of(&folder, arm, first))?,
+        });
+    }
+    let as_metric = |metric: &MetricValues| AblationMetric {
+        name: metric.name.clone(),
+        note: metric.note.clone(),
+        higher_is_better: metric.higher_is_better,
+    };
+    let l0 = metrics.iter().find(|metric| metric.name == "L0");
+    let l0 = l0.map(|metric| metric.by_arm[0].iter().sum::<f64>() / config.seeds.len() as f64);
+    Ok(SaeAblationPage {
+        title: format!("Does attention guide? {}", config.run),
+        model: config.model.name.clone(),
+        hook: config.sae.hook.clone(),
+        verdict: verdict.text.clone(),
+        n_training_tokens: config.train.tokens,
+        l0: l0.unwrap_or_default(),
+        seeds: config.seeds.clone(),
+        config: toml::to_string(config).context("the configuration cannot be written")?,
+        metrics: metrics.iter().map(as_metric).collect(),
+        arms: page_arms,
+    })
+}
+
+/// Weights of layers over the steps, where more than one guided.
+pub(super) fn layer_weights(folder: &Path) -> Result<Option<LayerWeights>> {
+    Ok(guidance_of(folder)?.filter(|record| record.weights.len() > 1).map(|record| LayerWeights {
+        layers: record.layers.iter().map(|layer| format!("layer {layer}")).collect(),
+        steps: record.history.steps,
+        weights: record.history.weights,
+    }))
+}
+
+/// What guided the autoencoder of a folder.
+pub(super) fn guidance_of(folder: &Path) -> Result<Option<GuidanceRecord>> {
+    let path = folder.join(GUIDANCE_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path)?;
+    let record = serde_json::from_str(&text);
+    Ok(Some(record.with_context(|| format!("`{}` is damaged", path.display()))?))
+}
