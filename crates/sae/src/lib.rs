@@ -32,9 +32,9 @@ pub use error::SaeError;
 pub use formats::{SaeFormat, read_sae, write_sae_lens};
 pub use guided::{
     GuidanceConfig, GuidanceLosses, GuidanceRecord, GuidanceSource, LayerWeightHistory,
-    LayerWeighting, attended_cosine, temperature,
+    LayerWeighting, RunGuidance, attended_cosine, context_rows, temperature,
 };
-pub use run::{RunGuidance, RunProgress, SaeRun};
+pub use run::{RunProgress, SaeRun};
 pub use run_config::{
     RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, SaeTask,
 };

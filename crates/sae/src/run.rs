@@ -3,20 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::ops::Range;
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
 use attention_probes_models::HookPoint;
 use safetensors::SafeTensors;
 
-use crate::guided::{Guidance, GuidedBatch, HeldOut};
+use crate::guided::{GuidedRun, RunGuidance};
 use crate::run_config::{RunTraining, SaeTask};
 use crate::stream::{ContextStream, StreamPosition};
-use crate::train::{
-    CheckpointArrays, CheckpointFile, Contexts, Entry, MixingBuffer, SaeTrainer, StepReport,
-};
-use crate::{AttentionLayers, GuidanceRecord, Sae, SaeError};
+use crate::train::{CheckpointArrays, CheckpointFile, MixingBuffer, SaeTrainer, StepReport};
+use crate::{GuidanceRecord, Sae, SaeError};
 
 /// All autoencoders of a run, their stream, and its buffer.
 pub struct SaeRun<'a> {
@@ -32,26 +29,6 @@ pub struct SaeRun<'a> {
     n_steps: u64,
     batch: Vec<Vec<f32>>,
     guided: Option<GuidedRun>,
-}
-
-/// Attention that guides a run, and the contexts that no autoencoder of it is trained on.
-#[derive(Clone, Debug)]
-pub struct RunGuidance {
-    /// Attention of the contexts that are trained on, followed by those that are held out.
-    pub attention: AttentionLayers,
-    /// Contexts from which the weights of layers are learned.
-    pub held_out: Contexts,
-}
-
-/// What guides the autoencoders of a run.
-struct GuidedRun {
-    attention: AttentionLayers,
-    held_out: HeldOut,
-    /// One for each task; none of those that are trained alike but for it.
-    guides: Vec<Option<Guidance>>,
-    contexts_per_step: usize,
-    /// Rows that the scales of activations are taken from.
-    n_first: usize,
 }
 
 /// What a step of a run measured.
@@ -146,30 +123,16 @@ impl<'a> SaeRun<'a> {
         (n_steps, seed): (u64, u64),
         guidance: RunGuidance,
     ) -> Result<Self, SaeError> {
-        let RunGuidance { attention, held_out } = guidance;
-        let contexts_per_step = train.batch_size / stream.positions().len();
-        if contexts_per_step == 0 {
-            let (name, value) = ("train.batch_size", train.batch_size as f64);
-            let expected = "at least the tokens of one context, where attention guides";
-            return Err(SaeError::Hyperparameter { name, value, expected });
-        }
-        if held_out.is_empty() {
-            return Err(SaeError::NoContext { length: held_out.length() });
-        }
-        let n_contexts = stream.n_contexts();
-        let contexts = n_contexts..n_contexts + held_out.len();
-        let rows = stream.rows_of(&held_out)?;
-        let held_out = HeldOut { contexts, rows };
-        let guide = |task: &SaeTask| -> Result<Option<Guidance>, SaeError> {
-            let Some(config) = &task.guidance else { return Ok(None) };
-            let layers = config.check(task.hook)?;
-            let n_contexts = held_out.contexts.end;
-            Guidance::new(config, &layers, (&attention, n_contexts), task.seed).map(Some)
-        };
-        let guides = tasks.iter().map(guide).collect::<Result<Vec<_>, _>>()?;
+        let guided = GuidedRun::new(&stream, &tasks, train, guidance)?;
         let mut run = Self::new(stream, tasks, train, (n_steps, seed))?;
-        let n_first = train.buffer_batches * train.batch_size;
-        run.guided = Some(GuidedRun { attention, held_out, guides, contexts_per_step, n_first });
+        let trained = run.trainers.iter_mut().zip(&run.tasks).zip(guided.n_context());
+        for ((trainer, task), n_context) in trained {
+            if n_context > 0 {
+                let config = task.config.clone();
+                *trainer = SaeTrainer::with_context(config, trainer.d_in(), n_context, task.seed)?;
+            }
+        }
+        run.guided = Some(guided);
         Ok(run)
     }
 
@@ -200,8 +163,7 @@ impl<'a> SaeRun<'a> {
             return Ok(None);
         }
         let contexts = if let Some(guided) = &self.guided {
-            let (n_contexts, n_first) = (guided.contexts_per_step, guided.n_first);
-            self.next_contexts(n_contexts, n_first)?
+            self.next_contexts(guided.contexts_per_step())?
         } else {
             self.fill()?;
             while !self.buffer.next_batch(&mut self.batch) {
@@ -223,8 +185,7 @@ impl<'a> SaeRun<'a> {
             }
             Some(guided) => {
                 let places = (&self.places[..], &self.scales[..]);
-                let positions = self.stream.positions();
-                guided.step(&mut self.trainers, &self.batch, places, (contexts, positions))?
+                guided.step(&mut self.trainers, &self.batch, places, contexts)?
             }
         };
         Ok(Some(RunProgress { step: step + 1, n_steps: self.n_steps, reports }))
@@ -233,17 +194,17 @@ impl<'a> SaeRun<'a> {
     /// Tokens that each autoencoder sees in a step.
     pub fn tokens_per_step(&self) -> usize {
         match &self.guided {
-            Some(guided) => guided.contexts_per_step * self.stream.positions().len(),
+            Some(guided) => guided.contexts_per_step() * self.stream.positions().len(),
             None => self.buffer.batch_size(),
         }
     }
 
     /// Reads the contexts of a step.
-    fn next_contexts(&mut self, n_contexts: usize, n_first: usize) -> Result<Vec<usize>, SaeError> {
+    fn next_contexts(&mut self, n_contexts: usize) -> Result<Vec<usize>, SaeError> {
         let is_first = self.trainers.first().is_some_and(|trainer| trainer.n_steps() == 0);
         if is_first && self.normalize {
             let start = self.stream.position();
-            let rows = self.stream.rows(n_first)?;
+            let rows = self.stream.rows(self.buffer.n_wanted())?;
             self.stream.seek(start);
             self.set_scales(&rows);
         }
@@ -280,20 +241,23 @@ impl<'a> SaeRun<'a> {
 
     /// The autoencoders as they are now, for activations as they come, with their hooks.
     pub fn saes(&self) -> Vec<Sae> {
-        let of_task = |((trainer, task), place): ((&SaeTrainer, &SaeTask), &usize)| {
-            let mut sae = trainer.sae_of_scaled(self.scales[*place]);
+        let of_task = |(i, (trainer, task)): (usize, (&SaeTrainer, &SaeTask))| {
+            let mut sae = trainer.sae_of_scaled(self.scales[self.places[i]]);
+            if let Some(guided) = &self.guided {
+                guided.fold(i, &mut sae, trainer.n_steps());
+            }
             sae.set_hook(task.hook);
             sae
         };
-        self.trainers.iter().zip(&self.tasks).zip(&self.places).map(of_task).collect()
+        self.trainers.iter().zip(&self.tasks).enumerate().map(of_task).collect()
     }
 
     /// What guided each autoencoder, in the order of the tasks; `None` where nothing did.
     pub fn guidance(&self) -> Vec<Option<GuidanceRecord>> {
-        let Some(guided) = &self.guided else { return vec![None; self.tasks.len()] };
-        let each = guided.guides.iter().zip(&self.trainers);
-        each.map(|(guide, trainer)| guide.as_ref().map(|guide| guide.record(trainer.n_steps())))
-            .collect()
+        match &self.guided {
+            Some(guided) => guided.records(&self.trainers),
+            None => vec![None; self.tasks.len()],
+        }
     }
 
     /// Writes everything that the next step depends on.
@@ -310,14 +274,9 @@ impl<'a> SaeRun<'a> {
         for (i, trainer) in self.trainers.iter().enumerate() {
             trainer.save(&mut arrays, &format!("sae{i}"));
         }
-        if let Some(guided) = &self.guided {
-            for (i, guide) in guided.guides.iter().enumerate() {
-                if let Some(guide) = guide {
-                    guide.save(&mut arrays, &format!("guide{i}"));
-                }
-            }
-        } else {
-            self.buffer.save(&mut arrays);
+        match &self.guided {
+            Some(guided) => guided.save(&mut arrays),
+            None => self.buffer.save(&mut arrays),
         }
         arrays.put_f32("scales".to_owned(), &self.scales);
         let StreamPosition { epoch, context, n_skipped } = self.stream.position();
@@ -349,48 +308,15 @@ impl<'a> SaeRun<'a> {
         for (i, trainer) in self.trainers.iter_mut().enumerate() {
             trainer.load(&file, &format!("sae{i}")).ok_or_else(damaged)?;
         }
-        if let Some(guided) = &mut self.guided {
-            for (i, guide) in guided.guides.iter_mut().enumerate() {
-                if let Some(guide) = guide {
-                    guide.load(&file, &format!("guide{i}")).ok_or_else(damaged)?;
-                }
-            }
-        } else {
-            self.buffer.load(&file).ok_or_else(damaged)?;
+        match &mut self.guided {
+            Some(guided) => guided.load(&file).ok_or_else(damaged)?,
+            None => self.buffer.load(&file).ok_or_else(damaged)?,
         }
         self.scales = file.f32("scales", Some(self.scales.len())).ok_or_else(damaged)?;
         let stream = file.u64("stream", Some(3)).ok_or_else(damaged)?;
         let (epoch, context, n_skipped) = (stream[0], stream[1] as usize, stream[2]);
         self.stream.seek(StreamPosition { epoch, context, n_skipped });
         Ok(())
-    }
-}
-
-impl GuidedRun {
-    /// Takes a step of every autoencoder on a batch of whole contexts.
-    fn step(
-        &mut self,
-        trainers: &mut [SaeTrainer],
-        batch: &[Vec<f32>],
-        (places, scales): (&[usize], &[f32]),
-        (contexts, positions): (Vec<usize>, Range<usize>),
-    ) -> Result<Vec<StepReport>, SaeError> {
-        let mut patterns = GuidedBatch::new(&self.attention, contexts, positions.clone());
-        let mut reports = Vec::with_capacity(trainers.len());
-        for ((trainer, &place), guide) in trainers.iter_mut().zip(places).zip(&mut self.guides) {
-            let Some(guide) = guide else {
-                reports.push(trainer.step(&batch[place])?);
-                continue;
-            };
-            let held_out = (&self.held_out, place, scales[place]);
-            guide.learn_layers(trainer, held_out, (&self.attention, positions.clone()))?;
-            let step = trainer.n_steps();
-            let mut add = |rows: &mut [Vec<Entry>], norms: &[f32], variance: f64| {
-                guide.add_gradients(&mut patterns, (rows, norms), (step, variance))
-            };
-            reports.push(trainer.step_guided(&batch[place], &mut add)?);
-        }
-        Ok(reports)
     }
 }
 

@@ -5,7 +5,7 @@
 use attention_probes_models::{LanguageModel, open_model};
 use attention_probes_sae::{
     AttentionLayers, ContextStream, Contexts, GuidanceRecord, KeepAttention, PoolHeads,
-    RunGuidance, SaeRun, SaeRunConfig, SaeTask, StepReport,
+    RunGuidance, Sae, SaeRun, SaeRunConfig, SaeTask, StepReport, context_rows,
 };
 use burn::tensor::Device;
 
@@ -133,6 +133,47 @@ fn guidance_draws_together_what_attends_and_leaves_the_others_alone() {
     let last = reports.last().unwrap();
     assert!(last[1].guidance > 0.0 && last[0].guidance == 0.0);
     assert!((last[1].l0 - last[0].l0).abs() < 0.1, "as many features are active");
+}
+
+#[test]
+fn an_encoder_that_reads_the_context_knows_more() {
+    let setting = setting();
+    let mut both = tasks();
+    both.truncate(2);
+    if let Some(guidance) = &mut both[1].guidance {
+        (guidance.alpha, guidance.beta, guidance.gamma) = (0.0, 0.0, 0.0);
+        guidance.context_encoder = true;
+    }
+    let mut run = run(&setting, both);
+    let mut last = Vec::new();
+    while let Some(progress) = run.step().unwrap() {
+        last = progress.reports;
+    }
+    assert!(last[1].fvu < last[0].fvu, "{} {}", last[1].fvu, last[0].fvu);
+    let (saes, records) = (run.saes(), run.guidance());
+    let d_in = saes[0].config.d_in;
+    assert_eq!(saes[1].config.d_in, 4 * d_in);
+    saes[1].check().unwrap();
+    let record = records[1].as_ref().unwrap();
+
+    // On rows as they come, what was saved does as well as in training.
+    let hooks = SaeRun::hooks(run.tasks());
+    let (model, contexts) = (&*setting.model.model, &setting.contexts);
+    let mut stream = ContextStream::new(model, &setting.device, contexts, hooks, (8, 5)).unwrap();
+    let (chosen, rows) = stream.contexts(20).unwrap();
+    let places = (&chosen[..], stream.positions());
+    let wide = context_rows(&rows[0], d_in, record, &setting.attention, places).unwrap();
+    let left = |sae: &Sae, x: &[f32]| -> f32 {
+        let decoded = sae.decode(&sae.encode(x).unwrap());
+        let width = sae.config.d_in;
+        let rows = x.chunks_exact(width).zip(decoded.chunks_exact(width));
+        rows.flat_map(|(x, decoded)| x[..d_in].iter().zip(decoded))
+            .map(|(a, b)| (a - b).powi(2))
+            .sum()
+    };
+    let (plain, context) = (left(&saes[0], &rows[0]), left(&saes[1], &wide));
+    let expected = (last[1].fvu / last[0].fvu) as f32;
+    assert!((context / plain / expected - 1.0).abs() < 0.2, "{} {expected}", context / plain);
 }
 
 #[test]

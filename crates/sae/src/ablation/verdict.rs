@@ -118,32 +118,32 @@ impl AblationVerdict {
     }
 
     fn words(&self, label: &str, n_seeds: usize, n_metrics: usize) -> String {
-        let joined = |names: &[String]| names.join(", ");
-        let mut text = if self.helped.is_empty() {
-            format!(
-                "Guidance by the attention of {label} did not help: on none of {n_metrics} metrics \
-                 is it better than the plain autoencoder and all three controls"
-            )
-        } else {
-            format!(
-                "Guidance by the attention of {label} helped on {} of {n_metrics} metrics ({}): \
-                 there it is better than the plain autoencoder and all three controls",
-                self.helped.len(),
-                joined(&self.helped)
-            )
-        };
-        text += &format!(", by 95 % intervals of the paired differences over {n_seeds} seeds.");
+        let none = format!(
+            "Guidance by the attention of {label} did not help: on none of {n_metrics} metrics is \
+             it better than the plain autoencoder and all three controls"
+        );
+        let some = format!(
+            "Guidance by the attention of {label} helped on {} of {n_metrics} metrics ({}): there \
+             it is better than the plain autoencoder and all three controls",
+            self.helped.len(),
+            self.helped.join(", ")
+        );
+        let first = if self.helped.is_empty() { none } else { some };
+        let mut sentences = vec![format!(
+            "{first}, by 95 % intervals of the paired differences over {n_seeds} seeds."
+        )];
         if !self.not_of_attention.is_empty() {
-            text += &format!(
-                " Better than the plain autoencoder, but not than every control, so not because of \
+            sentences.push(format!(
+                "Better than the plain autoencoder, but not than every control, so not because of \
                  attention: {}.",
-                joined(&self.not_of_attention)
-            );
+                self.not_of_attention.join(", ")
+            ));
         }
         if !self.harmed.is_empty() {
-            text += &format!(" Worse than the plain autoencoder: {}.", joined(&self.harmed));
+            let harmed = self.harmed.join(", ");
+            sentences.push(format!("Worse than the plain autoencoder: {harmed}."));
         }
-        text
+        sentences.join(" ")
     }
 }
 

@@ -41,6 +41,15 @@ pub struct GuidanceConfig {
     pub layer_weights: LayerWeighting,
     /// Least entropy of the weights, as a share of that of equal ones.
     pub entropy_floor: f64,
+    /// Whether the encoder reads what a token attends to beside the token's own activation:
+    ///
+    /// ```text
+    /// pre = (x_q - b_dec) W_enc + Σ_l w_l (A^l X)_q W_attn^l + b_enc
+    /// ```
+    ///
+    /// Such an autoencoder needs attention wherever it is used, and rows that are as many times as
+    /// wide; nothing that calls `encode(x)` with an activation alone can use it.
+    pub context_encoder: bool,
 }
 
 /// What stands for the attention of a text.
@@ -82,6 +91,7 @@ impl Default for GuidanceConfig {
             n_negatives: 64,
             layer_weights: LayerWeighting::Learned,
             entropy_floor: 0.25,
+            context_encoder: false,
         }
     }
 }

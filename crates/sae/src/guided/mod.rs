@@ -4,14 +4,18 @@
 mod attended;
 mod codes;
 mod config;
+mod context;
 mod layer_weights;
 mod losses;
 mod patterns;
+mod run;
 mod tuning;
 
 pub use attended::attended_cosine;
 pub use config::{GuidanceConfig, GuidanceSource, LayerWeighting};
+pub use context::context_rows;
 pub use layer_weights::{LayerWeightHistory, temperature};
 pub use losses::GuidanceLosses;
+pub(crate) use run::GuidedRun;
+pub use run::RunGuidance;
 pub use tuning::GuidanceRecord;
-pub(crate) use tuning::{Guidance, GuidedBatch, HeldOut};

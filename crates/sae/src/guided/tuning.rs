@@ -5,12 +5,13 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::config::GuidanceConfig;
+use super::context::{beside, gathered};
 use super::layer_weights::{LayerWeightHistory, LayerWeights};
 use super::losses::{GuidanceLosses, Guided};
 use super::patterns::{BatchPattern, PatternSource};
-use crate::SaeError;
 use crate::attention_store::AttentionLayers;
 use crate::train::{CheckpointArrays, CheckpointFile, Entry, SaeTrainer};
+use crate::{Sae, SaeError};
 
 /// Steps from one update of the layers' weights to the next.
 const LAYER_STEPS: u64 = 10;
@@ -29,6 +30,9 @@ pub struct GuidanceRecord {
     pub weights: Vec<f64>,
     /// Weights over the steps.
     pub history: LayerWeightHistory,
+    /// Tokens of the window that stands for attention, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
     /// What was measured on the last batch.
     pub losses: GuidanceLosses,
 }
@@ -60,6 +64,15 @@ pub(crate) struct HeldOut {
     pub(crate) contexts: Range<usize>,
     /// Rows of all of them at each place, `[n, width]`.
     pub(crate) rows: Vec<Vec<f32>>,
+}
+
+#[cfg(test)]
+impl GuidanceRecord {
+    pub(super) fn of(config: GuidanceConfig, layers: Vec<usize>) -> Self {
+        let (weights, history) = (Vec::new(), LayerWeightHistory::default());
+        let losses = GuidanceLosses::default();
+        Self { config, layers, weights, history, window: None, losses }
+    }
 }
 
 impl<'a> GuidedBatch<'a> {
@@ -108,6 +121,45 @@ impl Guidance {
         let (config, layers) = (config.clone(), layers.to_vec());
         let losses = GuidanceLosses::default();
         Ok(Self { config, layers, sources, weights, seed, losses })
+    }
+
+    /// Blocks of `d_in` that the encoder reads beside the activations.
+    pub(crate) fn n_context(&self) -> usize {
+        if self.config.context_encoder { self.sources.len() } else { 0 }
+    }
+
+    /// What the encoder reads beside the rows of a batch, `[n, n_context · d_in]`.
+    pub(crate) fn context(
+        &self,
+        batch: &mut GuidedBatch<'_>,
+        x: &[f32],
+        d_in: usize,
+        step: u64,
+    ) -> Vec<f32> {
+        if !self.config.context_encoder {
+            return Vec::new();
+        }
+        let length = batch.positions.len();
+        let patterns = batch.patterns(&self.sources);
+        gathered(x, (d_in, length), &patterns, &self.weights.at(step))
+    }
+
+    /// Makes the weights of the layers part of an autoencoder with a context encoder.
+    pub(crate) fn fold(&self, sae: &mut Sae, step: u64) {
+        let blocks = 1 + self.n_context();
+        if blocks == 1 {
+            return;
+        }
+        let d_in = sae.config.d_in / blocks;
+        let weights = self.weights.at(step);
+        for row in sae.encoder.chunks_exact_mut(blocks * d_in) {
+            for (block, weight) in row.chunks_exact_mut(d_in).skip(1).zip(&weights) {
+                for w in block {
+                    *w *= *weight as f32;
+                }
+            }
+        }
+        sae.config.metadata.set("context_layers", self.layers.clone());
     }
 
     /// Adds the gradients of a batch to its entries; returns the weighted loss. `variance` is that
@@ -167,15 +219,20 @@ impl Guidance {
             let rows = context * length * d_in..(context + 1) * length * d_in;
             x.extend(held_out.rows[place][rows].iter().map(|x| x * scale));
         }
+        let contexts = chosen.iter().map(|context| held_out.contexts.start + context).collect();
+        let mut batch = GuidedBatch::new(attention, contexts, positions);
         let sae = trainer.sae();
-        let mut decoded = sae.decode(&sae.encode(&x)?);
+        let context = self.context(&mut batch, &x, d_in, step);
+        let d_enc = sae.config.d_in;
+        let wide = if context.is_empty() { x.clone() } else { beside(&x, d_in, &context) };
+        let decoded = sae.decode(&sae.encode(&wide)?);
+        let mut decoded: Vec<f32> =
+            decoded.chunks_exact(d_enc).flat_map(|row| &row[..d_in]).copied().collect();
         for row in x.chunks_exact_mut(d_in).chain(decoded.chunks_exact_mut(d_in)) {
             for (x, b) in row.iter_mut().zip(&sae.b_dec) {
                 *x -= b;
             }
         }
-        let contexts = chosen.iter().map(|context| held_out.contexts.start + context).collect();
-        let mut batch = GuidedBatch::new(attention, contexts, positions);
         let patterns = batch.patterns(&self.sources);
         let weights = self.weights.at(step);
         let by_weights = by_weights(&x, &decoded, (d_in, length), &patterns, &weights);
@@ -195,6 +252,10 @@ impl Guidance {
                 self.weights.history.clone()
             } else {
                 LayerWeightHistory::default()
+            },
+            window: match self.sources[..] {
+                [PatternSource::Local(window)] => Some(window),
+                _ => None,
             },
             losses: self.losses.clone(),
         }

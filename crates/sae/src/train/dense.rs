@@ -6,7 +6,8 @@ use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
 use super::config::TrainArchitecture;
 use super::rows::{add, column_sums, each_row};
-use super::trainer::{SaeTrainer, Scratch, StepReport};
+use super::step::StepReport;
+use super::trainer::{SaeTrainer, Scratch};
 use crate::top_k::TopK;
 
 /// Pre-activations that are held at a time, once as such and once as gradients.
@@ -65,16 +66,18 @@ impl SaeTrainer {
         scratch: &mut Scratch,
     ) -> Losses {
         let Scratch { input, residual, dense, n_fired, .. } = scratch;
-        let (input, residual) = (&input[at..at + x.len()], &mut residual[at..at + x.len()]);
         let (d_in, d_sae, rows) = (self.d_in, self.config.d_sae, x.len() / self.d_in);
+        let d_enc = self.d_enc();
+        let input = &input[at / d_in * d_enc..][..rows * d_enc];
+        let residual = &mut residual[at..at + x.len()];
         let block = |values: &mut Vec<f32>| values.resize(rows * d_sae, 0.0);
         block(&mut dense.pre);
         block(&mut dense.features);
         block(&mut dense.gradients);
         matmul(
             &mut dense.pre,
-            Matrix::new(input, rows, d_in),
-            Matrix::new(&self.weights.encoder.values, d_sae, d_in).transpose(),
+            Matrix::new(input, rows, d_enc),
+            Matrix::new(&self.weights.encoder.values, d_sae, d_enc).transpose(),
             Write::Replace,
         );
         self.activate_densely(dense);
@@ -104,7 +107,7 @@ impl SaeTrainer {
         matmul(
             &mut self.weights.encoder.gradient,
             Matrix::new(&dense.pre, rows, d_sae).transpose(),
-            Matrix::new(input, rows, d_in),
+            Matrix::new(input, rows, d_enc),
             Write::Add,
         );
         losses

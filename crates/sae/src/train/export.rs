@@ -29,9 +29,11 @@ impl SaeTrainer {
     /// times `scale`.
     ///
     /// Unit decoder rows stay so; of the other architectures features keep the values that they had
-    /// in training.
+    /// in training. Where the encoder reads a context too, the autoencoder reads rows with the
+    /// context beside the activation, and decodes that part to 0.
     pub fn sae_of_scaled(&self, scale: f32) -> Sae {
-        let mut config = SaeConfig::new(self.d_in, self.config.d_sae);
+        let (d_in, d_enc) = (self.d_in, self.d_enc());
+        let mut config = SaeConfig::new(d_enc, self.config.d_sae);
         config.apply_b_dec_to_input = self.config.apply_b_dec_to_input;
         config.metadata.set("training_architecture", self.config.architecture.as_str());
         let mut encoder = self.weights.encoder.values.clone();
@@ -48,12 +50,13 @@ impl SaeTrainer {
             }
             TrainArchitecture::TopK { .. } | TrainArchitecture::BatchTopK { .. } => {
                 let mut b_enc = next();
-                let rows =
-                    encoder.chunks_exact_mut(self.d_in).zip(decoder.chunks_exact_mut(self.d_in));
+                let rows = encoder.chunks_exact_mut(d_enc).zip(decoder.chunks_exact_mut(d_in));
                 for ((encoder, decoder), (b, norm)) in rows.zip(b_enc.iter_mut().zip(&self.norms)) {
                     *b *= norm;
-                    for (e, d) in encoder.iter_mut().zip(decoder) {
+                    for e in encoder {
                         *e *= norm;
+                    }
+                    for d in decoder {
                         *d /= norm;
                     }
                 }
@@ -74,8 +77,22 @@ impl SaeTrainer {
                 *w *= scale;
             }
         }
+        b_dec.resize(d_enc, 0.0);
+        let decoder = widened(decoder, d_in, d_enc);
         Sae { config, activation, encoder, decoder, b_dec }
     }
+}
+
+/// Rows with zeros after them.
+fn widened(rows: Vec<f32>, from: usize, to: usize) -> Vec<f32> {
+    if from == to {
+        return rows;
+    }
+    let mut wide = vec![0.0; rows.len() / from * to];
+    for (wide, row) in wide.chunks_exact_mut(to).zip(rows.chunks_exact(from)) {
+        wide[..from].copy_from_slice(row);
+    }
+    wide
 }
 
 fn divide(values: &mut [f32], by: f32) {

@@ -12,6 +12,7 @@ mod kernels;
 mod rows;
 mod schedule;
 mod sparse;
+mod step;
 mod trainer;
 
 pub use buffer::MixingBuffer;
@@ -20,4 +21,6 @@ pub use config::{SaeTrainConfig, TrainArchitecture};
 pub use contexts::Contexts;
 pub(crate) use entries::Entry;
 pub use schedule::{CoefficientSchedule, LearningRateSchedule, ScheduleShape};
-pub use trainer::{SaeTrainer, StepReport};
+pub(crate) use step::Aids;
+pub use step::StepReport;
+pub use trainer::SaeTrainer;

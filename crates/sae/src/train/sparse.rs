@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use super::adam::Trained;
 use super::config::TrainArchitecture;
 use super::entries::{ByFeature, Entry, Rows, decode, differentiate};
-use super::trainer::{Guide, SaeTrainer, Scratch, StepReport};
+use super::step::{Guide, StepReport};
+use super::trainer::{SaeTrainer, Scratch};
 use crate::top_k::TopK;
 
 /// Pre-activations that are held at a time.
@@ -130,17 +131,17 @@ impl SaeTrainer {
 
     /// Selects the features of every row, and `k_aux` dead ones.
     fn select(&self, input: &[f32], sparse: &mut SparseBatch, select: Select, k_aux: usize) {
-        let (d_in, d_sae) = (self.d_in, self.config.d_sae);
-        let n = input.len() / d_in;
+        let (d_enc, d_sae) = (self.d_enc(), self.config.d_sae);
+        let n = input.len() / d_enc;
         sparse.rows.resize_with(n, Vec::new);
         sparse.dead_rows.resize_with(if k_aux > 0 { n } else { 0 }, Vec::new);
         let dead: Vec<bool> = if k_aux > 0 { self.dead_features().collect() } else { Vec::new() };
         let n_block = (BLOCK_VALUES / d_sae).max(1);
         let mut unused: Rows = vec![Vec::new(); n_block];
-        for (block, input) in input.chunks(n_block * d_in).enumerate() {
+        for (block, input) in input.chunks(n_block * d_enc).enumerate() {
             self.multiply(input, &mut sparse.pre);
             let first = block * n_block;
-            let rows = &mut sparse.rows[first..first + input.len() / d_in];
+            let rows = &mut sparse.rows[first..first + input.len() / d_enc];
             let dead_rows = match k_aux {
                 0 => &mut unused[..rows.len()],
                 _ => &mut sparse.dead_rows[first..first + rows.len()],
@@ -159,12 +160,13 @@ impl SaeTrainer {
 
     /// Products of some rows with the encoder, `[n, d_sae]`.
     fn multiply(&self, input: &[f32], pre: &mut Vec<f32>) {
-        let (d_in, d_sae, n) = (self.d_in, self.config.d_sae, input.len() / self.d_in);
+        let (d_enc, d_sae) = (self.d_enc(), self.config.d_sae);
+        let n = input.len() / d_enc;
         pre.resize(n * d_sae, 0.0);
         matmul(
             pre,
-            Matrix::new(input, n, d_in),
-            Matrix::new(&self.weights.encoder.values, d_sae, d_in).transpose(),
+            Matrix::new(input, n, d_enc),
+            Matrix::new(&self.weights.encoder.values, d_sae, d_enc).transpose(),
             Write::Replace,
         );
     }
@@ -221,7 +223,7 @@ impl SaeTrainer {
         n_active: usize,
         k_aux: usize,
     ) {
-        let n_values = input.len() / self.d_in * self.config.d_sae;
+        let n_values = input.len() / self.d_enc() * self.config.d_sae;
         let share = n_active as f64 / n_values as f64;
         let mut least =
             sparse.least.unwrap_or_else(|| self.least_of_first_block(input, sparse, share));
@@ -254,8 +256,8 @@ impl SaeTrainer {
 
     /// A value that about the wanted share of the first rows is above, and a little more.
     fn least_of_first_block(&self, input: &[f32], sparse: &mut SparseBatch, share: f64) -> f32 {
-        let n_rows = (BLOCK_VALUES / 8 / self.config.d_sae).clamp(1, input.len() / self.d_in);
-        self.multiply(&input[..n_rows * self.d_in], &mut sparse.pre);
+        let n_rows = (BLOCK_VALUES / 8 / self.config.d_sae).clamp(1, input.len() / self.d_enc());
+        self.multiply(&input[..n_rows * self.d_enc()], &mut sparse.pre);
         let b_enc = &self.weights.vectors[0].values;
         for row in sparse.pre.chunks_exact_mut(self.config.d_sae) {
             for ((pre, b), norm) in row.iter_mut().zip(b_enc).zip(&self.norms) {
@@ -276,11 +278,12 @@ impl SaeTrainer {
         residual: &[f32],
         write: Write,
     ) {
-        let (d_in, weights) = (self.d_in, &mut self.weights);
+        let (d_in, d_enc) = (self.d_in, self.d_enc());
+        let weights = &mut self.weights;
         let Trained { gradient, .. } = &mut weights.decoder;
         by_feature.multiply(gradient, (residual, d_in), write, |entry| entry.1);
         let Trained { gradient, .. } = &mut weights.encoder;
-        by_feature.multiply(gradient, (input, d_in), write, |entry| entry.2);
+        by_feature.multiply(gradient, (input, d_enc), write, |entry| entry.2);
         for (feature, g) in weights.vectors[0].gradient.iter_mut().enumerate() {
             let sum = by_feature.of(feature).iter().map(|entry| entry.2).sum::<f32>();
             *g = if write == Write::Replace { sum } else { *g + sum };
