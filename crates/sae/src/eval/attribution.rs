@@ -2,8 +2,9 @@
 //! of SCR and TPP.
 
 use super::binary_probe::BinaryProbe;
+use super::encoded::Texts;
 use super::examples::{Example, Rows, mean_difference};
-use super::texts::{Positions, TextActivations};
+use super::texts::TextActivations;
 use crate::{Sae, SaeError, SparseCodes};
 
 /// Which features count as doing something.
@@ -67,8 +68,8 @@ impl Ablatable {
     ///
     /// *Quirk* of `SAEBench`: absent positions are encoded too, so a feature that is active on
     /// zeros changes the mean of a padded text when it is ablated. Ragged texts have none.
-    pub(super) fn new(sae: &Sae, texts: &TextActivations) -> Result<Self, SaeError> {
-        let masses = texts.code_means(sae, Positions::AllDecoded)?;
+    pub(super) fn new(sae: &Sae, texts: &impl Texts) -> Result<Self, SaeError> {
+        let masses = texts.masses(sae)?;
         Ok(Self { means: texts.means(), masses })
     }
 

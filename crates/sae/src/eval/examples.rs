@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::encoded::Texts;
 use super::texts::TextActivations;
 use crate::{SaeError, SparseCodes};
 
@@ -25,18 +26,18 @@ impl Default for Sampling {
 
 /// Texts of some classes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LabelledTexts {
-    classes: Vec<(String, TextActivations)>,
+pub struct LabelledTexts<T = TextActivations> {
+    classes: Vec<(String, T)>,
 }
 
-impl LabelledTexts {
+impl<T: Texts> LabelledTexts<T> {
     /// Puts classes together, in an order that stays.
     ///
     /// # Errors
     ///
     /// - [`SaeError::SizeMismatch`] if there are fewer than two, or they differ in width.
     /// - [`SaeError::SameClass`] if two have one name.
-    pub fn new(classes: Vec<(String, TextActivations)>) -> Result<Self, SaeError> {
+    pub fn new(classes: Vec<(String, T)>) -> Result<Self, SaeError> {
         if classes.len() < 2 {
             let (what, found) = ("the number of classes", classes.len());
             return Err(SaeError::SizeMismatch { what, found, expected: 2 });
@@ -65,13 +66,13 @@ impl LabelledTexts {
     }
 
     /// Texts of each class.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &TextActivations> {
+    pub(super) fn texts(&self) -> impl Iterator<Item = &T> {
         self.classes.iter().map(|(_, texts)| texts)
     }
 
     /// Number of texts of each class.
     pub(super) fn counts(&self) -> Vec<usize> {
-        self.texts().map(TextActivations::n_texts).collect()
+        self.texts().map(T::n_texts).collect()
     }
 
     /// Refuses test data of other classes than those of the training.

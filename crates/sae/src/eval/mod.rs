@@ -5,9 +5,12 @@ mod absorption;
 mod attribution;
 mod binary_probe;
 mod core_metrics;
+mod encoded;
 mod examples;
+mod first_letter;
 mod main_features;
 mod output;
+mod parts;
 mod recovered;
 mod reseed;
 mod scr;
@@ -26,17 +29,20 @@ pub use absorption::{
 pub use attribution::ablated_means;
 pub use binary_probe::{BinaryProbe, BinaryProbeConfig};
 pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureFrequency, core_metrics};
+pub use encoded::{EncodedTexts, Texts};
 pub use examples::{LabelledTexts, Sampling};
+pub use first_letter::{LetterPrompt, letter_prompts, letter_words};
 pub use output::{CoreResults, EvalOutput, EvalRun, MetricCategory};
+pub use parts::{cut_to_parts, draw_in_parts};
 pub use recovered::{
     Recovered, RecoveredSums, RecoveryConfig, ce_loss_score, cross_entropies, hook_of_sae,
     kl_div_score, kl_divergences, recovered,
 };
-pub use reseed::{ReseedSummary, reseed};
+pub use reseed::{ReseedSummary, over_seeds, reseed};
 pub use scr::{
     Scr, ScrAblation, ScrAccuracies, ScrPair, ScrScore, ScrTexts, scr, train_scr_probes,
 };
-pub use selection::{SelectionConfig, train_selection};
+pub use selection::{SelectionConfig, train_selection, train_truth};
 pub use sparse_probing::{
     ClassProbes, KSparseProbe, SparseProbing, SparseProbingConfig, sparse_probing,
 };

@@ -2,6 +2,7 @@
 
 use attention_probes_metrics::SeedSummary;
 use serde::Serialize;
+use serde_json::json;
 
 use super::output::EvalOutput;
 use crate::SaeError;
@@ -64,21 +65,55 @@ pub fn reseed(outputs: &[EvalOutput], level: f64) -> Result<Vec<ReseedSummary>, 
             }
         }
     }
-    let value_of = |output: &EvalOutput, category: &str, metric: &str| {
-        let (_, metrics) = output.metrics.iter().find(|(name, _)| name == category)?;
-        let (_, value) = metrics.iter().find(|(name, _)| name == metric)?;
-        value.is_finite().then_some(*value)
-    };
     names
         .into_iter()
         .map(|(category, metric)| {
-            let values = outputs.iter().filter_map(|output| value_of(output, category, metric));
-            let values: Vec<f64> = values.collect();
+            let (category, metric) = (category.to_owned(), metric.to_owned());
+            let empty = ReseedSummary { category, metric, summary: None };
+            let values: Vec<f64> =
+                outputs.iter().filter_map(|output| value_of(output, &empty)).collect();
             let summary =
                 if values.len() < 2 { None } else { Some(SeedSummary::new(&values, level)?) };
-            Ok(ReseedSummary { category: category.to_owned(), metric: metric.to_owned(), summary })
+            Ok(ReseedSummary { summary, ..empty })
         })
         .collect()
+}
+
+/// One result of the layout of `SAEBench` for several seeds.
+///
+/// Its metrics are means over the seeds that have them, as `SAEBench` takes means over data sets;
+/// its details are those of every seed, and what is unstructured becomes an object with `seeds`, a
+/// list of that of each seed, and `reseed`, what [`reseed`] says.
+///
+/// # Errors
+///
+/// As [`reseed`].
+pub fn over_seeds(outputs: &[EvalOutput], level: f64) -> Result<EvalOutput, SaeError> {
+    let summaries = reseed(outputs, level)?;
+    let mut pooled = outputs[0].clone();
+    pooled.metrics.clear();
+    for (category, _) in outputs.iter().flat_map(|output| &output.metrics) {
+        if pooled.metrics.iter().any(|(known, _)| known == category) {
+            continue;
+        }
+        let of_category = summaries.iter().filter(|one| one.category == *category);
+        let means = of_category.map(|one| {
+            let values = outputs.iter().filter_map(|output| value_of(output, one));
+            let (n, sum) = values.fold((0.0, 0.0), |(n, sum), value| (n + 1.0, sum + value));
+            (one.metric.clone(), sum / n)
+        });
+        pooled.metrics.push((category.clone(), means.collect()));
+    }
+    pooled.details = outputs.iter().flat_map(|output| output.details.clone()).collect();
+    let seeds: Vec<_> = outputs.iter().map(|output| output.unstructured.clone()).collect();
+    pooled.unstructured = json!({ "seeds": seeds, "reseed": summaries });
+    Ok(pooled)
+}
+
+fn value_of(output: &EvalOutput, named: &ReseedSummary) -> Option<f64> {
+    let (_, metrics) = output.metrics.iter().find(|(name, _)| *name == named.category)?;
+    let (_, value) = metrics.iter().find(|(name, _)| *name == named.metric)?;
+    value.is_finite().then_some(*value)
 }
 
 #[cfg(test)]
@@ -109,6 +144,28 @@ mod tests {
             })
             .collect();
         assert_eq!(of, [("a", Some((2, 2.0))), ("b", Some((2, 3.0))), ("c", None)]);
+    }
+
+    #[test]
+    fn seeds_are_pooled_into_one_result() {
+        let mut outputs = [
+            output(&[("a", 1.0), ("b", f64::NAN), ("c", f64::NAN)]),
+            output(&[("a", 3.0), ("b", 2.0), ("c", f64::NAN)]),
+        ];
+        for (i, output) in outputs.iter_mut().enumerate() {
+            output.details = vec![json!({ "seed": i })];
+            output.unstructured = json!(i);
+        }
+        let pooled = over_seeds(&outputs, 0.95).unwrap();
+        let (category, metrics) = &pooled.metrics[0];
+        assert_eq!(
+            (&category[..], &metrics[0], &metrics[1]),
+            ("tpp_metrics", &("a".to_owned(), 2.0), &("b".to_owned(), 2.0))
+        );
+        assert!(metrics[2].1.is_nan());
+        assert_eq!(pooled.details, [json!({ "seed": 0 }), json!({ "seed": 1 })]);
+        assert_eq!(pooled.unstructured["seeds"], json!([0, 1]));
+        assert_eq!(pooled.unstructured["reseed"][0]["summary"]["mean"], 2.0);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::attribution::{Ablatable, Effect, effects, largest_effects};
 use super::binary_probe::{BinaryProbe, Split, train_binary_probe};
+use super::encoded::Texts;
 use super::examples::{Example, Rows, Sampling, one_against_one};
 use super::texts::{TextActivations, check_width};
 use super::tpp::{PerturbationConfig, check_probes};
@@ -14,28 +15,28 @@ const SMALLEST_GAP: f64 = 0.001;
 
 /// Positive and negative texts of one concept, at least as many negative ones.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ScrPair {
+pub struct ScrPair<T = TextActivations> {
     /// Texts with the label 1.
-    pub positive: TextActivations,
+    pub positive: T,
     /// Texts with the label 0.
-    pub negative: TextActivations,
+    pub negative: T,
 }
 
 /// Texts of two concepts, balanced, and of both together, where one stands for the other.
 ///
 /// In `SAEBench` the concepts are named `male / female` and `professor / nurse`, whatever they are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ScrTexts {
+pub struct ScrTexts<T = TextActivations> {
     /// `male / female`
-    pub first: ScrPair,
+    pub first: ScrPair<T>,
     /// `professor / nurse`
-    pub second: ScrPair,
+    pub second: ScrPair<T>,
     /// `male_professor / female_nurse`, in which both concepts say the same.
-    pub biased: ScrPair,
+    pub biased: ScrPair<T>,
 }
 
-impl ScrTexts {
-    fn pairs(&self) -> [&ScrPair; 3] {
+impl<T> ScrTexts<T> {
+    fn pairs(&self) -> [&ScrPair<T>; 3] {
         [&self.first, &self.second, &self.biased]
     }
 }
@@ -87,15 +88,15 @@ pub struct Scr {
 /// - [`SaeError::SizeMismatch`] if a pair has fewer negative than positive texts, or a width
 ///   differs.
 /// - [`SaeError::Hyperparameter`] if a field of the probes' config is out of range.
-pub fn train_scr_probes(
-    train: &ScrTexts,
-    test: &ScrTexts,
+pub fn train_scr_probes<T: Texts>(
+    train: &ScrTexts<T>,
+    test: &ScrTexts<T>,
     config: &PerturbationConfig,
 ) -> Result<Vec<BinaryProbe>, SaeError> {
     check_widths(train, test)?;
     let (train_sets, test_sets) =
         (sets(train, config.sampling, 0)?, sets(test, config.sampling, 1)?);
-    let dense = |pair: &ScrPair| {
+    let dense = |pair: &ScrPair<T>| {
         [&pair.positive, &pair.negative]
             .map(|texts| Rows::Dense { values: texts.means(), width: texts.d_in() })
     };
@@ -135,10 +136,10 @@ pub fn train_scr_probes(
 /// # Memory
 ///
 /// Features that are not 0 of every text.
-pub fn scr(
+pub fn scr<T: Texts>(
     sae: &Sae,
-    train: &ScrTexts,
-    test: &ScrTexts,
+    train: &ScrTexts<T>,
+    test: &ScrTexts<T>,
     probes: &[BinaryProbe],
     config: &PerturbationConfig,
 ) -> Result<Scr, SaeError> {
@@ -205,7 +206,11 @@ fn score(
     ScrScore { n, dir1, dir2, metric }
 }
 
-fn sets(texts: &ScrTexts, sampling: Sampling, split: u64) -> Result<Vec<Vec<Example>>, SaeError> {
+fn sets<T: Texts>(
+    texts: &ScrTexts<T>,
+    sampling: Sampling,
+    split: u64,
+) -> Result<Vec<Vec<Example>>, SaeError> {
     let pairs = texts.pairs().into_iter().enumerate();
     pairs
         .map(|(i, pair)| {
@@ -215,7 +220,7 @@ fn sets(texts: &ScrTexts, sampling: Sampling, split: u64) -> Result<Vec<Vec<Exam
         .collect()
 }
 
-fn check_widths(train: &ScrTexts, test: &ScrTexts) -> Result<(), SaeError> {
+fn check_widths<T: Texts>(train: &ScrTexts<T>, test: &ScrTexts<T>) -> Result<(), SaeError> {
     let expected = train.first.positive.d_in();
     let pairs = train.pairs().into_iter().chain(test.pairs());
     let mut widths = pairs.flat_map(|pair| [pair.positive.d_in(), pair.negative.d_in()]);

@@ -1,12 +1,14 @@
-//! One linear probe for each class, kept small by L1, of the absorption evaluation.
+//! One linear probe for each class, on features or on activations, of the absorption evaluation.
 
+use attention_probes_probes::LinearReadout;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::absorption::{ClassifiedWords, check_words};
-use crate::{Sae, SaeError, SparseCodes};
+use super::examples::Rows;
+use crate::{Sae, SaeError};
 
 /// Decay of Adam's mean of gradients, of its mean of squares, and what keeps its division finite:
 /// torch's defaults.
@@ -14,7 +16,8 @@ const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// How the probes are trained whose largest weights choose features.
+/// How one probe for each class is trained: those whose largest weights choose features, or those
+/// that say which words are of a class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SelectionConfig {
     /// Step size at the beginning.
@@ -49,6 +52,11 @@ impl Default for SelectionConfig {
 }
 
 impl SelectionConfig {
+    /// `SAEBench`'s `train_linear_probe_for_task`, which trains the probes on activations.
+    pub fn truth() -> Self {
+        Self { l1: 0.0, l2: 1e-4, ..Self::default() }
+    }
+
     /// Checks every field.
     fn check(&self) -> Result<(), SaeError> {
         let above_0 = |value: f64| value > 0.0 && value.is_finite();
@@ -100,29 +108,65 @@ pub fn train_selection(
 ) -> Result<Vec<f32>, SaeError> {
     config.check()?;
     check_words(words, sae.config.d_in, n_classes)?;
-    let codes = sae.encode(words.activations)?.codes;
+    let codes = Rows::Sparse(sae.encode(words.activations)?.codes);
+    let weights = train_all(&codes, words.labels, n_classes, config).into_iter();
+    Ok(weights.flat_map(|(weight, _)| weight).map(|w| w as f32).collect())
+}
+
+/// Trains one probe against the rest for each class on activations, as [`train_selection`] does on
+/// features; returns outputs that are above 0 where a word is of the class.
+///
+/// With [`SelectionConfig::truth`], these are the probes that absorption takes for the truth.
+///
+/// # Errors
+///
+/// - [`SaeError::Hyperparameter`] if a field of the config is out of range.
+/// - [`SaeError::SizeMismatch`] if activations, labels, or classes do not fit.
+/// - [`SaeError::Probe`] if a weight is not finite.
+///
+/// # Memory
+///
+/// The activations once more, and four numbers for each weight.
+pub fn train_truth(
+    words: ClassifiedWords<'_>,
+    (d_in, n_classes): (usize, usize),
+    config: &SelectionConfig,
+) -> Result<LinearReadout, SaeError> {
+    config.check()?;
+    check_words(words, d_in, n_classes)?;
+    let rows = Rows::Dense { values: words.activations.to_vec(), width: d_in };
+    let probes = train_all(&rows, words.labels, n_classes, config);
+    let (weights, biases): (Vec<Vec<f64>>, Vec<f64>) = probes.into_iter().unzip();
+    Ok(LinearReadout::new(&weights.concat(), &biases)?)
+}
+
+/// Weights and bias of each class.
+fn train_all(
+    rows: &Rows,
+    labels: &[usize],
+    n_classes: usize,
+    config: &SelectionConfig,
+) -> Vec<(Vec<f64>, f64)> {
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     let orders: Vec<Vec<usize>> = (0..config.epochs)
         .map(|_| {
-            let mut order: Vec<usize> = (0..words.labels.len()).collect();
+            let mut order: Vec<usize> = (0..labels.len()).collect();
             order.shuffle(&mut rng);
             order
         })
         .collect();
-    let of_class = |class| train_one(&codes, words.labels, class, n_classes, &orders, config);
-    let weights: Vec<Vec<f64>> = (0..n_classes).into_par_iter().map(of_class).collect();
-    Ok(weights.into_iter().flatten().map(|w| w as f32).collect())
+    let of_class = |class| train_one(rows, labels, (class, n_classes), &orders, config);
+    (0..n_classes).into_par_iter().map(of_class).collect()
 }
 
 fn train_one(
-    codes: &SparseCodes,
+    rows: &Rows,
     labels: &[usize],
-    class: usize,
-    n_classes: usize,
+    (class, n_classes): (usize, usize),
     orders: &[Vec<usize>],
     config: &SelectionConfig,
-) -> Vec<f64> {
-    let width = codes.d_sae();
+) -> (Vec<f64>, f64) {
+    let width = rows.width();
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     rng.set_stream(1 + class as u64);
     let bound = 1.0 / (width as f64).sqrt();
@@ -141,12 +185,10 @@ fn train_one(
                 gradient.fill(0.0);
                 let scale = 1.0 / (batch.len() * n_classes) as f64;
                 for &row in batch {
-                    let (features, values) = codes.row(row);
-                    let terms = features.iter().zip(values);
-                    let logit = terms.clone().map(|(f, x)| params[*f as usize] * f64::from(*x));
-                    let p = 1.0 / (1.0 + (-(logit.sum::<f64>() + params[width])).exp());
+                    let logit = rows.dot(row, &params) + params[width];
+                    let p = 1.0 / (1.0 + (-logit).exp());
                     let error = scale * if labels[row] == class { -ratio * (1.0 - p) } else { p };
-                    terms.for_each(|(f, x)| gradient[*f as usize] += error * f64::from(*x));
+                    rows.visit(row, |column, x| gradient[column] += error * f64::from(x));
                     gradient[width] += error;
                 }
                 step = step.saturating_add(1);
@@ -164,12 +206,15 @@ fn train_one(
             learning_rate *= factor;
         }
     }
+    let bias = params[width];
     params.truncate(width);
-    params
+    (params, bias)
 }
 
 #[cfg(test)]
 mod tests {
+    use attention_probes_probes::Features;
+
     use super::*;
     use crate::eval::testing::identity_sae;
 
@@ -193,6 +238,12 @@ mod tests {
         }
         // There is no word of the last class.
         assert!(rows[3].iter().all(|w| w.abs() <= 0.41));
+        let truth = SelectionConfig { batch_size: 10, ..SelectionConfig::truth() };
+        let truth = train_truth(words, (6, 3), &truth).unwrap();
+        let outputs = truth.outputs(Features::new(&x, 6).unwrap()).unwrap();
+        for (outputs, label) in outputs.chunks_exact(3).zip(&labels) {
+            assert!((0..3).all(|class| (outputs[class] > 0.0) == (class == *label)), "{outputs:?}");
+        }
         let config = SelectionConfig { end_learning_rate: 0.0, ..config };
         let error = train_selection(&identity_sae(6, 0.0), words, 4, &config).unwrap_err();
         assert!(error.to_string().starts_with("`end_learning_rate` is 0"), "{error}");

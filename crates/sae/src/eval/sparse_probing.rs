@@ -6,10 +6,11 @@ use attention_probes_probes::{
 use serde::Serialize;
 
 use super::binary_probe::{BinaryProbeConfig, Split, train_binary_probe};
+use super::encoded::Texts;
 use super::examples::{
     Example, LabelledTexts, Rows, Sampling, mean_difference, one_against_others,
 };
-use super::texts::{TextActivations, check_width};
+use super::texts::check_width;
 use crate::{Sae, SaeError};
 
 /// How k-sparse probing is done; the defaults are `SAEBench`'s.
@@ -126,10 +127,10 @@ impl SparseProbing {
 /// # Memory
 ///
 /// Features that are not 0 of every text, and the columns of the largest `k`.
-pub fn sparse_probing(
+pub fn sparse_probing<T: Texts>(
     sae: &Sae,
-    train: &LabelledTexts,
-    test: &LabelledTexts,
+    train: &LabelledTexts<T>,
+    test: &LabelledTexts<T>,
     config: &SparseProbingConfig,
 ) -> Result<SparseProbing, SaeError> {
     if config.k_values.contains(&0) {
@@ -138,9 +139,8 @@ pub fn sparse_probing(
     }
     check_width(sae, train.d_in())?;
     train.check_same_classes(test)?;
-    let dense =
-        |texts: &TextActivations| Rows::Dense { values: texts.means(), width: texts.d_in() };
-    let sparse = |texts: &TextActivations| texts.feature_means(sae).map(Rows::Sparse);
+    let dense = |texts: &T| Rows::Dense { values: texts.means(), width: texts.d_in() };
+    let sparse = |texts: &T| texts.feature_means(sae).map(Rows::Sparse);
     let llm: [Vec<Rows>; 2] = [train, test].map(|data| data.texts().map(dense).collect());
     let features: Vec<Vec<Rows>> = [train, test]
         .into_iter()
@@ -228,6 +228,7 @@ pub(super) fn gather(sources: &[Rows], examples: &[Example], columns: &[usize]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::TextActivations;
     use crate::eval::testing::identity_sae;
 
     /// Texts of one position; the class shows in one place, and noise in the others.

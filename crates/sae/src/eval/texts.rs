@@ -110,6 +110,11 @@ impl TextActivations {
         &self.values[start * self.d_in..self.ends[text] * self.d_in]
     }
 
+    /// Whether no position is absent.
+    pub(super) fn is_whole(&self) -> bool {
+        self.n_present.iter().sum::<usize>() == self.ends.last().copied().unwrap_or(0)
+    }
+
     /// Mean of each text over the positions that are present, `[n_texts, d_in]`.
     ///
     /// `SAEBench`'s `create_meaned_model_activations`, with sums in `f64`.

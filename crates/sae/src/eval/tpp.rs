@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::attribution::{Ablatable, Effect, effects, largest_effects};
 use super::binary_probe::{BinaryProbe, BinaryProbeConfig, Split, train_binary_probe};
+use super::encoded::Texts;
 use super::examples::{Example, LabelledTexts, Rows, Sampling, one_against_others};
 use super::texts::check_width;
 use crate::{Sae, SaeError};
@@ -98,13 +99,13 @@ impl Tpp {
 /// - [`SaeError::SizeMismatch`] if the test data has other classes, or there are too few texts of
 ///   other classes.
 /// - [`SaeError::Hyperparameter`] if a field of the probes' config is out of range.
-pub fn train_tpp_probes(
-    train: &LabelledTexts,
-    test: &LabelledTexts,
+pub fn train_tpp_probes<T: Texts>(
+    train: &LabelledTexts<T>,
+    test: &LabelledTexts<T>,
     config: &PerturbationConfig,
 ) -> Result<Vec<BinaryProbe>, SaeError> {
     train.check_same_classes(test)?;
-    let dense = |data: &LabelledTexts| -> Vec<Rows> {
+    let dense = |data: &LabelledTexts<T>| -> Vec<Rows> {
         let means = data.texts().map(|texts| (texts.means(), texts.d_in()));
         means.map(|(values, width)| Rows::Dense { values, width }).collect()
     };
@@ -142,10 +143,10 @@ pub fn train_tpp_probes(
 /// # Memory
 ///
 /// Features that are not 0 of every text.
-pub fn tpp(
+pub fn tpp<T: Texts>(
     sae: &Sae,
-    train: &LabelledTexts,
-    test: &LabelledTexts,
+    train: &LabelledTexts<T>,
+    test: &LabelledTexts<T>,
     probes: &[BinaryProbe],
     config: &PerturbationConfig,
 ) -> Result<Tpp, SaeError> {
@@ -196,8 +197,8 @@ fn score(n: usize, class: usize, clean: &[f64], ablated: &[f64]) -> TppScore {
     }
 }
 
-fn balanced_sets(
-    data: &LabelledTexts,
+fn balanced_sets<T: Texts>(
+    data: &LabelledTexts<T>,
     config: &PerturbationConfig,
     split: u64,
 ) -> Result<Vec<Vec<Example>>, SaeError> {
