@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "common/sae_call.rs"]
+mod call;
+
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use attention_probes_activations::{NpzArray, read_npz, write_npz};
 use attention_probes_sae::read_sae;
 use serde_json::Value;
+
+use call::{refused, succeed};
 
 const CONFIG: &str = r#"
 run = "small"
@@ -49,27 +52,6 @@ fn folder() -> tempfile::TempDir {
     fs::write(folder.path().join("texts.jsonl"), lines).unwrap();
     fs::write(folder.path().join("run.toml"), CONFIG).unwrap();
     folder
-}
-
-fn sae(folder: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sae"));
-    command.args(args).current_dir(folder).stdin(Stdio::null());
-    command.env_remove("RUST_LOG").env("HF_HUB_OFFLINE", "1").output().unwrap()
-}
-
-fn succeed(folder: &Path, args: &[&str]) -> String {
-    let Output { status, stdout, stderr } = sae(folder, args);
-    assert!(status.success(), "{args:?}: {}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).unwrap()
-}
-
-/// The one line of an input that is refused.
-fn refused(folder: &Path, args: &[&str]) -> String {
-    let Output { status, stdout, stderr } = sae(folder, args);
-    let stderr = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(2), "{args:?}: {stderr}");
-    assert!(stdout.is_empty(), "{args:?}");
-    stderr
 }
 
 #[test]

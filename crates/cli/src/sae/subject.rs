@@ -1,6 +1,6 @@
 //! An autoencoder with the model and the texts that it is looked at with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_models::{Dtype, HookPoint, LanguageModel, Placement, open_model};
@@ -52,14 +52,52 @@ impl Subject {
     ///
     /// If something cannot be read, or the autoencoder reads another hook.
     pub(super) fn open(args: &SubjectArgs) -> Result<Self> {
-        let device = device::parse(&args.device)?;
-        let sae = read_sae(&args.sae)?;
+        let place = ModelPlace {
+            model: args.model.as_deref(),
+            hook: args.hook.as_deref(),
+            device: &args.device,
+        };
+        let SaeInModel { sae, model, device, hook } = SaeInModel::open(&args.sae, place)?;
+        let metadata = &sae.config.metadata;
+        let size = (context_size(&sae, &model), metadata.prepend_bos().unwrap_or(true));
+        let contexts = texts::contexts(&args.data, &args.text, size, &model)?;
+        Ok(Self { sae, model, device, contexts, hook })
+    }
+}
+
+/// An autoencoder with the model whose activations it reads.
+pub(super) struct SaeInModel {
+    pub(super) sae: Sae,
+    pub(super) model: LanguageModel,
+    pub(super) device: Device,
+    pub(super) hook: HookPoint,
+}
+
+/// Flags about the model.
+#[derive(Clone, Copy)]
+pub(super) struct ModelPlace<'a> {
+    /// Model, instead of the one that the autoencoder names.
+    pub(super) model: Option<&'a str>,
+    /// Hook, where the autoencoder names none.
+    pub(super) hook: Option<&'a str>,
+    /// As the flag says it.
+    pub(super) device: &'a str,
+}
+
+impl SaeInModel {
+    /// Reads both.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be read, or the autoencoder reads another hook.
+    pub(super) fn open(path: &Path, place: ModelPlace<'_>) -> Result<Self> {
+        let device = device::parse(place.device)?;
+        let sae = read_sae(path)?;
         let metadata = &sae.config.metadata;
         let missing =
             |what: &str| InputError(format!("the autoencoder names no {what}, give `--{what}`"));
-        let known = metadata.model_name().map(str::to_owned);
-        let name = args.model.clone().or(known).ok_or_else(|| missing("model"))?;
-        let hook = match (metadata.hook_name(), args.hook.as_deref()) {
+        let name = place.model.or(metadata.model_name()).ok_or_else(|| missing("model"))?;
+        let hook = match (metadata.hook_name(), place.hook) {
             (Some(known), Some(asked)) if known != asked => {
                 let error = format!("the autoencoder reads `{known}`, not `{asked}`");
                 return Err(InputError(error).into());
@@ -68,10 +106,12 @@ impl Subject {
         };
         let hook: HookPoint = hook.parse()?;
         let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
-        let model = open_model(&name, hub_access().as_ref(), placement)?;
-        let context_size = metadata.context_size().unwrap_or(128).min(model.model.shape().n_ctx);
-        let size = (context_size, metadata.prepend_bos().unwrap_or(true));
-        let contexts = texts::contexts(&args.data, &args.text, size, &model)?;
-        Ok(Self { sae, model, device, contexts, hook })
+        let model = open_model(name, hub_access().as_ref(), placement)?;
+        Ok(Self { sae, model, device, hook })
     }
+}
+
+/// Tokens of a context: those that the autoencoder was trained on, where its file says so.
+pub(super) fn context_size(sae: &Sae, model: &LanguageModel) -> usize {
+    sae.config.metadata.context_size().unwrap_or(128).min(model.model.shape().n_ctx)
 }

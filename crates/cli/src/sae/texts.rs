@@ -39,7 +39,7 @@ pub(super) fn contexts(
 }
 
 /// The token that stands for the beginning of a text.
-fn beginning(model: &LanguageModel) -> Option<u32> {
+pub(super) fn beginning(model: &LanguageModel) -> Option<u32> {
     let tokenizer = &model.tokenizer;
     let of_template = tokenizer.encode("").ok().and_then(|encoding| encoding.ids.first().copied());
     of_template
