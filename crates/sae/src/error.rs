@@ -247,11 +247,17 @@ pub enum SaeError {
     Model(#[from] ModelError),
     /// Activations or their files failed.
     #[error(transparent)]
-    Activation(#[from] ActivationError),
+    Activation(Box<ActivationError>),
     /// A metric could not be computed.
     #[error(transparent)]
     Metric(#[from] MetricError),
     /// A probe failed.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+}
+
+impl From<ActivationError> for SaeError {
+    fn from(source: ActivationError) -> Self {
+        Self::Activation(Box::new(source))
+    }
 }

@@ -31,8 +31,8 @@ pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeM
 pub use error::SaeError;
 pub use formats::{SaeFormat, read_sae, write_sae_lens};
 pub use guided::{
-    GuidanceConfig, GuidanceLosses, GuidanceRecord, GuidanceSource, LayerWeightHistory,
-    LayerWeighting, RunGuidance, attended_cosine, context_rows, temperature,
+    CONTEXT_LAYERS, GuidanceConfig, GuidanceLosses, GuidanceRecord, GuidanceSource,
+    LayerWeightHistory, LayerWeighting, RunGuidance, attended_cosine, context_rows, temperature,
 };
 pub use run::{RunProgress, SaeRun};
 pub use run_config::{

@@ -1,24 +1,21 @@
 //! `sae ablate`: whether guidance by attention helps, against a baseline and three controls.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
 use attention_probes_metrics::SeedSummary;
-use attention_probes_report::{
-    AblationArm, AblationMetric, ArmKind, Estimate, LayerWeights, SaeAblationPage,
-};
-use attention_probes_sae::GuidanceRecord;
+use attention_probes_report::{AblationArm, AblationMetric, ArmKind, Estimate, SaeAblationPage};
 use attention_probes_sae::ablation::{AblationConfig, AblationVerdict, Arm, ArmRole, MetricValues};
 use clap::Args;
 use serde_json::json;
 use tracing::info;
 
-use super::ablation_metrics::{Evaluator, Measured};
-use super::train::{GUIDANCE_FILE, TrainFlags, train};
+use super::ablation_metrics::{Evaluator, Measured, Metric};
+use super::guidance::layer_weights;
+use super::train::{TrainFlags, train};
 use crate::input::ignore_broken_pipe;
 use crate::table;
 
@@ -73,7 +70,7 @@ pub fn run(args: &AblateArgs) -> Result<()> {
     let mut measured: Vec<Vec<Measured>> = Vec::new();
     for (i, arm) in arms.iter().enumerate() {
         info!("measuring arm {} of {}: {}", i + 1, arms.len(), arm.label);
-        let of_seed = |seed: &u64| evaluator.measure(&folder_of(&folder, arm, *seed));
+        let of_seed = |seed: &u64| evaluator.measure(&folder_of(&folder, arm, *seed), *seed);
         measured.push(config.seeds.iter().map(of_seed).collect::<Result<_>>()?);
     }
     let metrics = metrics(&evaluator, &measured);
@@ -122,9 +119,9 @@ fn print_arms(arms: &[Arm], n_seeds: usize) -> Result<()> {
 
 /// What was measured, metric by metric.
 fn metrics(evaluator: &Evaluator, measured: &[Vec<Measured>]) -> Vec<MetricValues> {
-    let of = |(i, (name, note, higher_is_better)): (usize, (String, &str, Option<bool>))| {
+    let of = |(i, (name, note, higher_is_better)): (usize, Metric)| {
         let by_arm = measured.iter().map(|seeds| seeds.iter().map(|one| one[i]).collect());
-        MetricValues { name, note: note.to_owned(), higher_is_better, by_arm: by_arm.collect() }
+        MetricValues { name, note, higher_is_better, by_arm: by_arm.collect() }
     };
     evaluator.metrics().into_iter().enumerate().map(of).collect()
 }
@@ -198,24 +195,4 @@ fn page(
         metrics: metrics.iter().map(as_metric).collect(),
         arms: page_arms,
     })
-}
-
-/// Weights of layers over the steps, where more than one guided.
-pub(super) fn layer_weights(folder: &Path) -> Result<Option<LayerWeights>> {
-    Ok(guidance_of(folder)?.filter(|record| record.weights.len() > 1).map(|record| LayerWeights {
-        layers: record.layers.iter().map(|layer| format!("layer {layer}")).collect(),
-        steps: record.history.steps,
-        weights: record.history.weights,
-    }))
-}
-
-/// What guided the autoencoder of a folder.
-pub(super) fn guidance_of(folder: &Path) -> Result<Option<GuidanceRecord>> {
-    let path = folder.join(GUIDANCE_FILE);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text = fs::read_to_string(&path)?;
-    let record = serde_json::from_str(&text);
-    Ok(Some(record.with_context(|| format!("`{}` is damaged", path.display()))?))
 }

@@ -1,7 +1,10 @@
 //! What `sae ablate` measures of each autoencoder.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -9,17 +12,20 @@ use attention_probes_activations::write_atomically;
 use attention_probes_models::{
     HookPoint, LanguageModel, PaddingSide, Placement, TokenBatch, open_model,
 };
-use attention_probes_sae::ablation::AblationConfig;
-use attention_probes_sae::eval::{RecoveryConfig, core_metrics, recovered};
+use attention_probes_sae::ablation::{AblationConfig, AblationData};
+use attention_probes_sae::eval::{RecoveryConfig, recovered_with};
 use attention_probes_sae::{
-    AttentionLayers, ContextStream, Contexts, SaeRun, attended_cosine, read_sae,
+    AttentionLayers, ContextStream, Contexts, GuidanceRecord, Sae, SaeError, SaeRun,
+    attended_cosine, context_rows, read_sae,
 };
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::eval::{EvalArgs, Evaluation, evaluate};
 use crate::device;
 use crate::exit::InputError;
 use crate::hub::hub_access;
+use crate::sae::guidance::guidance_of;
 use crate::sae::texts;
 
 /// Contexts of one forward pass.
@@ -31,6 +37,9 @@ const METRICS_FILE: &str = "ablation_metrics.json";
 /// One number for each metric.
 pub(super) type Measured = Vec<f64>;
 
+/// Name of a metric, what it says, and whether more is better.
+pub(super) type Metric = (String, String, Option<bool>);
+
 /// Everything that an autoencoder is measured with.
 pub(super) struct Evaluator {
     model: LanguageModel,
@@ -40,13 +49,18 @@ pub(super) struct Evaluator {
     attention: AttentionLayers,
     /// Rows of the text tokens of all contexts, `[n, d_in]`.
     rows: Vec<f32>,
+    d_in: usize,
+    labelled: Vec<AblationData>,
+    /// Everything that the metrics depend on beside the autoencoder.
+    digest: String,
 }
 
-/// Metrics as they are kept, with what they were measured with.
+/// Metrics as they are kept.
 #[derive(Serialize, Deserialize)]
 struct Kept {
+    digest: String,
     names: Vec<String>,
-    values: Measured,
+    values: Vec<Option<f64>>,
 }
 
 impl Evaluator {
@@ -72,76 +86,151 @@ impl Evaluator {
             return Err(InputError(error).into());
         }
         let contexts = contexts.split_off(data.test_contexts);
+        let labelled = config.evaluation.labelled.clone();
+        if let Some(missing) = labelled.iter().find(|data| !data.path.exists()) {
+            let path = missing.path.display();
+            return Err(
+                InputError(format!("there is no `{path}`, which `evaluation` names")).into()
+            );
+        }
         let tasks = config.run_config()?.tasks()?;
         let hook: HookPoint = config.sae.hook.parse()?;
         let layers = SaeRun::layers(&tasks)?;
         let settings = (config.attention.keep, config.attention.pool, CONTEXTS_PER_BATCH);
+        let (hooked, quiet) = (&*model.model, |_| ());
         let attention =
-            AttentionLayers::extract(&*model.model, &device, &contexts, &layers, settings, |_| ())?;
+            AttentionLayers::extract(hooked, &device, &contexts, &layers, settings, quiet)?;
         let settings = (CONTEXTS_PER_BATCH, 0);
-        let stream = ContextStream::new(&*model.model, &device, &contexts, vec![hook], settings)?;
-        let rows = stream.rows_of(&contexts)?.swap_remove(0);
-        Ok(Self { model, device, hook, contexts, attention, rows })
+        let stream = ContextStream::new(hooked, &device, &contexts, vec![hook], settings)?;
+        let (d_in, rows) = (stream.widths()[0], stream.rows_of(&contexts)?.swap_remove(0));
+        let digest = toml::to_string(&(&config.evaluation)).context("the configuration")?;
+        Ok(Self { model, device, hook, contexts, attention, rows, d_in, labelled, digest })
     }
 
-    /// Name of each metric, what it says, and whether more is better.
-    pub(super) fn metrics(&self) -> Vec<(String, &'static str, Option<bool>)> {
-        let metric = |name: &str, note, better| (name.to_owned(), note, better);
-        vec![
+    /// What is measured.
+    pub(super) fn metrics(&self) -> Vec<Metric> {
+        let metric = |name: &str, note: &str, better| (name.to_owned(), note.to_owned(), better);
+        let mut metrics = vec![
             metric("R²", "Share of the variance that is explained, on test texts.", Some(true)),
             metric(
                 "CE recovered",
-                "Share of the loss that the reconstructions give back, of what zeros there cost.",
+                "Share of the loss that zeros would cost and the reconstructions do not.",
                 Some(true),
             ),
             metric("alive", "Share of features that are active on a test text.", Some(true)),
-            metric("L0", "Active features of a token.", None),
-            metric(
-                "attended cosine",
-                "How alike the features of tokens are that attend to each other: what guidance \
-                 raises.",
-                None,
-            ),
-        ]
+        ];
+        for data in &self.labelled {
+            let name = &data.name;
+            for k in [1, 5] {
+                let note = format!("Accuracy on {name} of probes of {k} feature(s) of a class.");
+                metrics.push((format!("{name}, {k} probed"), note, Some(true)));
+            }
+            let note = format!("Targeted probe perturbation on {name} with 10 features.");
+            metrics.push((format!("{name}, TPP"), note, Some(true)));
+            if data.spurious.is_some() {
+                let note = format!("Spurious correlation removed on {name} with 10 features.");
+                metrics.push((format!("{name}, SCR"), note, Some(true)));
+            }
+        }
+        metrics.push(metric("L0", "Active features of a token.", None));
+        metrics.push(metric(
+            "attended cosine",
+            "How alike the features of tokens are that attend to each other: what guidance raises.",
+            None,
+        ));
+        metrics
     }
 
-    /// Measures the autoencoder of a folder, or reads what was measured before.
+    /// Measures the autoencoder of a folder, or reads what was measured before; NaN where a metric
+    /// is not defined.
     ///
     /// # Errors
     ///
     /// If it cannot be read, or does not fit the model.
-    pub(super) fn measure(&self, folder: &Path) -> Result<Measured> {
+    pub(super) fn measure(&self, folder: &Path, seed: u64) -> Result<Measured> {
         let path = folder.join(METRICS_FILE);
         let names: Vec<String> = self.metrics().into_iter().map(|(name, ..)| name).collect();
         if let Ok(text) = fs::read_to_string(&path)
             && let Ok(kept) = serde_json::from_str::<Kept>(&text)
             && kept.names == names
-            && kept.values.len() == names.len()
+            && kept.digest == self.digest
         {
-            return Ok(kept.values);
+            return Ok(kept.values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect());
         }
         let sae = read_sae(folder)?;
-        let core = core_metrics(&sae, &self.rows)?;
-        let n_before = self.contexts.length() - self.contexts.n_text_tokens();
+        let record = guidance_of(folder)?;
+        let context = record.as_ref().filter(|record| record.config.context_encoder);
+        let [r2, ce, alive, l0, cosine] = self.core(&sae, context)?;
+        let mut values = vec![r2, ce, alive];
+        for data in &self.labelled {
+            values.extend(of_labelled(data, folder, seed, context.is_some())?);
+        }
+        values.extend([l0, cosine]);
+        let finite = values.iter().map(|value| value.is_finite().then_some(*value)).collect();
+        let kept = Kept { digest: self.digest.clone(), names, values: finite };
+        let text = serde_json::to_string_pretty(&kept).context("metrics cannot be written")?;
+        write_atomically(&path, |file| file.write_all(text.as_bytes()))?;
+        Ok(values)
+    }
+
+    /// `R²`, share of the loss recovered, share of features alive, `L0`, and attended cosine.
+    fn core(&self, sae: &Sae, context: Option<&GuidanceRecord>) -> Result<[f64; 5]> {
+        let length = self.contexts.length();
+        let n_before = length - self.contexts.n_text_tokens();
+        let all: Vec<usize> = (0..self.contexts.len()).collect();
+        let rows = self.wide(context, &self.rows, (&all, n_before..length))?;
+        let encoded = sae.encode(&rows)?;
+        let decoded = self.of_activation(sae, sae.decode(&encoded));
+        let r2 = explained(&self.rows, &decoded, self.d_in);
+        let alive: BTreeSet<u32> =
+            encoded.codes.rows().flat_map(|(features, _)| features.iter().copied()).collect();
+        let l0 = encoded.codes.n_active() as f64 / encoded.codes.n_rows() as f64;
+        let cosine = attended_cosine(sae, &rows, &self.attention, n_before..length)?;
         let config = RecoveryConfig {
             special_tokens: self.contexts.ids(0)[..n_before].to_vec(),
             ..RecoveryConfig::default()
         };
         let batches = self.batches()?;
-        let recovered = recovered(&*self.model.model, &sae, self.hook, &batches, &config)?;
-        let positions = n_before..self.contexts.length();
-        let cosine = attended_cosine(&sae, &self.rows, &self.attention, positions)?;
-        let values = vec![
-            core.explained_variance_r2,
-            recovered.ce_loss_score,
-            core.frac_alive,
-            core.l0,
-            cosine,
-        ];
-        let kept = Kept { names, values };
-        let text = serde_json::to_string_pretty(&kept).context("metrics cannot be written")?;
-        write_atomically(&path, |file| file.write_all(text.as_bytes()))?;
-        Ok(kept.values)
+        let model = &*self.model.model;
+        let recovered = recovered_with(model, self.hook, &batches, &config, |batch, x, _| {
+            self.reconstruct((sae, context), batch, &x)
+        })?;
+        let alive = alive.len() as f64 / sae.config.d_sae as f64;
+        Ok([r2, recovered.ce_loss_score, alive, l0, cosine])
+    }
+
+    /// Rows as the autoencoder reads them.
+    fn wide(
+        &self,
+        context: Option<&GuidanceRecord>,
+        x: &[f32],
+        (contexts, positions): (&[usize], Range<usize>),
+    ) -> Result<Vec<f32>, SaeError> {
+        let Some(record) = context else { return Ok(x.to_vec()) };
+        context_rows(x, self.d_in, record, &self.attention, (contexts, positions))
+    }
+
+    /// What the autoencoder makes of a batch of contexts.
+    fn reconstruct(
+        &self,
+        (sae, context): (&Sae, Option<&GuidanceRecord>),
+        batch: usize,
+        x: &[f32],
+    ) -> Result<Vec<f32>, SaeError> {
+        let first = batch * CONTEXTS_PER_BATCH;
+        let last = (first + CONTEXTS_PER_BATCH).min(self.contexts.len());
+        let contexts: Vec<usize> = (first..last).collect();
+        let encoded =
+            sae.encode(&self.wide(context, x, (&contexts, 0..self.contexts.length()))?)?;
+        Ok(self.of_activation(sae, sae.decode(&encoded)))
+    }
+
+    /// The part of decoded rows that stands for the activation.
+    fn of_activation(&self, sae: &Sae, decoded: Vec<f32>) -> Vec<f32> {
+        if sae.config.d_in == self.d_in {
+            return decoded;
+        }
+        decoded.chunks_exact(sae.config.d_in).flat_map(|row| &row[..self.d_in]).copied().collect()
     }
 
     fn batches(&self) -> Result<Vec<TokenBatch>> {
@@ -151,5 +240,74 @@ impl Evaluator {
             Ok(TokenBatch::new(&texts, PaddingSide::Right, &self.device)?)
         };
         all.chunks(CONTEXTS_PER_BATCH).map(batch).collect()
+    }
+}
+
+/// `1 - Σ ‖x - x̂‖² / Σ ‖x - mean x‖²`
+fn explained(x: &[f32], decoded: &[f32], d_in: usize) -> f64 {
+    let n = (x.len() / d_in) as f64;
+    let mut sums = vec![0.0_f64; d_in];
+    let (mut left, mut squares) = (0.0_f64, 0.0_f64);
+    for (x, decoded) in x.chunks_exact(d_in).zip(decoded.chunks_exact(d_in)) {
+        for ((x, decoded), sum) in x.iter().zip(decoded).zip(&mut sums) {
+            left += f64::from(x - decoded).powi(2);
+            squares += f64::from(*x).powi(2);
+            *sum += f64::from(*x);
+        }
+    }
+    1.0 - left / (squares - sums.iter().map(|sum| sum * sum / n).sum::<f64>())
+}
+
+/// What the autoencoder of a folder reaches on labelled texts, in the order of the metrics; NaN of
+/// one that reads a context, which these evaluations cannot give it.
+fn of_labelled(
+    data: &AblationData,
+    folder: &Path,
+    seed: u64,
+    reads_context: bool,
+) -> Result<Vec<f64>> {
+    let mut wanted = vec![
+        (Evaluation::SparseProbing, "sae_top_1_test_accuracy"),
+        (Evaluation::SparseProbing, "sae_top_5_test_accuracy"),
+        (Evaluation::Tpp, "tpp_threshold_10_total_metric"),
+    ];
+    if data.spurious.is_some() {
+        wanted.push((Evaluation::Scr, "scr_metric_threshold_10"));
+    }
+    if reads_context {
+        return Ok(vec![f64::NAN; wanted.len()]);
+    }
+    let mut values = Vec::with_capacity(wanted.len());
+    let mut last = None;
+    for (eval, name) in wanted {
+        let output = match last.take() {
+            Some((known, output)) if known == eval => output,
+            _ => {
+                let args = EvalArgs {
+                    text: data.text.clone(),
+                    label: Some(data.label.clone()),
+                    seeds: NonZeroUsize::new(1),
+                    // The same of every arm, so that they are compared on the same texts.
+                    seed: Some(seed),
+                    ..EvalArgs::new(folder.to_owned(), eval, data.path.clone())
+                };
+                let args = if eval == Evaluation::Scr { of_spurious(args, data) } else { args };
+                evaluate(&args)?.swap_remove(0)
+            }
+        };
+        let mut metrics = output.metrics.iter().flat_map(|(_, metrics)| metrics);
+        values.push(metrics.find(|(found, _)| found == name).map_or(f64::NAN, |(_, v)| *v));
+        last = Some((eval, output));
+    }
+    Ok(values)
+}
+
+fn of_spurious(args: EvalArgs, data: &AblationData) -> EvalArgs {
+    let pair = |pair: &Option<[String; 2]>| pair.as_ref().map(|pair| pair.to_vec());
+    EvalArgs {
+        spurious: data.spurious.clone(),
+        pair: pair(&data.pair),
+        spurious_pair: pair(&data.spurious_pair),
+        ..args
     }
 }

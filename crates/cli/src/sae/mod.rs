@@ -7,6 +7,7 @@ pub mod convert;
 pub mod demo;
 pub mod encode;
 pub mod eval;
+mod guidance;
 pub mod info;
 pub mod subject;
 mod texts;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_models::{Dtype, HookPoint, LanguageModel, Placement, open_model};
-use attention_probes_sae::{Contexts, Sae, read_sae};
+use attention_probes_sae::{CONTEXT_LAYERS, Contexts, Sae, read_sae};
 use burn::tensor::Device;
 use clap::Args;
 
@@ -94,6 +94,14 @@ impl SaeInModel {
         let device = device::parse(place.device)?;
         let sae = read_sae(path)?;
         let metadata = &sae.config.metadata;
+        if metadata.get(CONTEXT_LAYERS).is_some() {
+            let error = format!(
+                "`{}` was trained with `context_encoder`: it reads what a token attends to beside \
+                 the activation, and only `sae ablate` gives it that",
+                path.display()
+            );
+            return Err(InputError(error).into());
+        }
         let missing =
             |what: &str| InputError(format!("the autoencoder names no {what}, give `--{what}`"));
         let name = place.model.or(metadata.model_name()).ok_or_else(|| missing("model"))?;

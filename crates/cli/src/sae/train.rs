@@ -21,6 +21,7 @@ use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
 use crate::sae::attention::{attention, hash_ids, held_out};
+use crate::sae::guidance::GUIDANCE_FILE;
 use crate::sae::texts;
 use crate::{device, table};
 
@@ -83,9 +84,6 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let trained = train(&config, flags)?;
     if trained.is_empty() { Ok(()) } else { print(&trained, args.json) }
 }
-
-/// What guided an autoencoder, beside its weights.
-pub(super) const GUIDANCE_FILE: &str = "guidance.json";
 
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]

@@ -20,6 +20,7 @@ use clap::Args;
 use serde_json::Value;
 use tracing::info;
 
+use crate::sae::guidance::{guidance_of, page_of};
 use crate::sae::subject::{Subject, SubjectArgs};
 use crate::sae::texts;
 
@@ -110,7 +111,7 @@ impl View<'_> {
             training: history(path),
             densities,
             features,
-            guidance: None,
+            guidance: guidance_of(path)?.as_ref().and_then(page_of),
         };
         let html = page.to_html()?;
         write_atomically(output, |file| file.write_all(html.as_bytes()))?;

@@ -87,6 +87,15 @@ pub struct AblationData {
     /// Its column of classes.
     #[serde(default = "label")]
     pub label: String,
+    /// Its column of a spurious attribute, for the removal of a spurious correlation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spurious: Option<String>,
+    /// Two classes for that, the positive one first, where there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<[String; 2]>,
+    /// Two values of the attribute, the one that goes with the positive class first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spurious_pair: Option<[String; 2]>,
 }
 
 /// One arm of an ablation.
@@ -98,6 +107,8 @@ pub struct Arm {
     pub label: String,
     /// What it is there for.
     pub role: ArmRole,
+    /// Number of features.
+    pub d_sae: usize,
     /// What guides it.
     pub guidance: Option<GuidanceConfig>,
 }
@@ -163,8 +174,8 @@ impl AblationConfig {
         Ok(config)
     }
 
-    /// The arms: the baseline, every subset of the layers with all of them last, equal weights, and
-    /// the controls.
+    /// The arms: the baseline, one with as many weights where encoders read the context, every
+    /// subset of the layers with all of them last, equal weights, and the controls.
     ///
     /// A mask is named by its layers in the order of the configuration, `1` where one guides.
     pub fn arms(&self) -> Vec<Arm> {
@@ -174,9 +185,16 @@ impl AblationConfig {
             name: name.to_owned(),
             label: label.to_owned(),
             role,
+            d_sae: self.sae.d_sae,
             guidance,
         };
         let mut arms = vec![arm("baseline", "no guidance", ArmRole::Baseline, None)];
+        if self.guidance.context_encoder {
+            // The encoder of all layers is as large as `n` further ones.
+            let (name, label) = ("baseline-matched", "no guidance, as many weights");
+            let baseline = arm(name, label, ArmRole::Baseline, None);
+            arms.push(Arm { d_sae: self.sae.d_sae * (2 + n) / 2, ..baseline });
+        }
         let mut masks: Vec<usize> = (1..1_usize << n).collect();
         masks.sort_by_key(|mask| (mask.count_ones(), std::cmp::Reverse(mask.reverse_bits())));
         for mask in masks {
@@ -246,7 +264,7 @@ impl AblationConfig {
             name: arm.name,
             hook: self.sae.hook.clone(),
             architecture: self.sae.architecture,
-            d_sae: self.sae.d_sae,
+            d_sae: arm.d_sae,
             seeds: self.seeds.clone(),
             guidance: arm.guidance,
         };
@@ -320,11 +338,19 @@ alpha = 0.2
         assert!(run.saes[0].guidance.is_none());
         let last = run.saes[11].guidance.as_ref().unwrap();
         assert_eq!((last.attention, last.alpha), (GuidanceSource::Uniform, 0.2));
+        let context = config_of_context(&config);
+        assert_eq!((context[1].name.as_str(), context[1].d_sae), ("baseline-matched", 1280));
+        assert_eq!(context.len(), 13);
         let four = AblationConfig {
             guidance: GuidanceConfig { layers: vec![-2, -1, 0, 1], ..GuidanceConfig::default() },
             ..config
         };
         assert_eq!(four.arms().len(), 1 + 15 + 1 + 3);
+    }
+
+    fn config_of_context(config: &AblationConfig) -> Vec<Arm> {
+        let guidance = GuidanceConfig { context_encoder: true, ..config.guidance.clone() };
+        AblationConfig { guidance, ..config.clone() }.arms()
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl AblationVerdict {
 
     fn judge(&mut self, arms: &[Arm], full: usize, metric: &MetricValues) {
         let sign = if metric.higher_is_better == Some(false) { -1.0 } else { 1.0 };
-        let (mut beyond_baseline, mut beyond_controls, mut below_baseline) = (false, true, false);
+        let (mut beyond_baseline, mut beyond_controls, mut below_baseline) = (true, true, false);
         for (i, arm) in arms.iter().enumerate() {
             if !matches!(arm.role, ArmRole::Baseline | ArmRole::Control) {
                 continue;
@@ -100,8 +100,8 @@ impl AblationVerdict {
             let difference = SeedSummary::new(&differences, LEVEL).ok();
             let is_better = difference.is_some_and(|one| one.interval.lower > 0.0);
             if arm.role == ArmRole::Baseline {
-                beyond_baseline = is_better;
-                below_baseline = difference.is_some_and(|one| one.interval.upper < 0.0);
+                beyond_baseline &= is_better;
+                below_baseline |= difference.is_some_and(|one| one.interval.upper < 0.0);
             } else {
                 beyond_controls &= is_better;
             }
@@ -156,6 +156,7 @@ mod tests {
             name: name.to_owned(),
             label: "L-1, L".to_owned(),
             role,
+            d_sae: 8,
             guidance: None,
         };
         vec![

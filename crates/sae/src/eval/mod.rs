@@ -36,7 +36,7 @@ pub use output::{CoreResults, EvalOutput, EvalRun, MetricCategory};
 pub use parts::{cut_to_parts, draw_in_parts};
 pub use recovered::{
     Recovered, RecoveredSums, RecoveryConfig, ce_loss_score, cross_entropies, hook_of_sae,
-    kl_div_score, kl_divergences, recovered,
+    kl_div_score, kl_divergences, recovered, recovered_with,
 };
 pub use reseed::{ReseedSummary, over_seeds, reseed};
 pub use scr::{

@@ -203,8 +203,27 @@ pub fn recovered<'a>(
     batches: impl IntoIterator<Item = &'a TokenBatch>,
     config: &RecoveryConfig,
 ) -> Result<Recovered, SaeError> {
+    recovered_with(model, hook, batches, config, |_, x, width| {
+        check_width(sae, width)?;
+        Ok(sae.decode(&sae.encode(&x)?))
+    })
+}
+
+/// As [`recovered`], with any reconstruction: of the number of the batch, its activations
+/// `[batch · pos, width]`, and their width.
+///
+/// # Errors
+///
+/// As [`recovered`], and those of `reconstruct`.
+pub fn recovered_with<'a>(
+    model: &dyn HookedModel,
+    hook: HookPoint,
+    batches: impl IntoIterator<Item = &'a TokenBatch>,
+    config: &RecoveryConfig,
+    mut reconstruct: impl FnMut(usize, Vec<f32>, usize) -> Result<Vec<f32>, SaeError>,
+) -> Result<Recovered, SaeError> {
     let mut sums = RecoveredSums::default();
-    for batch in batches {
+    for (i, batch) in batches.into_iter().enumerate() {
         let [_, pos] = batch.dims();
         let counts: Vec<bool> = batch
             .ids()
@@ -218,7 +237,8 @@ pub fn recovered<'a>(
         let missing = |output: &str| ModelError::NotReturned { output: output.to_owned() };
         let original = output.logits.ok_or_else(|| missing("logits"))?;
         let captured = output.cache.get(hook).ok_or_else(|| missing(&hook.to_string()))?;
-        let mut replacement = Intervention::replace(hook, reconstruct(sae, captured)?);
+        let mut replacement =
+            Intervention::replace(hook, replaced(captured, |x, width| reconstruct(i, x, width))?);
         if config.keep_special_activations {
             replacement.positions = Positions::Where(counts.clone());
         }
@@ -247,12 +267,14 @@ pub fn recovered<'a>(
     sums.finish()
 }
 
-/// What the autoencoder makes of an activation, in the same shape and on the same device.
-fn reconstruct(sae: &Sae, captured: &Captured) -> Result<Captured, SaeError> {
+/// What is made of an activation, in the same shape and on the same device.
+fn replaced(
+    captured: &Captured,
+    reconstruct: impl FnOnce(Vec<f32>, usize) -> Result<Vec<f32>, SaeError>,
+) -> Result<Captured, SaeError> {
     let flat = captured.clone().flatten_heads();
     let ([batch, pos, width], device) = (flat.dims(), flat.device());
-    check_width(sae, width)?;
-    let decoded = sae.decode(&sae.encode(&host_values(flat)?)?);
+    let decoded = reconstruct(host_values(flat)?, width)?;
     let stream = Tensor::<3>::from_data(TensorData::new(decoded, [batch, pos, width]), &device);
     Ok(match captured {
         Captured::Stream(_) => Captured::Stream(stream),

@@ -9,6 +9,9 @@ use super::tuning::GuidanceRecord;
 use crate::attention_store::AttentionLayers;
 use crate::{GuidanceSource, SaeError};
 
+/// Key of the metadata of an autoencoder that reads what a token attends to in some layers.
+pub const CONTEXT_LAYERS: &str = "context_layers";
+
 /// `[w_1 A^1 X | w_2 A^2 X | …]`, `[n, n_patterns · d_in]`; 0 where a token attends to nothing.
 pub(super) fn gathered(
     x: &[f32],

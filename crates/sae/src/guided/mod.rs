@@ -13,7 +13,7 @@ mod tuning;
 
 pub use attended::attended_cosine;
 pub use config::{GuidanceConfig, GuidanceSource, LayerWeighting};
-pub use context::context_rows;
+pub use context::{CONTEXT_LAYERS, context_rows};
 pub use layer_weights::{LayerWeightHistory, temperature};
 pub use losses::GuidanceLosses;
 pub(crate) use run::GuidedRun;

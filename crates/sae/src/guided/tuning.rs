@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::config::GuidanceConfig;
-use super::context::{beside, gathered};
+use super::context::{CONTEXT_LAYERS, beside, gathered};
 use super::layer_weights::{LayerWeightHistory, LayerWeights};
 use super::losses::{GuidanceLosses, Guided};
 use super::patterns::{BatchPattern, PatternSource};
@@ -159,7 +159,7 @@ impl Guidance {
                 }
             }
         }
-        sae.config.metadata.set("context_layers", self.layers.clone());
+        sae.config.metadata.set(CONTEXT_LAYERS, self.layers.clone());
     }
 
     /// Adds the gradients of a batch to its entries; returns the weighted loss. `variance` is that

@@ -135,17 +135,52 @@ struct Findings {
 /// If the autoencoder, the model, the texts, or the activations are at fault, or do not fit each
 /// other, or a flag is given that the evaluation does not have.
 pub fn run(args: &EvalArgs) -> Result<()> {
+    report::write(args, &find(args)?)
+}
+
+/// Results of an evaluation, one for each seed.
+pub(super) fn evaluate(args: &EvalArgs) -> Result<Vec<EvalOutput>> {
+    find(args).map(|findings| findings.outputs)
+}
+
+fn find(args: &EvalArgs) -> Result<Findings> {
     args.check()?;
-    let findings = match args.eval {
+    match args.eval {
         Evaluation::Core => core::run(args),
         Evaluation::SparseProbing | Evaluation::Tpp => classes::run(args),
         Evaluation::Scr => removal::run(args),
         Evaluation::Absorption => absorption::run(args),
-    }?;
-    report::write(args, &findings)
+    }
 }
 
 impl EvalArgs {
+    /// An evaluation of an autoencoder on texts, with everything else as it is by default.
+    pub(super) fn new(sae: PathBuf, eval: Evaluation, data: PathBuf) -> Self {
+        Self {
+            sae,
+            eval,
+            data: Some(data),
+            activations: None,
+            split: "train".to_owned(),
+            text: "text".to_owned(),
+            label: None,
+            spurious: None,
+            pair: None,
+            spurious_pair: None,
+            max_contexts: None,
+            max_texts: None,
+            test: None,
+            seeds: None,
+            seed: None,
+            min_letters: None,
+            model: None,
+            hook: None,
+            device: "auto".to_owned(),
+            output: None,
+            json: false,
+        }
+    }
+
     /// Refuses flags that the evaluation does not have, and a lack of those that it needs.
     fn check(&self) -> Result<()> {
         use Evaluation::{Absorption, Core, Scr, SparseProbing, Tpp};
