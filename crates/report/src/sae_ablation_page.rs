@@ -11,6 +11,7 @@ const TEMPLATE: Template = Template {
     body: include_str!("../templates/sae_ablation.html"),
     style: concat!(
         include_str!("../templates/bars.css"),
+        include_str!("../templates/dots.css"),
         include_str!("../templates/sae_ablation.css"),
     ),
     script: concat!(

@@ -18,12 +18,14 @@ const TEMPLATE: Template = Template {
     style: concat!(
         include_str!("../templates/token_text.css"),
         include_str!("../templates/bars.css"),
+        include_str!("../templates/feature_texts.css"),
         include_str!("../templates/sae.css"),
     ),
     script: concat!(
         include_str!("../templates/token_text.js"),
         include_str!("../templates/bars.js"),
         include_str!("../templates/layer_weights.js"),
+        include_str!("../templates/feature_texts.js"),
         include_str!("../templates/sae.js"),
         include_str!("../templates/sae_list.js"),
         include_str!("../templates/sae_feature.js"),

@@ -11,22 +11,6 @@ const shown = {
 
 const BY_NUMBER = new Map(DATA.features.map((feature) => [feature.feature, feature]));
 
-/** A share for reading: two digits are what a count is good for. */
-function percent(share) {
-  return share === null ? "n/a" : `${Number((share * 100).toPrecision(2))} %`;
-}
-
-/** A number for a narrow column. */
-function brief(value) {
-  return value === null ? "n/a" : String(Number(value.toPrecision(3))).replace(/^-/, "\u2212");
-}
-
-/** Index of the token that a feature fires on most; null if it fires on none. */
-function strongestOf(text) {
-  const most = extent(text.activations)[1];
-  return most > 0 ? text.activations.indexOf(most) : null;
-}
-
 /** What stands for a feature in few words: tokens that it fires on, the strongest first. */
 function hintsOf(feature) {
   if (feature.hints) return feature.hints;
@@ -40,8 +24,6 @@ function hintsOf(feature) {
   feature.hints = distinct(tokens, (token) => token);
   return feature.hints;
 }
-
-const chip = (token) => element("span", { class: "chip" }, legible(token));
 
 function showSummary() {
   const { sae } = DATA;
