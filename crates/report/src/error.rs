@@ -46,6 +46,39 @@ pub enum ReportError {
         /// What is in it twice.
         index: usize,
     },
+    /// A pair is listed twice that may be listed once.
+    #[error("{at}: the pair of {} and {} is listed twice", pair.0, pair.1)]
+    RepeatedPair {
+        /// Where on the page, in words.
+        at: String,
+        /// The pair.
+        pair: (usize, usize),
+    },
+    /// A number is NaN or infinite where the page needs one.
+    #[error("{at}: `{field}` has {value} at {index}, expected finite numbers")]
+    NonFinite {
+        /// Where on the page, in words.
+        at: String,
+        /// The number, or the list that it is in.
+        field: &'static str,
+        /// Its place in the list, 0 where there is none.
+        index: usize,
+        /// The number.
+        value: f64,
+    },
+    /// An address leads out of the folder of the pages.
+    #[error(
+        "{at}: `{field}` is `{link}`, expected an address relative to the page, such as \
+         `samples/one.html`"
+    )]
+    Link {
+        /// Where on the page, in words.
+        at: String,
+        /// What the address is for.
+        field: &'static str,
+        /// The address.
+        link: String,
+    },
     /// The data could not be written as JSON.
     #[error("the data of the page could not be written as JSON")]
     Json {
@@ -78,4 +111,16 @@ pub(crate) fn check_index(
         return Ok(());
     }
     Err(ReportError::Index { at: at(), field, index, n })
+}
+
+/// Checks that numbers are neither NaN nor infinite.
+pub(crate) fn check_finite(
+    at: impl Fn() -> String,
+    field: &'static str,
+    values: &[f64],
+) -> Result<(), ReportError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(ReportError::NonFinite { at: at(), field, index, value: values[index] }),
+        None => Ok(()),
+    }
 }

@@ -11,6 +11,8 @@
 //! | [`ComparePage`] | several sweeps beside each other |
 //! | [`SaePage`] | a sparse autoencoder, feature by feature |
 //! | [`SaeAblationPage`] | autoencoders under every kind of guidance, beside baseline and controls |
+//! | [`FraSamplePage`] | what the tokens of a text look at, and the pairs of features that make it |
+//! | [`FraCorpusPage`] | pairs of features of several heads over many texts, beside nulls |
 //!
 //! Every string of a page is data: it reaches the browser as JSON that cannot end its element, and
 //! the scripts put it on the page as text, never as markup. The content security policy of a page
@@ -62,8 +64,13 @@ mod densities;
 mod document;
 mod error;
 mod estimate;
+mod fra_corpus_page;
+mod fra_feature;
+mod fra_sample_page;
+mod fra_terms;
 mod island;
 mod layer_weights;
+mod link;
 mod sae_ablation_page;
 mod sae_feature;
 mod sae_page;
@@ -76,6 +83,12 @@ mod token_page;
 pub use compare_page::{ComparePage, ComparedResult, ComparedRun, PairedDifference};
 pub use error::ReportError;
 pub use estimate::Estimate;
+pub use fra_corpus_page::{
+    FraCorpusHead, FraCorpusPage, FraCorpusPair, FraSampleLink, FraSelfInteractions,
+};
+pub use fra_feature::FraFeature;
+pub use fra_sample_page::{FraEntry, FraSampleHead, FraSamplePage, FraSamplePair};
+pub use fra_terms::FraTermMaps;
 pub use layer_weights::LayerWeights;
 pub use sae_ablation_page::{AblationArm, AblationMetric, ArmKind, SaeAblationPage};
 pub use sae_feature::{

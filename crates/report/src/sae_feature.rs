@@ -137,8 +137,9 @@ pub(crate) struct PackedFeature<'a> {
     neighbours: &'a [FeatureNeighbour],
 }
 
+/// A text with the activations of a feature, as it stands in a file.
 #[derive(Serialize)]
-struct PackedText<'a> {
+pub(crate) struct PackedText<'a> {
     row: u64,
     tokens: Vec<usize>,
     positions: Positions,
@@ -151,16 +152,21 @@ struct PackedQuantile<'a> {
     texts: Vec<PackedText<'a>>,
 }
 
+impl<'a> PackedText<'a> {
+    pub(crate) fn new(text: &'a FeatureText, vocabulary: &mut Vocabulary<'a>) -> Self {
+        Self {
+            row: text.row,
+            tokens: vocabulary.indices(&text.tokens),
+            positions: Positions::of(&text.tokens),
+            activations: &text.activations,
+        }
+    }
+}
+
 impl<'a> PackedFeature<'a> {
     pub(crate) fn new(feature: &'a SaeFeature, vocabulary: &mut Vocabulary<'a>) -> Self {
         let mut pack = |texts: &'a [FeatureText]| -> Vec<PackedText<'a>> {
-            let packed = texts.iter().map(|text| PackedText {
-                row: text.row,
-                tokens: vocabulary.indices(&text.tokens),
-                positions: Positions::of(&text.tokens),
-                activations: &text.activations,
-            });
-            packed.collect()
+            texts.iter().map(|text| PackedText::new(text, vocabulary)).collect()
         };
         Self {
             feature: feature.feature,

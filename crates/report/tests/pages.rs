@@ -4,7 +4,8 @@
 mod sample;
 
 use attention_probes_report::{
-    ComparePage, ReportError, SaeAblationPage, SaePage, SweepPage, TokenPage,
+    ComparePage, FraCorpusPage, FraSamplePage, ReportError, SaeAblationPage, SaePage, SweepPage,
+    TokenPage,
 };
 use serde_json::Value;
 
@@ -28,6 +29,10 @@ fn the_same_results_give_the_same_bytes() {
     assert_eq!(sae(), sae());
     let ablation = || sample::sae_ablation_page().to_html().unwrap();
     assert_eq!(ablation(), ablation());
+    let fra_sample = || sample::fra_sample_page(9, 4).to_html().unwrap();
+    assert_eq!(fra_sample(), fra_sample());
+    let fra_corpus = || sample::fra_corpus_page(9, 4).to_html().unwrap();
+    assert_eq!(fra_corpus(), fra_corpus());
 }
 
 #[test]
@@ -38,6 +43,8 @@ fn a_page_without_results_is_a_page() {
         ComparePage::default().to_html(),
         SaePage::default().to_html(),
         SaeAblationPage::default().to_html(),
+        FraSamplePage::default().to_html(),
+        FraCorpusPage::default().to_html(),
     ] {
         assert!(html.unwrap().ends_with("</html>\n"));
     }
@@ -219,5 +226,141 @@ fn an_ablation_that_does_not_fit_is_refused() {
     refused(
         &|page| page.arms[4].layer_weights.as_mut().unwrap().layers.truncate(1),
         "arm `L-1, L`: `weights` has length 2, expected 1",
+    );
+}
+
+#[test]
+fn attention_by_features_with_hostile_strings_is_data() {
+    let html = sample::hostile_fra_sample_page().to_html().unwrap();
+    assert_eq!(html.matches("<script").count(), 2);
+    assert_eq!(html.matches("<img").count(), 0);
+    let data = island(&html);
+    assert_eq!(data["model"], sample::INJECTION);
+    assert!(data["heads"][0]["terms"].is_null());
+    let html = sample::hostile_fra_corpus_page().to_html().unwrap();
+    assert_eq!(html.matches("<script").count(), 2);
+    assert_eq!(html.matches("<img").count(), 0);
+    assert_eq!(island(&html)["samples"][0]["name"], sample::INJECTION.repeat(2));
+}
+
+#[test]
+fn maps_of_a_text_are_written_up_to_the_diagonal() {
+    let mut page = sample::fra_sample_page(5, 2);
+    let terms = page.heads[0].terms.as_mut().unwrap();
+    // What no query sees is not looked at, whatever it is.
+    terms.pairs[1] = f64::NAN;
+    let sum = terms.pairs[5] + terms.query_features[5] + terms.key_features[5] + terms.rest[5];
+    let data = island(&page.to_html().unwrap());
+    let head = &data["heads"][0];
+    assert_eq!(head["pattern"].as_array().unwrap().len(), 15);
+    assert_eq!(head["terms"]["terms"][3].as_array().unwrap().len(), 15);
+    let score = head["terms"]["scores"][1].as_f64().unwrap();
+    assert!((score - sum).abs() < 1e-3 * sum.abs(), "{score} {sum}");
+    let shares = head["terms"]["shares"].as_array().unwrap();
+    let total: f64 = shares.iter().map(|share| share.as_f64().unwrap()).sum();
+    assert!((total - 1.0).abs() < 1e-3, "{total}");
+}
+
+#[test]
+fn attention_of_a_text_that_does_not_fit_is_refused() {
+    let refused = |change: &dyn Fn(&mut FraSamplePage), expected: &str| {
+        let mut page = sample::fra_sample_page(6, 3);
+        change(&mut page);
+        assert_eq!(page.to_html().unwrap_err().to_string(), expected);
+    };
+    refused(
+        &|page| page.heads[1].pattern.truncate(7),
+        "head 3: `pattern` has length 7, expected 36",
+    );
+    refused(
+        &|page| page.heads[0].pattern[12] = f64::NAN,
+        "head 0, query 2: `pattern` has NaN at 0, expected finite numbers",
+    );
+    refused(
+        &|page| page.heads[0].terms.as_mut().unwrap().rest.truncate(1),
+        "head 0: `terms.rest` has length 1, expected 36",
+    );
+    refused(
+        &|page| page.heads[0].pairs[1].sum = f64::INFINITY,
+        "head 0, pair 7 and 42: `sum` has inf at 0, expected finite numbers",
+    );
+    refused(
+        &|page| page.heads[0].pairs[1].entries[0].query_pos = 6,
+        "head 0, pair 7 and 42: `query_pos` is 6, expected one below 6",
+    );
+    refused(
+        &|page| {
+            let entry = &mut page.heads[0].pairs[1].entries[0];
+            (entry.query_pos, entry.key_pos) = (2, 3);
+        },
+        "head 0, pair 7 and 42: `key_pos` is 3, expected one below 3",
+    );
+    refused(
+        &|page| {
+            let entry = page.heads[0].pairs[1].entries[0];
+            page.heads[0].pairs[1].entries.push(entry);
+        },
+        &{
+            let page = sample::fra_sample_page(6, 3);
+            let entry = page.heads[0].pairs[1].entries[0];
+            format!(
+                "head 0, pair 7 and 42: the pair of {} and {} is listed twice",
+                entry.query_pos, entry.key_pos
+            )
+        },
+    );
+    refused(
+        &|page| page.heads[0].pairs[1] = page.heads[0].pairs[0].clone(),
+        "head 0: the pair of 0 and 11 is listed twice",
+    );
+    refused(&|page| page.heads[1].head = 0, "`heads` has 0 twice");
+    refused(
+        &|page| page.features[0].activations.truncate(2),
+        "feature 0: `activations` has length 2, expected 6",
+    );
+    refused(&|page| page.features[1].feature = page.features[0].feature, "`features` has 0 twice");
+    refused(
+        &|page| page.sae_page = "javascript:alert(1)".to_owned(),
+        "page: `sae_page` is `javascript:alert(1)`, expected an address relative to the page, such \
+         as `samples/one.html`",
+    );
+}
+
+#[test]
+fn attention_over_many_texts_that_does_not_fit_is_refused() {
+    let refused = |change: &dyn Fn(&mut FraCorpusPage), expected: &str| {
+        let mut page = sample::fra_corpus_page(4, 2);
+        change(&mut page);
+        assert_eq!(page.to_html().unwrap_err().to_string(), expected);
+    };
+    refused(
+        &|page| page.heads[2].pairs[0].mean_distance = f64::NAN,
+        "head 2, pair 10 and 40: `mean_distance` has NaN at 0, expected finite numbers",
+    );
+    refused(
+        &|page| page.heads[2].pairs[0].mean.interval.as_mut().unwrap().upper = f64::INFINITY,
+        "head 2, pair 10 and 40: `mean` has inf at 1, expected finite numbers",
+    );
+    refused(
+        &|page| page.heads[2].pairs[0].samples = vec![2],
+        "head 2, pair 10 and 40: `samples` is 2, expected one below 2",
+    );
+    refused(
+        &|page| page.heads[0].pairs[1] = page.heads[0].pairs[0].clone(),
+        "head 0: the pair of 0 and 40 is listed twice",
+    );
+    refused(
+        &|page| page.heads[0].self_interactions.as_mut().unwrap().n_self = 5,
+        "head 0: `n_self` is 5, expected one below 5",
+    );
+    refused(
+        &|page| page.heads[0].self_interactions.as_mut().unwrap().other_heads[1] = f64::NAN,
+        "head 0: `other_heads` has NaN at 1, expected finite numbers",
+    );
+    refused(&|page| page.heads[3].head = 1, "`heads` has 1 twice");
+    refused(
+        &|page| page.samples[1].page = "//example.org/x".to_owned(),
+        "sample `row 1`: `page` is `//example.org/x`, expected an address relative to the page, \
+         such as `samples/one.html`",
     );
 }

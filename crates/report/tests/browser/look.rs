@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use attention_probes_report::{ComparePage, SaeAblationPage, SaePage, SweepPage, TokenPage};
+use attention_probes_report::{
+    ComparePage, FraCorpusPage, FraSamplePage, SaeAblationPage, SaePage, SweepPage, TokenPage,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -10,7 +12,8 @@ use crate::devtools::Browser;
 use crate::{sample, write_page};
 
 #[test]
-#[ignore = "writes pages and pictures to look at: cargo test --test browser -- --ignored"]
+#[ignore = "writes pages and pictures to look at, those of PAGE=fra or all: \
+            cargo test --test browser -- --ignored"]
 fn write_sample_pages() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
     std::fs::create_dir_all(&folder).unwrap();
@@ -21,14 +24,21 @@ fn write_sample_pages() {
         ("sae", sample::sae_page(240, 20, 48).to_html()),
         ("sae-hostile", sample::hostile_sae_page().to_html()),
         ("sae-ablation", sample::sae_ablation_page().to_html()),
+        ("fra-sample", sample::fra_sample_page(120, 200).to_html()),
+        ("fra-sample-hostile", sample::hostile_fra_sample_page().to_html()),
+        ("fra-corpus", sample::fra_corpus_page(200, 20).to_html()),
+        ("fra-corpus-hostile", sample::hostile_fra_corpus_page().to_html()),
         ("token-empty", TokenPage::default().to_html()),
         ("sweep-empty", SweepPage::default().to_html()),
         ("compare-empty", ComparePage::default().to_html()),
         ("sae-empty", SaePage::default().to_html()),
         ("sae-ablation-empty", SaeAblationPage::default().to_html()),
+        ("fra-sample-empty", FraSamplePage::default().to_html()),
+        ("fra-corpus-empty", FraCorpusPage::default().to_html()),
     ];
     let mut browser = Browser::start();
-    for (name, html) in pages {
+    let wanted = std::env::var("PAGE").unwrap_or_default();
+    for (name, html) in pages.into_iter().filter(|(name, _)| name.contains(&wanted)) {
         let file = write_page(&folder, &format!("{name}.html"), &html.unwrap());
         let Some(browser) = &mut browser else { continue };
         let hovered = [
@@ -66,6 +76,18 @@ fn write_sample_pages() {
                         picture,
                     )
                     .unwrap();
+                }
+                let clicked = [
+                    ("fra-sample", ["#queries .token[data-index='40']", "#centred"]),
+                    ("fra-corpus", ["#table tbody tr:nth-child(2) .open", "[data-sort=mean]"]),
+                ];
+                for (_, selectors) in clicked.iter().filter(|(page, _)| *page == name) {
+                    for (i, selector) in selectors.iter().enumerate() {
+                        browser.click(selector);
+                        let picture = STANDARD.decode(browser.screenshot()).unwrap();
+                        let name = format!("{name}-{width}-{scheme}-click{i}.png");
+                        std::fs::write(folder.join(name), picture).unwrap();
+                    }
                 }
                 for selector in hovered {
                     let found = format!("document.querySelector(\"{selector}\") !== null");

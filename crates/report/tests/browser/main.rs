@@ -4,6 +4,8 @@
 
 mod compare;
 mod devtools;
+mod fra_corpus;
+mod fra_sample;
 mod look;
 mod sae;
 mod sae_ablation;
@@ -25,6 +27,10 @@ const TOUCHING: &str = "[...document.querySelectorAll('.plot svg')].flatMap((svg
     return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([, q]) => \
     p.left < q.right && q.left < p.right && p.top < q.bottom - 3 && q.top < p.bottom - 3)\
     .map(([b]) => `${a} ${b}`)); })";
+
+/// Whether what scrolls below the last card is no more than the margin.
+const ENDS_WITH_ITS_CARDS: &str = "document.documentElement.scrollHeight <= \
+    Math.max(innerHeight, document.querySelector('main').getBoundingClientRect().bottom + scrollY + 1)";
 
 /// Opens a page in a window of a width; the folder it lies in is removed when it is dropped.
 fn open(browser: &mut Browser, html: Result<String, ReportError>, width: u32) -> TempDir {
