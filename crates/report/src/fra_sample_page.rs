@@ -71,6 +71,8 @@ pub struct FraSampleHead {
     /// Attention after the softmax, `[query_pos, key_pos]`, row-major; what lies above the diagonal
     /// is not looked at.
     pub pattern: Vec<f64>,
+    /// Number of keys that a query sees at most, itself and those before it; `None` if it sees all.
+    pub window: Option<usize>,
     /// The parts of the scores; `None` where there are none, as in what the first code computed.
     pub terms: Option<FraTermMaps>,
     /// Largest difference between the sum of the parts and the model's own scores, if it was taken.
@@ -194,6 +196,7 @@ struct PackedHead {
     head: usize,
     /// The lower triangle, row by row.
     pattern: Vec<f64>,
+    window: Option<usize>,
     terms: Option<PackedTerms>,
     largest_error: Option<f64>,
     induction_score: Option<f64>,
@@ -244,7 +247,8 @@ impl PackedHead {
         Self {
             head: head.head,
             pattern: triangle(&head.pattern, n_tokens),
-            terms: head.terms.as_ref().map(|terms| terms.pack(n_tokens)),
+            window: head.window,
+            terms: head.terms.as_ref().map(|terms| terms.pack(n_tokens, head.window)),
             largest_error: head.largest_error,
             induction_score: head.induction_score,
             pairs: head.pairs.iter().map(pair).collect(),

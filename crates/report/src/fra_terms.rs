@@ -1,5 +1,7 @@
 //! The four terms of attention scores, and how much of the scores each explains.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ReportError;
@@ -55,15 +57,26 @@ impl FraTermMaps {
         Ok(())
     }
 
-    pub(crate) fn pack(&self, n_tokens: usize) -> PackedTerms {
+    pub(crate) fn pack(&self, n_tokens: usize, window: Option<usize>) -> PackedTerms {
         let terms = self.all().map(|(_, map)| triangle(map, n_tokens));
         let n = terms[0].len();
         let scores: Vec<f64> = (0..n).map(|at| terms.iter().map(|term| term[at]).sum()).collect();
-        let magnitude =
-            |term: &Vec<f64>| term.iter().map(|x| x.abs()).sum::<f64>() / n.max(1) as f64;
-        let magnitudes = terms.each_ref().map(magnitude);
-        PackedTerms { shares: shares(&terms, &scores, n_tokens), magnitudes, scores, terms }
+        let seen: Vec<Range<usize>> = rows(n_tokens, window).collect();
+        let n_seen = seen.iter().map(Range::len).sum::<usize>().max(1) as f64;
+        let magnitudes = terms.each_ref().map(|term| {
+            let values = seen.iter().flat_map(|row| &term[row.clone()]);
+            values.map(|value| value.abs()).sum::<f64>() / n_seen
+        });
+        PackedTerms { shares: shares(&terms, &scores, &seen), magnitudes, scores, terms }
     }
+}
+
+/// Where the keys that each query sees stand in a lower triangle.
+fn rows(n_tokens: usize, window: Option<usize>) -> impl Iterator<Item = Range<usize>> {
+    (0..n_tokens).map(move |query_pos| {
+        let end = (query_pos + 1) * (query_pos + 2) / 2;
+        end - window.unwrap_or(usize::MAX).clamp(1, query_pos + 1)..end
+    })
 }
 
 /// Checks the numbers of a map on and below the diagonal.
@@ -96,15 +109,12 @@ pub(crate) fn triangle(map: &[f64], n_tokens: usize) -> Vec<f64> {
 /// What is alike for all keys of a query changes no attention and so has no share. The shares add
 /// up to 1; one is negative where a term works against the scores. `None` if no score differs from
 /// another.
-fn shares(terms: &[Vec<f64>; 4], scores: &[f64], n_tokens: usize) -> Option<[f64; 4]> {
+fn shares(terms: &[Vec<f64>; 4], scores: &[f64], seen: &[Range<usize>]) -> Option<[f64; 4]> {
     let mut covariances = [0.0; 4];
     let mut variance = 0.0;
-    let mut start = 0;
-    for n_keys in 1..=n_tokens {
-        let row = start..start + n_keys;
-        start += n_keys;
+    for row in seen {
         let centred = |values: &[f64]| -> Vec<f64> {
-            let mean = values.iter().sum::<f64>() / n_keys as f64;
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
             values.iter().map(|value| value - mean).collect()
         };
         let of_scores = centred(&scores[row.clone()]);
@@ -132,10 +142,26 @@ mod tests {
             rest: vec![0.0, 0.0, 5.0, 5.0],
         };
         maps.check(|| "head 0".to_owned(), 2).unwrap();
-        let packed = maps.pack(2);
+        let packed = maps.pack(2, None);
         assert_eq!(packed.scores, [9.0, 6.5, 7.5]);
         assert_eq!(packed.shares, Some([2.0, 0.0, -1.0, 0.0]));
         assert!((packed.magnitudes[3] - 10.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn keys_outside_the_window_count_for_nothing() {
+        let far = 100.0;
+        let map = |a: f64, b: f64| vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, far, a, b];
+        let maps = FraTermMaps {
+            pairs: map(1.0, 3.0),
+            query_features: map(0.0, 0.0),
+            key_features: map(0.0, 0.0),
+            rest: map(0.0, -1.0),
+        };
+        assert_eq!(maps.pack(3, Some(2)).shares, Some([2.0, 0.0, 0.0, -1.0]));
+        let all: Vec<_> = rows(3, Some(2)).collect();
+        assert_eq!(all, [0..1, 1..3, 4..6]);
+        assert_eq!(rows(3, Some(9)).collect::<Vec<_>>(), rows(3, None).collect::<Vec<_>>());
     }
 
     #[test]
@@ -143,7 +169,7 @@ mod tests {
         let same = vec![1.0; 4];
         let (pairs, query_features) = (same.clone(), same.clone());
         let maps = FraTermMaps { pairs, query_features, key_features: same.clone(), rest: same };
-        assert_eq!(maps.pack(2).shares, None);
+        assert_eq!(maps.pack(2, None).shares, None);
     }
 
     #[test]

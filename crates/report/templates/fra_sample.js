@@ -24,6 +24,11 @@ const placeOf = (query, key) => (query * (query + 1)) / 2 + key;
 /** The numbers of a query for every key that it sees. */
 const rowOf = (triangle, query) => triangle.slice(placeOf(query, 0), placeOf(query, query) + 1);
 
+/** The first key that a query sees. */
+const firstKey = (query) => Math.max(0, query + 1 - Math.max(1, headNow().window ?? Infinity));
+
+const isSeen = (query, key) => key <= query && key >= firstKey(query);
+
 const tokenText = (index) => legible(DATA.vocabulary[DATA.tokens[index]][0]);
 
 /** The terms of a score in the order of the file. */
@@ -52,9 +57,10 @@ function rowOfPair(pair) {
   return row;
 }
 
-/** The same numbers without their mean, which changes no attention. */
+/** The same numbers without the mean over the keys that the query sees, which changes no attention. */
 function centred(row) {
-  const mean = row.reduce((sum, value) => sum + value, 0) / row.length;
+  const seen = row.slice(firstKey(row.length - 1));
+  const mean = seen.reduce((sum, value) => sum + value, 0) / seen.length;
   return row.map((value) => value - mean);
 }
 
@@ -71,7 +77,7 @@ describers.key = (node) => {
   const index = Number(node.dataset.index);
   const head = headNow();
   const rows = [["position", String(positionOf(TEXT, index))]];
-  if (index > shown.query) return { title: tokenText(index), rows: [...rows, ["seen by the query", "no"]] };
+  if (!isSeen(shown.query, index)) return { title: tokenText(index), rows: [...rows, ["seen by the query", "no"]] };
   const at = placeOf(shown.query, index);
   rows.push(["attention", exact(head.pattern[at])]);
   if (head.terms) {
@@ -101,7 +107,7 @@ function showTokens() {
     walkTokens(host);
   };
   pick("queries", (index) => goTo(index, Math.min(strongestKey(index), index)));
-  pick("keys", (index) => { if (index <= shown.query) goTo(shown.query, index); });
+  pick("keys", (index) => { if (isSeen(shown.query, index)) goTo(shown.query, index); });
 }
 
 /** The key that a query looks at most. */
@@ -137,13 +143,13 @@ function showKeys() {
   const { name, row, isDiverging } = COLOURS[shown.colour];
   let values = row(headNow());
   if (isDiverging && shown.isCentred) values = centred(values);
-  const largest = extent(values.map((value) => Math.abs(value)))[1];
+  const largest = extent(values.slice(firstKey(shown.query)).map((value) => Math.abs(value)))[1];
   const tokens = byId("keys").querySelector(".tokens").children;
   [...tokens].forEach((token, index) => {
-    const isSeen = index <= shown.query;
-    const share = isSeen && largest > 0 ? values[index] / largest : 0;
+    const sees = isSeen(shown.query, index);
+    const share = sees && largest > 0 ? values[index] / largest : 0;
     shadeToken(token, share === 0 ? null : share, isDiverging);
-    token.classList.toggle("unseen", !isSeen);
+    token.classList.toggle("unseen", !sees);
     token.classList.toggle("picked", index === shown.key);
     token.classList.toggle("query", index === shown.query);
     token.toggleAttribute("aria-current", index === shown.key);

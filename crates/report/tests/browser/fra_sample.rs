@@ -98,6 +98,29 @@ fn keys_are_coloured_by_what_the_query_gives_them() {
 }
 
 #[test]
+fn keys_outside_the_window_are_not_seen() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut page = sample::fra_sample_page(20, 12);
+    let terms = page.heads[0].terms.clone().unwrap();
+    page.heads[0].window = Some(4);
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    browser.click("#queries .token[data-index='9']");
+    browser.click("#keys .token[data-index='6']");
+    browser.click("#keys .token[data-index='5']");
+    assert_eq!(browser.evaluate(PICKED), json!([9, 6]));
+    let unseen = "[...document.querySelectorAll('#keys .token:not(.unseen)')]\
+        .map((token) => Number(token.dataset.index))";
+    assert_eq!(browser.evaluate(unseen), json!([6, 7, 8, 9]));
+    browser.click("#centred");
+    let row: Vec<f64> = (6..=9).map(|key| terms.rest[9 * 20 + key]).collect();
+    let expected = row[0] - row.iter().sum::<f64>() / 4.0;
+    let shown = browser.text("document.querySelectorAll('#score .bar-value')[3].textContent");
+    let shown: f64 = shown.replace('−', "-").parse().unwrap();
+    assert!((shown - expected).abs() < 5e-3, "{shown} {expected}");
+    browser.assert_quiet();
+}
+
+#[test]
 fn a_pair_has_its_sign_its_places_and_its_texts() {
     let Some(mut browser) = Browser::start() else { return };
     let page = sample::fra_sample_page(20, 200);

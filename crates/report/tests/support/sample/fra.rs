@@ -137,6 +137,7 @@ fn sample_head(head: usize, n_tokens: usize, n_pairs: usize, dice: &mut Dice) ->
         pairs: pairs.collect(),
         pattern,
         terms: Some(terms),
+        window: None,
         largest_error: Some(2.3e-6),
         induction_score: Some(0.05 + 0.3 * head as f64 % 1.0),
     }
