@@ -1,6 +1,7 @@
 //! An autoencoder with the model and the texts that it is looked at with.
 
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use anyhow::Result;
 use attention_probes_models::{Dtype, HookPoint, LanguageModel, Placement, open_model};
@@ -52,6 +53,11 @@ impl Subject {
     ///
     /// If something cannot be read, or the autoencoder reads another hook.
     pub(super) fn open(args: &SubjectArgs) -> Result<Self> {
+        Self::of_files(args, slice::from_ref(&args.data))
+    }
+
+    /// As [`Subject::open`], with the texts of some files in place of that of the flags.
+    pub(super) fn of_files(args: &SubjectArgs, files: &[PathBuf]) -> Result<Self> {
         let place = ModelPlace {
             model: args.model.as_deref(),
             hook: args.hook.as_deref(),
@@ -60,7 +66,7 @@ impl Subject {
         let SaeInModel { sae, model, device, hook } = SaeInModel::open(&args.sae, place)?;
         let metadata = &sae.config.metadata;
         let size = (context_size(&sae, &model), metadata.prepend_bos().unwrap_or(true));
-        let contexts = texts::contexts(&args.data, &args.text, size, &model)?;
+        let contexts = texts::contexts_of_files(files, &args.text, size, &model)?;
         Ok(Self { sae, model, device, contexts, hook })
     }
 }

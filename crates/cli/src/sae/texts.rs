@@ -13,6 +13,16 @@ use crate::exit::InputError;
 pub(super) fn contexts(
     path: &Path,
     column: &str,
+    size: (usize, bool),
+    model: &LanguageModel,
+) -> Result<Contexts> {
+    contexts_of_files(&[path], column, size, model)
+}
+
+/// Reads the texts of several files, whose rows follow each other, into contexts of one length.
+pub(super) fn contexts_of_files(
+    paths: &[impl AsRef<Path>],
+    column: &str,
     (context_size, prepend_bos): (usize, bool),
     model: &LanguageModel,
 ) -> Result<Contexts> {
@@ -25,14 +35,16 @@ pub(super) fn contexts(
     }
     let columns = DatasetConfig { text: column.to_owned(), ..DatasetConfig::default() };
     let mut texts = Vec::new();
-    for row in TextReader::open(path, &columns, LabelColumn::Ignored)? {
+    for row in TextReader::open_files(paths, &columns, LabelColumn::Ignored)? {
         texts.push(model.tokenizer.encode_without_special(&row?.text)?.ids);
     }
     let bos = beginning(model).filter(|_| prepend_bos);
     let contexts = Contexts::pack(texts.iter().map(Vec::as_slice), context_size, bos, None);
     if contexts.is_empty() {
-        let error =
-            format!("`{}` has fewer tokens than one context of {context_size}", path.display());
+        let shown: Vec<String> =
+            paths.iter().map(|path| format!("`{}`", path.as_ref().display())).collect();
+        let shown = shown.join(", ");
+        let error = format!("{shown}: fewer tokens than one context of {context_size}");
         return Err(InputError(error).into());
     }
     Ok(contexts)

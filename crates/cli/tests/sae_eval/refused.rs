@@ -14,6 +14,7 @@ fn flags_that_an_evaluation_does_not_have_are_refused() {
     let data = ["--data", "texts.jsonl"];
     let with = |args: &[&str]| refused(&[&data[..], args].concat());
     assert!(refused(&[]).contains("`--eval core` needs `--data` or `--activations`"));
+    assert!(refused(&["--data", "hf://nothing"]).contains("`hf://nothing` is no data set"));
     assert!(with(&["--seeds", "2"]).contains("`--eval core` has no `--seeds`"));
     assert!(with(&["--seed", "2"]).contains("`--eval core` draws nothing"));
     assert!(with(&["--eval", "tpp", "--spurious", "form"]).contains("has no `--spurious`"));

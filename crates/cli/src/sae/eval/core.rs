@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use attention_probes_activations::ExternalActivations;
+use attention_probes_activations::{ExternalActivations, data_files};
 use attention_probes_models::{HookSet, PaddingSide, TokenBatch, host_values};
 use attention_probes_sae::eval::{
     CoreBatch, CoreEvaluator, CoreResults, EvalOutput, Recovered, RecoveryConfig, feature_weights,
@@ -13,6 +13,7 @@ use attention_probes_sae::{Sae, SaeError, read_sae};
 use serde_json::json;
 
 use super::{EvalArgs, Findings, activations, report};
+use crate::hub::hub_access;
 use crate::sae::subject::{Subject, SubjectArgs};
 
 /// Contexts of one forward pass, as in `SAEBench`.
@@ -50,14 +51,16 @@ fn of_file(args: &EvalArgs, path: &Path) -> Result<Findings> {
 
 /// Contexts of texts, with the model.
 fn in_model(args: &EvalArgs, data: &Path) -> Result<Findings> {
-    let Subject { sae, model, device, contexts, hook } = &Subject::open(&SubjectArgs {
+    let files = data_files(data, &args.split, hub_access().as_ref())?;
+    let flags = SubjectArgs {
         sae: args.sae.clone(),
         data: data.to_owned(),
         text: args.text.clone(),
         model: args.model.clone(),
         hook: args.hook.clone(),
         device: args.device.clone(),
-    })?;
+    };
+    let Subject { sae, model, device, contexts, hook } = &Subject::of_files(&flags, &files)?;
     let n = contexts.len().min(args.max_contexts());
     let n_before = contexts.length() - contexts.n_text_tokens();
     let mut core = CoreEvaluator::new(sae);
