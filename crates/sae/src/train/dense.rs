@@ -11,7 +11,7 @@ use super::trainer::{SaeTrainer, Scratch};
 use crate::top_k::TopK;
 
 /// Pre-activations that are held at a time, once as such and once as gradients.
-const BLOCK_VALUES: usize = 3 << 20;
+const BLOCK_VALUES: usize = 2 << 20;
 
 /// Memory of the dense way, each `[n, d_sae]` unless said.
 #[derive(Clone, Debug, Default)]

@@ -31,7 +31,7 @@ pub struct StepReport {
     pub l0: f64,
     /// Share of the variance that is left: `Σ‖x̂ - x‖² / Σ‖x - mean‖²` over the batch.
     pub fvu: f64,
-    /// Features that have not been active for [`SaeTrainConfig::dead_feature_window`] steps.
+    /// Features that have not been active for [`crate::SaeTrainConfig::dead_feature_window`] steps.
     pub n_dead: usize,
     /// Norm of the gradient before it was scaled down.
     pub gradient_norm: f64,
