@@ -117,11 +117,12 @@ fn arms_are_trained_measured_and_judged() {
         };
         by_arm.iter().map(seeds).collect::<Vec<_>>()
     };
-    assert!(metric("L0").concat().iter().all(|l0| (l0 - 6.0).abs() < 0.2), "{:?}", metric("L0"));
-    for name in ["animals, 1 probed", "animals, 5 probed"] {
+    assert!(metric("l0").concat().iter().all(|l0| (l0 - 6.0).abs() < 0.2), "{:?}", metric("l0"));
+    for name in ["animals/sae_top_1_test_accuracy", "animals/sae_top_5_test_accuracy"] {
         assert!(metric(name).concat().iter().all(|accuracy| (0.0..=1.0).contains(accuracy)));
     }
-    let (variance, tpp) = (metric("R²"), metric("animals, TPP"));
+    let (variance, tpp) =
+        (metric("explained_variance_r2"), metric("animals/tpp_threshold_10_total_metric"));
     assert_ne!(variance[0], variance[3], "guidance changes something");
     assert_eq!(tpp.len(), 8);
     assert_eq!(found["verdict"]["differences"].as_array().unwrap().len(), 4 * 6);
@@ -135,6 +136,19 @@ fn arms_are_trained_measured_and_judged() {
     assert!(again.contains("holds a run already; go on with `--resume`"), "{again}");
     let resumed = succeed(path, &["ablate", "ablation.toml", "--resume"]);
     assert!(resumed.contains("all earlier tokens alike") && resumed.contains(text), "{resumed}");
+    let kept = path.join("results/small/sae/baseline-seed1/ablation_metrics.json");
+    let mut measured: Value = serde_json::from_slice(&fs::read(&kept).unwrap()).unwrap();
+    measured["values"][0] = 77.0.into();
+    fs::write(&kept, measured.to_string()).unwrap();
+    let changed = succeed(path, &["ablate", "ablation.toml", "--resume"]);
+    assert!(changed.contains("38."), "what was measured is kept: {changed}");
+    // Of other labelled texts nothing is kept.
+    let texts = fs::read_to_string(path.join("texts.jsonl")).unwrap();
+    write(path, "others.jsonl", &texts.replace("times", "hours"));
+    let others = LABELLED.replace("texts.jsonl", "others.jsonl");
+    write(path, "ablation.toml", &format!("{ABLATION}{others}"));
+    let anew = succeed(path, &["ablate", "ablation.toml", "--resume"]);
+    assert!(!anew.contains("38."), "{anew}");
 }
 
 #[test]
@@ -188,11 +202,13 @@ fn what_cannot_be_ablated_is_refused() {
     };
     assert!(error("seeds = [1, 2]", "seeds = [1]").contains("`the number of seeds` is 1"));
     assert!(error("[-1, 0]", "[-2]").contains("`guidance.layers` is -2"));
-    assert!(error("[-1, 0]", "[0, 3]").contains('4'), "there is no layer 4");
+    assert!(error("[-1, 0]", "[0, 3]").contains("`guidance.layers` is 4, expected layers that"));
+    let first = error("held_out_contexts = 6", "held_out_contexts = 6\nkeep.first_token = true");
+    assert!(first.contains("`attention.keep.first_token` is true"), "{first}");
     assert!(error("n_negatives", "n_negative").contains("unknown field `n_negative`"));
     assert!(error("test_contexts = 6", "test_contexts = 9000").contains("`data.test_contexts`"));
     assert!(error("held_out_contexts = 6", "held_out_contexts = 900").contains("held-out"));
-    assert!(error("batch_size = 124", "batch_size = 20").contains("`train.batch_size` is 20"));
+    assert!(error("batch_size = 124", "batch_size = 50").contains("`train.batch_size` is 50"));
     let missing = LABELLED.replace("texts.jsonl", "nothing.jsonl");
     write(path, "ablation.toml", &format!("{ABLATION}{missing}"));
     assert!(refused(path, &["ablate", "ablation.toml"]).contains("nothing.jsonl"));

@@ -9,7 +9,7 @@ use attention_probes_activations::write_atomically;
 use attention_probes_models::HookPoint;
 use safetensors::SafeTensors;
 
-use crate::guided::{GuidedRun, RunGuidance};
+use crate::guided::{GuidedRun, RunGuidance, contexts_per_step};
 use crate::run_config::{RunTraining, SaeTask};
 use crate::stream::{ContextStream, StreamPosition};
 use crate::train::{CheckpointArrays, CheckpointFile, MixingBuffer, SaeTrainer, StepReport};
@@ -104,6 +104,30 @@ impl<'a> SaeRun<'a> {
             }
         }
         Ok(layers.into_iter().collect())
+    }
+
+    /// Checks what a guided run asks for, before anything is extracted.
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::Hyperparameter`] if a batch holds too few contexts, or the model, of `n_layers`,
+    ///   lacks a layer.
+    /// - the errors of [`crate::GuidanceConfig::check`].
+    pub fn check_guidance(
+        tasks: &[SaeTask],
+        train: &RunTraining,
+        (n_text_tokens, n_layers): (usize, usize),
+    ) -> Result<(), SaeError> {
+        let layers = Self::layers(tasks)?;
+        if layers.is_empty() {
+            return Ok(());
+        }
+        if let Some(layer) = layers.iter().find(|layer| **layer >= n_layers) {
+            let (name, value) = ("guidance.layers", *layer as f64);
+            let expected = "layers that the model has, counted from the hook's";
+            return Err(SaeError::Hyperparameter { name, value, expected });
+        }
+        contexts_per_step(tasks, train, n_text_tokens).map(drop)
     }
 
     /// As [`SaeRun::new`], where attention guides some of the tasks: every step takes whole contexts,

@@ -95,7 +95,17 @@ impl<'a> ContextStream<'a> {
     ///
     /// - [`SaeError::Model`] if the model or its device fails.
     /// - [`SaeError::NotFinite`] if an activation is not finite.
+    /// - [`SaeError::SizeMismatch`] if they are of another length, or begin in another way.
     pub fn rows_of(&self, contexts: &Contexts) -> Result<Vec<Vec<f32>>, SaeError> {
+        for (found, expected) in [
+            (contexts.length(), self.contexts.length()),
+            (contexts.n_text_tokens(), self.contexts.n_text_tokens()),
+        ] {
+            if found != expected {
+                let what = "the number of tokens of a context";
+                return Err(SaeError::SizeMismatch { what, found, expected });
+            }
+        }
         let mut rows = vec![Vec::new(); self.hooks.len()];
         let all: Vec<usize> = (0..contexts.len()).collect();
         for chunk in all.chunks(self.contexts_per_forward) {

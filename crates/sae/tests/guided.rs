@@ -210,7 +210,9 @@ fn a_run_that_cannot_be_guided_is_refused() {
         run.err().unwrap().to_string()
     };
     let held_out = setting.held_out.clone();
-    assert!(refused(tasks(), 30, held_out.clone()).contains("`train.batch_size` is 30"));
+    assert!(refused(tasks(), 50, held_out.clone()).contains("`train.batch_size` is 50"));
+    let fewer = held_out.clone().split_off(3);
+    assert!(refused(tasks(), 124, fewer).contains("whose attention was extracted"));
     let none = held_out.clone().split_off(0);
     assert!(refused(tasks(), 124, none).contains("fewer tokens than one context"));
     let mut later = tasks();

@@ -9,6 +9,7 @@ use attention_probes_activations::write_atomically;
 use attention_probes_metrics::SeedSummary;
 use attention_probes_report::{AblationArm, AblationMetric, ArmKind, Estimate, SaeAblationPage};
 use attention_probes_sae::ablation::{AblationConfig, AblationVerdict, Arm, ArmRole, MetricValues};
+use attention_probes_sae::read_sae;
 use clap::Args;
 use serde_json::json;
 use tracing::info;
@@ -16,6 +17,7 @@ use tracing::info;
 use super::ablation_metrics::{Evaluator, Measured, Metric};
 use super::guidance::layer_weights;
 use super::train::{TrainFlags, train};
+use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::table;
 
@@ -58,14 +60,20 @@ pub fn run(args: &AblateArgs) -> Result<()> {
         config.device.clone_from(device);
     }
     config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
-    let arms = config.arms();
     let run_config = config.run_config()?;
-    let evaluator = Evaluator::open(&config)?;
+    let arms = config.arms();
+    let mut labelled = config.evaluation.labelled.iter();
+    if let Some(missing) = labelled.find(|data| !data.path.exists()) {
+        let path = missing.path.display();
+        return Err(InputError(format!("there is no `{path}`, which `evaluation` names")).into());
+    }
     let flags = TrainFlags { resume: args.resume, dry_run: args.dry_run };
     train(&run_config, flags)?;
     if args.dry_run {
         return print_arms(&arms, config.seeds.len());
     }
+    // Only now, so that the model of the training is no longer in memory.
+    let evaluator = Evaluator::open(&config)?;
     let folder = config.output.join(&config.run);
     let mut measured: Vec<Vec<Measured>> = Vec::new();
     for (i, arm) in arms.iter().enumerate() {
@@ -73,7 +81,7 @@ pub fn run(args: &AblateArgs) -> Result<()> {
         let of_seed = |seed: &u64| evaluator.measure(&folder_of(&folder, arm, *seed), *seed);
         measured.push(config.seeds.iter().map(of_seed).collect::<Result<_>>()?);
     }
-    let metrics = metrics(&evaluator, &measured);
+    let metrics = metrics(evaluator.metrics(), &measured);
     let verdict = AblationVerdict::new(&arms, config.seeds.len(), &metrics)?;
     let names: Vec<_> = arms
         .iter()
@@ -118,18 +126,19 @@ fn print_arms(arms: &[Arm], n_seeds: usize) -> Result<()> {
 }
 
 /// What was measured, metric by metric.
-fn metrics(evaluator: &Evaluator, measured: &[Vec<Measured>]) -> Vec<MetricValues> {
-    let of = |(i, (name, note, higher_is_better)): (usize, Metric)| {
+fn metrics(metrics: Vec<Metric>, measured: &[Vec<Measured>]) -> Vec<MetricValues> {
+    let of = |(i, metric): (usize, Metric)| {
         let by_arm = measured.iter().map(|seeds| seeds.iter().map(|one| one[i]).collect());
-        MetricValues { name, note, higher_is_better, by_arm: by_arm.collect() }
+        let Metric { name, label, note, higher_is_better } = metric;
+        MetricValues { name, label, note, higher_is_better, by_arm: by_arm.collect() }
     };
-    evaluator.metrics().into_iter().enumerate().map(of).collect()
+    metrics.into_iter().enumerate().map(of).collect()
 }
 
 /// Means and half-widths of intervals, an arm in a row.
 fn summary(arms: &[Arm], metrics: &[MetricValues]) -> String {
     let mut header = vec!["guided by".to_owned()];
-    header.extend(metrics.iter().map(|metric| metric.name.clone()));
+    header.extend(metrics.iter().map(|metric| metric.label.clone()));
     let mut rows = vec![header];
     for (i, arm) in arms.iter().enumerate() {
         let mut row = vec![arm.label.clone()];
@@ -144,6 +153,13 @@ fn summary(arms: &[Arm], metrics: &[MetricValues]) -> String {
     let mut text = String::new();
     table::aligned(&mut text, &rows);
     text
+}
+
+/// Tokens that an autoencoder saw, as its file says.
+fn trained_tokens(folder: &Path) -> Result<u64> {
+    let sae = read_sae(folder)?;
+    let tokens = sae.config.metadata.get("training_tokens");
+    Ok(tokens.and_then(serde_json::Value::as_u64).unwrap_or_default())
 }
 
 /// The page.
@@ -177,18 +193,18 @@ fn page(
         });
     }
     let as_metric = |metric: &MetricValues| AblationMetric {
-        name: metric.name.clone(),
+        name: metric.label.clone(),
         note: metric.note.clone(),
         higher_is_better: metric.higher_is_better,
     };
-    let l0 = metrics.iter().find(|metric| metric.name == "L0");
+    let l0 = metrics.iter().find(|metric| metric.name == "l0");
     let l0 = l0.map(|metric| metric.by_arm[0].iter().sum::<f64>() / config.seeds.len() as f64);
     Ok(SaeAblationPage {
         title: format!("Does attention guide? {}", config.run),
         model: config.model.name.clone(),
         hook: config.sae.hook.clone(),
         verdict: verdict.text.clone(),
-        n_training_tokens: config.train.tokens,
+        n_training_tokens: trained_tokens(&folder_of(&folder, &arms[0], config.seeds[0]))?,
         l0: l0.unwrap_or_default(),
         seeds: config.seeds.clone(),
         config: toml::to_string(config).context("the configuration cannot be written")?,

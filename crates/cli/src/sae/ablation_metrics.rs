@@ -8,12 +8,12 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use attention_probes_activations::write_atomically;
+use attention_probes_activations::{hash_file, write_atomically};
 use attention_probes_models::{
-    HookPoint, LanguageModel, PaddingSide, Placement, TokenBatch, open_model,
+    Dtype, HookPoint, LanguageModel, PaddingSide, Placement, TokenBatch, open_model,
 };
 use attention_probes_sae::ablation::{AblationConfig, AblationData};
-use attention_probes_sae::eval::{RecoveryConfig, recovered_with};
+use attention_probes_sae::eval::{EvalOutput, RecoveryConfig, recovered_with};
 use attention_probes_sae::{
     AttentionLayers, ContextStream, Contexts, GuidanceRecord, Sae, SaeError, SaeRun,
     attended_cosine, context_rows, read_sae,
@@ -25,11 +25,23 @@ use super::eval::{EvalArgs, Evaluation, evaluate};
 use crate::device;
 use crate::exit::InputError;
 use crate::hub::hub_access;
+use crate::sae::attention::hash_ids;
 use crate::sae::guidance::guidance_of;
 use crate::sae::texts;
 
 /// Contexts of one forward pass.
 const CONTEXTS_PER_BATCH: usize = 16;
+
+/// Metrics of labelled texts by `SAEBench`'s names, what they are called in tables, and what they say.
+const LABELLED: [(&str, &str, &str); 4] = [
+    ("sae_top_1_test_accuracy", "1 probed", "Accuracy of probes of one feature of a class"),
+    ("sae_top_5_test_accuracy", "5 probed", "Accuracy of probes of five features of a class"),
+    ("tpp_threshold_10_total_metric", "TPP", "Targeted probe perturbation with ten features"),
+    (SCR, "SCR", "Spurious correlation removed with ten features"),
+];
+
+/// The one of them that needs a second column.
+const SCR: &str = "scr_metric_threshold_10";
 
 /// Where the metrics of an autoencoder are kept.
 const METRICS_FILE: &str = "ablation_metrics.json";
@@ -37,8 +49,17 @@ const METRICS_FILE: &str = "ablation_metrics.json";
 /// One number for each metric.
 pub(super) type Measured = Vec<f64>;
 
-/// Name of a metric, what it says, and whether more is better.
-pub(super) type Metric = (String, String, Option<bool>);
+/// One metric.
+pub(super) struct Metric {
+    /// What it is called in files.
+    pub(super) name: String,
+    /// What it is called in tables.
+    pub(super) label: String,
+    /// What it says, in a sentence.
+    pub(super) note: String,
+    /// Whether more is better; `None` where neither is.
+    pub(super) higher_is_better: Option<bool>,
+}
 
 /// Everything that an autoencoder is measured with.
 pub(super) struct Evaluator {
@@ -51,6 +72,9 @@ pub(super) struct Evaluator {
     rows: Vec<f32>,
     d_in: usize,
     labelled: Vec<AblationData>,
+    /// As the configuration says them.
+    device_name: String,
+    dtype: Dtype,
     /// Everything that the metrics depend on beside the autoencoder.
     digest: String,
 }
@@ -87,12 +111,6 @@ impl Evaluator {
         }
         let contexts = contexts.split_off(data.test_contexts);
         let labelled = config.evaluation.labelled.clone();
-        if let Some(missing) = labelled.iter().find(|data| !data.path.exists()) {
-            let path = missing.path.display();
-            return Err(
-                InputError(format!("there is no `{path}`, which `evaluation` names")).into()
-            );
-        }
         let tasks = config.run_config()?.tasks()?;
         let hook: HookPoint = config.sae.hook.parse()?;
         let layers = SaeRun::layers(&tasks)?;
@@ -103,41 +121,55 @@ impl Evaluator {
         let settings = (CONTEXTS_PER_BATCH, 0);
         let stream = ContextStream::new(hooked, &device, &contexts, vec![hook], settings)?;
         let (d_in, rows) = (stream.widths()[0], stream.rows_of(&contexts)?.swap_remove(0));
-        let digest = toml::to_string(&(&config.evaluation)).context("the configuration")?;
-        Ok(Self { model, device, hook, contexts, attention, rows, d_in, labelled, digest })
+        let (device_name, dtype) = (config.device.clone(), config.model.dtype);
+        let evaluation = serde_json::to_string(&(&config.evaluation, &config.attention))?;
+        let mut digest = format!("{evaluation} {} {}", model.fingerprint(), hash_ids(&contexts));
+        for data in &labelled {
+            digest = format!("{digest} {}", hash_file(&data.path)?);
+        }
+        let digest = blake3::hash(digest.as_bytes()).to_hex().to_string();
+        Ok(Self {
+            model,
+            device,
+            hook,
+            contexts,
+            attention,
+            rows,
+            d_in,
+            labelled,
+            device_name,
+            dtype,
+            digest,
+        })
     }
 
     /// What is measured.
     pub(super) fn metrics(&self) -> Vec<Metric> {
-        let metric = |name: &str, note: &str, better| (name.to_owned(), note.to_owned(), better);
-        let mut metrics = vec![
-            metric("R²", "Share of the variance that is explained, on test texts.", Some(true)),
-            metric(
-                "CE recovered",
-                "Share of the loss that zeros would cost and the reconstructions do not.",
-                Some(true),
-            ),
-            metric("alive", "Share of features that are active on a test text.", Some(true)),
-        ];
+        let metric = |name: &str, label: &str, note: &str, higher_is_better| Metric {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            note: note.to_owned(),
+            higher_is_better,
+        };
+        let note = "Share of the variance that is explained, on test texts.";
+        let mut metrics = vec![metric("explained_variance_r2", "R²", note, Some(true))];
+        let note = "Share of the loss that zeros would cost and the reconstructions do not.";
+        metrics.push(metric("ce_loss_score", "CE recovered", note, Some(true)));
+        let note = "Share of features that are active on a test text.";
+        metrics.push(metric("frac_alive", "alive", note, Some(true)));
         for data in &self.labelled {
-            let name = &data.name;
-            for k in [1, 5] {
-                let note = format!("Accuracy on {name} of probes of {k} feature(s) of a class.");
-                metrics.push((format!("{name}, {k} probed"), note, Some(true)));
-            }
-            let note = format!("Targeted probe perturbation on {name} with 10 features.");
-            metrics.push((format!("{name}, TPP"), note, Some(true)));
-            if data.spurious.is_some() {
-                let note = format!("Spurious correlation removed on {name} with 10 features.");
-                metrics.push((format!("{name}, SCR"), note, Some(true)));
+            let of = &data.name;
+            for (name, label, does) in LABELLED {
+                if name != SCR || data.spurious.is_some() {
+                    let (name, label) = (format!("{of}/{name}"), format!("{of}, {label}"));
+                    metrics.push(metric(&name, &label, &format!("{does}, on {of}."), Some(true)));
+                }
             }
         }
-        metrics.push(metric("L0", "Active features of a token.", None));
-        metrics.push(metric(
-            "attended cosine",
-            "How alike the features of tokens are that attend to each other: what guidance raises.",
-            None,
-        ));
+        metrics.push(metric("l0", "L0", "Active features of a token.", None));
+        let note = "How alike the features of tokens are that attend to each other: what guidance \
+                    raises.";
+        metrics.push(metric("attended_cosine", "attended cosine", note, None));
         metrics
     }
 
@@ -149,11 +181,13 @@ impl Evaluator {
     /// If it cannot be read, or does not fit the model.
     pub(super) fn measure(&self, folder: &Path, seed: u64) -> Result<Measured> {
         let path = folder.join(METRICS_FILE);
-        let names: Vec<String> = self.metrics().into_iter().map(|(name, ..)| name).collect();
+        let names: Vec<String> = self.metrics().into_iter().map(|metric| metric.name).collect();
+        let digest =
+            format!("{} {}", self.digest, hash_file(&folder.join("sae_weights.safetensors"))?);
         if let Ok(text) = fs::read_to_string(&path)
             && let Ok(kept) = serde_json::from_str::<Kept>(&text)
-            && kept.names == names
-            && kept.digest == self.digest
+            && (&kept.names, &kept.digest) == (&names, &digest)
+            && kept.values.len() == names.len()
         {
             return Ok(kept.values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect());
         }
@@ -163,11 +197,11 @@ impl Evaluator {
         let [r2, ce, alive, l0, cosine] = self.core(&sae, context)?;
         let mut values = vec![r2, ce, alive];
         for data in &self.labelled {
-            values.extend(of_labelled(data, folder, seed, context.is_some())?);
+            values.extend(self.of_labelled(data, folder, seed, context.is_some())?);
         }
         values.extend([l0, cosine]);
         let finite = values.iter().map(|value| value.is_finite().then_some(*value)).collect();
-        let kept = Kept { digest: self.digest.clone(), names, values: finite };
+        let kept = Kept { digest, names, values: finite };
         let text = serde_json::to_string_pretty(&kept).context("metrics cannot be written")?;
         write_atomically(&path, |file| file.write_all(text.as_bytes()))?;
         Ok(values)
@@ -225,6 +259,59 @@ impl Evaluator {
         Ok(self.of_activation(sae, sae.decode(&encoded)))
     }
 
+    /// What the autoencoder of a folder reaches on labelled texts, in the order of the metrics; NaN
+    /// of one that reads a context, which these evaluations cannot give it.
+    fn of_labelled(
+        &self,
+        data: &AblationData,
+        folder: &Path,
+        seed: u64,
+        reads_context: bool,
+    ) -> Result<Vec<f64>> {
+        let mut values = Vec::new();
+        let mut last: Option<(Evaluation, EvalOutput)> = None;
+        for (name, ..) in LABELLED {
+            let eval = match name {
+                SCR if data.spurious.is_none() => continue,
+                SCR => Evaluation::Scr,
+                _ if name.starts_with("tpp") => Evaluation::Tpp,
+                _ => Evaluation::SparseProbing,
+            };
+            if reads_context {
+                values.push(f64::NAN);
+                continue;
+            }
+            let output = match last.take() {
+                Some((known, output)) if known == eval => output,
+                _ => evaluate(&self.eval_args(data, eval, folder, seed))?.swap_remove(0),
+            };
+            let mut metrics = output.metrics.iter().flat_map(|(_, metrics)| metrics);
+            values.push(metrics.find(|(found, _)| found == name).map_or(f64::NAN, |(_, v)| *v));
+            last = Some((eval, output));
+        }
+        Ok(values)
+    }
+
+    /// The same texts and draws of every arm, so that they are compared on the same.
+    fn eval_args(
+        &self,
+        data: &AblationData,
+        eval: Evaluation,
+        folder: &Path,
+        seed: u64,
+    ) -> EvalArgs {
+        let args = EvalArgs {
+            text: Some(data.text.clone()),
+            label: Some(data.label.clone()),
+            seeds: NonZeroUsize::new(1),
+            seed: Some(seed),
+            device: self.device_name.clone(),
+            dtype: self.dtype,
+            ..EvalArgs::new(folder.to_owned(), eval, data.path.clone())
+        };
+        if eval == Evaluation::Scr { of_spurious(args, data) } else { args }
+    }
+
     /// The part of decoded rows that stands for the activation.
     fn of_activation(&self, sae: &Sae, decoded: Vec<f32>) -> Vec<f32> {
         if sae.config.d_in == self.d_in {
@@ -256,50 +343,6 @@ fn explained(x: &[f32], decoded: &[f32], d_in: usize) -> f64 {
         }
     }
     1.0 - left / (squares - sums.iter().map(|sum| sum * sum / n).sum::<f64>())
-}
-
-/// What the autoencoder of a folder reaches on labelled texts, in the order of the metrics; NaN of
-/// one that reads a context, which these evaluations cannot give it.
-fn of_labelled(
-    data: &AblationData,
-    folder: &Path,
-    seed: u64,
-    reads_context: bool,
-) -> Result<Vec<f64>> {
-    let mut wanted = vec![
-        (Evaluation::SparseProbing, "sae_top_1_test_accuracy"),
-        (Evaluation::SparseProbing, "sae_top_5_test_accuracy"),
-        (Evaluation::Tpp, "tpp_threshold_10_total_metric"),
-    ];
-    if data.spurious.is_some() {
-        wanted.push((Evaluation::Scr, "scr_metric_threshold_10"));
-    }
-    if reads_context {
-        return Ok(vec![f64::NAN; wanted.len()]);
-    }
-    let mut values = Vec::with_capacity(wanted.len());
-    let mut last = None;
-    for (eval, name) in wanted {
-        let output = match last.take() {
-            Some((known, output)) if known == eval => output,
-            _ => {
-                let args = EvalArgs {
-                    text: data.text.clone(),
-                    label: Some(data.label.clone()),
-                    seeds: NonZeroUsize::new(1),
-                    // The same of every arm, so that they are compared on the same texts.
-                    seed: Some(seed),
-                    ..EvalArgs::new(folder.to_owned(), eval, data.path.clone())
-                };
-                let args = if eval == Evaluation::Scr { of_spurious(args, data) } else { args };
-                evaluate(&args)?.swap_remove(0)
-            }
-        };
-        let mut metrics = output.metrics.iter().flat_map(|(_, metrics)| metrics);
-        values.push(metrics.find(|(found, _)| found == name).map_or(f64::NAN, |(_, v)| *v));
-        last = Some((eval, output));
-    }
-    Ok(values)
 }
 
 fn of_spurious(args: EvalArgs, data: &AblationData) -> EvalArgs {

@@ -19,6 +19,11 @@ pub(super) fn held_out(
 ) -> Result<usize> {
     let n = if layers.is_empty() { 0 } else { config.attention.held_out_contexts };
     let n_test = config.data.test_contexts;
+    if n > 0 && config.attention.keep.first_token && contexts.has_bos() {
+        let error = "`attention.keep.first_token` is true, but contexts begin with a token that has no \
+                     features; set it to false, or `data.prepend_bos` to false";
+        return Err(InputError(error.to_owned()).into());
+    }
     if n + n_test >= contexts.len() {
         let error = format!(
             "{n_test} test contexts and {n} held-out ones leave nothing to train on, the texts fill \

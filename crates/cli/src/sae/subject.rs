@@ -62,6 +62,7 @@ impl Subject {
             model: args.model.as_deref(),
             hook: args.hook.as_deref(),
             device: &args.device,
+            dtype: Dtype::Auto,
         };
         let SaeInModel { sae, model, device, hook } = SaeInModel::open(&args.sae, place)?;
         let metadata = &sae.config.metadata;
@@ -88,6 +89,8 @@ pub(super) struct ModelPlace<'a> {
     pub(super) hook: Option<&'a str>,
     /// As the flag says it.
     pub(super) device: &'a str,
+    /// Number format that it computes in.
+    pub(super) dtype: Dtype,
 }
 
 impl SaeInModel {
@@ -119,7 +122,7 @@ impl SaeInModel {
             (known, asked) => asked.or(known).ok_or_else(|| missing("hook"))?,
         };
         let hook: HookPoint = hook.parse()?;
-        let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
+        let placement = Placement { device: device.clone(), dtype: place.dtype };
         let model = open_model(name, hub_access().as_ref(), placement)?;
         Ok(Self { sae, model, device, hook })
     }

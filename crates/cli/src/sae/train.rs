@@ -153,6 +153,8 @@ pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let mut contexts = texts::contexts(&data.path, &data.text, size, &model)?;
     let layers = SaeRun::layers(&tasks)?;
     let n_held_out = held_out(config, &layers, &contexts)?;
+    let sizes = (contexts.n_text_tokens(), model.model.shape().n_layers);
+    SaeRun::check_guidance(&tasks, &config.train, sizes)?;
     let _ = contexts.split_off(data.test_contexts);
     let digest = digest(config, &model, &contexts)?;
     let all = contexts.clone();
@@ -292,7 +294,7 @@ fn write(
         metadata.set("context_size", config.data.context_size);
         metadata.set("prepend_bos", config.data.prepend_bos);
         metadata.set("dataset_path", config.data.path.display().to_string());
-        metadata.set("training_tokens", config.train.tokens);
+        metadata.set("training_tokens", config.n_steps() * run.tokens_per_step() as u64);
         metadata.set("seed", task.seed);
         if let Some(guidance) = guidance {
             let text = serde_json::to_string_pretty(&guidance)?;

@@ -121,7 +121,7 @@ pub enum ArmRole {
     Baseline,
     /// Guided by some of the layers.
     Mask,
-    /// Guided by all layers, whose weights are learned: what the verdict is about.
+    /// Guided by all layers, with weights as configured: what the verdict is about.
     Full,
     /// Guided by all layers in equal parts.
     EqualWeights,
@@ -178,9 +178,14 @@ impl AblationConfig {
     /// subset of the layers with all of them last, equal weights, and the controls.
     ///
     /// A mask is named by its layers in the order of the configuration, `1` where one guides.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than four layers, which [`AblationConfig::run_config`] refuses.
     pub fn arms(&self) -> Vec<Arm> {
         let layers = &self.guidance.layers;
         let n = layers.len();
+        assert!(n <= MAX_LAYERS, "{n} layers");
         let arm = |name: &str, label: &str, role, guidance| Arm {
             name: name.to_owned(),
             label: label.to_owned(),
@@ -193,7 +198,7 @@ impl AblationConfig {
             // The encoder of all layers is as large as `n` further ones.
             let (name, label) = ("baseline-matched", "no guidance, as many weights");
             let baseline = arm(name, label, ArmRole::Baseline, None);
-            arms.push(Arm { d_sae: self.sae.d_sae * (2 + n) / 2, ..baseline });
+            arms.push(Arm { d_sae: self.sae.d_sae.saturating_mul(2 + n) / 2, ..baseline });
         }
         let mut masks: Vec<usize> = (1..1_usize << n).collect();
         masks.sort_by_key(|mask| (mask.count_ones(), std::cmp::Reverse(mask.reverse_bits())));
@@ -355,12 +360,15 @@ alpha = 0.2
 
     #[test]
     fn what_shows_nothing_is_refused() {
-        let error = |from, to| config(from, to).run_config().unwrap_err().to_string();
+        let error = |from: &str, to: &str| config(from, to).run_config().unwrap_err().to_string();
         assert!(error("test_contexts = 8", "").contains("`data.test_contexts` is 0"));
         assert!(error("run =", "seeds = [1]\nrun =").contains("the number of seeds` is 1"));
         assert!(error("run =", "seeds = [1, 1]\nrun =").contains("that stand once"));
         assert!(error("alpha = 0.2", "attention = \"local\"").contains("`guidance.attention`"));
         assert!(error("alpha = 0.2", "layers = []").contains("from 1 to 4"));
+        let many: Vec<String> = (-20..50).map(|layer| layer.to_string()).collect();
+        let many = format!("layers = [{}]", many.join(", "));
+        assert!(error("alpha = 0.2", &many).contains("from 1 to 4"));
         let standard = "architecture = { name = \"standard\", l1 = { value = 1.0 } }";
         let of = "architecture = { name = \"topk\", k = 16 }";
         assert!(error(of, standard).contains("which guidance needs"));

@@ -33,7 +33,8 @@ pub struct AttentionLayers {
 }
 
 impl AttentionLayers {
-    /// Runs a model over all contexts and keeps the attention of some layers.
+    /// Runs a model over all contexts and keeps the attention of some layers; nothing of a context
+    /// whose attention is not finite.
     ///
     /// `progress` is called with the number of contexts that are done.
     ///
@@ -59,8 +60,15 @@ impl AttentionLayers {
         for chunk in all.chunks(contexts_per_forward.max(1)) {
             let texts: Vec<&[u32]> = chunk.iter().map(|i| contexts.ids(*i)).collect();
             let patterns = activations(model, device, &texts, &hooks)?;
-            for (pattern, store) in patterns.iter().zip(&mut stores) {
-                store.push(pattern, n_heads, pool, keep)?;
+            let size = n_heads * contexts.length() * contexts.length();
+            for (mut pattern, store) in patterns.into_iter().zip(&mut stores) {
+                // What is not finite guides nothing; its activations are left out elsewhere.
+                for one in pattern.chunks_exact_mut(size) {
+                    if one.iter().any(|weight| !weight.is_finite()) {
+                        one.fill(0.0);
+                    }
+                }
+                store.push(&pattern, n_heads, pool, keep)?;
             }
             progress(chunk.last().map_or(0, |last| last + 1));
         }
@@ -81,6 +89,11 @@ impl AttentionLayers {
     /// Number of contexts.
     pub fn n_contexts(&self) -> usize {
         self.stores.first().map_or(0, AttentionStore::n_sequences)
+    }
+
+    /// Tokens of a context.
+    pub fn length(&self) -> usize {
+        self.stores.first().map_or(0, AttentionStore::length)
     }
 
     /// Attention of a layer; `None` if it was not kept.
@@ -141,7 +154,7 @@ impl AttentionLayers {
         let found = header.metadata().as_ref().and_then(|metadata| metadata.get(DIGEST));
         if found.is_none_or(|found| found != digest) {
             return Err(fault(
-                "it was made with another tokenization, other texts, or another model",
+                "it was made with another tokenization, other texts, another model, or other settings",
             ));
         }
         let file = SafeTensors::deserialize(&map).map_err(|_| fault(damaged))?;

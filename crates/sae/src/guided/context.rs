@@ -61,11 +61,19 @@ pub fn context_rows(
         return Err(SaeError::SizeMismatch { what, found, expected });
     }
     let n_contexts = attention.n_contexts();
+    if let Some(context) = contexts.iter().find(|context| **context >= n_contexts) {
+        let what = "the number of a context";
+        return Err(SaeError::SizeMismatch { what, found: *context, expected: n_contexts });
+    }
     let source = record.config.attention;
     let sources = match (source, record.window) {
         (GuidanceSource::Local, Some(window)) => vec![PatternSource::Local(window)],
         _ => PatternSource::all(source, &record.layers, attention, n_contexts)?,
     };
+    if sources.is_empty() || d_in == 0 {
+        let (name, value, expected) = ("the number of guidance.layers", 0.0, "at least 1");
+        return Err(SaeError::Hyperparameter { name, value, expected });
+    }
     let gather = |source| BatchPattern::gather(source, attention, contexts, positions.clone());
     let patterns: Vec<BatchPattern> = sources.iter().map(gather).collect();
     let patterns: Vec<&BatchPattern> = patterns.iter().collect();

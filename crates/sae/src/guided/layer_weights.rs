@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::LayerWeighting;
 
+/// Steps from one update of the weights to the next.
+pub(super) const LAYER_STEPS: u64 = 10;
+
 /// Step size of Adam.
 const LEARNING_RATE: f64 = 0.02;
 /// Decay rates of Adam.
@@ -78,7 +81,8 @@ impl LayerWeights {
             let second = self.second[l] / (1.0 - beta_2.powi(exponent));
             self.theta[l] -= LEARNING_RATE * first / (second.sqrt() + EPSILON);
         }
-        self.keep_entropy(temperature(step + 1));
+        // The temperature falls until the next update.
+        self.keep_entropy(temperature(step + LAYER_STEPS));
         self.write_down(step);
     }
 

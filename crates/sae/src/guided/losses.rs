@@ -248,7 +248,7 @@ impl Guided<'_> {
                 {
                     for &(key, attention) in self.patterns[own].row(row) {
                         let key = first + key as usize;
-                        let by = -scale * attention * codes.norm(key).signum() / (n_pairs * norm);
+                        let by = -scale * attention / (n_pairs * norm);
                         let start = codes.entries(key..key + 1).start - before;
                         for (place, (feature, _)) in codes.row(key).enumerate() {
                             let toward = pools[other].sums[feature] / other_norm

@@ -16,6 +16,6 @@ pub use config::{GuidanceConfig, GuidanceSource, LayerWeighting};
 pub use context::{CONTEXT_LAYERS, context_rows};
 pub use layer_weights::{LayerWeightHistory, temperature};
 pub use losses::GuidanceLosses;
-pub(crate) use run::GuidedRun;
 pub use run::RunGuidance;
+pub(crate) use run::{GuidedRun, contexts_per_step};
 pub use tuning::GuidanceRecord;

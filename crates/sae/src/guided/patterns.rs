@@ -63,8 +63,8 @@ impl PatternSource {
         })
     }
 
-    /// Keys of a query of a context and their weights, as positions; none of them is the first token
-    /// or the query itself where it is not in the store.
+    /// Keys of a query of a context and their weights, as positions. What stands for attention has
+    /// neither the first token nor the query itself.
     fn row(
         &self,
         attention: &AttentionLayers,
@@ -144,7 +144,7 @@ pub(super) struct BatchPattern {
 }
 
 impl BatchPattern {
-    /// Gathers the rows of some contexts; the first `n_before` tokens of each have none.
+    /// Gathers the rows of some contexts at some positions; keys at others do not count.
     pub(super) fn gather(
         source: &PatternSource,
         attention: &AttentionLayers,
@@ -157,7 +157,10 @@ impl BatchPattern {
             for query in positions.clone() {
                 source.row(attention, (context, query), &mut row);
                 let of_text = row.iter().filter(|(key, _)| *key >= positions.start);
-                pattern.keys.extend(of_text.map(|(key, w)| ((key - positions.start) as u32, *w)));
+                let sum: f32 = of_text.clone().map(|(_, weight)| weight).sum();
+                pattern
+                    .keys
+                    .extend(of_text.map(|(key, w)| ((key - positions.start) as u32, w / sum)));
                 pattern.indptr.push(pattern.keys.len());
             }
         }

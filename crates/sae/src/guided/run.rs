@@ -31,6 +31,31 @@ pub(crate) struct GuidedRun {
     contexts_per_step: usize,
 }
 
+/// Whole contexts in a step of a guided run, `n_text_tokens` rows each.
+///
+/// # Errors
+///
+/// [`SaeError::Hyperparameter`] if a batch holds none, or only one where `L_con` tells a context from
+/// others.
+pub(crate) fn contexts_per_step(
+    tasks: &[SaeTask],
+    train: &RunTraining,
+    n_text_tokens: usize,
+) -> Result<usize, SaeError> {
+    let n = train.batch_size / n_text_tokens;
+    let mut guidance = tasks.iter().filter_map(|task| task.guidance.as_ref());
+    let (least, expected) = if guidance.any(|guidance| guidance.gamma > 0.0) {
+        (2, "at least the tokens of two contexts, which `guidance.gamma` tells apart")
+    } else {
+        (1, "at least the tokens of one context, where attention guides")
+    };
+    if n < least {
+        let (name, value) = ("train.batch_size", train.batch_size as f64);
+        return Err(SaeError::Hyperparameter { name, value, expected });
+    }
+    Ok(n)
+}
+
 impl GuidedRun {
     /// Prepares what guides each task.
     ///
@@ -45,16 +70,20 @@ impl GuidedRun {
     ) -> Result<Self, SaeError> {
         let RunGuidance { attention, held_out } = guidance;
         let positions = stream.positions();
-        let contexts_per_step = train.batch_size / positions.len();
-        if contexts_per_step == 0 {
-            let (name, value) = ("train.batch_size", train.batch_size as f64);
-            let expected = "at least the tokens of one context, where attention guides";
-            return Err(SaeError::Hyperparameter { name, value, expected });
-        }
+        let contexts_per_step = contexts_per_step(tasks, train, positions.len())?;
         if held_out.is_empty() {
             return Err(SaeError::NoContext { length: held_out.length() });
         }
         let n_contexts = stream.n_contexts();
+        let (found, expected) = (attention.n_contexts(), n_contexts + held_out.len());
+        if found != expected {
+            let what = "the number of contexts whose attention was extracted";
+            return Err(SaeError::SizeMismatch { what, found, expected });
+        }
+        if attention.length() != positions.end {
+            let (what, found) = ("the number of tokens of a context", attention.length());
+            return Err(SaeError::SizeMismatch { what, found, expected: positions.end });
+        }
         let contexts = n_contexts..n_contexts + held_out.len();
         let rows = stream.rows_of(&held_out)?;
         let held_out = HeldOut { contexts, rows };

@@ -6,15 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::config::GuidanceConfig;
 use super::context::{CONTEXT_LAYERS, beside, gathered};
-use super::layer_weights::{LayerWeightHistory, LayerWeights};
+use super::layer_weights::{LAYER_STEPS, LayerWeightHistory, LayerWeights};
 use super::losses::{GuidanceLosses, Guided};
 use super::patterns::{BatchPattern, PatternSource};
 use crate::attention_store::AttentionLayers;
 use crate::train::{CheckpointArrays, CheckpointFile, Entry, SaeTrainer};
 use crate::{Sae, SaeError};
-
-/// Steps from one update of the layers' weights to the next.
-const LAYER_STEPS: u64 = 10;
 
 /// Held-out contexts of such an update.
 const LAYER_CONTEXTS: usize = 4;
@@ -159,7 +156,8 @@ impl Guidance {
                 }
             }
         }
-        sae.config.metadata.set(CONTEXT_LAYERS, self.layers.clone());
+        let layers = if blocks == 1 + self.layers.len() { &self.layers[..] } else { &[] };
+        sae.config.metadata.set(CONTEXT_LAYERS, layers.to_vec());
     }
 
     /// Adds the gradients of a batch to its entries; returns the weighted loss. `variance` is that

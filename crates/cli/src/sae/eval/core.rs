@@ -51,11 +51,11 @@ fn of_file(args: &EvalArgs, path: &Path) -> Result<Findings> {
 
 /// Contexts of texts, with the model.
 fn in_model(args: &EvalArgs, data: &Path) -> Result<Findings> {
-    let files = data_files(data, &args.split, hub_access().as_ref())?;
+    let files = data_files(data, args.split(), hub_access().as_ref())?;
     let flags = SubjectArgs {
         sae: args.sae.clone(),
         data: data.to_owned(),
-        text: args.text.clone(),
+        text: args.text().to_owned(),
         model: args.model.clone(),
         hook: args.hook.clone(),
         device: args.device.clone(),

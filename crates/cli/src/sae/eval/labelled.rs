@@ -53,11 +53,11 @@ pub(super) fn read_rows(
     other: Option<&str>,
 ) -> Result<Vec<(String, String, String)>> {
     let columns = DatasetConfig {
-        text: args.text.clone(),
+        text: args.text().to_owned(),
         label: args.label().to_owned(),
         group: other.map(str::to_owned),
     };
-    let files = data_files(path, &args.split, hub_access().as_ref())?;
+    let files = data_files(path, args.split(), hub_access().as_ref())?;
     let (mut rows, mut n_rows) = (Vec::new(), 0);
     for row in TextReader::open_files(&files, &columns, LabelColumn::Needed)? {
         let row = row?;

@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use attention_probes_models::Dtype;
 use attention_probes_sae::eval::EvalOutput;
 use clap::{Args, ValueEnum};
 
@@ -46,12 +47,12 @@ pub struct EvalArgs {
     /// folder of shards, or a MOSAIC folder; of core, sparse probing, and TPP.
     #[arg(long, conflicts_with_all = ["model", "hook", "device"])]
     pub activations: Option<PathBuf>,
-    /// Split of a data set of the Hub.
-    #[arg(long, default_value = "train")]
-    pub split: String,
-    /// Column of the texts.
-    #[arg(long, default_value = "text")]
-    pub text: String,
+    /// Split of a data set of the Hub; `train` if it is left out.
+    #[arg(long)]
+    pub split: Option<String>,
+    /// Column of the texts; `text` if it is left out.
+    #[arg(long)]
+    pub text: Option<String>,
     /// Column of the classes of sparse probing, TPP, and SCR; `label` if it is left out.
     #[arg(long)]
     pub label: Option<String>,
@@ -92,6 +93,10 @@ pub struct EvalArgs {
     /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// Number format that the model computes in: `f32`, `bf16`, `f16`, or `auto`, which is bf16 on
+    /// CUDA and f32 elsewhere.
+    #[arg(long, default_value = "auto")]
+    pub dtype: Dtype,
     /// Also write the result in the layout of `SAEBench`.
     #[arg(long)]
     pub output: Option<PathBuf>,
@@ -161,8 +166,8 @@ impl EvalArgs {
             eval,
             data: Some(data),
             activations: None,
-            split: "train".to_owned(),
-            text: "text".to_owned(),
+            split: None,
+            text: None,
             label: None,
             spurious: None,
             pair: None,
@@ -176,6 +181,7 @@ impl EvalArgs {
             model: None,
             hook: None,
             device: "auto".to_owned(),
+            dtype: Dtype::Auto,
             output: None,
             json: false,
         }
@@ -184,9 +190,11 @@ impl EvalArgs {
     /// Refuses flags that the evaluation does not have, and a lack of those that it needs.
     fn check(&self) -> Result<()> {
         use Evaluation::{Absorption, Core, Scr, SparseProbing, Tpp};
-        let all: [(&str, bool, &[Evaluation]); 11] = [
+        let all: [(&str, bool, &[Evaluation]); 13] = [
             ("data", self.data.is_some(), &[Core, SparseProbing, Tpp, Scr]),
             ("activations", self.activations.is_some(), &[Core, SparseProbing, Tpp]),
+            ("text", self.text.is_some(), &[Core, SparseProbing, Tpp, Scr]),
+            ("split", self.split.is_some(), &[Core, SparseProbing, Tpp, Scr]),
             ("label", self.label.is_some(), &[SparseProbing, Tpp, Scr]),
             ("spurious", self.spurious.is_some(), &[Scr]),
             ("pair", self.pair.is_some(), &[Scr]),
@@ -203,6 +211,17 @@ impl EvalArgs {
             all.iter().find(|(_, is_given, of)| *is_given && !of.contains(&self.eval))
         {
             return refuse(format!("`--eval {eval}` has no `--{flag}`, leave it out"));
+        }
+        let of_texts = [
+            ("text", self.text.is_some()),
+            ("split", self.split.is_some()),
+            ("label", self.label.is_some()),
+            ("max-contexts", self.max_contexts.is_some()),
+        ];
+        if self.activations.is_some()
+            && let Some((flag, _)) = of_texts.iter().find(|(_, is_given)| *is_given)
+        {
+            return refuse(format!("`--activations` has no use for `--{flag}`, leave it out"));
         }
         if self.seed.is_some() && self.eval == Core {
             return refuse("`--eval core` draws nothing, leave `--seed` out".to_owned());
@@ -222,6 +241,7 @@ impl EvalArgs {
             model: self.model.as_deref(),
             hook: self.hook.as_deref(),
             device: &self.device,
+            dtype: self.dtype,
         };
         SaeInModel::open(&self.sae, place)
     }
@@ -246,6 +266,14 @@ impl EvalArgs {
 
     fn test(&self) -> f64 {
         self.test.unwrap_or(0.2)
+    }
+
+    fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or("text")
+    }
+
+    fn split(&self) -> &str {
+        self.split.as_deref().unwrap_or("train")
     }
 
     fn label(&self) -> &str {
