@@ -9,13 +9,14 @@ use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::attention::{Heads, Scoring};
+use crate::attention_weights::{AttentionWeights, NormWeights, check_layer};
 use crate::embedding_table::EmbeddingTable;
 use crate::norm::{RmsNorm, rms_norm_heads};
 use crate::pass::{ForwardPass, Projection};
 use crate::rope::{Rope, RopeTable};
 use crate::{
     ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,
-    ModelShape, TokenBatch,
+    ModelShape, TokenBatch, host_values,
 };
 
 /// Everything about a Gemma that changes its numbers.
@@ -262,16 +263,29 @@ impl Gemma {
         let k = pass.heads(HookPoint::RotK(layer), k)?;
 
         let heads = Heads { q: q.swap_dims(1, 2), k: k.swap_dims(1, 2), v: v.swap_dims(1, 2) };
-        let scoring = Scoring {
+        let scoring = self.scoring(layer);
+        let projection = Projection { weight: block.w_o.val(), bias: None };
+        pass.attention(layer, heads, scoring, projection)
+    }
+
+    /// How the scores of a layer come about.
+    fn scoring(&self, layer: usize) -> Scoring {
+        Scoring {
             scale: self.config.query_pre_attn_scalar.sqrt().recip(),
             softcap: self.config.attn_softcap,
             window: match self.config.layers[layer] {
                 LayerKind::Full => None,
                 LayerKind::Sliding => Some(self.config.sliding_window),
             },
-        };
-        let projection = Projection { weight: block.w_o.val(), bias: None };
-        pass.attention(layer, heads, scoring, projection)
+        }
+    }
+
+    /// Rotary positions of a layer.
+    fn rope(&self, layer: usize) -> Rope {
+        match self.config.layers[layer] {
+            LayerKind::Full => self.config.rope_full,
+            LayerKind::Sliding => self.config.rope_sliding,
+        }
     }
 
     /// The gated MLP of one block, before the norm that follows it.
@@ -347,6 +361,40 @@ impl HookedModel for Gemma {
 
     fn value_bias(&self, _: usize) -> Option<Tensor<2>> {
         None
+    }
+
+    fn attention_weights(&self, layer: usize) -> Result<AttentionWeights, ModelError> {
+        let ModelShape { n_layers, n_heads, n_key_value_heads, d_head, d_model, .. } = self.shape;
+        check_layer(layer, n_layers)?;
+        let (block, epsilon) = (&self.blocks[layer], self.config.rms_norm_epsilon);
+        let (d_q, d_k) = (n_heads * d_head, n_key_value_heads * d_head);
+        let part = |from: usize, n: usize| host_values(block.w_qkv.val().narrow(1, from, n));
+        let norm = |norm: &RmsNorm| {
+            host_values(norm.gain()).map(|gain| NormWeights::root_mean_square(gain, epsilon))
+        };
+        let Scoring { scale, softcap, window } = self.scoring(layer);
+        Ok(AttentionWeights {
+            n_heads,
+            n_key_value_heads,
+            d_head,
+            d_model,
+            norm: norm(&block.ln1)?,
+            w_q: part(0, d_q)?,
+            b_q: vec![0.0; d_q],
+            w_k: part(d_q, d_k)?,
+            b_k: vec![0.0; d_k],
+            w_v: part(d_q + d_k, d_k)?,
+            b_v: vec![0.0; d_k],
+            w_o: host_values(block.w_o.val())?,
+            b_o: vec![0.0; d_model],
+            q_norm: block.q_norm.as_ref().map(norm).transpose()?,
+            k_norm: block.k_norm.as_ref().map(norm).transpose()?,
+            post_norm: block.ln1_post.as_ref().map(norm).transpose()?,
+            rope: Some(self.rope(layer)),
+            scale,
+            softcap,
+            window,
+        })
     }
 
     fn unembed_direction(&self, token: u32) -> Tensor<1> {

@@ -3,7 +3,9 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::{ActivationCache, ForwardRequest, HookPoint, HookSet, ModelError, TokenBatch};
+use crate::{
+    ActivationCache, AttentionWeights, ForwardRequest, HookPoint, HookSet, ModelError, TokenBatch,
+};
 
 /// Sizes of a model that the rest of the workspace needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,18 @@ pub trait HookedModel: Send + Sync {
     /// What `tl_processed` subtracts from `hook_z` of a layer: the value bias seen by each head,
     /// `b_V + ln1.bias W_V`, `[n_heads, d_head]`; `None` where values have no bias.
     fn value_bias(&self, layer: usize) -> Option<Tensor<2>>;
+
+    /// What the scores and the output of a layer's attention read, on the host.
+    ///
+    /// # Errors
+    ///
+    /// - [`ModelError::LayerOutOfRange`] if there is no such layer
+    /// - [`ModelError::Device`] if the device does not hand the weights over
+    ///
+    /// # Memory
+    ///
+    /// One copy of the layer's attention weights in `f32`.
+    fn attention_weights(&self, layer: usize) -> Result<AttentionWeights, ModelError>;
 
     /// Whether `tl_processed` subtracts from the residual stream its mean over `d_model`.
     fn centres_residuals(&self) -> bool;

@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+mod attention_weights;
 mod batch;
 mod cache;
 mod checkpoint;
@@ -29,6 +30,7 @@ pub mod save;
 mod tokenizer;
 
 pub use activation::{ActivationFunction, exp};
+pub use attention_weights::{AttentionWeights, NormKind, NormWeights};
 pub use batch::{PaddingSide, TokenBatch};
 pub use cache::{Activation, ActivationCache};
 pub use dtype::{Dtype, Placement};
@@ -43,5 +45,5 @@ pub use intervention::{Edit, Intervention, Positions};
 pub use lens::{direct_logit_attribution, logits_from_resid, next_token_losses};
 pub use open::{LanguageModel, open_model};
 pub use request::ForwardRequest;
-pub use rope::Rope;
+pub use rope::{Rope, RopeAngles};
 pub use tokenizer::{Encoding, Tokenizer};

@@ -22,6 +22,57 @@ pub struct Rope {
     pub factor: f64,
 }
 
+/// Cosines and sines of the first positions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RopeAngles {
+    /// `[n_positions, d_head / 2]`
+    pub cos: Vec<f32>,
+    /// `[n_positions, d_head / 2]`
+    pub sin: Vec<f32>,
+}
+
+impl Rope {
+    /// Cosines and sines of the angles of the first `n_positions` positions.
+    pub fn angles(&self, d_head: usize, n_positions: usize) -> RopeAngles {
+        let frequency = |i: usize| {
+            (self.theta.powf(-2.0 * i as f64 / d_head as f64) as f32) / self.factor as f32
+        };
+        let frequencies: Vec<f32> = (0..d_head / 2).map(frequency).collect();
+        let angles: Vec<f32> = (0..n_positions)
+            .flat_map(|position| frequencies.iter().map(move |f| position as f32 * f))
+            .collect();
+        let all = |f: fn(f32) -> f32| angles.iter().map(|angle| f(*angle)).collect();
+        RopeAngles { cos: all(f32::cos), sin: all(f32::sin) }
+    }
+}
+
+impl RopeAngles {
+    /// Turns each value of a head and the one half a head further on, in place.
+    ///
+    /// # Shapes
+    ///
+    /// - `head`: `[d_head]`
+    ///
+    /// # Panics
+    ///
+    /// If there is no such position.
+    pub fn turn(&self, position: usize, head: &mut [f32]) {
+        let half = head.len() / 2;
+        let [cos, sin] = [&self.cos, &self.sin].map(|table| &table[position * half..][..half]);
+        turn(cos, sin, head);
+    }
+}
+
+/// Turns the pairs of one head.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+fn turn(cos: &[f32], sin: &[f32], head: &mut [f32]) {
+    let (first, second) = head.split_at_mut(head.len() / 2);
+    for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+    }
+}
+
 /// Cosines and sines for every token of a batch.
 pub(crate) struct RopeTable {
     /// `[batch, pos, 1, d_head / 2]`
@@ -33,23 +84,16 @@ impl RopeTable {
     /// Angles at the positions of a batch.
     pub(crate) fn new(rope: &Rope, d_head: usize, batch: &TokenBatch, device: &Device) -> Self {
         let half = d_head / 2;
-        let frequency = |i: usize| {
-            (rope.theta.powf(-2.0 * i as f64 / d_head as f64) as f32) / rope.factor as f32
-        };
-        let frequencies: Vec<f32> = (0..half).map(frequency).collect();
         let positions = batch.positions();
         let n_positions = positions.iter().max().map_or(0, |last| last + 1);
-        let angles: Vec<f32> = (0..n_positions)
-            .flat_map(|position| frequencies.iter().map(move |f| position as f32 * f))
-            .collect();
+        let RopeAngles { cos, sin } = rope.angles(d_head, n_positions);
         let [n_texts, pos] = batch.dims();
-        let table = |f: fn(f32) -> f32| {
-            let by_position: Vec<f32> = angles.iter().map(|angle| f(*angle)).collect();
+        let table = |by_position: Vec<f32>| {
             let rows = positions.iter().flat_map(|&p| &by_position[p * half..(p + 1) * half]);
             let data = TensorData::new(rows.copied().collect::<Vec<_>>(), [n_texts, pos, 1, half]);
             Tensor::from_data(data, device)
         };
-        Self { cos: table(f32::cos), sin: table(f32::sin) }
+        Self { cos: table(cos), sin: table(sin) }
     }
 
     /// Turns the pair of each feature and the one half a head further on.
@@ -61,16 +105,13 @@ impl RopeTable {
         let [_, _, n_heads, d_head] = x.dims();
         let half = d_head / 2;
         let tables = [&self.cos, &self.sin];
-        let turn = |tables: &[&[f32]], token: usize, row: &mut [f32]| {
+        let change = |tables: &[&[f32]], token: usize, row: &mut [f32]| {
             let [cos, sin] = [0, 1].map(|i: usize| &tables[i][token * half..(token + 1) * half]);
             for head in row.chunks_exact_mut(d_head) {
-                let (first, second) = head.split_at_mut(half);
-                for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-                }
+                turn(cos, sin, head);
             }
         };
-        map_rows(x, n_heads * d_head, &tables, turn, |x| {
+        map_rows(x, n_heads * d_head, &tables, change, |x| {
             let [cos, sin] = [&self.cos, &self.sin].map(|table| table.clone().cast(x.dtype()));
             let (first, second) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
             let turned = first.clone() * cos.clone() - second.clone() * sin.clone();

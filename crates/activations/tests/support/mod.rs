@@ -1,8 +1,8 @@
 //! A tiny model and tokenizer for the tests of this crate.
 
 use attention_probes_models::{
-    ActivationFunction, Convention, Dtype, ForwardRequest, Gpt2, Gpt2Config, HookPoint,
-    HookedModel, ModelError, ModelOutput, ModelShape, TokenBatch, Tokenizer,
+    ActivationFunction, AttentionWeights, Convention, Dtype, ForwardRequest, Gpt2, Gpt2Config,
+    HookPoint, HookedModel, ModelError, ModelOutput, ModelShape, TokenBatch, Tokenizer,
 };
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -132,6 +132,10 @@ impl HookedModel for Disguised<'_> {
 
     fn value_bias(&self, layer: usize) -> Option<Tensor<2>> {
         self.model.value_bias(layer).map(|bias| bias * f32::NAN)
+    }
+
+    fn attention_weights(&self, layer: usize) -> Result<AttentionWeights, ModelError> {
+        self.model.attention_weights(layer)
     }
 
     fn unembed_direction(&self, token: u32) -> Tensor<1> {
