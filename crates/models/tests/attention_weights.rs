@@ -1,5 +1,7 @@
 //! What [`HookedModel::attention_weights`] hands out makes the scores and outputs of the model.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use attention_probes_models::load::load_model;
@@ -101,7 +103,8 @@ fn they_make_the_scores_and_what_attention_adds() {
     for (name, model) in models() {
         let shape = model.shape().clone();
         let ids: Vec<u32> = (0..13).map(|i| (3 + i * 37) % shape.d_vocab as u32).collect();
-        let batch = TokenBatch::new(&[ids.clone()], PaddingSide::Right, &device).unwrap();
+        let batch =
+            TokenBatch::new(std::slice::from_ref(&ids), PaddingSide::Right, &device).unwrap();
         for layer in 0..shape.n_layers {
             let weights = model.attention_weights(layer).unwrap();
             let hooks = [

@@ -224,6 +224,46 @@ pub enum SaeError {
         /// What the caller asked for.
         asked: String,
     },
+    /// An autoencoder does not say which hook it reads.
+    #[error("the autoencoder names no hook; set `hook_name` in its `cfg.json`")]
+    NoHook,
+    /// The features of an autoencoder do not add up to a layer's scores.
+    #[error(
+        "the scores of layer {layer} do not read `{hook}`, so its features do not add up to them; \
+         expected an autoencoder of {possible}"
+    )]
+    NotDecomposed {
+        /// The hook that it reads.
+        hook: String,
+        /// The layer.
+        layer: usize,
+        /// The hooks that the scores read, in backticks.
+        possible: String,
+    },
+    /// A layer has no such head.
+    #[error("layer {layer} has heads 0 to {}, not {head}", n_heads - 1)]
+    Head {
+        /// The layer.
+        layer: usize,
+        /// What the caller asked for.
+        head: usize,
+        /// How many it has.
+        n_heads: usize,
+    },
+    /// The first FRA code cannot have been run on a model.
+    #[error(
+        "the first FRA code did not know models that turn queries and keys by position; leave \
+         `published` out"
+    )]
+    Unpublished,
+    /// Saved statistics are damaged, or of other texts or settings.
+    #[error("`{}` holds no statistics of this run: {reason}; remove it to begin anew", path.display())]
+    Statistics {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// An autoencoder's form cannot be written as it is.
     #[error("{what} cannot be written in this form: {reason}")]
     Unwritable {

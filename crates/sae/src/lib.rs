@@ -15,6 +15,7 @@ mod config;
 mod error;
 pub mod eval;
 mod formats;
+pub mod fra;
 mod guided;
 mod run;
 mod run_config;

@@ -8,7 +8,7 @@ mod contexts;
 mod dense;
 mod entries;
 mod export;
-mod kernels;
+pub(crate) mod kernels;
 mod rows;
 mod schedule;
 mod sparse;

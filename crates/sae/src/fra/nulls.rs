@@ -1,0 +1,119 @@
+//! How many of the strongest pairs are a feature with itself, and how many would be anyway.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::layer::FraLayer;
+use super::ranking::{FraPair, FraRank, Keys};
+use super::statistics::FraStatistics;
+use crate::SaeError;
+
+/// Counts up to this have a bin of their own, larger ones share bins an eighth wide.
+const OWN_BINS: u32 = 16;
+
+/// Self-interactions among the strongest pairs of a head, beside three nulls.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SelfInteractions {
+    /// The head.
+    pub head: usize,
+    /// Number of the strongest pairs.
+    pub n_pairs: usize,
+    /// How many of them are a feature with itself.
+    pub n_self: usize,
+    /// Their share.
+    pub share: f64,
+    /// The same of every other head that was collected: what a head is like whatever it does.
+    pub other_heads: Vec<f64>,
+    /// The same where each key has the direction of another feature: what frequent features that
+    /// occur together bring about, without how the head matches them. `None` if it was not
+    /// collected.
+    pub permuted: Option<f64>,
+    /// The share among all pairs that occur as often as the strongest do.
+    pub count_matched: f64,
+}
+
+impl FraStatistics {
+    /// Self-interactions among the `n` strongest pairs of every head.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::SizeMismatch`] if the statistics are of another layer or autoencoder.
+    pub fn self_interactions(
+        &self,
+        layer: &FraLayer<'_>,
+        rank: FraRank,
+        n: usize,
+    ) -> Result<Vec<SelfInteractions>, SaeError> {
+        let own = self.ranked(layer, &[rank], n, Keys::Own)?;
+        let shares: Vec<f64> = own.iter().map(|head| share(&head.top[0])).collect();
+        let permuted: Option<Vec<f64>> = if self.is_factored || !self.permuted.is_empty() {
+            let permuted = self.ranked(layer, &[rank], n, Keys::Permuted)?;
+            Some(permuted.iter().map(|head| share(&head.top[0])).collect())
+        } else {
+            None
+        };
+        let found = own.iter().enumerate().map(|(place, head)| {
+            let others = (0..shares.len()).filter(|other| *other != place);
+            SelfInteractions {
+                head: head.head,
+                n_pairs: head.top[0].len(),
+                n_self: head.top[0].iter().filter(|pair| is_self(pair)).count(),
+                share: shares[place],
+                other_heads: others.map(|other| shares[other]).collect(),
+                permuted: permuted.as_ref().map(|shares| shares[place]),
+                count_matched: self.count_matched(place, &head.top[0]),
+            }
+        });
+        Ok(found.collect())
+    }
+
+    /// Mean over some pairs of the share of self-interactions among all that occur as often.
+    fn count_matched(&self, head: usize, pairs: &[FraPair]) -> f64 {
+        let table = self.table(head);
+        let mut bins: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
+        for feature in 0..self.d_sae {
+            for entry in table.row(feature).iter() {
+                let bin = bins.entry(bin(entry.count)).or_default();
+                bin.0 += usize::from(entry.key_feature as usize == feature);
+                bin.1 += 1;
+            }
+        }
+        let of_pair = |pair: &FraPair| {
+            let (n_self, n) = bins.get(&bin(pair.count)).copied().unwrap_or_default();
+            n_self as f64 / n.max(1) as f64
+        };
+        pairs.iter().map(of_pair).sum::<f64>() / pairs.len().max(1) as f64
+    }
+}
+
+fn is_self(pair: &FraPair) -> bool {
+    pair.query_feature == pair.key_feature
+}
+
+fn share(pairs: &[FraPair]) -> f64 {
+    pairs.iter().filter(|pair| is_self(pair)).count() as f64 / pairs.len().max(1) as f64
+}
+
+/// Counts that are about the same have the same bin.
+fn bin(count: u32) -> u32 {
+    if count <= OWN_BINS {
+        return count;
+    }
+    let exponent = 31 - count.leading_zeros();
+    OWN_BINS + 8 * exponent + ((count >> (exponent - 3)) & 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_are_an_eighth_wide() {
+        assert_eq!((bin(1), bin(16)), (1, 16));
+        assert!(bin(17) > bin(16));
+        assert_eq!(bin(64), bin(71));
+        assert!(bin(72) > bin(71));
+        assert!(bin(u32::MAX) > bin(u32::MAX / 2));
+    }
+}

@@ -1,0 +1,235 @@
+//! Statistics of feature pairs over any number of texts.
+
+use std::mem;
+
+use attention_probes_models::HookPoint;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::by_distance::add_head;
+use super::co_occurrence::add_factored;
+use super::codes::{FraCodes, rows};
+use super::layer::{FraActivations, FraLayer};
+use super::table::PairTable;
+use super::text::FraText;
+use crate::SaeError;
+
+/// What statistics are collected, and in how much memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FraStatisticsConfig {
+    /// Heads of the layer, each once.
+    pub heads: Vec<usize>,
+    /// Bytes that the pairs of all heads may take together. While they fit everything is exact;
+    /// then the pairs with the smallest sums are dropped, and every figure says what it may lack.
+    pub budget_bytes: usize,
+    /// Seed of the permutation of key features that is a null.
+    pub seed: u64,
+    /// Whether the null of permuted features is collected where that takes tables of its own, as
+    /// large as the others: where values depend on distances. Elsewhere it costs nothing.
+    pub permuted: bool,
+}
+
+impl Default for FraStatisticsConfig {
+    fn default() -> Self {
+        Self { heads: vec![0], budget_bytes: 1 << 30, seed: 0, permuted: false }
+    }
+}
+
+/// Sum, sum of magnitudes, count, largest magnitude, and distance of every pair of features, and how
+/// much of it is where an induction head looks.
+///
+/// Where values do not depend on distances ([`FraLayer::is_factored`]), all heads share one table
+/// of products of activations; else each head has a table of values.
+///
+/// # Memory
+///
+/// [`FraStatisticsConfig::budget_bytes`] and the pairs of one text, however many texts there are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FraStatistics {
+    pub(super) config: FraStatisticsConfig,
+    pub(super) d_sae: usize,
+    pub(super) is_factored: bool,
+    /// One, or one for each head.
+    pub(super) tables: Vec<PairTable>,
+    /// One for each head, of keys with the directions of other features; or none.
+    pub(super) permuted: Vec<PairTable>,
+    pub(super) n_texts: u64,
+    pub(super) n_positions: u64,
+    pub(super) n_active: u64,
+    /// Attention of each head to where an induction head looks: sum and number of queries.
+    pub(super) induction: Vec<(f64, u64)>,
+}
+
+impl FraStatistics {
+    /// Begins with no text.
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::Head`] if the layer has no such head.
+    /// - [`SaeError::Hyperparameter`] if there is no head, or one is named twice.
+    pub fn new(layer: &FraLayer<'_>, config: FraStatisticsConfig) -> Result<Self, SaeError> {
+        let n_heads = config.heads.len();
+        let mut distinct = config.heads.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if distinct.is_empty() || distinct.len() < n_heads {
+            let (name, value) = ("heads", n_heads as f64);
+            return Err(SaeError::Hyperparameter { name, value, expected: "heads, each once" });
+        }
+        for head in &config.heads {
+            layer.check_head(*head)?;
+        }
+        let (d_sae, is_factored) = (layer.sae().config.d_sae, layer.is_factored());
+        let n_tables = if is_factored { 1 } else { n_heads };
+        let n_permuted = if is_factored || !config.permuted { 0 } else { n_heads };
+        let budget = config.budget_bytes / (n_tables + n_permuted);
+        let tables = |n: usize| (0..n).map(|_| PairTable::new(d_sae, budget)).collect();
+        Ok(Self {
+            d_sae,
+            is_factored,
+            tables: tables(n_tables),
+            permuted: tables(n_permuted),
+            n_texts: 0,
+            n_positions: 0,
+            n_active: 0,
+            induction: vec![(0.0, 0); n_heads],
+            config,
+        })
+    }
+
+    /// Adds a text from what [`FraLayer::hooks`] names; with `hook_pattern` of the layer also how
+    /// much the heads attend to where an induction head looks. `n_before` as in [`FraCodes::new`].
+    ///
+    /// # Errors
+    ///
+    /// - the errors of [`FraCodes::new`].
+    /// - [`SaeError::SizeMismatch`] if the statistics are of another layer or autoencoder.
+    pub fn add(
+        &mut self,
+        layer: &FraLayer<'_>,
+        ids: &[u32],
+        activations: &FraActivations,
+        n_before: usize,
+    ) -> Result<(), SaeError> {
+        self.check(layer)?;
+        if self.is_factored {
+            let codes = FraCodes::new(layer, ids, activations, n_before)?;
+            self.count(layer, &codes, activations)?;
+            add_factored(&mut self.tables[0], &codes);
+            return Ok(());
+        }
+        let heads = &self.config.heads;
+        let text = FraText::new(layer, heads, ids, activations, n_before)?;
+        for (table, head) in self.tables.iter_mut().zip(heads) {
+            if let Some(head) = text.head(*head) {
+                add_head(table, &head);
+            }
+        }
+        if !self.permuted.is_empty() {
+            let text = text.with_keys_of(layer, &self.permutation());
+            for (table, head) in self.permuted.iter_mut().zip(heads) {
+                if let Some(head) = text.head(*head) {
+                    add_head(table, &head);
+                }
+            }
+        }
+        self.count(layer, text.codes(), activations)
+    }
+
+    pub(super) fn check(&self, layer: &FraLayer<'_>) -> Result<(), SaeError> {
+        let (found, expected) = (layer.sae().config.d_sae, self.d_sae);
+        if found != expected || self.is_factored != layer.is_factored() {
+            let what = "the number of features of the statistics";
+            return Err(SaeError::SizeMismatch { what, found, expected });
+        }
+        self.config.heads.iter().try_for_each(|head| layer.check_head(*head))
+    }
+
+    /// Counts a text, and looks where the heads attend.
+    fn count(
+        &mut self,
+        layer: &FraLayer<'_>,
+        codes: &FraCodes,
+        activations: &FraActivations,
+    ) -> Result<(), SaeError> {
+        let n = codes.n_positions();
+        let hook = HookPoint::Pattern(layer.layer());
+        if activations.contains_key(&hook) {
+            let patterns = rows(activations, hook, layer.n_heads() * n * n)?;
+            for (induction, head) in self.induction.iter_mut().zip(&self.config.heads) {
+                let pattern = &patterns[head * n * n..(head + 1) * n * n];
+                let (sum, count) = codes.induction_attention(pattern);
+                *induction = (induction.0 + sum, induction.1 + count);
+            }
+        }
+        self.n_texts += 1;
+        self.n_positions += n as u64;
+        self.n_active += codes.n_active() as u64;
+        Ok(())
+    }
+
+    /// Another feature's direction for each feature.
+    pub(super) fn permutation(&self) -> Vec<u32> {
+        let mut permutation: Vec<u32> = (0..self.d_sae as u32).collect();
+        permutation.shuffle(&mut ChaCha8Rng::seed_from_u64(self.config.seed));
+        permutation
+    }
+
+    /// The table of a head's pairs; heads by their place in the configuration.
+    pub(super) fn table(&self, head: usize) -> &PairTable {
+        if self.is_factored { &self.tables[0] } else { &self.tables[head] }
+    }
+
+    /// How they are collected.
+    pub fn config(&self) -> &FraStatisticsConfig {
+        &self.config
+    }
+
+    /// Number of texts.
+    pub fn n_texts(&self) -> u64 {
+        self.n_texts
+    }
+
+    /// Number of positions of all texts.
+    pub fn n_positions(&self) -> u64 {
+        self.n_positions
+    }
+
+    /// Active features of a position on average.
+    pub fn l0(&self) -> f64 {
+        self.n_active as f64 / self.n_positions.max(1) as f64
+    }
+
+    /// Number of pairs that are known of a head.
+    ///
+    /// # Panics
+    ///
+    /// If the head's place is not one of the configuration.
+    pub fn n_pairs(&self, head: usize) -> usize {
+        let table = self.table(head);
+        (0..self.d_sae).map(|feature| table.row(feature).len()).sum()
+    }
+
+    /// Whether nothing had to be dropped so far.
+    pub fn is_exact(&self) -> bool {
+        self.tables.iter().chain(&self.permuted).all(|table| table.n_dropped == 0)
+    }
+
+    /// Bytes that pairs take.
+    pub fn size_bytes(&self) -> usize {
+        let tables = self.tables.iter().chain(&self.permuted);
+        tables.map(|table| table.len() * mem::size_of::<super::entry::PairEntry>()).sum()
+    }
+
+    /// Mean attention of a head to where an induction head looks, over all queries that have such a
+    /// place; `None` if no pattern was given, or no token occurs twice.
+    ///
+    /// # Panics
+    ///
+    /// If the head's place is not one of the configuration.
+    pub fn induction_score(&self, head: usize) -> Option<f64> {
+        let (sum, n) = self.induction[head];
+        (n > 0).then(|| sum / n as f64)
+    }
+}

@@ -1,0 +1,278 @@
+//! Sums of all pairs in bounded memory: exact while they fit, then without the smallest.
+
+use std::borrow::Cow;
+use std::mem;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::entry::PairEntry;
+
+/// Query features that one task works on.
+const SLOTS_PER_TASK: usize = 16;
+
+/// Share of the table that new pairs may take before they are put among the others: what is merged
+/// rarely is merged cheaply.
+const RECENT_SHARE: usize = 8;
+
+/// Bits of a bound that are left out where bounds are counted.
+const BUCKET_SHIFT: u32 = 15;
+
+/// Key features of one query feature, in rising order.
+pub(super) type Row = Vec<PairEntry>;
+
+/// Pairs by query feature.
+///
+/// Recent texts are kept apart, so that a text need not touch every pair that is known. Where the
+/// pairs do not fit, those with the smallest bound on their sum are dropped, and `floor` is the
+/// largest bound that was dropped: no pair that is missing has a larger sum of magnitudes, and no
+/// pair that is there lacks more (Manku and Motwani, 2002, with weights and one floor for all).
+///
+/// # Memory
+///
+/// At most `capacity` pairs and those of one text, 48 bytes each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct PairTable {
+    pub(super) settled: Vec<Row>,
+    pub(super) recent: Vec<Row>,
+    pub(super) n_settled: usize,
+    pub(super) n_recent: usize,
+    pub(super) capacity: usize,
+    pub(super) floor: f32,
+    /// Pairs that were dropped, some perhaps more than once.
+    pub(super) n_dropped: u64,
+}
+
+impl PairTable {
+    pub(super) fn new(n_features: usize, budget_bytes: usize) -> Self {
+        let rows = || vec![Row::new(); n_features];
+        let capacity = (budget_bytes / mem::size_of::<PairEntry>()).max(RECENT_SHARE);
+        Self { settled: rows(), recent: rows(), capacity, ..Self::default() }
+    }
+
+    /// Pairs that are kept; of those that are recent some may be counted twice.
+    pub(super) fn len(&self) -> usize {
+        self.n_settled + self.n_recent
+    }
+
+    /// Adds a text: `row` is called with ranges of slots of its `features`, and hands on the
+    /// entries of each slot in the order of key features.
+    pub(super) fn add(
+        &mut self,
+        features: &[u32],
+        row: impl Fn(Range<usize>, &mut dyn FnMut(usize, &[PairEntry])) + Sync,
+    ) {
+        let take = |feature: &u32| mem::take(&mut self.recent[*feature as usize]);
+        let mut rows: Vec<Row> = features.iter().map(take).collect();
+        let before: usize = rows.iter().map(Vec::len).sum();
+        rows.par_chunks_mut(SLOTS_PER_TASK).enumerate().for_each(|(task, rows)| {
+            let first = task * SLOTS_PER_TASK;
+            row(first..first + rows.len(), &mut |slot, entries| {
+                merge(&mut rows[slot - first], entries, |_| {});
+            });
+        });
+        let after: usize = rows.iter().map(Vec::len).sum();
+        for (feature, row) in features.iter().zip(rows) {
+            self.recent[*feature as usize] = row;
+        }
+        self.n_recent += after - before;
+        if self.n_recent > self.capacity / RECENT_SHARE {
+            self.settle();
+        }
+    }
+
+    /// Puts recent pairs among the others, and drops the smallest if they are too many.
+    fn settle(&mut self) {
+        let floor = self.floor;
+        self.settled.par_iter_mut().zip(&mut self.recent).for_each(|(settled, recent)| {
+            let recent = mem::take(recent);
+            merge(settled, &recent, |new| new.missed = floor);
+        });
+        self.n_settled = self.settled.iter().map(Vec::len).sum();
+        self.n_recent = 0;
+        if self.n_settled > self.capacity - self.capacity / RECENT_SHARE {
+            self.drop_smallest(self.capacity - self.capacity / 4);
+        }
+    }
+
+    /// Keeps at most `n` settled pairs, those with the largest bounds.
+    fn drop_smallest(&mut self, n: usize) {
+        let bucket = |entry: &PairEntry| (entry.upper_bound().to_bits() >> BUCKET_SHIFT) as usize;
+        let mut counts = vec![0_usize; 1 << (32 - BUCKET_SHIFT)];
+        for entry in self.settled.iter().flatten() {
+            counts[bucket(entry)] += 1;
+        }
+        let (mut kept, mut last_dropped) = (0, 0);
+        for (bucket, count) in counts.iter().enumerate().rev() {
+            kept += count;
+            if kept > n {
+                last_dropped = bucket;
+                break;
+            }
+        }
+        let floors: Vec<f32> = self
+            .settled
+            .par_iter_mut()
+            .map(|row| {
+                let mut floor = 0.0_f32;
+                row.retain(|entry| {
+                    let stays = bucket(entry) > last_dropped;
+                    if !stays {
+                        floor = floor.max(entry.upper_bound());
+                    }
+                    stays
+                });
+                row.shrink_to_fit();
+                floor
+            })
+            .collect();
+        self.floor = floors.into_iter().fold(self.floor, f32::max);
+        let left = self.settled.iter().map(Vec::len).sum();
+        self.n_dropped += (self.n_settled - left) as u64;
+        self.n_settled = left;
+    }
+
+    /// Everything that is known of a query feature's pairs.
+    pub(super) fn row(&self, query_feature: usize) -> Cow<'_, [PairEntry]> {
+        let (settled, recent) = (&self.settled[query_feature], &self.recent[query_feature]);
+        if recent.is_empty() {
+            return Cow::Borrowed(settled);
+        }
+        if settled.is_empty() && self.floor <= 0.0 {
+            return Cow::Borrowed(recent);
+        }
+        let mut row = settled.clone();
+        merge(&mut row, recent, |new| new.missed = self.floor);
+        Cow::Owned(row)
+    }
+}
+
+/// Adds entries to a row, both in the order of key features; `begin` sees those that are new.
+fn merge(row: &mut Row, new: &[PairEntry], begin: impl Fn(&mut PairEntry)) {
+    let mut n_new = 0;
+    let mut at = 0;
+    for entry in new {
+        while at < row.len() && row[at].key_feature < entry.key_feature {
+            at += 1;
+        }
+        match row.get_mut(at).filter(|known| known.key_feature == entry.key_feature) {
+            Some(known) => known.add(entry),
+            None => n_new += 1,
+        }
+    }
+    if n_new == 0 {
+        return;
+    }
+    // From the back, so that nothing is overwritten before it has been moved.
+    let mut from = row.len();
+    row.reserve_exact(n_new);
+    row.resize(from + n_new, PairEntry::default());
+    let mut to = row.len();
+    for entry in new.iter().rev() {
+        while from > 0 && row[from - 1].key_feature > entry.key_feature {
+            (from, to) = (from - 1, to - 1);
+            row[to] = row[from];
+        }
+        if from > 0 && row[from - 1].key_feature == entry.key_feature {
+            continue;
+        }
+        to -= 1;
+        row[to] = *entry;
+        begin(&mut row[to]);
+        if to == from {
+            break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(key_feature: u32, value: f64) -> PairEntry {
+        PairEntry {
+            key_feature,
+            count: 1,
+            max: value.abs() as f32,
+            sum: value,
+            sum_abs: value.abs(),
+            ..PairEntry::default()
+        }
+    }
+
+    /// One query feature and rows of key features with values, text by text.
+    fn texts() -> impl Strategy<Value = Vec<(u32, BTreeMap<u32, i16>)>> {
+        let row = prop::collection::btree_map(0..40_u32, -300..300_i16, 1..12);
+        prop::collection::vec((0..5_u32, row), 1..60)
+    }
+
+    fn fill(table: &mut PairTable, texts: &[(u32, BTreeMap<u32, i16>)]) {
+        for (query, row) in texts {
+            let row: Row = row.iter().map(|(key, v)| entry(*key, f64::from(*v))).collect();
+            table.add(&[*query], |slots, emit| slots.into_iter().for_each(|slot| emit(slot, &row)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sums_are_exact_while_they_fit(texts in texts()) {
+            let mut table = PairTable::new(5, 1 << 20);
+            // Small enough that recent pairs are merged many times.
+            table.capacity = 300;
+            fill(&mut table, &texts);
+            let mut expected: BTreeMap<(u32, u32), (f64, f64, u32, f32)> = BTreeMap::new();
+            for (query, row) in &texts {
+                for (key, value) in row {
+                    let value = f64::from(*value);
+                    let known = expected.entry((*query, *key)).or_default();
+                    *known = (
+                        known.0 + value,
+                        known.1 + value.abs(),
+                        known.2 + 1,
+                        known.3.max(value.abs() as f32),
+                    );
+                }
+            }
+            prop_assert_eq!(table.n_dropped, 0);
+            let mut found = BTreeMap::new();
+            for query in 0..5 {
+                for e in table.row(query).iter() {
+                    prop_assert_eq!(e.missed, 0.0);
+                    found.insert((query as u32, e.key_feature), (e.sum, e.sum_abs, e.count, e.max));
+                }
+            }
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn what_does_not_fit_is_within_its_bound(texts in texts()) {
+            let mut table = PairTable::new(5, 0);
+            table.capacity = 40;
+            fill(&mut table, &texts);
+            let mut expected: BTreeMap<(u32, u32), f64> = BTreeMap::new();
+            for (query, row) in &texts {
+                for (key, value) in row {
+                    *expected.entry((*query, *key)).or_default() += f64::from(*value).abs();
+                }
+            }
+            prop_assert!(table.n_settled <= 40 && table.n_recent <= 12 + 40 / 8);
+            let rows: Vec<_> = (0..5).map(|query| table.row(query)).collect();
+            for ((query, key), sum) in expected {
+                let row = &rows[query as usize];
+                match row.binary_search_by_key(&key, |entry| entry.key_feature) {
+                    Ok(at) => {
+                        let entry = row[at];
+                        let most = entry.sum_abs + f64::from(entry.missed);
+                        prop_assert!(entry.sum_abs <= sum && sum <= most, "{sum} {entry:?}");
+                        prop_assert!(entry.missed <= table.floor);
+                    }
+                    Err(_) => prop_assert!(sum <= f64::from(table.floor), "{sum} {}", table.floor),
+                }
+            }
+        }
+    }
+}
