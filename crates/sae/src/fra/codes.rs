@@ -7,7 +7,7 @@ use attention_probes_models::HookPoint;
 use super::layer::{FraActivations, FraLayer, Reading};
 use super::published::strongest;
 use super::site::FraSite;
-use crate::SaeError;
+use crate::{Encoded, SaeError};
 
 /// Active features of every position, and what they are multiplied by on the way to the scores.
 ///
@@ -47,8 +47,27 @@ impl FraCodes {
         activations: &FraActivations,
         n_before: usize,
     ) -> Result<Self, SaeError> {
+        let x = rows(activations, layer.hook(), ids.len() * layer.sae.config.d_in)?;
+        Self::from_encoded(layer, ids, &layer.sae.encode(x)?, activations, n_before)
+    }
+
+    /// As [`FraCodes::new`], of a text that is encoded already.
+    ///
+    /// # Errors
+    ///
+    /// As [`FraCodes::new`].
+    pub fn from_encoded(
+        layer: &FraLayer<'_>,
+        ids: &[u32],
+        encoded: &Encoded,
+        activations: &FraActivations,
+        n_before: usize,
+    ) -> Result<Self, SaeError> {
         let n = ids.len();
-        let x = rows(activations, layer.hook(), n * layer.sae.config.d_in)?;
+        if encoded.codes.n_rows() != n {
+            let (what, found) = ("the number of rows of codes", encoded.codes.n_rows());
+            return Err(SaeError::SizeMismatch { what, found, expected: n });
+        }
         let scales = match layer.reading {
             Reading::Exact(FraSite::Residual) => {
                 let scales = rows(activations, HookPoint::Ln1Scale(layer.layer()), n)?;
@@ -56,7 +75,6 @@ impl FraCodes {
             }
             _ => vec![1.0; n],
         };
-        let encoded = layer.sae.encode(x)?;
         let mut by_position: Vec<Vec<(u32, f32)>> = Vec::with_capacity(n);
         for (position, (features, values)) in encoded.codes.rows().enumerate() {
             if position < n_before {

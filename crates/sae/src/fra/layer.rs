@@ -244,7 +244,8 @@ pub fn capture(
     ids: &[u32],
     hooks: &[HookPoint],
 ) -> Result<FraActivations, SaeError> {
-    let hooks: Vec<HookPoint> = BTreeSet::from_iter(hooks.iter().copied()).into_iter().collect();
+    let hooks: BTreeSet<HookPoint> = hooks.iter().copied().collect();
+    let hooks: Vec<HookPoint> = hooks.into_iter().collect();
     let values = activations(model, device, &[ids], &hooks)?;
     let found: FraActivations = hooks.into_iter().zip(values).collect();
     for (hook, values) in &found {

@@ -14,6 +14,7 @@ mod output;
 mod published;
 mod ranking;
 mod site;
+mod state;
 mod statistics;
 mod table;
 mod terms;

@@ -100,7 +100,7 @@ fn bin(count: u32) -> u32 {
     if count <= OWN_BINS {
         return count;
     }
-    let exponent = 31 - count.leading_zeros();
+    let exponent = count.ilog2();
     OWN_BINS + 8 * exponent + ((count >> (exponent - 3)) & 7)
 }
 

@@ -49,11 +49,13 @@ pub fn hook_of(sae: &Sae) -> Result<HookPoint, SaeError> {
 }
 
 fn not_decomposed(hook: HookPoint, layer: usize) -> SaeError {
-    let normalized = HookPoint::Ln1Normalized(layer);
-    let mut possible = format!("`{normalized}`, `{}`", HookPoint::ResidPre(layer));
-    if let Some(before) = layer.checked_sub(1) {
-        possible += &format!(", or `{}`", HookPoint::ResidPost(before));
-    }
+    let (normalized, entering) = (HookPoint::Ln1Normalized(layer), HookPoint::ResidPre(layer));
+    let possible = match layer.checked_sub(1) {
+        Some(before) => {
+            format!("`{normalized}`, `{entering}`, or `{}`", HookPoint::ResidPost(before))
+        }
+        None => format!("`{normalized}` or `{entering}`"),
+    };
     SaeError::NotDecomposed { hook: hook.to_string(), layer, possible }
 }
 
@@ -78,6 +80,6 @@ mod tests {
             assert_eq!(error, expected);
         }
         let error = site("blocks.0.attn.hook_z", 0).unwrap_err().to_string();
-        assert!(error.ends_with("`blocks.0.ln1.hook_normalized`, `blocks.0.hook_resid_pre`"));
+        assert!(error.ends_with("`blocks.0.ln1.hook_normalized` or `blocks.0.hook_resid_pre`"));
     }
 }

@@ -112,15 +112,29 @@ impl FraStatistics {
         activations: &FraActivations,
         n_before: usize,
     ) -> Result<(), SaeError> {
+        let codes = FraCodes::new(layer, ids, activations, n_before)?;
+        self.add_codes(layer, codes, activations)
+    }
+
+    /// As [`FraStatistics::add`], of codes that are there already.
+    ///
+    /// # Errors
+    ///
+    /// As [`FraStatistics::add`].
+    pub fn add_codes(
+        &mut self,
+        layer: &FraLayer<'_>,
+        codes: FraCodes,
+        activations: &FraActivations,
+    ) -> Result<(), SaeError> {
         self.check(layer)?;
         if self.is_factored {
-            let codes = FraCodes::new(layer, ids, activations, n_before)?;
             self.count(layer, &codes, activations)?;
             add_factored(&mut self.tables[0], &codes);
             return Ok(());
         }
         let heads = &self.config.heads;
-        let text = FraText::new(layer, heads, ids, activations, n_before)?;
+        let text = FraText::from_codes(layer, heads, codes, activations)?;
         for (table, head) in self.tables.iter_mut().zip(heads) {
             if let Some(head) = text.head(*head) {
                 add_head(table, &head);
@@ -231,5 +245,99 @@ impl FraStatistics {
     pub fn induction_score(&self, head: usize) -> Option<f64> {
         let (sum, n) = self.induction[head];
         (n > 0).then(|| sum / n as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_models::{Gpt2Config, HookedModel};
+    use burn::tensor::Device;
+
+    use super::super::layer::capture;
+    use super::super::ranking::{FraRank, Keys};
+    use super::*;
+    use crate::{Activation, Sae, SaeConfig};
+
+    /// A model whose pairs do not depend on distances, and an autoencoder of it.
+    fn subject() -> (impl HookedModel, Sae) {
+        let device = Device::flex();
+        device.seed(3);
+        let config = Gpt2Config {
+            n_layers: 1,
+            n_heads: 2,
+            d_model: 12,
+            d_mlp: 8,
+            d_vocab: 9,
+            n_ctx: 20,
+            activation: attention_probes_models::ActivationFunction::GeluTanh,
+            layer_norm_epsilon: 1e-5,
+            scale_attn_weights: true,
+            scale_attn_by_inverse_layer_idx: false,
+            tie_word_embeddings: true,
+        };
+        let (d_in, d_sae) = (12, 40);
+        let wave = |n: usize, at: f32| (0..n).map(|i| (i as f32 * at).sin()).collect::<Vec<_>>();
+        let mut sae = Sae {
+            config: SaeConfig::new(d_in, d_sae),
+            activation: Activation::Standard { b_enc: vec![0.01; d_sae] },
+            encoder: wave(d_in * d_sae, 0.9),
+            decoder: wave(d_in * d_sae, 1.3),
+            b_dec: vec![0.0; d_in],
+        };
+        sae.set_hook(HookPoint::ResidPre(0));
+        (config.init(&device), sae)
+    }
+
+    #[test]
+    fn one_table_for_all_heads_is_as_good_as_one_for_each() {
+        let (model, sae) = subject();
+        let layer = FraLayer::new(&sae, &model, 0).unwrap();
+        assert!(layer.is_factored());
+        let config =
+            FraStatisticsConfig { heads: vec![1, 0], seed: 5, ..FraStatisticsConfig::default() };
+        let mut factored = FraStatistics::new(&layer, config.clone()).unwrap();
+        // The same by head, as if values depended on distances.
+        let tables = || (0..2).map(|_| PairTable::new(40, 1 << 20)).collect::<Vec<_>>();
+        let mut by_head = FraStatistics {
+            is_factored: false,
+            tables: tables(),
+            permuted: tables(),
+            ..factored.clone()
+        };
+        for seed in 0..4 {
+            let ids: Vec<u32> = (0..14).map(|i| (i * i * (seed + 2) + seed) % 9).collect();
+            let kept = capture(&model, &Device::flex(), &ids, &layer.hooks()).unwrap();
+            factored.add(&layer, &ids, &kept, 1).unwrap();
+            let text = FraText::new(&layer, &config.heads, &ids, &kept, 1).unwrap();
+            let permuted = text.with_keys_of(&layer, &factored.permutation());
+            for (place, head) in config.heads.iter().enumerate() {
+                add_head(&mut by_head.tables[place], &text.head(*head).unwrap());
+                add_head(&mut by_head.permuted[place], &permuted.head(*head).unwrap());
+            }
+        }
+        for (keys, tables) in [(Keys::Own, &by_head.tables), (Keys::Permuted, &by_head.permuted)] {
+            let found = factored.ranked(&layer, &[FraRank::Sum], 4000, keys).unwrap();
+            for (found, table) in found.iter().zip(tables) {
+                let n_pairs: usize = (0..40).map(|feature| table.row(feature).len()).sum();
+                assert_eq!((found.top[0].len(), found.n_pairs), (n_pairs, n_pairs));
+                let most = found.top[0].iter().map(|pair| pair.max).fold(0.0, f64::max);
+                for pair in &found.top[0] {
+                    let row = table.row(pair.query_feature as usize);
+                    let at = row.binary_search_by_key(&pair.key_feature, |e| e.key_feature);
+                    let entry = row[at.unwrap()];
+                    let near = |found: f64, expected: f64| {
+                        // A value may be small because a product of large numbers is.
+                        let size = entry.sum_abs + 0.05 * most * f64::from(entry.count);
+                        assert!((found - expected).abs() < 2e-5 * size, "{pair:?} {entry:?}");
+                    };
+                    near(pair.sum, entry.sum);
+                    near(pair.sum_abs, entry.sum_abs);
+                    near(pair.max, f64::from(entry.max));
+                    near(pair.induction * pair.sum_abs, entry.induction);
+                    near(pair.mean_distance * pair.sum_abs / 10.0, entry.distance / 10.0);
+                    assert_eq!(pair.count, entry.count);
+                }
+            }
+        }
     }
 }

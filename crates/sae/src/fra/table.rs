@@ -241,7 +241,7 @@ mod tests {
             let mut found = BTreeMap::new();
             for query in 0..5 {
                 for e in table.row(query).iter() {
-                    prop_assert_eq!(e.missed, 0.0);
+                    prop_assert!(e.missed <= 0.0);
                     found.insert((query as u32, e.key_feature), (e.sum, e.sum_abs, e.count, e.max));
                 }
             }

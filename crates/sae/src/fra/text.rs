@@ -66,10 +66,24 @@ impl FraText {
         activations: &FraActivations,
         n_before: usize,
     ) -> Result<Self, SaeError> {
+        let codes = FraCodes::new(layer, ids, activations, n_before)?;
+        Self::from_codes(layer, heads, codes, activations)
+    }
+
+    /// As [`FraText::new`], of codes that are there already.
+    ///
+    /// # Errors
+    ///
+    /// As [`FraText::new`].
+    pub fn from_codes(
+        layer: &FraLayer<'_>,
+        heads: &[usize],
+        codes: FraCodes,
+        activations: &FraActivations,
+    ) -> Result<Self, SaeError> {
         for head in heads {
             layer.check_head(*head)?;
         }
-        let codes = FraCodes::new(layer, ids, activations, n_before)?;
         let (d_in, n) = (layer.sae.config.d_in, codes.n_positions());
         let x = rows(activations, layer.hook(), n * d_in)?;
         let directions = layer.decoder_rows(codes.features());

@@ -1,8 +1,8 @@
 //! The four terms add up to the model's own scores.
 
 use attention_probes_models::{AttentionWeights, HookPoint, NormKind, NormWeights};
-use attention_probes_sae::SparseCodes;
 use attention_probes_sae::fra::{FraActivations, FraHead, FraLayer, FraText, capture};
+use attention_probes_sae::{SaeMetadata, SparseCodes};
 use burn::tensor::Device;
 use proptest::prelude::*;
 
@@ -346,7 +346,7 @@ fn what_cannot_add_up_is_refused() {
     let error = FraLayer::new(&narrow, &*model, 1).err().unwrap().to_string();
     assert!(error.contains("rows of 158"), "{error}");
     let mut unnamed = sae(d, HookPoint::ResidPre(1), 0, 1);
-    unnamed.config.metadata = Default::default();
+    unnamed.config.metadata = SaeMetadata::default();
     let error = FraLayer::new(&unnamed, &*model, 1).err().unwrap().to_string();
     assert!(error.contains("names no hook"), "{error}");
     let sae = sae(d, HookPoint::ResidPre(1), 0, 1);

@@ -1,0 +1,244 @@
+//! Statistics as a file, to go on with later to the same bits.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+
+use attention_probes_activations::write_atomically;
+use serde::{Deserialize, Serialize};
+
+use super::entry::PairEntry;
+use super::statistics::FraStatistics;
+use super::table::{PairTable, Row};
+use crate::SaeError;
+
+/// First line of a file.
+const MAGIC: &str = "fra statistics 1";
+
+/// Longest second line.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+
+/// Ends a list of rows; no feature has this number.
+const END: u32 = u32::MAX;
+
+/// Everything but the pairs. Numbers that are not whole are given by their bits.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Header {
+    digest: String,
+    heads: Vec<usize>,
+    budget_bytes: usize,
+    seed: u64,
+    permuted: bool,
+    d_sae: usize,
+    is_factored: bool,
+    n_texts: u64,
+    n_positions: u64,
+    n_active: u64,
+    induction: Vec<(u64, u64)>,
+    tables: Vec<TableHeader>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct TableHeader {
+    capacity: usize,
+    floor: u32,
+    n_dropped: u64,
+}
+
+impl FraStatistics {
+    /// Writes everything that the next text is added to.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::Activation`] if the file cannot be written.
+    pub fn save(&self, path: &Path, digest: &str) -> Result<(), SaeError> {
+        let header = serde_json::to_string(&self.header(digest))
+            .map_err(|source| SaeError::Json { path: path.to_owned(), source })?;
+        Ok(write_atomically(path, |file| {
+            let mut file = Hashed { inner: file, hasher: blake3::Hasher::new() };
+            file.write_all(format!("{MAGIC}\n{header}\n").as_bytes())?;
+            for table in self.tables.iter().chain(&self.permuted) {
+                write_rows(&mut file, &table.settled)?;
+                write_rows(&mut file, &table.recent)?;
+            }
+            let hash = file.hasher.finalize();
+            file.inner.write_all(hash.as_bytes())
+        })?)
+    }
+
+    /// Goes on from a file that [`FraStatistics::save`] wrote of statistics with the same settings
+    /// and digest.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::Read`], or [`SaeError::Statistics`] if it is damaged or of another run; the
+    /// statistics are then as they were.
+    pub fn load(&mut self, path: &Path, digest: &str) -> Result<(), SaeError> {
+        let read = |source| SaeError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(read)?;
+        let mut file = Hashed { inner: BufReader::new(file), hasher: blake3::Hasher::new() };
+        let reason = |reason| SaeError::Statistics { path: path.to_owned(), reason };
+        let loaded = self.read(&mut file, digest).map_err(reason)?;
+        *self = loaded;
+        Ok(())
+    }
+
+    fn read(&self, file: &mut Hashed<BufReader<File>>, digest: &str) -> Result<Self, &'static str> {
+        const DAMAGED: &str = "it is damaged";
+        let line = |file: &mut Hashed<BufReader<File>>| {
+            let mut line = Vec::new();
+            let read = file.inner.by_ref().take(MAX_HEADER_BYTES).read_until(b'\n', &mut line);
+            file.hasher.update(&line);
+            read.ok().filter(|_| line.pop() == Some(b'\n')).ok_or(DAMAGED)?;
+            String::from_utf8(line).map_err(|_| DAMAGED)
+        };
+        if line(file)? != MAGIC {
+            return Err("it is another kind of file");
+        }
+        let found: Header = serde_json::from_str(&line(file)?).map_err(|_| DAMAGED)?;
+        let mut loaded = Self { tables: Vec::new(), permuted: Vec::new(), ..self.clone() };
+        loaded.n_texts = found.n_texts;
+        loaded.n_positions = found.n_positions;
+        loaded.n_active = found.n_active;
+        loaded.induction =
+            found.induction.iter().map(|(sum, n)| (f64::from_bits(*sum), *n)).collect();
+        let n_tables = self.tables.len() + self.permuted.len();
+        if found.tables.len() != n_tables || found.induction.len() != self.induction.len() {
+            return Err("it was made with other settings");
+        }
+        let mut tables = Vec::new();
+        for header in &found.tables {
+            let settled = read_rows(file, self.d_sae).ok_or(DAMAGED)?;
+            let recent = read_rows(file, self.d_sae).ok_or(DAMAGED)?;
+            let n = |rows: &[Row]| rows.iter().map(Vec::len).sum();
+            tables.push(PairTable {
+                n_settled: n(&settled),
+                n_recent: n(&recent),
+                settled,
+                recent,
+                capacity: header.capacity,
+                floor: f32::from_bits(header.floor),
+                n_dropped: header.n_dropped,
+            });
+        }
+        loaded.permuted = tables.split_off(self.tables.len());
+        loaded.tables = tables;
+        let hash = file.hasher.finalize();
+        let mut kept = Vec::new();
+        file.inner.by_ref().take(33).read_to_end(&mut kept).map_err(|_| DAMAGED)?;
+        if kept != hash.as_bytes() {
+            return Err(DAMAGED);
+        }
+        // What was read with these settings would be written as it was read.
+        let is_same = loaded.header(digest) == found
+            && loaded.tables.iter().zip(&self.tables).all(|(a, b)| a.capacity == b.capacity);
+        if is_same { Ok(loaded) } else { Err("it was made with other settings, texts, or model") }
+    }
+
+    fn header(&self, digest: &str) -> Header {
+        let table = |table: &PairTable| TableHeader {
+            capacity: table.capacity,
+            floor: table.floor.to_bits(),
+            n_dropped: table.n_dropped,
+        };
+        Header {
+            digest: digest.to_owned(),
+            heads: self.config.heads.clone(),
+            budget_bytes: self.config.budget_bytes,
+            seed: self.config.seed,
+            permuted: self.config.permuted,
+            d_sae: self.d_sae,
+            is_factored: self.is_factored,
+            n_texts: self.n_texts,
+            n_positions: self.n_positions,
+            n_active: self.n_active,
+            induction: self.induction.iter().map(|(sum, n)| (sum.to_bits(), *n)).collect(),
+            tables: self.tables.iter().chain(&self.permuted).map(table).collect(),
+        }
+    }
+}
+
+/// Bytes that go by, and the hash of them.
+struct Hashed<T> {
+    inner: T,
+    hasher: blake3::Hasher,
+}
+
+impl<W: Write> Hashed<W> {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.inner.write_all(bytes)
+    }
+}
+
+impl<R: Read> Hashed<R> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.inner.read_exact(&mut bytes).ok()?;
+        self.hasher.update(&bytes);
+        Some(bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+}
+
+/// Rows that are not empty: feature, number of entries, entries.
+fn write_rows<W: Write>(file: &mut Hashed<W>, rows: &[Row]) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for (feature, row) in rows.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
+        bytes.clear();
+        bytes.extend((feature as u32).to_le_bytes());
+        bytes.extend((row.len() as u32).to_le_bytes());
+        for entry in row {
+            bytes.extend(entry.key_feature.to_le_bytes());
+            bytes.extend(entry.count.to_le_bytes());
+            bytes.extend(entry.max.to_le_bytes());
+            bytes.extend(entry.missed.to_le_bytes());
+            for sum in [entry.sum, entry.sum_abs, entry.distance, entry.induction] {
+                bytes.extend(sum.to_le_bytes());
+            }
+        }
+        file.write_all(&bytes)?;
+    }
+    file.write_all(&END.to_le_bytes())
+}
+
+/// The rows of as many features; `None` if they cannot be.
+fn read_rows<R: Read>(file: &mut Hashed<R>, n_features: usize) -> Option<Vec<Row>> {
+    let mut rows = vec![Row::new(); n_features];
+    let mut next = 0;
+    loop {
+        let feature = file.u32()?;
+        if feature == END {
+            return Some(rows);
+        }
+        let n = file.u32()? as usize;
+        let feature = feature as usize;
+        if feature < next || feature >= n_features || n == 0 || n > n_features {
+            return None;
+        }
+        next = feature + 1;
+        for _ in 0..n {
+            let entry = read_entry(file)?;
+            let is_next =
+                rows[feature].last().is_none_or(|last| last.key_feature < entry.key_feature);
+            if !is_next || entry.key_feature as usize >= n_features {
+                return None;
+            }
+            rows[feature].push(entry);
+        }
+        rows[feature].shrink_to_fit();
+    }
+}
+
+fn read_entry<R: Read>(file: &mut Hashed<R>) -> Option<PairEntry> {
+    let (key_feature, count) = (file.u32()?, file.u32()?);
+    let (max, missed) = (f32::from_bits(file.u32()?), f32::from_bits(file.u32()?));
+    let mut sum = || file.array().map(f64::from_le_bytes).filter(|sum| sum.is_finite());
+    let (sum, sum_abs, distance, induction) = (sum()?, sum()?, sum()?, sum()?);
+    let is_entry = max >= 0.0 && missed >= 0.0 && sum_abs >= 0.0;
+    let entry = PairEntry { key_feature, count, max, missed, sum, sum_abs, distance, induction };
+    is_entry.then_some(entry)
+}
