@@ -14,6 +14,7 @@ mod extract_file;
 mod extract_folder;
 mod extract_report;
 mod extraction;
+pub mod fra;
 pub mod hub;
 pub mod input;
 pub mod probe;

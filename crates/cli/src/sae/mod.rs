@@ -10,6 +10,6 @@ pub mod eval;
 mod guidance;
 pub mod info;
 pub mod subject;
-mod texts;
+pub(crate) mod texts;
 pub mod train;
 pub mod view;

@@ -10,7 +10,7 @@ use attention_probes_sae::Contexts;
 use crate::exit::InputError;
 
 /// Reads the texts of a file into contexts of one length.
-pub(super) fn contexts(
+pub(crate) fn contexts(
     path: &Path,
     column: &str,
     size: (usize, bool),
@@ -51,7 +51,7 @@ pub(super) fn contexts_of_files(
 }
 
 /// The token that stands for the beginning of a text.
-pub(super) fn beginning(model: &LanguageModel) -> Option<u32> {
+pub(crate) fn beginning(model: &LanguageModel) -> Option<u32> {
     let tokenizer = &model.tokenizer;
     let of_template = tokenizer.encode("").ok().and_then(|encoding| encoding.ids.first().copied());
     of_template

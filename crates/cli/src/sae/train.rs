@@ -87,11 +87,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TrainFlags {
+pub(crate) struct TrainFlags {
     /// Whether a run that was stopped goes on.
-    pub(super) resume: bool,
+    pub(crate) resume: bool,
     /// Whether only the plan is made.
-    pub(super) dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// One line of a history.
@@ -105,21 +105,21 @@ struct HistoryLine {
 
 /// What is said of an autoencoder in the end.
 #[derive(Debug, Serialize)]
-pub(super) struct TrainedSae {
+pub(crate) struct TrainedSae {
     /// Its name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Where it is.
-    pub(super) folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// The hook it reads.
-    pub(super) hook: String,
+    pub(crate) hook: String,
     /// Its seed.
-    pub(super) seed: u64,
+    pub(crate) seed: u64,
     /// The last batch.
-    pub(super) report: StepReport,
+    pub(crate) report: StepReport,
 }
 
 /// Trains everything and writes it; nothing if it is complete already, or only planned.
-pub(super) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<TrainedSae>> {
+pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<TrainedSae>> {
     let tasks = config.tasks()?;
     let device = device::parse(&config.device)?;
     let folder = config.output.join(&config.run).join("sae");

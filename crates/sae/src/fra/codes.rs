@@ -98,6 +98,11 @@ impl FraCodes {
         Ok(codes)
     }
 
+    /// A text of which only the tokens are known.
+    pub fn without_features(ids: &[u32]) -> Self {
+        Self::from_rows(&vec![Vec::new(); ids.len()], ids)
+    }
+
     /// Features of each position in rising order, with their activations.
     pub(super) fn from_rows(rows: &[Vec<(u32, f32)>], ids: &[u32]) -> Self {
         let mut features: Vec<u32> = rows.iter().flatten().map(|(feature, _)| *feature).collect();

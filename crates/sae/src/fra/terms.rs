@@ -163,18 +163,24 @@ impl FraHead<'_> {
 
     /// What one pair of features adds to every score, `[n_positions, n_positions]`.
     pub fn pair_map(&self, query_feature: u32, key_feature: u32) -> Vec<f32> {
-        let n = self.n_positions();
-        let mut map = vec![0.0; n * n];
-        let [query, key] = [query_feature, key_feature].map(|feature| self.actives(feature));
-        for (query_pos, query) in &query {
-            for (key_pos, key) in key.iter().filter(|(key, _)| self.sees(*query_pos, *key)) {
-                map[query_pos * n + key_pos] = self.value(*query, *key);
-            }
-        }
-        map
+        self.pairs_map(&[(query_feature, key_feature)])
     }
 
-    /// Every value with one feature at the query, which is the other one's place to look at.
+    /// What some pairs of features, each given once, add to every score together.
+    pub fn pairs_map(&self, pairs: &[(u32, u32)]) -> Vec<f32> {
+        let mut sum = vec![0.0; self.n_positions() * self.n_positions()];
+        for (query_feature, key_feature) in pairs {
+            let (query, key) = (self.actives(*query_feature), self.actives(*key_feature));
+            for (query_pos, query) in query {
+                for (key_pos, key) in key.iter().filter(|(key, _)| self.sees(query_pos, *key)) {
+                    sum[query_pos * self.n_positions() + key_pos] += self.value(query, *key);
+                }
+            }
+        }
+        sum
+    }
+
+    /// Every value with one feature at the query.
     pub fn query_row(&self, query_feature: u32) -> Vec<FraValue> {
         let mut row = Vec::new();
         for (query_pos, query) in self.actives(query_feature) {

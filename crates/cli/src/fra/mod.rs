@@ -1,0 +1,9 @@
+//! The commands of `fra`, one file each.
+
+mod ablation;
+pub mod accumulate;
+pub mod demo;
+mod package;
+mod report;
+pub mod sample;
+pub mod subject;

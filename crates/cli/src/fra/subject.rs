@@ -1,0 +1,184 @@
+//! Autoencoders with the model whose attention reads them.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::Result;
+use attention_probes_models::{Dtype, LanguageModel, Placement, open_model};
+use attention_probes_sae::fra::{FraLayer, FraSite, hook_of};
+use attention_probes_sae::{Sae, read_sae};
+use burn::tensor::Device;
+use clap::Args;
+use tracing::warn;
+
+use crate::device;
+use crate::exit::InputError;
+use crate::hub::hub_access;
+use crate::sae::texts::beginning;
+
+/// Tokens of a text where the autoencoder does not say.
+const MAX_TOKENS: usize = 128;
+
+/// Flags that name autoencoders, a model, and heads.
+#[derive(Args, Debug)]
+pub struct FraArgs {
+    /// An autoencoder in any known form, of `blocks.L.ln1.hook_normalized` or of the residual
+    /// stream that enters block L; several for several layers.
+    #[arg(long = "sae", required = true)]
+    pub saes: Vec<PathBuf>,
+    /// Model, instead of the one that the autoencoders name.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Heads, as in `0,3`, or `all`.
+    #[arg(long, default_value = "all")]
+    pub heads: HeadList,
+    /// Most tokens of a text; by default as many as in the autoencoders' training.
+    #[arg(long)]
+    pub max_tokens: Option<NonZeroUsize>,
+    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Compute what the first FRA code computed of an autoencoder of `hook_z`, which is no
+    /// decomposition of any score.
+    #[arg(long)]
+    pub published: bool,
+}
+
+/// Heads of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadList {
+    /// Every head.
+    All,
+    /// These.
+    Some(Vec<usize>),
+}
+
+impl FromStr for HeadList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let heads: Option<Vec<usize>> =
+            text.split(',').map(|head| head.trim().parse().ok()).collect();
+        heads.map(Self::Some).ok_or_else(|| "expected `all`, or numbers as in `0,3`".to_owned())
+    }
+}
+
+/// What the flags name.
+pub(super) struct Subject {
+    pub(super) saes: Vec<Sae>,
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) model: LanguageModel,
+    pub(super) device: Device,
+    heads: HeadList,
+    is_published: bool,
+    max_tokens: usize,
+    /// The token before every text, which has no features.
+    bos: Option<u32>,
+}
+
+impl Subject {
+    /// Reads everything.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be read, or autoencoders do not agree about the model.
+    pub(super) fn open(args: &FraArgs) -> Result<Self> {
+        let device = device::parse(&args.device)?;
+        let saes = args.saes.iter().map(read_sae).collect::<Result<Vec<_>, _>>()?;
+        let same = |what: &str, of: &dyn Fn(&Sae) -> Option<String>| {
+            let first = of(&saes[0]);
+            if let Some(other) = saes.iter().map(of).find(|other| *other != first) {
+                let shown = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
+                let (first, other) = (shown(first), shown(other));
+                let error = format!("the autoencoders name two {what}, `{first}` and `{other}`");
+                return Err(InputError(error));
+            }
+            Ok(first)
+        };
+        let name = match &args.model {
+            Some(name) => name.clone(),
+            None => same("models", &|sae| sae.config.metadata.model_name().map(str::to_owned))?
+                .ok_or_else(|| {
+                    InputError("the autoencoder names no model, give `--model`".to_owned())
+                })?,
+        };
+        let has_bos = |sae: &Sae| Some(sae.config.metadata.prepend_bos()?.to_string());
+        let has_bos = same("ways to begin a text", &has_bos)?.is_none_or(|says| says == "true");
+        let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
+        let model = open_model(&name, hub_access().as_ref(), placement)?;
+        let n_ctx = model.model.shape().n_ctx;
+        let known = saes.iter().filter_map(|sae| sae.config.metadata.context_size()).min();
+        let max_tokens = match args.max_tokens.map(NonZeroUsize::get) {
+            Some(n) if n > n_ctx => {
+                let error = format!("`--max-tokens` is {n}, but `{name}` reads {n_ctx} at most");
+                return Err(InputError(error).into());
+            }
+            given => given.or(known).unwrap_or(MAX_TOKENS).min(n_ctx),
+        };
+        if args.published {
+            warn!(
+                "`--published`: queries and keys do not read `hook_z`, so these numbers add up to \
+                 no score; they are what the first FRA code computed"
+            );
+        }
+        Ok(Self {
+            bos: beginning(&model).filter(|_| has_bos),
+            saes,
+            paths: args.saes.clone(),
+            model,
+            device,
+            heads: args.heads.clone(),
+            is_published: args.published,
+            max_tokens,
+        })
+    }
+
+    /// The layers that read the autoencoders, in the same order.
+    pub(super) fn layers(&self) -> Result<Vec<FraLayer<'_>>> {
+        let model = &*self.model.model;
+        let layer = |sae| {
+            let hook = hook_of(sae)?;
+            // Of a hook that no scores read, the error names those of its own layer.
+            let own = hook.layer().unwrap_or_default();
+            if self.is_published {
+                return FraLayer::published(sae, model, own);
+            }
+            FraLayer::new(sae, model, FraSite::of(hook).map_or(own, |(_, layer)| layer))
+        };
+        Ok(self.saes.iter().map(layer).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// The heads of a layer that were asked for.
+    pub(super) fn heads(&self, layer: &FraLayer<'_>) -> Vec<usize> {
+        match &self.heads {
+            HeadList::All => (0..layer.n_heads()).collect(),
+            HeadList::Some(heads) => heads.clone(),
+        }
+    }
+
+    /// Tokens of a text, cut to the longest length.
+    pub(super) fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        let ids = self.model.tokenizer.encode_without_special(text)?.ids;
+        let text = ids.strip_prefix(self.bos.as_slice()).unwrap_or(&ids);
+        Ok(self.bos.into_iter().chain(text.iter().copied()).take(self.max_tokens).collect())
+    }
+
+    /// Tokens that stand for the beginning of a text; the first FRA code counted them too.
+    pub(super) fn n_before(&self) -> usize {
+        usize::from(self.bos.is_some() && !self.is_published)
+    }
+
+    /// Most tokens of a text.
+    pub(super) fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// Whether the numbers are those of the first FRA code.
+    pub(super) fn is_published(&self) -> bool {
+        self.is_published
+    }
+}

@@ -1,0 +1,252 @@
+//! `fra` as a person calls it: one text, many texts, what was published, and what is refused.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use attention_probes_sae::{Activation, Sae, SaeConfig, write_sae_lens};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+const D_MODEL: usize = 160;
+
+/// A folder with texts and drawn autoencoders of the embedded models.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let animals = ["fox", "cat", "dog", "bird", "horse"];
+    let mut lines = String::new();
+    for i in 0..12 {
+        let (a, b) = (animals[i % 5], animals[(i / 5 + 1) % 5]);
+        let text = format!("The {a} ran to the {b} {i} times. \"Come,\" said the {a} to the {b}.");
+        writeln!(lines, "{}", serde_json::json!({ "text": text })).unwrap();
+    }
+    fs::write(folder.path().join("texts.jsonl"), lines).unwrap();
+    for (name, model, hook) in [
+        ("two", "demo-gpt2", "blocks.2.ln1.hook_normalized"),
+        ("three", "demo-gpt2", "blocks.2.hook_resid_post"),
+        ("z", "demo-gpt2", "blocks.2.attn.hook_z"),
+        ("gemma", "demo-gemma", "blocks.1.hook_resid_pre"),
+    ] {
+        let mut sae = drawn(96);
+        sae.set_hook(hook.parse().unwrap());
+        sae.config.metadata.set("model_name", model);
+        write_sae_lens(&sae, folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+fn drawn(d_sae: usize) -> Sae {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let mut draw =
+        |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-0.3_f32..0.3)).collect() };
+    let activation =
+        Activation::TopK { b_enc: draw(d_sae), k: 6, rescale_acts_by_decoder_norm: false };
+    let (encoder, decoder) = (draw(d_sae * D_MODEL), draw(d_sae * D_MODEL));
+    let config = SaeConfig::new(D_MODEL, d_sae);
+    Sae { config, activation, encoder, decoder, b_dec: draw(D_MODEL) }
+}
+
+fn fra(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fra"));
+    command.args(args).current_dir(folder).stdin(Stdio::null());
+    command.env_remove("RUST_LOG").env("HF_HUB_OFFLINE", "1").output().unwrap()
+}
+
+/// Standard output and error.
+fn succeed(folder: &Path, args: &[&str]) -> (String, String) {
+    let Output { status, stdout, stderr } = fra(folder, args);
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(status.success(), "{args:?}: {stderr}");
+    (String::from_utf8(stdout).unwrap(), stderr)
+}
+
+/// The one line of an input that is refused.
+fn refused(folder: &Path, args: &[&str]) -> String {
+    let Output { status, stdout, stderr } = fra(folder, args);
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{args:?}: {stderr}");
+    assert!(stdout.is_empty(), "{args:?}");
+    let errors = stderr.lines().filter(|line| line.starts_with("error"));
+    assert_eq!(errors.count(), 1, "{stderr}");
+    stderr
+}
+
+fn read(path: impl AsRef<Path>) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_scores_of_a_text_are_resolved() {
+    let folder = folder();
+    let path = folder.path();
+    for (sae, n_heads) in [("two", 5), ("gemma", 4)] {
+        let text = "The fox ran to the cat. The fox ran to the dog.";
+        let args = ["sample", "--sae", sae, "--text", text];
+        let (table, _) = succeed(path, &args);
+        assert!(table.contains("head 3:") && table.contains("the terms add up"), "{table}");
+        let (json, _) =
+            succeed(path, &[&args[..], &["--json", "--output", "s.json", "--top", "5"]].concat());
+        let report: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(report, read(path.join("s.json")));
+        assert_eq!(report["mode"], "exact");
+        let heads = report["heads"].as_array().unwrap();
+        assert_eq!(heads.len(), n_heads);
+        for head in heads {
+            let identity = &head["identity"];
+            assert!(identity["largest_difference"].as_f64().unwrap() < 1e-4, "{identity}");
+            assert_eq!(identity["terms"].as_object().unwrap().len(), 4);
+            let pairs = head["pairs"].as_array().unwrap();
+            assert_eq!(pairs.len(), 5);
+            for pair in pairs {
+                let cells = pair["cells"].as_array().unwrap();
+                let sum: f64 = cells.iter().map(|cell| cell[2].as_f64().unwrap()).sum();
+                let expected = pair["sum"].as_f64().unwrap();
+                let size = pair["sum_abs"].as_f64().unwrap();
+                assert!((sum - expected).abs() < 1e-4 * size, "{pair}");
+                assert_eq!(cells.len() as u64, pair["count"].as_u64().unwrap());
+            }
+            assert_eq!(head["sources"].as_array().unwrap().len(), 5);
+        }
+        // The token before the text has no features, every other one has as many as there may be.
+        let tokens = report["tokens"].as_array().unwrap();
+        let n = |token: &Value| token["features"].as_array().unwrap().len();
+        assert_eq!(n(&tokens[0]), 0);
+        assert!(tokens[1..].iter().all(|token| n(token) == 6));
+    }
+    let args = ["sample", "--sae", "two", "--data", "texts.jsonl", "--row", "3", "--heads", "1"];
+    let (json, _) = succeed(path, &[&args[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["heads"].as_array().unwrap().len(), 1);
+    assert!(json.contains("bird"), "{json}");
+}
+
+#[test]
+fn texts_are_collected_for_several_heads_and_layers_and_gone_on_with() {
+    let folder = folder();
+    let path = folder.path();
+    let args = ["accumulate", "--sae", "two", "--sae", "three", "--data", "texts.jsonl"];
+    let args = [&args[..], &["--samples", "9", "--heads", "3,0", "--top", "20"]].concat();
+    let whole = [&args[..], &["--output", "whole", "--package", "all.tar.gz", "--json"]].concat();
+    let (json, _) = succeed(path, &whole);
+    let found: Value = serde_json::from_str(&json).unwrap();
+    let heads = found["heads"].as_array().unwrap();
+    let of = |head: &Value| (head["layer"].as_u64().unwrap(), head["head"].as_u64().unwrap());
+    assert_eq!(heads.iter().map(of).collect::<Vec<_>>(), [(2, 3), (2, 0), (3, 3), (3, 0)]);
+    for head in heads {
+        let (layer, number) = of(head);
+        let name = format!("accumulated_fra_L{layer}H{number}_N9.json");
+        assert_eq!(read(path.join("whole").join(name)), *head);
+        assert_eq!(head["n_texts"], 9);
+        assert!(head["is_exact"].as_bool().unwrap());
+        assert!(head["induction_score"].as_f64().unwrap() > 0.0);
+        for ranking in ["shrunk_mean", "mean", "sum", "max", "induction"] {
+            let pairs = head["top"][ranking].as_array().unwrap();
+            assert_eq!(pairs.len(), 20);
+            let score = |pair: &Value| pair["score"].as_f64().unwrap();
+            assert!(pairs.windows(2).all(|two| score(&two[0]) >= score(&two[1])));
+        }
+        let nulls = &head["self_interactions"]["shrunk_mean"];
+        assert_eq!(nulls["other_heads"].as_array().unwrap().len(), 1);
+        assert!(nulls["permuted"].is_number() && nulls["count_matched"].is_number());
+    }
+    let package = fs::read(path.join("whole/all.tar.gz")).unwrap();
+    assert_eq!(package[..2], [0x1f, 0x8b]);
+
+    // Stopped in the middle: the last text cannot be read.
+    let texts = fs::read_to_string(path.join("texts.jsonl")).unwrap();
+    let (table, _) = succeed(path, &[&args[..], &["--output", "table"]].concat());
+    assert!(table.contains("count-matched") && table.contains("wrote 4 files"), "{table}");
+    let every = [&args[..], &["--output", "parts", "--checkpoint-every", "4"]].concat();
+    let mut running = Command::new(env!("CARGO_BIN_EXE_fra"));
+    running.args(&every).current_dir(path).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = running.spawn().unwrap();
+    let checkpoint = path.join("parts/accumulated_fra_L3.checkpoint");
+    for _ in 0..20_000 {
+        if checkpoint.exists() || child.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let _ = child.kill(); // it may have ended
+    let _ = child.wait();
+    if checkpoint.exists() {
+        let again = refused(path, &every);
+        assert!(again.contains("go on with `--resume`"), "{again}");
+    }
+    succeed(path, &[&every[..], &["--resume"]].concat());
+    assert!(!checkpoint.exists());
+    for entry in fs::read_dir(path.join("parts")).unwrap() {
+        let name = entry.unwrap().file_name();
+        let (a, b) = (path.join("parts").join(&name), path.join("whole").join(&name));
+        assert_eq!(fs::read(a).unwrap(), fs::read(b).unwrap(), "{name:?}");
+    }
+    assert_eq!(fs::read_to_string(path.join("texts.jsonl")).unwrap(), texts);
+}
+
+#[test]
+fn what_was_published_is_computed_only_where_it_is_asked_for() {
+    let folder = folder();
+    let path = folder.path();
+    let args = ["accumulate", "--sae", "z", "--data", "texts.jsonl", "--heads", "0"];
+    let error = refused(path, &args);
+    assert!(error.contains("do not read `blocks.2.attn.hook_z`"), "{error}");
+    assert!(error.contains("`blocks.2.ln1.hook_normalized`"), "{error}");
+    let (json, warning) = succeed(path, &[&args[..], &["--published", "--json"]].concat());
+    assert!(warning.contains("add up to no score"), "{warning}");
+    let found: Value = serde_json::from_str(&json).unwrap();
+    let head = &found["heads"][0];
+    assert_eq!(head["mode"], "published");
+    let rankings: Vec<&String> = head["top"].as_object().unwrap().keys().collect();
+    assert_eq!(rankings, ["mean"]);
+    for pair in head["top"]["mean"].as_array().unwrap() {
+        let number = |name: &str| pair[name].as_f64().unwrap();
+        let mean = number("sum_abs") / number("count");
+        assert!((number("score") - mean).abs() < 1e-9 * mean.max(1.0), "{pair}");
+    }
+    let (json, _) =
+        succeed(path, &["sample", "--sae", "z", "--text", "a fox", "--published", "--json"]);
+    let sample: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(sample["mode"], "published");
+    assert!(sample["heads"][0].get("identity").is_none());
+    let gemma = ["sample", "--sae", "gemma", "--text", "a fox", "--published"];
+    assert!(refused(path, &gemma).contains("did not know models that turn"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_one_line() {
+    let folder = folder();
+    let path = folder.path();
+    let sample = |more: &[&str]| {
+        refused(path, &[&["sample", "--sae", "two", "--text", "a fox"][..], more].concat())
+    };
+    assert!(sample(&["--heads", "5"]).contains("layer 2 has heads 0 to 4, not 5"));
+    assert!(sample(&["--heads", "1,1"]).contains("heads, each once"));
+    assert!(sample(&["--heads", "first"]).contains("expected `all`"));
+    assert!(sample(&["--max-tokens", "999"]).contains("256 at most"));
+    assert!(sample(&["--model", "demo-none"]).contains("demo-none"));
+    assert!(sample(&["--sae", "three"]).contains("takes one autoencoder"));
+    assert!(sample(&["--device", "tpu"]).contains("tpu"));
+    assert!(sample(&["--output", "none/s.json"]).contains("none/s.json"));
+    let none = ["sample", "--sae", "texts.jsonl", "--text", "a"];
+    assert!(refused(path, &none).contains("is no sparse autoencoder"));
+    let row = ["sample", "--sae", "two", "--data", "texts.jsonl", "--row", "99"];
+    assert!(refused(path, &row).contains("no text in row 99"));
+    let accumulate = |more: &[&str]| refused(path, &[&["accumulate"][..], more].concat());
+    let both = ["--sae", "two", "--sae", "gemma", "--data", "texts.jsonl"];
+    assert!(accumulate(&both).contains("two models, `demo-gpt2` and `demo-gemma`"));
+    let data = ["--sae", "two", "--data"];
+    assert!(accumulate(&[&data[..], &["none.jsonl"]].concat()).contains("none.jsonl"));
+    let budget = [&data[..], &["texts.jsonl", "--memory-budget-gib", "0"]].concat();
+    assert!(accumulate(&budget).contains("numbers above 0"));
+    fs::write(path.join("short.jsonl"), "{\"text\": \"a\"}\n").unwrap();
+    let short = [&data[..], &["short.jsonl"]].concat();
+    assert!(accumulate(&short).contains("no text of two tokens"));
+    fs::create_dir(path.join("results")).unwrap();
+    fs::write(path.join("results/accumulated_fra_L2.checkpoint"), "something else").unwrap();
+    let damaged = [&data[..], &["texts.jsonl", "--resume"]].concat();
+    assert!(accumulate(&damaged).contains("remove it to begin anew"));
+}
