@@ -117,6 +117,12 @@ fn the_scores_of_a_text_are_resolved() {
         assert_eq!(n(&tokens[0]), 0);
         assert!(tokens[1..].iter().all(|token| n(token) == 6));
     }
+    for sae in ["two", "gemma"] {
+        let args = ["sample", "--sae", sae, "--text", "a fox and a fox", "--output", "one.html"];
+        succeed(path, &args);
+        let page = fs::read_to_string(path.join("one.html")).unwrap();
+        assert!(page.starts_with("<!") && page.contains("blocks."), "{sae}");
+    }
     let args = ["sample", "--sae", "two", "--data", "texts.jsonl", "--row", "3", "--heads", "1"];
     let (json, _) = succeed(path, &[&args[..], &["--json"]].concat());
     let report: Value = serde_json::from_str(&json).unwrap();
@@ -139,7 +145,9 @@ fn texts_are_collected_for_several_heads_and_layers_and_gone_on_with() {
     for head in heads {
         let (layer, number) = of(head);
         let name = format!("accumulated_fra_L{layer}H{number}_N9.json");
-        assert_eq!(read(path.join("whole").join(name)), *head);
+        assert_eq!(read(path.join("whole").join(&name)), *head);
+        let page = path.join("whole").join(name.replace(".json", ".html"));
+        assert!(fs::read_to_string(page).unwrap().contains("count-matched"));
         assert_eq!(head["n_texts"], 9);
         assert!(head["is_exact"].as_bool().unwrap());
         assert!(head["induction_score"].as_f64().unwrap() > 0.0);
@@ -159,7 +167,7 @@ fn texts_are_collected_for_several_heads_and_layers_and_gone_on_with() {
     // Stopped in the middle: the last text cannot be read.
     let texts = fs::read_to_string(path.join("texts.jsonl")).unwrap();
     let (table, _) = succeed(path, &[&args[..], &["--output", "table"]].concat());
-    assert!(table.contains("count-matched") && table.contains("wrote 4 files"), "{table}");
+    assert!(table.contains("count-matched") && table.contains("wrote 4 heads"), "{table}");
     let every = [&args[..], &["--output", "parts", "--checkpoint-every", "4"]].concat();
     let mut running = Command::new(env!("CARGO_BIN_EXE_fra"));
     running.args(&every).current_dir(path).stdout(Stdio::null()).stderr(Stdio::null());
@@ -231,6 +239,7 @@ fn what_cannot_be_is_refused_in_one_line() {
     assert!(sample(&["--sae", "three"]).contains("takes one autoencoder"));
     assert!(sample(&["--device", "tpu"]).contains("tpu"));
     assert!(sample(&["--output", "none/s.json"]).contains("none/s.json"));
+    assert!(sample(&["--output", "s.txt"]).contains("ends neither in .html nor in .json"));
     let none = ["sample", "--sae", "texts.jsonl", "--text", "a"];
     assert!(refused(path, &none).contains("is no sparse autoencoder"));
     let row = ["sample", "--sae", "two", "--data", "texts.jsonl", "--row", "99"];

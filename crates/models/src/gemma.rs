@@ -9,14 +9,14 @@ use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::attention::{Heads, Scoring};
-use crate::attention_weights::{AttentionWeights, NormWeights, check_layer};
+use crate::attention_weights::{AttentionWeights, check_layer};
 use crate::embedding_table::EmbeddingTable;
 use crate::norm::{RmsNorm, rms_norm_heads};
 use crate::pass::{ForwardPass, Projection};
 use crate::rope::{Rope, RopeTable};
 use crate::{
     ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,
-    ModelShape, TokenBatch, host_values,
+    ModelShape, TokenBatch,
 };
 
 /// Everything about a Gemma that changes its numbers.
@@ -364,37 +364,10 @@ impl HookedModel for Gemma {
     }
 
     fn attention_weights(&self, layer: usize) -> Result<AttentionWeights, ModelError> {
-        let ModelShape { n_layers, n_heads, n_key_value_heads, d_head, d_model, .. } = self.shape;
-        check_layer(layer, n_layers)?;
+        check_layer(layer, self.shape.n_layers)?;
         let (block, epsilon) = (&self.blocks[layer], self.config.rms_norm_epsilon);
-        let (d_q, d_k) = (n_heads * d_head, n_key_value_heads * d_head);
-        let part = |from: usize, n: usize| host_values(block.w_qkv.val().narrow(1, from, n));
-        let norm = |norm: &RmsNorm| {
-            host_values(norm.gain()).map(|gain| NormWeights::root_mean_square(gain, epsilon))
-        };
-        let Scoring { scale, softcap, window } = self.scoring(layer);
-        Ok(AttentionWeights {
-            n_heads,
-            n_key_value_heads,
-            d_head,
-            d_model,
-            norm: norm(&block.ln1)?,
-            w_q: part(0, d_q)?,
-            b_q: vec![0.0; d_q],
-            w_k: part(d_q, d_k)?,
-            b_k: vec![0.0; d_k],
-            w_v: part(d_q + d_k, d_k)?,
-            b_v: vec![0.0; d_k],
-            w_o: host_values(block.w_o.val())?,
-            b_o: vec![0.0; d_model],
-            q_norm: block.q_norm.as_ref().map(norm).transpose()?,
-            k_norm: block.k_norm.as_ref().map(norm).transpose()?,
-            post_norm: block.ln1_post.as_ref().map(norm).transpose()?,
-            rope: Some(self.rope(layer)),
-            scale,
-            softcap,
-            window,
-        })
+        let scoring = self.scoring(layer);
+        AttentionWeights::of_gemma(block, &self.shape, epsilon, (scoring, self.rope(layer)))
     }
 
     fn unembed_direction(&self, token: u32) -> Tensor<1> {

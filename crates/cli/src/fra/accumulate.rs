@@ -13,9 +13,9 @@ use clap::Args;
 use serde_json::json;
 use tracing::info;
 
-use super::package;
 use super::report::{HeadReport, LayerReport, heads_table, pairs_table};
 use super::subject::{FraArgs, Subject};
+use super::{package, page};
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::progress::Progress;
@@ -52,7 +52,7 @@ pub struct AccumulateArgs {
     /// Seed of that null.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Folder for `accumulated_fra_L{layer}H{head}_N{texts}.json`.
+    /// Folder for `accumulated_fra_L{layer}H{head}_N{texts}` of each head, `.json` and `.html`.
     #[arg(long, default_value = "results")]
     pub output: PathBuf,
     /// Also put everything into one `.tar.gz`.
@@ -128,7 +128,7 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     } else {
         let shown = reports.iter().take(HEADS_SHOWN).map(pairs_table);
         let tables: Vec<String> = std::iter::once(heads_table(&reports)).chain(shown).collect();
-        format!("{}wrote {} files to {}\n", tables.join("\n"), reports.len(), args.output.display())
+        format!("{}wrote {} heads to {}\n", tables.join("\n"), reports.len(), args.output.display())
     };
     ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
 }
@@ -238,13 +238,15 @@ fn reports(
     Ok(reports)
 }
 
-/// A file for each head, and all of them in a package where one is asked for.
+/// The figures and the page of each head, and all of them in a package where one is asked for.
 fn write(args: &AccumulateArgs, reports: &[HeadReport]) -> Result<()> {
     let mut files = Vec::new();
     for report in reports {
         let mut text = serde_json::to_vec_pretty(report)?;
         text.push(b'\n');
         files.push((format!("{}.json", report.file_stem()), text));
+        let page = page::of_head(report).to_html()?;
+        files.push((format!("{}.html", report.file_stem()), page.into_bytes()));
     }
     for (name, text) in &files {
         write_atomically(&args.output.join(name), |file| file.write_all(text))?;

@@ -12,7 +12,7 @@ use attention_probes_models::{Dtype, HookPoint, LanguageModel, Placement, open_m
 use attention_probes_sae::fra::{
     FraCodes, FraHeadPairs, FraLayer, FraPair, FraRank, FraStatistics, FraStatisticsConfig, capture,
 };
-use attention_probes_sae::{Contexts, FeatureActivity, Sae, SaeFormat, SaeRunConfig, read_sae};
+use attention_probes_sae::{Contexts, FeatureActivity, SaeFormat, SaeRunConfig, read_sae};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use rand::seq::IndexedRandom as _;
@@ -141,7 +141,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let sae_folder = folder.join("sae").join(&config.saes[0].name);
     SaeFormat::of(&sae_folder)?;
     let sae = read_sae(&sae_folder)?;
-    let demo = Demo { model: &model, device: &device, sae: &sae, n_before };
+    let demo = Demo { model: &model, device: &device, n_before };
     let fra = FraLayer::new(&sae, &*model.model, layer)?;
     let statistics = demo.statistics(&fra, &texts_of(&seen, N_STATISTICS))?;
     let of_layer = LayerReport {
@@ -229,7 +229,6 @@ fn induction_heads(
 struct Demo<'a> {
     model: &'a LanguageModel,
     device: &'a Device,
-    sae: &'a Sae,
     n_before: usize,
 }
 

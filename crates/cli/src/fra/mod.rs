@@ -4,6 +4,7 @@ mod ablation;
 pub mod accumulate;
 pub mod demo;
 mod package;
+mod page;
 mod report;
 pub mod sample;
 pub mod subject;

@@ -113,7 +113,7 @@ impl HeadReport {
     }
 
     /// The ranking that tables show.
-    fn main_ranking(&self) -> &'static str {
+    pub(super) fn main_ranking(&self) -> &'static str {
         if self.mode == "published" { "mean" } else { "shrunk_mean" }
     }
 }

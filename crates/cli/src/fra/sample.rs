@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader, write_atomically};
 use attention_probes_models::HookPoint;
+use attention_probes_report::FraSamplePage;
 use attention_probes_sae::fra::{
     FraActivations, FraHead, FraLayer, FraOutput, FraPair, FraRank, FraSource, FraStatistics,
     FraStatisticsConfig, FraText, capture,
@@ -15,6 +16,7 @@ use attention_probes_sae::fra::{
 use clap::Args;
 use serde::Serialize;
 
+use super::page;
 use super::report::pairs;
 use super::subject::{FraArgs, Subject};
 use crate::exit::InputError;
@@ -41,7 +43,7 @@ pub struct SampleArgs {
     /// Pairs and sources of each head.
     #[arg(long, default_value_t = 30)]
     pub top: usize,
-    /// Write everything as JSON to this file.
+    /// Write a page to this file, `.html`, or everything as `.json`.
     #[arg(long)]
     pub output: Option<PathBuf>,
     /// Print one JSON object instead of tables.
@@ -51,48 +53,48 @@ pub struct SampleArgs {
 
 /// One text.
 #[derive(Debug, Serialize)]
-struct SampleReport {
+pub(super) struct SampleReport {
     /// `exact`, or `published` where the numbers are those of the first FRA code.
     mode: &'static str,
-    model: String,
-    sae: String,
-    hook: String,
-    layer: usize,
-    tokens: Vec<SampleToken>,
-    heads: Vec<SampleHead>,
+    pub(super) model: String,
+    pub(super) sae: String,
+    pub(super) hook: String,
+    pub(super) layer: usize,
+    pub(super) tokens: Vec<SampleToken>,
+    pub(super) heads: Vec<SampleHead>,
     library_version: &'static str,
 }
 
 /// A token with its features.
 #[derive(Debug, Serialize)]
-struct SampleToken {
-    text: String,
-    id: u32,
+pub(super) struct SampleToken {
+    pub(super) text: String,
+    pub(super) id: u32,
     /// Feature and what its direction is multiplied by.
-    features: Vec<(u32, f32)>,
+    pub(super) features: Vec<(u32, f32)>,
 }
 
 /// One head of one text.
 #[derive(Debug, Serialize)]
-struct SampleHead {
-    head: usize,
+pub(super) struct SampleHead {
+    pub(super) head: usize,
     /// Number of values: pairs of active features at a query and a key that it sees.
     n_values: u64,
     n_pairs: usize,
     /// How the scores add up; not for `published`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<Identity>,
-    induction_score: Option<f64>,
-    pairs: Vec<SamplePair>,
+    pub(super) identity: Option<Identity>,
+    pub(super) induction_score: Option<f64>,
+    pub(super) pairs: Vec<SamplePair>,
     /// Features by how much of the head's output they make; not for `published`.
     sources: Vec<FraSource>,
 }
 
 /// The four terms beside the model's own score.
 #[derive(Debug, Serialize)]
-struct Identity {
+pub(super) struct Identity {
     /// Largest difference between the sum of the terms and the score.
-    largest_difference: f64,
+    pub(super) largest_difference: f64,
     /// Mean magnitude of the scores.
     score: f64,
     /// Mean magnitude of each term.
@@ -101,11 +103,11 @@ struct Identity {
 
 /// A pair with every value.
 #[derive(Debug, Serialize)]
-struct SamplePair {
+pub(super) struct SamplePair {
     #[serde(flatten)]
-    pair: FraPair,
+    pub(super) pair: FraPair,
     /// Query, key, and value.
-    cells: Vec<(usize, usize, f32)>,
+    pub(super) cells: Vec<(usize, usize, f32)>,
 }
 
 /// Runs `fra sample`.
@@ -124,11 +126,20 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     if ids.len() < subject.n_before() + 1 {
         return Err(InputError("the text has no token".to_owned()).into());
     }
-    let report = report(args, &subject, layer, &ids)?;
+    let is_page = match args.output.as_deref().map(|path| (path, path.extension())) {
+        None => false,
+        Some((_, Some(end))) if end == "html" || end == "json" => end == "html",
+        Some((path, _)) => {
+            let error = format!("`{}` ends neither in .html nor in .json", path.display());
+            return Err(InputError(error).into());
+        }
+    };
+    let (report, page) = report(args, &subject, layer, &ids)?;
     let mut json = serde_json::to_vec_pretty(&report)?;
     json.push(b'\n');
     if let Some(path) = &args.output {
-        write_atomically(path, |file| file.write_all(&json))?;
+        let html = if is_page { page.to_html()?.into_bytes() } else { json.clone() };
+        write_atomically(path, |file| file.write_all(&html))?;
     }
     let mut stdout = std::io::stdout().lock();
     let text = if args.json { String::from_utf8(json)? } else { tables(&report) };
@@ -153,7 +164,7 @@ fn report(
     subject: &Subject,
     layer: &FraLayer<'_>,
     ids: &[u32],
-) -> Result<SampleReport> {
+) -> Result<(SampleReport, FraSamplePage)> {
     let heads = subject.heads(layer);
     let mut hooks = [layer.hooks(), FraOutput::hooks(layer)].concat();
     hooks.push(HookPoint::AttnScores(layer.layer()));
@@ -194,7 +205,7 @@ fn report(
             features: features.zip(values.iter().copied()).collect(),
         });
     }
-    Ok(SampleReport {
+    let report = SampleReport {
         mode: if layer.is_published() { "published" } else { "exact" },
         model: subject.model.name.clone(),
         sae: subject.paths[0].display().to_string(),
@@ -203,7 +214,9 @@ fn report(
         tokens,
         heads: found,
         library_version: env!("CARGO_PKG_VERSION"),
-    })
+    };
+    let page = page::of_sample(&report, layer, &text, &activations);
+    Ok((report, page))
 }
 
 /// Pairs of active features at queries and the keys that they see.

@@ -172,11 +172,6 @@ impl Subject {
         usize::from(self.bos.is_some() && !self.is_published)
     }
 
-    /// Most tokens of a text.
-    pub(super) fn max_tokens(&self) -> usize {
-        self.max_tokens
-    }
-
     /// Whether the numbers are those of the first FRA code.
     pub(super) fn is_published(&self) -> bool {
         self.is_published
