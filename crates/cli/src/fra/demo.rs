@@ -40,8 +40,8 @@ const PASSAGES: &str = include_str!("../../data/passages.jsonl");
 /// Every how many of these texts is kept from the training.
 const HELD_OUT: usize = 6;
 
-/// Contexts of the held-out texts that heads are looked for on, and contexts of the statistics.
-const N_SCORED: usize = 48;
+/// Contexts of the held-out texts that the model is run on without pairs, and of the statistics.
+const N_ABLATED: usize = 48;
 const N_STATISTICS: usize = 400;
 
 /// Texts of random tokens that a segment is repeated in, and the length of that segment.
@@ -129,10 +129,14 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let contexts = |path: &Path| texts::contexts(path, &config.data.text, size, &model);
     let (seen, held_out) = (contexts(&config.data.path)?, contexts(&held_out)?);
     let n_before = held_out.length() - held_out.n_text_tokens();
-    let held_out = texts_of(&held_out, N_SCORED);
-    let heads = induction_heads(&model, &device, &held_out)?;
+    let held_out = texts_of(&held_out, N_ABLATED);
+    let repeated = repeated(&model, n_before);
+    let heads = induction_heads(&model, &device, &repeated)?;
     let (layer, head, score) = heads[0];
-    info!("head {head} of layer {layer} looks behind earlier occurrences with weight {score:.3}");
+    info!(
+        "head {head} of layer {layer} looks behind the earlier occurrence of a random token with \
+         weight {score:.3}"
+    );
 
     for entry in &mut config.saes {
         entry.hook = HookPoint::Ln1Normalized(layer).to_string();
@@ -157,7 +161,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         let path = folder.join(format!("{}.json", report.file_stem()));
         write_atomically(&path, |file| file.write_all(&text))?;
     }
-    let arms = demo.arms(&fra, &statistics, head, &held_out)?;
+    let arms = demo.arms(&fra, &statistics, head, [&held_out, &repeated])?;
     let activity =
         FeatureActivity::collect(&sae, &*model.model, &device, (&seen, N_STATISTICS), fra.hook())?;
     let words = |feature: u32| demo.words(&activity, &seen, feature);
@@ -196,6 +200,18 @@ fn write_lines(path: &Path, lines: &[(usize, &str)]) -> Result<PathBuf> {
 
 fn texts_of(contexts: &Contexts, n: usize) -> Vec<Vec<u32>> {
     (0..contexts.len().min(n)).map(|i| contexts.ids(i).to_vec()).collect()
+}
+
+/// Random tokens of which a segment is repeated, after what begins every text.
+fn repeated(model: &LanguageModel, n_before: usize) -> Vec<Vec<u32>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let bos = texts::beginning(model).filter(|_| n_before > 0);
+    let d_vocab = model.model.shape().d_vocab as u32;
+    let text = |_| {
+        let segment: Vec<u32> = (0..SEGMENT).map(|_| rng.random_range(1..d_vocab)).collect();
+        bos.into_iter().chain(segment.repeat(2)).collect()
+    };
+    (0..N_REPEATED).map(text).collect()
 }
 
 /// Layer, head, and mean attention to where an induction head looks, the highest first.
@@ -256,11 +272,11 @@ impl Demo<'_> {
         layer: &FraLayer<'_>,
         statistics: &FraStatistics,
         head: usize,
-        passages: &[Vec<u32>],
+        [passages, repeated]: [&[Vec<u32>]; 2],
     ) -> Result<Vec<Arm>> {
         let ablation = Ablation { model: &*self.model.model, device: self.device, layer, head };
         let passages = ablation.texts(passages, self.n_before)?;
-        let repeated = ablation.texts(&self.repeated(), self.n_before)?;
+        let repeated = ablation.texts(repeated, self.n_before)?;
         let ranks = [FraRank::Induction, FraRank::Sum];
         let found = statistics.top(layer, &ranks, N_CANDIDATES)?;
         let found: Option<&FraHeadPairs> = found.iter().find(|found| found.head == head);
@@ -287,18 +303,6 @@ impl Demo<'_> {
         arms.push(both(Removed::AllPairs, "all pairs".to_owned(), None)?);
         arms.push(both(Removed::Everything, "the scores".to_owned(), None)?);
         Ok(arms)
-    }
-
-    /// Random tokens of which a segment is repeated, after what begins every text.
-    fn repeated(&self) -> Vec<Vec<u32>> {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let bos = texts::beginning(self.model).filter(|_| self.n_before > 0);
-        let d_vocab = self.model.model.shape().d_vocab as u32;
-        let text = |_| {
-            let segment: Vec<u32> = (0..SEGMENT).map(|_| rng.random_range(1..d_vocab)).collect();
-            bos.into_iter().chain(segment.repeat(2)).collect()
-        };
-        (0..N_REPEATED).map(text).collect()
     }
 
     /// The tokens where a feature is strongest.
