@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use attention_probes_models::{
-    Activation, ForwardRequest, HookPoint, HookedModel, Intervention, PaddingSide, TokenBatch,
-    next_token_losses,
+    Activation, ForwardRequest, HookPoint, HookSet, HookedModel, Intervention, ModelError,
+    PaddingSide, TokenBatch, host_values, next_token_losses,
 };
 use attention_probes_sae::fra::{FraActivations, FraHead, FraLayer, FraText, capture};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -79,16 +79,13 @@ impl Ablation<'_> {
             let n = ids.len();
             for (query, loss) in losses.iter().enumerate() {
                 let target = text.codes().induction_target(query);
-                match target.filter(|target| ids[*target] == ids[query + 1]) {
-                    Some(target) => {
-                        effect.n += 1;
-                        effect.loss_nats += f64::from(*loss);
-                        effect.attention += f64::from(patterns[query * n + target]);
-                    }
-                    None => {
-                        n_others += 1;
-                        effect.other_loss_nats += f64::from(*loss);
-                    }
+                if let Some(target) = target.filter(|target| ids[*target] == ids[query + 1]) {
+                    effect.n += 1;
+                    effect.loss_nats += f64::from(*loss);
+                    effect.attention += f64::from(patterns[query * n + target]);
+                } else {
+                    n_others += 1;
+                    effect.other_loss_nats += f64::from(*loss);
                 }
             }
         }
@@ -133,17 +130,15 @@ impl Ablation<'_> {
         let by = Activation::Heads(Tensor::from_data(data, self.device));
         let changes = [Intervention::replace(scores_hook, by).on_heads([self.head])];
         let batch = TokenBatch::new(&[ids], PaddingSide::Right, self.device)?;
-        let hooks = attention_probes_models::HookSet::new([pattern_hook]);
+        let hooks = HookSet::new([pattern_hook]);
         let request =
             ForwardRequest { hooks: &hooks, logits: true, interventions: &changes, start: None };
         let output = self.model.execute(&batch, &request)?;
         let mut cache = output.cache;
-        let missing = |what: &str| attention_probes_models::ModelError::NotReturned {
-            output: what.to_owned(),
-        };
+        let missing = |what: &str| ModelError::NotReturned { output: what.to_owned() };
         let logits = output.logits.ok_or_else(|| missing("logits"))?;
         let patterns = cache.remove(pattern_hook).ok_or_else(|| missing("hook_pattern"))?;
-        let patterns = attention_probes_models::host_values(patterns.flatten_heads())?;
+        let patterns = host_values(patterns.flatten_heads())?;
         let of_head = patterns[self.head * n * n..(self.head + 1) * n * n].to_vec();
         Ok((of_head, next_token_losses(&logits, &batch)?))
     }

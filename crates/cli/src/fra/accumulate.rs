@@ -166,9 +166,9 @@ fn digest(subject: &Subject, texts: &[Vec<u32>]) -> Result<String> {
     }
     for ids in texts {
         hasher.update(&(ids.len() as u64).to_le_bytes());
-        ids.iter().for_each(|id| {
+        for id in ids {
             hasher.update(&id.to_le_bytes());
-        });
+        }
     }
     let settings = format!("{} {}", subject.model.fingerprint(), subject.is_published());
     hasher.update(settings.as_bytes());

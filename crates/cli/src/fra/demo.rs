@@ -356,9 +356,8 @@ fn to_text(
     let mut text = heads_table(reports);
     if let Some(report) = reports.iter().find(|report| report.head == head) {
         let top = report.top.get("induction").map_or(&[][..], |pairs| pairs);
-        text += &format!(
-            "\nhead {head}, the pairs with most induction, and where their features are strongest:\n"
-        );
+        let title = "the pairs with most induction, and where their features are strongest";
+        let _ = writeln!(text, "\nhead {head}, {title}:");
         text += &pairs(top, words);
     }
     let header = [

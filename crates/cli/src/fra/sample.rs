@@ -150,13 +150,8 @@ fn text(args: &SampleArgs) -> Result<String> {
     let Some(path) = &args.data else { return Ok(args.text.clone().unwrap_or_default()) };
     let columns = DatasetConfig { text: args.column.clone(), ..DatasetConfig::default() };
     let mut rows = TextReader::open(path, &columns, LabelColumn::Ignored)?;
-    match rows.nth(args.row) {
-        Some(row) => Ok(row?.text),
-        None => {
-            let error = format!("`{}` has no text in row {}", path.display(), args.row);
-            Err(InputError(error).into())
-        }
-    }
+    let missing = || InputError(format!("`{}` has no text in row {}", path.display(), args.row));
+    Ok(rows.nth(args.row).ok_or_else(missing)??.text)
 }
 
 fn report(
