@@ -1,5 +1,6 @@
 //! `fra accumulate`: pairs of features over many texts, for several heads and layers.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -86,6 +87,15 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     }
     let subject = Subject::open(&args.subject)?;
     let layers = subject.layers()?;
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = layers.iter().find(|layer| !seen.insert(layer.layer())) {
+        let error = format!(
+            "two autoencoders are read by the scores of layer {}; give each a run and an `--output` \
+             of its own",
+            twice.layer()
+        );
+        return Err(InputError(error).into());
+    }
     let budget = args.memory_budget_gib * f64::from(1 << 30) / layers.len() as f64;
     let mut all = Vec::new();
     for layer in &layers {

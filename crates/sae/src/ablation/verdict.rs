@@ -41,11 +41,11 @@ pub struct ArmDifference {
 pub struct AblationVerdict {
     /// The fully guided arm against the baseline and every control.
     pub differences: Vec<ArmDifference>,
-    /// Metrics on which it is better than all of them.
+    /// Labels of the metrics on which it is better than all of them.
     pub helped: Vec<String>,
-    /// Metrics on which it is better than the baseline, but not than every control.
+    /// Of those on which it is better than the baseline, but not than every control.
     pub not_of_attention: Vec<String>,
-    /// Metrics on which it is worse than the baseline.
+    /// Of those on which it is worse than the baseline.
     pub harmed: Vec<String>,
     /// All of that in words.
     pub text: String,
@@ -123,7 +123,7 @@ impl AblationVerdict {
             (false, _, true) => &mut self.harmed,
             _ => return,
         };
-        list.push(metric.name.clone());
+        list.push(metric.label.clone());
     }
 
     fn words(&self, label: &str, n_seeds: usize, n_metrics: usize) -> String {
@@ -197,13 +197,13 @@ mod tests {
             metric("e", Some(true), [0.5, 0.5, 0.5, 0.5, 0.5]),
         ];
         let verdict = AblationVerdict::new(&arms(), 3, &metrics).unwrap();
-        assert_eq!(verdict.helped, ["a"]);
-        assert_eq!(verdict.not_of_attention, ["b"]);
-        assert_eq!(verdict.harmed, ["c"]);
+        assert_eq!(verdict.helped, ["A"]);
+        assert_eq!(verdict.not_of_attention, ["B"]);
+        assert_eq!(verdict.harmed, ["C"]);
         assert_eq!(verdict.differences.len(), 4 * 3);
         let first = verdict.differences[0].difference.unwrap();
         approx::assert_abs_diff_eq!(first.mean, 0.2, epsilon = 1e-3);
-        assert!(verdict.text.contains("helped on 1 of 4 metrics (a)"), "{}", verdict.text);
+        assert!(verdict.text.contains("helped on 1 of 4 metrics (A)"), "{}", verdict.text);
         let none = AblationVerdict::new(&arms(), 3, &metrics[1..]).unwrap();
         assert!(none.text.starts_with("Guidance by the attention of L-1, L did not help: on none"));
     }

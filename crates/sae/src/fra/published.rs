@@ -1,6 +1,6 @@
 //! What the first FRA code computed, under its own name.
 
-use attention_probes_models::HookedModel;
+use attention_probes_models::{HookPoint, HookedModel};
 
 use super::layer::{FraLayer, Reading};
 use super::site::hook_of;
@@ -26,7 +26,8 @@ impl<'a> FraLayer<'a> {
     /// # Errors
     ///
     /// - [`SaeError::NoHook`] if the autoencoder names no hook.
-    /// - [`SaeError::Site`] if its rows are not as wide as the residual stream.
+    /// - [`SaeError::Site`] if it is not of the layer's `hook_z`, or its rows are not as wide as the
+    ///   residual stream.
     /// - [`SaeError::Unpublished`] if the model turns queries and keys, which that code did not know.
     /// - [`SaeError::Model`] if the model has no such layer.
     pub fn published(
@@ -36,7 +37,15 @@ impl<'a> FraLayer<'a> {
     ) -> Result<Self, SaeError> {
         let hook = hook_of(sae)?;
         let layer = Self::with_reading(sae, model, (layer, hook), Reading::Published)?;
-        if layer.is_factored() { Ok(layer) } else { Err(SaeError::Unpublished) }
+        if !layer.is_factored() {
+            return Err(SaeError::Unpublished);
+        }
+        let published = HookPoint::Z(layer.layer());
+        if hook != published {
+            let (reads, asked) = (format!("`{hook}`"), format!("`{published}`, as that code did"));
+            return Err(SaeError::Site { reads, asked });
+        }
+        Ok(layer)
     }
 
     /// Whether this is [`FraLayer::published`], and no decomposition.

@@ -20,7 +20,7 @@ impl FraSite {
         match hook {
             HookPoint::Ln1Normalized(layer) => Some((Self::Normalized, layer)),
             HookPoint::ResidPre(layer) => Some((Self::Residual, layer)),
-            HookPoint::ResidPost(layer) => Some((Self::Residual, layer + 1)),
+            HookPoint::ResidPost(layer) => Some((Self::Residual, layer.checked_add(1)?)),
             _ => None,
         }
     }

@@ -3,8 +3,7 @@
 use std::mem;
 
 use attention_probes_models::HookPoint;
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
+use rand::{Rng as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::by_distance::add_head;
@@ -183,10 +182,14 @@ impl FraStatistics {
         Ok(())
     }
 
-    /// Another feature's direction for each feature.
+    /// Another feature's direction for each feature, whether that one ever occurs or not: one cycle
+    /// through all of them, so that none keeps its own (Sattolo, 1986).
     pub(super) fn permutation(&self) -> Vec<u32> {
         let mut permutation: Vec<u32> = (0..self.d_sae as u32).collect();
-        permutation.shuffle(&mut ChaCha8Rng::seed_from_u64(self.config.seed));
+        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
+        for last in (1..permutation.len()).rev() {
+            permutation.swap(last, rng.random_range(0..last));
+        }
         permutation
     }
 

@@ -127,12 +127,10 @@ impl FraHead<'_> {
         let (queries, keys) = (self.codes.range(query_pos), self.codes.range(key_pos));
         let mut values = vec![0.0; queries.len() * keys.len()];
         if self.sees(query_pos, key_pos) {
-            let rows = |rows: &[f32], range: &std::ops::Range<usize>| {
-                rows[range.start * self.d_head..range.end * self.d_head].to_vec()
-            };
-            let (query, key) = (rows(&self.query, &queries), rows(&self.key, &keys));
-            let query = Matrix::new(&query, queries.len(), self.d_head);
-            let key = Matrix::new(&key, keys.len(), self.d_head).transpose();
+            let query = &self.query[queries.start * self.d_head..queries.end * self.d_head];
+            let key = &self.key[keys.start * self.d_head..keys.end * self.d_head];
+            let query = Matrix::new(query, queries.len(), self.d_head);
+            let key = Matrix::new(key, keys.len(), self.d_head).transpose();
             matmul(&mut values, query, key, Write::Replace);
         }
         let (query_features, key_features) = (self.features(query_pos), self.features(key_pos));
@@ -227,8 +225,7 @@ impl FraHead<'_> {
 
     /// The value of one active feature at a query and one at a key.
     fn value(&self, query: usize, key: usize) -> f32 {
-        let row = |rows: &[f32], at: usize| rows[at * self.d_head..(at + 1) * self.d_head].to_vec();
-        let (query, key) = (row(&self.query, query), row(&self.key, key));
-        query.iter().zip(&key).map(|(a, b)| a * b).sum()
+        let at = |i: usize| i * self.d_head..(i + 1) * self.d_head;
+        self.query[at(query)].iter().zip(&self.key[at(key)]).map(|(a, b)| a * b).sum()
     }
 }
