@@ -75,8 +75,10 @@ impl LayerReport<'_> {
         let found = statistics.top(layer, &all, n_top)?;
         let mut nulls: Vec<BTreeMap<&'static str, SelfInteractions>> =
             vec![BTreeMap::new(); found.len()];
-        for (name, rank) in ranks.iter().filter(|(_, rank)| *rank != FraRank::Induction) {
-            let of_rank = statistics.self_interactions(layer, *rank, n_top)?;
+        let judged = || ranks.iter().filter(|(_, rank)| *rank != FraRank::Induction);
+        let of_ranks: Vec<FraRank> = judged().map(|(_, rank)| *rank).collect();
+        let found_nulls = statistics.self_interactions(layer, &of_ranks, n_top)?;
+        for ((name, _), of_rank) in judged().zip(found_nulls) {
             for (nulls, of_head) in nulls.iter_mut().zip(of_rank) {
                 nulls.insert(name, of_head);
             }

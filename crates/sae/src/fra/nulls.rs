@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::layer::FraLayer;
-use super::ranking::{FraPair, FraRank, Keys};
+use super::ranking::{FraHeadPairs, FraPair, FraRank, Keys};
 use super::statistics::FraStatistics;
+use super::table::PairTable;
 use crate::SaeError;
 
 /// Counts up to this have a bin of their own, larger ones share bins an eighth wide.
@@ -34,7 +35,7 @@ pub struct SelfInteractions {
 }
 
 impl FraStatistics {
-    /// Self-interactions among the `n` strongest pairs of every head.
+    /// Self-interactions among the `n` strongest pairs by each rank, of every head.
     ///
     /// # Errors
     ///
@@ -42,45 +43,59 @@ impl FraStatistics {
     pub fn self_interactions(
         &self,
         layer: &FraLayer<'_>,
-        rank: FraRank,
+        ranks: &[FraRank],
         n: usize,
-    ) -> Result<Vec<SelfInteractions>, SaeError> {
-        let own = self.ranked(layer, &[rank], n, Keys::Own)?;
-        let shares: Vec<f64> = own.iter().map(|head| share(&head.top[0])).collect();
-        let permuted: Option<Vec<f64>> = if self.is_factored || !self.permuted.is_empty() {
-            let permuted = self.ranked(layer, &[rank], n, Keys::Permuted)?;
-            Some(permuted.iter().map(|head| share(&head.top[0])).collect())
-        } else {
-            None
+    ) -> Result<Vec<Vec<SelfInteractions>>, SaeError> {
+        let own = self.ranked(layer, ranks, n, Keys::Own)?;
+        let has_permuted = self.is_factored || !self.permuted.is_empty();
+        let permuted =
+            if has_permuted { Some(self.ranked(layer, ranks, n, Keys::Permuted)?) } else { None };
+        let bins: Vec<Bins> = self.tables.iter().map(Bins::new).collect();
+        let of_rank = |rank: usize| {
+            let shares: Vec<f64> = own.iter().map(|head| share(&head.top[rank])).collect();
+            let of_head = |(place, head): (usize, &FraHeadPairs)| {
+                let pairs = &head.top[rank];
+                let others = (0..shares.len()).filter(|other| *other != place);
+                let permuted = permuted.as_ref().map(|heads| share(&heads[place].top[rank]));
+                SelfInteractions {
+                    head: head.head,
+                    n_pairs: pairs.len(),
+                    n_self: pairs.iter().filter(|pair| is_self(pair)).count(),
+                    share: shares[place],
+                    other_heads: others.map(|other| shares[other]).collect(),
+                    permuted,
+                    count_matched: bins[place.min(bins.len() - 1)].matched(pairs),
+                }
+            };
+            own.iter().enumerate().map(of_head).collect()
         };
-        let found = own.iter().enumerate().map(|(place, head)| {
-            let others = (0..shares.len()).filter(|other| *other != place);
-            SelfInteractions {
-                head: head.head,
-                n_pairs: head.top[0].len(),
-                n_self: head.top[0].iter().filter(|pair| is_self(pair)).count(),
-                share: shares[place],
-                other_heads: others.map(|other| shares[other]).collect(),
-                permuted: permuted.as_ref().map(|shares| shares[place]),
-                count_matched: self.count_matched(place, &head.top[0]),
-            }
-        });
-        Ok(found.collect())
+        Ok((0..ranks.len()).map(of_rank).collect())
     }
+}
 
-    /// Mean over some pairs of the share of self-interactions among all that occur as often.
-    fn count_matched(&self, head: usize, pairs: &[FraPair]) -> f64 {
-        let table = self.table(head);
+/// Pairs that occur about as often: how many are a feature with itself, and how many there are.
+struct Bins(BTreeMap<u32, (usize, usize)>);
+
+impl Bins {
+    fn new(table: &PairTable) -> Self {
         let mut bins: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
-        for feature in 0..self.d_sae {
-            for entry in table.row(feature).iter() {
+        let mut row = Vec::new();
+        for feature in 0..table.settled.len() {
+            row.clear();
+            table.cursor(feature).next(|_| true, &mut row);
+            for entry in &row {
                 let bin = bins.entry(bin(entry.count)).or_default();
                 bin.0 += usize::from(entry.key_feature as usize == feature);
                 bin.1 += 1;
             }
         }
+        Self(bins)
+    }
+
+    /// Mean over some pairs of the share of self-interactions among all that occur as often.
+    fn matched(&self, pairs: &[FraPair]) -> f64 {
         let of_pair = |pair: &FraPair| {
-            let (n_self, n) = bins.get(&bin(pair.count)).copied().unwrap_or_default();
+            let (n_self, n) = self.0.get(&bin(pair.count)).copied().unwrap_or_default();
             n_self as f64 / n.max(1) as f64
         };
         pairs.iter().map(of_pair).sum::<f64>() / pairs.len().max(1) as f64

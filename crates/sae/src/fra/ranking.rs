@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::entry::PairEntry;
 use super::layer::FraLayer;
 use super::statistics::FraStatistics;
-use super::table::PairTable;
+use super::table::{PairTable, RowCursor};
 use crate::SaeError;
 use crate::train::kernels::dot;
 
@@ -33,7 +33,8 @@ pub enum FraRank {
     },
     /// The largest.
     Max,
-    /// Their sum where an induction head looks.
+    /// Their sum where an induction head looks, times its share of their whole sum: of pairs that
+    /// carry as much, those that do little else.
     Induction,
 }
 
@@ -129,19 +130,10 @@ impl FraStatistics {
 
     /// Queries and keys of every feature that occurs, for every head.
     fn directions(&self, layer: &FraLayer<'_>, keys: Keys) -> Directions {
-        let table = &self.tables[0];
-        let mut occurs = vec![false; self.d_sae];
-        for feature in 0..self.d_sae {
-            for entry in table.row(feature).iter() {
-                occurs[feature] = true;
-                occurs[entry.key_feature as usize] = true;
-            }
-        }
+        let features = self.tables[0].features();
         let mut slots = vec![0; self.d_sae];
-        let mut features = Vec::new();
-        for feature in (0..self.d_sae).filter(|feature| occurs[*feature]) {
-            slots[feature] = features.len() as u32;
-            features.push(feature as u32);
+        for (slot, feature) in features.iter().enumerate() {
+            slots[*feature as usize] = slot as u32;
         }
         let permutation = (keys == Keys::Permuted).then(|| self.permutation());
         let (d_head, d_in) = (layer.weights().d_head, layer.sae().config.d_in);
@@ -245,7 +237,10 @@ impl FraRank {
             Self::Sum => entry.sum_abs,
             Self::ShrunkMean { prior } => entry.sum_abs / (f64::from(entry.count) + prior),
             Self::Max => f64::from(entry.max),
-            Self::Induction => entry.induction,
+            Self::Induction if entry.sum_abs > 0.0 => {
+                entry.induction * (entry.induction / entry.sum_abs)
+            }
+            Self::Induction => 0.0,
         }
     }
 }
@@ -306,14 +301,17 @@ fn strongest(
         .map(|task| {
             let first = task * ROWS_PER_TASK;
             let rows = first..(first + ROWS_PER_TASK).min(n_features);
-            let rows: Vec<_> = rows.map(|feature| (feature, table.row(feature))).collect();
+            let mut rows: Vec<_> = rows.map(|feature| (feature, table.cursor(feature))).collect();
             let mut found = none();
             if directions.heads.is_empty() {
-                for (feature, row) in &rows {
-                    row.iter().for_each(|entry| found[0].see(*feature as u32, entry, 1.0));
+                let mut entries = Vec::new();
+                for (feature, row) in &mut rows {
+                    entries.clear();
+                    row.next(|_| true, &mut entries);
+                    entries.iter().for_each(|entry| found[0].see(*feature as u32, entry, 1.0));
                 }
             } else {
-                directions.see(&rows, &mut found);
+                directions.see(&mut rows, &mut found);
             }
             found
         })
@@ -326,24 +324,22 @@ fn strongest(
 impl Directions {
     /// Looks at some rows: a tile of keys at a time, whose directions stay in the cache while all
     /// rows are multiplied with them.
-    fn see(&self, rows: &[(usize, std::borrow::Cow<'_, [PairEntry]>)], found: &mut [Found]) {
+    fn see(&self, rows: &mut [(usize, RowCursor<'_>)], found: &mut [Found]) {
         let d_head = self.d_head;
         let tile = (VALUES_PER_TILE / (d_head * self.heads.len()).max(1)).max(1);
         let n_slots = self.heads[0].1.len() / d_head.max(1);
         let arch = pulp::Arch::new();
-        let mut factors = Vec::new();
-        let mut next = vec![0; rows.len()];
+        let (mut factors, mut entries) = (Vec::new(), Vec::new());
         for end in (0..n_slots).step_by(tile).map(|start| (start + tile) as u32) {
-            for ((feature, row), next) in rows.iter().zip(&mut next) {
-                let left = &row[*next..];
+            for (feature, row) in rows.iter_mut() {
                 let is_in_tile = |entry: &PairEntry| self.slots[entry.key_feature as usize] < end;
-                let entries = &left[..left.partition_point(is_in_tile)];
-                *next += entries.len();
+                entries.clear();
+                row.next(is_in_tile, &mut entries);
+                if entries.is_empty() {
+                    continue;
+                }
                 let slot = self.slots[*feature] as usize;
                 for ((query, key), found) in self.heads.iter().zip(found.iter_mut()) {
-                    if entries.is_empty() {
-                        continue;
-                    }
                     let query = &query[slot * d_head..][..d_head];
                     factors.clear();
                     arch.dispatch(|| {

@@ -11,9 +11,11 @@ use super::entry::PairEntry;
 /// Query features that one task works on.
 const SLOTS_PER_TASK: usize = 16;
 
-/// Share of the table that new pairs may take before they are put among the others: what is merged
-/// rarely is merged cheaply.
+/// Share of the table that recent pairs may take before they are put among the others, and their
+/// largest number. A text walks through all that is recent of its features, and putting it among
+/// the others walks through those: both cost about the same with as many as this.
 const RECENT_SHARE: usize = 8;
+const MAX_RECENT: usize = 1 << 20;
 
 /// Bits of a bound that are left out where bounds are counted.
 const BUCKET_SHIFT: u32 = 15;
@@ -76,7 +78,7 @@ impl PairTable {
             self.recent[*feature as usize] = row;
         }
         self.n_recent += after - before;
-        if self.n_recent > self.capacity / RECENT_SHARE {
+        if self.n_recent > (self.capacity / RECENT_SHARE).min(MAX_RECENT) {
             self.settle();
         }
     }
@@ -132,6 +134,37 @@ impl PairTable {
         self.n_settled = left;
     }
 
+    /// Features that are in any pair.
+    pub(super) fn features(&self) -> Vec<u32> {
+        let n = self.settled.len();
+        let rows = self.settled.par_iter().zip(&self.recent).enumerate();
+        let occurs = rows.fold(
+            || vec![false; n],
+            |mut occurs, (feature, (settled, recent))| {
+                for entry in settled.iter().chain(recent) {
+                    occurs[feature] = true;
+                    occurs[entry.key_feature as usize] = true;
+                }
+                occurs
+            },
+        );
+        let either = |mut a: Vec<bool>, b: Vec<bool>| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a |= b);
+            a
+        };
+        let occurs = occurs.reduce(|| vec![false; n], either);
+        (0..n as u32).filter(|feature| occurs[*feature as usize]).collect()
+    }
+
+    /// The pairs of a query feature from the first on.
+    pub(super) fn cursor(&self, query_feature: usize) -> RowCursor<'_> {
+        RowCursor {
+            settled: &self.settled[query_feature],
+            recent: &self.recent[query_feature],
+            floor: self.floor,
+        }
+    }
+
     /// Everything that is known of a query feature's pairs.
     pub(super) fn row(&self, query_feature: usize) -> Cow<'_, [PairEntry]> {
         let (settled, recent) = (&self.settled[query_feature], &self.recent[query_feature]);
@@ -141,9 +174,41 @@ impl PairTable {
         if settled.is_empty() && self.floor <= 0.0 {
             return Cow::Borrowed(recent);
         }
-        let mut row = settled.clone();
-        merge(&mut row, recent, |new| new.missed = self.floor);
+        let mut row = Row::with_capacity(settled.len() + recent.len());
+        self.cursor(query_feature).next(|_| true, &mut row);
         Cow::Owned(row)
+    }
+}
+
+/// Pairs of a query feature that have not been looked at, settled and recent together.
+pub(super) struct RowCursor<'a> {
+    settled: &'a [PairEntry],
+    recent: &'a [PairEntry],
+    floor: f32,
+}
+
+impl RowCursor<'_> {
+    /// Hands on the next pairs while they are `wanted`, in the order of key features.
+    pub(super) fn next(&mut self, wanted: impl Fn(&PairEntry) -> bool, into: &mut Vec<PairEntry>) {
+        loop {
+            let settled = self.settled.first().filter(|entry| wanted(entry));
+            let recent = self.recent.first().filter(|entry| wanted(entry));
+            let key = |entry: Option<&PairEntry>| entry.map_or(u32::MAX, |e| e.key_feature);
+            let (of_settled, of_recent) = (key(settled), key(recent));
+            let mut next = match (settled, recent) {
+                (None, None) => return,
+                (Some(settled), _) if of_settled <= of_recent => *settled,
+                (_, recent) => {
+                    PairEntry { missed: self.floor, ..recent.copied().unwrap_or_default() }
+                }
+            };
+            if let (Some(recent), true) = (recent, of_settled == of_recent) {
+                next.add(recent);
+            }
+            into.push(next);
+            self.settled = &self.settled[usize::from(of_settled <= of_recent)..];
+            self.recent = &self.recent[usize::from(of_recent <= of_settled)..];
+        }
     }
 }
 

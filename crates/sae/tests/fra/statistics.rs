@@ -85,7 +85,7 @@ fn score(rank: FraRank, pair: &Slow) -> f64 {
         FraRank::Sum => pair.sum_abs,
         FraRank::ShrunkMean { prior } => pair.sum_abs / (f64::from(pair.count) + prior),
         FraRank::Max => pair.max,
-        FraRank::Induction => pair.induction,
+        FraRank::Induction => pair.induction * (pair.induction / pair.sum_abs.max(1e-30)),
     }
 }
 
@@ -284,7 +284,9 @@ fn self_interactions_stand_beside_their_nulls() {
             FraStatisticsConfig { heads: heads.to_vec(), permuted: true, ..Default::default() };
         let statistics = collect(&layer, &texts, config);
         let n = 50;
-        let found = statistics.self_interactions(&layer, FraRank::Sum, n).unwrap();
+        let found = statistics.self_interactions(&layer, &RANKS[..2], n).unwrap();
+        assert_eq!(found.len(), 2);
+        let found = &found[0];
         let top = statistics.top(&layer, &[FraRank::Sum], n).unwrap();
         for (place, (found, top)) in found.iter().zip(&top).enumerate() {
             let pairs = &top.top[0];
@@ -311,8 +313,8 @@ fn self_interactions_stand_beside_their_nulls() {
         }
         let without = FraStatisticsConfig { heads: heads.to_vec(), ..Default::default() };
         let without = collect(&layer, &texts, without);
-        let found = without.self_interactions(&layer, FraRank::Sum, n).unwrap();
-        assert_eq!(found[0].permuted.is_some(), layer.is_factored());
+        let found = without.self_interactions(&layer, &[FraRank::Sum], n).unwrap();
+        assert_eq!(found[0][0].permuted.is_some(), layer.is_factored());
     }
 }
 
