@@ -308,7 +308,9 @@ fn strongest(
                 for (feature, row) in &mut rows {
                     entries.clear();
                     row.next(|_| true, &mut entries);
-                    entries.iter().for_each(|entry| found[0].see(*feature as u32, entry, 1.0));
+                    for entry in &entries {
+                        found[0].see(*feature as u32, entry, 1.0);
+                    }
                 }
             } else {
                 directions.see(&mut rows, &mut found);
