@@ -227,7 +227,9 @@ fn check(
         }
         let cap = layer.weights().softcap;
         let capped = cap.map_or(*sum, |cap| cap as f32 * (sum / cap as f32).tanh());
-        assert!((capped - score).abs() < 1e-4, "{case} at {i}: {capped} {score}");
+        // Terms that cancel are rounded by their own size, not by that of their sum.
+        let tolerance = 1e-4_f32.max(2e-5 * size as f32);
+        assert!((capped - score).abs() < tolerance, "{case} at {i}: {capped} {score}");
     }
     check_slices(&fra, &terms.pairs, case);
 }
