@@ -1,6 +1,8 @@
-//! Matrix products on slices: the one place that calls the `gemm` crate.
+//! Matrix products and other loops over slices: the one place that calls the `gemm` and `pulp`
+//! crates.
 
 use gemm::Parallelism;
+use pulp::{Arch, Simd, WithSimd};
 
 /// A row-major matrix that is read, or some of its columns, or the transpose of either.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +120,28 @@ fn product(
             false,
             parallelism,
         );
+    }
+}
+
+/// Calls a loop compiled for the widest registers of the machine.
+///
+/// The closure must be `#[inline(always)]`, and all that it calls: what is not inlined is compiled
+/// for the narrowest. Rust wraps a closure that is called once in a function of its own, which is
+/// why this one asks for a closure that could be called again.
+pub fn vectorize<R>(of: impl FnMut() -> R) -> R {
+    Arch::new().dispatch(Loop(of))
+}
+
+/// What [`vectorize`] compiles for each kind of register.
+struct Loop<F>(F);
+
+impl<R, F: FnMut() -> R> WithSimd for Loop<F> {
+    type Output = R;
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what is not inlined is not vectorised")]
+    fn with_simd<S: Simd>(mut self, _: S) -> R {
+        (self.0)()
     }
 }
 

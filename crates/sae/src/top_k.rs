@@ -1,5 +1,7 @@
 //! The largest numbers of a row, by a threshold instead of a sort.
 
+use attention_probes_probes::linalg::vectorize;
+
 /// Neighbours that are passed over together where their largest value does not suffice.
 const GROUP: usize = 32;
 
@@ -45,11 +47,17 @@ impl TopK {
             return;
         }
         maxima.clear();
-        pulp::Arch::new().dispatch(|| {
-            maxima.extend(row.chunks(GROUP).map(|group| {
-                group.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
-            }));
-        });
+        maxima.resize(n_groups, f32::NEG_INFINITY);
+        vectorize(
+            #[inline(always)]
+            || {
+                for (max, group) in maxima.iter_mut().zip(row.chunks(GROUP)) {
+                    for value in group {
+                        *max = if value > max { *value } else { *max };
+                    }
+                }
+            },
+        );
         values.clear();
         values.extend_from_slice(maxima);
         let (_, least, _) = values.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));

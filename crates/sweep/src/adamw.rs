@@ -1,5 +1,6 @@
 //! `AdamW` over parameters with a leading `n_trials` axis, each trial with its own step.
 
+use attention_probes_probes::linalg::vectorize;
 use rayon::prelude::*;
 
 /// Decay of the mean of gradients.
@@ -63,7 +64,6 @@ impl Moments {
         let correction_2 = (1.0 - BETA_2.powi(exponent)) as f32;
         let (keep_1, new_1) = (BETA_1 as f32, (1.0 - BETA_1) as f32);
         let (keep_2, new_2) = (BETA_2 as f32, (1.0 - BETA_2) as f32);
-        let arch = pulp::Arch::new();
         params
             .par_chunks_mut(per_trial)
             .zip(gradients.par_chunks(per_trial))
@@ -73,19 +73,22 @@ impl Moments {
             .for_each(|((((params, gradients), first), second), rate)| {
                 let decay = (1.0 - rate.learning_rate * rate.weight_decay) as f32;
                 let rate = rate.learning_rate as f32;
-                arch.dispatch(|| {
-                    for (((p, g), m), v) in params
-                        .iter_mut()
-                        .zip(gradients)
-                        .zip(first.iter_mut())
-                        .zip(second.iter_mut())
-                    {
-                        *m = keep_1 * *m + new_1 * g;
-                        *v = keep_2 * *v + new_2 * g * g;
-                        let scale = (*v / correction_2).sqrt() + EPSILON;
-                        *p = *p * decay - rate * (*m / correction_1) / scale;
-                    }
-                });
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        for (((p, g), m), v) in params
+                            .iter_mut()
+                            .zip(gradients)
+                            .zip(first.iter_mut())
+                            .zip(second.iter_mut())
+                        {
+                            *m = keep_1 * *m + new_1 * g;
+                            *v = keep_2 * *v + new_2 * g * g;
+                            let scale = (*v / correction_2).sqrt() + EPSILON;
+                            *p = *p * decay - rate * (*m / correction_1) / scale;
+                        }
+                    },
+                );
             });
     }
 }

@@ -1,5 +1,6 @@
 //! Pooled activations on the host, checked once, and their scale.
 
+use crate::linalg::vectorize;
 use rayon::prelude::*;
 
 use crate::ProbeError;
@@ -98,19 +99,21 @@ impl Moments {
     pub(super) fn new(features: Features<'_>, weights: Option<&[f64]>) -> Self {
         let d = features.d_model;
         let origin = features.row(0);
-        let arch = pulp::Arch::new();
         let parts: Vec<Sums> = features
             .values
             .par_chunks(ROWS * d)
             .enumerate()
             .map(|(chunk, rows)| {
                 let mut sums = Sums::new(d);
-                arch.dispatch(|| {
-                    for (i, row) in rows.chunks_exact(d).enumerate() {
-                        let weight = weights.map_or(1.0, |weights| weights[chunk * ROWS + i]);
-                        sums.add(row, origin, weight);
-                    }
-                });
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        for (i, row) in rows.chunks_exact(d).enumerate() {
+                            let weight = weights.map_or(1.0, |weights| weights[chunk * ROWS + i]);
+                            sums.add(row, origin, weight);
+                        }
+                    },
+                );
                 sums
             })
             .collect();
@@ -238,16 +241,19 @@ impl Scaling {
     /// Scales rows, and multiplies each by a weight of its own if there are weights.
     pub(super) fn scale_rows(&self, rows: &[f32], weights: Option<&[f32]>, scaled: &mut [f32]) {
         let d = self.shift.len();
-        pulp::Arch::new().dispatch(|| {
-            let pairs = scaled.chunks_exact_mut(d).zip(rows.chunks_exact(d));
-            for (i, (scaled, row)) in pairs.enumerate() {
-                let weight = weights.map_or(1.0, |weights| weights[i]);
-                let numbers = row.iter().zip(&self.shift).zip(&self.factor);
-                for (scaled, ((x, shift), factor)) in scaled.iter_mut().zip(numbers) {
-                    *scaled = (x - shift) * factor * weight;
+        vectorize(
+            #[inline(always)]
+            || {
+                let pairs = scaled.chunks_exact_mut(d).zip(rows.chunks_exact(d));
+                for (i, (scaled, row)) in pairs.enumerate() {
+                    let weight = weights.map_or(1.0, |weights| weights[i]);
+                    let numbers = row.iter().zip(&self.shift).zip(&self.factor);
+                    for (scaled, ((x, shift), factor)) in scaled.iter_mut().zip(numbers) {
+                        *scaled = (x - shift) * factor * weight;
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// Weights and bias for the features as they were given.

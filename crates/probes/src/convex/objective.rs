@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::block::Block;
 use super::features::{Features, Scaling};
 use super::targets::LogisticTargets;
-use crate::linalg::{Matrix, Write, matmul_on_one_core};
+use crate::linalg::{Matrix, Write, matmul_on_one_core, vectorize};
 
 /// Rows that are multiplied while they lie in a core's cache.
 const BLOCK: usize = 128;
@@ -177,26 +177,28 @@ impl Objective<'_> {
         let mut product = vec![0.0; width * d];
         let (mut scratch, mut z) = (Vec::new(), Vec::new());
         let mut block = Block::new(problems, columns);
-        let arch = pulp::Arch::new();
         for (flush, rows) in rows.chunks(FLUSH * d).enumerate() {
             for (i, rows) in rows.chunks(BLOCK * d).enumerate() {
                 let first = first + flush * FLUSH + i * BLOCK;
                 let n = rows.len() / d;
                 let x = self.scaling.rows(rows, &mut scratch);
                 columns.multiply(x, d, &mut z);
-                arch.dispatch(|| {
-                    block.fill(self, first, n);
-                    if self.n_logits() == 1 {
-                        block.binary(&mut z, &mut part.loss);
-                    } else {
-                        block.softmax(&mut z, &mut part.loss);
-                    }
-                    for row in z.chunks_exact(width) {
-                        for (sum, residual) in part.bias_gradient.iter_mut().zip(row) {
-                            *sum += f64::from(*residual);
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        block.fill(self, first, n);
+                        if self.n_logits() == 1 {
+                            block.binary(&mut z, &mut part.loss);
+                        } else {
+                            block.softmax(&mut z, &mut part.loss);
                         }
-                    }
-                });
+                        for row in z.chunks_exact(width) {
+                            for (sum, residual) in part.bias_gradient.iter_mut().zip(row) {
+                                *sum += f64::from(*residual);
+                            }
+                        }
+                    },
+                );
                 let residuals = Matrix::new(&z, n, width).transpose();
                 let write = if i == 0 { Write::Replace } else { Write::Add };
                 matmul_on_one_core(&mut product, residuals, Matrix::new(x, n, d), write);

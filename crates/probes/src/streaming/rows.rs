@@ -1,8 +1,7 @@
 //! What every reader is made of: rows that meet an activation, and the last few numbers.
 
+use crate::linalg::vectorize;
 use std::sync::Arc;
-
-use pulp::Arch;
 
 use crate::ProbeState;
 
@@ -42,7 +41,7 @@ const LANES: usize = 32;
 
 /// Sum of products in `f64`, by the widest registers of the machine.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
-    Arch::new().dispatch(
+    vectorize(
         #[inline(always)]
         || {
             let mut sums = [0.0; LANES];

@@ -1,5 +1,6 @@
 //! Weights with their gradient and moments, and the step of Adam.
 
+use attention_probes_probes::linalg::vectorize;
 use rayon::prelude::*;
 
 use super::kernels::{dot, squares};
@@ -40,8 +41,12 @@ impl Trained {
 
     /// Squared norm of the gradient.
     pub(super) fn gradient_squares(&self) -> f64 {
-        let arch = pulp::Arch::new();
-        let of_chunk = |chunk: &[f32]| arch.dispatch(|| squares(chunk));
+        let of_chunk = |chunk: &[f32]| {
+            vectorize(
+                #[inline(always)]
+                || squares(chunk),
+            )
+        };
         let sums: Vec<f64> = self.gradient.par_chunks(CHUNK).map(of_chunk).collect();
         sums.iter().sum()
     }
@@ -60,29 +65,35 @@ impl Trained {
         let (keep_1, new_1) = (beta_1 as f32, (1.0 - beta_1) as f32);
         let (keep_2, new_2) = (beta_2 as f32, (1.0 - beta_2) as f32);
         let clip = by.clip;
-        let arch = pulp::Arch::new();
         self.values
             .par_chunks_mut(CHUNK)
             .zip(self.gradient.par_chunks(CHUNK))
             .zip(self.first.par_chunks_mut(CHUNK))
             .zip(self.second.par_chunks_mut(CHUNK))
             .for_each(|(((values, gradient), first), second)| {
-                arch.dispatch(|| {
-                    let moments = first.iter_mut().zip(second.iter_mut());
-                    for ((w, g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
-                        let g = g * clip;
-                        *m = keep_1 * *m + new_1 * g;
-                        *v = keep_2 * *v + new_2 * g * g;
-                        *w -= rate * *m / (v.sqrt() * correction + EPSILON);
-                    }
-                });
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        let moments = first.iter_mut().zip(second.iter_mut());
+                        for ((w, g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
+                            let g = g * clip;
+                            *m = keep_1 * *m + new_1 * g;
+                            *v = keep_2 * *v + new_2 * g * g;
+                            *w -= rate * *m / (v.sqrt() * correction + EPSILON);
+                        }
+                    },
+                );
             });
     }
 
     /// Euclidean norm of every row.
     pub(super) fn row_norms(&self, width: usize, norms: &mut Vec<f32>) {
-        let arch = pulp::Arch::new();
-        let norm = |row: &[f32]| arch.dispatch(|| dot(row, row).sqrt());
+        let norm = |row: &[f32]| {
+            vectorize(
+                #[inline(always)]
+                || dot(row, row).sqrt(),
+            )
+        };
         self.values.par_chunks_exact(width).map(norm).collect_into_vec(norms);
     }
 }

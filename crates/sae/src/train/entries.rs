@@ -1,6 +1,6 @@
 //! The active features of a batch, by row and by feature, and products with them.
 
-use attention_probes_probes::linalg::Write;
+use attention_probes_probes::linalg::{Write, vectorize};
 use rayon::prelude::*;
 
 use super::kernels::{add_scaled, dot};
@@ -70,23 +70,25 @@ impl ByFeature {
         write: Write,
         weight: impl Fn(&(u32, f32, f32)) -> f32 + Sync,
     ) {
-        let arch = pulp::Arch::new();
         for first in (0..width).step_by(COLUMNS) {
             let columns = first..(first + COLUMNS).min(width);
             sums.par_chunks_mut(FEATURES * width).enumerate().for_each(|(task, sums)| {
-                arch.dispatch(|| {
-                    for (i, sum) in sums.chunks_exact_mut(width).enumerate() {
-                        let sum = &mut sum[columns.clone()];
-                        if write == Write::Replace {
-                            sum.fill(0.0);
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        for (i, sum) in sums.chunks_exact_mut(width).enumerate() {
+                            let sum = &mut sum[columns.clone()];
+                            if write == Write::Replace {
+                                sum.fill(0.0);
+                            }
+                            for entry in self.of(task * FEATURES + i) {
+                                let row = entry.0 as usize * width;
+                                let row = &rows[row + columns.start..row + columns.end];
+                                add_scaled(sum, weight(entry), row);
+                            }
                         }
-                        for entry in self.of(task * FEATURES + i) {
-                            let row = entry.0 as usize * width;
-                            let row = &rows[row + columns.start..row + columns.end];
-                            add_scaled(sum, weight(entry), row);
-                        }
-                    }
-                });
+                    },
+                );
             });
         }
     }

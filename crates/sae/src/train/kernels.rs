@@ -22,7 +22,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// `to += scale from`
 #[inline(always)]
-pub(super) fn add_scaled(to: &mut [f32], scale: f32, from: &[f32]) {
+pub(crate) fn add_scaled(to: &mut [f32], scale: f32, from: &[f32]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += scale * from;
     }

@@ -33,10 +33,9 @@ pub(super) fn each_row<const N: usize>(
             row.push(slice);
         }
     }
-    let arch = pulp::Arch::new();
     rows.into_par_iter().for_each(|row| {
         if let Ok(row) = <[&mut [f32]; N]>::try_from(row) {
-            arch.dispatch(|| of(row));
+            of(row);
         }
     });
 }

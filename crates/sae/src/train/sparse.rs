@@ -1,6 +1,6 @@
 //! The gradients of the `TopK` kinds: one dense product, everything else with active features only.
 
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
+use attention_probes_probes::linalg::{Matrix, Write, matmul, vectorize};
 use rayon::prelude::*;
 
 use super::adam::Trained;
@@ -77,20 +77,22 @@ impl SaeTrainer {
         let (decoder, b_dec) = (&self.weights.decoder.values, &self.weights.b_dec.values);
         let scale = 2.0 / n as f32;
         residual.resize(x.len(), 0.0);
-        let arch = pulp::Arch::new();
         let of_row = |((residual, x), entries): ((&mut [f32], &[f32]), &mut Vec<Entry>)| {
-            arch.dispatch(|| {
-                residual.copy_from_slice(b_dec);
-                decode(entries, decoder, residual);
-                let mut loss = 0.0;
-                for (r, x) in residual.iter_mut().zip(x) {
-                    *r -= x;
-                    loss += *r * *r;
-                    *r *= scale;
-                }
-                differentiate(entries, decoder, residual);
-                f64::from(loss)
-            })
+            vectorize(
+                #[inline(always)]
+                || {
+                    residual.copy_from_slice(b_dec);
+                    decode(entries, decoder, residual);
+                    let mut loss = 0.0;
+                    for (r, x) in residual.iter_mut().zip(x) {
+                        *r -= x;
+                        loss += *r * *r;
+                        *r *= scale;
+                    }
+                    differentiate(entries, decoder, residual);
+                    f64::from(loss)
+                },
+            )
         };
         let losses: Vec<f64> = residual
             .par_chunks_exact_mut(d_in)
@@ -174,11 +176,14 @@ impl SaeTrainer {
     /// Turns products into what is compared, `pre_i n_i`, and keeps what is selected and above 0.
     fn activate(&self, pre: &mut [f32], row: &mut Vec<Entry>, select: Select, top_k: &mut TopK) {
         let b_enc = &self.weights.vectors[0].values;
-        pulp::Arch::new().dispatch(|| {
-            for ((pre, b), norm) in pre.iter_mut().zip(b_enc).zip(&self.norms) {
-                *pre = (*pre + b) * norm;
-            }
-        });
+        vectorize(
+            #[inline(always)]
+            || {
+                for ((pre, b), norm) in pre.iter_mut().zip(b_enc).zip(&self.norms) {
+                    *pre = (*pre + b) * norm;
+                }
+            },
+        );
         row.clear();
         let entry = |(feature, compared): (usize, f32)| Entry {
             feature: feature as u32,
@@ -304,18 +309,20 @@ impl SaeTrainer {
         sparse.dead_residual.clear();
         // `residual` is 2 (x̂ - x) / n, so what is left, x - x̂, is minus that over 2 / n.
         sparse.dead_residual.extend(residual.iter().map(|r| r / scale));
-        let arch = pulp::Arch::new();
         let of_row = |(left, entries): (&mut [f32], &mut Vec<Entry>)| {
-            arch.dispatch(|| {
-                decode(entries, decoder, left);
-                let mut loss = 0.0;
-                for r in left.iter_mut() {
-                    loss += *r * *r;
-                    *r *= scale * weight as f32;
-                }
-                differentiate(entries, decoder, left);
-                f64::from(loss)
-            })
+            vectorize(
+                #[inline(always)]
+                || {
+                    decode(entries, decoder, left);
+                    let mut loss = 0.0;
+                    for r in left.iter_mut() {
+                        loss += *r * *r;
+                        *r *= scale * weight as f32;
+                    }
+                    differentiate(entries, decoder, left);
+                    f64::from(loss)
+                },
+            )
         };
         let losses: Vec<f64> = sparse
             .dead_residual

@@ -1,6 +1,6 @@
 //! One step of training, for every architecture.
 
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
+use attention_probes_probes::linalg::{Matrix, Write, matmul, vectorize};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -214,8 +214,12 @@ fn total_variance(x: &[f32], d_in: usize) -> f64 {
             *sum += f64::from(of_rows);
         }
     }
-    let arch = pulp::Arch::new();
-    let of_row = |row: &[f32]| arch.dispatch(|| squares(row));
+    let of_row = |row: &[f32]| {
+        vectorize(
+            #[inline(always)]
+            || squares(row),
+        )
+    };
     let squares: Vec<f64> = x.par_chunks_exact(d_in).map(of_row).collect();
     let squares: f64 = squares.iter().sum();
     (squares - sums.iter().map(|sum| sum * sum / n).sum::<f64>()).max(f64::MIN_POSITIVE)
@@ -223,14 +227,16 @@ fn total_variance(x: &[f32], d_in: usize) -> f64 {
 
 /// Sums of the columns of some rows at a time, `[width]` each.
 fn column_sums(values: &[f32], width: usize) -> Vec<Vec<f32>> {
-    let arch = pulp::Arch::new();
     let of_rows = |rows: &[f32]| {
         let mut sums = vec![0.0; width];
-        arch.dispatch(|| {
-            for row in rows.chunks_exact(width) {
-                add_scaled(&mut sums, 1.0, row);
-            }
-        });
+        vectorize(
+            #[inline(always)]
+            || {
+                for row in rows.chunks_exact(width) {
+                    add_scaled(&mut sums, 1.0, row);
+                }
+            },
+        );
         sums
     };
     values.par_chunks(ROWS_PER_SUM * width).map(of_rows).collect()

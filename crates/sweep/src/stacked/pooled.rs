@@ -1,6 +1,7 @@
 //! Pooling on the host: one vector per example.
 
 use attention_probes_probes::Pool;
+use attention_probes_probes::linalg::vectorize;
 use rayon::prelude::*;
 
 use super::RaggedBatch;
@@ -9,11 +10,12 @@ use super::RaggedBatch;
 pub(crate) fn pool(pool: Pool, batch: &RaggedBatch<'_>) -> Vec<f32> {
     let d_model = batch.d_model;
     let mut pooled = vec![0.0; batch.rows.len() * d_model];
-    let arch = pulp::Arch::new();
-    pooled
-        .par_chunks_mut(d_model)
-        .zip(&batch.rows)
-        .for_each(|(pooled, rows)| arch.dispatch(|| pool_one(pool, rows, pooled)));
+    pooled.par_chunks_mut(d_model).zip(&batch.rows).for_each(|(pooled, rows)| {
+        vectorize(
+            #[inline(always)]
+            || pool_one(pool, rows, pooled),
+        );
+    });
     pooled
 }
 

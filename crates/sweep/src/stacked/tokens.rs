@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{RaggedBatch, Stack, StackedProbes, Targets, take_array};
 use crate::adamw::Rate;
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
+use attention_probes_probes::linalg::{Matrix, Write, matmul, vectorize};
 
 /// Tokens per block: activations of a block stay in the cache between the two products.
 const BLOCK_TOKENS: usize = 1024;
@@ -155,12 +155,15 @@ impl<K: TokenKernel> StackedTokens<K> {
             copies.push((copy, *rows));
             rest = tail;
         }
-        let (kernel, d_model, arch) = (&self.kernel, self.d_model, pulp::Arch::new());
+        let (kernel, d_model) = (&self.kernel, self.d_model);
         copies.into_par_iter().for_each(|(copy, rows)| {
             copy.copy_from_slice(rows);
-            arch.dispatch(|| {
-                copy.chunks_mut(d_model).for_each(|token| kernel.prepare_token(token));
-            });
+            vectorize(
+                #[inline(always)]
+                || {
+                    copy.chunks_mut(d_model).for_each(|token| kernel.prepare_token(token));
+                },
+            );
         });
         let n_tokens = self.x.len() / self.d_model;
         let n_rows = self.n_trials * self.layout.n_rows();
@@ -182,7 +185,6 @@ impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
         losses: &mut [f64],
     ) {
         self.stack.clear_gradients(&mut self.gradients);
-        let arch = pulp::Arch::new();
         // The same tokens are dropped for every trial, whatever it is stacked with.
         let mut dropout = self.kernel.dropout().map(|(n_heads, probability)| {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
@@ -205,8 +207,17 @@ impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
                 .zip(self.gradients[SMALL].par_chunks_mut(n_small))
                 .zip(losses.par_iter_mut())
                 .for_each(|(((products, small), gradient), loss)| {
-                    let trial = TrialOfBlock { small, products, gradient };
-                    *loss += arch.dispatch(|| kernel.backward(&block, &targets, trial));
+                    *loss += vectorize(
+                        #[inline(always)]
+                        || {
+                            let trial = TrialOfBlock {
+                                small,
+                                products: &mut *products,
+                                gradient: &mut *gradient,
+                            };
+                            kernel.backward(&block, &targets, trial)
+                        },
+                    );
                 });
             let n_rows = self.n_trials * self.layout.n_rows();
             matmul(
@@ -230,7 +241,6 @@ impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
         let n_out = self.kernel.n_out();
         let per_trial = batch.rows.len() * n_out;
         let mut logits = vec![0.0; self.n_trials * per_trial];
-        let arch = pulp::Arch::new();
         for range in blocks(batch) {
             self.multiply(&batch.rows[range.clone()]);
             let lengths: Vec<usize> = range.clone().map(|i| batch.n_tokens(i)).collect();
@@ -243,7 +253,10 @@ impl<K: TokenKernel> StackedProbes for StackedTokens<K> {
                 .zip(logits.par_chunks_mut(per_trial))
                 .for_each(|((products, small), logits)| {
                     let logits = &mut logits[range.start * n_out..range.end * n_out];
-                    arch.dispatch(|| kernel.forward(&block, small, products, logits));
+                    vectorize(
+                        #[inline(always)]
+                        || kernel.forward(&block, small, products, logits),
+                    );
                 });
         }
         logits
