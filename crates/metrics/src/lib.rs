@@ -32,6 +32,7 @@ mod calibration;
 mod calibrator;
 mod check;
 mod classification;
+mod clustered;
 mod compare;
 mod confusion;
 mod curve;
@@ -58,6 +59,7 @@ pub use calibrator::{
     LabelledLogits, calibrate,
 };
 pub use classification::{ClassificationReport, predicted_class};
+pub use clustered::ClusteredRatio;
 pub use compare::{Comparison, PairedBootstrap, compare_auroc, compare_balanced_accuracy};
 pub use confusion::ConfusionMatrix;
 pub use curve::{
