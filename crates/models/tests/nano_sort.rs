@@ -2,62 +2,31 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
-use std::path::Path;
+#[path = "../../../examples/sort_by_pairs/model.rs"]
+mod model;
 
-use attention_probes_models::load::gpt2_from_bytes;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use attention_probes_models::{Gpt2, HookPoint, HookSet, HookedModel, PaddingSide, TokenBatch};
-use base64::Engine;
 use burn::tensor::{Device, Tensor};
-use safetensors::tensor::{Dtype, TensorView};
-use serde_json::Value;
 
 const TOLERANCE: f32 = 2e-5;
 
-fn read(name: &str) -> BTreeMap<String, Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/nano-gpt-sort").join(name);
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/nano-gpt-sort").join(name)
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
-    let data = value["data"].as_str().unwrap();
-    base64::engine::general_purpose::STANDARD.decode(data).unwrap()
+fn read(name: &str) -> BTreeMap<String, model::Published> {
+    model::read(&path(name)).unwrap()
 }
 
-fn floats(value: &Value) -> Vec<f32> {
-    bytes(value).as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+fn floats(array: &model::Published) -> Vec<f32> {
+    array.values().unwrap()
 }
 
-fn shape(value: &Value) -> Vec<usize> {
-    serde_json::from_value(value["shape"].clone()).unwrap()
-}
-
-/// The model in Hugging Face layout: linear weights turned to `[d_input, d_output]`.
 fn model() -> Gpt2 {
-    let weights = read("gpt-nano-sort-model.json");
-    let config = serde_json::json!({
-        "model_type": "gpt2", "n_layer": 3, "n_head": 3, "n_embd": 48, "vocab_size": 3,
-        "n_positions": 11, "tie_word_embeddings": false,
-    });
-    let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
-    for (name, value) in weights.iter().filter(|(name, _)| *name != "config") {
-        let (mut shape, mut bytes) = (shape(value), bytes(value));
-        let is_linear = name.contains(".c_") && name.ends_with(".weight");
-        if is_linear {
-            let [rows, columns] = shape[..] else { panic!("{name} is no matrix") };
-            let numbers = bytes.as_chunks::<4>().0;
-            bytes =
-                (0..rows * columns).flat_map(|i| numbers[i % rows * columns + i / rows]).collect();
-            shape = vec![columns, rows];
-        }
-        tensors.insert(name.clone(), (shape, bytes));
-    }
-    let views = tensors.iter().map(|(name, (shape, bytes))| {
-        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
-    });
-    let file = safetensors::serialize(views, None).unwrap();
-    let config = serde_json::to_vec(&config).unwrap();
-    gpt2_from_bytes(&config, &file, Path::new("nano-gpt-sort"), &Device::flex()).unwrap()
+    model::nano_gpt_sort(&path("gpt-nano-sort-model.json"), &Device::flex()).unwrap()
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

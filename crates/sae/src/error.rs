@@ -256,6 +256,12 @@ pub enum SaeError {
          `published` out"
     )]
     Unpublished,
+    /// The numbers of the first FRA code are asked for what they are no part of.
+    #[error("the numbers of the first FRA code add up to no {what}; leave `published` out")]
+    Published {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// Saved statistics are damaged, or of other texts or settings.
     #[error("`{}` holds no statistics of this run: {reason}; remove it to begin anew", path.display())]
     Statistics {

@@ -175,19 +175,19 @@ pub struct SaeTask {
     pub guidance: Option<GuidanceConfig>,
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     42
 }
 
-fn output() -> PathBuf {
+pub(crate) fn output() -> PathBuf {
     "results".into()
 }
 
-fn auto() -> String {
+pub(crate) fn auto() -> String {
     "auto".to_owned()
 }
 
-fn text() -> String {
+pub(crate) fn text() -> String {
     "text".to_owned()
 }
 

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::run_config::{RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig};
+use crate::run_config::{
+    RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, auto, output, seed, text,
+};
 use crate::train::TrainArchitecture;
 use crate::{GuidanceConfig, GuidanceSource, LayerWeighting, SaeError, SaeTask};
 
@@ -127,22 +129,6 @@ pub enum ArmRole {
     EqualWeights,
     /// Guided by something that is no attention of the text.
     Control,
-}
-
-fn seed() -> u64 {
-    42
-}
-
-fn output() -> PathBuf {
-    "results".into()
-}
-
-fn auto() -> String {
-    "auto".to_owned()
-}
-
-fn text() -> String {
-    "text".to_owned()
 }
 
 fn label() -> String {

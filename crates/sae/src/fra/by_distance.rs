@@ -7,6 +7,9 @@ use super::entry::RowBuffer;
 use super::table::PairTable;
 use super::text::FraHead;
 
+/// Values that a task makes at a time: all of its query features' in most texts.
+const MAX_VALUES: usize = 1 << 22;
+
 /// Adds a text to the sums of one head: every value is produced, but only those of some query
 /// features at a time.
 pub(super) fn add_head(table: &mut PairTable, head: &FraHead<'_>) {
@@ -24,17 +27,21 @@ pub(super) fn add_head(table: &mut PairTable, head: &FraHead<'_>) {
     let keys = Matrix::new(&key, n_active, d_head).transpose();
     table.add(codes.features(), |slots, emit| {
         let mut buffer = RowBuffer::new(n_slots);
-        let rows = ends[slots.start]..ends[slots.end];
-        let mut values = vec![0.0; rows.len() * n_active];
-        let queries = &query[rows.start * d_head..rows.end * d_head];
-        let queries = Matrix::new(queries, rows.len(), d_head);
-        matmul_on_one_core(&mut values, queries, keys, Write::Replace);
+        let (mut known, end) = (ends[slots.start]..ends[slots.start], ends[slots.end]);
+        let mut all_values = Vec::new();
         for slot in slots {
             for row in ends[slot]..ends[slot + 1] {
+                if row == known.end {
+                    known = row..end.min(row + (MAX_VALUES / n_active).max(1));
+                    all_values.resize(known.len() * n_active, 0.0);
+                    let queries = &query[known.start * d_head..known.end * d_head];
+                    let queries = Matrix::new(queries, known.len(), d_head);
+                    matmul_on_one_core(&mut all_values, queries, keys, Write::Replace);
+                }
                 let query_pos = positions[row];
                 let first_key = head.first_key(query_pos);
                 let target = codes.induction_target(query_pos);
-                let values = &values[(row - rows.start) * n_active..][..n_active];
+                let values = &all_values[(row - known.start) * n_active..][..n_active];
                 for key_slot in 0..n_slots {
                     let of_slot = ends[key_slot]..ends[key_slot + 1];
                     let keys = positions[of_slot.clone()].iter().zip(&values[of_slot]);

@@ -3,6 +3,8 @@
 use super::codes::FraCodes;
 use super::entry::RowBuffer;
 use super::table::PairTable;
+use crate::train::kernels::add_scaled;
+use attention_probes_probes::linalg::vectorize;
 
 /// What keys up to each position add up to, each `[n_positions, n_slots]`.
 struct KeysSoFar {
@@ -29,14 +31,16 @@ pub(super) fn add_factored(table: &mut PairTable, codes: &FraCodes) {
     let so_far = KeysSoFar::new(codes);
     let (by_slot, ends) = codes.by_slot();
     let (positions, activations) = (codes.positions(), codes.activations());
-    let arch = pulp::Arch::new();
     table.add(codes.features(), |slots, emit| {
         let mut buffer = RowBuffer::new(n_slots);
         for slot in slots {
             for active in &by_slot[ends[slot]..ends[slot + 1]] {
                 let (query, a) =
                     (positions[*active as usize] as usize, activations[*active as usize]);
-                arch.dispatch(|| so_far.add_to(&mut buffer, query, a));
+                vectorize(
+                    #[inline(always)]
+                    || so_far.add_to(&mut buffer, query, a),
+                );
                 if let Some(target) = codes.induction_target(query) {
                     let (keys, values) = codes.position(target);
                     for (key, value) in keys.iter().zip(values) {
@@ -85,14 +89,9 @@ impl KeysSoFar {
     fn add_to(&self, buffer: &mut RowBuffer, query: usize, activation: f32) {
         let width = buffer.count.len();
         let row = query * width..(query + 1) * width;
-        let add = |to: &mut [f32], from: &[f32], factor: f32| {
-            for (to, from) in to.iter_mut().zip(from) {
-                *to += factor * from;
-            }
-        };
-        add(&mut buffer.sum_abs, &self.sum[row.clone()], activation);
-        add(&mut buffer.count, &self.count[row.clone()], 1.0);
-        add(&mut buffer.distance, &self.distance[row.clone()], activation);
+        add_scaled(&mut buffer.sum_abs, activation, &self.sum[row.clone()]);
+        add_scaled(&mut buffer.count, 1.0, &self.count[row.clone()]);
+        add_scaled(&mut buffer.distance, activation, &self.distance[row.clone()]);
         for (to, from) in buffer.max.iter_mut().zip(&self.max[row]) {
             let value = activation * from;
             *to = if value > *to { value } else { *to };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use attention_probes_metrics::{Interval, wilson};
 use serde::Serialize;
 
 use super::layer::FraLayer;
@@ -13,7 +14,20 @@ use crate::SaeError;
 /// Counts up to this have a bin of their own, larger ones share bins an eighth wide.
 const OWN_BINS: u32 = 16;
 
+/// Level of the intervals.
+const LEVEL: f64 = 0.95;
+
+/// Standard deviations that the middle of a normal distribution of that level reaches.
+const NORMAL_QUANTILE: f64 = 1.959_963_984_540_054;
+
+/// Pairs up to which the chances of every share are computed one by one.
+const MAX_EXACT: usize = 4096;
+
 /// Self-interactions among the strongest pairs of a head, beside three nulls.
+///
+/// Intervals are of 95 %. Those of `share` and `permuted` are Wilson's, as if each pair had come
+/// among the strongest by itself; pairs that have a feature in common do not, so the truth is
+/// rather wider.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SelfInteractions {
     /// The head.
@@ -24,14 +38,25 @@ pub struct SelfInteractions {
     pub n_self: usize,
     /// Their share.
     pub share: f64,
+    /// Wilson's interval of the share; from 0 to 1 if there is no pair.
+    pub share_interval: Interval,
     /// The same of every other head that was collected: what a head is like whatever it does.
     pub other_heads: Vec<f64>,
-    /// The same where each key has the direction of another feature: what frequent features that
-    /// occur together bring about, without how the head matches them. `None` if it was not
-    /// collected.
+    /// The same where each key has the direction of another feature that occurs: what frequent
+    /// features that occur together bring about, without how the head matches them. The features
+    /// that a text is the first to have change places, as it is not known yet what later ones have.
+    /// `None` if it was not collected.
     pub permuted: Option<f64>,
+    /// Wilson's interval of that share.
+    pub permuted_interval: Option<Interval>,
     /// The share among all pairs that occur as often as the strongest do.
     pub count_matched: f64,
+    /// Where the share of as many pairs lies 95 % of the time or more, each drawn from all that
+    /// occur as often as one of the strongest: a share outside is not what counts bring about.
+    ///
+    /// From the distribution of a sum of trials with different chances (Poisson's binomial), term
+    /// by term up to 4096 pairs and as a normal one beyond.
+    pub count_matched_interval: Interval,
 }
 
 impl FraStatistics {
@@ -56,15 +81,19 @@ impl FraStatistics {
             let of_head = |(place, head): (usize, &FraHeadPairs)| {
                 let pairs = &head.top[rank];
                 let others = (0..shares.len()).filter(|other| *other != place);
-                let permuted = permuted.as_ref().map(|heads| share(&heads[place].top[rank]));
+                let permuted = permuted.as_ref().map(|heads| &heads[place].top[rank]);
+                let chances = bins[place.min(bins.len() - 1)].chances(pairs);
                 SelfInteractions {
                     head: head.head,
                     n_pairs: pairs.len(),
-                    n_self: pairs.iter().filter(|pair| is_self(pair)).count(),
+                    n_self: n_self(pairs),
                     share: shares[place],
+                    share_interval: share_interval(pairs),
                     other_heads: others.map(|other| shares[other]).collect(),
-                    permuted,
-                    count_matched: bins[place.min(bins.len() - 1)].matched(pairs),
+                    permuted: permuted.map(|pairs| share(pairs)),
+                    permuted_interval: permuted.map(|pairs| share_interval(pairs)),
+                    count_matched: chances.iter().sum::<f64>() / chances.len().max(1) as f64,
+                    count_matched_interval: drawn_share(&chances),
                 }
             };
             own.iter().enumerate().map(of_head).collect()
@@ -92,22 +121,69 @@ impl Bins {
         Self(bins)
     }
 
-    /// Mean over some pairs of the share of self-interactions among all that occur as often.
-    fn matched(&self, pairs: &[FraPair]) -> f64 {
+    /// For each of some pairs the share of self-interactions among all that occur as often.
+    fn chances(&self, pairs: &[FraPair]) -> Vec<f64> {
         let of_pair = |pair: &FraPair| {
             let (n_self, n) = self.0.get(&bin(pair.count)).copied().unwrap_or_default();
             n_self as f64 / n.max(1) as f64
         };
-        pairs.iter().map(of_pair).sum::<f64>() / pairs.len().max(1) as f64
+        pairs.iter().map(of_pair).collect()
     }
 }
 
-fn is_self(pair: &FraPair) -> bool {
-    pair.query_feature == pair.key_feature
+fn n_self(pairs: &[FraPair]) -> usize {
+    pairs.iter().filter(|pair| pair.query_feature == pair.key_feature).count()
 }
 
 fn share(pairs: &[FraPair]) -> f64 {
-    pairs.iter().filter(|pair| is_self(pair)).count() as f64 / pairs.len().max(1) as f64
+    n_self(pairs) as f64 / pairs.len().max(1) as f64
+}
+
+/// Of no pair anything can be the share.
+fn share_interval(pairs: &[FraPair]) -> Interval {
+    let all = Interval { lower: 0.0, upper: 1.0, level: LEVEL };
+    wilson(n_self(pairs), pairs.len(), LEVEL).unwrap_or(all)
+}
+
+/// Where the share of successes lies of trials with these chances: the shortest range of numbers
+/// below which, and above which, there are no more than half of what the level leaves.
+fn drawn_share(chances: &[f64]) -> Interval {
+    let n = chances.len();
+    let (lower, upper) = if n <= MAX_EXACT {
+        let probabilities = poisson_binomial(chances);
+        (n_in_tail(probabilities.iter()), n - n_in_tail(probabilities.iter().rev()))
+    } else {
+        let mean: f64 = chances.iter().sum();
+        let variance: f64 = chances.iter().map(|chance| chance * (1.0 - chance)).sum();
+        let half_width = NORMAL_QUANTILE * variance.sqrt() + 0.5;
+        ((mean - half_width).max(0.0).ceil() as usize, ((mean + half_width) as usize).min(n))
+    };
+    let share = |number: usize| number as f64 / n.max(1) as f64;
+    Interval { lower: share(lower), upper: share(upper), level: LEVEL }
+}
+
+/// How many of these come before their sum exceeds half of what the level leaves.
+fn n_in_tail<'a>(mut probabilities: impl Iterator<Item = &'a f64>) -> usize {
+    let mut sum = 0.0;
+    let is_beyond = |probability: &f64| {
+        sum += probability;
+        sum > (1.0 - LEVEL) / 2.0
+    };
+    probabilities.position(is_beyond).unwrap_or_default()
+}
+
+/// Probability of each number of successes, `[n + 1]`.
+fn poisson_binomial(chances: &[f64]) -> Vec<f64> {
+    let mut probabilities = vec![0.0; chances.len() + 1];
+    probabilities[0] = 1.0;
+    for (done, chance) in chances.iter().enumerate() {
+        for successes in (1..=done + 1).rev() {
+            let (one_less, as_many) = (probabilities[successes - 1], probabilities[successes]);
+            probabilities[successes] = as_many * (1.0 - chance) + one_less * chance;
+        }
+        probabilities[0] *= 1.0 - chance;
+    }
+    probabilities
 }
 
 /// Counts that are about the same have the same bin.
@@ -121,7 +197,48 @@ fn bin(count: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_relative_eq;
+
     use super::*;
+
+    #[test]
+    fn numbers_of_successes_have_their_binomial_probabilities() {
+        let found = poisson_binomial(&[0.25; 4]);
+        for (found, expected) in found.iter().zip([81.0, 108.0, 54.0, 12.0, 1.0]) {
+            assert_relative_eq!(*found, expected / 256.0, epsilon = 1e-15);
+        }
+        // 0.5 and 0.1: one of them in 0.5 · 0.9 + 0.5 · 0.1.
+        let found = poisson_binomial(&[0.5, 0.1]);
+        for (found, expected) in found.iter().zip([0.45, 0.5, 0.05]) {
+            assert_relative_eq!(*found, expected, epsilon = 1e-15);
+        }
+        assert_eq!(poisson_binomial(&[]), [1.0]);
+    }
+
+    #[test]
+    fn the_range_of_drawn_shares_holds_what_is_likely_and_no_more() {
+        let range = |chances: &[f64]| {
+            let Interval { lower, upper, .. } = drawn_share(chances);
+            [lower, upper].map(|end| (end * chances.len() as f64).round() as usize)
+        };
+        // Of 100 throws of a coin 40 to 60 are heads: P(≤ 39) = 0.0176, P(≤ 40) = 0.0284.
+        assert_eq!(range(&[0.5; 100]), [40, 60]);
+        assert_eq!(range(&[0.0; 7]), [0, 0]);
+        assert_eq!(range(&[1.0; 7]), [7, 7]);
+        assert_eq!(range(&[]), [0, 0]);
+        // Term by term and as a normal distribution, on both sides of where one follows the other.
+        for chance in [0.01, 0.3] {
+            let [exact, normal] = [MAX_EXACT, MAX_EXACT + 1].map(|n| range(&vec![chance; n]));
+            for (exact, normal) in exact.into_iter().zip(normal) {
+                assert!(exact.abs_diff(normal) <= 1, "{exact} {normal}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_no_pair_nothing_is_known() {
+        assert_eq!(share_interval(&[]), Interval { lower: 0.0, upper: 1.0, level: LEVEL });
+    }
 
     #[test]
     fn bins_are_an_eighth_wide() {

@@ -69,6 +69,8 @@ impl<'a> FraOutput<'a> {
     ///
     /// # Errors
     ///
+    /// - [`SaeError::Published`] if the layer is [`FraLayer::published`], whose features are of what
+    ///   the heads put out and not of what they read.
     /// - [`SaeError::Head`] if the layer has no such head.
     /// - [`SaeError::Hook`] or [`SaeError::SizeMismatch`] if an activation is missing or does not
     ///   fit.
@@ -78,6 +80,9 @@ impl<'a> FraOutput<'a> {
         head: usize,
         activations: &'a FraActivations,
     ) -> Result<Self, SaeError> {
+        if layer.is_published() {
+            return Err(SaeError::Published { what: "output of a head" });
+        }
         layer.check_head(head)?;
         let (weights, n) = (layer.weights(), codes.n_positions());
         let (d_head, d_model) = (weights.d_head, weights.d_model);

@@ -8,12 +8,14 @@ use attention_probes_activations::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use super::entry::PairEntry;
+use super::induction::InductionSums;
+use super::permutation::NONE;
 use super::statistics::FraStatistics;
 use super::table::{PairTable, Row};
 use crate::SaeError;
 
 /// First line of a file.
-const MAGIC: &str = "fra statistics 1";
+const MAGIC: &str = "fra statistics 2";
 
 /// Longest second line.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
@@ -32,9 +34,11 @@ struct Header {
     d_sae: usize,
     is_factored: bool,
     n_texts: u64,
+    n_skipped: u64,
     n_positions: u64,
     n_active: u64,
-    induction: Vec<(u64, u64)>,
+    /// Texts, queries, and four sums.
+    induction: Vec<[u64; 6]>,
     tables: Vec<TableHeader>,
 }
 
@@ -57,6 +61,8 @@ impl FraStatistics {
         Ok(write_atomically(path, |file| {
             let mut file = Hashed { inner: file, hasher: blake3::Hasher::new() };
             file.write_all(format!("{MAGIC}\n{header}\n").as_bytes())?;
+            let others = self.permutation.others.iter().flat_map(|other| other.to_le_bytes());
+            file.write_all(&others.collect::<Vec<u8>>())?;
             for table in self.tables.iter().chain(&self.permuted) {
                 write_rows(&mut file, &table.settled)?;
                 write_rows(&mut file, &table.recent)?;
@@ -98,18 +104,20 @@ impl FraStatistics {
         let found: Header = serde_json::from_str(&line(file)?).map_err(|_| DAMAGED)?;
         let mut loaded = Self { tables: Vec::new(), permuted: Vec::new(), ..self.clone() };
         loaded.n_texts = found.n_texts;
+        loaded.n_skipped = found.n_skipped;
         loaded.n_positions = found.n_positions;
         loaded.n_active = found.n_active;
-        loaded.induction =
-            found.induction.iter().map(|(sum, n)| (f64::from_bits(*sum), *n)).collect();
+        loaded.induction = found.induction.iter().map(|sums| from_bits(*sums)).collect();
         let n_tables = self.tables.len() + self.permuted.len();
         if found.tables.len() != n_tables || found.induction.len() != self.induction.len() {
             return Err("it was made with other settings");
         }
+        loaded.permutation.others = read_others(file, self.d_sae).ok_or(DAMAGED)?;
         let mut tables = Vec::new();
         for header in &found.tables {
-            let settled = read_rows(file, self.d_sae).ok_or(DAMAGED)?;
-            let recent = read_rows(file, self.d_sae).ok_or(DAMAGED)?;
+            let others = &loaded.permutation.others;
+            let settled = read_rows(file, others).ok_or(DAMAGED)?;
+            let recent = read_rows(file, others).ok_or(DAMAGED)?;
             let n = |rows: &[Row]| rows.iter().map(Vec::len).sum();
             tables.push(PairTable {
                 n_settled: n(&settled),
@@ -150,12 +158,25 @@ impl FraStatistics {
             d_sae: self.d_sae,
             is_factored: self.is_factored,
             n_texts: self.n_texts,
+            n_skipped: self.n_skipped,
             n_positions: self.n_positions,
             n_active: self.n_active,
-            induction: self.induction.iter().map(|(sum, n)| (sum.to_bits(), *n)).collect(),
+            induction: self.induction.iter().map(to_bits).collect(),
             tables: self.tables.iter().chain(&self.permuted).map(table).collect(),
         }
     }
+}
+
+fn to_bits(sums: &InductionSums) -> [u64; 6] {
+    let InductionSums { n_texts, n, sum, n_squared, n_sum, sum_squared } = sums;
+    let [sum, n_squared, n_sum, sum_squared] =
+        [sum, n_squared, n_sum, sum_squared].map(|sum| sum.to_bits());
+    [*n_texts, *n, sum, n_squared, n_sum, sum_squared]
+}
+
+fn from_bits([n_texts, n, sums @ ..]: [u64; 6]) -> InductionSums {
+    let [sum, n_squared, n_sum, sum_squared] = sums.map(f64::from_bits);
+    InductionSums { n_texts, n, sum, n_squared, n_sum, sum_squared }
 }
 
 /// Bytes that go by, and the hash of them.
@@ -184,6 +205,12 @@ impl<R: Read> Hashed<R> {
     }
 }
 
+/// Another feature of each that occurred; `None` if one cannot be.
+fn read_others<R: Read>(file: &mut Hashed<R>, n_features: usize) -> Option<Vec<u32>> {
+    let is_other = |other: &u32| *other == NONE || (*other as usize) < n_features;
+    (0..n_features).map(|_| file.u32().filter(is_other)).collect()
+}
+
 /// Rows that are not empty: feature, number of entries, entries.
 fn write_rows<W: Write>(file: &mut Hashed<W>, rows: &[Row]) -> io::Result<()> {
     let mut bytes = Vec::new();
@@ -205,8 +232,10 @@ fn write_rows<W: Write>(file: &mut Hashed<W>, rows: &[Row]) -> io::Result<()> {
     file.write_all(&END.to_le_bytes())
 }
 
-/// The rows of as many features; `None` if they cannot be.
-fn read_rows<R: Read>(file: &mut Hashed<R>, n_features: usize) -> Option<Vec<Row>> {
+/// The rows of as many features, of pairs of those that have another; `None` if they cannot be.
+fn read_rows<R: Read>(file: &mut Hashed<R>, others: &[u32]) -> Option<Vec<Row>> {
+    let n_features = others.len();
+    let occurred = |feature: usize| others.get(feature).is_some_and(|other| *other != NONE);
     let mut rows = vec![Row::new(); n_features];
     let mut next = 0;
     loop {
@@ -216,7 +245,7 @@ fn read_rows<R: Read>(file: &mut Hashed<R>, n_features: usize) -> Option<Vec<Row
         }
         let n = file.u32()? as usize;
         let feature = feature as usize;
-        if feature < next || feature >= n_features || n == 0 || n > n_features {
+        if feature < next || !occurred(feature) || n == 0 || n > n_features {
             return None;
         }
         next = feature + 1;
@@ -224,7 +253,7 @@ fn read_rows<R: Read>(file: &mut Hashed<R>, n_features: usize) -> Option<Vec<Row
             let entry = read_entry(file)?;
             let is_next =
                 rows[feature].last().is_none_or(|last| last.key_feature < entry.key_feature);
-            if !is_next || entry.key_feature as usize >= n_features {
+            if !is_next || !occurred(entry.key_feature as usize) {
                 return None;
             }
             rows[feature].push(entry);

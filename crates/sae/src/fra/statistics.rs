@@ -2,17 +2,21 @@
 
 use std::mem;
 
+use attention_probes_metrics::Interval;
 use attention_probes_models::HookPoint;
-use rand::{Rng as _, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 use super::by_distance::add_head;
 use super::co_occurrence::add_factored;
 use super::codes::{FraCodes, rows};
+use super::induction::InductionSums;
 use super::layer::{FraActivations, FraLayer};
+use super::permutation::Permutation;
 use super::table::PairTable;
 use super::text::FraText;
 use crate::SaeError;
+
+/// Features whose directions are projected at a time.
+const ROWS_PER_PRODUCT: usize = 1024;
 
 /// What statistics are collected, and in how much memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +47,9 @@ impl Default for FraStatisticsConfig {
 ///
 /// # Memory
 ///
-/// [`FraStatisticsConfig::budget_bytes`] and the pairs of one text, however many texts there are.
+/// [`FraStatisticsConfig::budget_bytes`], however many texts there are and whatever is active in
+/// them; and while a text is added its factors ([`FraText`]), or 16 bytes for each of its positions
+/// and each feature that occurs in it, and the pairs of a few of its query features with the others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FraStatistics {
     pub(super) config: FraStatisticsConfig,
@@ -53,11 +59,14 @@ pub struct FraStatistics {
     pub(super) tables: Vec<PairTable>,
     /// One for each head, of keys with the directions of other features; or none.
     pub(super) permuted: Vec<PairTable>,
+    /// The features that occurred, and whose direction each has there.
+    pub(super) permutation: Permutation,
     pub(super) n_texts: u64,
+    pub(super) n_skipped: u64,
     pub(super) n_positions: u64,
     pub(super) n_active: u64,
-    /// Attention of each head to where an induction head looks: sum and number of queries.
-    pub(super) induction: Vec<(f64, u64)>,
+    /// Attention of each head to where an induction head looks.
+    pub(super) induction: Vec<InductionSums>,
 }
 
 impl FraStatistics {
@@ -89,10 +98,12 @@ impl FraStatistics {
             is_factored,
             tables: tables(n_tables),
             permuted: tables(n_permuted),
+            permutation: Permutation::new(d_sae),
             n_texts: 0,
+            n_skipped: 0,
             n_positions: 0,
             n_active: 0,
-            induction: vec![(0.0, 0); n_heads],
+            induction: vec![InductionSums::default(); n_heads],
             config,
         })
     }
@@ -127,27 +138,29 @@ impl FraStatistics {
         activations: &FraActivations,
     ) -> Result<(), SaeError> {
         self.check(layer)?;
+        let attention = self.attention(layer, &codes, activations)?;
         if self.is_factored {
-            self.count(layer, &codes, activations)?;
+            self.count(&codes, &attention);
             add_factored(&mut self.tables[0], &codes);
             return Ok(());
         }
+        let text = FraText::from_codes(layer, &self.config.heads, codes, activations)?;
+        self.count(text.codes(), &attention);
         let heads = &self.config.heads;
-        let text = FraText::from_codes(layer, heads, codes, activations)?;
         for (table, head) in self.tables.iter_mut().zip(heads) {
             if let Some(head) = text.head(*head) {
                 add_head(table, &head);
             }
         }
         if !self.permuted.is_empty() {
-            let text = text.with_keys_of(layer, &self.permutation());
+            let text = text.with_keys_of(layer, self.permutation());
             for (table, head) in self.permuted.iter_mut().zip(heads) {
                 if let Some(head) = text.head(*head) {
                     add_head(table, &head);
                 }
             }
         }
-        self.count(layer, text.codes(), activations)
+        Ok(())
     }
 
     pub(super) fn check(&self, layer: &FraLayer<'_>) -> Result<(), SaeError> {
@@ -159,38 +172,39 @@ impl FraStatistics {
         self.config.heads.iter().try_for_each(|head| layer.check_head(*head))
     }
 
-    /// Counts a text, and looks where the heads attend.
-    fn count(
-        &mut self,
+    /// How much the heads attend to where an induction head looks, and from how many queries; of no
+    /// head if the pattern was not kept.
+    fn attention(
+        &self,
         layer: &FraLayer<'_>,
         codes: &FraCodes,
         activations: &FraActivations,
-    ) -> Result<(), SaeError> {
+    ) -> Result<Vec<(f64, u64)>, SaeError> {
         let n = codes.n_positions();
         let hook = HookPoint::Pattern(layer.layer());
-        if activations.contains_key(&hook) {
-            let patterns = rows(activations, hook, layer.n_heads() * n * n)?;
-            for (induction, head) in self.induction.iter_mut().zip(&self.config.heads) {
-                let pattern = &patterns[head * n * n..(head + 1) * n * n];
-                let (sum, count) = codes.induction_attention(pattern);
-                *induction = (induction.0 + sum, induction.1 + count);
-            }
+        if !activations.contains_key(&hook) {
+            return Ok(Vec::new());
         }
-        self.n_texts += 1;
-        self.n_positions += n as u64;
-        self.n_active += codes.n_active() as u64;
-        Ok(())
+        let patterns = rows(activations, hook, layer.n_heads() * n * n)?;
+        let of_head =
+            |head: &usize| codes.induction_attention(&patterns[head * n * n..(head + 1) * n * n]);
+        Ok(self.config.heads.iter().map(of_head).collect())
     }
 
-    /// Another feature's direction for each feature, whether that one ever occurs or not: one cycle
-    /// through all of them, so that none keeps its own (Sattolo, 1986).
-    pub(super) fn permutation(&self) -> Vec<u32> {
-        let mut permutation: Vec<u32> = (0..self.d_sae as u32).collect();
-        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-        for last in (1..permutation.len()).rev() {
-            permutation.swap(last, rng.random_range(0..last));
+    /// Counts a text and its features.
+    fn count(&mut self, codes: &FraCodes, attention: &[(f64, u64)]) {
+        for (induction, (sum, n)) in self.induction.iter_mut().zip(attention) {
+            induction.add(*sum, *n);
         }
-        permutation
+        self.permutation.meet(codes.features(), self.config.seed, self.n_texts);
+        self.n_texts += 1;
+        self.n_positions += codes.n_positions() as u64;
+        self.n_active += codes.n_active() as u64;
+    }
+
+    /// Another feature for each feature that occurred.
+    pub(super) fn permutation(&self) -> &[u32] {
+        &self.permutation.others
     }
 
     /// The table of a head's pairs; heads by their place in the configuration.
@@ -206,6 +220,16 @@ impl FraStatistics {
     /// Number of texts.
     pub fn n_texts(&self) -> u64 {
         self.n_texts
+    }
+
+    /// Counts a text that cannot be added, so that a run that goes on later knows where it is.
+    pub fn skip(&mut self) {
+        self.n_skipped += 1;
+    }
+
+    /// Number of texts that were skipped.
+    pub fn n_skipped(&self) -> u64 {
+        self.n_skipped
     }
 
     /// Number of positions of all texts.
@@ -233,6 +257,59 @@ impl FraStatistics {
         self.tables.iter().chain(&self.permuted).all(|table| table.n_dropped == 0)
     }
 
+    /// Number of a head's pairs that had to be dropped, those that came again and were dropped
+    /// again counted each time.
+    ///
+    /// # Panics
+    ///
+    /// If the head's place is not one of the configuration.
+    pub fn n_dropped(&self, head: usize) -> u64 {
+        self.table(head).n_dropped
+    }
+
+    /// No pair of a head that is missing has a larger sum of magnitudes than this, but for
+    /// rounding; 0 while nothing was dropped.
+    ///
+    /// Where each head has a table of values it is the largest bound that was dropped. Where heads
+    /// share a table that is a bound on products of activations, and the values of no pair are
+    /// larger than
+    ///
+    /// ```text
+    /// bound · max over i of ‖u_i‖ · max over j of ‖v_j‖
+    /// ```
+    ///
+    /// over the features that occurred, which is seldom reached.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::SizeMismatch`] if the statistics are of another layer or autoencoder.
+    ///
+    /// # Panics
+    ///
+    /// If the head's place is not one of the configuration.
+    pub fn largest_missing(&self, layer: &FraLayer<'_>, head: usize) -> Result<f64, SaeError> {
+        self.check(layer)?;
+        let floor = f64::from(self.table(head).floor);
+        if !self.is_factored || floor <= 0.0 {
+            return Ok(floor);
+        }
+        let met: Vec<u32> = self.permutation.met().collect();
+        let head = self.config.heads[head];
+        let key_head = layer.weights().key_value_head(head);
+        let (d_head, d_in) = (layer.weights().d_head, layer.sae().config.d_in);
+        let longest = |rows: Vec<f32>| {
+            let squares = |row: &[f32]| row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+            rows.chunks_exact(d_head).map(squares).fold(0.0, f64::max).sqrt()
+        };
+        let (mut query, mut key) = (0.0_f64, 0.0_f64);
+        for features in met.chunks(ROWS_PER_PRODUCT) {
+            let rows = layer.decoder_rows(features);
+            query = query.max(longest(layer.query.head_rows(&rows, d_in, [head, d_head])));
+            key = key.max(longest(layer.key.head_rows(&rows, d_in, [key_head, d_head])));
+        }
+        Ok(floor * query * key)
+    }
+
     /// Bytes that pairs take.
     pub fn size_bytes(&self) -> usize {
         let tables = self.tables.iter().chain(&self.permuted);
@@ -246,8 +323,25 @@ impl FraStatistics {
     ///
     /// If the head's place is not one of the configuration.
     pub fn induction_score(&self, head: usize) -> Option<f64> {
-        let (sum, n) = self.induction[head];
-        (n > 0).then(|| sum / n as f64)
+        self.induction[head].mean()
+    }
+
+    /// 95 % interval of [`FraStatistics::induction_score`], of what other texts like these would
+    /// give: from the differences between texts, as queries of one text are alike. `None` if fewer
+    /// than two texts have such a place.
+    ///
+    /// ```text
+    /// r ± t √(T / (T - 1) Σ over texts of (sum - r n)²) / Σ n      r = Σ sum / Σ n
+    /// ```
+    ///
+    /// with Student's `t` for `T` texts, and cut off at 0 and 1; a ratio of means, whose interval is
+    /// good from some twenty texts on (Cochran, *Sampling Techniques*, 1977, 6.11).
+    ///
+    /// # Panics
+    ///
+    /// If the head's place is not one of the configuration.
+    pub fn induction_interval(&self, head: usize) -> Option<Interval> {
+        self.induction[head].interval()
     }
 }
 
@@ -312,7 +406,7 @@ mod tests {
             let kept = capture(&model, &Device::flex(), &ids, &layer.hooks()).unwrap();
             factored.add(&layer, &ids, &kept, 1).unwrap();
             let text = FraText::new(&layer, &config.heads, &ids, &kept, 1).unwrap();
-            let permuted = text.with_keys_of(&layer, &factored.permutation());
+            let permuted = text.with_keys_of(&layer, factored.permutation());
             for (place, head) in config.heads.iter().enumerate() {
                 add_head(&mut by_head.tables[place], &text.head(*head).unwrap());
                 add_head(&mut by_head.permuted[place], &permuted.head(*head).unwrap());

@@ -8,8 +8,9 @@ use rayon::prelude::*;
 
 use super::entry::PairEntry;
 
-/// Query features that one task works on.
+/// Query features that one task works on, and the number of tasks that there are at least.
 const SLOTS_PER_TASK: usize = 16;
+const MIN_TASKS: usize = 16;
 
 /// Share of the table that recent pairs may take before they are put among the others, and their
 /// largest number. A text walks through all that is recent of its features, and putting it among
@@ -32,7 +33,8 @@ pub(super) type Row = Vec<PairEntry>;
 ///
 /// # Memory
 ///
-/// At most `capacity` pairs and those of one text, 48 bytes each.
+/// At most `capacity` pairs of 48 bytes each, and while a text is added an eighth more, or those of
+/// 16 of its features with all that it has if these are more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct PairTable {
     pub(super) settled: Vec<Row>,
@@ -59,18 +61,41 @@ impl PairTable {
 
     /// Adds a text: `row` is called with ranges of slots of its `features`, and hands on the
     /// entries of each slot in the order of key features.
+    ///
+    /// As many slots are added at a time as cannot have more pairs than may be recent, which is all
+    /// of them in most texts; between them the smallest pairs are dropped.
     pub(super) fn add(
         &mut self,
         features: &[u32],
         row: impl Fn(Range<usize>, &mut dyn FnMut(usize, &[PairEntry])) + Sync,
     ) {
+        let max_recent = (self.capacity / RECENT_SHARE).min(MAX_RECENT);
+        let n_slots = (max_recent / features.len().max(1)).max(SLOTS_PER_TASK);
+        for (chunk, some) in features.chunks(n_slots).enumerate() {
+            self.add_slots(some, chunk * n_slots, &row);
+            let most = self.capacity + max_recent.max(SLOTS_PER_TASK * features.len());
+            debug_assert!(self.len() <= most, "{} pairs of {most}", self.len());
+            if self.n_recent > max_recent {
+                self.settle();
+            }
+        }
+    }
+
+    /// Adds some of the features of a text, those from the slot `first` on.
+    fn add_slots(
+        &mut self,
+        features: &[u32],
+        first: usize,
+        row: &(impl Fn(Range<usize>, &mut dyn FnMut(usize, &[PairEntry])) + Sync),
+    ) {
         let take = |feature: &u32| mem::take(&mut self.recent[*feature as usize]);
         let mut rows: Vec<Row> = features.iter().map(take).collect();
         let before: usize = rows.iter().map(Vec::len).sum();
-        rows.par_chunks_mut(SLOTS_PER_TASK).enumerate().for_each(|(task, rows)| {
-            let first = task * SLOTS_PER_TASK;
-            row(first..first + rows.len(), &mut |slot, entries| {
-                merge(&mut rows[slot - first], entries, |_| {});
+        let n_slots = (features.len() / MIN_TASKS).clamp(1, SLOTS_PER_TASK);
+        rows.par_chunks_mut(n_slots).enumerate().for_each(|(task, rows)| {
+            let first_row = first + task * n_slots;
+            row(first_row..first_row + rows.len(), &mut |slot, entries| {
+                merge(&mut rows[slot - first_row], entries, |_| {});
             });
         });
         let after: usize = rows.iter().map(Vec::len).sum();
@@ -78,9 +103,6 @@ impl PairTable {
             self.recent[*feature as usize] = row;
         }
         self.n_recent += after - before;
-        if self.n_recent > (self.capacity / RECENT_SHARE).min(MAX_RECENT) {
-            self.settle();
-        }
     }
 
     /// Puts recent pairs among the others, and drops the smallest if they are too many.
@@ -280,6 +302,52 @@ mod tests {
             let row: Row = row.iter().map(|(key, v)| entry(*key, f64::from(*v))).collect();
             table.add(&[*query], |slots, emit| slots.into_iter().for_each(|slot| emit(slot, &row)));
         }
+    }
+
+    /// A text of which all `n` features are active together, and pairs of feature `i` with `j` have
+    /// the value `1 + (i + j) % 7`.
+    fn dense(table: &mut PairTable, n: u32) {
+        let features: Vec<u32> = (0..n).collect();
+        table.add(&features, |slots, emit| {
+            for slot in slots {
+                let value = |key: u32| f64::from(1 + (slot as u32 + key) % 7);
+                let row: Row = (0..n).map(|key| entry(key, value(key))).collect();
+                emit(slot, &row);
+            }
+        });
+    }
+
+    #[test]
+    fn a_text_with_more_pairs_than_fit_is_added_in_parts() {
+        // `add` itself asserts that it never holds all 40,000 pairs.
+        let mut table = PairTable::new(200, 0);
+        table.capacity = 2000;
+        for _ in 0..3 {
+            dense(&mut table, 200);
+            assert!(table.len() <= 2000);
+        }
+        assert!(table.n_dropped > 30_000);
+        let mut whole = PairTable::new(200, 1 << 30);
+        for _ in 0..3 {
+            dense(&mut whole, 200);
+        }
+        assert_eq!((whole.len(), whole.n_dropped), (40_000, 0));
+        let mut n_kept = 0;
+        for query in 0..200 {
+            let kept = table.row(query);
+            n_kept += kept.len();
+            for exact in whole.row(query).iter() {
+                assert_eq!(exact.count, 3);
+                match kept.binary_search_by_key(&exact.key_feature, |entry| entry.key_feature) {
+                    Ok(at) => {
+                        let most = kept[at].sum_abs + f64::from(kept[at].missed);
+                        assert!(kept[at].sum_abs <= exact.sum_abs && exact.sum_abs <= most);
+                    }
+                    Err(_) => assert!(exact.sum_abs <= f64::from(table.floor)),
+                }
+            }
+        }
+        assert!(n_kept > 0);
     }
 
     proptest! {

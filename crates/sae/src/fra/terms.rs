@@ -3,6 +3,7 @@
 use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
 use super::text::FraHead;
+use crate::SaeError;
 
 /// The parts of one head's scores, each `[n_positions, n_positions]`, query by row; 0 where the
 /// query does not see the key.
@@ -75,14 +76,22 @@ impl FraHead<'_> {
     }
 
     /// The four terms of every score.
-    pub fn terms(&self) -> FraTerms {
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::Published`] if the layer is [`FraLayer::published`](super::FraLayer::published):
+    /// its values add up to nothing.
+    pub fn terms(&self) -> Result<FraTerms, SaeError> {
+        if self.is_published {
+            return Err(SaeError::Published { what: "terms of scores" });
+        }
         let (query, key) = (self.summed(&self.query), self.summed(&self.key));
-        FraTerms {
+        Ok(FraTerms {
             pairs: self.products(&query, &key),
             query_features: self.products(&query, &self.key_rest),
             key_features: self.products(&self.query_rest, &key),
             rest: self.products(&self.query_rest, &self.key_rest),
-        }
+        })
     }
 
     /// Rows of active features summed at each position, `[n_positions, d_head]`.
@@ -168,14 +177,23 @@ impl FraHead<'_> {
     pub fn pairs_map(&self, pairs: &[(u32, u32)]) -> Vec<f32> {
         let mut sum = vec![0.0; self.n_positions() * self.n_positions()];
         for (query_feature, key_feature) in pairs {
-            let (query, key) = (self.actives(*query_feature), self.actives(*key_feature));
-            for (query_pos, query) in query {
-                for (key_pos, key) in key.iter().filter(|(key, _)| self.sees(query_pos, *key)) {
-                    sum[query_pos * self.n_positions() + key_pos] += self.value(query, *key);
-                }
+            for (query_pos, key_pos, value) in self.pair_values(*query_feature, *key_feature) {
+                sum[query_pos * self.n_positions() + key_pos] += value;
             }
         }
         sum
+    }
+
+    /// What one pair of features adds to the scores of the queries and keys where both are active:
+    /// query, key, and value, in the order of queries and then of keys.
+    pub fn pair_values(&self, query_feature: u32, key_feature: u32) -> Vec<(usize, usize, f32)> {
+        let (queries, keys) = (self.actives(query_feature), self.actives(key_feature));
+        let of_query = |(query_pos, query): &(usize, usize)| {
+            let (query_pos, query) = (*query_pos, *query);
+            let seen = keys.iter().filter(move |(key_pos, _)| self.sees(query_pos, *key_pos));
+            seen.map(move |(key_pos, key)| (query_pos, *key_pos, self.value(query, *key)))
+        };
+        queries.iter().flat_map(of_query).collect()
     }
 
     /// Every value with one feature at the query.

@@ -17,6 +17,7 @@ pub struct FraText {
     heads: Vec<HeadFactors>,
     angles: Option<RopeAngles>,
     window: Option<usize>,
+    is_published: bool,
 }
 
 /// Queries and keys of one head, before they are turned.
@@ -42,6 +43,7 @@ pub struct FraHead<'a> {
     pub(super) codes: &'a FraCodes,
     pub(super) d_head: usize,
     pub(super) window: Option<usize>,
+    pub(super) is_published: bool,
     /// `a_i R u_i / (σ σ_q)` of each active feature, `[n_active, d_head]`.
     pub(super) query: Vec<f32>,
     /// `a_j R v_j / (σ σ_k)` of each active feature.
@@ -114,7 +116,8 @@ impl FraText {
         };
         let heads = heads.iter().map(factors).collect();
         let angles = weights.rope.map(|rope| rope.angles(d_head, n));
-        Ok(Self { codes, heads, angles, window: weights.window })
+        let (window, is_published) = (weights.window, layer.is_published());
+        Ok(Self { codes, heads, angles, window, is_published })
     }
 
     /// The same text with each key in the direction of another feature.
@@ -132,6 +135,7 @@ impl FraText {
             heads: self.heads.iter().map(permuted).collect(),
             angles: self.angles.clone(),
             window: self.window,
+            is_published: self.is_published,
         }
     }
 
@@ -180,6 +184,7 @@ impl FraText {
             codes,
             d_head,
             window: self.window,
+            is_published: self.is_published,
             query: features(&factors.query, &|p| codes.query_factor(p, factors.query_head)),
             key: features(&factors.key, &|p| codes.key_factor(p, factors.key_head)),
             query_rest: turned(&factors.query_rest),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod identity;
+mod nulls;
 mod output;
 mod published;
 mod statistics;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use attention_probes_models::HookPoint;
-use attention_probes_sae::fra::{FraLayer, FraRank, FraStatistics, FraStatisticsConfig, capture};
+use attention_probes_sae::fra::{
+    FraLayer, FraOutput, FraRank, FraStatistics, FraStatisticsConfig, FraText, capture,
+};
 use burn::tensor::Device;
 
 use crate::subjects::{ids, model, sae};
@@ -82,6 +84,24 @@ fn the_published_averages_are_those_of_its_loop_over_positions() {
         assert!((pair.score - sum / f64::from(count)).abs() < 1e-4 * pair.score);
         assert!((pair.score - mean).abs() < 1e-4 * mean);
     }
+}
+
+#[test]
+fn what_adds_up_to_nothing_has_no_terms_and_no_output() {
+    let (model, device) = (model("demo-gpt2"), Device::flex());
+    let sae = sae(model.shape().d_model, HookPoint::Z(2), 0, 6);
+    let fra = FraLayer::published(&sae, &*model, 2).unwrap();
+    let ids = ids(7, model.shape().d_vocab, 1);
+    let hooks = [fra.hooks(), FraOutput::hooks(&fra)].concat();
+    let activations = capture(&*model, &device, &ids, &hooks).unwrap();
+    let text = FraText::new(&fra, &[3], &ids, &activations, 0).unwrap();
+    let expected = |what| {
+        format!("the numbers of the first FRA code add up to no {what}; leave `published` out")
+    };
+    let error = text.head(3).unwrap().terms().unwrap_err().to_string();
+    assert_eq!(error, expected("terms of scores"));
+    let error = FraOutput::new(&fra, text.codes(), 3, &activations).err().unwrap().to_string();
+    assert_eq!(error, expected("output of a head"));
 }
 
 #[test]

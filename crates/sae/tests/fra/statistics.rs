@@ -2,31 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use attention_probes_metrics::SeedSummary;
 use attention_probes_models::HookPoint;
-use attention_probes_sae::Sae;
 use attention_probes_sae::fra::{
     FraActivations, FraLayer, FraPair, FraRank, FraStatistics, FraStatisticsConfig, FraText,
     capture,
 };
 use burn::tensor::Device;
+use proptest::prelude::*;
 
 use crate::subjects::{ids, model, sae};
 
 /// Sums of one pair by loops, in `f64`.
 #[derive(Clone, Copy, Debug, Default)]
-struct Slow {
+pub(crate) struct Slow {
     sum: f64,
     sum_abs: f64,
-    count: u32,
+    pub(crate) count: u32,
     max: f64,
     distance: f64,
     induction: f64,
 }
 
-type Texts = Vec<(Vec<u32>, FraActivations)>;
+pub(crate) type Texts = Vec<(Vec<u32>, FraActivations)>;
 
 /// Texts of a model with what a layer reads.
-fn texts(name: &str, layer: &FraLayer<'_>, n: u64) -> Texts {
+pub(crate) fn texts(name: &str, layer: &FraLayer<'_>, n: u64) -> Texts {
     let (model, device) = (model(name), Device::flex());
     let mut hooks = layer.hooks();
     hooks.push(HookPoint::Pattern(layer.layer()));
@@ -39,7 +40,7 @@ fn texts(name: &str, layer: &FraLayer<'_>, n: u64) -> Texts {
 }
 
 /// Every value of one head, one after another.
-fn slow(layer: &FraLayer<'_>, texts: &Texts, head: usize) -> BTreeMap<(u32, u32), Slow> {
+pub(crate) fn slow(layer: &FraLayer<'_>, texts: &Texts, head: usize) -> BTreeMap<(u32, u32), Slow> {
     let mut pairs: BTreeMap<(u32, u32), Slow> = BTreeMap::new();
     for (ids, activations) in texts {
         let text = FraText::new(layer, &[head], ids, activations, 1).unwrap();
@@ -71,7 +72,11 @@ fn near(found: f64, expected: f64, size: f64, what: &str) {
     assert!((found - expected).abs() <= 2e-5 * size + 1e-9, "{what}: {found} {expected}");
 }
 
-fn collect(layer: &FraLayer<'_>, texts: &Texts, config: FraStatisticsConfig) -> FraStatistics {
+pub(crate) fn collect(
+    layer: &FraLayer<'_>,
+    texts: &Texts,
+    config: FraStatisticsConfig,
+) -> FraStatistics {
     let mut statistics = FraStatistics::new(layer, config).unwrap();
     for (ids, activations) in texts {
         statistics.add(layer, ids, activations, 1).unwrap();
@@ -89,7 +94,7 @@ fn score(rank: FraRank, pair: &Slow) -> f64 {
     }
 }
 
-const RANKS: [FraRank; 5] = [
+pub(crate) const RANKS: [FraRank; 5] = [
     FraRank::Sum,
     FraRank::ShrunkMean { prior: 0.0 },
     FraRank::ShrunkMean { prior: 10.0 },
@@ -98,7 +103,7 @@ const RANKS: [FraRank; 5] = [
 ];
 
 /// A model, a site, and heads: with one table for all heads, with distances, with a window.
-const CASES: [(&str, HookPoint, usize, [usize; 2]); 4] = [
+pub(crate) const CASES: [(&str, HookPoint, usize, [usize; 2]); 4] = [
     ("gpt2-base", HookPoint::ResidPre(1), 1, [3, 0]),
     ("demo-gpt2", HookPoint::Ln1Normalized(2), 2, [0, 4]),
     ("gemma2-base", HookPoint::ResidPost(0), 1, [1, 2]),
@@ -146,17 +151,31 @@ fn sums_and_rankings_are_those_of_loops_over_every_value() {
                 let all = &activations[&HookPoint::Pattern(layer.layer())];
                 (ids, &all[head * n * n..(head + 1) * n * n])
             });
-            let (mut sum, mut n_queries) = (0.0, 0);
+            let mut of_texts = Vec::new();
             for (ids, pattern) in patterns {
+                let (mut sum, mut n_queries) = (0.0, 0.0);
                 for query in 0..ids.len() {
                     let before = (0..query).rev().find(|earlier| ids[*earlier] == ids[query]);
                     if let Some(key) = before.map(|b| b + 1).filter(|key| *key < query) {
                         sum += f64::from(pattern[query * ids.len() + key]);
-                        n_queries += 1;
+                        n_queries += 1.0;
                     }
                 }
+                if n_queries > 0.0 {
+                    of_texts.push((sum, n_queries));
+                }
             }
-            near(statistics.induction_score(place).unwrap(), sum / f64::from(n_queries), 1.0, name);
+            let n_queries: f64 = of_texts.iter().map(|(_, n)| n).sum();
+            let score = of_texts.iter().map(|(sum, _)| sum).sum::<f64>() / n_queries;
+            near(statistics.induction_score(place).unwrap(), score, 1.0, name);
+            // The interval is that of the mean of what each text adds to the ratio.
+            let n_texts = of_texts.len() as f64;
+            let added = |(sum, n): &(f64, f64)| score + (sum - score * n) * n_texts / n_queries;
+            let added: Vec<f64> = of_texts.iter().map(added).collect();
+            let expected = SeedSummary::new(&added, 0.95).unwrap().interval;
+            let interval = statistics.induction_interval(place).unwrap();
+            near(interval.lower, expected.lower.max(0.0), 1e-3, name);
+            near(interval.upper, expected.upper.min(1.0), 1e-3, name);
         }
     }
 }
@@ -210,6 +229,59 @@ fn in_little_memory_every_sum_is_within_what_it_may_lack() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #[test]
+    fn no_missing_pair_has_a_larger_sum_than_is_said(
+        case in 0..CASES.len(),
+        seed in 0..100_u64,
+        budget_bytes in 4_000..120_000_usize,
+    ) {
+        let (name, hook, layer, heads) = CASES[case];
+        let model = model(name);
+        let sae = sae(model.shape().d_model, hook, 0, seed);
+        let layer = FraLayer::new(&sae, &*model, layer).unwrap();
+        let texts = texts(name, &layer, 6);
+        let config =
+            FraStatisticsConfig { heads: heads.to_vec(), budget_bytes, ..Default::default() };
+        let statistics = collect(&layer, &texts, config);
+        let found = statistics.top(&layer, &[FraRank::Sum], usize::MAX / 4).unwrap();
+        for (place, head) in heads.into_iter().enumerate() {
+            let most = statistics.largest_missing(&layer, place).unwrap();
+            let expected = slow(&layer, &texts, head);
+            let n_missing = expected.len() - found[place].n_pairs;
+            prop_assert_eq!(statistics.n_dropped(place) == 0, n_missing == 0 && most <= 0.0);
+            prop_assert!(statistics.n_dropped(place) >= n_missing as u64);
+            let mut missing = expected;
+            for pair in &found[place].top[0] {
+                missing.remove(&(pair.query_feature, pair.key_feature));
+            }
+            prop_assert_eq!(missing.len(), n_missing);
+            let largest = missing.values().map(|pair| pair.sum_abs).fold(0.0, f64::max);
+            prop_assert!(largest <= most * (1.0 + 2e-5), "{name}: {largest} {most}");
+        }
+    }
+}
+
+#[test]
+fn a_text_that_is_refused_leaves_no_trace() {
+    for (name, hook, layer, heads) in [CASES[0], CASES[3]] {
+        let model = model(name);
+        let sae = sae(model.shape().d_model, hook, 0, 5);
+        let layer = FraLayer::new(&sae, &*model, layer).unwrap();
+        let mut texts = texts(name, &layer, 3);
+        let config =
+            FraStatisticsConfig { heads: heads.to_vec(), permuted: true, ..Default::default() };
+        let mut statistics = collect(&layer, &texts[..2].to_vec(), config);
+        let before = statistics.clone();
+        let (ids, mut activations) = texts.remove(2);
+        activations.get_mut(&HookPoint::Pattern(layer.layer())).unwrap().pop();
+        let error = statistics.add(&layer, &ids, &activations, 1).unwrap_err().to_string();
+        assert!(error.starts_with("the number of values of an activation"), "{error}");
+        assert!(statistics == before, "{name}");
+    }
+}
+
 #[test]
 fn saved_statistics_go_on_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
@@ -260,61 +332,16 @@ fn saved_statistics_go_on_to_the_same_bits() {
         }
         std::fs::write(&path, [&bytes[..], b"x"].concat()).unwrap();
         refused(&whole, "these texts");
-    }
-}
 
-/// An autoencoder whose feature `i` reads and writes along direction `i`.
-fn axes(d: usize, hook: HookPoint) -> Sae {
-    let mut sae = sae(d, hook, 1, 0);
-    let identity = |value: f32| -> Vec<f32> {
-        (0..3 * d * d).map(|i| if i / d % d == i % d { value } else { 0.0 }).collect()
-    };
-    (sae.encoder, sae.decoder) = (identity(1.0), identity(1.0));
-    sae
-}
-
-#[test]
-fn self_interactions_stand_beside_their_nulls() {
-    for (name, hook, layer, heads) in CASES {
-        let model = model(name);
-        let sae = axes(model.shape().d_model, hook);
-        let layer = FraLayer::new(&sae, &*model, layer).unwrap();
-        let texts = texts(name, &layer, 4);
-        let config =
-            FraStatisticsConfig { heads: heads.to_vec(), permuted: true, ..Default::default() };
-        let statistics = collect(&layer, &texts, config);
-        let n = 50;
-        let found = statistics.self_interactions(&layer, &RANKS[..2], n).unwrap();
-        assert_eq!(found.len(), 2);
-        let found = &found[0];
-        let top = statistics.top(&layer, &[FraRank::Sum], n).unwrap();
-        for (place, (found, top)) in found.iter().zip(&top).enumerate() {
-            let pairs = &top.top[0];
-            let n_self = pairs.iter().filter(|p| p.query_feature == p.key_feature).count();
-            assert_eq!((found.n_pairs, found.n_self), (n, n_self));
-            assert_eq!(found.other_heads.len(), 1);
-            let expected = slow(&layer, &texts, heads[place]);
-            let matched: f64 = pairs
-                .iter()
-                .map(|pair| {
-                    // Up to 16 a count is matched exactly.
-                    let alike = expected.iter().filter(|(_, other)| {
-                        if pair.count <= 16 { other.count == pair.count } else { false }
-                    });
-                    let alike: Vec<bool> = alike.map(|((i, j), _)| i == j).collect();
-                    let n_self = alike.iter().filter(|is_self| **is_self).count();
-                    n_self as f64 / alike.len().max(1) as f64
-                })
-                .sum();
-            if pairs.iter().all(|pair| pair.count <= 16) {
-                near(found.count_matched, matched / n as f64, 1.0, name);
-            }
-            assert!((0.0..=1.0).contains(&found.permuted.unwrap()));
-        }
-        let without = FraStatisticsConfig { heads: heads.to_vec(), ..Default::default() };
-        let without = collect(&layer, &texts, without);
-        let found = without.self_interactions(&layer, &[FraRank::Sum], n).unwrap();
-        assert_eq!(found[0][0].permuted.is_some(), layer.is_factored());
+        // Pairs of features that never occurred, under a hash that is right.
+        let lines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let others = lines.map(|(at, _)| at + 1).nth(1).unwrap();
+        let mut made_up = bytes[..bytes.len() - 32].to_vec();
+        made_up[others..others + 4 * layer.sae().config.d_sae].fill(u8::MAX);
+        let hash = blake3::hash(&made_up);
+        made_up.extend(hash.as_bytes());
+        std::fs::write(&path, made_up).unwrap();
+        assert!(refused(&whole, "these texts").contains("it is damaged"));
     }
 }
 
