@@ -58,7 +58,7 @@ pub struct FraCorpusPage {
     pub n_tokens: u64,
     /// What the shrunk mean is, such as `sum of magnitudes over count + 10`; may be empty.
     pub shrinkage: String,
-    /// Heads of the layer, each once, in the order of the switch.
+    /// Heads of the layer, each once, in the order of the switch; at least one with its pairs here.
     pub heads: Vec<FraCorpusHead>,
     /// What is known of the features; those of a pair may be absent.
     pub features: Vec<FraFeature>,
@@ -73,6 +73,8 @@ pub struct FraCorpusPage {
 pub struct FraCorpusHead {
     /// Its number.
     pub head: usize,
+    /// Page of its pairs, relative to this one; empty if they are on this one.
+    pub page: String,
     /// Share of attention that is on the token behind an earlier occurrence of the query's token.
     pub induction_score: Option<Estimate>,
     /// Number of pairs that occur.
@@ -173,6 +175,7 @@ impl FraCorpusPage {
 impl FraCorpusHead {
     fn check(&self, n_samples: usize) -> Result<(), ReportError> {
         let at = || format!("head {}", self.head);
+        check_link(at, "page", &self.page)?;
         if let Some(score) = &self.induction_score {
             check_estimate(at, "induction_score", score)?;
         }

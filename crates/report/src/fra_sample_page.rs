@@ -51,8 +51,6 @@ pub struct FraSamplePage {
     /// Page of the autoencoder, relative to this one, whose `#f12` leads to feature 12; may be
     /// empty.
     pub sae_page: String,
-    /// Page of the statistics over many texts, relative to this one; may be empty.
-    pub corpus_page: String,
     /// Whether the numbers are what the first code computed, which are no parts of the scores.
     pub published: bool,
     /// The text.
@@ -68,6 +66,8 @@ pub struct FraSamplePage {
 pub struct FraSampleHead {
     /// Its number.
     pub head: usize,
+    /// Page of its pairs over many texts, relative to this one; may be empty.
+    pub corpus_page: String,
     /// Attention after the softmax, `[query_pos, key_pos]`, row-major; what lies above the diagonal
     /// is not looked at.
     pub pattern: Vec<f64>,
@@ -94,7 +94,7 @@ pub struct FraSamplePair {
     pub sum: f64,
     /// Sum of the magnitudes of that.
     pub sum_abs: f64,
-    /// What it adds to single scores, each place once; may be only the largest.
+    /// What it adds to single scores, each place once.
     pub entries: Vec<FraEntry>,
 }
 
@@ -124,7 +124,6 @@ impl FraSamplePage {
     pub fn to_html(&self) -> Result<String, ReportError> {
         let page = || "page".to_owned();
         check_link(page, "sae_page", &self.sae_page)?;
-        check_link(page, "corpus_page", &self.corpus_page)?;
         let n_tokens = self.tokens.len();
         check_features(&self.features, n_tokens)?;
         let mut heads = HashSet::new();
@@ -141,6 +140,7 @@ impl FraSamplePage {
 impl FraSampleHead {
     fn check(&self, n_tokens: usize) -> Result<(), ReportError> {
         let at = || format!("head {}", self.head);
+        check_link(at, "corpus_page", &self.corpus_page)?;
         check_map(at, "pattern", &self.pattern, n_tokens)?;
         if let Some(terms) = &self.terms {
             terms.check(at, n_tokens)?;
@@ -181,19 +181,19 @@ struct PackedPage<'a> {
     hook: &'a str,
     sae: &'a str,
     sae_page: &'a str,
-    corpus_page: &'a str,
     published: bool,
     /// Text and id of each token, in the order of their first occurrence.
     vocabulary: Vec<(&'a str, Option<i64>)>,
     tokens: Vec<usize>,
     positions: Positions,
-    heads: Vec<PackedHead>,
+    heads: Vec<PackedHead<'a>>,
     features: Vec<PackedFraFeature<'a>>,
 }
 
 #[derive(Serialize)]
-struct PackedHead {
+struct PackedHead<'a> {
     head: usize,
+    corpus_page: &'a str,
     /// The lower triangle, row by row.
     pattern: Vec<f64>,
     window: Option<usize>,
@@ -209,8 +209,8 @@ struct PackedPair {
     key_feature: usize,
     sum: f64,
     sum_abs: f64,
-    /// Query, key, and value of each place.
-    entries: Vec<(usize, usize, f64)>,
+    /// By query, in rising order: its keys in rising order, and the values there.
+    entries: Vec<(usize, Vec<usize>, Vec<f64>)>,
 }
 
 impl<'a> PackedPage<'a> {
@@ -224,7 +224,6 @@ impl<'a> PackedPage<'a> {
             hook: &page.hook,
             sae: &page.sae,
             sae_page: &page.sae_page,
-            corpus_page: &page.corpus_page,
             published: page.published,
             tokens,
             positions: Positions::of(&page.tokens),
@@ -235,17 +234,18 @@ impl<'a> PackedPage<'a> {
     }
 }
 
-impl PackedHead {
-    fn new(head: &FraSampleHead, n_tokens: usize) -> Self {
+impl<'a> PackedHead<'a> {
+    fn new(head: &'a FraSampleHead, n_tokens: usize) -> Self {
         let pair = |pair: &FraSamplePair| PackedPair {
             query_feature: pair.query_feature,
             key_feature: pair.key_feature,
             sum: pair.sum,
             sum_abs: pair.sum_abs,
-            entries: pair.entries.iter().map(|e| (e.query_pos, e.key_pos, e.value)).collect(),
+            entries: by_query(&pair.entries),
         };
         Self {
             head: head.head,
+            corpus_page: &head.corpus_page,
             pattern: triangle(&head.pattern, n_tokens),
             window: head.window,
             terms: head.terms.as_ref().map(|terms| terms.pack(n_tokens, head.window)),
@@ -254,4 +254,16 @@ impl PackedHead {
             pairs: head.pairs.iter().map(pair).collect(),
         }
     }
+}
+
+/// Places of a pair by query, which takes less room than one by one.
+fn by_query(entries: &[FraEntry]) -> Vec<(usize, Vec<usize>, Vec<f64>)> {
+    let mut entries: Vec<&FraEntry> = entries.iter().collect();
+    entries.sort_by_key(|entry| (entry.query_pos, entry.key_pos));
+    let rows = entries.chunk_by(|a, b| a.query_pos == b.query_pos);
+    let row = |row: &[&FraEntry]| {
+        let keys = row.iter().map(|entry| entry.key_pos).collect();
+        (row[0].query_pos, keys, row.iter().map(|entry| entry.value).collect())
+    };
+    rows.map(row).collect()
 }

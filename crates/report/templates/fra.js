@@ -37,6 +37,13 @@ function pairWords(pair) {
     element("span", { class: "visually-hidden" }, " at the query, at the key "), `#${pair.key_feature}`];
 }
 
+/** What the features of a pair are called, if either is. */
+function labelsOf(pair) {
+  const labels = [pair.query_feature, pair.key_feature].map((feature) => FEATURES.get(feature)?.label);
+  if (!labels.some((label) => label)) return null;
+  return element("span", { class: "labels" }, labels.map((label) => label || "\u2013").join(" \u2192 "));
+}
+
 /** The features of a pair in a sentence, with their links. */
 function pairTitle(pair) {
   const first = ["Feature ", featureLink(pair.query_feature), " at the query"];
@@ -66,10 +73,13 @@ function textsOfPair(pair, nTexts) {
   return isKnown ? element("div", { class: "feature-texts" }, roles.map(side)) : null;
 }
 
-/** A switch between the heads; hidden where there is one. */
+/** Indices of the heads whose pairs are on this page, and not on one of their own. */
+const HEADS_HERE = DATA.heads.flatMap((head, index) => (head.page ? [] : [index]));
+
+/** A switch between the heads of this page; hidden where there is one. */
 function headSwitch(current, changed) {
-  byId("head-field").hidden = DATA.heads.length < 2;
-  const options = DATA.heads.map((head, index) => [String(index), headName(head)]);
+  byId("head-field").hidden = HEADS_HERE.length < 2;
+  const options = HEADS_HERE.map((index) => [String(index), headName(DATA.heads[index])]);
   segments(byId("head"), "head", options, String(current), (index) => changed(Number(index)));
 }
 

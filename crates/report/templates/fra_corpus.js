@@ -3,7 +3,7 @@
 
 /** Everything a person can change. */
 const shown = {
-  head: 0, // an index of DATA.heads
+  head: 0, // an index of DATA.heads, one of HEADS_HERE
   search: "",
   filter: "all", // a key of PAIR_FILTERS
   least: 0, // occurrences that a pair has at least
@@ -22,9 +22,9 @@ const percentCell = (of) => {
 
 function showSummary() {
   const head = headNow();
-  byId("subtitle").textContent = [DATA.model, counted(DATA.heads.length, "head"), DATA.hook, DATA.sae].filter((part) => part).join(" \u00b7 ");
+  byId("subtitle").textContent = [DATA.model, HEADS_HERE.length > 1 ? counted(HEADS_HERE.length, "head") : headName(head), DATA.hook, DATA.sae].filter((part) => part).join(" \u00b7 ");
   byId("summary").replaceChildren(facts([
-    ["Head", DATA.heads.length > 1 ? null : headName(head)],
+    ["Head", HEADS_HERE.length > 1 ? null : headName(head)],
     ["Texts", DATA.n_texts > 0 ? DATA.n_texts.toLocaleString("en") : null],
     ["Tokens", DATA.n_tokens > 0 ? DATA.n_tokens.toLocaleString("en") : null],
     ["Pairs that occur", head.n_pairs > 0 ? head.n_pairs.toLocaleString("en") : null],
@@ -34,18 +34,23 @@ function showSummary() {
   ]));
 }
 
+/** Shows a head of this page. */
+function headButton(head, index) {
+  const button = element("button", { type: "button", "aria-pressed": String(index === shown.head), "data-head": index }, headName(head));
+  button.addEventListener("click", () => {
+    headSwitch(index, showHead);
+    showHead(index);
+    byId("heads-table").querySelector(`[data-head="${index}"]`).focus();
+  });
+  return button;
+}
+
 function showHeads() {
   byId("heads").hidden = DATA.heads.length < 2;
   const row = (head, index) => {
     const found = head.self_interactions;
-    const button = element("button", { type: "button", "aria-pressed": String(index === shown.head), "data-head": index }, headName(head));
-    button.addEventListener("click", () => {
-      headSwitch(index, showHead);
-      showHead(index);
-      byId("heads-table").querySelector(`[data-head="${index}"]`).focus();
-    });
     return [
-      button,
+      head.page ? element("a", { href: head.page }, headName(head)) : headButton(head, index),
       head.induction_score ? estimateCell(head.induction_score) : "n/a",
       percent(head.induction),
       head.n_pairs.toLocaleString("en"),
@@ -83,7 +88,10 @@ function selfRows(head, found) {
       describe: { title: "other heads", rows: [["mean", exact(Number(mean.toPrecision(4)))], ...others.slice(0, 12).map((share, index) => [`head ${index + 1} of the others`, exact(share)])] },
     },
     found.permuted && one("permuted features", 2, found.permuted, "each key has the direction of another feature: what frequent features bring about by occurring together"),
-    found.count_matched && one("count-matched pairs", 3, found.count_matched, "all pairs that occur as often as the strongest do"),
+    found.count_matched && {
+      ...one("count-matched pairs", 3, found.count_matched, "all pairs that occur as often; the interval is that of as many drawn by chance"),
+      isChance: true,
+    },
   ].filter((row) => row);
 }
 
@@ -94,14 +102,18 @@ function showSelf() {
   if (!found) return;
   const rows = selfRows(head, found);
   const nulls = rows.slice(1);
-  const above = nulls.filter((row) => found.share.value > row.value).map((row) => row.name);
-  const isClear = nulls.length > 0 && nulls.every((row) => (found.share.interval?.lower ?? found.share.value) > Math.max(row.upper ?? row.value, ...row.dots));
+  // Where an interval says what chance gives, the share must be beyond it.
+  const isAbove = (row) => found.share.value > (row.isChance ? row.upper ?? row.value : row.value);
+  const above = nulls.filter(isAbove).map((row) => row.name);
+  // Without an interval nothing is clear.
+  const { interval } = found.share;
+  const isClear = nulls.length > 0 && interval !== null && nulls.every((row) => interval.lower > Math.max(row.upper ?? row.value, ...row.dots));
   const verdict = nulls.length === 0
     ? "There is nothing to compare that with."
     : isClear
       ? "That is more than every null."
       : above.length === 0
-        ? "No null is below it: that is what any head, or chance, gives."
+        ? "That is beyond no null: it is what any head, or chance, gives."
         : above.length === nulls.length
           ? "That is more than the mean of every null, but not clear of all of them."
           : `That is more than ${above.join(" and ")}, but not more than every null.`;

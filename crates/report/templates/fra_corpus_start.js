@@ -8,7 +8,7 @@ function showHead(index) {
   shown.head = index;
   const address = `#h${headNow().head}`;
   // Some browsers let pages from disk keep their address only; then it stays as it is.
-  if (location.hash !== address && DATA.heads.length > 1) {
+  if (location.hash !== address && HEADS_HERE.length > 1) {
     try { history.replaceState(null, "", address); } catch { /* see above */ }
   }
   showSummary();
@@ -22,7 +22,7 @@ function showHead(index) {
 /** The head of the address, `#h5`; the first if it names none of this page. */
 function addressed() {
   const found = /^#h(\d+)/.exec(location.hash);
-  return Math.max(0, DATA.heads.findIndex((head) => head.head === Number(found?.[1])));
+  return HEADS_HERE.find((index) => DATA.heads[index].head === Number(found?.[1])) ?? HEADS_HERE[0];
 }
 
 function follow() {
@@ -36,7 +36,7 @@ function start() {
   byId("published").hidden = !DATA.published;
   byId("configuration").hidden = DATA.config === "";
   byId("config").textContent = DATA.config;
-  const isEmpty = DATA.heads.length === 0;
+  const isEmpty = HEADS_HERE.length === 0;
   byId("nothing").hidden = !isEmpty;
   byId("facts").hidden = isEmpty;
   byId("subtitle").textContent = [DATA.model, DATA.hook].filter((part) => part).join(" \u00b7 ");

@@ -5,15 +5,13 @@
 const N_CARDS = 60;
 
 function pairCard(pair) {
-  const words = [FEATURES.get(pair.query_feature)?.label, FEATURES.get(pair.key_feature)?.label];
-  const labels = words.some((label) => label) ? words.map((label) => label || "\u2013").join(" \u2192 ") : null;
   const card = element(
     "button",
     { type: "button", class: isSelf(pair) ? "pair-card self" : "pair-card", "aria-pressed": "false" },
     signOf(pair.sum),
     element("span", { class: "features" }, pairWords(pair)),
     isSelf(pair) ? selfBadge() : element("span"),
-    labels ? element("span", { class: "labels" }, labels) : null,
+    labelsOf(pair),
     element("span", { class: "counts" }, `${withSign(pair.sum)} in all \u00b7 ${counted(pair.entries.length, "place")}`),
   );
   card.pair = pair;

@@ -16,6 +16,11 @@ const shown = {
 const TEXT = { tokens: DATA.tokens, positions: DATA.positions };
 const N_TOKENS = DATA.tokens.length;
 
+// In the file the places of a pair stand by query.
+for (const pair of DATA.heads.flatMap((head) => head.pairs)) {
+  pair.entries = pair.entries.flatMap(([query, keys, values]) => keys.map((key, index) => [query, key, values[index]]));
+}
+
 const headNow = () => DATA.heads[shown.head];
 
 /** The place of a query and a key in a lower triangle. */
@@ -184,7 +189,7 @@ function showPlace() {
 function showSummary() {
   const head = headNow();
   byId("subtitle").textContent = [DATA.model, headName(head), DATA.hook, DATA.sae].filter((part) => part).join(" \u00b7 ");
-  const back = DATA.corpus_page === "" ? null : element("a", { href: DATA.corpus_page }, "pairs over many texts");
+  const back = head.corpus_page === "" ? null : element("a", { href: head.corpus_page }, "pairs over many texts");
   byId("summary").replaceChildren(facts([
     ["Head", DATA.heads.length > 1 ? null : headName(head)],
     ["Tokens", N_TOKENS.toLocaleString("en")],

@@ -74,7 +74,7 @@ function pairRow(pair, hasLinks) {
   const row = element(
     "tr",
     { class: isSelf(pair) ? "self" : null },
-    element("th", { scope: "row" }, element("div", { class: "pair" }, element("span", { class: "together" }, signOf(pair.sum, true), open), isSelf(pair) ? selfBadge() : null)),
+    element("th", { scope: "row" }, element("div", { class: "pair" }, element("span", { class: "together" }, signOf(pair.sum, true), open), isSelf(pair) ? selfBadge() : null), labelsOf(pair)),
     Object.values(COLUMNS).map(({ cell }) => element("td", {}, cell(pair))),
     hasLinks ? element("td", { class: "text-cell" }, sampleLinks(pair).slice(0, 2), pair.samples.length > 1 ? element("span", { class: "muted" }, `+${pair.samples.length - 1}`) : null) : null,
   );

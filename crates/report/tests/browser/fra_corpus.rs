@@ -1,5 +1,6 @@
 //! The page of feature-resolved attention over many texts.
 
+use attention_probes_metrics::Interval;
 use attention_probes_report::{FraCorpusPage, FraCorpusPair};
 use serde_json::json;
 
@@ -122,7 +123,13 @@ fn self_interactions_stand_beside_their_nulls() {
     found.permuted = None;
     found.count_matched = None;
     let _folder = open(&mut browser, clear.to_html(), 1440);
-    assert!(browser.text(words).contains("No null is below it"));
+    assert!(browser.text(words).contains("That is beyond no null"));
+    // Within what chance gives to pairs that occur as often, a larger share is no more than that.
+    let found = clear.heads[0].self_interactions.as_mut().unwrap();
+    let interval = Interval { lower: 0.0, upper: 0.5, level: 0.95 };
+    found.count_matched = Some((0.01, interval).into());
+    let _folder = open(&mut browser, clear.to_html(), 1440);
+    assert!(browser.text(words).contains("That is beyond no null"));
     assert_eq!(browser.evaluate(crate::TOUCHING), json!([]));
     browser.assert_quiet();
 }
@@ -144,6 +151,25 @@ fn heads_are_switched_by_button_table_and_address() {
     browser.press("ArrowRight");
     browser.press("ArrowRight");
     assert_eq!(browser.evaluate(ROWS), features(&pairs_of(&page, 3)));
+    browser.assert_quiet();
+}
+
+#[test]
+fn heads_of_other_pages_stand_beside_this_one_and_lead_there() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut page = sample::fra_corpus_page(12, 3);
+    for head in [0, 1, 3] {
+        page.heads[head].page = format!("head_{head}.html");
+        page.heads[head].pairs.clear();
+    }
+    let _folder = open_at(&mut browser, page.to_html(), "#h0", 1440);
+    assert_eq!(browser.evaluate(ROWS), features(&pairs_of(&page, 2)));
+    let links =
+        "[...document.querySelectorAll('#heads-table a')].map((a) => a.getAttribute('href'))";
+    assert_eq!(browser.evaluate(links), json!(["head_0.html", "head_1.html", "head_3.html"]));
+    assert_eq!(browser.evaluate("document.querySelector('#head-field').hidden"), json!(true));
+    assert!(browser.text("document.querySelector('#subtitle').textContent").contains("L2H2"));
+    assert_eq!(browser.evaluate(crate::TOUCHING), json!([]));
     browser.assert_quiet();
 }
 

@@ -134,6 +134,7 @@ fn sample_head(head: usize, n_tokens: usize, n_pairs: usize, dice: &mut Dice) ->
     });
     FraSampleHead {
         head,
+        corpus_page: format!("fra_{head}.html"),
         pairs: pairs.collect(),
         pattern,
         terms: Some(terms),
@@ -158,7 +159,6 @@ pub(crate) fn fra_sample_page(n_tokens: usize, n_pairs: usize) -> FraSamplePage 
         hook: "blocks.2.ln1.hook_normalized".to_owned(),
         sae: "ln1-2048".to_owned(),
         sae_page: "sae.html".to_owned(),
-        corpus_page: "fra.html".to_owned(),
         published: false,
         tokens: tokens(n_tokens),
         features: features(&numbers, n_tokens, 3, &mut dice),
@@ -198,6 +198,7 @@ fn corpus_head(head: usize, n_pairs: usize, n_samples: usize, dice: &mut Dice) -
     let share = n_self as f64 / n_pairs.max(1) as f64;
     FraCorpusHead {
         head,
+        page: String::new(),
         induction_score: Some(estimate(0.04 + 0.11 * head as f64, 0.02)),
         n_pairs: 1_284_077 + 1000 * head as u64,
         sum_abs: 84_233.0 / (1.0 + head as f64),
