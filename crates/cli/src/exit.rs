@@ -13,11 +13,19 @@ use attention_probes_sweep::SweepError;
 #[error("{0}")]
 pub struct InputError(pub String);
 
+/// What a command ends with, after its error was printed if there is one.
+pub fn code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
 /// Exit code 2 for a wrong input or a file that cannot be used, 1 for an internal fault.
 ///
 /// Prints `error: ` and the chain of causes on one line, but for what a configuration file's
 /// parser shows with a caret.
-pub fn report(error: &anyhow::Error) -> ExitCode {
+fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {}", to_text(error));
     if is_input(error) { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

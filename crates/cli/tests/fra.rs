@@ -79,6 +79,21 @@ fn read(path: impl AsRef<Path>) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
+/// What a page draws.
+fn page(path: impl AsRef<Path>) -> Value {
+    let html = fs::read_to_string(path).unwrap();
+    let (_, data) = html.split_once("type=\"application/json\"").unwrap();
+    let (data, _) = data.split_once('>').unwrap().1.split_once("</script>").unwrap();
+    serde_json::from_str(data).unwrap()
+}
+
+/// Features of pairs.
+fn pairs_of(pairs: &Value) -> Vec<(u64, u64)> {
+    let feature = |pair: &Value, name: &str| pair[name].as_u64().unwrap();
+    let pairs = pairs.as_array().unwrap().iter();
+    pairs.map(|pair| (feature(pair, "query_feature"), feature(pair, "key_feature"))).collect()
+}
+
 #[test]
 fn the_scores_of_a_text_are_resolved() {
     let folder = folder();
@@ -102,12 +117,12 @@ fn the_scores_of_a_text_are_resolved() {
             let pairs = head["pairs"].as_array().unwrap();
             assert_eq!(pairs.len(), 5);
             for pair in pairs {
-                let cells = pair["cells"].as_array().unwrap();
-                let sum: f64 = cells.iter().map(|cell| cell[2].as_f64().unwrap()).sum();
+                let entries = pair["entries"].as_array().unwrap();
+                let sum: f64 = entries.iter().map(|entry| entry[2].as_f64().unwrap()).sum();
                 let expected = pair["sum"].as_f64().unwrap();
                 let size = pair["sum_abs"].as_f64().unwrap();
                 assert!((sum - expected).abs() < 1e-4 * size, "{pair}");
-                assert_eq!(cells.len() as u64, pair["count"].as_u64().unwrap());
+                assert_eq!(entries.len() as u64, pair["count"].as_u64().unwrap());
             }
             assert_eq!(head["sources"].as_array().unwrap().len(), 5);
         }
@@ -120,8 +135,23 @@ fn the_scores_of_a_text_are_resolved() {
     for sae in ["two", "gemma"] {
         let args = ["sample", "--sae", sae, "--text", "a fox and a fox", "--output", "one.html"];
         succeed(path, &args);
-        let page = fs::read_to_string(path.join("one.html")).unwrap();
-        assert!(page.starts_with("<!") && page.contains("blocks."), "{sae}");
+        let drawn = page(path.join("one.html"));
+        assert!(
+            drawn["features"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|f| f["texts"] == Value::from([(); 0]))
+        );
+        // Other texts say where features are strongest.
+        let (table, _) = succeed(path, &[&args[..], &["--data", "texts.jsonl"]].concat());
+        let with_texts = page(path.join("one.html"));
+        let known = with_texts["features"].as_array().unwrap();
+        let known: Vec<&Value> = known.iter().filter(|f| f["label"] != "").collect();
+        assert!(known.len() > 10, "{}", known.len());
+        assert!(known.iter().all(|f| !f["texts"].as_array().unwrap().is_empty()));
+        assert!(table.contains(known[0]["label"].as_str().unwrap()), "{table}");
+        assert_eq!(with_texts["heads"], drawn["heads"]);
     }
     let args = ["sample", "--sae", "two", "--data", "texts.jsonl", "--row", "3", "--heads", "1"];
     let (json, _) = succeed(path, &[&args[..], &["--json"]].concat());
@@ -146,8 +176,44 @@ fn texts_are_collected_for_several_heads_and_layers_and_gone_on_with() {
         let (layer, number) = of(head);
         let name = format!("accumulated_fra_L{layer}H{number}_N9.json");
         assert_eq!(read(path.join("whole").join(&name)), *head);
-        let page = path.join("whole").join(name.replace(".json", ".html"));
-        assert!(fs::read_to_string(page).unwrap().contains("count-matched"));
+        let drawn = page(path.join("whole").join(name.replace(".json", ".html")));
+        let heads = drawn["heads"].as_array().unwrap();
+        assert_eq!(heads.len(), 2);
+        for of in heads {
+            let pairs = pairs_of(&of["pairs"]);
+            if of["head"] != head["head"] {
+                let other = of["page"].as_str().unwrap();
+                assert!(pairs.is_empty() && path.join("whole").join(other).exists(), "{other}");
+                continue;
+            }
+            assert_eq!(of["page"], "");
+            assert_eq!(pairs[..20], pairs_of(&head["top"]["shrunk_mean"]));
+            for pair in of["pairs"].as_array().unwrap() {
+                for sample in pair["samples"].as_array().unwrap() {
+                    let sample = &drawn["samples"][sample.as_u64().unwrap() as usize]["page"];
+                    let sample = page(path.join("whole").join(sample.as_str().unwrap()));
+                    let there = sample["heads"].as_array().unwrap().iter();
+                    let there: Vec<_> = there.filter(|h| h["head"] == head["head"]).collect();
+                    let features = pairs_of(&Value::from(vec![pair.clone()]))[0];
+                    assert!(pairs_of(&there[0]["pairs"]).contains(&features), "{pair}");
+                    assert_eq!(there[0]["corpus_page"], name.replace(".json", ".html"));
+                }
+            }
+        }
+        assert_eq!(drawn["samples"].as_array().unwrap().len(), 3);
+        let means = head["top"]["mean"].as_array().unwrap();
+        for pair in means {
+            let (sum, count) = (pair["sum"].as_f64().unwrap(), pair["count"].as_f64().unwrap());
+            let interval = &pair["mean_interval"];
+            if !interval.is_null() {
+                let (lower, upper) = (&interval["lower"], &interval["upper"]);
+                assert!(lower.as_f64().unwrap() <= sum / count, "{pair}");
+                assert!(upper.as_f64().unwrap() >= sum / count, "{pair}");
+            }
+        }
+        assert!(means.iter().any(|pair| !pair["mean_interval"].is_null()));
+        assert_eq!(head["settings"]["data"], "texts.jsonl");
+        assert_eq!(head["n_dropped"], 0);
         assert_eq!(head["n_texts"], 9);
         assert!(head["is_exact"].as_bool().unwrap());
         assert!(head["induction_score"].as_f64().unwrap() > 0.0);
@@ -159,12 +225,16 @@ fn texts_are_collected_for_several_heads_and_layers_and_gone_on_with() {
         }
         let nulls = &head["self_interactions"]["shrunk_mean"];
         assert_eq!(nulls["other_heads"].as_array().unwrap().len(), 1);
-        assert!(nulls["permuted"].is_number() && nulls["count_matched"].is_number());
+        for null in ["share", "permuted", "count_matched"] {
+            let of = |end: &str| nulls[format!("{null}_interval")][end].as_f64().unwrap();
+            let value = nulls[null].as_f64().unwrap();
+            assert!((of("lower")..=of("upper")).contains(&value), "{null}: {nulls}");
+        }
     }
     let package = fs::read(path.join("whole/all.tar.gz")).unwrap();
     assert_eq!(package[..2], [0x1f, 0x8b]);
 
-    // Stopped in the middle: the last text cannot be read.
+    // Killed after its first checkpoint, or later.
     let texts = fs::read_to_string(path.join("texts.jsonl")).unwrap();
     let (table, _) = succeed(path, &[&args[..], &["--output", "table"]].concat());
     assert!(table.contains("count-matched") && table.contains("wrote 4 heads"), "{table}");
@@ -256,6 +326,101 @@ fn what_cannot_be_is_refused_in_one_line() {
     assert!(accumulate(&short).contains("no text of two tokens"));
     fs::create_dir(path.join("results")).unwrap();
     fs::write(path.join("results/accumulated_fra_L2.checkpoint"), "something else").unwrap();
+    let package =
+        |name: &str| accumulate(&[&data[..], &["texts.jsonl", "--package", name]].concat());
+    assert!(package("all.zip").contains("ends neither in .tar.gz nor in .tgz"));
+    assert!(package("none/all.tgz").contains("no folder `none`"));
+    let pages = [&data[..], &["texts.jsonl", "--sae-page", "a.html", "--sae-page", "b.html"]];
+    assert!(accumulate(&pages.concat()).contains("is given 2 times"));
+    let page = [&data[..], &["texts.jsonl", "--sae-page", "https://example.org/sae.html"]].concat();
+    assert!(accumulate(&page).contains("relative to the page"));
     let damaged = [&data[..], &["texts.jsonl", "--resume"]].concat();
     assert!(accumulate(&damaged).contains("remove it to begin anew"));
+}
+
+#[test]
+fn the_demo_takes_pairs_from_an_induction_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    // The autoencoder hardly learns anything in so many tokens, but everything else is as ever.
+    let (json, _) = succeed(path, &["demo", "--tokens", "20000", "--json"]);
+    let found: Value = serde_json::from_str(&json).unwrap();
+    let number = |value: &Value| value.as_f64().unwrap();
+    let best = &found["induction_scores"][0];
+    assert_eq!((&best[0], &best[1]), (&found["layer"], &found["head"]));
+    assert!(number(&best[2]) > 0.5, "{best}");
+    let arms = found["ablation"].as_array().unwrap();
+    assert_eq!(arms.len(), 9);
+    let of = |arm: usize, name: &str| number(&arms[arm]["repeated"][name]);
+    assert_eq!(arms[0]["removed"], "nothing");
+    assert_eq!(arms[8]["removed"], "the scores");
+    // Without its scores the head does not know where to look, and the model feels it.
+    assert!(of(8, "attention") < 0.1 * of(0, "attention"), "{json}");
+    assert!(of(8, "loss_nats") > 2.0 * of(0, "loss_nats"), "{json}");
+    // The control has as much magnitude, as far as there are pairs for it.
+    for arm in [1, 4] {
+        let (share, matched) = (number(&arms[arm]["share"]), number(&arms[arm + 1]["share"]));
+        assert!(share > 0.0 && (matched / share - 1.0).abs() < 0.5, "{share} {matched}");
+    }
+    let run = path.join("results/fra-demo-gpt2");
+    assert!(run.join("sae.html").exists());
+    for head in found["heads"].as_array().unwrap() {
+        let (layer, number, n) = (&head["layer"], &head["head"], &head["n_texts"]);
+        let name = format!("accumulated_fra_L{layer}H{number}_N{n}");
+        assert_eq!(read(run.join(format!("{name}.json"))), *head);
+        let drawn = page(run.join(format!("{name}.html")));
+        assert_eq!(drawn["sae_page"], "sae.html");
+        for sample in drawn["samples"].as_array().unwrap() {
+            assert!(run.join(sample["page"].as_str().unwrap()).exists(), "{sample}");
+        }
+    }
+}
+
+/// The embedded model as a folder, where one token's embedding is no number.
+fn spoilt_model(folder: &Path, token: u64) {
+    let origin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/demo/demo-gpt2");
+    fs::create_dir(folder).unwrap();
+    for name in ["config.json", "tokenizer.json"] {
+        fs::copy(origin.join(name), folder.join(name)).unwrap();
+    }
+    let mut file = fs::read(origin.join("model.safetensors")).unwrap();
+    let header_end = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&file[8..header_end]).unwrap();
+    let tensors = header.as_object().unwrap();
+    let (_, embedding) = tensors.iter().find(|(name, _)| name.ends_with("wte.weight")).unwrap();
+    assert_eq!(embedding["dtype"], "BF16");
+    let row = embedding["data_offsets"][0].as_u64().unwrap() + token * 2 * D_MODEL as u64;
+    file[header_end + row as usize..][..2].copy_from_slice(&[0xff, 0x7f]);
+    fs::write(folder.join("model.safetensors"), file).unwrap();
+}
+
+#[test]
+fn a_text_whose_activations_are_not_finite_is_left_out() {
+    let folder = folder();
+    let path = folder.path();
+    let (json, _) = succeed(path, &["sample", "--sae", "two", "--text", "Q", "--json"]);
+    let sample: Value = serde_json::from_str(&json).unwrap();
+    let tokens = sample["tokens"].as_array().unwrap();
+    spoilt_model(&path.join("model"), tokens.last().unwrap()["id"].as_u64().unwrap());
+    let texts = fs::read_to_string(path.join("texts.jsonl")).unwrap();
+    let mut lines: Vec<&str> = texts.lines().collect();
+    let good = ["accumulate", "--sae", "two", "--model", "model", "--heads", "1", "--json"];
+    let run = |data: &str, output: &str| {
+        succeed(path, &[&good[..], &["--data", data, "--output", output]].concat())
+    };
+    let (without, _) = run("texts.jsonl", "without");
+    lines.insert(4, "{\"text\": \"Q\\nQ\\nQ\"}");
+    fs::write(path.join("one.jsonl"), lines.join("\n")).unwrap();
+    let (with, log) = run("one.jsonl", "with");
+    assert!(log.contains("row 4 of `one.jsonl` left out"), "{log}");
+    let head = |json: &str| serde_json::from_str::<Value>(json).unwrap()["heads"][0].clone();
+    let (without, with) = (head(&without), head(&with));
+    assert_eq!((&with["n_texts"], &with["n_skipped"]), (&Value::from(12), &Value::from(1)));
+    for key in ["top", "self_interactions", "sum_abs", "induction_interval"] {
+        assert_eq!(with[key], without[key], "{key}");
+    }
+    // Nothing is left of texts that are all like that.
+    fs::write(path.join("none.jsonl"), lines[4]).unwrap();
+    let none = [&good[..7], &["--data", "none.jsonl", "--output", "none"]].concat();
+    assert!(refused(path, &none).contains("are not finite"));
 }

@@ -30,8 +30,5 @@ fn main() -> ExitCode {
         Command::Sample(args) => fra::sample::run(&args),
         Command::Accumulate(args) => fra::accumulate::run(&args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::report(&error),
-    }
+    exit::code(result)
 }

@@ -39,8 +39,5 @@ fn main() -> ExitCode {
         Command::View(args) => probe::view::run(&args),
         Command::Compare(args) => probe::compare::run(&args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::report(&error),
-    }
+    exit::code(result)
 }

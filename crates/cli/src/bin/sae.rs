@@ -40,8 +40,5 @@ fn main() -> ExitCode {
         Command::View(args) => sae::view::run(&args),
         Command::Ablate(args) => sae::ablate::run(&args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::report(&error),
-    }
+    exit::code(result)
 }

@@ -74,7 +74,7 @@ impl Ablation<'_> {
         let mut n_others = 0_u64;
         for AblatedText { ids, text, scores } in texts {
             let Some(head) = text.head(self.head) else { continue };
-            let scores = self.changed(&head, scores, removed);
+            let scores = self.changed(&head, scores, removed)?;
             let (patterns, losses) = self.run(ids, &scores)?;
             let n = ids.len();
             for (query, loss) in losses.iter().enumerate() {
@@ -97,10 +97,15 @@ impl Ablation<'_> {
     }
 
     /// Scores of the head without what is removed.
-    fn changed(&self, head: &FraHead<'_>, scores: &[f32], removed: Removed<'_>) -> Vec<f32> {
-        let terms = head.terms();
+    fn changed(
+        &self,
+        head: &FraHead<'_>,
+        scores: &[f32],
+        removed: Removed<'_>,
+    ) -> Result<Vec<f32>> {
+        let terms = head.terms()?;
         let removed = match removed {
-            Removed::Nothing => return scores.to_vec(),
+            Removed::Nothing => return Ok(scores.to_vec()),
             Removed::Pairs(pairs) => head.pairs_map(pairs),
             Removed::AllPairs => terms.pairs.clone(),
             Removed::Everything => terms.scores(),
@@ -115,7 +120,7 @@ impl Ablation<'_> {
                 None => left,
             }
         };
-        scores.iter().zip(&before_cap).zip(&removed).map(change).collect()
+        Ok(scores.iter().zip(&before_cap).zip(&removed).map(change).collect())
     }
 
     /// Pattern of the head and losses of the next tokens, with these scores.
@@ -141,5 +146,116 @@ impl Ablation<'_> {
         let patterns = host_values(patterns.flatten_heads())?;
         let of_head = patterns[self.head * n * n..(self.head + 1) * n * n].to_vec();
         Ok((of_head, next_token_losses(&logits, &batch)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_models::{ActivationFunction, Gpt2, Gpt2Config};
+    use attention_probes_sae::{Activation as Kind, Sae, SaeConfig};
+
+    use super::*;
+
+    const LAYER: usize = 1;
+    const HEAD: usize = 1;
+
+    /// A model, an autoencoder of what its second layer reads, and texts with tokens that occur
+    /// again.
+    fn subject(device: &Device) -> (Gpt2, Sae, Vec<Vec<u32>>) {
+        device.seed(5);
+        let config = Gpt2Config {
+            n_layers: 2,
+            n_heads: 2,
+            d_model: 12,
+            d_mlp: 8,
+            d_vocab: 9,
+            n_ctx: 20,
+            activation: ActivationFunction::GeluTanh,
+            layer_norm_epsilon: 1e-5,
+            scale_attn_weights: true,
+            scale_attn_by_inverse_layer_idx: false,
+            tie_word_embeddings: true,
+        };
+        let (d_in, d_sae) = (12, 30);
+        let wave = |n: usize, at: f32| (0..n).map(|i| (i as f32 * at).sin()).collect::<Vec<_>>();
+        let mut sae = Sae {
+            config: SaeConfig::new(d_in, d_sae),
+            activation: Kind::Standard { b_enc: vec![0.1; d_sae] },
+            encoder: wave(d_in * d_sae, 0.9),
+            decoder: wave(d_in * d_sae, 1.3),
+            b_dec: vec![0.0; d_in],
+        };
+        sae.set_hook(HookPoint::Ln1Normalized(LAYER));
+        let text = |seed: u32| (0..14).map(|i| (i * i * (seed + 2) + seed) % 5).collect();
+        (config.init(device), sae, (0..3).map(text).collect())
+    }
+
+    /// What the model does by itself, at the places that an effect is about.
+    fn as_it_is(model: &Gpt2, device: &Device, texts: &[Vec<u32>]) -> Effect {
+        let mut effect = Effect::default();
+        let mut n_others = 0.0;
+        for ids in texts {
+            let n = ids.len();
+            let kept = capture(model, device, ids, &[HookPoint::Pattern(LAYER)]).unwrap();
+            let pattern = &kept[&HookPoint::Pattern(LAYER)][HEAD * n * n..];
+            let batch = TokenBatch::new(&[&ids[..]], PaddingSide::Right, device).unwrap();
+            let logits = model.forward(&batch).unwrap();
+            for (query, loss) in next_token_losses(&logits, &batch).unwrap().iter().enumerate() {
+                let before = ids[..query].iter().rposition(|id| *id == ids[query]);
+                let target = before.map(|before| before + 1).filter(|target| *target < query);
+                if let Some(target) = target.filter(|target| ids[*target] == ids[query + 1]) {
+                    effect.n += 1;
+                    effect.attention += f64::from(pattern[query * n + target]);
+                    effect.loss_nats += f64::from(*loss);
+                } else {
+                    n_others += 1.0;
+                    effect.other_loss_nats += f64::from(*loss);
+                }
+            }
+        }
+        effect.attention /= effect.n as f64;
+        effect.loss_nats /= effect.n as f64;
+        effect.other_loss_nats /= n_others;
+        effect
+    }
+
+    fn assert_near(found: Effect, expected: Effect) {
+        assert_eq!(found.n, expected.n);
+        let of = |effect: Effect| [effect.attention, effect.loss_nats, effect.other_loss_nats];
+        for (found, expected) in of(found).into_iter().zip(of(expected)) {
+            assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_what_was_not_removed() {
+        let device = Device::flex();
+        let (model, sae, texts) = subject(&device);
+        let layer = FraLayer::new(&sae, &model, LAYER).unwrap();
+        let ablation = Ablation { model: &model, device: &device, layer: &layer, head: HEAD };
+        let read = ablation.texts(&texts, 0).unwrap();
+        let effect = |removed| ablation.effect(&read, removed).unwrap();
+        let whole = effect(Removed::Nothing);
+        assert!(whole.n > 3, "{whole:?}");
+        assert_near(whole, as_it_is(&model, &device, &texts));
+        assert_near(effect(Removed::Pairs(&[])), whole);
+        // All pairs one by one are all pairs at once, and more than some of them.
+        let all: Vec<(u32, u32)> = (0..30).flat_map(|i| (0..30).map(move |j| (i, j))).collect();
+        let without = effect(Removed::AllPairs);
+        assert_near(effect(Removed::Pairs(&all)), without);
+        assert!((without.attention - whole.attention).abs() > 1e-3);
+        assert!((effect(Removed::Pairs(&all[..200])).attention - without.attention).abs() > 1e-3);
+        // Without its scores a head attends alike to all that it sees.
+        let mut mean = 0.0;
+        for ids in &texts {
+            for query in 0..ids.len() - 1 {
+                let before = ids[..query].iter().rposition(|id| *id == ids[query]);
+                let target = before.map(|before| before + 1).filter(|target| *target < query);
+                if target.is_some_and(|target| ids[target] == ids[query + 1]) {
+                    mean += 1.0 / (query + 1) as f64 / whole.n as f64;
+                }
+            }
+        }
+        assert!((effect(Removed::Everything).attention - mean).abs() < 1e-5);
     }
 }

@@ -3,20 +3,22 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader, write_atomically};
 use attention_probes_models::HookPoint;
-use attention_probes_sae::Sae;
+use attention_probes_report::FraCorpusPage;
 use attention_probes_sae::fra::{FraLayer, FraStatistics, FraStatisticsConfig, capture};
+use attention_probes_sae::{Sae, SaeError};
 use clap::Args;
 use serde_json::json;
-use tracing::info;
+use tracing::{info, warn};
 
-use super::report::{HeadReport, LayerReport, heads_table, pairs_table};
-use super::subject::{FraArgs, Subject};
-use super::{package, page};
+use super::examples::name_of;
+use super::files::{self, Run};
+use super::report::{HeadReport, LayerReport, Settings, heads_table, pairs_table};
+use super::subject::{FraArgs, Subject, TextIds};
+use super::{output, package};
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::progress::Progress;
@@ -35,7 +37,7 @@ pub struct AccumulateArgs {
     pub data: PathBuf,
     /// Its column of texts.
     #[arg(long, default_value = "text")]
-    pub text: String,
+    pub column: String,
     /// Most texts that are read.
     #[arg(long, default_value_t = 20)]
     pub samples: u64,
@@ -53,6 +55,17 @@ pub struct AccumulateArgs {
     /// Seed of that null.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Texts, evenly among all, in which it is looked once more where features are strongest and how
+    /// pairs differ from text to text.
+    #[arg(long, default_value_t = 200)]
+    pub examples: usize,
+    /// Pages of single texts for each layer, of those with most of the strongest pairs.
+    #[arg(long, default_value_t = 3)]
+    pub sample_pages: usize,
+    /// Page of the autoencoder that `sae view` wrote, as an address relative to the output; once for
+    /// each `--sae`.
+    #[arg(long = "sae-page")]
+    pub sae_pages: Vec<String>,
     /// Folder for `accumulated_fra_L{layer}H{head}_N{texts}` of each head, `.json` and `.html`.
     #[arg(long, default_value = "results")]
     pub output: PathBuf,
@@ -85,6 +98,8 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         );
         return Err(InputError(error).into());
     }
+    let package = package_path(args)?;
+    let sae_pages = sae_pages(args)?;
     let subject = Subject::open(&args.subject)?;
     let layers = subject.layers()?;
     let mut seen = BTreeSet::new();
@@ -107,7 +122,11 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         };
         all.push(FraStatistics::new(layer, config)?);
     }
-    let texts = texts(args, &subject)?;
+    let texts = subject.texts(&args.data, &args.column, args.samples as usize)?;
+    if texts.is_empty() {
+        let error = format!("`{}` has no text of two tokens", args.data.display());
+        return Err(InputError(error).into());
+    }
     fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot make `{}`", args.output.display()))?;
     let checkpoints: Vec<PathBuf> = layers
@@ -127,54 +146,65 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         info!("going on from text {} with `{}`", statistics.n_texts(), path.display());
     }
     add(args, &subject, (&layers, &texts), (&mut all, &checkpoints, &digest))?;
-    let reports = reports(&subject, &layers, &all, args.top)?;
-    write(args, &reports)?;
+    let mut reports = reports(args, &subject, &layers, &all)?;
+    let run = Run {
+        reader: subject.reader(),
+        layers: &layers,
+        texts: &texts,
+        n_examples: args.examples,
+        n_pages: args.sample_pages,
+        sae_pages: &sae_pages,
+    };
+    let (files, features) = run.files(&mut reports)?;
+    files::write(&args.output, &files)?;
+    if let Some(path) = package {
+        package::write(&path, &files)?;
+    }
     for path in &checkpoints {
         let _ = fs::remove_file(path); // it may never have been written
     }
     let mut stdout = std::io::stdout().lock();
+    let heads: Vec<&HeadReport> = reports.iter().flatten().collect();
     let text = if args.json {
-        format!("{:#}\n", json!({ "heads": reports }))
+        format!("{:#}\n", json!({ "heads": heads }))
     } else {
-        let shown = reports.iter().take(HEADS_SHOWN).map(pairs_table);
-        let tables: Vec<String> = std::iter::once(heads_table(&reports)).chain(shown).collect();
-        format!("{}wrote {} heads to {}\n", tables.join("\n"), reports.len(), args.output.display())
+        let mut tables = vec![heads_table(heads.iter().copied())];
+        let of_layers = reports.iter().zip(&features);
+        let all = of_layers.flat_map(|(heads, features)| heads.iter().map(move |h| (h, features)));
+        for (head, features) in all.take(HEADS_SHOWN) {
+            tables.push(pairs_table(head, &|feature| name_of(features, feature)));
+        }
+        let (tables, folder) = (tables.join("\n"), args.output.display());
+        format!("{tables}wrote {} heads in {} files to {folder}\n", heads.len(), files.len())
     };
     ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
 }
 
-/// Tokens of the texts that are long enough to attend to something.
-fn texts(args: &AccumulateArgs, subject: &Subject) -> Result<Vec<Vec<u32>>> {
-    let columns = DatasetConfig { text: args.text.clone(), ..DatasetConfig::default() };
-    let (mut texts, mut n_short) = (Vec::new(), 0);
-    for row in TextReader::open(&args.data, &columns, LabelColumn::Ignored)? {
-        if texts.len() as u64 == args.samples {
-            break;
-        }
-        let ids = subject.ids(&row?.text)?;
-        if ids.len() > subject.n_before() + 1 {
-            texts.push(ids);
-        } else {
-            n_short += 1;
-        }
+/// The page of each autoencoder, as the pages of heads name it; an address that they would refuse is
+/// refused before the long part.
+fn sae_pages(args: &AccumulateArgs) -> Result<Vec<String>> {
+    let (n, expected) = (args.sae_pages.len(), args.subject.saes.len());
+    if n == 0 {
+        return Ok(vec![String::new(); expected]);
     }
-    if n_short > 0 {
-        info!("{n_short} texts of one token or none left out");
-    }
-    if texts.is_empty() {
-        let error = format!("`{}` has no text of two tokens", args.data.display());
+    if n != expected {
+        let error = format!("`--sae-page` is given {n} times, but `--sae` {expected} times");
         return Err(InputError(error).into());
     }
-    Ok(texts)
+    for sae_page in &args.sae_pages {
+        let page = FraCorpusPage { sae_page: sae_page.clone(), ..FraCorpusPage::default() };
+        page.to_html().map_err(|error| InputError(error.to_string()))?;
+    }
+    Ok(args.sae_pages.clone())
 }
 
 /// Everything that statistics depend on beside their settings.
-fn digest(subject: &Subject, texts: &[Vec<u32>]) -> Result<String> {
+fn digest(subject: &Subject, texts: &[TextIds]) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for sae in &subject.saes {
         hash_sae(&mut hasher, sae)?;
     }
-    for ids in texts {
+    for TextIds { ids, .. } in texts {
         hasher.update(&(ids.len() as u64).to_le_bytes());
         for id in ids {
             hasher.update(&id.to_le_bytes());
@@ -203,72 +233,86 @@ fn hash_sae(hasher: &mut blake3::Hasher, sae: &Sae) -> Result<()> {
 fn add(
     args: &AccumulateArgs,
     subject: &Subject,
-    (layers, texts): (&[FraLayer<'_>], &[Vec<u32>]),
+    (layers, texts): (&[FraLayer<'_>], &[TextIds]),
     (all, checkpoints, digest): (&mut [FraStatistics], &[PathBuf], &str),
 ) -> Result<()> {
     let mut hooks: Vec<HookPoint> = layers.iter().flat_map(FraLayer::hooks).collect();
     hooks.extend(layers.iter().map(|layer| HookPoint::Pattern(layer.layer())));
     let mut progress = Progress::default();
-    for (i, ids) in texts.iter().enumerate() {
-        if all.iter().all(|statistics| statistics.n_texts() > i as u64) {
+    let seen = |statistics: &FraStatistics| statistics.n_texts() + statistics.n_skipped();
+    for (i, TextIds { row, ids }) in (0..).zip(texts) {
+        if all.iter().all(|statistics| seen(statistics) > i) {
             continue;
         }
-        let activations = capture(&*subject.model.model, &subject.device, ids, &hooks)
-            .with_context(|| format!("text {}", i + 1))?;
-        for (statistics, layer) in all.iter_mut().zip(layers) {
-            // A run may have been stopped between the checkpoints of two layers.
-            if statistics.n_texts() == i as u64 {
-                statistics.add(layer, ids, &activations, subject.n_before())?;
+        let activations = match capture(&*subject.model.model, &subject.device, ids, &hooks) {
+            Err(SaeError::NonFinite { index, value, .. }) => {
+                let data = args.data.display();
+                warn!(
+                    "row {row} of `{data}` left out: value {index} of its activations is {value}"
+                );
+                None
+            }
+            found => Some(found.with_context(|| format!("row {row}"))?),
+        };
+        // A run may have been stopped between the checkpoints of two layers.
+        for (statistics, layer) in all.iter_mut().zip(layers).filter(|(of, _)| seen(of) == i) {
+            match &activations {
+                Some(found) => statistics.add(layer, ids, found, subject.reader().n_before)?,
+                None => statistics.skip(),
             }
         }
-        let done = i as u64 + 1;
-        progress.advance("texts".to_owned(), i + 1, texts.len());
-        if done.is_multiple_of(args.checkpoint_every.max(1)) && done < texts.len() as u64 {
+        let done = i + 1;
+        progress.advance("texts".to_owned(), done as usize, texts.len());
+        if done.is_multiple_of(args.checkpoint_every.max(1)) {
             for (statistics, path) in all.iter().zip(checkpoints) {
                 statistics.save(path, digest)?;
             }
         }
     }
     progress.clear();
+    if all.iter().all(|statistics| statistics.n_texts() == 0) {
+        let error = format!("the model's activations on `{}` are not finite", args.data.display());
+        return Err(InputError(error).into());
+    }
     Ok(())
 }
 
 fn reports(
+    args: &AccumulateArgs,
     subject: &Subject,
     layers: &[FraLayer<'_>],
     all: &[FraStatistics],
-    n_top: usize,
-) -> Result<Vec<HeadReport>> {
-    let mut reports = Vec::new();
-    for ((layer, statistics), path) in layers.iter().zip(all).zip(&subject.paths) {
-        let model = &subject.model.name;
-        let of_layer = LayerReport { layer, statistics, model, sae: path.display().to_string() };
-        reports.extend(of_layer.heads(n_top)?);
-    }
-    Ok(reports)
+) -> Result<Vec<Vec<HeadReport>>> {
+    let settings = Settings {
+        data: args.data.display().to_string(),
+        column: args.column.clone(),
+        samples: args.samples,
+        max_tokens: subject.max_tokens,
+        prepend_bos: subject.has_bos(),
+        top: args.top,
+        memory_budget_gib: args.memory_budget_gib,
+        permuted: args.permuted,
+        seed: args.seed,
+        examples: args.examples,
+        model_fingerprint: subject.model.fingerprint(),
+    };
+    let layers = layers.iter().zip(all).zip(&subject.paths);
+    let of_layer = |((layer, statistics), path): ((_, _), &PathBuf)| {
+        let (model, sae) = (&subject.model.name, path.display().to_string());
+        LayerReport { layer, statistics, model, sae, settings: &settings }.heads(args.top)
+    };
+    layers.map(of_layer).collect()
 }
 
-/// The figures and the page of each head, and all of them in a package where one is asked for.
-fn write(args: &AccumulateArgs, reports: &[HeadReport]) -> Result<()> {
-    let mut files = Vec::new();
-    for report in reports {
-        let mut text = serde_json::to_vec_pretty(report)?;
-        text.push(b'\n');
-        files.push((format!("{}.json", report.file_stem()), text));
-        let page = page::of_head(report).to_html()?;
-        files.push((format!("{}.html", report.file_stem()), page.into_bytes()));
+/// Where a package goes: beside the files if it names no folder.
+fn package_path(args: &AccumulateArgs) -> Result<Option<PathBuf>> {
+    let Some(path) = &args.package else { return Ok(None) };
+    let name = path.to_string_lossy();
+    if !name.ends_with(".tar.gz") && !name.ends_with(".tgz") {
+        let error = format!("`{name}` ends neither in .tar.gz nor in .tgz");
+        return Err(InputError(error).into());
     }
-    for (name, text) in &files {
-        write_atomically(&args.output.join(name), |file| file.write_all(text))?;
-    }
-    match &args.package {
-        Some(path) => package::write(&package_path(path, args), &files),
-        None => Ok(()),
-    }
-}
-
-/// A package without a folder lies beside the files.
-fn package_path(path: &Path, args: &AccumulateArgs) -> PathBuf {
+    output::check_folder(path)?;
     let is_bare = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
-    if is_bare { args.output.join(path) } else { path.to_owned() }
+    Ok(Some(if is_bare { args.output.join(path) } else { path.clone() }))
 }

@@ -9,26 +9,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
 use attention_probes_models::{Dtype, HookPoint, LanguageModel, Placement, open_model};
-use attention_probes_sae::fra::{
-    FraCodes, FraHeadPairs, FraLayer, FraPair, FraRank, FraStatistics, FraStatisticsConfig, capture,
-};
+use attention_probes_sae::fra::{FraCodes, FraLayer, FraStatistics, FraStatisticsConfig, capture};
 use attention_probes_sae::{Contexts, FeatureActivity, SaeFormat, SaeRunConfig, read_sae};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
 use serde_json::json;
 use tracing::info;
 
-use super::ablation::{AblatedText, Ablation, Effect, Removed};
-use super::report::{HeadReport, LayerReport, heads_table, pairs};
+use super::arms::{Arm, without_pairs};
+use super::examples::name_of;
+use super::files::{self, Run};
+use super::report::{HeadReport, LayerReport, Settings, heads_table, pairs};
+use super::subject::{Reader, TextIds};
 use crate::device;
 use crate::input::ignore_broken_pipe;
 use crate::progress::Progress;
 use crate::sae::texts;
 use crate::sae::train::{TrainFlags, train};
+use crate::sae::view::View;
 use crate::table::aligned;
 
 /// What is trained, by the form of any other run.
@@ -48,12 +48,13 @@ const N_STATISTICS: usize = 400;
 const N_REPEATED: usize = 24;
 const SEGMENT: usize = 32;
 
-/// Pairs that are removed at a time, and pairs that others are drawn from to compare.
-const N_REMOVED: [usize; 2] = [50, 200];
-const N_CANDIDATES: usize = 20_000;
+/// Pairs of a ranking, texts that features and intervals are taken from, and pages of single texts.
+const N_TOP: usize = 200;
+const N_EXAMPLES: usize = 200;
+const N_PAGES: usize = 3;
 
-/// Words that stand for a feature.
-const N_WORDS: usize = 3;
+/// The page of the autoencoder, beside those of the heads.
+const SAE_PAGE: &str = "sae.html";
 
 /// Find an induction head of an embedded model and the pairs of features behind it; offline.
 #[derive(Args, Debug)]
@@ -61,6 +62,9 @@ pub struct DemoArgs {
     /// The model.
     #[arg(long, default_value = "demo-gpt2")]
     pub model: DemoModel,
+    /// Tokens that the autoencoder is trained on, instead of the demo's own number.
+    #[arg(long)]
+    pub tokens: Option<u64>,
     /// Folder that holds the runs.
     #[arg(long, default_value = "results")]
     pub output: PathBuf,
@@ -93,17 +97,6 @@ impl DemoModel {
     }
 }
 
-/// One thing that was taken from the head's scores, and what became of it.
-#[derive(Debug, Serialize)]
-struct Arm {
-    removed: String,
-    n_pairs: Option<usize>,
-    /// On held-out passages.
-    passages: Effect,
-    /// On random tokens of which a segment is repeated.
-    repeated: Effect,
-}
-
 /// Runs `fra demo`.
 ///
 /// # Errors
@@ -113,6 +106,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let mut config: SaeRunConfig = toml::from_str(CONFIG).context("the demo's configuration")?;
     config.output.clone_from(&args.output);
     config.device.clone_from(&args.device);
+    config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
     args.model.name().clone_into(&mut config.model.name);
     config.run = format!("fra-{}", args.model.name());
     let folder = args.output.join(&config.run);
@@ -145,26 +139,36 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let sae_folder = folder.join("sae").join(&config.saes[0].name);
     SaeFormat::of(&sae_folder)?;
     let sae = read_sae(&sae_folder)?;
-    let demo = Demo { model: &model, device: &device, n_before };
-    let fra = FraLayer::new(&sae, &*model.model, layer)?;
-    let statistics = demo.statistics(&fra, &texts_of(&seen, N_STATISTICS))?;
+    let hook = HookPoint::Ln1Normalized(layer);
+    let view = View { sae: &sae, model: &model, device: &device, contexts: &seen, hook };
+    view.write(&folder.join(SAE_PAGE), &sae_folder, (N_STATISTICS, sae.config.d_sae))?;
+    let reader = Reader { model: &model, device: &device, n_before };
+    let layers = [FraLayer::new(&sae, &*model.model, layer)?];
+    let texts = rows_of(&seen, N_STATISTICS);
+    let statistics = statistics(reader, &layers[0], &texts)?;
+    let settings = settings(&config, &statistics, &model);
     let of_layer = LayerReport {
-        layer: &fra,
+        layer: &layers[0],
         statistics: &statistics,
         model: &model.name,
         sae: sae_folder.display().to_string(),
+        settings: &settings,
     };
-    let reports = of_layer.heads(200)?;
-    for report in &reports {
-        let mut text = serde_json::to_vec_pretty(report)?;
-        text.push(b'\n');
-        let path = folder.join(format!("{}.json", report.file_stem()));
-        write_atomically(&path, |file| file.write_all(&text))?;
-    }
-    let arms = demo.arms(&fra, &statistics, head, [&held_out, &repeated])?;
-    let activity =
-        FeatureActivity::collect(&sae, &*model.model, &device, (&seen, N_STATISTICS), fra.hook())?;
-    let words = |feature: u32| demo.words(&activity, &seen, feature);
+    let mut reports = [of_layer.heads(N_TOP)?];
+    let run = Run {
+        reader,
+        layers: &layers,
+        texts: &texts,
+        n_examples: N_EXAMPLES,
+        n_pages: N_PAGES,
+        sae_pages: &[SAE_PAGE.to_owned()],
+    };
+    let (files, features) = run.files(&mut reports)?;
+    files::write(&folder, &files)?;
+    let ([reports], features) = (&reports, &features[0]);
+    let arms = without_pairs(reader, &statistics, (&layers[0], head), [&held_out, &repeated])?;
+    let of_contexts = (&seen, N_STATISTICS);
+    let activity = FeatureActivity::collect(&sae, &*model.model, &device, of_contexts, hook)?;
     let mut stdout = std::io::stdout().lock();
     let text = if args.json {
         let object = json!({
@@ -178,15 +182,18 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         });
         format!("{object:#}\n")
     } else {
-        let table = to_text(&reports, head, &arms, &words);
+        let table = to_text(reports, head, &arms, &|feature| name_of(features, feature));
+        let page = reports.iter().find(|report| report.head == head);
+        let page = page.map_or_else(String::new, |page| format!("{}.html", page.file_stem()));
         format!(
-            "{} of `{}`: {:.1} active features of {}, FVU {:.3}\n\n{table}\nwrote {}\n",
+            "{} of `{hook}`: {:.1} active features of {}, FVU {:.3}\n\n{table}\nwrote {} files; \
+             begin with {}\n",
             model.name,
-            fra.hook(),
             activity.l0(),
             sae.config.d_sae,
             activity.fvu(),
-            folder.display()
+            files.len() + 1,
+            folder.join(page).display()
         )
     };
     ignore_broken_pipe(stdout.write_all(text.as_bytes()).map_err(Into::into))
@@ -196,6 +203,12 @@ fn write_lines(path: &Path, lines: &[(usize, &str)]) -> Result<PathBuf> {
     let text: String = lines.iter().flat_map(|(_, line)| [*line, "\n"]).collect();
     write_atomically(path, |file| file.write_all(text.as_bytes()))?;
     Ok(path.to_owned())
+}
+
+/// Contexts as texts; their rows are counted in contexts, which passages are cut into.
+fn rows_of(contexts: &Contexts, n: usize) -> Vec<TextIds> {
+    let text = |i: usize| TextIds { row: i as u64, ids: contexts.ids(i).to_vec() };
+    (0..contexts.len().min(n)).map(text).collect()
 }
 
 fn texts_of(contexts: &Contexts, n: usize) -> Vec<Vec<u32>> {
@@ -241,110 +254,43 @@ fn induction_heads(
     Ok(scores)
 }
 
-/// What everything is made with.
-struct Demo<'a> {
-    model: &'a LanguageModel,
-    device: &'a Device,
-    n_before: usize,
-}
-
-impl Demo<'_> {
-    /// Pairs of every head of the layer.
-    fn statistics(&self, layer: &FraLayer<'_>, texts: &[Vec<u32>]) -> Result<FraStatistics> {
-        let heads = (0..layer.n_heads()).collect();
-        let config = FraStatisticsConfig { heads, permuted: true, ..Default::default() };
-        let mut statistics = FraStatistics::new(layer, config)?;
-        let mut hooks = layer.hooks();
-        hooks.push(HookPoint::Pattern(layer.layer()));
-        let mut progress = Progress::default();
-        for (i, ids) in texts.iter().enumerate() {
-            let kept = capture(&*self.model.model, self.device, ids, &hooks)?;
-            statistics.add(layer, ids, &kept, self.n_before)?;
-            progress.advance("pairs of features".to_owned(), i + 1, texts.len());
-        }
-        progress.clear();
-        Ok(statistics)
-    }
-
-    /// What the model loses without the pairs that carry induction, and without others.
-    fn arms(
-        &self,
-        layer: &FraLayer<'_>,
-        statistics: &FraStatistics,
-        head: usize,
-        [passages, repeated]: [&[Vec<u32>]; 2],
-    ) -> Result<Vec<Arm>> {
-        let ablation = Ablation { model: &*self.model.model, device: self.device, layer, head };
-        let passages = ablation.texts(passages, self.n_before)?;
-        let repeated = ablation.texts(repeated, self.n_before)?;
-        let ranks = [FraRank::Induction, FraRank::Sum];
-        let found = statistics.top(layer, &ranks, N_CANDIDATES)?;
-        let found: Option<&FraHeadPairs> = found.iter().find(|found| found.head == head);
-        let [induction, all] = found.map_or([&[][..], &[][..]], |f| [&f.top[0], &f.top[1]]);
-        let both = |removed: Removed<'_>, label: String, n_pairs| {
-            let effect = |texts: &[AblatedText]| ablation.effect(texts, removed);
-            let (passages, repeated) = (effect(&passages)?, effect(&repeated)?);
-            Ok::<Arm, anyhow::Error>(Arm { removed: label, n_pairs, passages, repeated })
-        };
-        let mut arms = vec![both(Removed::Nothing, "nothing".to_owned(), None)?];
-        for n in N_REMOVED {
-            let strongest = &induction[..n.min(induction.len())];
-            let removed = features(strongest.iter());
-            let label = format!("the {n} pairs with most induction");
-            arms.push(both(Removed::Pairs(&removed), label, Some(removed.len()))?);
-            let matched = matched(strongest, all);
-            let label = format!("{n} others of as much magnitude");
-            arms.push(both(Removed::Pairs(&matched), label, Some(matched.len()))?);
-            let mut rng = ChaCha8Rng::seed_from_u64(0);
-            let drawn = features(all.choose_multiple(&mut rng, n));
-            let label = format!("{n} drawn from the {N_CANDIDATES} strongest");
-            arms.push(both(Removed::Pairs(&drawn), label, Some(drawn.len()))?);
-        }
-        arms.push(both(Removed::AllPairs, "all pairs".to_owned(), None)?);
-        arms.push(both(Removed::Everything, "the scores".to_owned(), None)?);
-        Ok(arms)
-    }
-
-    /// The tokens where a feature is strongest.
-    fn words(&self, activity: &FeatureActivity, contexts: &Contexts, feature: u32) -> String {
-        let mut words: Vec<String> = Vec::new();
-        for peak in activity.peaks(feature as usize) {
-            let id = contexts.ids(peak.context)[peak.position];
-            let word = self.model.tokenizer.decode(&[id]).unwrap_or_default();
-            let word = word.trim().to_owned();
-            if !words.contains(&word) && words.len() < N_WORDS {
-                words.push(word);
-            }
-        }
-        format!(" {}", words.join("|"))
+/// What the statistics were asked for.
+fn settings(config: &SaeRunConfig, statistics: &FraStatistics, model: &LanguageModel) -> Settings {
+    let of_pairs = statistics.config();
+    Settings {
+        data: format!("contexts of `{}`", config.data.path.display()),
+        column: config.data.text.clone(),
+        samples: statistics.n_texts(),
+        max_tokens: config.data.context_size,
+        prepend_bos: config.data.prepend_bos,
+        top: N_TOP,
+        memory_budget_gib: of_pairs.budget_bytes as f64 / f64::from(1 << 30),
+        permuted: of_pairs.permuted,
+        seed: of_pairs.seed,
+        examples: N_EXAMPLES,
+        model_fingerprint: model.fingerprint(),
     }
 }
 
-fn features<'a>(pairs: impl Iterator<Item = &'a FraPair>) -> Vec<(u32, u32)> {
-    pairs.map(|pair| (pair.query_feature, pair.key_feature)).collect()
-}
-
-/// For each pair another one of about the same sum of magnitudes, of those that carry the least
-/// induction for their size.
-fn matched(pairs: &[FraPair], all: &[FraPair]) -> Vec<(u32, u32)> {
-    let mut shares: Vec<f64> = all.iter().map(|pair| pair.induction).collect();
-    shares.sort_by(f64::total_cmp);
-    let low = shares.get(shares.len() / 2).copied().unwrap_or(0.0);
-    let taken = features(pairs.iter());
-    let is_free = |pair: &&FraPair| {
-        pair.induction <= low && !taken.contains(&(pair.query_feature, pair.key_feature))
-    };
-    let mut free: Vec<&FraPair> = all.iter().filter(is_free).collect();
-    let mut found = Vec::new();
-    for pair in pairs {
-        let distance = |other: &FraPair| (other.sum_abs - pair.sum_abs).abs();
-        let nearest =
-            (0..free.len()).min_by(|a, b| distance(free[*a]).total_cmp(&distance(free[*b])));
-        if let Some(nearest) = nearest {
-            found.push(free.remove(nearest));
-        }
+/// Pairs of every head of the layer.
+fn statistics(
+    reader: Reader<'_>,
+    layer: &FraLayer<'_>,
+    texts: &[TextIds],
+) -> Result<FraStatistics> {
+    let heads = (0..layer.n_heads()).collect();
+    let config = FraStatisticsConfig { heads, permuted: true, ..Default::default() };
+    let mut statistics = FraStatistics::new(layer, config)?;
+    let mut hooks = layer.hooks();
+    hooks.push(HookPoint::Pattern(layer.layer()));
+    let mut progress = Progress::default();
+    for (i, TextIds { ids, .. }) in texts.iter().enumerate() {
+        let kept = capture(&*reader.model.model, reader.device, ids, &hooks)?;
+        statistics.add(layer, ids, &kept, reader.n_before)?;
+        progress.advance("pairs of features".to_owned(), i + 1, texts.len());
     }
-    features(found.into_iter())
+    progress.clear();
+    Ok(statistics)
 }
 
 fn to_text(
@@ -353,15 +299,16 @@ fn to_text(
     arms: &[Arm],
     words: &dyn Fn(u32) -> String,
 ) -> String {
-    let mut text = heads_table(reports);
+    let mut text = heads_table(reports.iter());
     if let Some(report) = reports.iter().find(|report| report.head == head) {
         let top = report.top.get("induction").map_or(&[][..], |pairs| pairs);
         let title = "the pairs with most induction, and where their features are strongest";
         let _ = writeln!(text, "\nhead {head}, {title}:");
-        text += &pairs(top, words);
+        text += &pairs(top.iter().map(|of| &of.pair), words);
     }
     let header = [
         "removed from the head's scores",
+        "of all magnitudes",
         "attention",
         "loss",
         "other loss",
@@ -373,6 +320,7 @@ fn to_text(
         let number = |value: f64| format!("{value:.3}");
         rows.push([
             arm.removed.clone(),
+            arm.share.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
             number(arm.passages.attention),
             number(arm.passages.loss_nats),
             number(arm.passages.other_loss_nats),

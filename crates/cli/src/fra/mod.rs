@@ -2,7 +2,11 @@
 
 mod ablation;
 pub mod accumulate;
+mod arms;
 pub mod demo;
+mod examples;
+mod files;
+mod output;
 mod package;
 mod page;
 mod report;

@@ -1,24 +1,25 @@
 //! `fra sample`: the scores of one text, by pairs of features.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader, write_atomically};
 use attention_probes_models::HookPoint;
-use attention_probes_report::FraSamplePage;
 use attention_probes_sae::fra::{
-    FraActivations, FraHead, FraLayer, FraOutput, FraPair, FraRank, FraSource, FraStatistics,
-    FraStatisticsConfig, FraText, capture,
+    FraActivations, FraCodes, FraHead, FraLayer, FraOutput, FraPair, FraRank, FraSource,
+    FraStatistics, FraStatisticsConfig, FraText, capture,
 };
 use clap::Args;
 use serde::Serialize;
 
-use super::page;
+use super::examples::{Looked, ShownPairs, name_of};
+use super::page::{self, Features};
 use super::report::pairs;
-use super::subject::{FraArgs, Subject};
+use super::subject::{FraArgs, Reader, Subject};
+use super::{examples, output};
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 
@@ -28,10 +29,11 @@ pub struct SampleArgs {
     /// What is looked at.
     #[command(flatten)]
     pub subject: FraArgs,
-    /// The text.
-    #[arg(long, conflicts_with = "data", required_unless_present = "data")]
+    /// The text, instead of a row of `--data`.
+    #[arg(long, required_unless_present = "data", conflicts_with = "row")]
     pub text: Option<String>,
-    /// A file of texts, of which one is taken: `.csv`, `.tsv`, or `.jsonl`.
+    /// A file of texts, `.csv`, `.tsv`, or `.jsonl`: one is taken from it, and all say where the
+    /// features are strongest.
     #[arg(long)]
     pub data: Option<PathBuf>,
     /// Its column of texts.
@@ -40,6 +42,9 @@ pub struct SampleArgs {
     /// Row of the text, counted from 0.
     #[arg(long, default_value_t = 0)]
     pub row: usize,
+    /// Texts of `--data` in which the features are looked for, from the first on.
+    #[arg(long, default_value_t = 200)]
+    pub examples: usize,
     /// Pairs and sources of each head.
     #[arg(long, default_value_t = 30)]
     pub top: usize,
@@ -107,7 +112,7 @@ pub(super) struct SamplePair {
     #[serde(flatten)]
     pub(super) pair: FraPair,
     /// Query, key, and value.
-    pub(super) cells: Vec<(usize, usize, f32)>,
+    pub(super) entries: Vec<(usize, usize, f32)>,
 }
 
 /// Runs `fra sample`.
@@ -117,76 +122,131 @@ pub(super) struct SamplePair {
 /// If the autoencoder, the model, or the text is at fault or they do not fit each other, or the
 /// output cannot be written.
 pub fn run(args: &SampleArgs) -> Result<()> {
+    let is_page = match &args.output {
+        Some(path) => is_page(path)?,
+        None => false,
+    };
     let subject = Subject::open(&args.subject)?;
     let layers = subject.layers()?;
     let [layer] = &layers[..] else {
         return Err(InputError("`fra sample` takes one autoencoder".to_owned()).into());
     };
     let ids = subject.ids(&text(args)?)?;
-    if ids.len() < subject.n_before() + 1 {
+    if ids.len() < subject.reader().n_before + 1 {
         return Err(InputError("the text has no token".to_owned()).into());
     }
-    let is_page = match args.output.as_deref().map(|path| (path, path.extension())) {
-        None => false,
-        Some((_, Some(end))) if end == "html" || end == "json" => end == "html",
-        Some((path, _)) => {
-            let error = format!("`{}` ends neither in .html nor in .json", path.display());
-            return Err(InputError(error).into());
-        }
-    };
-    let (report, page) = report(args, &subject, layer, &ids)?;
-    let mut json = serde_json::to_vec_pretty(&report)?;
+    let (heads, sae) = (subject.heads(layer), subject.paths[0].display().to_string());
+    let also = ShownPairs::new();
+    let asked = Asked { heads: &heads, n_top: args.top, also: &also, sae: &sae };
+    let sample = resolve(subject.reader(), layer, &ids, &asked)?;
+    let known = features(args, &subject, &sample)?;
+    let report = &sample.report;
+    let mut json = serde_json::to_vec_pretty(report)?;
     json.push(b'\n');
     if let Some(path) = &args.output {
-        let html = if is_page { page.to_html()?.into_bytes() } else { json.clone() };
+        let page = || page::of_sample(&sample, &known, page::Links::default()).to_html();
+        let html = if is_page { page()?.into_bytes() } else { json.clone() };
         write_atomically(path, |file| file.write_all(&html))?;
     }
     let mut stdout = std::io::stdout().lock();
-    let text = if args.json { String::from_utf8(json)? } else { tables(&report) };
+    let text = if args.json { String::from_utf8(json)? } else { tables(report, &known) };
     ignore_broken_pipe(stdout.write_all(text.as_bytes()).map_err(Into::into))
 }
 
+/// Texts and names of the features that are shown, where there are other texts.
+fn features(args: &SampleArgs, subject: &Subject, sample: &Sample<'_>) -> Result<Features> {
+    let Some(path) = args.data.as_ref().filter(|_| args.examples > 0) else {
+        return Ok(Features::new());
+    };
+    let texts = subject.texts(path, &args.column, args.examples)?;
+    let pairs = |head: &SampleHead| (head.head, head.pairs.iter().map(|of| of.pair).collect());
+    let shown: ShownPairs = sample.report.heads.iter().map(pairs).collect();
+    let looked = Looked { texts: &texts, n_texts: args.examples, n_pages: 0 };
+    let layers = std::slice::from_ref(sample.layer);
+    Ok(examples::collect(subject.reader(), layers, &[shown], &looked)?.remove(0).features)
+}
+
+/// Whether a file is to be a page and not JSON.
+fn is_page(path: &Path) -> Result<bool> {
+    output::check_folder(path)?;
+    match path.extension() {
+        Some(end) if end == "html" || end == "json" => Ok(end == "html"),
+        _ => {
+            let error = format!("`{}` ends neither in .html nor in .json", path.display());
+            Err(InputError(error).into())
+        }
+    }
+}
+
 fn text(args: &SampleArgs) -> Result<String> {
-    let Some(path) = &args.data else { return Ok(args.text.clone().unwrap_or_default()) };
+    let (Some(path), None) = (&args.data, &args.text) else {
+        return Ok(args.text.clone().unwrap_or_default());
+    };
     let columns = DatasetConfig { text: args.column.clone(), ..DatasetConfig::default() };
     let mut rows = TextReader::open(path, &columns, LabelColumn::Ignored)?;
     let missing = || InputError(format!("`{}` has no text in row {}", path.display(), args.row));
     Ok(rows.nth(args.row).ok_or_else(missing)??.text)
 }
 
-fn report(
-    args: &SampleArgs,
-    subject: &Subject,
-    layer: &FraLayer<'_>,
+/// What is asked of a text.
+pub(super) struct Asked<'a> {
+    pub(super) heads: &'a [usize],
+    /// Pairs and sources of each head.
+    pub(super) n_top: usize,
+    /// Pairs that are shown too where they occur, by head.
+    pub(super) also: &'a ShownPairs,
+    /// What the autoencoder is called.
+    pub(super) sae: &'a str,
+}
+
+/// A text that is resolved, with what its page is made of.
+pub(super) struct Sample<'a> {
+    pub(super) report: SampleReport,
+    pub(super) layer: &'a FraLayer<'a>,
+    pub(super) text: FraText,
+    pub(super) activations: FraActivations,
+}
+
+/// Resolves the scores of a text.
+pub(super) fn resolve<'a>(
+    reader: Reader<'_>,
+    layer: &'a FraLayer<'_>,
     ids: &[u32],
-) -> Result<(SampleReport, FraSamplePage)> {
-    let heads = subject.heads(layer);
+    asked: &Asked<'_>,
+) -> Result<Sample<'a>> {
     let mut hooks = [layer.hooks(), FraOutput::hooks(layer)].concat();
     hooks.push(HookPoint::AttnScores(layer.layer()));
-    let activations = capture(&*subject.model.model, &subject.device, ids, &hooks)?;
-    let text = FraText::new(layer, &heads, ids, &activations, subject.n_before())?;
-    let config = FraStatisticsConfig { heads: heads.clone(), ..FraStatisticsConfig::default() };
+    let activations = capture(&*reader.model.model, reader.device, ids, &hooks)?;
+    let text = FraText::new(layer, asked.heads, ids, &activations, reader.n_before)?;
+    let config = FraStatisticsConfig { heads: asked.heads.to_vec(), ..Default::default() };
     let mut statistics = FraStatistics::new(layer, config)?;
-    statistics.add(layer, ids, &activations, subject.n_before())?;
+    statistics.add(layer, ids, &activations, reader.n_before)?;
+    let strongest = statistics.top(layer, &[FraRank::Sum], asked.n_top)?;
     let mut found = Vec::new();
-    for (place, strongest) in
-        statistics.top(layer, &[FraRank::Sum], args.top)?.into_iter().enumerate()
-    {
+    for (place, mut strongest) in strongest.into_iter().enumerate() {
         let Some(head) = text.head(strongest.head) else { continue };
         let exact = !layer.is_published();
         let sources = if exact {
             let output = FraOutput::new(layer, text.codes(), strongest.head, &activations)?;
-            output.sources().into_iter().take(args.top).collect()
+            output.sources().into_iter().take(asked.n_top).collect()
         } else {
             Vec::new()
         };
+        let features = |pair: &FraPair| (pair.query_feature, pair.key_feature);
+        let mut pairs = strongest.top.swap_remove(0);
+        let known: HashSet<(u32, u32)> = pairs.iter().map(features).collect();
+        let also = asked.also.get(&strongest.head).into_iter().flatten().map(features);
+        let also = also.filter(|features| !known.contains(features));
+        pairs.extend(also.filter_map(|features| of_text(features, &head, text.codes())));
         found.push(SampleHead {
             head: strongest.head,
             n_values: n_values(&head, &text),
             n_pairs: strongest.n_pairs,
-            identity: exact.then(|| identity(layer, &head, strongest.head, &activations)),
+            identity: exact
+                .then(|| identity(layer, &head, strongest.head, &activations))
+                .transpose()?,
             induction_score: statistics.induction_score(place),
-            pairs: strongest.top[0].iter().map(|pair| with_cells(*pair, &head)).collect(),
+            pairs: pairs.into_iter().map(|pair| with_entries(pair, &head)).collect(),
             sources,
         });
     }
@@ -195,23 +255,22 @@ fn report(
         let (slots, values) = text.codes().position(position);
         let features = slots.iter().map(|slot| text.codes().features()[*slot as usize]);
         tokens.push(SampleToken {
-            text: subject.model.tokenizer.decode(&[*id])?,
+            text: reader.token(*id)?,
             id: *id,
             features: features.zip(values.iter().copied()).collect(),
         });
     }
     let report = SampleReport {
         mode: if layer.is_published() { "published" } else { "exact" },
-        model: subject.model.name.clone(),
-        sae: subject.paths[0].display().to_string(),
+        model: reader.model.name.clone(),
+        sae: asked.sae.to_owned(),
         hook: layer.hook().to_string(),
         layer: layer.layer(),
         tokens,
         heads: found,
         library_version: env!("CARGO_PKG_VERSION"),
     };
-    let page = page::of_sample(&report, layer, &text, &activations);
-    Ok((report, page))
+    Ok(Sample { report, layer, text, activations })
 }
 
 /// Pairs of active features at queries and the keys that they see.
@@ -224,10 +283,37 @@ fn n_values(head: &FraHead<'_>, text: &FraText) -> u64 {
     (0..head.n_positions()).map(of_query).sum()
 }
 
-fn with_cells(pair: FraPair, head: &FraHead<'_>) -> SamplePair {
-    let (n, map) = (head.n_positions(), head.pair_map(pair.query_feature, pair.key_feature));
-    let cells = map.iter().enumerate().filter(|(_, value)| value.abs() > 0.0);
-    SamplePair { pair, cells: cells.map(|(i, value)| (i / n, i % n, *value)).collect() }
+/// What one text says of a pair; `None` if it does not occur.
+fn of_text(
+    (query_feature, key_feature): (u32, u32),
+    head: &FraHead<'_>,
+    codes: &FraCodes,
+) -> Option<FraPair> {
+    let values = head.pair_values(query_feature, key_feature);
+    let sum_of = |of: &dyn Fn(usize, usize, f64) -> f64| -> f64 {
+        values.iter().map(|(query, key, value)| of(*query, *key, f64::from(*value))).sum()
+    };
+    let sum_abs = sum_of(&|_, _, value| value.abs());
+    let is_induction = |query, key| codes.induction_target(query) == Some(key);
+    let share = |part: f64| if sum_abs > 0.0 { part / sum_abs } else { 0.0 };
+    (!values.is_empty()).then(|| FraPair {
+        query_feature,
+        key_feature,
+        score: sum_abs,
+        sum: sum_of(&|_, _, value| value),
+        sum_abs,
+        count: values.len() as u32,
+        max: values.iter().map(|(_, _, value)| f64::from(value.abs())).fold(0.0, f64::max),
+        mean_distance: share(sum_of(&|query, key, value| value.abs() * (query - key) as f64)),
+        induction: share(sum_of(&|query, key, value| {
+            if is_induction(query, key) { value.abs() } else { 0.0 }
+        })),
+        missed: 0.0,
+    })
+}
+
+fn with_entries(pair: FraPair, head: &FraHead<'_>) -> SamplePair {
+    SamplePair { pair, entries: head.pair_values(pair.query_feature, pair.key_feature) }
 }
 
 /// The four terms beside the score that the model has.
@@ -236,9 +322,9 @@ fn identity(
     head: &FraHead<'_>,
     number: usize,
     activations: &FraActivations,
-) -> Identity {
+) -> Result<Identity> {
     let n = head.n_positions();
-    let terms = head.terms();
+    let terms = head.terms()?;
     let scores = &activations[&HookPoint::AttnScores(layer.layer())][number * n * n..][..n * n];
     let cap = |sum: f32| match layer.weights().softcap {
         Some(cap) => cap as f32 * (sum / cap as f32).tanh(),
@@ -250,7 +336,7 @@ fn identity(
     let mean = |values: &[f32]| {
         seen.iter().map(|i| f64::from(values[*i].abs())).sum::<f64>() / seen.len() as f64
     };
-    Identity {
+    Ok(Identity {
         largest_difference: seen.iter().map(difference).fold(0.0, f64::max),
         score: mean(scores),
         terms: BTreeMap::from([
@@ -259,10 +345,10 @@ fn identity(
             ("rest_with_key_features", mean(&terms.key_features)),
             ("rest", mean(&terms.rest)),
         ]),
-    }
+    })
 }
 
-fn tables(report: &SampleReport) -> String {
+fn tables(report: &SampleReport, known: &Features) -> String {
     let mut text = String::new();
     let n_active: usize = report.tokens.iter().map(|token| token.features.len()).sum();
     let _ = writeln!(
@@ -294,7 +380,7 @@ fn tables(report: &SampleReport) -> String {
             );
         }
         let strongest: Vec<FraPair> = head.pairs.iter().map(|pair| pair.pair).collect();
-        text += &pairs(&strongest, &|_| String::new());
+        text += &pairs(strongest.iter(), &|feature| name_of(known, feature));
     }
     text
 }

@@ -1,16 +1,17 @@
 //! Autoencoders with the model whose attention reads them.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
+use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader};
 use attention_probes_models::{Dtype, LanguageModel, Placement, open_model};
 use attention_probes_sae::fra::{FraLayer, FraSite, hook_of};
 use attention_probes_sae::{Sae, read_sae};
 use burn::tensor::Device;
 use clap::Args;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::device;
 use crate::exit::InputError;
@@ -67,6 +68,29 @@ impl FromStr for HeadList {
     }
 }
 
+/// A model with how its texts begin.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) model: &'a LanguageModel,
+    pub(super) device: &'a Device,
+    /// Tokens that stand for the beginning of a text and have no features.
+    pub(super) n_before: usize,
+}
+
+impl Reader<'_> {
+    /// The text of a token.
+    pub(super) fn token(self, id: u32) -> Result<String> {
+        Ok(self.model.tokenizer.decode(&[id])?)
+    }
+}
+
+/// Tokens of one row of the data.
+pub(super) struct TextIds {
+    /// Row, counted from 0.
+    pub(super) row: u64,
+    pub(super) ids: Vec<u32>,
+}
+
 /// What the flags name.
 pub(super) struct Subject {
     pub(super) saes: Vec<Sae>,
@@ -75,7 +99,7 @@ pub(super) struct Subject {
     pub(super) device: Device,
     heads: HeadList,
     is_published: bool,
-    max_tokens: usize,
+    pub(super) max_tokens: usize,
     /// The token before every text, which has no features.
     bos: Option<u32>,
 }
@@ -108,7 +132,8 @@ impl Subject {
         };
         let has_bos = |sae: &Sae| Some(sae.config.metadata.prepend_bos()?.to_string());
         let has_bos = same("ways to begin a text", &has_bos)?.is_none_or(|says| says == "true");
-        let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
+        // The terms are to add up to the scores within the rounding of `f32`.
+        let placement = Placement { device: device.clone(), dtype: Dtype::F32 };
         let model = open_model(&name, hub_access().as_ref(), placement)?;
         let n_ctx = model.model.shape().n_ctx;
         let known = saes.iter().filter_map(|sae| sae.config.metadata.context_size()).min();
@@ -167,9 +192,37 @@ impl Subject {
         Ok(self.bos.into_iter().chain(text.iter().copied()).take(self.max_tokens).collect())
     }
 
-    /// Tokens that stand for the beginning of a text; the first FRA code counted them too.
-    pub(super) fn n_before(&self) -> usize {
-        usize::from(self.bos.is_some() && !self.is_published)
+    /// The first `n` texts of a file that are long enough to attend to something.
+    pub(super) fn texts(&self, path: &Path, column: &str, n: usize) -> Result<Vec<TextIds>> {
+        let columns = DatasetConfig { text: column.to_owned(), ..DatasetConfig::default() };
+        let (mut texts, mut n_short) = (Vec::new(), 0);
+        for (row, text) in (0..).zip(TextReader::open(path, &columns, LabelColumn::Ignored)?) {
+            if texts.len() == n {
+                break;
+            }
+            let ids = self.ids(&text?.text)?;
+            if ids.len() > self.reader().n_before + 1 {
+                texts.push(TextIds { row, ids });
+            } else {
+                n_short += 1;
+            }
+        }
+        if n_short > 0 {
+            info!("{n_short} texts of one token or none left out");
+        }
+        Ok(texts)
+    }
+
+    /// The model, with the tokens that stand for the beginning of a text; the first FRA code
+    /// counted those too.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        let n_before = usize::from(self.has_bos() && !self.is_published);
+        Reader { model: &self.model, device: &self.device, n_before }
+    }
+
+    /// Whether a token stands before every text.
+    pub(super) fn has_bos(&self) -> bool {
+        self.bos.is_some()
     }
 
     /// Whether the numbers are those of the first FRA code.

@@ -72,17 +72,17 @@ pub fn run(args: &ViewArgs) -> Result<()> {
 }
 
 /// An autoencoder, and what it is looked at with.
-pub(super) struct View<'a> {
-    pub(super) sae: &'a Sae,
-    pub(super) model: &'a LanguageModel,
-    pub(super) device: &'a Device,
-    pub(super) contexts: &'a Contexts,
-    pub(super) hook: HookPoint,
+pub(crate) struct View<'a> {
+    pub(crate) sae: &'a Sae,
+    pub(crate) model: &'a LanguageModel,
+    pub(crate) device: &'a Device,
+    pub(crate) contexts: &'a Contexts,
+    pub(crate) hook: HookPoint,
 }
 
 impl View<'_> {
     /// Writes the page of an autoencoder that lies at `path`.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         output: &Path,
         path: &Path,
