@@ -19,6 +19,8 @@ mod model;
 mod pairs;
 mod scores;
 mod sorter;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -66,11 +68,7 @@ fn main() -> Result<()> {
     print_layers(&sorter, &seen)?;
 
     let hook = HookPoint::Ln1Normalized(LAYER);
-    let mut rows = Vec::new();
-    for input in &seen {
-        rows.extend(capture(&sorter.model, &sorter.device, &input.ids, &[hook])?.remove(&hook));
-    }
-    let rows = rows.concat();
+    let rows = rows(&sorter, &seen, hook)?;
     for seed in SEEDS {
         let features = Features::train(&seen, &rows, hook, seed)?;
         let layer = FraLayer::new(&features.sae, &sorter.model, LAYER)?;
@@ -93,6 +91,15 @@ fn main() -> Result<()> {
         print_seed(seed, features.fvu, &ablation, &ranked)?;
     }
     Ok(())
+}
+
+/// What a hook reads of some inputs, `N_POS` rows for each.
+fn rows(sorter: &Sorter, inputs: &[Input], hook: HookPoint) -> Result<Vec<f32>> {
+    let mut rows = Vec::new();
+    for input in inputs {
+        rows.extend(capture(&sorter.model, &sorter.device, &input.ids, &[hook])?.remove(&hook));
+    }
+    Ok(rows.concat())
 }
 
 /// What the model loses where heads attend alike to all keys.

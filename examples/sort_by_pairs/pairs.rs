@@ -91,7 +91,7 @@ pub(crate) fn rank(layer: &FraLayer<'_>, inputs: &[Input], texts: &[Text]) -> Re
 
 /// Query, key, and weight, so that the weighted sum of the scores of an input is how much larger
 /// they are at letters that are to be said than at others, summed over the queries.
-fn contrast_weights(input: &Input) -> Vec<(usize, usize, f64)> {
+pub(crate) fn contrast_weights(input: &Input) -> Vec<(usize, usize, f64)> {
     let letters = &input.ids[..N_LETTERS];
     let mut weights = Vec::new();
     for (query, right) in input.answers() {

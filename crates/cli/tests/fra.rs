@@ -290,6 +290,17 @@ fn what_was_published_is_computed_only_where_it_is_asked_for() {
     let sample: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(sample["mode"], "published");
     assert!(sample["heads"][0].get("identity").is_none());
+    // That code read 500 characters of a text.
+    let long = "Yesterday the horse went back to the little café. ".repeat(12);
+    let first: String = long.chars().take(500).collect();
+    let tokens = |sae: &str, text: &str, flags: &[&str]| {
+        let args = ["sample", "--sae", sae, "--max-tokens", "256", "--text", text, "--json"];
+        let found: Value = serde_json::from_str(&succeed(path, &[&args, flags].concat()).0).unwrap();
+        found["tokens"].as_array().unwrap().len()
+    };
+    let expected = tokens("z", &first, &["--published"]);
+    assert_eq!(tokens("z", &long, &["--published"]), expected);
+    assert!(tokens("two", &long, &[]) > expected);
     let gemma = ["sample", "--sae", "gemma", "--text", "a fox", "--published"];
     assert!(refused(path, &gemma).contains("did not know models that turn"));
 }

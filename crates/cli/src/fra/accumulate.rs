@@ -8,13 +8,15 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use attention_probes_models::HookPoint;
 use attention_probes_report::FraCorpusPage;
-use attention_probes_sae::fra::{FraLayer, FraStatistics, FraStatisticsConfig, capture};
+use attention_probes_sae::fra::{
+    FraActivations, FraLayer, FraStatistics, FraStatisticsConfig, capture,
+};
 use attention_probes_sae::{Sae, SaeError};
 use clap::Args;
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::examples::name_of;
+use super::examples::{Looked, is_looked_at, name_of};
 use super::files::{self, Run};
 use super::report::{HeadReport, LayerReport, Settings, heads_table, pairs_table};
 use super::subject::{FraArgs, Subject, TextIds};
@@ -122,18 +124,13 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         };
         all.push(FraStatistics::new(layer, config)?);
     }
-    let texts = subject.texts(&args.data, &args.column, args.samples as usize)?;
-    if texts.is_empty() {
-        let error = format!("`{}` has no text of two tokens", args.data.display());
-        return Err(InputError(error).into());
-    }
+    let corpus = Corpus::survey(args, &subject)?;
     fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot make `{}`", args.output.display()))?;
     let checkpoints: Vec<PathBuf> = layers
         .iter()
         .map(|layer| args.output.join(format!("accumulated_fra_L{}.checkpoint", layer.layer())))
         .collect();
-    let digest = digest(&subject, &texts)?;
     for (statistics, path) in all.iter_mut().zip(&checkpoints).filter(|(_, path)| path.exists()) {
         if !args.resume {
             let error = format!(
@@ -142,17 +139,15 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
             );
             return Err(InputError(error).into());
         }
-        statistics.load(path, &digest)?;
+        statistics.load(path, &corpus.digest)?;
         info!("going on from text {} with `{}`", statistics.n_texts(), path.display());
     }
-    add(args, &subject, (&layers, &texts), (&mut all, &checkpoints, &digest))?;
+    let texts = add(&corpus, &layers, (&mut all, &checkpoints))?;
     let mut reports = reports(args, &subject, &layers, &all)?;
     let run = Run {
         reader: subject.reader(),
         layers: &layers,
-        texts: &texts,
-        n_examples: args.examples,
-        n_pages: args.sample_pages,
+        looked: Looked { texts: &texts, n_pages: args.sample_pages },
         sae_pages: &sae_pages,
     };
     let (files, features) = run.files(&mut reports)?;
@@ -198,21 +193,67 @@ fn sae_pages(args: &AccumulateArgs) -> Result<Vec<String>> {
     Ok(args.sae_pages.clone())
 }
 
-/// Everything that statistics depend on beside their settings.
-fn digest(subject: &Subject, texts: &[TextIds]) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    for sae in &subject.saes {
-        hash_sae(&mut hasher, sae)?;
+/// The texts of a run. They are read from their file each time they are needed, so that memory does
+/// not grow with their number.
+struct Corpus<'a> {
+    args: &'a AccumulateArgs,
+    subject: &'a Subject,
+    n_texts: usize,
+    /// Of everything that statistics depend on beside their settings.
+    digest: String,
+}
+
+impl<'a> Corpus<'a> {
+    /// Reads everything once.
+    fn survey(args: &'a AccumulateArgs, subject: &'a Subject) -> Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        for sae in &subject.saes {
+            hash_sae(&mut hasher, sae)?;
+        }
+        let (mut n_texts, mut n_rows) = (0, 0);
+        for text in texts(args, subject)? {
+            let TextIds { row, ids } = text?;
+            hasher.update(&(ids.len() as u64).to_le_bytes());
+            for id in ids {
+                hasher.update(&id.to_le_bytes());
+            }
+            n_texts += 1;
+            n_rows = row + 1;
+        }
+        if n_texts == 0 {
+            let error = format!("`{}` has no text of two tokens", args.data.display());
+            return Err(InputError(error).into());
+        }
+        let n_short = n_rows - n_texts as u64;
+        if n_short > 0 {
+            info!("{n_short} texts of one token or none left out");
+        }
+        let settings = format!("{} {}", subject.model.fingerprint(), subject.is_published());
+        hasher.update(settings.as_bytes());
+        Ok(Self { args, subject, n_texts, digest: hasher.finalize().to_hex().to_string() })
     }
-    for TextIds { ids, .. } in texts {
-        hasher.update(&(ids.len() as u64).to_le_bytes());
-        for id in ids {
-            hasher.update(&id.to_le_bytes());
+
+    /// What is at some hooks in a text; `None`, with a warning, if it is not finite.
+    fn activations(&self, text: &TextIds, hooks: &[HookPoint]) -> Result<Option<FraActivations>> {
+        let (subject, TextIds { row, ids }) = (self.subject, text);
+        match capture(&*subject.model.model, &subject.device, ids, hooks) {
+            Err(SaeError::NonFinite { index, value, .. }) => {
+                let data = self.args.data.display();
+                warn!(
+                    "row {row} of `{data}` left out: value {index} of its activations is {value}"
+                );
+                Ok(None)
+            }
+            found => Ok(Some(found.with_context(|| format!("row {row}"))?)),
         }
     }
-    let settings = format!("{} {}", subject.model.fingerprint(), subject.is_published());
-    hasher.update(settings.as_bytes());
-    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn texts(
+    args: &AccumulateArgs,
+    subject: &Subject,
+) -> Result<impl Iterator<Item = Result<TextIds>>> {
+    Ok(subject.texts(&args.data, &args.column)?.take(args.samples as usize))
 }
 
 fn hash_sae(hasher: &mut blake3::Hasher, sae: &Sae) -> Result<()> {
@@ -229,44 +270,41 @@ fn hash_sae(hasher: &mut blake3::Hasher, sae: &Sae) -> Result<()> {
     Ok(())
 }
 
-/// Runs the model over every text once, for all layers.
+/// Runs the model over every text once, for all layers; returns the texts that are looked at again.
 fn add(
-    args: &AccumulateArgs,
-    subject: &Subject,
-    (layers, texts): (&[FraLayer<'_>], &[TextIds]),
-    (all, checkpoints, digest): (&mut [FraStatistics], &[PathBuf], &str),
-) -> Result<()> {
+    corpus: &Corpus<'_>,
+    layers: &[FraLayer<'_>],
+    (all, checkpoints): (&mut [FraStatistics], &[PathBuf]),
+) -> Result<Vec<TextIds>> {
+    let Corpus { args, subject, n_texts, digest } = corpus;
     let mut hooks: Vec<HookPoint> = layers.iter().flat_map(FraLayer::hooks).collect();
     hooks.extend(layers.iter().map(|layer| HookPoint::Pattern(layer.layer())));
+    let mut looked_at = Vec::new();
     let mut progress = Progress::default();
     let seen = |statistics: &FraStatistics| statistics.n_texts() + statistics.n_skipped();
-    for (i, TextIds { row, ids }) in (0..).zip(texts) {
-        if all.iter().all(|statistics| seen(statistics) > i) {
-            continue;
+    for (i, text) in (0..).zip(texts(args, subject)?) {
+        let text = text?;
+        if all.iter().any(|statistics| seen(statistics) <= i) {
+            let activations = corpus.activations(&text, &hooks)?;
+            // A run may have been stopped between the checkpoints of two layers.
+            for (statistics, layer) in all.iter_mut().zip(layers).filter(|(of, _)| seen(of) == i) {
+                match &activations {
+                    Some(found) => {
+                        statistics.add(layer, &text.ids, found, subject.reader().n_before)?;
+                    }
+                    None => statistics.skip(),
+                }
+            }
+            let done = i + 1;
+            progress.advance("texts".to_owned(), done as usize, *n_texts);
+            if done.is_multiple_of(args.checkpoint_every.max(1)) {
+                for (statistics, path) in all.iter().zip(checkpoints) {
+                    statistics.save(path, digest)?;
+                }
+            }
         }
-        let activations = match capture(&*subject.model.model, &subject.device, ids, &hooks) {
-            Err(SaeError::NonFinite { index, value, .. }) => {
-                let data = args.data.display();
-                warn!(
-                    "row {row} of `{data}` left out: value {index} of its activations is {value}"
-                );
-                None
-            }
-            found => Some(found.with_context(|| format!("row {row}"))?),
-        };
-        // A run may have been stopped between the checkpoints of two layers.
-        for (statistics, layer) in all.iter_mut().zip(layers).filter(|(of, _)| seen(of) == i) {
-            match &activations {
-                Some(found) => statistics.add(layer, ids, found, subject.reader().n_before)?,
-                None => statistics.skip(),
-            }
-        }
-        let done = i + 1;
-        progress.advance("texts".to_owned(), done as usize, texts.len());
-        if done.is_multiple_of(args.checkpoint_every.max(1)) {
-            for (statistics, path) in all.iter().zip(checkpoints) {
-                statistics.save(path, digest)?;
-            }
+        if is_looked_at(i as usize, *n_texts, args.examples) {
+            looked_at.push(text);
         }
     }
     progress.clear();
@@ -274,7 +312,7 @@ fn add(
         let error = format!("the model's activations on `{}` are not finite", args.data.display());
         return Err(InputError(error).into());
     }
-    Ok(())
+    Ok(looked_at)
 }
 
 fn reports(

@@ -19,7 +19,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::arms::{Arm, without_pairs};
-use super::examples::name_of;
+use super::examples::{Looked, is_looked_at, name_of};
 use super::files::{self, Run};
 use super::report::{HeadReport, LayerReport, Settings, heads_table, pairs};
 use super::subject::{Reader, TextIds};
@@ -155,12 +155,13 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         settings: &settings,
     };
     let mut reports = [of_layer.heads(N_TOP)?];
+    let n = texts.len();
+    let texts = texts.into_iter().enumerate().filter(|(i, _)| is_looked_at(*i, n, N_EXAMPLES));
+    let texts: Vec<TextIds> = texts.map(|(_, text)| text).collect();
     let run = Run {
         reader,
         layers: &layers,
-        texts: &texts,
-        n_examples: N_EXAMPLES,
-        n_pages: N_PAGES,
+        looked: Looked { texts: &texts, n_pages: N_PAGES },
         sae_pages: &[SAE_PAGE.to_owned()],
     };
     let (files, features) = run.files(&mut reports)?;

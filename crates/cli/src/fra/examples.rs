@@ -37,7 +37,8 @@ pub(super) struct Examples {
     pub(super) spreads: BTreeMap<(usize, u32, u32), Spread>,
     /// Number of texts that were looked at.
     pub(super) n_texts: usize,
-    /// Indices of the texts with the most of the strongest pairs, at most as many as asked for.
+    /// Places, among those that were looked at, of the texts with the most of the strongest pairs; at
+    /// most as many as asked for.
     pub(super) texts: Vec<usize>,
 }
 
@@ -82,11 +83,17 @@ struct Peak {
 }
 
 /// Which texts are looked at, and how many of them are to have a page.
+#[derive(Clone, Copy)]
 pub(super) struct Looked<'a> {
-    /// All texts of a run; those that are looked at lie evenly among them.
     pub(super) texts: &'a [TextIds],
-    pub(super) n_texts: usize,
     pub(super) n_pages: usize,
+}
+
+/// Whether text `i` of `n` is looked at if `n_examples` are: those lie evenly among all.
+pub(super) fn is_looked_at(i: usize, n: usize, n_examples: usize) -> bool {
+    let n_looked = n_examples.min(n);
+    let nth = (i * n_looked).div_ceil(n.max(1));
+    nth < n_looked && nth * n / n_looked == i
 }
 
 /// Runs the model over some texts for all layers.
@@ -94,18 +101,16 @@ pub(super) fn collect(
     reader: Reader<'_>,
     layers: &[FraLayer<'_>],
     shown: &[ShownPairs],
-    looked: &Looked<'_>,
+    looked: Looked<'_>,
 ) -> Result<Vec<Examples>> {
     let mut hooks: Vec<HookPoint> = layers.iter().flat_map(FraLayer::hooks).collect();
     // What must be finite for a text to be in the statistics.
     hooks.extend(layers.iter().map(|layer| HookPoint::Pattern(layer.layer())));
     let of_layer = |(layer, shown): (&FraLayer<'_>, _)| OfLayer::new(shown, prior_of(layer));
     let mut found: Vec<OfLayer<'_>> = layers.iter().zip(shown).map(of_layer).collect();
-    let n = looked.n_texts.min(looked.texts.len());
-    let chosen: Vec<usize> = (0..n).map(|i| i * looked.texts.len() / n).collect();
+    let n = looked.texts.len();
     let mut progress = Progress::default();
-    for (done, text) in chosen.iter().enumerate() {
-        let ids = &looked.texts[*text].ids;
+    for (text, TextIds { ids, .. }) in looked.texts.iter().enumerate() {
         let activations = match capture(&*reader.model.model, reader.device, ids, &hooks) {
             // It was left out of the statistics too.
             Err(SaeError::NonFinite { .. }) => continue,
@@ -113,12 +118,12 @@ pub(super) fn collect(
         };
         for (found, layer) in found.iter_mut().zip(layers) {
             let codes = FraCodes::new(layer, ids, &activations, reader.n_before)?;
-            found.see_features(*text, &codes);
+            found.see_features(text, &codes);
             let heads: Vec<usize> = found.shown.keys().copied().collect();
             let factors = FraText::from_codes(layer, &heads, codes, &activations)?;
-            found.see_pairs(*text, &factors);
+            found.see_pairs(text, &factors);
         }
-        progress.advance("texts of the pairs".to_owned(), done + 1, n);
+        progress.advance("texts of the pairs".to_owned(), text + 1, n);
     }
     progress.clear();
     found.into_iter().map(|found| found.finish(reader, looked)).collect()
@@ -209,7 +214,7 @@ impl<'a> OfLayer<'a> {
         self.n_pairs.push((text, n_pairs));
     }
 
-    fn finish(mut self, reader: Reader<'_>, looked: &Looked<'_>) -> Result<Examples> {
+    fn finish(mut self, reader: Reader<'_>, looked: Looked<'_>) -> Result<Examples> {
         let mut features = BTreeMap::new();
         for (feature, peaks) in &self.features {
             let mut words: Vec<String> = Vec::new();
@@ -256,6 +261,18 @@ mod tests {
     use attention_probes_metrics::ClusteredRatio;
 
     use super::*;
+
+    #[test]
+    fn the_texts_that_are_looked_at_lie_evenly_among_all() {
+        let looked_at = |n, n_examples| -> Vec<usize> {
+            (0..n).filter(|i| is_looked_at(*i, n, n_examples)).collect()
+        };
+        assert_eq!(looked_at(10, 4), [0, 2, 5, 7]);
+        assert_eq!(looked_at(3, 200), [0, 1, 2]);
+        for n_examples in 0..30 {
+            assert_eq!(looked_at(23, n_examples).len(), n_examples.min(23));
+        }
+    }
 
     #[test]
     fn how_often_a_pair_occurs_is_uncertain_too() {

@@ -28,11 +28,9 @@ pub(super) type Files = Vec<(String, Vec<u8>)>;
 pub(super) struct Run<'a> {
     pub(super) reader: Reader<'a>,
     pub(super) layers: &'a [FraLayer<'a>],
-    pub(super) texts: &'a [TextIds],
-    /// Texts that features and intervals are taken from.
-    pub(super) n_examples: usize,
-    /// Pages of single texts for each layer.
-    pub(super) n_pages: usize,
+    /// Texts that features and intervals are taken from, and for how many of them each layer has a
+    /// page.
+    pub(super) looked: Looked<'a>,
     /// Page of each layer's autoencoder, beside the files; empty where there is none.
     pub(super) sae_pages: &'a [String],
 }
@@ -42,8 +40,7 @@ impl Run<'_> {
     /// some of the texts says; also returns the features that are shown of each layer.
     pub(super) fn files(&self, reports: &mut [Vec<HeadReport>]) -> Result<(Files, Vec<Features>)> {
         let shown: Vec<ShownPairs> = reports.iter().map(|heads| shown_pairs(heads)).collect();
-        let looked = Looked { texts: self.texts, n_texts: self.n_examples, n_pages: self.n_pages };
-        let found = examples::collect(self.reader, self.layers, &shown, &looked)?;
+        let found = examples::collect(self.reader, self.layers, &shown, self.looked)?;
         let mut files = Files::new();
         let mut features = Vec::new();
         for (place, (heads, examples)) in reports.iter_mut().zip(found).enumerate() {
@@ -68,7 +65,7 @@ impl Run<'_> {
         let asked = Asked { heads: &numbers, n_top: N_LINKED, also: &also, sae: &first.sae };
         let mut samples = Vec::new();
         for text in &examples.texts {
-            let TextIds { row, ids } = &self.texts[*text];
+            let TextIds { row, ids } = &self.looked.texts[*text];
             let page = format!("fra_sample_L{}_row{row}.html", first.layer);
             let link = FraSampleLink { name: format!("row {row}"), page };
             match resolve(self.reader, &self.layers[place], ids, &asked) {

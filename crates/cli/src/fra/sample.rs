@@ -158,12 +158,13 @@ fn features(args: &SampleArgs, subject: &Subject, sample: &Sample<'_>) -> Result
     let Some(path) = args.data.as_ref().filter(|_| args.examples > 0) else {
         return Ok(Features::new());
     };
-    let texts = subject.texts(path, &args.column, args.examples)?;
+    let texts = subject.texts(path, &args.column)?.take(args.examples);
+    let texts = texts.collect::<Result<Vec<_>>>()?;
     let pairs = |head: &SampleHead| (head.head, head.pairs.iter().map(|of| of.pair).collect());
     let shown: ShownPairs = sample.report.heads.iter().map(pairs).collect();
-    let looked = Looked { texts: &texts, n_texts: args.examples, n_pages: 0 };
+    let looked = Looked { texts: &texts, n_pages: 0 };
     let layers = std::slice::from_ref(sample.layer);
-    Ok(examples::collect(subject.reader(), layers, &[shown], &looked)?.remove(0).features)
+    Ok(examples::collect(subject.reader(), layers, &[shown], looked)?.remove(0).features)
 }
 
 /// Whether a file is to be a page and not JSON.

@@ -11,7 +11,7 @@ use attention_probes_sae::fra::{FraLayer, FraSite, hook_of};
 use attention_probes_sae::{Sae, read_sae};
 use burn::tensor::Device;
 use clap::Args;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::device;
 use crate::exit::InputError;
@@ -20,6 +20,9 @@ use crate::sae::texts::beginning;
 
 /// Tokens of a text where the autoencoder does not say.
 const MAX_TOKENS: usize = 128;
+
+/// Characters of a text that the first FRA code read.
+const N_PUBLISHED_CHARACTERS: usize = 500;
 
 /// Flags that name autoencoders, a model, and heads.
 #[derive(Args, Debug)]
@@ -187,30 +190,24 @@ impl Subject {
 
     /// Tokens of a text, cut to the longest length.
     pub(super) fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        let end = text.char_indices().nth(N_PUBLISHED_CHARACTERS).filter(|_| self.is_published);
+        let text = end.map_or(text, |(end, _)| &text[..end]);
         let ids = self.model.tokenizer.encode_without_special(text)?.ids;
         let text = ids.strip_prefix(self.bos.as_slice()).unwrap_or(&ids);
         Ok(self.bos.into_iter().chain(text.iter().copied()).take(self.max_tokens).collect())
     }
 
-    /// The first `n` texts of a file that are long enough to attend to something.
-    pub(super) fn texts(&self, path: &Path, column: &str, n: usize) -> Result<Vec<TextIds>> {
+    /// The texts of a file that are long enough to attend to something, one after the other.
+    pub(super) fn texts(
+        &self,
+        path: &Path,
+        column: &str,
+    ) -> Result<impl Iterator<Item = Result<TextIds>>> {
         let columns = DatasetConfig { text: column.to_owned(), ..DatasetConfig::default() };
-        let (mut texts, mut n_short) = (Vec::new(), 0);
-        for (row, text) in (0..).zip(TextReader::open(path, &columns, LabelColumn::Ignored)?) {
-            if texts.len() == n {
-                break;
-            }
-            let ids = self.ids(&text?.text)?;
-            if ids.len() > self.reader().n_before + 1 {
-                texts.push(TextIds { row, ids });
-            } else {
-                n_short += 1;
-            }
-        }
-        if n_short > 0 {
-            info!("{n_short} texts of one token or none left out");
-        }
-        Ok(texts)
+        let rows = (0..).zip(TextReader::open(path, &columns, LabelColumn::Ignored)?);
+        let least = self.reader().n_before + 2;
+        let texts = rows.map(|(row, text)| Ok(TextIds { row, ids: self.ids(&text?.text)? }));
+        Ok(texts.filter(move |text| text.as_ref().map_or(true, |text| text.ids.len() >= least)))
     }
 
     /// The model, with the tokens that stand for the beginning of a text; the first FRA code
