@@ -1,8 +1,6 @@
 //! What the tables rest on: parts that add up, controls that are like what they control, and a model
 //! that needs its pairs.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 
 use super::*;
@@ -29,7 +27,8 @@ fn subject() -> Subject {
 #[test]
 fn the_answers_weigh_right_letters_against_others() {
     // The sorted letters of `ABABAA` are `AAAABB`; every weight of a query adds up to none.
-    let input = Input { ids: vec![0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1], sorted: vec![0, 0, 0, 0, 1, 1] };
+    let input =
+        Input { ids: vec![0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1], sorted: vec![0, 0, 0, 0, 1, 1] };
     let weights = pairs::contrast_weights(&input);
     for (query, right) in input.answers() {
         let of_query = weights.iter().filter(|(of, ..)| *of == query);
@@ -59,14 +58,14 @@ fn the_model_needs_its_pairs_and_nothing_else_of_its_scores() {
     assert!((own.loss_nats - nothing.loss_nats).abs() < 1e-5);
     assert!((own.attention - nothing.attention).abs() < 1e-4);
 
-    let left = |removed| without(removed, &texts).unwrap();
+    let left = |removed: Removed<'_>| without(removed, &texts).unwrap();
     let (all, rest) = (left(Removed::Pairs(&[])), left(Removed::AllPairs));
     let pairs_alone = left(Removed::AllButPairs);
     for (score, (rest, pair)) in all.iter().zip(rest.iter().zip(&pairs_alone)) {
         assert!((score - rest - pair).abs() < 1e-4, "{score} {rest} {pair}");
     }
 
-    let effect = |removed| ablation.effect(removed).unwrap();
+    let effect = |removed: Removed<'_>| ablation.effect(removed).unwrap();
     assert!(effect(Removed::AllButPairs).sorted > 0.98);
     assert!(effect(Removed::AllPairs).loss_nats > 10.0 * own.loss_nats.max(1e-4));
 

@@ -295,7 +295,8 @@ fn what_was_published_is_computed_only_where_it_is_asked_for() {
     let first: String = long.chars().take(500).collect();
     let tokens = |sae: &str, text: &str, flags: &[&str]| {
         let args = ["sample", "--sae", sae, "--max-tokens", "256", "--text", text, "--json"];
-        let found: Value = serde_json::from_str(&succeed(path, &[&args, flags].concat()).0).unwrap();
+        let found: Value =
+            serde_json::from_str(&succeed(path, &[&args, flags].concat()).0).unwrap();
         found["tokens"].as_array().unwrap().len()
     };
     let expected = tokens("z", &first, &["--published"]);

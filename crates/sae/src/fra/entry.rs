@@ -2,7 +2,7 @@
 
 /// Sums of a pair of features over all queries and keys of some texts.
 ///
-/// 48 bytes. In sums that need no head the values are products of activations, which a head
+/// In sums that need no head the values are products of activations, which a head
 /// multiplies by `u_i·v_j`; else they are values of the pair term.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct PairEntry {

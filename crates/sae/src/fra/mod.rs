@@ -16,6 +16,7 @@ mod output;
 mod permutation;
 mod published;
 mod ranking;
+mod row;
 mod site;
 mod state;
 mod statistics;

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::entry::PairEntry;
 use super::induction::InductionSums;
 use super::permutation::NONE;
+use super::row::Row;
 use super::statistics::FraStatistics;
-use super::table::{PairTable, Row};
+use super::table::PairTable;
 use crate::SaeError;
 
 /// First line of a file.
-const MAGIC: &str = "fra statistics 2";
+const MAGIC: &str = "fra statistics 3";
 
 /// Longest second line.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
@@ -118,7 +119,7 @@ impl FraStatistics {
             let others = &loaded.permutation.others;
             let settled = read_rows(file, others).ok_or(DAMAGED)?;
             let recent = read_rows(file, others).ok_or(DAMAGED)?;
-            let n = |rows: &[Row]| rows.iter().map(Vec::len).sum();
+            let n = |rows: &[Row]| rows.iter().map(Row::len).sum();
             tables.push(PairTable {
                 n_settled: n(&settled),
                 n_recent: n(&recent),
@@ -218,7 +219,7 @@ fn write_rows<W: Write>(file: &mut Hashed<W>, rows: &[Row]) -> io::Result<()> {
         bytes.clear();
         bytes.extend((feature as u32).to_le_bytes());
         bytes.extend((row.len() as u32).to_le_bytes());
-        for entry in row {
+        for entry in row.entries() {
             bytes.extend(entry.key_feature.to_le_bytes());
             bytes.extend(entry.count.to_le_bytes());
             bytes.extend(entry.max.to_le_bytes());
@@ -236,7 +237,7 @@ fn write_rows<W: Write>(file: &mut Hashed<W>, rows: &[Row]) -> io::Result<()> {
 fn read_rows<R: Read>(file: &mut Hashed<R>, others: &[u32]) -> Option<Vec<Row>> {
     let n_features = others.len();
     let occurred = |feature: usize| others.get(feature).is_some_and(|other| *other != NONE);
-    let mut rows = vec![Row::new(); n_features];
+    let mut rows = vec![Row::default(); n_features];
     let mut next = 0;
     loop {
         let feature = file.u32()?;
@@ -249,16 +250,11 @@ fn read_rows<R: Read>(file: &mut Hashed<R>, others: &[u32]) -> Option<Vec<Row>> 
             return None;
         }
         next = feature + 1;
-        for _ in 0..n {
-            let entry = read_entry(file)?;
-            let is_next =
-                rows[feature].last().is_none_or(|last| last.key_feature < entry.key_feature);
-            if !is_next || !occurred(entry.key_feature as usize) {
-                return None;
-            }
-            rows[feature].push(entry);
+        let entries = (0..n).map(|_| read_entry(file)).collect::<Option<Vec<_>>>()?;
+        if !entries.iter().all(|entry| occurred(entry.key_feature as usize)) {
+            return None;
         }
-        rows[feature].shrink_to_fit();
+        rows[feature] = Row::of(entries)?;
     }
 }
 

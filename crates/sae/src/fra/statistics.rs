@@ -1,7 +1,5 @@
 //! Statistics of feature pairs over any number of texts.
 
-use std::mem;
-
 use attention_probes_metrics::Interval;
 use attention_probes_models::HookPoint;
 
@@ -11,6 +9,7 @@ use super::codes::{FraCodes, rows};
 use super::induction::InductionSums;
 use super::layer::{FraActivations, FraLayer};
 use super::permutation::Permutation;
+use super::row::PAIR_BYTES;
 use super::table::PairTable;
 use super::text::FraText;
 use crate::SaeError;
@@ -313,7 +312,7 @@ impl FraStatistics {
     /// Bytes that pairs take.
     pub fn size_bytes(&self) -> usize {
         let tables = self.tables.iter().chain(&self.permuted);
-        tables.map(|table| table.len() * mem::size_of::<super::entry::PairEntry>()).sum()
+        tables.map(|table| table.len() * PAIR_BYTES).sum()
     }
 
     /// Mean attention of a head to where an induction head looks, over all queries that have such a

@@ -7,37 +7,37 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::entry::PairEntry;
+use super::row::{PAIR_BYTES, Row};
 
 /// Query features that one task works on, and the number of tasks that there are at least.
 const SLOTS_PER_TASK: usize = 16;
 const MIN_TASKS: usize = 16;
 
 /// Share of the table that recent pairs may take before they are put among the others, and their
-/// largest number. A text walks through all that is recent of its features, and putting it among
-/// the others walks through those: both cost about the same with as many as this.
-const RECENT_SHARE: usize = 8;
-const MAX_RECENT: usize = 1 << 20;
+/// largest number. A text moves recent pairs of its features where a new one comes between them, and
+/// putting them among the others moves all: both cost about the same with as many as this.
+const RECENT_SHARE: usize = 4;
+const MAX_RECENT: usize = 1 << 22;
 
 /// Bits of a bound that are left out where bounds are counted.
 const BUCKET_SHIFT: u32 = 15;
 
-/// Key features of one query feature, in rising order.
-pub(super) type Row = Vec<PairEntry>;
-
 /// Pairs by query feature.
 ///
-/// Recent texts are kept apart, so that a text need not touch every pair that is known. Where the
-/// pairs do not fit, those with the smallest bound on their sum are dropped, and `floor` is the
-/// largest bound that was dropped: no pair that is missing has a larger sum of magnitudes, and no
-/// pair that is there lacks more (Manku and Motwani, 2002, with weights and one floor for all).
+/// Pairs that recent texts brought are kept apart, so that a new pair need not move every other one
+/// of its query feature. Where the pairs do not fit, those with the smallest bound on their sum are
+/// dropped, and `floor` is the largest bound that was dropped: no pair that is missing has a larger
+/// sum of magnitudes, and no pair that is there lacks more (Manku and Motwani, 2002, with weights and
+/// one floor for all).
 ///
 /// # Memory
 ///
-/// At most `capacity` pairs of 48 bytes each, and while a text is added an eighth more, or those of
+/// At most `capacity` pairs of 52 bytes each, and while a text is added a quarter more, or those of
 /// 16 of its features with all that it has if these are more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct PairTable {
     pub(super) settled: Vec<Row>,
+    /// Other pairs than those that are settled.
     pub(super) recent: Vec<Row>,
     pub(super) n_settled: usize,
     pub(super) n_recent: usize,
@@ -49,14 +49,18 @@ pub(super) struct PairTable {
 
 impl PairTable {
     pub(super) fn new(n_features: usize, budget_bytes: usize) -> Self {
-        let rows = || vec![Row::new(); n_features];
-        let capacity = (budget_bytes / mem::size_of::<PairEntry>()).max(RECENT_SHARE);
+        let rows = || vec![Row::default(); n_features];
+        let capacity = (budget_bytes / PAIR_BYTES).max(RECENT_SHARE);
         Self { settled: rows(), recent: rows(), capacity, ..Self::default() }
     }
 
-    /// Pairs that are kept; of those that are recent some may be counted twice.
+    /// Pairs that are kept.
     pub(super) fn len(&self) -> usize {
         self.n_settled + self.n_recent
+    }
+
+    fn max_recent(&self) -> usize {
+        (self.capacity / RECENT_SHARE).min(MAX_RECENT)
     }
 
     /// Adds a text: `row` is called with ranges of slots of its `features`, and hands on the
@@ -69,7 +73,7 @@ impl PairTable {
         features: &[u32],
         row: impl Fn(Range<usize>, &mut dyn FnMut(usize, &[PairEntry])) + Sync,
     ) {
-        let max_recent = (self.capacity / RECENT_SHARE).min(MAX_RECENT);
+        let max_recent = self.max_recent();
         let n_slots = (max_recent / features.len().max(1)).max(SLOTS_PER_TASK);
         for (chunk, some) in features.chunks(n_slots).enumerate() {
             self.add_slots(some, chunk * n_slots, &row);
@@ -88,72 +92,87 @@ impl PairTable {
         first: usize,
         row: &(impl Fn(Range<usize>, &mut dyn FnMut(usize, &[PairEntry])) + Sync),
     ) {
-        let take = |feature: &u32| mem::take(&mut self.recent[*feature as usize]);
-        let mut rows: Vec<Row> = features.iter().map(take).collect();
-        let before: usize = rows.iter().map(Vec::len).sum();
+        let take = |feature: &u32| {
+            let feature = *feature as usize;
+            (mem::take(&mut self.settled[feature]), mem::take(&mut self.recent[feature]))
+        };
+        let mut rows: Vec<(Row, Row)> = features.iter().map(take).collect();
+        let n_recent = |rows: &[(Row, Row)]| rows.iter().map(|(_, recent)| recent.len()).sum();
+        let before: usize = n_recent(&rows);
+        let floor = self.floor;
         let n_slots = (features.len() / MIN_TASKS).clamp(1, SLOTS_PER_TASK);
         rows.par_chunks_mut(n_slots).enumerate().for_each(|(task, rows)| {
             let first_row = first + task * n_slots;
+            let (mut not_settled, mut new) = (Vec::new(), Vec::new());
             row(first_row..first_row + rows.len(), &mut |slot, entries| {
-                merge(&mut rows[slot - first_row], entries, |_| {});
+                let (settled, recent) = &mut rows[slot - first_row];
+                not_settled.clear();
+                new.clear();
+                settled.add(entries, &mut not_settled);
+                recent.add(&not_settled, &mut new);
+                for entry in &mut new {
+                    entry.missed = floor;
+                }
+                recent.insert(&new);
             });
         });
-        let after: usize = rows.iter().map(Vec::len).sum();
-        for (feature, row) in features.iter().zip(rows) {
-            self.recent[*feature as usize] = row;
+        let after: usize = n_recent(&rows);
+        for (feature, (settled, recent)) in features.iter().zip(rows) {
+            self.settled[*feature as usize] = settled;
+            self.recent[*feature as usize] = recent;
         }
         self.n_recent += after - before;
     }
 
-    /// Puts recent pairs among the others, and drops the smallest if they are too many.
+    /// Puts recent pairs among the others, and drops the smallest of all if they are too many.
     fn settle(&mut self) {
-        let floor = self.floor;
-        self.settled.par_iter_mut().zip(&mut self.recent).for_each(|(settled, recent)| {
-            let recent = mem::take(recent);
-            merge(settled, &recent, |new| new.missed = floor);
-        });
-        self.n_settled = self.settled.iter().map(Vec::len).sum();
-        self.n_recent = 0;
-        if self.n_settled > self.capacity - self.capacity / RECENT_SHARE {
-            self.drop_smallest(self.capacity - self.capacity / 4);
-        }
+        let (before, most) = (self.len(), self.capacity - self.max_recent());
+        let n_buckets = if before > most { self.n_too_small(most) } else { 0 };
+        let rows = self.settled.par_iter_mut().zip(&mut self.recent);
+        let settle = |(settled, recent): (&mut Row, &mut Row)| {
+            let (mut recent, mut floor) = (mem::take(recent), 0.0_f32);
+            if n_buckets > 0 {
+                let mut stays = |entry: &PairEntry| {
+                    let stays = bucket(entry) >= n_buckets;
+                    floor = if stays { floor } else { floor.max(entry.upper_bound()) };
+                    stays
+                };
+                settled.retain(&mut stays);
+                recent.retain(&mut stays);
+            }
+            settled.insert(recent.entries());
+            settled.shrink();
+            (settled.len(), floor)
+        };
+        let both = |a: (usize, f32), b: (usize, f32)| (a.0 + b.0, a.1.max(b.1));
+        let (left, floor) = rows.map(settle).reduce(|| (0, 0.0), both);
+        (self.n_settled, self.n_recent) = (left, 0);
+        self.n_dropped += (before - left) as u64;
+        self.floor = self.floor.max(floor);
     }
 
-    /// Keeps at most `n` settled pairs, those with the largest bounds.
-    fn drop_smallest(&mut self, n: usize) {
-        let bucket = |entry: &PairEntry| (entry.upper_bound().to_bits() >> BUCKET_SHIFT) as usize;
-        let mut counts = vec![0_usize; 1 << (32 - BUCKET_SHIFT)];
-        for entry in self.settled.iter().flatten() {
-            counts[bucket(entry)] += 1;
-        }
-        let (mut kept, mut last_dropped) = (0, 0);
-        for (bucket, count) in counts.iter().enumerate().rev() {
-            kept += count;
-            if kept > n {
-                last_dropped = bucket;
-                break;
+    /// How many buckets of the smallest bounds have all pairs but the `n` largest, or more than those.
+    fn n_too_small(&self, n: usize) -> usize {
+        let n_rows = self.settled.len().div_ceil(MIN_TASKS).max(1);
+        let rows = self.settled.par_chunks(n_rows).zip(self.recent.par_chunks(n_rows));
+        let count = |(settled, recent): (&[Row], &[Row])| {
+            let mut counts = vec![0_usize; 1 << (32 - BUCKET_SHIFT)];
+            for entry in settled.iter().chain(recent).flat_map(Row::entries) {
+                counts[bucket(entry)] += 1;
             }
-        }
-        let floors: Vec<f32> = self
-            .settled
-            .par_iter_mut()
-            .map(|row| {
-                let mut floor = 0.0_f32;
-                row.retain(|entry| {
-                    let stays = bucket(entry) > last_dropped;
-                    if !stays {
-                        floor = floor.max(entry.upper_bound());
-                    }
-                    stays
-                });
-                row.shrink_to_fit();
-                floor
-            })
-            .collect();
-        self.floor = floors.into_iter().fold(self.floor, f32::max);
-        let left = self.settled.iter().map(Vec::len).sum();
-        self.n_dropped += (self.n_settled - left) as u64;
-        self.n_settled = left;
+            counts
+        };
+        let both = |mut a: Vec<usize>, b: Vec<usize>| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+            a
+        };
+        let counts = rows.map(count).reduce_with(both).unwrap_or_default();
+        let mut kept = 0;
+        let stays = |count: &&usize| {
+            kept += **count;
+            kept <= n
+        };
+        counts.len() - counts.iter().rev().take_while(stays).count()
     }
 
     /// Features that are in any pair.
@@ -163,7 +182,7 @@ impl PairTable {
         let occurs = rows.fold(
             || vec![false; n],
             |mut occurs, (feature, (settled, recent))| {
-                for entry in settled.iter().chain(recent) {
+                for entry in settled.entries().iter().chain(recent.entries()) {
                     occurs[feature] = true;
                     occurs[entry.key_feature as usize] = true;
                 }
@@ -181,9 +200,8 @@ impl PairTable {
     /// The pairs of a query feature from the first on.
     pub(super) fn cursor(&self, query_feature: usize) -> RowCursor<'_> {
         RowCursor {
-            settled: &self.settled[query_feature],
-            recent: &self.recent[query_feature],
-            floor: self.floor,
+            settled: self.settled[query_feature].entries(),
+            recent: self.recent[query_feature].entries(),
         }
     }
 
@@ -191,83 +209,35 @@ impl PairTable {
     pub(super) fn row(&self, query_feature: usize) -> Cow<'_, [PairEntry]> {
         let (settled, recent) = (&self.settled[query_feature], &self.recent[query_feature]);
         if recent.is_empty() {
-            return Cow::Borrowed(settled);
+            return Cow::Borrowed(settled.entries());
         }
-        if settled.is_empty() && self.floor <= 0.0 {
-            return Cow::Borrowed(recent);
-        }
-        let mut row = Row::with_capacity(settled.len() + recent.len());
-        self.cursor(query_feature).next(|_| true, &mut row);
-        Cow::Owned(row)
+        let mut row = settled.clone();
+        row.insert(recent.entries());
+        Cow::Owned(row.into_entries())
     }
 }
 
-/// Pairs of a query feature that have not been looked at, settled and recent together.
+/// Which bucket a pair's bound is counted in.
+fn bucket(entry: &PairEntry) -> usize {
+    (entry.upper_bound().to_bits() >> BUCKET_SHIFT) as usize
+}
+
+/// Pairs of a query feature that have not been looked at, settled and recent.
 pub(super) struct RowCursor<'a> {
     settled: &'a [PairEntry],
     recent: &'a [PairEntry],
-    floor: f32,
 }
 
 impl RowCursor<'_> {
     /// Hands on the next pairs while they are `wanted`, in the order of key features.
     pub(super) fn next(&mut self, wanted: impl Fn(&PairEntry) -> bool, into: &mut Vec<PairEntry>) {
         loop {
-            let settled = self.settled.first().filter(|entry| wanted(entry));
-            let recent = self.recent.first().filter(|entry| wanted(entry));
-            let key = |entry: Option<&PairEntry>| entry.map_or(u32::MAX, |e| e.key_feature);
-            let (of_settled, of_recent) = (key(settled), key(recent));
-            let mut next = match (settled, recent) {
-                (None, None) => return,
-                (Some(settled), _) if of_settled <= of_recent => *settled,
-                (_, recent) => {
-                    PairEntry { missed: self.floor, ..recent.copied().unwrap_or_default() }
-                }
-            };
-            if let (Some(recent), true) = (recent, of_settled == of_recent) {
-                next.add(recent);
-            }
-            into.push(next);
-            self.settled = &self.settled[usize::from(of_settled <= of_recent)..];
-            self.recent = &self.recent[usize::from(of_recent <= of_settled)..];
-        }
-    }
-}
-
-/// Adds entries to a row, both in the order of key features; `begin` sees those that are new.
-fn merge(row: &mut Row, new: &[PairEntry], begin: impl Fn(&mut PairEntry)) {
-    let mut n_new = 0;
-    let mut at = 0;
-    for entry in new {
-        while at < row.len() && row[at].key_feature < entry.key_feature {
-            at += 1;
-        }
-        match row.get_mut(at).filter(|known| known.key_feature == entry.key_feature) {
-            Some(known) => known.add(entry),
-            None => n_new += 1,
-        }
-    }
-    if n_new == 0 {
-        return;
-    }
-    // From the back, so that nothing is overwritten before it has been moved.
-    let mut from = row.len();
-    row.reserve_exact(n_new);
-    row.resize(from + n_new, PairEntry::default());
-    let mut to = row.len();
-    for entry in new.iter().rev() {
-        while from > 0 && row[from - 1].key_feature > entry.key_feature {
-            (from, to) = (from - 1, to - 1);
-            row[to] = row[from];
-        }
-        if from > 0 && row[from - 1].key_feature == entry.key_feature {
-            continue;
-        }
-        to -= 1;
-        row[to] = *entry;
-        begin(&mut row[to]);
-        if to == from {
-            break;
+            let key = |row: &[PairEntry]| row.first().map_or(u32::MAX, |entry| entry.key_feature);
+            let is_settled = key(self.settled) < key(self.recent);
+            let row = if is_settled { &mut self.settled } else { &mut self.recent };
+            let Some(entry) = row.first().filter(|entry| wanted(entry)) else { return };
+            into.push(*entry);
+            *row = &row[1..];
         }
     }
 }
@@ -299,7 +269,8 @@ mod tests {
 
     fn fill(table: &mut PairTable, texts: &[(u32, BTreeMap<u32, i16>)]) {
         for (query, row) in texts {
-            let row: Row = row.iter().map(|(key, v)| entry(*key, f64::from(*v))).collect();
+            let row: Vec<PairEntry> =
+                row.iter().map(|(key, v)| entry(*key, f64::from(*v))).collect();
             table.add(&[*query], |slots, emit| slots.into_iter().for_each(|slot| emit(slot, &row)));
         }
     }
@@ -311,7 +282,7 @@ mod tests {
         table.add(&features, |slots, emit| {
             for slot in slots {
                 let value = |key: u32| f64::from(1 + (slot as u32 + key) % 7);
-                let row: Row = (0..n).map(|key| entry(key, value(key))).collect();
+                let row: Vec<PairEntry> = (0..n).map(|key| entry(key, value(key))).collect();
                 emit(slot, &row);
             }
         });
@@ -392,7 +363,7 @@ mod tests {
                     *expected.entry((*query, *key)).or_default() += f64::from(*value).abs();
                 }
             }
-            prop_assert!(table.n_settled <= 40 && table.n_recent <= 12 + 40 / 8);
+            prop_assert!(table.n_settled <= 30 && table.n_recent <= 10);
             let rows: Vec<_> = (0..5).map(|query| table.row(query)).collect();
             for ((query, key), sum) in expected {
                 let row = &rows[query as usize];
