@@ -16,6 +16,9 @@ pub(super) struct Row {
 /// Memory of a pair.
 pub(super) const PAIR_BYTES: usize = mem::size_of::<PairEntry>() + mem::size_of::<u32>();
 
+/// A row that grows does so by one in as many entries at least, so that it is not copied each time.
+const SPARE: usize = 8;
+
 impl Row {
     /// A row of entries; `None` if they are not in rising order.
     pub(super) fn of(entries: Vec<PairEntry>) -> Option<Self> {
@@ -39,20 +42,14 @@ impl Row {
         self.entries
     }
 
-    /// Adds entries, in rising order too, to those of the same pairs, and puts the others into
-    /// `unknown`.
-    pub(super) fn add(&mut self, entries: &[PairEntry], unknown: &mut Vec<PairEntry>) {
-        let mut at = 0;
-        for entry in entries {
-            while at < self.keys.len() && self.keys[at] < entry.key_feature {
-                at += 1;
-            }
-            if self.keys.get(at) == Some(&entry.key_feature) {
-                self.entries[at].add(entry);
-            } else {
-                unknown.push(*entry);
-            }
+    /// The entry of a key feature; `from` is where to look from, and says where to look for the next
+    /// larger one.
+    pub(super) fn find(&mut self, key_feature: u32, from: &mut usize) -> Option<&mut PairEntry> {
+        while *from < self.keys.len() && self.keys[*from] < key_feature {
+            *from += 1;
         }
+        let is_there = self.keys.get(*from) == Some(&key_feature);
+        if is_there { self.entries.get_mut(*from) } else { None }
     }
 
     /// Inserts entries, in rising order too, of pairs that are not there.
@@ -60,8 +57,11 @@ impl Row {
         let Some(first) = entries.first() else { return };
         let mut from = self.len();
         let n = from + entries.len();
-        self.keys.reserve_exact(entries.len());
-        self.entries.reserve_exact(entries.len());
+        if n > self.entries.capacity() {
+            let more = entries.len().max(from / SPARE);
+            self.keys.reserve_exact(more);
+            self.entries.reserve_exact(more);
+        }
         self.keys.resize(n, first.key_feature);
         self.entries.resize(n, *first);
         // From the back, so that nothing is overwritten before it has been moved.
@@ -115,11 +115,14 @@ mod tests {
     fn known_pairs_are_added_to_and_others_find_their_place() {
         let mut row = Row::default();
         row.insert(&entries(&[(3, 1.0), (7, 2.0), (8, 4.0)]));
-        let mut unknown = Vec::new();
-        row.add(
-            &entries(&[(1, 0.5), (3, 0.25), (5, 1.5), (6, 2.5), (8, -1.0), (9, 3.5)]),
-            &mut unknown,
-        );
+        let (mut unknown, mut from) = (Vec::new(), 0);
+        let new = [(1, 0.5), (3, 0.25), (5, 1.5), (6, 2.5), (8, -1.0), (9, 3.5)];
+        for entry in entries(&new) {
+            match row.find(entry.key_feature, &mut from) {
+                Some(known) => known.add(&entry),
+                None => unknown.push(entry),
+            }
+        }
         assert_eq!(shown(&row), [(3, 2, 1.25), (7, 1, 2.0), (8, 2, 3.0)]);
         assert_eq!(unknown, entries(&[(1, 0.5), (5, 1.5), (6, 2.5), (9, 3.5)]));
         row.insert(&unknown);

@@ -32,8 +32,9 @@ const BUCKET_SHIFT: u32 = 15;
 ///
 /// # Memory
 ///
-/// At most `capacity` pairs of 52 bytes each, and while a text is added a quarter more, or those of
-/// 16 of its features with all that it has if these are more.
+/// At most `capacity` pairs of 52 bytes each, of those that are recent an eighth to spare, and while
+/// a text is added a quarter more, or those of 16 of its features with all that it has if these are
+/// more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct PairTable {
     pub(super) settled: Vec<Row>,
@@ -103,15 +104,19 @@ impl PairTable {
         let n_slots = (features.len() / MIN_TASKS).clamp(1, SLOTS_PER_TASK);
         rows.par_chunks_mut(n_slots).enumerate().for_each(|(task, rows)| {
             let first_row = first + task * n_slots;
-            let (mut not_settled, mut new) = (Vec::new(), Vec::new());
+            let mut new = Vec::new();
             row(first_row..first_row + rows.len(), &mut |slot, entries| {
                 let (settled, recent) = &mut rows[slot - first_row];
-                not_settled.clear();
+                let (mut of_settled, mut of_recent) = (0, 0);
                 new.clear();
-                settled.add(entries, &mut not_settled);
-                recent.add(&not_settled, &mut new);
-                for entry in &mut new {
-                    entry.missed = floor;
+                for entry in entries {
+                    if let Some(known) = settled.find(entry.key_feature, &mut of_settled) {
+                        known.add(entry);
+                    } else if let Some(known) = recent.find(entry.key_feature, &mut of_recent) {
+                        known.add(entry);
+                    } else {
+                        new.push(PairEntry { missed: floor, ..*entry });
+                    }
                 }
                 recent.insert(&new);
             });
