@@ -290,7 +290,7 @@ fn many(layer: &FraLayer<'_>, rng: &mut ChaCha8Rng) -> Result<()> {
                 1e3 * time.as_secs_f64() / statistics.n_texts() as f64,
                 largest >> 20,
                 budget_bytes >> 20,
-                statistics.is_exact(),
+                statistics.is_exact(0),
                 peak_mib()
             );
         }

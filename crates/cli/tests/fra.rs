@@ -234,27 +234,32 @@ fn texts_are_collected_for_several_heads_and_layers_and_gone_on_with() {
     let package = fs::read(path.join("whole/all.tar.gz")).unwrap();
     assert_eq!(package[..2], [0x1f, 0x8b]);
 
-    // Killed after its first checkpoint, or later.
+    let again = refused(path, &whole);
+    assert!(
+        again.contains("accumulated_fra_L2H3_N9.json` is of a run that is finished"),
+        "{again}"
+    );
+
+    // A run that cannot write its last files leaves its checkpoints.
     let texts = fs::read_to_string(path.join("texts.jsonl")).unwrap();
     let (table, _) = succeed(path, &[&args[..], &["--output", "table"]].concat());
     assert!(table.contains("count-matched") && table.contains("wrote 4 heads"), "{table}");
-    let every = [&args[..], &["--output", "parts", "--checkpoint-every", "4"]].concat();
-    let mut running = Command::new(env!("CARGO_BIN_EXE_fra"));
-    running.args(&every).current_dir(path).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = running.spawn().unwrap();
+    let stopped = |output: &'static str, every: &'static str| {
+        let blocked = path.join(output).join("accumulated_fra_L3H0_N9.html");
+        fs::create_dir_all(blocked.join("folder")).unwrap();
+        let args = [&args[..], &["--output", output, "--checkpoint-every", every]].concat();
+        refused(path, &args);
+        fs::remove_dir_all(blocked).unwrap();
+        args
+    };
+    let (every, _) = (stopped("parts", "4"), stopped("later", "9"));
+    // One of two layers is a text further.
     let checkpoint = path.join("parts/accumulated_fra_L3.checkpoint");
-    for _ in 0..20_000 {
-        if checkpoint.exists() || child.try_wait().unwrap().is_some() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    let _ = child.kill(); // it may have ended
-    let _ = child.wait();
-    if checkpoint.exists() {
-        let again = refused(path, &every);
-        assert!(again.contains("go on with `--resume`"), "{again}");
-    }
+    let before = fs::read(&checkpoint).unwrap();
+    fs::copy(path.join("later/accumulated_fra_L3.checkpoint"), &checkpoint).unwrap();
+    assert_ne!(fs::read(&checkpoint).unwrap(), before);
+    let again = refused(path, &every);
+    assert!(again.contains("go on with `--resume`"), "{again}");
     succeed(path, &[&every[..], &["--resume"]].concat());
     assert!(!checkpoint.exists());
     for entry in fs::read_dir(path.join("parts")).unwrap() {
@@ -325,19 +330,21 @@ fn what_cannot_be_is_refused_in_one_line() {
     let none = ["sample", "--sae", "texts.jsonl", "--text", "a"];
     assert!(refused(path, &none).contains("is no sparse autoencoder"));
     let row = ["sample", "--sae", "two", "--data", "texts.jsonl", "--row", "99"];
-    assert!(refused(path, &row).contains("no text in row 99"));
+    assert!(refused(path, &row).contains("`texts.jsonl` has no row 99"));
     let accumulate = |more: &[&str]| refused(path, &[&["accumulate"][..], more].concat());
     let both = ["--sae", "two", "--sae", "gemma", "--data", "texts.jsonl"];
     assert!(accumulate(&both).contains("two models, `demo-gpt2` and `demo-gemma`"));
     let data = ["--sae", "two", "--data"];
     assert!(accumulate(&[&data[..], &["none.jsonl"]].concat()).contains("none.jsonl"));
     let budget = [&data[..], &["texts.jsonl", "--memory-budget-gib", "0"]].concat();
-    assert!(accumulate(&budget).contains("numbers above 0"));
+    assert!(accumulate(&budget).contains("a number above 0"));
     fs::write(path.join("short.jsonl"), "{\"text\": \"a\"}\n").unwrap();
     let short = [&data[..], &["short.jsonl"]].concat();
     assert!(accumulate(&short).contains("no text of two tokens"));
     fs::create_dir(path.join("results")).unwrap();
     fs::write(path.join("results/accumulated_fra_L2.checkpoint"), "something else").unwrap();
+    let row = ["sample", "--sae", "two", "--data", "short.jsonl", "--max-tokens", "1"];
+    assert!(refused(path, &row).contains("row 0 of `short.jsonl` has no token"));
     let package =
         |name: &str| accumulate(&[&data[..], &["texts.jsonl", "--package", name]].concat());
     assert!(package("all.zip").contains("ends neither in .tar.gz nor in .tgz"));

@@ -77,9 +77,13 @@ pub struct FraCorpusHead {
     pub page: String,
     /// Share of attention that is on the token behind an earlier occurrence of the query's token.
     pub induction_score: Option<Estimate>,
-    /// Number of pairs that occur.
+    /// Number of pairs that occur, or of those that were kept.
     pub n_pairs: u64,
-    /// Sum of the magnitudes of all of them.
+    /// How often pairs were dropped for want of memory.
+    pub n_dropped: u64,
+    /// No pair that is missing has a larger sum of magnitudes; 0 if none is.
+    pub largest_missing: f64,
+    /// Sum of the magnitudes of all that were kept.
     pub sum_abs: f64,
     /// Share of that sum where an induction head looks.
     pub induction: f64,

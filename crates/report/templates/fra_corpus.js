@@ -24,10 +24,10 @@ function showSummary() {
   const head = headNow();
   byId("subtitle").textContent = [DATA.model, HEADS_HERE.length > 1 ? counted(HEADS_HERE.length, "head") : headName(head), DATA.hook, DATA.sae].filter((part) => part).join(" \u00b7 ");
   byId("summary").replaceChildren(facts([
-    ["Head", HEADS_HERE.length > 1 ? null : headName(head)],
     ["Texts", DATA.n_texts > 0 ? DATA.n_texts.toLocaleString("en") : null],
     ["Tokens", DATA.n_tokens > 0 ? DATA.n_tokens.toLocaleString("en") : null],
-    ["Pairs that occur", head.n_pairs > 0 ? head.n_pairs.toLocaleString("en") : null],
+    [head.n_dropped > 0 ? "Pairs kept" : "Pairs that occur", head.n_pairs > 0 ? head.n_pairs.toLocaleString("en") : null],
+    ["Largest sum that may be missing", head.n_dropped > 0 ? compact(head.largest_missing) : null],
     ["Sum of magnitudes", compact(head.sum_abs)],
     ["Token-level induction", head.induction_score ? estimateCell(head.induction_score) : null],
     ["Magnitude where induction looks", percent(head.induction)],
@@ -61,8 +61,8 @@ function showHeads() {
     ];
   };
   byId("heads-table").replaceChildren(
-    table("Heads beside each other", ["Head", "induction, tokens", "induction, pairs", "pairs", "sum of magnitudes", "self", "self, permuted", "self, count-matched"], DATA.heads.map(row)),
-    element("p", { class: "muted small" }, "Induction of tokens: share of attention on the token behind an earlier occurrence of the query's. Induction of pairs: share of the magnitudes of all pairs that is there. Self: share of the strongest pairs that are a feature with itself; the last two are nulls, described below."),
+    table("Heads beside each other", ["Head", "induction, tokens", "induction, pairs", "pairs", "sum of magnitudes", "self", "permuted", "count-matched"], DATA.heads.map(row)),
+    element("p", { class: "muted small" }, "Induction of tokens: share of attention on the token behind an earlier occurrence of the query's. Induction of pairs: share of the magnitudes of all pairs that is there. Self: share of the strongest pairs that are a feature with itself; the last two are that share of nulls, described below."),
   );
 }
 

@@ -39,8 +39,8 @@ function mapOf(pair) {
     );
   }
   svg.append(
-    drawing("text", { x: x(N_TOKENS), y: y(N_TOKENS) + 31, class: "axis-label", "text-anchor": "end" }, "key_pos"),
-    drawing("text", { x: x(N_TOKENS), y: y(0) + 12, class: "axis-label", "text-anchor": "end" }, "query_pos downwards"),
+    drawing("text", { x: x(N_TOKENS), y: y(N_TOKENS) + 31, class: "axis-label", "text-anchor": "end" }, "key position"),
+    drawing("text", { x: x(N_TOKENS), y: y(0) + 12, class: "axis-label", "text-anchor": "end" }, "query position, downwards"),
   );
   // A place is seen however many there are.
   const side = Math.max(cell, 5);
@@ -127,7 +127,7 @@ function showDetail() {
 }
 
 function mapScale(largest) {
-  return scale("diverging map-scale", brief(-largest), brief(largest));
+  return scale("map-scale", brief(-largest), brief(largest));
 }
 
 /** Marks the query and the key on the map. */

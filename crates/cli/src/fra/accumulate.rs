@@ -18,8 +18,9 @@ use tracing::{info, warn};
 
 use super::examples::{Looked, is_looked_at, name_of};
 use super::files::{self, Run};
-use super::report::{HeadReport, LayerReport, Settings, heads_table, pairs_table};
-use super::subject::{FraArgs, Subject, TextIds};
+use super::page::file_stem;
+use super::report::{HeadReport, LayerReport, Settings, heads_table, missing, pairs_table};
+use super::subject::{FraArgs, Subject, TextIds, at_least_one};
 use super::{output, package};
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
@@ -27,6 +28,9 @@ use crate::progress::Progress;
 
 /// Heads whose pairs are printed.
 const HEADS_SHOWN: usize = 3;
+
+/// Largest memory that can be asked for.
+const MAX_BUDGET_GIB: f64 = 1_048_576.0;
 
 /// Collect the strongest pairs of features of some heads over many texts.
 #[derive(Args, Debug)]
@@ -41,10 +45,10 @@ pub struct AccumulateArgs {
     #[arg(long, default_value = "text")]
     pub column: String,
     /// Most texts that are read.
-    #[arg(long, default_value_t = 20)]
-    pub samples: u64,
+    #[arg(long, default_value_t = 20, value_parser = at_least_one())]
+    pub samples: usize,
     /// Pairs of each ranking.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = at_least_one())]
     pub top: usize,
     /// Memory for the pairs of all heads and layers, in GiB; what does not fit is dropped, the
     /// smallest first, and the results say what they may lack.
@@ -58,7 +62,7 @@ pub struct AccumulateArgs {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Texts, evenly among all, in which it is looked once more where features are strongest and how
-    /// pairs differ from text to text.
+    /// pairs differ from text to text; pages of single texts are of these.
     #[arg(long, default_value_t = 200)]
     pub examples: usize,
     /// Pages of single texts for each layer, of those with most of the strongest pairs.
@@ -71,12 +75,12 @@ pub struct AccumulateArgs {
     /// Folder for `accumulated_fra_L{layer}H{head}_N{texts}` of each head, `.json` and `.html`.
     #[arg(long, default_value = "results")]
     pub output: PathBuf,
-    /// Also put everything into one `.tar.gz`.
+    /// Also put everything into one `.tar.gz`; a bare name goes into the output folder.
     #[arg(long)]
     pub package: Option<PathBuf>,
     /// Texts between two checkpoints.
-    #[arg(long, default_value_t = 200)]
-    pub checkpoint_every: u64,
+    #[arg(long, default_value_t = 200, value_parser = at_least_one())]
+    pub checkpoint_every: usize,
     /// Go on with a run that was stopped.
     #[arg(long)]
     pub resume: bool,
@@ -92,11 +96,10 @@ pub struct AccumulateArgs {
 /// If an autoencoder, the model, or the texts are at fault or do not fit each other, or the output
 /// cannot be written.
 pub fn run(args: &AccumulateArgs) -> Result<()> {
-    let is_budget = args.memory_budget_gib > 0.0 && args.memory_budget_gib < f64::from(1 << 20);
-    if !is_budget || args.samples == 0 {
+    let budget = args.memory_budget_gib;
+    if !(budget > 0.0 && budget <= MAX_BUDGET_GIB) {
         let error = format!(
-            "`--memory-budget-gib` is {} and `--samples` {}, expected numbers above 0",
-            args.memory_budget_gib, args.samples
+            "`--memory-budget-gib` is {budget}, expected a number above 0 and up to {MAX_BUDGET_GIB}"
         );
         return Err(InputError(error).into());
     }
@@ -113,7 +116,7 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         );
         return Err(InputError(error).into());
     }
-    let budget = args.memory_budget_gib * f64::from(1 << 30) / layers.len() as f64;
+    let budget = budget * f64::from(1 << 30) / layers.len() as f64;
     let mut all = Vec::new();
     for layer in &layers {
         let config = FraStatisticsConfig {
@@ -131,6 +134,9 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         .iter()
         .map(|layer| args.output.join(format!("accumulated_fra_L{}.checkpoint", layer.layer())))
         .collect();
+    if !checkpoints.iter().any(|path| path.exists()) {
+        refuse_to_overwrite(args, &layers, &corpus)?;
+    }
     for (statistics, path) in all.iter_mut().zip(&checkpoints).filter(|(_, path)| path.exists()) {
         if !args.resume {
             let error = format!(
@@ -163,16 +169,43 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     let text = if args.json {
         format!("{:#}\n", json!({ "heads": heads }))
     } else {
-        let mut tables = vec![heads_table(heads.iter().copied())];
+        let all = || heads.iter().copied();
+        let mut tables = vec![heads_table(all()) + &missing(all())];
         let of_layers = reports.iter().zip(&features);
         let all = of_layers.flat_map(|(heads, features)| heads.iter().map(move |h| (h, features)));
         for (head, features) in all.take(HEADS_SHOWN) {
             tables.push(pairs_table(head, &|feature| name_of(features, feature)));
         }
+        if heads.len() > HEADS_SHOWN {
+            let n = heads.len() - HEADS_SHOWN;
+            tables.push(format!("pairs of {n} more heads are on their pages\n"));
+        }
         let (tables, folder) = (tables.join("\n"), args.output.display());
         format!("{tables}wrote {} heads in {} files to {folder}\n", heads.len(), files.len())
     };
     ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
+}
+
+/// Refuses a run whose files are there already.
+fn refuse_to_overwrite(
+    args: &AccumulateArgs,
+    layers: &[FraLayer<'_>],
+    corpus: &Corpus<'_>,
+) -> Result<()> {
+    for layer in layers {
+        for head in corpus.subject.heads(layer) {
+            let stem = file_stem(layer.layer(), head, corpus.n_texts as u64);
+            let path = args.output.join(format!("{stem}.json"));
+            if path.exists() {
+                let error = format!(
+                    "`{}` is of a run that is finished; give another `--output`, or remove it",
+                    path.display()
+                );
+                return Err(InputError(error).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The page of each autoencoder, as the pages of heads name it; an address that they would refuse is
@@ -189,6 +222,10 @@ fn sae_pages(args: &AccumulateArgs) -> Result<Vec<String>> {
     for sae_page in &args.sae_pages {
         let page = FraCorpusPage { sae_page: sae_page.clone(), ..FraCorpusPage::default() };
         page.to_html().map_err(|error| InputError(error.to_string()))?;
+        if !args.output.join(sae_page).exists() {
+            let (page, folder) = (sae_page, args.output.display());
+            warn!("`--sae-page`: there is no `{page}` beside the files in `{folder}` yet");
+        }
     }
     Ok(args.sae_pages.clone())
 }
@@ -221,14 +258,21 @@ impl<'a> Corpus<'a> {
             n_rows = row + 1;
         }
         if n_texts == 0 {
-            let error = format!("`{}` has no text of two tokens", args.data.display());
+            let (data, most) = (args.data.display(), subject.max_tokens);
+            let error = format!("`{data}` has no text of two tokens, with `--max-tokens` {most}");
             return Err(InputError(error).into());
         }
         let n_short = n_rows - n_texts as u64;
         if n_short > 0 {
             info!("{n_short} texts of one token or none left out");
         }
-        let settings = format!("{} {}", subject.model.fingerprint(), subject.is_published());
+        // Another device computes other last bits.
+        let settings = format!(
+            "{} {} {:?}",
+            subject.model.fingerprint(),
+            subject.is_published(),
+            subject.device
+        );
         hasher.update(settings.as_bytes());
         Ok(Self { args, subject, n_texts, digest: hasher.finalize().to_hex().to_string() })
     }
@@ -253,7 +297,7 @@ fn texts(
     args: &AccumulateArgs,
     subject: &Subject,
 ) -> Result<impl Iterator<Item = Result<TextIds>>> {
-    Ok(subject.texts(&args.data, &args.column)?.take(args.samples as usize))
+    Ok(subject.texts(&args.data, &args.column)?.take(args.samples))
 }
 
 fn hash_sae(hasher: &mut blake3::Hasher, sae: &Sae) -> Result<()> {
@@ -297,7 +341,7 @@ fn add(
             }
             let done = i + 1;
             progress.advance("texts".to_owned(), done as usize, *n_texts);
-            if done.is_multiple_of(args.checkpoint_every.max(1)) {
+            if done.is_multiple_of(args.checkpoint_every as u64) {
                 for (statistics, path) in all.iter().zip(checkpoints) {
                     statistics.save(path, digest)?;
                 }
@@ -324,7 +368,7 @@ fn reports(
     let settings = Settings {
         data: args.data.display().to_string(),
         column: args.column.clone(),
-        samples: args.samples,
+        samples: args.samples as u64,
         max_tokens: subject.max_tokens,
         prepend_bos: subject.has_bos(),
         top: args.top,

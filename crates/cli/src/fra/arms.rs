@@ -57,7 +57,10 @@ pub(super) fn without_pairs(
     let mut arms = vec![both(Removed::Nothing, "nothing".to_owned(), None)?];
     for n in N_REMOVED {
         let strongest: Vec<&FraPair> = induction.iter().take(n).collect();
-        arms.push(without(&strongest, format!("the {n} pairs with most induction"))?);
+        arms.push(without(
+            &strongest,
+            format!("the {} pairs with most induction", strongest.len()),
+        )?);
         let matched = matched(&strongest, all);
         arms.push(without(&matched, format!("{} others of as much magnitude", matched.len()))?);
         let taken: HashSet<(u32, u32)> = strongest.iter().map(|pair| features(pair)).collect();
@@ -65,7 +68,8 @@ pub(super) fn without_pairs(
             all.iter().filter(|pair| !taken.contains(&features(pair))).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let drawn: Vec<&FraPair> = others.choose_multiple(&mut rng, n).copied().collect();
-        arms.push(without(&drawn, format!("{n} others of the {N_CANDIDATES} strongest"))?);
+        let label = format!("{} others of the {} strongest", drawn.len(), all.len());
+        arms.push(without(&drawn, label)?);
     }
     arms.push(both(Removed::AllPairs, "all pairs".to_owned(), Some(1.0))?);
     arms.push(both(Removed::Everything, "the scores".to_owned(), None)?);

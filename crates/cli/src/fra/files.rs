@@ -55,7 +55,8 @@ impl Run<'_> {
 
     fn of_layer(&self, place: usize, heads: &[HeadReport], examples: &Examples) -> Result<Files> {
         let Some(first) = heads.first() else { return Ok(Files::new()) };
-        let links = Links { sae: &self.sae_pages[place], n_texts: Some(first.n_texts) };
+        let (sae, n_texts) = (&self.sae_pages[place], Some(first.n_texts));
+        let links = Links { sae, n_texts, ..Links::default() };
         let strongest = |head: &HeadReport| {
             let pairs = head.main_pairs().iter().take(N_LINKED);
             (head.head, pairs.map(|of| of.pair).collect())
@@ -77,6 +78,7 @@ impl Run<'_> {
         }
         let mut files = BTreeMap::new();
         for (link, sample) in &samples {
+            let links = Links { text: &link.name, ..links };
             let page = page::of_sample(sample, &examples.features, links).to_html()?;
             files.insert(link.page.clone(), page.into_bytes());
         }

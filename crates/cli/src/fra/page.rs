@@ -16,9 +16,11 @@ use super::sample::{Sample, SampleHead, SamplePair, SampleReport, SampleToken};
 /// Features with their texts and names.
 pub(super) type Features = BTreeMap<u32, FraFeature>;
 
-/// Where other pages lie; empty where there is none.
+/// What a page of one text is called, and where other pages lie; empty where there is none.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Links<'a> {
+    /// The text, as in `row 5`.
+    pub(super) text: &'a str,
     /// Page of the autoencoder.
     pub(super) sae: &'a str,
     /// Whether the heads have pages over many texts, and of how many.
@@ -43,8 +45,13 @@ pub(super) fn of_sample(sample: &Sample<'_>, known: &Features, links: Links<'_>)
         let corpus_page = links.n_texts.map_or_else(String::new, page);
         Some(FraSampleHead { corpus_page, ..sample_head(head, sample)? })
     });
+    let layer_of_model = format!("Layer {} of {}", report.layer, report.model);
+    let title = match links.text {
+        "" => layer_of_model,
+        text => format!("{layer_of_model}, {text}"),
+    };
     FraSamplePage {
-        title: format!("Layer {} of {}", report.layer, report.model),
+        title,
         model: report.model.clone(),
         layer: report.layer,
         hook: report.hook.clone(),
@@ -166,6 +173,8 @@ fn corpus_head(report: &HeadReport) -> FraCorpusHead {
             .induction_score
             .map(|value| Estimate { value, interval: report.induction_interval }),
         n_pairs: report.n_pairs as u64,
+        n_dropped: report.n_dropped,
+        largest_missing: report.largest_missing,
         sum_abs: report.sum_abs,
         induction: report.induction_share,
         pairs: Vec::new(),

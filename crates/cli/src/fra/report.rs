@@ -80,6 +80,7 @@ pub(super) struct HeadReport {
     pub(super) n_positions: u64,
     /// Active features of a position.
     pub(super) l0: f64,
+    /// Pairs that are kept.
     pub(super) n_pairs: usize,
     /// Whether no pair had to be dropped.
     pub(super) is_exact: bool,
@@ -87,7 +88,7 @@ pub(super) struct HeadReport {
     pub(super) n_dropped: u64,
     /// No pair that is missing has a larger sum of magnitudes.
     pub(super) largest_missing: f64,
-    /// Sum of the magnitudes of all values.
+    /// Sum of the magnitudes of all values of these pairs.
     pub(super) sum_abs: f64,
     /// Share of that sum where an induction head looks.
     pub(super) induction_share: f64,
@@ -148,7 +149,7 @@ impl LayerReport<'_> {
                 n_positions: statistics.n_positions(),
                 l0: statistics.l0(),
                 n_pairs: found.n_pairs,
-                is_exact: statistics.is_exact(),
+                is_exact: statistics.is_exact(place),
                 n_dropped: statistics.n_dropped(place),
                 largest_missing: missing,
                 sum_abs: found.sum_abs,
@@ -277,6 +278,18 @@ pub(super) fn heads_table<'a>(reports: impl Iterator<Item = &'a HeadReport>) -> 
     let mut text = String::new();
     aligned(&mut text, &rows);
     text
+}
+
+/// What is missing of the heads whose pairs did not fit, a line for each.
+pub(super) fn missing<'a>(reports: impl Iterator<Item = &'a HeadReport>) -> String {
+    let line = |report: &HeadReport| {
+        let HeadReport { layer, head, n_dropped, largest_missing, .. } = report;
+        format!(
+            "layer {layer}, head {head}: pairs were dropped {n_dropped} times for want of memory \
+             (`--memory-budget-gib`), none with a sum of magnitudes above {largest_missing:.3e}\n"
+        )
+    };
+    reports.filter(|report| !report.is_exact).map(line).collect()
 }
 
 /// The strongest pairs of a head; `name` says more of a feature.

@@ -14,11 +14,12 @@ use attention_probes_sae::fra::{
 };
 use clap::Args;
 use serde::Serialize;
+use tracing::{info, warn};
 
 use super::examples::{Looked, ShownPairs, name_of};
 use super::page::{self, Features};
 use super::report::pairs;
-use super::subject::{FraArgs, Reader, Subject};
+use super::subject::{FraArgs, Reader, Subject, at_least_one};
 use super::{examples, output};
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
@@ -46,7 +47,7 @@ pub struct SampleArgs {
     #[arg(long, default_value_t = 200)]
     pub examples: usize,
     /// Pairs and sources of each head.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = at_least_one())]
     pub top: usize,
     /// Write a page to this file, `.html`, or everything as `.json`.
     #[arg(long)]
@@ -131,9 +132,22 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let [layer] = &layers[..] else {
         return Err(InputError("`fra sample` takes one autoencoder".to_owned()).into());
     };
+    let name = args.data.as_ref().filter(|_| args.text.is_none());
+    let name = name.map_or_else(String::new, |_| format!("row {}", args.row));
     let ids = subject.ids(&text(args)?)?;
     if ids.len() < subject.reader().n_before + 1 {
-        return Err(InputError("the text has no token".to_owned()).into());
+        let text = match &args.data {
+            Some(path) if args.text.is_none() => format!("{name} of `{}`", path.display()),
+            _ => "`--text`".to_owned(),
+        };
+        let error = format!(
+            "{text} has no token, with `--max-tokens` {}; give a text of one word or more",
+            subject.max_tokens
+        );
+        return Err(InputError(error).into());
+    }
+    if ids.len() == subject.max_tokens {
+        info!("no more than {} tokens are read; `--max-tokens` says how many", ids.len());
     }
     let (heads, sae) = (subject.heads(layer), subject.paths[0].display().to_string());
     let also = ShownPairs::new();
@@ -141,10 +155,11 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let sample = resolve(subject.reader(), layer, &ids, &asked)?;
     let known = features(args, &subject, &sample)?;
     let report = &sample.report;
+    let links = page::Links { text: &name, ..page::Links::default() };
     let mut json = serde_json::to_vec_pretty(report)?;
     json.push(b'\n');
     if let Some(path) = &args.output {
-        let page = || page::of_sample(&sample, &known, page::Links::default()).to_html();
+        let page = || page::of_sample(&sample, &known, links).to_html();
         let html = if is_page { page()?.into_bytes() } else { json.clone() };
         write_atomically(path, |file| file.write_all(&html))?;
     }
@@ -185,7 +200,10 @@ fn text(args: &SampleArgs) -> Result<String> {
     };
     let columns = DatasetConfig { text: args.column.clone(), ..DatasetConfig::default() };
     let mut rows = TextReader::open(path, &columns, LabelColumn::Ignored)?;
-    let missing = || InputError(format!("`{}` has no text in row {}", path.display(), args.row));
+    let missing = || {
+        let path = path.display();
+        InputError(format!("`{path}` has no row {}; the first is row 0", args.row))
+    };
     Ok(rows.nth(args.row).ok_or_else(missing)??.text)
 }
 
@@ -222,6 +240,9 @@ pub(super) fn resolve<'a>(
     let config = FraStatisticsConfig { heads: asked.heads.to_vec(), ..Default::default() };
     let mut statistics = FraStatistics::new(layer, config)?;
     statistics.add(layer, ids, &activations, reader.n_before)?;
+    if (0..asked.heads.len()).any(|place| !statistics.is_exact(place)) {
+        warn!("the text has more pairs than fit 1 GiB: the smallest were dropped");
+    }
     let strongest = statistics.top(layer, &[FraRank::Sum], asked.n_top)?;
     let mut found = Vec::new();
     for (place, mut strongest) in strongest.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Autoencoders with the model whose attention reads them.
 
-use std::num::NonZeroUsize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -11,6 +11,7 @@ use attention_probes_sae::fra::{FraLayer, FraSite, hook_of};
 use attention_probes_sae::{Sae, read_sae};
 use burn::tensor::Device;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use tracing::warn;
 
 use crate::device;
@@ -38,8 +39,8 @@ pub struct FraArgs {
     #[arg(long, default_value = "all")]
     pub heads: HeadList,
     /// Most tokens of a text; by default as many as in the autoencoders' training.
-    #[arg(long)]
-    pub max_tokens: Option<NonZeroUsize>,
+    #[arg(long, value_parser = at_least_one())]
+    pub max_tokens: Option<usize>,
     /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -47,6 +48,11 @@ pub struct FraArgs {
     /// decomposition of any score.
     #[arg(long)]
     pub published: bool,
+}
+
+/// Reads a number that is not 0.
+pub(super) fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// Heads of a layer.
@@ -67,7 +73,12 @@ impl FromStr for HeadList {
         }
         let heads: Option<Vec<usize>> =
             text.split(',').map(|head| head.trim().parse().ok()).collect();
-        heads.map(Self::Some).ok_or_else(|| "expected `all`, or numbers as in `0,3`".to_owned())
+        let heads = heads.ok_or("expected `all`, or numbers as in `0,3`")?;
+        let mut seen = BTreeSet::new();
+        match heads.iter().find(|head| !seen.insert(**head)) {
+            Some(twice) => Err(format!("{twice} is named twice, expected heads, each once")),
+            None => Ok(Self::Some(heads)),
+        }
     }
 }
 
@@ -133,6 +144,11 @@ impl Subject {
                     InputError("the autoencoder names no model, give `--model`".to_owned())
                 })?,
         };
+        let of_others = |sae: &&Sae| sae.config.metadata.model_name().is_some_and(|of| of != name);
+        if let Some(other) = saes.iter().find(of_others) {
+            let other = other.config.metadata.model_name().unwrap_or_default();
+            warn!("an autoencoder of `{other}` is read with the scores of `{name}`");
+        }
         let has_bos = |sae: &Sae| Some(sae.config.metadata.prepend_bos()?.to_string());
         let has_bos = same("ways to begin a text", &has_bos)?.is_none_or(|says| says == "true");
         // The terms are to add up to the scores within the rounding of `f32`.
@@ -140,7 +156,7 @@ impl Subject {
         let model = open_model(&name, hub_access().as_ref(), placement)?;
         let n_ctx = model.model.shape().n_ctx;
         let known = saes.iter().filter_map(|sae| sae.config.metadata.context_size()).min();
-        let max_tokens = match args.max_tokens.map(NonZeroUsize::get) {
+        let max_tokens = match args.max_tokens {
             Some(n) if n > n_ctx => {
                 let error = format!("`--max-tokens` is {n}, but `{name}` reads {n_ctx} at most");
                 return Err(InputError(error).into());

@@ -93,6 +93,21 @@ fn a_row_unfolds_and_leads_to_its_texts() {
 }
 
 #[test]
+fn what_was_dropped_is_said() {
+    let Some(mut browser) = Browser::start() else { return };
+    let page = sample::fra_corpus_page(12, 1);
+    assert!(page.heads[0].n_dropped == 0 && page.heads[1].n_dropped > 0);
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    let summary = "document.querySelector('#summary').textContent";
+    let whole = browser.text(summary);
+    assert!(whole.contains("Pairs that occur") && !whole.contains("may be missing"), "{whole}");
+    browser.click("#heads-table [data-head='1']");
+    let part = browser.text(summary);
+    assert!(part.contains("Pairs kept") && part.contains("may be missing0.037"), "{part}");
+    browser.assert_quiet();
+}
+
+#[test]
 fn self_interactions_stand_beside_their_nulls() {
     let Some(mut browser) = Browser::start() else { return };
     let page = sample::fra_corpus_page(48, 3);

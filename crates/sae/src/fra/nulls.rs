@@ -64,7 +64,7 @@ impl FraStatistics {
     ///
     /// # Errors
     ///
-    /// [`SaeError::SizeMismatch`] if the statistics are of another layer or autoencoder.
+    /// [`SaeError::Site`] or [`SaeError::SizeMismatch`] as [`FraStatistics::add`].
     pub fn self_interactions(
         &self,
         layer: &FraLayer<'_>,

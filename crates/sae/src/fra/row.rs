@@ -38,10 +38,6 @@ impl Row {
         &self.entries
     }
 
-    pub(super) fn into_entries(self) -> Vec<PairEntry> {
-        self.entries
-    }
-
     /// The entry of a key feature; `from` is where to look from, and says where to look for the next
     /// larger one.
     pub(super) fn find(&mut self, key_feature: u32, from: &mut usize) -> Option<&mut PairEntry> {

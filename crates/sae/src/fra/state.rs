@@ -21,6 +21,9 @@ const MAGIC: &str = "fra statistics 3";
 /// Longest second line.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 
+/// Larger numbers of anything are not believed, so that they can be added to.
+const MAX_COUNT: u64 = 1 << 60;
+
 /// Ends a list of rows; no feature has this number.
 const END: u32 = u32::MAX;
 
@@ -55,12 +58,13 @@ impl FraStatistics {
     ///
     /// # Errors
     ///
-    /// [`SaeError::Activation`] if the file cannot be written.
+    /// - [`SaeError::Json`] if the settings cannot be written as JSON.
+    /// - [`SaeError::Activation`] if the file cannot be written.
     pub fn save(&self, path: &Path, digest: &str) -> Result<(), SaeError> {
         let header = serde_json::to_string(&self.header(digest))
             .map_err(|source| SaeError::Json { path: path.to_owned(), source })?;
         Ok(write_atomically(path, |file| {
-            let mut file = Hashed { inner: file, hasher: blake3::Hasher::new() };
+            let mut file = Hashed::new(file);
             file.write_all(format!("{MAGIC}\n{header}\n").as_bytes())?;
             let others = self.permutation.others.iter().flat_map(|other| other.to_le_bytes());
             file.write_all(&others.collect::<Vec<u8>>())?;
@@ -83,10 +87,13 @@ impl FraStatistics {
     pub fn load(&mut self, path: &Path, digest: &str) -> Result<(), SaeError> {
         let read = |source| SaeError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(read)?;
-        let mut file = Hashed { inner: BufReader::new(file), hasher: blake3::Hasher::new() };
+        let mut file = Hashed::new(BufReader::new(file));
+        let loaded = self.read(&mut file, digest);
+        if let Some(source) = file.failed {
+            return Err(read(source));
+        }
         let reason = |reason| SaeError::Statistics { path: path.to_owned(), reason };
-        let loaded = self.read(&mut file, digest).map_err(reason)?;
-        *self = loaded;
+        *self = loaded.map_err(reason)?;
         Ok(())
     }
 
@@ -96,7 +103,7 @@ impl FraStatistics {
             let mut line = Vec::new();
             let read = file.inner.by_ref().take(MAX_HEADER_BYTES).read_until(b'\n', &mut line);
             file.hasher.update(&line);
-            read.ok().filter(|_| line.pop() == Some(b'\n')).ok_or(DAMAGED)?;
+            file.noted(read).filter(|_| line.pop() == Some(b'\n')).ok_or(DAMAGED)?;
             String::from_utf8(line).map_err(|_| DAMAGED)
         };
         if line(file)? != MAGIC {
@@ -110,8 +117,19 @@ impl FraStatistics {
         loaded.n_active = found.n_active;
         loaded.induction = found.induction.iter().map(|sums| from_bits(*sums)).collect();
         let n_tables = self.tables.len() + self.permuted.len();
-        if found.tables.len() != n_tables || found.induction.len() != self.induction.len() {
+        let capacities = self.tables.iter().chain(&self.permuted).map(|table| table.capacity);
+        let is_same = found.tables.iter().map(|table| table.capacity).eq(capacities);
+        if found.tables.len() != n_tables
+            || found.induction.len() != self.induction.len()
+            || !is_same
+        {
             return Err("it was made with other settings");
+        }
+        let of_texts = [found.n_texts, found.n_skipped, found.n_positions, found.n_active];
+        let of_heads = found.induction.iter().flat_map(|sums| &sums[..2]);
+        let of_tables = found.tables.iter().map(|table| &table.n_dropped);
+        if of_texts.iter().chain(of_heads).chain(of_tables).any(|n| *n > MAX_COUNT) {
+            return Err(DAMAGED);
         }
         loaded.permutation.others = read_others(file, self.d_sae).ok_or(DAMAGED)?;
         let mut tables = Vec::new();
@@ -120,7 +138,7 @@ impl FraStatistics {
             let settled = read_rows(file, others).ok_or(DAMAGED)?;
             let recent = read_rows(file, others).ok_or(DAMAGED)?;
             let n = |rows: &[Row]| rows.iter().map(Row::len).sum();
-            tables.push(PairTable {
+            let table = PairTable {
                 n_settled: n(&settled),
                 n_recent: n(&recent),
                 settled,
@@ -128,20 +146,24 @@ impl FraStatistics {
                 capacity: header.capacity,
                 floor: f32::from_bits(header.floor),
                 n_dropped: header.n_dropped,
-            });
+            };
+            tables.push(Some(table).filter(PairTable::is_sound).ok_or(DAMAGED)?);
         }
         loaded.permuted = tables.split_off(self.tables.len());
         loaded.tables = tables;
         let hash = file.hasher.finalize();
         let mut kept = Vec::new();
-        file.inner.by_ref().take(33).read_to_end(&mut kept).map_err(|_| DAMAGED)?;
+        let read = file.inner.by_ref().take(33).read_to_end(&mut kept);
+        file.noted(read).ok_or(DAMAGED)?;
         if kept != hash.as_bytes() {
             return Err(DAMAGED);
         }
         // What was read with these settings would be written as it was read.
-        let is_same = loaded.header(digest) == found
-            && loaded.tables.iter().zip(&self.tables).all(|(a, b)| a.capacity == b.capacity);
-        if is_same { Ok(loaded) } else { Err("it was made with other settings, texts, or model") }
+        if loaded.header(digest) == found {
+            Ok(loaded)
+        } else {
+            Err("it was made with other settings, texts, or model")
+        }
     }
 
     fn header(&self, digest: &str) -> Header {
@@ -184,6 +206,14 @@ fn from_bits([n_texts, n, sums @ ..]: [u64; 6]) -> InductionSums {
 struct Hashed<T> {
     inner: T,
     hasher: blake3::Hasher,
+    /// Why bytes could not be read, other than that there are no more.
+    failed: Option<io::Error>,
+}
+
+impl<T> Hashed<T> {
+    fn new(inner: T) -> Self {
+        Self { inner, hasher: blake3::Hasher::new(), failed: None }
+    }
 }
 
 impl<W: Write> Hashed<W> {
@@ -196,9 +226,22 @@ impl<W: Write> Hashed<W> {
 impl<R: Read> Hashed<R> {
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        self.inner.read_exact(&mut bytes).ok()?;
+        let read = self.inner.read_exact(&mut bytes);
+        self.noted(read)?;
         self.hasher.update(&bytes);
         Some(bytes)
+    }
+
+    /// What was read; where that failed the error is kept.
+    fn noted<T>(&mut self, read: io::Result<T>) -> Option<T> {
+        match read {
+            Ok(read) => Some(read),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            Err(error) => {
+                self.failed = Some(error);
+                None
+            }
+        }
     }
 
     fn u32(&mut self) -> Option<u32> {

@@ -47,11 +47,13 @@ impl Default for FraStatisticsConfig {
 /// # Memory
 ///
 /// [`FraStatisticsConfig::budget_bytes`], however many texts there are and whatever is active in
-/// them; and while a text is added its factors ([`FraText`]), or 16 bytes for each of its positions
+/// them, beside 96 bytes for each feature of each table; and while a text is added its factors ([`FraText`]), or 16 bytes for each of its positions
 /// and each feature that occurs in it, and the pairs of a few of its query features with the others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FraStatistics {
     pub(super) config: FraStatisticsConfig,
+    /// What is read, and the layer that reads it.
+    pub(super) place: (HookPoint, usize),
     pub(super) d_sae: usize,
     pub(super) is_factored: bool,
     /// One, or one for each head.
@@ -93,6 +95,7 @@ impl FraStatistics {
         let budget = config.budget_bytes / (n_tables + n_permuted);
         let tables = |n: usize| (0..n).map(|_| PairTable::new(d_sae, budget)).collect();
         Ok(Self {
+            place: (layer.hook(), layer.layer()),
             d_sae,
             is_factored,
             tables: tables(n_tables),
@@ -113,7 +116,9 @@ impl FraStatistics {
     /// # Errors
     ///
     /// - the errors of [`FraCodes::new`].
-    /// - [`SaeError::SizeMismatch`] if the statistics are of another layer or autoencoder.
+    /// - [`SaeError::Site`] if the statistics are of another layer or hook, or of a model that turns
+    ///   queries and keys where this one does not.
+    /// - [`SaeError::SizeMismatch`] if the autoencoder has another number of features.
     pub fn add(
         &mut self,
         layer: &FraLayer<'_>,
@@ -163,8 +168,17 @@ impl FraStatistics {
     }
 
     pub(super) fn check(&self, layer: &FraLayer<'_>) -> Result<(), SaeError> {
+        let place = (layer.hook(), layer.layer());
+        if place != self.place || self.is_factored != layer.is_factored() {
+            let shown = |((hook, layer), is_factored): ((HookPoint, usize), bool)| {
+                let way = if is_factored { "as they are" } else { "turned by position" };
+                format!("`{hook}` for the scores of layer {layer}, queries and keys {way}")
+            };
+            let reads = shown((place, layer.is_factored()));
+            return Err(SaeError::Site { reads, asked: shown((self.place, self.is_factored)) });
+        }
         let (found, expected) = (layer.sae().config.d_sae, self.d_sae);
-        if found != expected || self.is_factored != layer.is_factored() {
+        if found != expected {
             let what = "the number of features of the statistics";
             return Err(SaeError::SizeMismatch { what, found, expected });
         }
@@ -241,19 +255,22 @@ impl FraStatistics {
         self.n_active as f64 / self.n_positions.max(1) as f64
     }
 
-    /// Number of pairs that are known of a head.
+    /// Number of a head's pairs that are kept.
     ///
     /// # Panics
     ///
     /// If the head's place is not one of the configuration.
     pub fn n_pairs(&self, head: usize) -> usize {
-        let table = self.table(head);
-        (0..self.d_sae).map(|feature| table.row(feature).len()).sum()
+        self.table(head).len()
     }
 
-    /// Whether nothing had to be dropped so far.
-    pub fn is_exact(&self) -> bool {
-        self.tables.iter().chain(&self.permuted).all(|table| table.n_dropped == 0)
+    /// Whether none of a head's pairs had to be dropped so far.
+    ///
+    /// # Panics
+    ///
+    /// If the head's place is not one of the configuration.
+    pub fn is_exact(&self, head: usize) -> bool {
+        self.n_dropped(head) == 0
     }
 
     /// Number of a head's pairs that had to be dropped, those that came again and were dropped
@@ -281,7 +298,7 @@ impl FraStatistics {
     ///
     /// # Errors
     ///
-    /// [`SaeError::SizeMismatch`] if the statistics are of another layer or autoencoder.
+    /// [`SaeError::Site`] or [`SaeError::SizeMismatch`] as [`FraStatistics::add`].
     ///
     /// # Panics
     ///

@@ -1,6 +1,5 @@
 //! Sums of all pairs in bounded memory: exact while they fit, then without the smallest.
 
-use std::borrow::Cow;
 use std::mem;
 use std::ops::Range;
 
@@ -210,15 +209,25 @@ impl PairTable {
         }
     }
 
+    /// Whether this can be what texts led to, wherever it was read from.
+    pub(super) fn is_sound(&self) -> bool {
+        let are_others = |(settled, recent): (&Row, &Row)| {
+            let keys = |row: &Row| row.entries().iter().map(|entry| entry.key_feature).collect();
+            let (settled, recent): (Vec<u32>, Vec<u32>) = (keys(settled), keys(recent));
+            recent.iter().all(|key| settled.binary_search(key).is_err())
+        };
+        self.floor.is_finite()
+            && self.floor >= 0.0
+            && self.len() <= self.capacity
+            && self.settled.iter().zip(&self.recent).all(are_others)
+    }
+
     /// Everything that is known of a query feature's pairs.
-    pub(super) fn row(&self, query_feature: usize) -> Cow<'_, [PairEntry]> {
-        let (settled, recent) = (&self.settled[query_feature], &self.recent[query_feature]);
-        if recent.is_empty() {
-            return Cow::Borrowed(settled.entries());
-        }
-        let mut row = settled.clone();
-        row.insert(recent.entries());
-        Cow::Owned(row.into_entries())
+    #[cfg(test)]
+    pub(super) fn row(&self, query_feature: usize) -> Vec<PairEntry> {
+        let mut row = Vec::new();
+        self.cursor(query_feature).next(|_| true, &mut row);
+        row
     }
 }
 
@@ -312,7 +321,7 @@ mod tests {
         for query in 0..200 {
             let kept = table.row(query);
             n_kept += kept.len();
-            for exact in whole.row(query).iter() {
+            for exact in &whole.row(query) {
                 assert_eq!(exact.count, 3);
                 match kept.binary_search_by_key(&exact.key_feature, |entry| entry.key_feature) {
                     Ok(at) => {
@@ -324,6 +333,19 @@ mod tests {
             }
         }
         assert!(n_kept > 0);
+    }
+
+    #[test]
+    fn a_table_that_no_texts_lead_to_is_seen() {
+        let mut table = PairTable::new(5, 1 << 20);
+        fill(&mut table, &[(1, BTreeMap::from([(2, 5), (4, 7)]))]);
+        assert!(table.is_sound());
+        let twice = PairTable { settled: table.recent.clone(), ..table.clone() };
+        assert!(!twice.is_sound());
+        for floor in [f32::NAN, f32::INFINITY, -1.0] {
+            assert!(!PairTable { floor, ..table.clone() }.is_sound());
+        }
+        assert!(!PairTable { capacity: 1, ..table }.is_sound());
     }
 
     proptest! {
@@ -349,7 +371,7 @@ mod tests {
             prop_assert_eq!(table.n_dropped, 0);
             let mut found = BTreeMap::new();
             for query in 0..5 {
-                for e in table.row(query).iter() {
+                for e in &table.row(query) {
                     prop_assert!(e.missed <= 0.0);
                     found.insert((query as u32, e.key_feature), (e.sum, e.sum_abs, e.count, e.max));
                 }

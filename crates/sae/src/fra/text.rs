@@ -15,6 +15,7 @@ use crate::SaeError;
 pub struct FraText {
     codes: FraCodes,
     heads: Vec<HeadFactors>,
+    d_head: usize,
     angles: Option<RopeAngles>,
     window: Option<usize>,
     is_published: bool,
@@ -117,7 +118,7 @@ impl FraText {
         let heads = heads.iter().map(factors).collect();
         let angles = weights.rope.map(|rope| rope.angles(d_head, n));
         let (window, is_published) = (weights.window, layer.is_published());
-        Ok(Self { codes, heads, angles, window, is_published })
+        Ok(Self { codes, heads, d_head, angles, window, is_published })
     }
 
     /// The same text with each key in the direction of another feature.
@@ -125,7 +126,7 @@ impl FraText {
         let other = |feature: &u32| permutation[*feature as usize];
         let others: Vec<u32> = self.codes.features().iter().map(other).collect();
         let directions = layer.decoder_rows(&others);
-        let (d_in, d_head) = (layer.sae.config.d_in, layer.weights().d_head);
+        let (d_in, d_head) = (layer.sae.config.d_in, self.d_head);
         let permuted = |factors: &HeadFactors| {
             let key = layer.key.head_rows(&directions, d_in, [factors.key_head.0, d_head]);
             HeadFactors { key, ..factors.clone() }
@@ -133,6 +134,7 @@ impl FraText {
         Self {
             codes: self.codes.clone(),
             heads: self.heads.iter().map(permuted).collect(),
+            d_head,
             angles: self.angles.clone(),
             window: self.window,
             is_published: self.is_published,
@@ -152,7 +154,7 @@ impl FraText {
     /// One head, with everything turned and weighed; `None` if it was not asked for.
     pub fn head(&self, head: usize) -> Option<FraHead<'_>> {
         let factors = self.heads.iter().find(|factors| factors.head == head)?;
-        let d_head = factors.query_rest.len() / self.codes.n_positions().max(1);
+        let d_head = self.d_head;
         let turn = |position: usize, row: &mut [f32]| {
             if let Some(angles) = &self.angles {
                 angles.turn(position, row);

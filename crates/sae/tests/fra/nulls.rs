@@ -124,7 +124,7 @@ fn of_drawn(is_matched: bool, rope: Option<Rope>, seed: u64) -> Vec<SelfInteract
     let heads = (0..layer.n_heads()).collect();
     let config = FraStatisticsConfig { heads, permuted: true, seed, ..Default::default() };
     let statistics: FraStatistics = collect(&layer, &texts, config);
-    assert!(statistics.is_exact());
+    assert!(statistics.is_exact(0));
     statistics.self_interactions(&layer, &[FraRank::Sum], TOP).unwrap().remove(0)
 }
 

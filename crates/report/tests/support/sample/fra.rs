@@ -201,6 +201,8 @@ fn corpus_head(head: usize, n_pairs: usize, n_samples: usize, dice: &mut Dice) -
         page: String::new(),
         induction_score: Some(estimate(0.04 + 0.11 * head as f64, 0.02)),
         n_pairs: 1_284_077 + 1000 * head as u64,
+        n_dropped: 2_117 * (head as u64 % 2),
+        largest_missing: 0.037 * (head % 2) as f64,
         sum_abs: 84_233.0 / (1.0 + head as f64),
         induction: 0.03 + 0.02 * head as f64,
         self_interactions: Some(FraSelfInteractions {
