@@ -160,14 +160,29 @@ fn the_scores_of_a_text_are_resolved() {
     assert!(json.contains("bird"), "{json}");
 }
 
+/// Two heads of two layers over nine texts.
+const TWO_LAYERS: [&str; 13] = [
+    "accumulate",
+    "--sae",
+    "two",
+    "--sae",
+    "three",
+    "--data",
+    "texts.jsonl",
+    "--samples",
+    "9",
+    "--heads",
+    "3,0",
+    "--top",
+    "20",
+];
+
 #[test]
-fn texts_are_collected_for_several_heads_and_layers_and_gone_on_with() {
+fn texts_are_collected_for_several_heads_and_layers() {
     let folder = folder();
     let path = folder.path();
-    let args = ["accumulate", "--sae", "two", "--sae", "three", "--data", "texts.jsonl"];
-    let args = [&args[..], &["--samples", "9", "--heads", "3,0", "--top", "20"]].concat();
-    let whole = [&args[..], &["--output", "whole", "--package", "all.tar.gz", "--json"]].concat();
-    let (json, _) = succeed(path, &whole);
+    let whole = [&TWO_LAYERS[..], &["--output", "whole", "--package", "all.tar.gz", "--json"]];
+    let (json, _) = succeed(path, &whole.concat());
     let found: Value = serde_json::from_str(&json).unwrap();
     let heads = found["heads"].as_array().unwrap();
     let of = |head: &Value| (head["layer"].as_u64().unwrap(), head["head"].as_u64().unwrap());
@@ -233,7 +248,15 @@ fn texts_are_collected_for_several_heads_and_layers_and_gone_on_with() {
     }
     let package = fs::read(path.join("whole/all.tar.gz")).unwrap();
     assert_eq!(package[..2], [0x1f, 0x8b]);
+}
 
+#[test]
+fn a_run_that_was_stopped_is_gone_on_with_to_the_same_bits() {
+    let folder = folder();
+    let path = folder.path();
+    let whole = [&TWO_LAYERS[..], &["--output", "whole"]].concat();
+    let (table, _) = succeed(path, &whole);
+    assert!(table.contains("count-matched") && table.contains("wrote 4 heads"), "{table}");
     let again = refused(path, &whole);
     assert!(
         again.contains("accumulated_fra_L2H3_N9.json` is of a run that is finished"),
@@ -242,12 +265,11 @@ fn texts_are_collected_for_several_heads_and_layers_and_gone_on_with() {
 
     // A run that cannot write its last files leaves its checkpoints.
     let texts = fs::read_to_string(path.join("texts.jsonl")).unwrap();
-    let (table, _) = succeed(path, &[&args[..], &["--output", "table"]].concat());
-    assert!(table.contains("count-matched") && table.contains("wrote 4 heads"), "{table}");
     let stopped = |output: &'static str, every: &'static str| {
         let blocked = path.join(output).join("accumulated_fra_L3H0_N9.html");
         fs::create_dir_all(blocked.join("folder")).unwrap();
-        let args = [&args[..], &["--output", output, "--checkpoint-every", every]].concat();
+        let flags = ["--output", output, "--checkpoint-every", every];
+        let args = [&TWO_LAYERS[..], &flags].concat();
         refused(path, &args);
         fs::remove_dir_all(blocked).unwrap();
         args

@@ -62,15 +62,13 @@ impl Row {
         self.entries.resize(n, *first);
         // From the back, so that nothing is overwritten before it has been moved.
         for (left, entry) in entries.iter().enumerate().rev() {
-            let mut before = from;
-            while before > 0 && self.keys[before - 1] > entry.key_feature {
-                before -= 1;
+            while from > 0 && self.keys[from - 1] > entry.key_feature {
+                from -= 1;
+                self.keys[from + left + 1] = self.keys[from];
+                self.entries[from + left + 1] = self.entries[from];
             }
-            self.keys.copy_within(before..from, before + left + 1);
-            self.entries.copy_within(before..from, before + left + 1);
-            from = before;
-            self.keys[before + left] = entry.key_feature;
-            self.entries[before + left] = *entry;
+            self.keys[from + left] = entry.key_feature;
+            self.entries[from + left] = *entry;
         }
     }
 
