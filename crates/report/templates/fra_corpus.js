@@ -26,8 +26,9 @@ function showSummary() {
   byId("summary").replaceChildren(facts([
     ["Texts", DATA.n_texts > 0 ? DATA.n_texts.toLocaleString("en") : null],
     ["Tokens", DATA.n_tokens > 0 ? DATA.n_tokens.toLocaleString("en") : null],
-    [head.n_dropped > 0 ? "Pairs kept" : "Pairs that occur", head.n_pairs > 0 ? head.n_pairs.toLocaleString("en") : null],
-    ["Largest sum that may be missing", head.n_dropped > 0 ? compact(head.largest_missing) : null],
+    head.n_dropped > 0
+      ? ["Pairs kept", element("span", {}, head.n_pairs.toLocaleString("en"), element("span", { class: "interval" }, `none above ${compact(head.largest_missing)} missing`))]
+      : ["Pairs that occur", head.n_pairs > 0 ? head.n_pairs.toLocaleString("en") : null],
     ["Sum of magnitudes", compact(head.sum_abs)],
     ["Token-level induction", head.induction_score ? estimateCell(head.induction_score) : null],
     ["Magnitude where induction looks", percent(head.induction)],

@@ -286,7 +286,7 @@ pub(super) fn missing<'a>(reports: impl Iterator<Item = &'a HeadReport>) -> Stri
         let HeadReport { layer, head, n_dropped, largest_missing, .. } = report;
         format!(
             "layer {layer}, head {head}: pairs were dropped {n_dropped} times for want of memory \
-             (`--memory-budget-gib`), none with a sum of magnitudes above {largest_missing:.3e}\n"
+             (`--memory-budget-gib`), none with a sum of magnitudes above {largest_missing:.3}\n"
         )
     };
     reports.filter(|report| !report.is_exact).map(line).collect()
