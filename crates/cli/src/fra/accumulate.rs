@@ -8,14 +8,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use attention_probes_models::HookPoint;
 use attention_probes_report::FraCorpusPage;
-use attention_probes_sae::fra::{
-    FraActivations, FraLayer, FraStatistics, FraStatisticsConfig, capture,
-};
-use attention_probes_sae::{Sae, SaeError};
+use attention_probes_sae::fra::{FraLayer, FraStatistics, FraStatisticsConfig};
 use clap::Args;
 use serde_json::json;
 use tracing::{info, warn};
 
+use super::corpus::Corpus;
 use super::examples::{Looked, is_looked_at, name_of};
 use super::files::{self, Run};
 use super::page::file_stem;
@@ -230,90 +228,6 @@ fn sae_pages(args: &AccumulateArgs) -> Result<Vec<String>> {
     Ok(args.sae_pages.clone())
 }
 
-/// The texts of a run. They are read from their file each time they are needed, so that memory does
-/// not grow with their number.
-struct Corpus<'a> {
-    args: &'a AccumulateArgs,
-    subject: &'a Subject,
-    n_texts: usize,
-    /// Of everything that statistics depend on beside their settings.
-    digest: String,
-}
-
-impl<'a> Corpus<'a> {
-    /// Reads everything once.
-    fn survey(args: &'a AccumulateArgs, subject: &'a Subject) -> Result<Self> {
-        let mut hasher = blake3::Hasher::new();
-        for sae in &subject.saes {
-            hash_sae(&mut hasher, sae)?;
-        }
-        let (mut n_texts, mut n_rows) = (0, 0);
-        for text in texts(args, subject)? {
-            let TextIds { row, ids } = text?;
-            hasher.update(&(ids.len() as u64).to_le_bytes());
-            for id in ids {
-                hasher.update(&id.to_le_bytes());
-            }
-            n_texts += 1;
-            n_rows = row + 1;
-        }
-        if n_texts == 0 {
-            let (data, most) = (args.data.display(), subject.max_tokens);
-            let error = format!("`{data}` has no text of two tokens, with `--max-tokens` {most}");
-            return Err(InputError(error).into());
-        }
-        let n_short = n_rows - n_texts as u64;
-        if n_short > 0 {
-            info!("{n_short} texts of one token or none left out");
-        }
-        // Another device computes other last bits.
-        let settings = format!(
-            "{} {} {:?}",
-            subject.model.fingerprint(),
-            subject.is_published(),
-            subject.device
-        );
-        hasher.update(settings.as_bytes());
-        Ok(Self { args, subject, n_texts, digest: hasher.finalize().to_hex().to_string() })
-    }
-
-    /// What is at some hooks in a text; `None`, with a warning, if it is not finite.
-    fn activations(&self, text: &TextIds, hooks: &[HookPoint]) -> Result<Option<FraActivations>> {
-        let (subject, TextIds { row, ids }) = (self.subject, text);
-        match capture(&*subject.model.model, &subject.device, ids, hooks) {
-            Err(SaeError::NonFinite { index, value, .. }) => {
-                let data = self.args.data.display();
-                warn!(
-                    "row {row} of `{data}` left out: value {index} of its activations is {value}"
-                );
-                Ok(None)
-            }
-            found => Ok(Some(found.with_context(|| format!("row {row}"))?)),
-        }
-    }
-}
-
-fn texts(
-    args: &AccumulateArgs,
-    subject: &Subject,
-) -> Result<impl Iterator<Item = Result<TextIds>>> {
-    Ok(subject.texts(&args.data, &args.column)?.take(args.samples))
-}
-
-fn hash_sae(hasher: &mut blake3::Hasher, sae: &Sae) -> Result<()> {
-    let config = &sae.config;
-    let settings = (&config.metadata, config.normalize_activations, config.apply_b_dec_to_input);
-    hasher.update(&serde_json::to_vec(&settings)?);
-    hasher.update(format!("{:?}", sae.activation).as_bytes());
-    for weights in [&sae.encoder, &sae.decoder, &sae.b_dec] {
-        for chunk in weights.chunks(1 << 16) {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|weight| weight.to_le_bytes()).collect();
-            hasher.update(&bytes);
-        }
-    }
-    Ok(())
-}
-
 /// Runs the model over every text once, for all layers; returns the texts that are looked at again.
 fn add(
     corpus: &Corpus<'_>,
@@ -326,7 +240,7 @@ fn add(
     let mut looked_at = Vec::new();
     let mut progress = Progress::default();
     let seen = |statistics: &FraStatistics| statistics.n_texts() + statistics.n_skipped();
-    for (i, text) in (0..).zip(texts(args, subject)?) {
+    for (i, text) in (0..).zip(corpus.texts()?) {
         let text = text?;
         if all.iter().any(|statistics| seen(statistics) <= i) {
             let activations = corpus.activations(&text, &hooks)?;

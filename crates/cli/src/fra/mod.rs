@@ -3,6 +3,7 @@
 mod ablation;
 pub mod accumulate;
 mod arms;
+mod corpus;
 pub mod demo;
 mod examples;
 mod files;
