@@ -32,6 +32,7 @@ mod text_source;
 mod token_rows;
 pub mod tracking;
 pub mod verdict;
+mod warnings;
 pub mod word_args;
 
 use std::io::IsTerminal;

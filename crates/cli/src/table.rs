@@ -9,7 +9,7 @@ use attention_probes_sweep::{
     ArchitectureReport, AxisSpread, ExperimentReport, SweepReport, TransferReport,
 };
 
-use crate::target_table;
+use crate::{target_table, warnings};
 
 /// The results of a sweep: one table per data set, then what each axis bought.
 pub fn sweep(report: &SweepReport) -> String {
@@ -159,6 +159,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
         );
     }
     axes(text, experiments);
+    warnings::write(text, &warnings::of_experiments(experiments));
     text.push('\n');
 }
 

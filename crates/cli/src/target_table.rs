@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use attention_probes_sweep::{SideReport, TargetProbe, TargetReport};
 
 use crate::table::{aligned, with_interval};
+use crate::warnings;
 
 /// Heading of the column of probes that learned shuffled labels.
 pub(crate) const LABELS_SHUFFLED: &str = "labels shuffled";
@@ -68,6 +69,7 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
         rows.push(baseline("bag of words", penalty, bag));
     }
     aligned(text, &rows);
+    warnings::write(text, &warnings::of_targets(reports));
     text.push('\n');
 }
 

@@ -99,7 +99,7 @@ pub use sae_page::{SaeGuidance, SaePage, SaeSummary, SaeTrainingPoint};
 pub use sweep_page::{
     CalibrationRow, ComparisonRow, LengthRow, ReliabilityBin, SeedsSummary, SweepArchitecture,
     SweepAxis, SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer, SweepTrial,
-    ThresholdRow, TrialHistory,
+    SweepWarning, ThresholdRow, TrialHistory,
 };
 pub use target_table::{TargetRow, TargetTable};
 pub use token::PageToken;

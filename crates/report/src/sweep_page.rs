@@ -31,6 +31,9 @@ pub struct SweepPage {
     pub library_version: String,
     /// The resolved configuration, TOML.
     pub config: String,
+    /// What looks wrong in the data or the results, shown on top; may be empty.
+    #[serde(default)]
+    pub warnings: Vec<SweepWarning>,
     /// One entry per data set, layer, and component.
     pub experiments: Vec<SweepExperiment>,
     /// Data sets whose labels are no classes; may be empty.
@@ -38,6 +41,15 @@ pub struct SweepPage {
     pub targets: Vec<TargetTable>,
     /// Probes on the test examples of other data sets; may be empty.
     pub transfers: Vec<SweepTransfer>,
+}
+
+/// Something that looks wrong, with its number and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepWarning {
+    /// Name of the data set that it is about.
+    pub data: String,
+    /// One sentence.
+    pub message: String,
 }
 
 /// A chosen probe on the test examples of another data set.

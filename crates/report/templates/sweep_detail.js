@@ -70,6 +70,21 @@ function showDetail() {
     'metadata = json.loads(weights.pop("metadata").tobytes())';
 }
 
+/** What looks wrong, on top of everything else, one list for each data set. */
+function showWarnings() {
+  const warnings = DATA.warnings;
+  byId("warnings").hidden = warnings.length === 0;
+  byId("warnings-heading").textContent = counted(warnings.length, "warning");
+  const names = distinct(warnings, (warning) => warning.data);
+  const list = (name) => {
+    const items = warnings
+      .filter((warning) => warning.data === name)
+      .map((warning) => element("li", {}, warning.message));
+    return [element("h3", {}, name), element("ul", {}, ...items)];
+  };
+  byId("warning-list").replaceChildren(...names.flatMap(list));
+}
+
 function start() {
   const n = DATA.experiments.reduce(
     (sum, e) => sum + e.architectures.reduce((trials, a) => trials + a.trials.length, 0), 0);
@@ -77,6 +92,7 @@ function start() {
   byId("subtitle").textContent = facts.filter((part) => part).join(" \u00b7 ");
   byId("configuration").hidden = DATA.config === "";
   byId("config").textContent = DATA.config;
+  showWarnings();
   showTargets();
   if (DATA.experiments.length === 0) {
     byId("nothing").hidden = DATA.targets.length > 0;

@@ -20,6 +20,7 @@ use crate::plan::SweepPlan;
 use crate::report::{ExperimentReport, Origin};
 use crate::targets::{TargetReport, run_target_experiments};
 use crate::tracker::Tracker;
+use crate::warning::Warning;
 
 /// Most rows that a note lists.
 const MAX_LISTED: usize = 20;
@@ -67,6 +68,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) hash: String,
     /// Texts or examples that were left out because of NaN or infinity.
     pub(crate) n_skipped: usize,
+    /// What looks wrong in the data.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl DataRun<'_> {
@@ -245,7 +248,8 @@ impl DataRun<'_> {
             targets.rows(&examples.examples.iter().map(row).collect::<Vec<_>>())
         });
         let hash = texts.hash.clone();
-        Ok(Prepared { source, examples, split, targets, hash, n_skipped })
+        let warnings = Vec::new();
+        Ok(Prepared { source, examples, split, targets, hash, n_skipped, warnings })
     }
 
     /// Reads activations that somebody else computed.
@@ -268,7 +272,8 @@ impl DataRun<'_> {
         let hash = external.hash.clone();
         let targets = external.targets.take();
         let source = Box::new(MemoryActivations::from(external));
-        Ok(Prepared { source, examples, split, targets, hash, n_skipped })
+        let warnings = Vec::new();
+        Ok(Prepared { source, examples, split, targets, hash, n_skipped, warnings })
     }
 }
 

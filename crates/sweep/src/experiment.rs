@@ -33,7 +33,7 @@ pub(crate) fn run_experiments(
     model: Option<&LanguageModel>,
     tracker: &mut dyn Tracker,
 ) -> Result<Vec<ExperimentReport>, SweepError> {
-    let Prepared { mut source, examples, split, hash, n_skipped, .. } = prepared;
+    let Prepared { mut source, examples, split, hash, n_skipped, warnings, .. } = prepared;
     let config = run.plan.config();
     let labels = examples.labels();
     let n_classes = examples.classes.len();
@@ -111,6 +111,7 @@ pub(crate) fn run_experiments(
         split: &split,
         hash: &hash,
         n_skipped,
+        warnings: &warnings,
         groups: &groups,
         fits: &fits,
         controls: &controls,

@@ -16,6 +16,7 @@ use crate::report::{ArchitectureReport, AxisSpread, ExperimentReport};
 use crate::results::{ExperimentFiles, FittedArchitecture, write_experiment};
 use crate::select::compare;
 use crate::tracker::Tracker;
+use crate::warning::{Warning, WarningKind};
 use crate::{SweepError, folder};
 
 /// Everything that was trained on a data set, and what it says about the examples held out.
@@ -28,6 +29,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) hash: &'a str,
     /// Texts or examples that were left out because of NaN or infinity.
     pub(crate) n_skipped: usize,
+    /// What looks wrong in the data.
+    pub(crate) warnings: &'a [Warning],
     /// Architectures of a site side by side.
     pub(crate) groups: &'a [TrialGroup],
     pub(crate) fits: &'a [GroupFit],
@@ -55,21 +58,7 @@ impl Findings<'_> {
             fitted.iter().partition(|architecture| architecture.diverged(architecture.fit.best));
         let diverged: Vec<String> =
             diverged.into_iter().map(|one| one.config_name.to_owned()).collect();
-        for config_name in &diverged {
-            tracker.note(&format!(
-                "every trial of `{config_name}` on `{experiment}` diverged; lower \
-                 `sweep.learning_rates`, or raise the weight decays of L-BFGS"
-            ));
-        }
-        for one in &sound {
-            if one.fit.trials[one.fit.best].converged == Some(false) {
-                tracker.note(&format!(
-                    "the chosen fit of `{}` on `{experiment}` did not converge; raise its \
-                     `weight_decays` if that matters",
-                    one.config_name
-                ));
-            }
-        }
+        let warnings = self.warnings_of(&diverged, &sound);
         let report = ExperimentReport {
             experiment,
             data: self.run.config().name.clone(),
@@ -86,6 +75,7 @@ impl Findings<'_> {
             baselines: self.baselines.report.clone(),
             architectures: self.architecture_reports(&sound)?,
             diverged,
+            warnings,
         };
         let chosen = || sound.iter().map(|one| (one.config_name, one.group, one.fit.best));
         let predictions = Predictions {
@@ -102,6 +92,23 @@ impl Findings<'_> {
         write_experiment(&self.run.folder.join(&report.experiment), &files, &report)?;
         tracker.finished(&report.experiment);
         Ok(report)
+    }
+
+    /// What looks wrong in the data, then in what was trained.
+    fn warnings_of(&self, diverged: &[String], sound: &[&FittedArchitecture<'_>]) -> Vec<Warning> {
+        let mut warnings = self.warnings.to_vec();
+        warnings.extend(diverged.iter().map(|name| {
+            let message = "every trial diverged; lower its `learning_rates`, or raise the \
+                           `weight_decays` of an exact fit";
+            Warning::of_architecture(WarningKind::Diverged, name, message)
+        }));
+        let unfinished =
+            sound.iter().filter(|one| one.fit.trials[one.fit.best].converged == Some(false));
+        warnings.extend(unfinished.map(|one| {
+            let message = "the chosen fit did not reach its minimum; raise its `weight_decays`";
+            Warning::of_architecture(WarningKind::NotConverged, one.config_name, message)
+        }));
+        warnings
     }
 
     /// Every architecture of a site.

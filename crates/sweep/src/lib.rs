@@ -42,6 +42,7 @@ mod stacked;
 mod targets;
 mod tracker;
 mod transfer;
+mod warning;
 
 pub use baseline::{BagOfWords, BagOfWordsFit};
 pub use config::{Keep, SelectBy, SweepConfig};
@@ -67,3 +68,4 @@ pub use select::{BinaryCounts, Score};
 pub use targets::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};
 pub use tracker::{ExperimentSite, NoTracker, Tracker};
 pub use transfer::TransferReport;
+pub use warning::{Warning, WarningKind};

@@ -12,6 +12,7 @@ use crate::fit::{GroupFit, TrialFit};
 use crate::select::Score;
 use crate::targets::TargetReport;
 use crate::transfer::TransferReport;
+use crate::warning::Warning;
 
 /// What [`run_sweep`](crate::run_sweep) returns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,9 @@ pub struct ExperimentReport {
     pub architectures: Vec<ArchitectureReport>,
     /// Prefixes of the architectures of which every trial diverged.
     pub diverged: Vec<String>,
+    /// What looks wrong in the data or the results; may be empty.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// What results depend on beside the configuration: if it changes, they are made anew.

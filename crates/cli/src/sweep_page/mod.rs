@@ -14,14 +14,15 @@ use attention_probes_activations::write_atomically;
 use attention_probes_metrics::{ClassificationReport, MetricError, OperatingPoint};
 use attention_probes_report::{
     Estimate, SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment, SweepMetric,
-    SweepPage, SweepTransfer, SweepTrial, TrialHistory,
+    SweepPage, SweepTransfer, SweepTrial, SweepWarning, TrialHistory,
 };
 use attention_probes_sweep::{
-    ArchitectureReport, Evaluation, HistoryRecord, SavedExperiment, SavedRun, SelectBy,
-    SidePredictions, TransferReport, TrialMetrics,
+    ArchitectureReport, Evaluation, ExperimentReport, HistoryRecord, SavedExperiment, SavedRun,
+    SelectBy, SidePredictions, TargetReport, TransferReport, TrialMetrics,
 };
 use tracing::info;
 
+use crate::warnings::{self, LayersWarning};
 use curves::Curves;
 use evaluation::{calibrations, comparisons, lengths, seeds, thresholds, thresholds_note};
 
@@ -71,6 +72,7 @@ fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage> {
             page.library_version.clone_from(&saved.report.origin.library_version);
         }
         let names_seed = runs.len() > 1;
+        page.warnings.extend(warnings_of(run, names_seed));
         for mut table in targets::tables(run) {
             if names_seed {
                 let _ = write!(table.data, ", seed {}", run.config.seed);
@@ -89,6 +91,21 @@ fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage> {
         }));
     }
     Ok(page)
+}
+
+/// What looks wrong in the data sets of a run, one after another.
+fn warnings_of(run: &SavedRun, names_seed: bool) -> Vec<SweepWarning> {
+    let experiments: Vec<&ExperimentReport> =
+        run.experiments.iter().map(|saved| &saved.report).collect();
+    let targets: Vec<&TargetReport> = run.targets.iter().collect();
+    let mut found = warnings::by_data(&experiments, |one| &one.data, warnings::of_experiments);
+    found.extend(warnings::by_data(&targets, |one| &one.data, warnings::of_targets));
+    let seed = if names_seed { format!(", seed {}", run.config.seed) } else { String::new() };
+    let described = |(data, warning): (String, LayersWarning)| SweepWarning {
+        data: format!("{data}{seed}"),
+        message: warning.line(),
+    };
+    found.into_iter().map(described).collect()
 }
 
 /// A probe on another data set; `None` if the experiment that it comes from is gone.

@@ -112,6 +112,28 @@ fn a_chart_shows_the_numbers_of_a_layer() {
 }
 
 #[test]
+fn warnings_stand_on_top_by_data_set() {
+    let Some(mut browser) = Browser::start() else { return };
+    let _folder = open(&mut browser, sample::sweep_page(3).to_html(), 1440);
+    let first = "document.querySelector('main section:not([hidden])').id";
+    assert_eq!(browser.text(first), "warnings");
+    let heading = "document.querySelector('#warnings-heading').textContent";
+    assert_eq!(browser.text(heading), "2 warnings");
+    let lists = "[...document.querySelectorAll('#warning-list h3, #warning-list li')]\
+                 .map((e) => e.textContent)";
+    let expected: Vec<String> = sample::sweep_page(3)
+        .warnings
+        .into_iter()
+        .flat_map(|warning| [warning.data, warning.message])
+        .collect();
+    assert_eq!(browser.evaluate(lists), json!(expected));
+    browser.assert_quiet();
+
+    let _folder = open(&mut browser, SweepPage::default().to_html(), 1440);
+    assert_eq!(browser.evaluate("document.querySelector('#warnings').hidden"), json!(true));
+}
+
+#[test]
 fn another_data_set_can_be_chosen() {
     let Some(mut browser) = Browser::start() else { return };
     let _folder = open(&mut browser, sample::sweep_page(3).to_html(), 1440);

@@ -22,6 +22,7 @@ use crate::data_run::{DataRun, Prepared};
 use crate::findings::{describe, joined_layers, resolved_config};
 use crate::results::{create_folder, write_json, write_text};
 use crate::tracker::Tracker;
+use crate::warning::Warning;
 
 /// Refuses sides that nothing can be learned from, or judged by.
 pub(crate) fn check_sides(
@@ -74,6 +75,7 @@ struct TargetData<'a> {
     split: Split,
     hash: String,
     n_skipped: usize,
+    warnings: Vec<Warning>,
     d_model: usize,
     baselines: TargetBaselines,
     /// `predictions.npz` but for what probes say.
@@ -89,7 +91,7 @@ pub(crate) fn run_target_experiments(
     model: Option<&LanguageModel>,
     tracker: &mut dyn Tracker,
 ) -> Result<Vec<TargetReport>, SweepError> {
-    let Prepared { mut source, examples, split, targets, hash, n_skipped } = prepared;
+    let Prepared { mut source, examples, split, targets, hash, n_skipped, warnings } = prepared;
     let Some(targets) = targets else { return Ok(Vec::new()) };
     // Examples may have been left out since the sides were looked at.
     check_sides(run.config(), &targets, &split)?;
@@ -134,6 +136,7 @@ pub(crate) fn run_target_experiments(
         split,
         hash,
         n_skipped,
+        warnings,
         d_model: source.d_model(),
         examples: arrays,
     };
@@ -239,6 +242,7 @@ impl TargetData<'_> {
             n_skipped: self.n_skipped,
             baselines: self.baselines.clone(),
             probes,
+            warnings: self.warnings.clone(),
         };
         write_text(&folder.join("config.toml"), &resolved_config(self.run, place)?)?;
         write_json(&folder.join("metrics.json"), &scores)?;

@@ -12,6 +12,7 @@ use super::fit::cross_entropies;
 use crate::SweepError;
 use crate::judged::LEVEL;
 use crate::report::Origin;
+use crate::warning::Warning;
 
 /// Resamples of a bootstrap.
 const N_RESAMPLES: usize = 1000;
@@ -48,6 +49,9 @@ pub struct TargetReport {
     pub baselines: TargetBaselines,
     /// The probe of each architecture.
     pub probes: Vec<TargetProbe>,
+    /// What looks wrong in the data or the results; may be empty.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// What a probe has to beat, on the test examples.

@@ -4,7 +4,7 @@ use attention_probes_metrics::Interval;
 use attention_probes_report::{
     CalibrationRow, ComparisonRow, Estimate, LengthRow, ReliabilityBin, SeedsSummary,
     SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment, SweepMetric, SweepPage,
-    SweepTransfer, SweepTrial, TargetRow, TargetTable, ThresholdRow, TrialHistory,
+    SweepTransfer, SweepTrial, SweepWarning, TargetRow, TargetTable, ThresholdRow, TrialHistory,
 };
 
 use super::dice::{Dice, interval};
@@ -243,6 +243,19 @@ pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
         model: "demo-gpt2".to_owned(),
         library_version: "0.1.0".to_owned(),
         config: "run = \"sentiment-and-next-the\"\nseed = 42\noutput = \"results\"\n\n[model]\nname = \"demo-gpt2\"\n".to_owned(),
+        warnings: vec![
+            SweepWarning {
+                data: "sentiment".to_owned(),
+                message: "layer 1: `attention`: the best learning rate, 5e-3, is the highest of \
+                          its list; add higher ones to `learning_rates`"
+                    .to_owned(),
+            },
+            SweepWarning {
+                data: "next-the".to_owned(),
+                message: "12 texts are on both sides; <script>document.title='injected'</script>"
+                    .to_owned(),
+            },
+        ],
         experiments,
         targets: Vec::new(),
         transfers: vec![SweepTransfer {

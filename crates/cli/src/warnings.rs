@@ -1,0 +1,113 @@
+//! Warnings of a run, for the terminal and the page: those of several layers told once.
+
+use std::fmt::Write as _;
+
+use attention_probes_sweep::{ExperimentReport, TargetReport, Warning};
+
+/// A warning and the layers that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LayersWarning {
+    /// Layers, such as `layers 0, 3: `; empty if it is about the data.
+    pub(crate) layers: String,
+    /// What looks wrong, and the remedy.
+    pub(crate) message: String,
+}
+
+impl LayersWarning {
+    /// Layers and message, in one line.
+    pub(crate) fn line(&self) -> String {
+        format!("{}{}", self.layers, self.message)
+    }
+}
+
+/// The warnings of a data set at all its layers, in the order in which they first appear.
+pub(crate) fn of_experiments(reports: &[&ExperimentReport]) -> Vec<LayersWarning> {
+    grouped(reports.iter().map(|one| (one.layer, one.warnings.as_slice())))
+}
+
+/// As [`of_experiments`], of number, label, and distribution probes.
+pub(crate) fn of_targets(reports: &[&TargetReport]) -> Vec<LayersWarning> {
+    grouped(reports.iter().map(|one| (one.layer, one.warnings.as_slice())))
+}
+
+/// The warnings of every data set, with its name.
+pub(crate) fn by_data<'a, R>(
+    reports: &[&'a R],
+    data: impl Fn(&'a R) -> &'a str,
+    grouped: impl Fn(&[&'a R]) -> Vec<LayersWarning>,
+) -> Vec<(String, LayersWarning)> {
+    let mut names: Vec<&str> = Vec::new();
+    for report in reports {
+        if !names.contains(&data(report)) {
+            names.push(data(report));
+        }
+    }
+    let of_name = |name: &str| {
+        let of_data: Vec<&R> =
+            reports.iter().copied().filter(|report| data(report) == name).collect();
+        let named = |warning| (name.to_owned(), warning);
+        grouped(&of_data).into_iter().map(named).collect::<Vec<_>>()
+    };
+    names.into_iter().flat_map(of_name).collect()
+}
+
+/// Writes a line for each warning below a table.
+pub(crate) fn write(text: &mut String, warnings: &[LayersWarning]) {
+    for warning in warnings {
+        let _ = writeln!(text, "  warning: {}", warning.line());
+    }
+}
+
+fn grouped<'a>(
+    reports: impl Iterator<Item = (Option<usize>, &'a [Warning])>,
+) -> Vec<LayersWarning> {
+    let mut groups: Vec<(&Warning, Vec<usize>)> = Vec::new();
+    for (layer, warnings) in reports {
+        for warning in warnings {
+            match groups.iter_mut().find(|(known, _)| *known == warning) {
+                Some((_, layers)) => layers.extend(layer),
+                None => groups.push((warning, layer.into_iter().collect())),
+            }
+        }
+    }
+    let described = |(warning, mut layers): (&Warning, Vec<usize>)| {
+        layers.dedup();
+        let names: Vec<String> = layers.iter().map(usize::to_string).collect();
+        let layers = match names.len() {
+            _ if warning.config_name.is_none() => String::new(),
+            0 => String::new(),
+            1 => format!("layer {}: ", names[0]),
+            _ => format!("layers {}: ", names.join(", ")),
+        };
+        LayersWarning { layers, message: warning.message.clone() }
+    };
+    groups.into_iter().map(described).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_sweep::WarningKind;
+
+    use super::*;
+
+    fn warning(config_name: Option<&str>, message: &str) -> Warning {
+        Warning {
+            kind: WarningKind::Diverged,
+            config_name: config_name.map(str::to_owned),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_same_warning_of_several_layers_is_told_once() {
+        let low = [warning(None, "8 texts have two labels"), warning(Some("mlp"), "`mlp`: up")];
+        let high = [warning(None, "8 texts have two labels"), warning(Some("mlp"), "`mlp`: up")];
+        let other = [warning(Some("mlp"), "`mlp`: down")];
+        let found =
+            grouped([(Some(0), &low[..]), (Some(2), &high[..]), (Some(3), &other[..])].into_iter());
+        let lines: Vec<String> = found.iter().map(LayersWarning::line).collect();
+        let expected =
+            ["8 texts have two labels", "layers 0, 2: `mlp`: up", "layer 3: `mlp`: down"];
+        assert_eq!(lines, expected);
+    }
+}
