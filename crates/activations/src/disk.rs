@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use attention_probes_wording::io_words;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +94,7 @@ impl DiskActivations {
             Ok(Some(activations)) => return Ok(activations),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(path = %store.display(), %error, "activations are written anew");
+                tracing::warn!(path = %store.display(), error = %io_words(&error), "activations are written anew");
                 remove(&store).map_err(write_error(&store))?;
             }
         }

@@ -53,9 +53,9 @@ impl Places {
         self.positives.len() + self.negatives.len()
     }
 
-    /// Whether the target is nowhere.
-    pub(crate) fn has_no_target(&self) -> bool {
-        self.positives.is_empty()
+    /// Number of places with the target.
+    pub(crate) fn n_targets(&self) -> usize {
+        self.positives.len()
     }
 
     fn example(&self, end: usize, label: usize) -> Example {

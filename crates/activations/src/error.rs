@@ -319,18 +319,22 @@ pub enum ActivationError {
         /// The text.
         target: String,
     },
-    /// The target of a token task does not occur.
+    /// The target of a token task does not occur, or so rarely that no example has it.
     #[error(
-        "`target` is `{}`, in tokens {}, which is at none of the {n_places} places that the task \
-         looks at; a word in a text often has a space before it",
+        "`target` is `{}`, in tokens {}, which is at {} of the {n_places} places that the task \
+         looks at{}; a word in a text often has a space before it",
         shown(&target.to_string()),
-        listed(pieces)
+        listed(pieces),
+        if *n_found == 0 { "none".to_owned() } else { format!("only {n_found}") },
+        if *n_found == 0 { "" } else { ", and none of these was drawn" }
     )]
     TargetMissing {
         /// The target.
         target: Target,
         /// The tokens of each of its texts, as the vocabulary spells them.
         pieces: Vec<String>,
+        /// Number of places where it is.
+        n_found: usize,
         /// Number of places where the target could have been.
         n_places: usize,
     },

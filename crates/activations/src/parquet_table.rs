@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use attention_probes_wording::nearest;
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::page::PageReader;
 use parquet::column::reader::get_column_reader;
@@ -16,7 +17,7 @@ use parquet::schema::types::ColumnDescriptor;
 use crate::parquet_column::{Chunk, Column};
 use crate::parquet_pages::fault_of;
 use crate::parquet_strings::CheckedPages;
-use crate::table::{Columns, TextRow, nearest, read_error};
+use crate::table::{Columns, TextRow, read_error};
 use crate::{ActivationError, TableError};
 
 /// Rows that are decoded at a time.
@@ -174,7 +175,8 @@ impl ParquetTable {
         let fields = schema.root_schema().get_fields();
         if !fields.iter().any(|field| field.name() == name) {
             let columns: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
-            let (path, nearest) = (self.path.clone(), nearest(name, &columns));
+            let nearest = nearest(name, &columns).map(str::to_owned);
+            let path = self.path.clone();
             return Err(TableError::NoColumn { path, column: name.to_owned(), columns, nearest });
         }
         let refuse = |found| TableError::ColumnType {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use attention_probes_models::edit_distance;
+use attention_probes_wording::nearest;
 
 use crate::checked_file::{CheckedFile, line_at};
 use crate::delimited::Delimited;
@@ -286,23 +286,9 @@ pub(crate) fn missing_column(
     column: &str,
     columns: Vec<String>,
 ) -> TableError {
-    let nearest = nearest(column, &columns);
+    let nearest = nearest(column, &columns).map(str::to_owned);
     let (path, column) = (path.to_owned(), column.to_owned());
     TableError::MissingColumn { path, line, column, columns, nearest }
-}
-
-/// The candidate with the fewest edits, case aside, if they are at most a third of the name.
-pub(crate) fn nearest(name: &str, candidates: &[String]) -> Option<String> {
-    let name = name.to_lowercase();
-    let max_edits = (name.chars().count() / 3).max(1);
-    candidates
-        .iter()
-        // A header may be a whole row of text by mistake, which is no near name.
-        .filter(|candidate| candidate.len() <= 4 * name.len() + 8)
-        .map(|candidate| (edit_distance(&name, &candidate.to_lowercase()), candidate))
-        .filter(|(n_edits, _)| *n_edits <= max_edits)
-        .min_by_key(|(n_edits, _)| *n_edits)
-        .map(|(_, candidate)| candidate.clone())
 }
 
 #[cfg(test)]
@@ -344,9 +330,10 @@ mod tests {
     #[test]
     fn the_nearest_column_is_suggested() {
         let columns = ["Text", "labels", "prompt_id"].map(str::to_owned);
-        assert_eq!(nearest("text", &columns).as_deref(), Some("Text"));
-        assert_eq!(nearest("label", &columns).as_deref(), Some("labels"));
-        assert_eq!(nearest("promptid", &columns).as_deref(), Some("prompt_id"));
+        assert_eq!(nearest("text", &columns), Some("Text"));
+        assert_eq!(nearest("label", &columns), Some("labels"));
+        assert_eq!(nearest("lable", &columns), Some("labels"));
+        assert_eq!(nearest("promptid", &columns), Some("prompt_id"));
         assert_eq!(nearest("sentence", &columns), None);
     }
 }

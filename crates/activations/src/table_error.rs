@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use attention_probes_wording::did_you_mean;
+
 use crate::is_datasets_folder;
-use crate::wording::{did_you_mean, listed};
+use crate::wording::listed;
 
 /// Why a data file of texts could not be read as a table.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +50,7 @@ pub enum TableError {
         "`{}` has no column `{column}`; columns: {}{}",
         path.display(),
         listed(columns),
-        nearest.as_ref().map(|_| did_you_mean(nearest.as_deref())).unwrap_or_default()
+        did_you_mean(nearest.as_deref())
     )]
     NoColumn {
         /// The file.
@@ -139,7 +141,7 @@ pub enum TableError {
     /// A column does not exist.
     #[error(
         "`{}` line {line} has no column `{column}`; columns: {}{}",
-        path.display(), listed(columns), did_you_mean(nearest.as_deref())
+        path.display(), listed(columns), column_remedy(path, nearest.as_deref())
     )]
     MissingColumn {
         /// The file.
@@ -235,6 +237,15 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// The end of a message about a column that is not there.
+fn column_remedy(path: &Path, nearest: Option<&str>) -> String {
+    let has_header = !path.extension().is_some_and(|extension| extension == "jsonl");
+    match nearest {
+        None if has_header => "; the first line must name the columns".to_owned(),
+        near => did_you_mean(near),
+    }
 }
 
 impl TableError {

@@ -126,7 +126,8 @@ impl Default for ExampleConfig {
 /// - [`ActivationError::LengthMismatch`] if a task about whole texts has no labels, or one about
 ///   words no words
 /// - [`ActivationError::EmptyTarget`] if there is no target, or a text of it has no token
-/// - [`ActivationError::TargetMissing`] if the target occurs nowhere
+/// - [`ActivationError::TargetMissing`] if the target occurs nowhere, or at none of the places that
+///   are drawn
 /// - [`ActivationError::OneClass`] if all examples drawn are alike
 /// - [`ActivationError::NoWords`] if no tagged word has a token of its own
 /// - [`ActivationError::TokenizeTarget`] or [`ActivationError::Tokenize`] if the target or a text
@@ -168,16 +169,25 @@ pub fn examples(
             let looking = if is_next { Looking::Ahead } else { Looking::Back };
             let ids = target.ids(tokenizer)?;
             let places = Places::find(looking, tokens, &ids);
-            if places.iter().all(Places::has_no_target) {
-                let n_places = places.iter().map(Places::n).sum();
-                let (target, pieces) = (target.clone(), ids.pieces(tokenizer));
-                return Err(ActivationError::TargetMissing { target, pieces, n_places });
-            }
             let examples = if config.balance {
                 draw_balanced(&places, per_text, &mut rng)
             } else {
                 draw_uniform(&places, per_text, &mut rng)
             };
+            // Nothing is drawn of a balanced task without targets.
+            if examples.iter().all(|example| example.label == 0) {
+                let n_places = places.iter().map(Places::n).sum();
+                let n_found = places.iter().map(Places::n_targets).sum();
+                if n_found == 0 || !examples.is_empty() {
+                    let (target, pieces) = (target.clone(), ids.pieces(tokenizer));
+                    return Err(ActivationError::TargetMissing {
+                        target,
+                        pieces,
+                        n_found,
+                        n_places,
+                    });
+                }
+            }
             (examples, vec!["other".to_owned(), target.to_string()], 0)
         }
     };
@@ -431,6 +441,19 @@ mod tests {
         assert_eq!((positives(0), positives(2), positives(3)), (2, 2, 2));
         let distinct: BTreeSet<&Example> = set.examples.iter().collect();
         assert_eq!(distinct.len(), 12);
+    }
+
+    #[test]
+    fn a_target_that_no_example_has_is_named_with_its_places() {
+        let text = format!("the {}", "abc ".repeat(60));
+        let rare = ExampleConfig {
+            task: Task::CurrentToken { target: "the".into() },
+            examples_per_text: 1,
+            ..ExampleConfig::default()
+        };
+        let error = draw(&dataset(&[&text], &[], None), &rare).unwrap_err().to_string();
+        assert!(error.contains("is at only 1 of the "), "{error}");
+        assert!(error.ends_with("a word in a text often has a space before it"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use attention_probes_models::{ModelError, Tokenizer};
+use attention_probes_wording::io_words;
 use rayon::prelude::*;
 
 use crate::{ActivationError, Dataset, write_atomically};
@@ -79,7 +80,7 @@ pub fn tokenize(
             Ok(Some(tokens)) => return tokens.check(n_texts),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "token cache is written anew");
+                tracing::warn!(path = %path.display(), error = %io_words(&error), "token cache is written anew");
             }
         }
     }

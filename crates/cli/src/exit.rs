@@ -7,6 +7,7 @@ use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
 use attention_probes_sae::SaeError;
 use attention_probes_sweep::SweepError;
+use attention_probes_wording::{TomlError, foreign_words};
 
 /// A wrong input that no library has a variant for.
 #[derive(Debug, thiserror::Error)]
@@ -30,19 +31,24 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if is_input(error) { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
-/// The chain of causes on one line, but for what a configuration file's parser shows.
-fn to_text(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
-    let is_toml = |cause: &(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref(), Some(SweepError::Toml { .. }))
-            || matches!(cause.downcast_ref(), Some(SaeError::Toml { .. }))
-    };
-    if error.chain().any(is_toml) {
-        return text.trim_end().to_owned();
-    }
+/// The chain of causes on one line, but for what a configuration file's parser shows; errors of
+/// other libraries in plain words.
+pub(crate) fn to_text(error: &anyhow::Error) -> String {
     // A file, a name, or another library's message may hold a line break or a terminal's commands.
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    text.trim_end().chars().map(escaped).collect()
+    let escape = |text: &str| text.trim_end().chars().map(escaped).collect::<String>();
+    let mut causes: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        if let Some(words) = foreign_words(cause) {
+            // What lies below says the same in the words of that library.
+            causes.push(escape(&words));
+            break;
+        }
+        let text = cause.to_string();
+        // Its lines show a place in a file, with nothing in them that a terminal obeys.
+        causes.push(if cause.is::<TomlError>() { text } else { escape(&text) });
+    }
+    causes.join(": ")
 }
 
 /// Whether the user can mend it: every error of our libraries names an input, but for those of a
@@ -88,5 +94,16 @@ mod tests {
         let error = attention_probes_sweep::SweepConfig::parse("run = 1\n").unwrap_err();
         let text = to_text(&error.into());
         assert!(text.lines().count() > 2 && text.contains('^'), "{text}");
+        assert!(text.ends_with("it is `1`, expected text in quotes"), "{text}");
+    }
+
+    #[test]
+    fn errors_of_other_libraries_are_told_in_plain_words() {
+        let path = std::path::Path::new("no-such-folder/a_state.npz");
+        let error = attention_probes_probes::SavedProbe::load(path).unwrap_err();
+        let expected = "cannot read `no-such-folder/a_state.npz`: there is no such file or folder";
+        assert!(to_text(&error.into()).ends_with(expected));
+        let cause = std::io::Error::from_raw_os_error(28);
+        assert_eq!(to_text(&anyhow::Error::from(cause).context("a")), "a: the disk is full");
     }
 }

@@ -44,7 +44,8 @@ pub struct ExtractArgs {
     /// Most tokens of a text; the model's context if not given.
     #[arg(long, conflicts_with = "input_ids")]
     pub max_tokens: Option<NonZeroUsize>,
-    /// Hooks by their names in `TransformerLens`, separated by commas.
+    /// Hooks by their names in `TransformerLens`, separated by commas; `*` stands for every layer,
+    /// as in `blocks.*.hook_resid_post`.
     #[arg(long, required = true, value_delimiter = ',')]
     pub hooks: Vec<String>,
     /// Where to write: `.safetensors`, `.npz`, or a folder, whose name has no ending.

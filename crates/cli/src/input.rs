@@ -11,8 +11,10 @@ use anyhow::Result;
 use attention_probes_activations::{ActivationSource, Component, Place, Task, length_buckets};
 use attention_probes_models::{Convention, Dtype, LanguageModel, host_values, open_model};
 use attention_probes_probes::{AnyProbe, Probe, ProbeError, SavedProbe, probabilities};
+use attention_probes_sweep::ChosenProbe;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use clap::Args;
+use tracing::info;
 
 use crate::exit::InputError;
 use crate::hub::hub_access;
@@ -98,15 +100,17 @@ pub struct Reading<'a> {
 }
 
 impl ProbeFile {
-    /// Reads a probe and puts it on a device.
+    /// Reads a probe and puts it on a device; of a folder of results, the probe that validation
+    /// chose.
     ///
     /// # Errors
     ///
-    /// If the file is no probe, or a damaged one.
+    /// If the file is no probe, or a damaged one, or if a folder does not stand for one probe.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
-        let saved = SavedProbe::load(path)?;
+        let path = if path.is_dir() { chosen_in(path)? } else { path.to_owned() };
+        let saved = SavedProbe::load(&path)?;
         let probe = saved.to_probe(device)?;
-        Ok(Self { path: path.to_owned(), saved, probe })
+        Ok(Self { path, saved, probe })
     }
 
     /// Name of the file without `_state.npz`.
@@ -290,6 +294,22 @@ impl ProbeFile {
             ))),
         }
     }
+}
+
+/// The state file of the probe that validation chose in a folder of results.
+fn chosen_in(folder: &Path) -> Result<PathBuf> {
+    let ChosenProbe { file, experiment, config_name, n_architectures } = ChosenProbe::find(folder)?;
+    let of = if n_architectures > 1 {
+        format!(", which validation chose of {n_architectures} architectures")
+    } else {
+        String::new()
+    };
+    info!(
+        "`{}`: probe `{config_name}` of `{experiment}`{of}: {}",
+        folder.display(),
+        file.display()
+    );
+    Ok(file)
 }
 
 /// Applies a probe to prefixes at one of the sites of a source, given as `(sequence, end)`; those of

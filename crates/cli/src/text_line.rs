@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, Read as _};
 
+use attention_probes_wording::json_words;
 use serde::Deserialize;
 
 /// Longest line that is read, in bytes.
@@ -32,9 +33,9 @@ pub(crate) fn text_from_line(line: &[u8]) -> Result<String, String> {
         text: String,
     }
     if line.starts_with(b"{") {
-        return serde_json::from_slice::<Object>(line)
-            .map(|object| object.text)
-            .map_err(|error| format!("not a JSON object with a string `text`: {error}"));
+        return serde_json::from_slice::<Object>(line).map(|object| object.text).map_err(|error| {
+            format!("not a JSON object with a string `text`: {}", json_words(&error))
+        });
     }
     String::from_utf8(line.to_vec()).map_err(|_| "the line is not UTF-8".to_owned())
 }

@@ -49,6 +49,12 @@ impl TextSource<'_> {
         Dataset::read_tagged(&self.path.display().to_string(), &files, columns)
     }
 
+    /// Reads words, joined to texts with spaces; the data set is called as the path.
+    pub(crate) fn read_words(&self, column: &str) -> Result<Dataset, ActivationError> {
+        let (tokens, tags) = (column.to_owned(), None);
+        self.read_tagged(&TaggedConfig { tokens, tags, ..TaggedConfig::default() })
+    }
+
     /// Reads minimal pairs, good column first; the data set is called as the path.
     pub(crate) fn read_pairs(&self, columns: [String; 2]) -> Result<Dataset, ActivationError> {
         let files = data_files(self.path, self.split, self.hub)?;

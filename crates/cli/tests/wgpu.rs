@@ -4,6 +4,9 @@
 #![cfg(all(feature = "flex", feature = "wgpu"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../report/tests/support/skip.rs"]
+mod skip;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -39,7 +42,7 @@ fn extract(folder: &Path, device: &str) -> Vec<(String, NpzArray)> {
 #[test]
 fn activations_on_webgpu_equal_those_on_the_cpu() {
     if Device::enumerate(DeviceType::Wgpu).is_empty() {
-        eprintln!("skipped: no WebGPU or Vulkan adapter");
+        skip::skipped("no WebGPU or Vulkan adapter", None);
         return;
     }
     let folder = tempfile::tempdir().unwrap();

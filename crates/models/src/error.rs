@@ -277,6 +277,14 @@ pub enum ModelError {
         /// The most similar names.
         near: String,
     },
+    /// A name stands for the hooks of all layers where one hook is needed.
+    #[error("`{name}` stands for the hooks of all layers, expected one such as `{first}`")]
+    HookWildcard {
+        /// What the caller wrote.
+        name: String,
+        /// The hook of the first layer.
+        first: String,
+    },
     /// A hook names a layer the model does not have.
     #[error("hook `{hook}` is of layer {layer}, but the model has {n_layers} layers")]
     LayerOutOfRange {

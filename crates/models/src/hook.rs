@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use attention_probes_wording::edit_distance;
+
 use crate::ModelError;
 
 /// A place in the model, by layer where it has one.
@@ -199,8 +201,16 @@ impl FromStr for HookPoint {
         {
             return Ok(hook(layer));
         }
+        if let Some(first) = of_layer(name, 0).filter(|first| first.parse::<Self>().is_ok()) {
+            return Err(ModelError::HookWildcard { name: name.to_owned(), first });
+        }
         Err(ModelError::UnknownHook { name: name.to_owned(), near: near_names(name) })
     }
+}
+
+/// A name whose layer is `*`, with a layer instead; `None` if the layer is not `*`.
+fn of_layer(name: &str, layer: usize) -> Option<String> {
+    name.strip_prefix("blocks.*.").map(|rest| format!("blocks.{layer}.{rest}"))
 }
 
 /// The three known names with the smallest edit distance to `name`, in backticks.
@@ -215,30 +225,6 @@ fn near_names(name: &str) -> String {
     known.sort_by_key(|candidate| edit_distance(candidate, name));
     let near: Vec<String> = known.iter().take(3).map(|name| format!("`{name}`")).collect();
     near.join(", ")
-}
-
-/// Levenshtein distance: insertions, deletions, and replacements of one character.
-///
-/// # Examples
-///
-/// ```
-/// use attention_probes_models::edit_distance;
-///
-/// assert_eq!(edit_distance("hook_resid_pots", "hook_resid_post"), 2);
-/// ```
-pub fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// The hooks a run should keep; everything else is dropped as soon as it has been used.
@@ -265,6 +251,43 @@ impl HookSet {
     /// [`ModelError::UnknownHook`] if a name is not known.
     pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, ModelError> {
         names.into_iter().map(str::parse).collect::<Result<_, _>>().map(|hooks| Self { hooks })
+    }
+
+    /// Parses names as [`HookSet::parse`] does, where `*` instead of a layer, as in
+    /// `blocks.*.hook_resid_post`, stands for every layer of a model.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::UnknownHook`] if a name is not known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_models::{HookPoint, HookSet};
+    ///
+    /// let hooks = HookSet::parse_in(["blocks.*.hook_resid_post"], 2)?;
+    /// assert_eq!(hooks, HookSet::new([HookPoint::ResidPost(0), HookPoint::ResidPost(1)]));
+    /// # Ok::<(), attention_probes_models::ModelError>(())
+    /// ```
+    pub fn parse_in<'a>(
+        names: impl IntoIterator<Item = &'a str>,
+        n_layers: usize,
+    ) -> Result<Self, ModelError> {
+        let mut hooks = BTreeSet::new();
+        for name in names {
+            match name.parse() {
+                Ok(hook) => {
+                    hooks.insert(hook);
+                }
+                Err(ModelError::HookWildcard { .. }) => {
+                    for name in (0..n_layers).filter_map(|layer| of_layer(name, layer)) {
+                        hooks.insert(name.parse()?);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { hooks })
     }
 
     /// Whether a hook is asked for.
@@ -310,16 +333,28 @@ mod tests {
     }
 
     #[test]
-    fn edits_are_counted() {
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(edit_distance("", "abc"), 3);
-        assert_eq!(edit_distance("same", "same"), 0);
-    }
-
-    #[test]
     fn an_unknown_name_lists_near_ones() {
         let error = "blocks.5.hook_resid_pots".parse::<HookPoint>().unwrap_err().to_string();
         assert!(error.contains("`blocks.5.hook_resid_post`"), "{error}");
+    }
+
+    #[test]
+    fn a_star_stands_for_every_layer() {
+        let names = |names: &[&str]| -> Vec<String> {
+            let hooks = HookSet::parse_in(names.iter().copied(), 3).unwrap();
+            hooks.iter().map(|hook| hook.to_string()).collect()
+        };
+        let all = ["blocks.0.attn.hook_z", "blocks.1.attn.hook_z", "blocks.2.attn.hook_z"];
+        assert_eq!(names(&["blocks.*.attn.hook_z"]), all);
+        assert_eq!(names(&["blocks.1.attn.hook_z", "blocks.*.attn.hook_z"]), all);
+        assert_eq!(names(&["hook_embed"]), ["hook_embed"]);
+        let error = |name: &str| HookSet::parse_in([name], 3).unwrap_err().to_string();
+        assert!(error("blocks.*.hook_zz").starts_with("unknown hook `blocks.*.hook_zz`"));
+        assert_eq!(
+            "blocks.*.hook_resid_post".parse::<HookPoint>().unwrap_err().to_string(),
+            "`blocks.*.hook_resid_post` stands for the hooks of all layers, expected one such as \
+             `blocks.0.hook_resid_post`"
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use dtype::{Dtype, Placement};
 pub use error::ModelError;
 pub use gemma::{Gemma, GemmaConfig, GemmaGeneration, LayerKind};
 pub use gpt2::{Gpt2, Gpt2Config};
-pub use hook::{HookPoint, HookSet, edit_distance};
+pub use hook::{HookPoint, HookSet};
 pub use hooked::{Convention, HookedModel, ModelOutput, ModelShape};
 pub use host::{host_values, is_host};
 pub use hub::{DownloadProgress, HubAccess, HubCache, HubId, NoDownload, Token};

@@ -6,6 +6,7 @@ use attention_probes_activations::ActivationError;
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
+use attention_probes_wording::{TomlError, foreign_words};
 
 /// Why an autoencoder could not be read, written, trained, or used.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,7 @@ pub enum SaeError {
         /// The file.
         path: PathBuf,
         /// Where and why, with a caret.
-        source: Box<toml::de::Error>,
+        source: Box<TomlError>,
     },
     /// A word is not one of those that are known.
     #[error("`{key}` is `{value}`, expected {expected}")]
@@ -300,6 +301,11 @@ pub enum SaeError {
     /// A probe failed.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+}
+
+/// What an error of another library says.
+pub(crate) fn plain(error: &(dyn std::error::Error + 'static)) -> String {
+    foreign_words(error).unwrap_or_else(|| error.to_string())
 }
 
 impl From<ActivationError> for SaeError {

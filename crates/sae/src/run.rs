@@ -9,6 +9,7 @@ use attention_probes_activations::write_atomically;
 use attention_probes_models::HookPoint;
 use safetensors::SafeTensors;
 
+use crate::error::plain;
 use crate::guided::{GuidedRun, RunGuidance, contexts_per_step};
 use crate::run_config::{RunTraining, SaeTask};
 use crate::stream::{ContextStream, StreamPosition};
@@ -308,7 +309,7 @@ impl<'a> SaeRun<'a> {
         arrays.put_u64("digest".to_owned(), &digest_numbers(digest));
         let bytes = arrays.to_bytes().map_err(|source| SaeError::Checkpoint {
             path: path.to_owned(),
-            reason: source.to_string(),
+            reason: plain(&source),
         })?;
         Ok(write_atomically(path, |file| file.write_all(&bytes))?)
     }
@@ -322,7 +323,7 @@ impl<'a> SaeRun<'a> {
         let bytes =
             fs::read(path).map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
         let error = |reason: String| SaeError::Checkpoint { path: path.to_owned(), reason };
-        let file = SafeTensors::deserialize(&bytes).map_err(|source| error(source.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|source| error(plain(&source)))?;
         let file = CheckpointFile(file);
         let found = file.u64("digest", Some(4)).unwrap_or_default();
         if found != digest_numbers(digest) {

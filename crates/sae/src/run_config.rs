@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use attention_probes_models::{Dtype, HookPoint};
+use attention_probes_wording::parse_toml;
 use serde::{Deserialize, Serialize};
 
 use crate::train::{LearningRateSchedule, SaeTrainConfig, ScheduleShape, TrainArchitecture};
@@ -209,7 +210,7 @@ impl SaeRunConfig {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
             .map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
-        let mut config: Self = toml::from_str(&text)
+        let mut config: Self = parse_toml(&text)
             .map_err(|source| SaeError::Toml { path: path.to_owned(), source: Box::new(source) })?;
         if let Some(folder) = path.parent() {
             config.data.path = folder.join(&config.data.path);
@@ -353,7 +354,7 @@ architecture = { name = "standard", l1 = { value = 2.0, warm_up_steps = 10 } }
 "#;
 
     fn tasks(text: &str) -> Result<Vec<SaeTask>, String> {
-        let config: SaeRunConfig = toml::from_str(text).map_err(|error| error.to_string())?;
+        let config: SaeRunConfig = parse_toml(text).map_err(|error| error.to_string())?;
         config.tasks().map_err(|error| error.to_string())
     }
 
@@ -375,13 +376,16 @@ architecture = { name = "standard", l1 = { value = 2.0, warm_up_steps = 10 } }
         assert!(error("100_000", "10").contains("`train.tokens` is 10, expected at least"));
         assert!(error("\"resid\"", "\"z1-seed2\"").contains("that stand once"));
         assert!(error("hook_z", "hook_zz").contains("hook_z"), "a near name is given");
-        assert!(error("tokens =", "token =").contains("unknown field `token`"));
+        assert!(
+            error("tokens =", "token =")
+                .contains("unknown key `token` in `train`; did you mean `tokens`?")
+        );
         let guided =
             |guidance: &str| tasks(&format!("{MINIMAL}guidance = {{ {guidance} }}\n")).unwrap_err();
         assert!(guided("alpha = 0.2").contains("`saes.architecture` is `standard`"));
         assert!(guided("alpha = -1.0").contains("`guidance.alpha` is -1"));
         assert!(guided("layers = [-3]").contains("`guidance.layers` is -3"));
-        assert!(guided("alpa = 0.1").contains("unknown field `alpa`"));
+        assert!(guided("alpa = 0.1").contains("unknown key `alpa`; did you mean `alpha`?"));
         assert!(error("\"topk\"", "\"topp\"").contains("topp"));
     }
 }

@@ -1,9 +1,11 @@
 //! A sweep as a person writes it, in TOML.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use attention_probes_activations::{Component, Storage};
 use attention_probes_models::{Convention, Dtype};
+use attention_probes_wording::parse_toml;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::SweepError;
@@ -67,7 +69,8 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ActivationsConfig {
-    /// `"all"`, `"auto"` (first, quartiles, last), or a list of layers counted from 0.
+    /// `"all"`, `"auto"` (first, quartiles, last), a layer counted from 0, or a list of layers;
+    /// -1 is the last.
     pub layers: Layers,
     /// Place in each layer, or a list of places, each of which gives experiments of its own.
     pub component: Components,
@@ -82,12 +85,42 @@ pub struct ActivationsConfig {
 
 /// A choice of layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected \"all\", \"auto\", a layer such as 3 or -1 (the last one), or a list of layers"
+)]
 pub enum Layers {
     /// `all` or `auto`.
     Word(String),
-    /// Layers by number.
-    List(Vec<usize>),
+    /// One layer by number; -1 is the last.
+    One(i64),
+    /// Layers by number; -1 is the last.
+    List(Vec<i64>),
+}
+
+impl FromStr for Layers {
+    type Err = SweepError;
+
+    /// `all`, `auto`, or numbers separated by commas.
+    fn from_str(text: &str) -> Result<Self, SweepError> {
+        let text = text.trim().trim_start_matches('[').trim_end_matches(']');
+        if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
+            return Ok(Self::Word(text.to_owned()));
+        }
+        let layers: Result<Vec<i64>, _> =
+            text.split(',').map(|layer| layer.trim().parse()).collect();
+        layers.map(Self::List).map_err(|_| SweepError::Word {
+            key: "layers",
+            value: text.to_owned(),
+            expected: Self::EXPECTED,
+        })
+    }
+}
+
+impl Layers {
+    /// What stands for layers.
+    pub(crate) const EXPECTED: &str =
+        "`all`, `auto`, or numbers such as `0,5`, where `-1` is the last layer";
 }
 
 /// A choice of components.
@@ -290,7 +323,7 @@ impl SweepConfig {
     }
 
     fn parse_named(text: &str, path: &Path) -> Result<Self, SweepError> {
-        toml::from_str(text)
+        parse_toml(text)
             .map_err(|source| SweepError::Toml { path: path.to_owned(), source: Box::new(source) })
     }
 }

@@ -6,6 +6,7 @@ use attention_probes_activations::{ActivationError, Side};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
+use attention_probes_wording::TomlError;
 
 /// Why a sweep could not be planned, run, or resumed.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +26,7 @@ pub enum SweepError {
         /// The file.
         path: PathBuf,
         /// Where and why, with a caret.
-        source: Box<toml::de::Error>,
+        source: Box<TomlError>,
     },
     /// A list that must not be empty is.
     #[error("`{key}` is empty, give at least one value")]
@@ -88,10 +89,14 @@ pub enum SweepError {
         reason: &'static str,
     },
     /// A layer is not one of the model's.
-    #[error("`activations.layers` has {layer}, but the model's {n_layers} layers end at {}", n_layers - 1)]
+    #[error(
+        "`activations.layers` has {layer}, but the model has {n_layers} layers, expected 0 to {}, or \
+         -1 for the last",
+        n_layers - 1
+    )]
     Layer {
-        /// The layer.
-        layer: usize,
+        /// The layer; negative ones count from the end.
+        layer: i64,
         /// How many there are.
         n_layers: usize,
     },
@@ -204,6 +209,14 @@ pub enum SweepError {
         /// Names of the runs in it.
         found: Vec<String>,
     },
+    /// A folder does not stand for one probe.
+    #[error("`{}` {}", path.display(), experiments_found(found))]
+    NoExperiment {
+        /// The folder of a run.
+        path: PathBuf,
+        /// Its complete experiments.
+        found: Vec<PathBuf>,
+    },
     /// A file of results is not what this version writes.
     #[error("`{}` is not what this version writes; run the sweep again", path.display())]
     Results {
@@ -240,6 +253,15 @@ fn runs_found(names: &[String]) -> String {
         [] => "holds no run of a sweep".to_owned(),
         names => format!("holds several runs: name {}", names.join(" or ")),
     }
+}
+
+/// What to say of a run with no complete experiment or several.
+fn experiments_found(found: &[PathBuf]) -> String {
+    if found.is_empty() {
+        return "has no complete experiment yet; resume the sweep first".to_owned();
+    }
+    let names: Vec<String> = found.iter().map(|path| format!("`{}`", path.display())).collect();
+    format!("has {} experiments, name one of them: {}", names.len(), names.join(", "))
 }
 
 impl SweepError {

@@ -251,7 +251,8 @@ pub(crate) fn resolved_config(
     let mut config = run.plan.config().clone();
     config.data = vec![run.config().clone()];
     if let Some(place) = place {
-        config.activations.layers = Layers::List(place.layers().to_vec());
+        config.activations.layers =
+            Layers::List(place.layers().iter().map(|&layer| layer as i64).collect());
         config.activations.component = Components::One(place.component());
     }
     folder::to_toml(&config, &run.folder)

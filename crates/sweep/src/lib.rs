@@ -9,6 +9,7 @@ mod architecture_config;
 mod architecture_plan;
 mod baseline;
 mod checkpoint;
+mod chosen;
 pub mod config;
 mod control;
 mod cross_validation;
@@ -45,6 +46,7 @@ mod transfer;
 mod warning;
 
 pub use baseline::{BagOfWords, BagOfWordsFit};
+pub use chosen::ChosenProbe;
 pub use config::{Keep, SelectBy, SweepConfig};
 pub use control::ControlReport;
 pub use cross_validation::{CrossValidation, CrossValidationScore};

@@ -60,9 +60,10 @@ impl SweepConfig {
                 return Err(SweepError::Word {
                     key: "activations.layers",
                     value: word.clone(),
-                    expected: "\"all\", \"auto\", or a list such as [0, 5]",
+                    expected: Layers::EXPECTED,
                 });
             }
+            Layers::One(_) => {}
             Layers::List(layers) => not_empty("activations.layers", layers)?,
         }
 
@@ -168,12 +169,12 @@ impl SweepPlan {
                 (0..=4).map(|quarter| (last * quarter).div_ceil(4)).collect()
             }
             Layers::Word(_) => (0..n_layers).collect(),
-            Layers::List(layers) => layers.iter().copied().collect(),
+            Layers::One(layer) => [layer_of(*layer, n_layers)?].into(),
+            Layers::List(layers) => {
+                layers.iter().map(|layer| layer_of(*layer, n_layers)).collect::<Result<_, _>>()?
+            }
         };
-        match layers.iter().find(|layer| **layer >= n_layers) {
-            Some(&layer) => Err(SweepError::Layer { layer, n_layers }),
-            None => Ok(layers.into_iter().collect()),
-        }
+        Ok(layers.into_iter().collect())
     }
 
     /// Where probes read the model, by component and then by layer: one experiment each.
@@ -209,6 +210,13 @@ impl SweepPlan {
     pub fn probe(&self, architecture: usize, d_model: usize, n_classes: usize) -> ProbeConfig {
         self.config.architectures[architecture].probe(d_model, n_classes)
     }
+}
+
+/// A layer counted from 0, or from the end where it is negative.
+fn layer_of(layer: i64, n_layers: usize) -> Result<usize, SweepError> {
+    let from_start = if layer < 0 { layer.saturating_add(n_layers as i64) } else { layer };
+    let found = usize::try_from(from_start).ok().filter(|layer| *layer < n_layers);
+    found.ok_or(SweepError::Layer { layer, n_layers })
 }
 
 fn trials(grid: &GridConfig, architecture: &ArchitectureConfig) -> Vec<Trial> {

@@ -98,7 +98,7 @@ impl SavedExperiment {
 }
 
 /// The folder of a run: the one given, or the only one of a seed in it.
-fn folder_of(path: &Path) -> Result<PathBuf, SweepError> {
+pub(crate) fn folder_of(path: &Path) -> Result<PathBuf, SweepError> {
     if path.join("config.toml").is_file() {
         return Ok(path.to_owned());
     }
@@ -114,7 +114,7 @@ fn folder_of(path: &Path) -> Result<PathBuf, SweepError> {
 }
 
 /// Everything in a folder, by name.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, SweepError> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, SweepError> {
     let entries = fs::read_dir(folder)
         .map_err(|source| SweepError::Read { path: folder.to_owned(), source })?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -122,11 +122,11 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, SweepError> {
     Ok(paths)
 }
 
-fn read_text(path: &Path) -> Result<String, SweepError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, SweepError> {
     fs::read_to_string(path).map_err(|source| SweepError::Read { path: path.to_owned(), source })
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, SweepError> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, SweepError> {
     parse(&read_text(path)?, path)
 }
 

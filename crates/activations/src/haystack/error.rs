@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use attention_probes_wording::did_you_mean;
+
 use crate::HaystackFamily;
-use crate::wording::{did_you_mean, shown};
+use crate::wording::shown;
 
 /// Why a data set of Gurnee et al. could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +82,7 @@ pub enum HaystackError {
     #[error(
         "`{}` has no feature `{}`; features: {}{}",
         path.display(), shown(feature), all(features),
-        nearest.as_ref().map(|_| did_you_mean(nearest.as_deref())).unwrap_or_default()
+        did_you_mean(nearest.as_deref())
     )]
     NoFeature {
         /// The folder.

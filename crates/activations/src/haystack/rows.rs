@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use attention_probes_wording::nearest;
+
 use super::HaystackConfig;
 use super::arrow_stream::ArrowStream;
 use super::cells::Cells;
-use crate::table::nearest;
 use crate::{ActivationError, HaystackError, HaystackFamily, HaystackFolder, TableError};
 
 /// How the columns of the tokens of a feature end.
@@ -83,7 +84,7 @@ pub(super) fn read_rows(
         let mut indices = BTreeSet::new();
         for name in names {
             let Some(index) = columns.iter().position(|column| *column == name) else {
-                let nearest = nearest(&name, &columns);
+                let nearest = nearest(&name, &columns).map(str::to_owned);
                 let path = file.clone();
                 return Err(TableError::NoColumn { path, column: name, columns, nearest }.into());
             };
@@ -152,7 +153,7 @@ fn chosen(
     match &config.feature {
         Some(feature) if features.contains(feature) => Ok(feature.clone()),
         Some(feature) => {
-            let nearest = nearest(feature, &features);
+            let nearest = nearest(feature, &features).map(str::to_owned);
             Err(HaystackError::NoFeature { path, feature: feature.clone(), features, nearest })
         }
         None if features.len() == 1 => Ok(features.remove(0)),

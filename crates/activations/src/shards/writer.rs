@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use attention_probes_wording::io_words;
+
 use super::manifest::MANIFEST;
 use super::record::{n_parts, part_rows, read_record, write_record};
 use super::{
@@ -264,7 +266,7 @@ fn lock(folder: &Path, shard: Shard) -> Result<Option<File>, ActivationError> {
             Err(ShardError::InUse { path: folder.to_owned(), shard }.into())
         }
         Err(TryLockError::Error(error)) => {
-            tracing::warn!(folder = %folder.display(), %error, "the shard cannot be locked");
+            tracing::warn!(folder = %folder.display(), error = %io_words(&error), "the shard cannot be locked");
             Ok(None)
         }
     }

@@ -42,7 +42,8 @@ const ACTIVATIONS_HELP: &str = "Activations with labels instead: an `.npz` with 
 #[command(mut_arg("data", |arg| arg.required_unless_present("activations").help(DATA_HELP)))]
 #[command(mut_arg("activations", |arg| arg.help(ACTIVATIONS_HELP)))]
 pub struct EvalArgs {
-    /// The probe, a file that ends in `_state.npz`.
+    /// The probe: a file that ends in `_state.npz`, or the folder of an experiment, whose chosen probe
+    /// it is.
     #[arg(long)]
     pub probe: PathBuf,
     /// What it is measured on.

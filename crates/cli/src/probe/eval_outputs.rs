@@ -7,6 +7,7 @@ use anyhow::Result;
 use attention_probes_activations::{ActivationSource, LabelKind, Targets};
 use attention_probes_probes::Outputs;
 use attention_probes_sweep::SideReport;
+use attention_probes_wording::{did_you_mean, listed, nearest};
 use burn::tensor::Device;
 use serde::Serialize;
 
@@ -43,6 +44,20 @@ pub(super) fn label_kind(file: &ProbeFile) -> LabelKind {
     }
 }
 
+/// What to do about a label that is not one of the known ones.
+fn remedy(label: &str, names: &[String]) -> String {
+    let is_known = |part: &str| names.iter().any(|name| name == part.trim());
+    let separators = ["|", ",", ";", "/", " ", "\t"];
+    match separators.iter().find(|one| label.contains(**one) && label.split(**one).all(is_known)) {
+        Some(separator) => {
+            format!(
+                "; labels are separated by `{separator}`: give `--label-separator '{separator}'`"
+            )
+        }
+        None => did_you_mean(nearest(label, names)),
+    }
+}
+
 /// Applies the probe to every example and compares with the labels, a row for each example.
 pub(super) fn evaluate<'a>(
     file: &'a ProbeFile,
@@ -56,8 +71,10 @@ pub(super) fn evaluate<'a>(
     let mut known = Targets { kind: targets.kind, names: names.to_vec(), values: Vec::new() };
     known.extend(targets).map_err(|label| {
         file.wrong(&format!(
-            "`{}` has the label `{label}`, which the probe does not know; its labels are {names:?}",
-            path.display()
+            "`{}` has the label `{label}`, which the probe does not know; its labels are {}{}",
+            path.display(),
+            listed(names),
+            remedy(&label, names)
         ))
     })?;
     let n_out = names.len();

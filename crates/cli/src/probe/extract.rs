@@ -50,7 +50,9 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
     let format = Format::from_path(&args.output)?;
     let shard = args.check_flags(format)?;
-    let hooks = HookSet::parse(args.hooks.iter().map(|name| name.trim()))?;
+    let names = || args.hooks.iter().map(|name| name.trim());
+    // Names are checked before a model is opened or downloaded.
+    HookSet::parse_in(names(), 1)?;
     let mut hub = hub_access();
     if args.dry_run {
         hub = hub.map(|hub| hub.without_downloads(NoDownload::CacheOnly));
@@ -62,6 +64,7 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
 
     let model = open_model(&args.model, hub.as_ref(), (&device, args.dtype))?;
     let source = source.with_context_of(&*model.model);
+    let hooks = HookSet::parse_in(names(), model.model.shape().n_layers)?;
     if let Source::Ids { rows, .. } = &source {
         rows.check(&*model.model)?;
     }

@@ -37,9 +37,10 @@ pub struct SweepArgs {
     /// Model, instead of the configuration's.
     #[arg(long)]
     pub model: Option<String>,
-    /// Layers, instead of the configuration's: `all`, `auto`, or numbers separated by commas.
-    #[arg(long)]
-    pub layers: Option<String>,
+    /// Layers, instead of the configuration's: `all`, `auto`, or numbers separated by commas, of
+    /// which `-1` is the last layer.
+    #[arg(long, allow_hyphen_values = true)]
+    pub layers: Option<Layers>,
     /// Passes over the training examples, instead of the configuration's.
     #[arg(long)]
     pub epochs: Option<usize>,
@@ -158,7 +159,7 @@ fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
     config.sweep.epochs = args.epochs.unwrap_or(config.sweep.epochs);
     config.sweep.batch_size = args.batch_size.unwrap_or(config.sweep.batch_size);
     if let Some(layers) = &args.layers {
-        config.activations.layers = parse_layers(layers)?;
+        config.activations.layers.clone_from(layers);
     }
     if let Some(storage) = &args.storage {
         config.activations.storage = serde_json::from_value::<Storage>(storage.as_str().into())
@@ -169,19 +170,6 @@ fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
             })?;
     }
     Ok(())
-}
-
-/// `all`, `auto`, or numbers separated by commas.
-fn parse_layers(text: &str) -> Result<Layers, InputError> {
-    if !text.starts_with(|c: char| c.is_ascii_digit()) {
-        return Ok(Layers::Word(text.to_owned()));
-    }
-    let number = |part: &str| {
-        part.trim()
-            .parse()
-            .map_err(|_| InputError(format!("`--layers {text}` is no list of numbers such as 0,5")))
-    };
-    text.split(',').map(number).collect::<Result<_, _>>().map(Layers::List)
 }
 
 /// What would be trained.
@@ -251,16 +239,4 @@ fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn layers_are_a_word_or_a_list() {
-        assert_eq!(parse_layers("auto").unwrap(), Layers::Word("auto".to_owned()));
-        assert_eq!(parse_layers("0, 5").unwrap(), Layers::List(vec![0, 5]));
-        assert!(parse_layers("0,x").is_err());
-    }
 }

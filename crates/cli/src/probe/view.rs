@@ -32,7 +32,7 @@ use crate::readout::TokenReader;
 /// One HTML file for any number of probes: probes that differ in their layer alone share a slider.
 #[derive(Args, Debug)]
 pub struct ViewArgs {
-    /// The probes, files that end in `_state.npz`, all for one model.
+    /// The probes, files that end in `_state.npz` or folders of experiments, all for one model.
     #[arg(long, required = true, num_args = 1..)]
     pub probe: Vec<PathBuf>,
     /// Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or `hf://datasets/org/name[@revision][/path]`.
@@ -44,6 +44,9 @@ pub struct ViewArgs {
     /// Where texts stand in their file.
     #[command(flatten)]
     pub texts: TextArgs,
+    /// Column of words, a list, that are joined to a text with spaces, instead of the text.
+    #[arg(long, conflicts_with_all = ["text", "label"])]
+    pub tokens: Option<String>,
     /// Column of the label; `label`, if there is one, if not given.
     #[arg(long)]
     pub label: Option<String>,
@@ -132,11 +135,14 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
     let hub = hub_access();
     let source = args.texts.source(&args.data, hub.as_ref());
     let with_labels = args.label.is_some() || file.task()? == Task::Sequence;
-    let mut dataset = match source.read(&columns, with_labels) {
-        Err(error) if args.label.is_none() && is_about_labels(&error) => {
-            source.read(&columns, false)?
-        }
-        other => other?,
+    let mut dataset = match &args.tokens {
+        Some(tokens) => source.read_words(tokens)?,
+        None => match source.read(&columns, with_labels) {
+            Err(error) if args.label.is_none() && is_about_labels(&error) => {
+                source.read(&columns, false)?
+            }
+            other => other?,
+        },
     };
     let n = args.max_texts.get();
     if dataset.len() > n {

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use attention_probes_report::{LayerWeights, SaeGuidance};
 use attention_probes_sae::GuidanceRecord;
+use attention_probes_wording::json_words;
 
 use crate::exit::InputError;
 
@@ -26,7 +27,7 @@ pub(super) fn guidance_of(folder: &Path) -> Result<Option<GuidanceRecord>> {
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let record = serde_json::from_str(&text).map_err(|error| {
-        InputError(format!("`{}` is no record of guidance: {error}", path.display()))
+        InputError(format!("`{}` is no record of guidance: {}", path.display(), json_words(&error)))
     })?;
     Ok(Some(record))
 }

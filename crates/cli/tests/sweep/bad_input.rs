@@ -50,13 +50,13 @@ fn labelled(label: impl Fn(usize) -> String) -> String {
 fn a_missing_configuration_is_named() {
     let folder = Folder::new();
     fs::remove_file(folder.path("sweep.toml")).unwrap();
-    assert_has(&refused(&folder, &[]), &["cannot read `sweep.toml`: No such file"]);
+    assert_has(&refused(&folder, &[]), &["cannot read `sweep.toml`: there is no such file"]);
 }
 
 #[test]
 fn a_missing_data_file_is_named() {
     let folder = Folder::with(&[("data.csv", "dota.csv")]);
-    assert_has(&refused(&folder, &[]), &["cannot read `dota.csv`: No such file"]);
+    assert_has(&refused(&folder, &[]), &["cannot read `dota.csv`: there is no such file"]);
     assert_has(&refused(&folder, &["--dry-run"]), &["cannot read `dota.csv`"]);
 }
 

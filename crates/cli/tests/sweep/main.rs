@@ -19,6 +19,8 @@ mod results;
 mod resume;
 #[path = "../common/running.rs"]
 mod running;
+#[path = "../../../report/tests/support/skip.rs"]
+mod skip;
 mod targets;
 mod tasks;
 mod tracking;

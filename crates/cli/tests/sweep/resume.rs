@@ -9,6 +9,7 @@ use crate::bad_input::assert_has;
 use crate::call;
 use crate::folder::{Folder, RUN, json};
 use crate::running::Running;
+use crate::skip::skipped;
 
 /// Pseudo-random numbers from 0 to 1, by a linear congruential generator.
 fn moments() -> impl FnMut() -> f64 {
@@ -169,11 +170,11 @@ fn a_full_disk_ends_a_run_that_goes_on_when_there_is_room() {
     let output = folder.path("results");
     fs::create_dir(&output).unwrap();
     let Some(disk) = TinyDisk::mount(&output, "64k") else {
-        eprintln!("skipped: mounting a small file system needs root");
+        skipped("mounting a small file system needs root", None);
         return;
     };
     let message = call::refused(folder.command(&["--layers", "all"]).env("RUST_LOG", "off"));
-    assert_has(&message, &["error: cannot write `results/", "No space left on device"]);
+    assert_has(&message, &["error: cannot write `results/", "the disk is full"]);
     assert_eq!(message.lines().count(), 1, "{message}");
     // Every file that is there is whole: a part of the run that did not run out of room.
     let expected = whole.tree(RUN);

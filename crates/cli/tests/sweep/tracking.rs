@@ -9,15 +9,19 @@ use serde_json::Value;
 
 use crate::folder::{Folder, RUN, best, json};
 use crate::running::Running;
+use crate::skip::skipped;
 
 /// Python with the package `tensorboard`: `ATTENTION_PROBES_PYTHON`, or `python3`.
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("ATTENTION_PROBES_PYTHON").unwrap_or_else(|| "python3".into());
     let has_it = Command::new(&python).args(["-c", "import tensorboard"]).output();
     if !has_it.is_ok_and(|output| output.status.success()) {
-        eprintln!(
-            "skipped: `{}` has no tensorboard; name one that has in ATTENTION_PROBES_PYTHON",
-            python.display()
+        skipped(
+            &format!("`{}` has no package `tensorboard`", python.display()),
+            Some(
+                "install it (`pip install tensorboard`), or name a Python that has it in \
+                 `ATTENTION_PROBES_PYTHON`",
+            ),
         );
         return None;
     }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::skip::skipped;
+
 /// How long anything may take before a test fails; nothing comes near it but on a stuck machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -48,10 +50,12 @@ fn find() -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// Starts a browser, or says that there is none.
+    /// Starts a browser, or says that there is none; under `CI` that is a failure.
     pub(crate) fn start() -> Option<Self> {
         let Some(program) = find() else {
-            eprintln!("skipped: no chromium in PATH, and CHROMIUM is not set");
+            let install =
+                "install it (`apt-get install chromium`), or name a browser in `CHROMIUM`";
+            skipped("no chromium in `PATH`, and `CHROMIUM` is not set", Some(install));
             return None;
         };
         let profile = tempfile::tempdir().expect("a folder for the profile");

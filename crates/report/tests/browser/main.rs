@@ -1,6 +1,6 @@
 //! The pages in a browser, with a real mouse and real keys.
 //!
-//! Tests print that they were skipped where there is no Chromium.
+//! Tests print that they were skipped where there is no Chromium, and fail where `CI` is set.
 
 mod compare;
 mod devtools;
@@ -11,6 +11,8 @@ mod sae;
 mod sae_ablation;
 #[path = "../support/sample/mod.rs"]
 mod sample;
+#[path = "../support/skip.rs"]
+mod skip;
 mod sweep;
 mod token;
 

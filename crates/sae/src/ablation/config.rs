@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use attention_probes_wording::parse_toml;
 use serde::{Deserialize, Serialize};
 
 use crate::run_config::{
@@ -149,7 +150,7 @@ impl AblationConfig {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
             .map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
-        let mut config: Self = toml::from_str(&text)
+        let mut config: Self = parse_toml(&text)
             .map_err(|source| SaeError::Toml { path: path.to_owned(), source: Box::new(source) })?;
         if let Some(folder) = path.parent() {
             config.data.path = folder.join(&config.data.path);

@@ -10,6 +10,7 @@ use safetensors::tensor::Dtype;
 
 use crate::SaeError;
 use crate::config::SaeDtype;
+use crate::error::plain;
 
 /// One array, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,8 +38,7 @@ impl Arrays {
         let bytes = std::fs::read(path)
             .map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
         let damaged = |reason: String| SaeError::Weights { path: path.to_owned(), reason };
-        let file =
-            SafeTensors::deserialize(&bytes).map_err(|source| damaged(source.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|source| damaged(plain(&source)))?;
         let mut dtype = None;
         let mut arrays = BTreeMap::new();
         for (name, tensor) in file.iter() {

@@ -6,11 +6,12 @@ use std::io::Read;
 use std::path::Path;
 
 use half::{bf16, f16};
-use pytorch_reader::{DType, PytorchReader};
+use pytorch_reader::{DType, PytorchError, PytorchReader};
 
 use super::arrays::{Array, Arrays, chunks};
 use crate::SaeError;
 use crate::config::SaeDtype;
+use crate::error::plain;
 
 /// Largest pickle in an archive: it holds names and shapes only.
 const MAX_PICKLE_BYTES: u64 = 16 << 20;
@@ -24,7 +25,7 @@ const MODULES: [&str; 4] = ["collections", "torch", "torch._utils", "torch.stora
 pub(super) fn read(path: &Path) -> Result<Arrays, SaeError> {
     let damaged = |reason: String| SaeError::Weights { path: path.to_owned(), reason };
     refuse_foreign_globals(path)?;
-    let reader = PytorchReader::new(path).map_err(|source| damaged(source.to_string()))?;
+    let reader = PytorchReader::new(path).map_err(|source| damaged(words(&source)))?;
     let mut arrays = BTreeMap::new();
     let mut dtype = None;
     for tensor in reader.tensors().values() {
@@ -40,7 +41,7 @@ pub(super) fn read(path: &Path) -> Result<Arrays, SaeError> {
                 return Err(damaged(format!("`{}` holds {other:?}", tensor.name)));
             }
         };
-        let bytes = tensor.read().map_err(|source| damaged(source.to_string()))?;
+        let bytes = tensor.read().map_err(|source| damaged(plain(&source)))?;
         let values = match tensor.dtype() {
             DType::BF16 => chunks(&bytes, |b| bf16::from_ne_bytes(b).to_f32()),
             DType::F16 => chunks(&bytes, |b| f16::from_ne_bytes(b).to_f32()),
@@ -57,25 +58,37 @@ pub(super) fn read(path: &Path) -> Result<Arrays, SaeError> {
     Ok(Arrays::new(path, arrays, dtype.unwrap_or_default()))
 }
 
+/// What is wrong with a file of `torch.save`.
+fn words(error: &PytorchError) -> String {
+    let read = match error {
+        PytorchError::Io(error) | PytorchError::Tar(error) => plain(error),
+        PytorchError::Zip(error) => plain(error),
+        PytorchError::InvalidFormat(reason) => reason.clone(),
+        PytorchError::KeyNotFound(name) => format!("it has no tensor `{name}`"),
+        _ => "its pickle is damaged, or of a form that is not read".to_owned(),
+    };
+    read.trim_end_matches('.').to_owned()
+}
+
 /// Refuses a pickle that names anything but tensors and their containers.
 fn refuse_foreign_globals(path: &Path) -> Result<(), SaeError> {
     let damaged = |reason: String| SaeError::Weights { path: path.to_owned(), reason };
     let file =
         File::open(path).map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
     let mut archive = zip::ZipArchive::new(file).map_err(|source| {
-        damaged(format!("{source}; expected the zip archive that torch.save writes"))
+        damaged(format!("{}; expected the archive that `torch.save` writes", plain(&source)))
     })?;
     let name = archive
         .file_names()
         .find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"))
         .map(str::to_owned)
         .ok_or_else(|| damaged("it has no `data.pkl`".to_owned()))?;
-    let entry = archive.by_name(&name).map_err(|source| damaged(source.to_string()))?;
+    let entry = archive.by_name(&name).map_err(|source| damaged(plain(&source)))?;
     let mut pickle = Vec::new();
     entry
         .take(MAX_PICKLE_BYTES + 1)
         .read_to_end(&mut pickle)
-        .map_err(|source| damaged(source.to_string()))?;
+        .map_err(|source| damaged(plain(&source)))?;
     if pickle.len() as u64 > MAX_PICKLE_BYTES {
         return Err(damaged(format!("its pickle is larger than {MAX_PICKLE_BYTES} bytes")));
     }

@@ -15,6 +15,7 @@ use half::{bf16, f16};
 use super::arrays::{Arrays, transposed};
 use super::read_json;
 use crate::config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
+use crate::error::plain;
 use crate::{Activation, Sae, SaeError};
 
 /// File with everything but the weights.
@@ -232,7 +233,7 @@ pub fn write_sae_lens(sae: &Sae, folder: impl AsRef<Path>) -> Result<(), SaeErro
     let path = folder.join(WEIGHTS);
     let failed = |source: safetensors::SafeTensorError| SaeError::Weights {
         path: path.clone(),
-        reason: source.to_string(),
+        reason: plain(&source),
     };
     let views = views.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let file = safetensors::serialize(views, None).map_err(failed)?;

@@ -5,3 +5,5 @@
 mod golden;
 mod hostile;
 mod python;
+#[path = "../../../report/tests/support/skip.rs"]
+mod skip;

@@ -6,6 +6,7 @@ use std::process::Command;
 use attention_probes_sae::{read_sae, write_sae_lens};
 
 use crate::golden::{expected, folder};
+use crate::skip::skipped;
 
 /// Encodes `[7, 6]` numbers with each autoencoder and prints every feature.
 const SCRIPT: &str = "
@@ -23,7 +24,7 @@ fn sae_lens_loads_what_is_written_here() {
     let python = env::var("ATTENTION_PROBES_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let has_it = Command::new(&python).args(["-c", "import sae_lens"]).output();
     if !has_it.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: `{python}` has no sae_lens");
+        skipped(&format!("`{python}` has no package `sae_lens`"), None);
         return;
     }
     let names = ["sae_lens_standard", "sae_lens_topk", "sae_lens_jumprelu", "sae_lens_gated"];

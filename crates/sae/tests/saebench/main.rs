@@ -7,4 +7,6 @@ mod core_metrics;
 mod golden;
 mod output;
 mod perturbation;
+#[path = "../../../report/tests/support/skip.rs"]
+mod skip;
 mod sparse_probing;

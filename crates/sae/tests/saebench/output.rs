@@ -14,6 +14,7 @@ use attention_probes_sae::eval::{
 use serde_json::{Map, Value, json};
 
 use crate::golden::{D_IN, Golden, folder};
+use crate::skip::skipped;
 
 /// Loads each file with the class of its evaluation.
 const SCRIPT: &str = "
@@ -188,7 +189,7 @@ fn sae_bench_loads_what_is_written_here() {
     let python = env::var("ATTENTION_PROBES_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let has_it = Command::new(&python).args(["-c", "import sae_bench, pydantic"]).output();
     if !has_it.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: `{python}` has no sae_bench");
+        skipped(&format!("`{python}` has no package `sae_bench`"), None);
         return;
     }
     let written = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{DatasetConfig, MemoryActivations, TaggedConfig};
+use attention_probes_activations::{DatasetConfig, MemoryActivations};
 use clap::Args;
 use tracing::info;
 
@@ -36,7 +36,8 @@ const DATA_HELP: &str = "Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
 #[derive(Args, Debug)]
 #[command(mut_arg("data", |arg| arg.help(DATA_HELP)))]
 pub struct ScoreArgs {
-    /// The probes, files that end in `_state.npz`; several read one forward pass of one model.
+    /// The probes: files that end in `_state.npz`, or folders of experiments, whose chosen probes they
+    /// are; several read one forward pass of one model.
     #[arg(long, required = true, num_args = 1..)]
     pub probe: Vec<PathBuf>,
     /// What they are applied to.
@@ -128,10 +129,7 @@ fn score_file(scorer: &Scorer<'_>, args: &ScoreArgs, path: &Path) -> Result<()> 
     let hub = hub_access();
     let texts = args.data.texts.source(path, hub.as_ref());
     let dataset = match &args.tokens {
-        Some(tokens) => {
-            let (tokens, tags) = (tokens.clone(), None);
-            texts.read_tagged(&TaggedConfig { tokens, tags, ..TaggedConfig::default() })?
-        }
+        Some(tokens) => texts.read_words(tokens)?,
         None => texts.read(&columns, false)?,
     };
     let reader = TextReader::new(scorer, args)?;

@@ -7,6 +7,7 @@ use std::io::{BufReader, Write as _};
 use anyhow::Result;
 use attention_probes_activations::Component;
 use attention_probes_probes::StreamingProbe;
+use attention_probes_wording::json_words;
 use serde::{Deserialize, Serialize};
 
 use crate::input::ProbeFile;
@@ -155,8 +156,9 @@ impl<'a> Server<'a> {
     /// Answers one line; what is wrong with it is an answer too.
     fn answer(&mut self, line: Result<Vec<u8>, String>) -> serde_json::Result<Vec<u8>> {
         let request = line.and_then(|line| {
-            serde_json::from_slice::<Request>(&line)
-                .map_err(|error| format!("not an object with `stream` and `x` or `end`: {error}"))
+            serde_json::from_slice::<Request>(&line).map_err(|error| {
+                format!("not an object with `stream` and `x` or `end`: {}", json_words(&error))
+            })
         });
         let (stream, answer) = match request {
             Ok(request) => {
