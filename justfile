@@ -10,6 +10,10 @@ sweep NAME *ARGS:
 demo:
     cargo run --release --bin probe -- demo
 
+# Compare the defaults with scikit-learn and with far longer training (an hour on two cores).
+defaults *SEEDS:
+    examples/defaults/run.sh {{SEEDS}}
+
 # Format the code.
 fmt:
     cargo fmt --all

@@ -142,6 +142,7 @@ fn main() -> anyhow::Result<()> {
         select_by: SelectBy::BalancedAccuracy,
         patience: 0,
         keep: Keep::Last,
+        race: None,
     };
     let mut stdout = std::io::stdout().lock();
     for _ in 0..3 {

@@ -76,6 +76,7 @@ impl Random {
             select_by: SelectBy::BalancedAccuracy,
             patience: 0,
             keep: Keep::Last,
+            race: None,
         };
         let start = Instant::now();
         let fit =

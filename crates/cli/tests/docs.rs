@@ -74,6 +74,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
     for key in [
         "architectures.n_heads",
         "architectures.hidden_dim",
+        "architectures.optimizer",
         "architectures.learning_rates",
         "architectures.weight_decays",
         "architectures.recipe",
@@ -81,6 +82,9 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
         "architectures.retrains",
         "architectures.folds",
         "sweep.keep",
+        "sweep.epochs",
+        "sweep.learning_rates",
+        "sweep.patience",
         "data.class_weights",
         "evaluation.confidence",
         "data.pair",

@@ -35,11 +35,16 @@ pub struct ArchitectureConfig {
     /// What training makes small.
     pub loss: Loss,
     /// `adamw`, or `lbfgs` on all training examples at once.
-    pub optimizer: Optimizer,
+    ///
+    /// By default `lbfgs` for a linear probe with cross-entropy and no learning rates, which is then
+    /// solved exactly, and `adamw` for everything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<Optimizer>,
     /// Learning rates of this architecture instead of those of the grid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rates: Option<Vec<f64>>,
-    /// Weight decays of this architecture instead of those of the grid.
+    /// Weight decays of this architecture instead of those of the grid, or, of a linear probe that is
+    /// solved exactly, instead of fifteen from 1e-6 to 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decays: Option<Vec<f64>>,
     /// `finetune_attn` or `ensemble_mean`, of an attention probe.
@@ -71,7 +76,7 @@ impl Default for ArchitectureConfig {
             window: 10,
             d_gate: 64,
             loss: Loss::CrossEntropy,
-            optimizer: Optimizer::AdamW,
+            optimizer: None,
             learning_rates: None,
             weight_decays: None,
             recipe: None,

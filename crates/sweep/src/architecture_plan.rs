@@ -9,6 +9,7 @@ use attention_probes_probes::{
 use crate::SweepError;
 use crate::config::{ArchitectureConfig, GridConfig};
 use crate::cross_validation::penalty_selection;
+use crate::growth::MAX_GROWTH;
 use crate::method::{Method, Recipe};
 use crate::plan::{at_least, check_learning_rates, check_name, check_weight_decays};
 
@@ -43,7 +44,7 @@ pub(crate) fn check_architecture(architecture: &ArchitectureConfig) -> Result<()
     // Widths and classes are not known yet; everything else is as good here as later.
     let probe = architecture.probe(1, 2);
     probe.check()?;
-    architecture.method().check(&probe)?;
+    architecture.method(&GridConfig::default()).check(&probe)?;
     Ok(architecture.loss.check_probe(&probe)?)
 }
 
@@ -56,10 +57,10 @@ const CONVEX_DECAYS: std::ops::RangeInclusive<f64> = 1e-12..=1e12;
 /// Checks the keys that say how the trials of an architecture train.
 fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
     let contradiction = |key, reason| Err(SweepError::Contradiction { key, reason });
-    let is_lbfgs = architecture.optimizer == Optimizer::Lbfgs;
+    let is_lbfgs = architecture.optimizer() == Optimizer::Lbfgs;
     if architecture.recipe.is_some_and(Recipe::is_closed_form) {
         let set = [
-            (is_lbfgs, "architectures.optimizer"),
+            (architecture.optimizer == Some(Optimizer::Lbfgs), "architectures.optimizer"),
             (architecture.learning_rates.is_some(), "architectures.learning_rates"),
             (architecture.weight_decays.is_some(), "architectures.weight_decays"),
             (architecture.loss != Loss::CrossEntropy, "architectures.loss"),
@@ -114,10 +115,10 @@ fn check_folds(architecture: &ArchitectureConfig, n_folds: usize) -> Result<(), 
     let key = "architectures.folds";
     let reason = if architecture.recipe.is_some() {
         "makes no sense where a formula gives the probe, remove it"
-    } else if architecture.optimizer != Optimizer::Lbfgs {
-        "is for `optimizer = \"lbfgs\"`, which solves every fold at once; add it, or remove this"
     } else if architecture.loss != Loss::CrossEntropy {
         "is for the loss `cross_entropy`; remove one of them"
+    } else if architecture.optimizer() != Optimizer::Lbfgs {
+        "is for a probe that is solved exactly; remove `optimizer` and `learning_rates`, or this"
     } else if architecture.retrain_above.is_some() {
         "makes no sense with `retrain_above`: every fit ends at the same minimum"
     } else if !(2..=MAX_FOLDS).contains(&n_folds) {
@@ -129,7 +130,7 @@ fn check_folds(architecture: &ArchitectureConfig, n_folds: usize) -> Result<(), 
     Err(SweepError::Contradiction { key, reason })
 }
 
-/// Checks that an architecture with folds has penalties to choose from, and a metric to choose by.
+/// Checks that an architecture with folds has a metric and penalties to choose by and from.
 pub(crate) fn check_folds_in(
     grid: &GridConfig,
     architecture: &ArchitectureConfig,
@@ -141,17 +142,10 @@ pub(crate) fn check_folds_in(
         let reason = "must be `balanced_accuracy` or `loss` with `architectures.folds`";
         return Err(SweepError::Contradiction { key: "sweep.select_by", reason });
     }
-    let key = match architecture.weight_decays {
-        Some(_) => "architectures.weight_decays",
-        None => "sweep.weight_decays",
-    };
     let decays = architecture.weight_decays_in(grid);
-    if decays.is_empty() {
-        let reason = "has no number above 0, which `architectures.folds` needs; add one";
-        return Err(SweepError::Contradiction { key, reason });
-    }
     match decays.into_iter().find(|decay| !CONVEX_DECAYS.contains(decay)) {
         Some(value) => {
+            let key = "architectures.weight_decays";
             let expected = "numbers from 1e-12 to 1e12 with `architectures.folds`";
             Err(SweepError::Number { key, value, expected })
         }
@@ -159,14 +153,58 @@ pub(crate) fn check_folds_in(
     }
 }
 
+/// Weight decays of a linear probe that is solved exactly, where nothing is said: two for each power
+/// of ten from 1e-6 to 10.
+fn exact_decays() -> Vec<f64> {
+    (-12..=2).map(|half| 10.0_f64.powf(f64::from(half) / 2.0)).collect()
+}
+
 impl ArchitectureConfig {
-    /// The weight decays of its trials: its own, or those of the grid, without 0 where folds choose.
+    /// What makes the loss small: what is written, else L-BFGS where that is exact.
+    pub fn optimizer(&self) -> Optimizer {
+        let is_solved = self.is_convex() && self.learning_rates.is_none();
+        let default = if is_solved { Optimizer::Lbfgs } else { Optimizer::AdamW };
+        self.optimizer.unwrap_or(default)
+    }
+
+    /// Whether it is a convex problem that is solved exactly, over a list of penalties.
+    pub fn is_exact(&self) -> bool {
+        self.is_convex() && self.optimizer() == Optimizer::Lbfgs
+    }
+
+    /// The penalties of the exact solution of a problem that has one and that it trains by `AdamW`.
+    pub(crate) fn exact_alternative(&self) -> Option<Vec<f64>> {
+        (self.is_convex() && self.optimizer() == Optimizer::AdamW).then(exact_decays)
+    }
+
+    /// Whether every fit ends at the same minimum.
+    fn is_convex(&self) -> bool {
+        self.name == ProbeKind::Linear && self.loss == Loss::CrossEntropy && self.recipe.is_none()
+    }
+
+    /// The weight decays of its trials: its own, or those that its way of training has by default.
     pub(crate) fn weight_decays_in(&self, grid: &GridConfig) -> Vec<f64> {
         match &self.weight_decays {
             Some(decays) => decays.clone(),
-            None if self.folds.is_none() => grid.weight_decays.clone(),
-            None => grid.weight_decays.iter().copied().filter(|decay| *decay > 0.0).collect(),
+            None if self.is_exact() => exact_decays(),
+            None => grid.weight_decays.clone(),
         }
+    }
+
+    /// The learning rates of its trials. L-BFGS finds its steps; its rate is 1, as torch's is.
+    pub(crate) fn learning_rates_in(&self, grid: &GridConfig) -> Vec<f64> {
+        match (self.optimizer(), &self.learning_rates) {
+            (Optimizer::Lbfgs, _) => vec![1.0],
+            (Optimizer::AdamW, Some(rates)) => rates.clone(),
+            (Optimizer::AdamW, None) => grid.rates().to_vec(),
+        }
+    }
+
+    /// Whether its learning rates are those of the default grid, which grows where it is too small.
+    fn rates_grow(&self, grid: &GridConfig) -> bool {
+        self.optimizer() == Optimizer::AdamW
+            && self.learning_rates.is_none()
+            && grid.learning_rates.is_none()
     }
 
     /// Config of the probe for activations of this width.
@@ -208,15 +246,17 @@ impl ArchitectureConfig {
     }
 
     /// How its trials train.
-    pub(crate) fn method(&self) -> Method {
+    pub(crate) fn method(&self, grid: &GridConfig) -> Method {
         let default = Retraining::default();
         let times = self.retrains.unwrap_or(default.times);
         Method {
-            optimizer: self.optimizer,
+            optimizer: self.optimizer(),
             recipe: self.recipe,
             pool: self.pool,
             retraining: self.retrain_above.map(|above| Retraining { above, times }),
             folds: self.folds,
+            epochs: None,
+            growth: if self.rates_grow(grid) { MAX_GROWTH } else { 0 },
         }
     }
 

@@ -7,16 +7,17 @@ use attention_probes_activations::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
-use crate::early_stopping::BestWeights;
-use crate::fit::EpochRecord;
+use crate::batched::{Course, Running, Training};
+use crate::fit::{EpochRecord, TrialGroup};
+use crate::passes::StackedGroup;
+use crate::plan::Trial;
 use crate::select::{BinaryCounts, Score};
-use crate::stacked::StackedProbes;
 
 /// First bytes of a checkpoint.
-const MAGIC: &[u8; 8] = b"apsweep4";
+const MAGIC: &[u8; 8] = b"apsweep5";
 
-/// Numbers and history of every stack after some epochs; the numbers of a part are its parameters,
-/// their two moments, and, where the best epoch is kept, the parameters of that one.
+/// Where training stands after some epochs, and its numbers: of every group the weights that count,
+/// and of every stack that trains its parameters and their two moments.
 ///
 /// ```text
 /// magic, length of header (u64), header (JSON), numbers (f32), BLAKE3 of all that
@@ -28,11 +29,39 @@ pub(crate) struct Checkpoint {
 
 #[derive(Serialize, Deserialize)]
 struct Header {
-    /// Epochs that are done.
+    round: usize,
+    /// Epochs of the round that are done.
     epochs: usize,
-    /// For each stack its steps and the sizes of its parts.
-    stacks: Vec<(usize, Vec<usize>)>,
-    histories: Vec<Vec<Vec<SavedRecord>>>,
+    courses: Vec<SavedCourse>,
+    running: Vec<SavedRunning>,
+}
+
+/// A group, whose trials of the grid are known.
+#[derive(Serialize, Deserialize)]
+struct SavedCourse {
+    /// First trial of the round.
+    first: usize,
+    /// Trials that were added.
+    added: Vec<SavedTrial>,
+    /// Sizes of its parts.
+    sizes: Vec<usize>,
+    histories: Vec<Vec<SavedRecord>>,
+}
+
+/// A [`Trial`] to the bit.
+#[derive(Serialize, Deserialize)]
+struct SavedTrial {
+    learning_rate: u64,
+    weight_decay: u64,
+    seed: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedRunning {
+    course: usize,
+    trials: Vec<usize>,
+    /// Steps taken.
+    step: usize,
 }
 
 /// An [`EpochRecord`] to the bit: JSON has no NaN, and its readers round.
@@ -78,37 +107,44 @@ impl From<&SavedRecord> for EpochRecord {
     }
 }
 
-/// Converts every record of every trial of every group.
-fn convert<Source, To>(histories: &[Vec<Vec<Source>>]) -> Vec<Vec<Vec<To>>>
+/// Converts every record of every trial of a group.
+fn convert<Source, To>(histories: &[Vec<Source>]) -> Vec<Vec<To>>
 where
     To: for<'a> From<&'a Source>,
 {
-    let trial = |records: &Vec<Source>| records.iter().map(To::from).collect();
-    histories.iter().map(|group| group.iter().map(trial).collect()).collect()
+    histories.iter().map(|records| records.iter().map(To::from).collect()).collect()
 }
 
 impl Checkpoint {
-    pub(crate) fn new(
-        epochs: usize,
-        stacks: &[Box<dyn StackedProbes>],
-        histories: &[Vec<Vec<EpochRecord>>],
-        best: Option<&BestWeights>,
-    ) -> Self {
+    pub(crate) fn new(training: &Training) -> Self {
         let mut numbers = Vec::new();
-        let mut sizes = Vec::new();
-        for (index, stack) in stacks.iter().enumerate() {
-            let stack = stack.stack();
-            sizes.push((stack.step, stack.parts.iter().map(|part| part.params.len()).collect()));
-            for (place, part) in stack.parts.iter().enumerate() {
+        let course = |course: &Course| {
+            let added = course.group.trials[course.n_grid..].iter().map(|trial| SavedTrial {
+                learning_rate: trial.learning_rate.to_bits(),
+                weight_decay: trial.weight_decay.to_bits(),
+                seed: trial.seed,
+            });
+            numbers.extend(course.kept.iter().flatten());
+            SavedCourse {
+                first: course.first,
+                added: added.collect(),
+                sizes: course.kept.iter().map(Vec::len).collect(),
+                histories: convert(&course.histories),
+            }
+        };
+        let courses = training.courses.iter().map(course).collect();
+        let running = |(running, stacked): (&Running, &StackedGroup)| {
+            let stack = stacked.stack.stack();
+            for part in &stack.parts {
                 numbers.extend_from_slice(&part.params);
                 numbers.extend_from_slice(&part.moments.first);
                 numbers.extend_from_slice(&part.moments.second);
-                if let Some(best) = best {
-                    numbers.extend_from_slice(&best.stacks[index][place]);
-                }
             }
-        }
-        let header = Header { epochs, stacks: sizes, histories: convert(histories) };
+            let (course, trials) = (running.course, running.trials.clone());
+            SavedRunning { course, trials, step: stack.step }
+        };
+        let running = training.running.iter().zip(&training.stacks).map(running).collect();
+        let header = Header { round: training.round, epochs: training.epoch, courses, running };
         Self { header, numbers }
     }
 
@@ -149,47 +185,75 @@ impl Checkpoint {
         })
     }
 
-    /// Puts the numbers back into stacks of the same shapes; returns the epochs that are done.
+    /// Goes back to where the training of these groups stood.
+    ///
+    /// # Errors
+    ///
+    /// [`SweepError::Checkpoint`] if it is of other groups.
     pub(crate) fn restore(
         self,
-        stacks: &mut [Box<dyn StackedProbes>],
-        histories: &mut Vec<Vec<Vec<EpochRecord>>>,
-        mut best: Option<&mut BestWeights>,
+        groups: &[TrialGroup],
+        seed: u64,
         path: &Path,
-    ) -> Result<usize, SweepError> {
-        let sizes = |stack: &dyn StackedProbes| -> Vec<usize> {
-            stack.stack().parts.iter().map(|part| part.params.len()).collect()
-        };
-        let expected: Vec<Vec<usize>> = stacks.iter().map(|stack| sizes(&**stack)).collect();
-        let found: Vec<&Vec<usize>> = self.header.stacks.iter().map(|(_, sizes)| sizes).collect();
-        let per_param = if best.is_some() { 4 } else { 3 };
-        let n_numbers = per_param * expected.iter().flatten().sum::<usize>();
-        let same_shapes = found.iter().copied().eq(&expected) && self.numbers.len() == n_numbers;
-        let n_trials = |group: &Vec<Vec<SavedRecord>>| group.len();
-        let same_trials =
-            self.header.histories.iter().map(n_trials).eq(histories.iter().map(Vec::len));
-        if !same_shapes || !same_trials {
-            return Err(SweepError::Checkpoint { path: path.to_owned() });
+    ) -> Result<Training, SweepError> {
+        self.training(groups, seed).ok_or_else(|| SweepError::Checkpoint { path: path.to_owned() })
+    }
+
+    /// `None` if it is of other groups.
+    fn training(self, groups: &[TrialGroup], seed: u64) -> Option<Training> {
+        let Header { round, epochs, courses, running } = self.header;
+        let mut training = Training::new(groups);
+        (training.round, training.epoch) = (round, epochs);
+        if courses.len() != groups.len() {
+            return None;
         }
-        let mut numbers = &self.numbers[..];
-        let mut take = |into: &mut Vec<f32>| {
-            let (taken, rest) = numbers.split_at(into.len());
-            into.copy_from_slice(taken);
-            numbers = rest;
-        };
-        for (index, (stack, (step, _))) in stacks.iter_mut().zip(&self.header.stacks).enumerate() {
-            let stack = stack.stack_mut();
-            stack.step = *step;
-            for (place, part) in stack.parts.iter_mut().enumerate() {
-                take(&mut part.params);
-                take(&mut part.moments.first);
-                take(&mut part.moments.second);
-                if let Some(best) = &mut best {
-                    take(&mut best.stacks[index][place]);
-                }
+        let mut numbers = Numbers(&self.numbers);
+        for (course, saved) in training.courses.iter_mut().zip(&courses) {
+            course.first = saved.first;
+            course.group.trials.extend(saved.added.iter().map(|trial| Trial {
+                learning_rate: f64::from_bits(trial.learning_rate),
+                weight_decay: f64::from_bits(trial.weight_decay),
+                seed: trial.seed,
+            }));
+            course.histories = convert(&saved.histories);
+            let n_trials = course.group.trials.len();
+            let shape = StackedGroup::new(course.part(&[0]), None, seed);
+            let sizes = shape.stack.stack().parts.iter().map(|part| part.params.len() * n_trials);
+            if course.histories.len() != n_trials || !sizes.eq(saved.sizes.iter().copied()) {
+                return None;
+            }
+            for &size in &saved.sizes {
+                course.kept.push(numbers.take(size)?.to_vec());
             }
         }
-        *histories = convert(&self.header.histories);
-        Ok(self.header.epochs)
+        for saved in running {
+            let course = training.courses.get(saved.course)?;
+            if saved.trials.iter().any(|&trial| trial >= course.group.trials.len()) {
+                return None;
+            }
+            let mut stacked = StackedGroup::new(course.part(&saved.trials), None, seed);
+            let stack = stacked.stack.stack_mut();
+            stack.step = saved.step;
+            for part in &mut stack.parts {
+                for into in [&mut part.params, &mut part.moments.first, &mut part.moments.second] {
+                    let size = into.len();
+                    into.copy_from_slice(numbers.take(size)?);
+                }
+            }
+            training.running.push(Running { course: saved.course, trials: saved.trials });
+            training.stacks.push(stacked);
+        }
+        numbers.0.is_empty().then_some(training)
+    }
+}
+
+/// Numbers that have not been taken yet.
+struct Numbers<'a>(&'a [f32]);
+
+impl<'a> Numbers<'a> {
+    fn take(&mut self, n: usize) -> Option<&'a [f32]> {
+        let (taken, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(taken)
     }
 }

@@ -24,7 +24,7 @@ pub use crate::method::Recipe;
 /// use attention_probes_sweep::SweepConfig;
 ///
 /// let config = SweepConfig::parse("run = \"mine\"\n[[data]]\npath = \"reviews.csv\"\n")?;
-/// assert_eq!(config.sweep.learning_rates.len() * config.sweep.weight_decays.len(), 81);
+/// assert_eq!(config.sweep.rates().len() * config.sweep.weight_decays.len(), 81);
 /// # Ok::<(), attention_probes_sweep::SweepError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,21 +150,28 @@ impl Components {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GridConfig {
-    /// Learning rates, each above 0.
-    pub learning_rates: Vec<f64>,
+    /// Learning rates, each above 0. Left out, they are [`GridConfig::RATES`], and the grid grows
+    /// where the best of them lies at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rates: Option<Vec<f64>>,
     /// Weight decays, each at least 0.
     pub weight_decays: Vec<f64>,
     /// Seeds of initial weights; the run's seed alone if empty.
     pub seeds: Vec<u64>,
-    /// Passes over the training examples.
-    pub epochs: usize,
+    /// Passes over the training examples, of every trial. Left out, a probe trains until its best
+    /// trial has stopped getting better, [`GridConfig::MOST_EPOCHS`] at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
     /// Examples per step.
     pub batch_size: usize,
     /// Metric on the validation examples that chooses a trial.
     pub select_by: SelectBy,
-    /// Epochs without a better validation score of any trial after which training stops; 0 never.
-    pub patience: usize,
-    /// Which weights of a trial are kept: `last`, or `best`, which is the default with patience.
+    /// Epochs without a better validation score of the best trial after which the training of a probe
+    /// stops; 0 never. By default ten where `epochs` is left out, and else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Which weights of a trial are kept: `last`, or `best`, which is the default with patience and
+    /// where `epochs` is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
     /// Penalties, each above 0, of probes of labels that are no classes.
@@ -266,16 +273,48 @@ impl Default for EvaluationConfig {
 impl Default for GridConfig {
     fn default() -> Self {
         Self {
-            learning_rates: vec![1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3],
+            learning_rates: None,
             weight_decays: vec![0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3],
             seeds: Vec::new(),
-            epochs: 10,
+            epochs: None,
             batch_size: 256,
             select_by: SelectBy::BalancedAccuracy,
-            patience: 0,
+            patience: None,
             keep: None,
             penalties: None,
         }
+    }
+}
+
+impl GridConfig {
+    /// Learning rates where nothing is said.
+    pub const RATES: [f64; 9] = [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3];
+
+    /// Most epochs where nothing is said.
+    pub const MOST_EPOCHS: usize = 200;
+
+    /// Epochs without a better score where nothing is said.
+    const PATIENCE: usize = 10;
+
+    /// The learning rates that the grid begins with.
+    pub fn rates(&self) -> &[f64] {
+        self.learning_rates.as_deref().unwrap_or(&Self::RATES)
+    }
+
+    /// Most passes over the training examples.
+    pub fn most_epochs(&self) -> usize {
+        self.epochs.unwrap_or(Self::MOST_EPOCHS)
+    }
+
+    /// Epochs without a better score after which the training of a probe stops; 0 never.
+    pub fn patience(&self) -> usize {
+        self.patience.unwrap_or(if self.epochs.is_none() { Self::PATIENCE } else { 0 })
+    }
+
+    /// Which weights of a trial are kept.
+    pub fn keep(&self) -> Keep {
+        let is_open = self.epochs.is_none() || self.patience() > 0;
+        self.keep.unwrap_or(if is_open { Keep::Best } else { Keep::Last })
     }
 }
 

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::early_stopping::Keep;
-use crate::find_best_fit::{find_best_fit, predict_logits};
+use crate::find_best_fit::find_best_fit;
 use crate::fit::{FitConfig, FitData, GroupFit, TrialGroup};
 use crate::judged::LEVEL;
 use crate::method::Method;
+use crate::passes::predict_logits;
 
 /// Stream of the generator of the first shuffle of labels; those of later ones are below. No other
 /// draw has them.
@@ -63,14 +64,20 @@ pub(crate) fn shuffled_label_controls(
     let chosen: Vec<TrialGroup> = groups
         .iter()
         .zip(fits)
-        .map(|(group, fit)| TrialGroup {
-            method: Method { folds: None, ..group.method },
-            trials: vec![fit.trials[fit.best].trial],
-            ..group.clone()
+        .map(|(group, fit)| {
+            let best = &fit.trials[fit.best];
+            // As long as the chosen one, where validation said how long.
+            let epochs = best.epochs.filter(|_| config.keep == Keep::Best);
+            let epochs = epochs.or(group.method.epochs);
+            TrialGroup {
+                method: Method { folds: None, growth: 0, epochs, ..group.method },
+                trials: vec![best.trial],
+                ..group.clone()
+            }
         })
         .collect();
     // The labels of the validation side are true, so they must not choose an epoch.
-    let config = FitConfig { patience: 0, keep: Keep::Last, ..*config };
+    let config = FitConfig { patience: 0, keep: Keep::Last, race: None, ..*config };
     let examples: Vec<_> = test.iter().map(|&example| data.examples[example]).collect();
     let truth: Vec<usize> = test.iter().map(|&example| data.labels[example]).collect();
     let mut predicted: Vec<Vec<Vec<usize>>> = vec![Vec::new(); groups.len()];

@@ -132,7 +132,7 @@ impl Default for DataConfig {
 
 impl HeldOut {
     /// The share; 0 of a file's own examples.
-    pub(crate) fn share(&self) -> f64 {
+    pub fn share(&self) -> f64 {
         if let Self::Share(share) = self { *share } else { 0.0 }
     }
 

@@ -1,4 +1,4 @@
-//! Which epoch of a trial counts, and when no trial gets better any more.
+//! Which epoch of a trial counts, when a group of trials gets no better, and which trials go on.
 
 use std::cmp::Ordering;
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
 use crate::fit::EpochRecord;
+use crate::plan::Trial;
 use crate::select::compare;
-use crate::stacked::StackedProbes;
 
 /// Which weights of a trial are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,51 @@ pub enum Keep {
     Last,
     /// Those after the epoch that validation likes best, by the metric that trials are chosen by.
     Best,
+}
+
+/// Which trials of a group go on training after some epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Race {
+    /// Epochs that every trial trains.
+    pub after: usize,
+    /// How many learning rates of each weight decay and seed go on: the best so far.
+    pub n_best: usize,
+}
+
+impl Default for Race {
+    fn default() -> Self {
+        Self { after: 10, n_best: 3 }
+    }
+}
+
+impl Race {
+    /// Indices of the trials that go on, ascending.
+    pub(crate) fn survivors(
+        self,
+        trials: &[Trial],
+        histories: &[Vec<EpochRecord>],
+        select_by: SelectBy,
+    ) -> Vec<usize> {
+        let score = |trial: usize| {
+            let history = &histories[trial];
+            history.get(best_epoch(history, select_by)).map(|record| record.validation)
+        };
+        let goes_on = |&trial: &usize| {
+            let own = trials[trial];
+            let is_rival = |&other: &usize| {
+                trials[other].weight_decay.to_bits() == own.weight_decay.to_bits()
+                    && trials[other].seed == own.seed
+            };
+            // Of equals the first goes on.
+            let is_ahead = |other: &usize| match compare(score(*other), score(trial), select_by) {
+                Ordering::Greater => true,
+                Ordering::Equal => *other < trial,
+                Ordering::Less => false,
+            };
+            (0..trials.len()).filter(is_rival).filter(is_ahead).count() < self.n_best
+        };
+        (0..trials.len()).filter(goes_on).collect()
+    }
 }
 
 /// Index of the record of the epoch that validation likes best, of equals the first.
@@ -32,67 +77,32 @@ pub(crate) fn best_epoch(history: &[EpochRecord], select_by: SelectBy) -> usize 
     best
 }
 
-/// Whether no trial of any group has had its best epoch within the last `patience` ones.
+/// Whether the best trial of a group has not got better within the last `patience` epochs.
 pub(crate) fn has_stalled(
-    histories: &[Vec<Vec<EpochRecord>>],
+    histories: &[Vec<EpochRecord>],
     select_by: SelectBy,
     patience: usize,
 ) -> bool {
-    let mut trials = histories.iter().flatten();
-    patience > 0 && trials.all(|history| history.len() > patience + best_epoch(history, select_by))
+    let epochs = histories.iter().map(Vec::len).max().unwrap_or(0);
+    patience > 0 && epochs >= patience + last_gain(histories, select_by)
 }
 
-/// The weights of the best epoch of every trial: for each stack its parts.
-pub(crate) struct BestWeights {
-    pub(crate) stacks: Vec<Vec<Vec<f32>>>,
-}
-
-impl BestWeights {
-    /// The weights as they are.
-    pub(crate) fn new(stacks: &[Box<dyn StackedProbes>]) -> Self {
-        let parts = |stack: &dyn StackedProbes| -> Vec<Vec<f32>> {
-            stack.stack().parts.iter().map(|part| part.params.clone()).collect()
-        };
-        Self { stacks: stacks.iter().map(|stack| parts(&**stack)).collect() }
-    }
-
-    /// Takes the weights of every trial whose last epoch is its best.
-    pub(crate) fn update(
-        &mut self,
-        stacks: &[Box<dyn StackedProbes>],
-        histories: &[Vec<Vec<EpochRecord>>],
-        select_by: SelectBy,
-    ) {
-        for ((kept, stack), histories) in self.stacks.iter_mut().zip(stacks).zip(histories) {
-            for (trial, history) in histories.iter().enumerate() {
-                if best_epoch(history, select_by) + 1 != history.len() {
-                    continue;
-                }
-                for (kept, part) in kept.iter_mut().zip(&stack.stack().parts) {
-                    let per_trial = kept.len() / histories.len();
-                    let own = trial * per_trial..(trial + 1) * per_trial;
-                    kept[own.clone()].copy_from_slice(&part.params[own]);
-                }
-            }
-        }
-    }
-
-    /// Puts the weights that were kept into the stacks.
-    pub(crate) fn restore(self, stacks: &mut [Box<dyn StackedProbes>]) {
-        for (kept, stack) in self.stacks.into_iter().zip(stacks) {
-            for (kept, part) in kept.into_iter().zip(&mut stack.stack_mut().parts) {
-                part.params = kept;
-            }
-        }
-    }
+/// The epoch in which the best score of all trials was reached, from 1; 0 before the first.
+fn last_gain(histories: &[Vec<EpochRecord>], select_by: SelectBy) -> usize {
+    let best = |history: &Vec<EpochRecord>| history.get(best_epoch(history, select_by)).copied();
+    let earlier_best = |a: EpochRecord, b: EpochRecord| {
+        let order = compare(Some(a.validation), Some(b.validation), select_by);
+        if order.then(b.epoch.cmp(&a.epoch)) == Ordering::Less { b } else { a }
+    };
+    histories.iter().filter_map(best).reduce(earlier_best).map_or(0, |record| record.epoch)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::select::Score;
 
-    fn history(losses: &[f64]) -> Vec<EpochRecord> {
+    pub(crate) fn history(losses: &[f64]) -> Vec<EpochRecord> {
         let record = |(epoch, &loss): (usize, &f64)| EpochRecord {
             epoch: epoch + 1,
             train_loss: 0.0,
@@ -118,14 +128,42 @@ mod tests {
     }
 
     #[test]
-    fn one_trial_that_gets_better_keeps_all_going() {
-        let stalled =
-            |histories: &[Vec<Vec<EpochRecord>>]| has_stalled(histories, SelectBy::Loss, 2);
-        let (good, bad) = (history(&[3.0, 2.0, 1.0]), history(&[1.0, 2.0, 3.0]));
-        assert!(!stalled(&[vec![bad.clone()], vec![bad.clone(), good]]));
-        assert!(stalled(&[vec![bad.clone()], vec![bad.clone()]]));
-        assert!(!stalled(&[vec![history(&[1.0, 2.0])]]));
-        assert!(!stalled(&[vec![Vec::new()]]));
-        assert!(!has_stalled(&[vec![bad]], SelectBy::Loss, 0));
+    fn only_the_best_trial_keeps_a_group_going() {
+        let stalled = |histories: &[Vec<EpochRecord>]| has_stalled(histories, SelectBy::Loss, 2);
+        let (best, slow) = (history(&[1.0, 2.0, 3.0]), history(&[9.0, 8.0, 7.0]));
+        // A trial that still gets better, but is worse than the best ever was, changes nothing.
+        assert!(stalled(&[slow.clone(), best.clone()]));
+        assert!(!stalled(&[best.clone(), history(&[9.0, 8.0, 0.5])]));
+        // A best that another trial only equals later is no gain.
+        assert!(stalled(&[history(&[9.0, 8.0, 1.0]), best.clone()]));
+        assert!(!stalled(&[history(&[1.0, 2.0])]));
+        assert!(!stalled(&[Vec::new()]));
+        assert!(!has_stalled(&[best], SelectBy::Loss, 0));
+        let never = history(&[f64::NAN, f64::NAN, f64::NAN]);
+        assert!(stalled(&[never]));
+        // Trials that left the race earlier do not count as the length of the group.
+        assert!(stalled(&[history(&[1.0]), history(&[5.0, 4.0, 3.0])]));
+    }
+
+    #[test]
+    fn the_best_rates_of_every_decay_go_on() {
+        let trial = |learning_rate, weight_decay| Trial { learning_rate, weight_decay, seed: 0 };
+        let trials: Vec<Trial> =
+            [0.1, 0.2, 0.3].iter().flat_map(|&rate| [trial(rate, 0.0), trial(rate, 1.0)]).collect();
+        let histories: Vec<_> =
+            [5.0, 1.0, 4.0, 2.0, 6.0, f64::NAN].iter().map(|&loss| history(&[loss])).collect();
+        let race =
+            |n_best| Race { after: 1, n_best }.survivors(&trials, &histories, SelectBy::Loss);
+        assert_eq!(race(1), [1, 2]);
+        assert_eq!(race(2), [0, 1, 2, 3]);
+        assert_eq!(race(3).len(), 6);
+        // What a trial once reached counts, not what it is now; of equals the first goes on.
+        let histories: Vec<_> =
+            [[1.0, 9.0], [1.0, 9.0], [2.0, 2.0], [2.0, 1.0], [3.0, 3.0], [3.0, 3.0]]
+                .iter()
+                .map(|losses| history(losses))
+                .collect();
+        let race = Race { after: 1, n_best: 1 };
+        assert_eq!(race.survivors(&trials, &histories, SelectBy::Loss), [0, 1]);
     }
 }

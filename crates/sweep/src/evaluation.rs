@@ -95,7 +95,7 @@ impl Evaluator<'_> {
         let EvaluatedGroup { fit, calibration, test, .. } = group;
         let trial = fit.best;
         let predicted = test.predicted(trial);
-        let over = |other: &[usize]| self.compare(test, &predicted, other);
+        let over = |other: &[usize]| compare(test, [&predicted, other], self.seed);
         let over_best = match &self.best {
             Some((best, predictions)) if *best != group.index => Some(over(predictions)?),
             _ => None,
@@ -127,27 +127,26 @@ impl Evaluator<'_> {
             seeds: seeds(fit, test)?,
         })
     }
+}
 
-    /// Compares two lists of predicted classes on the same examples.
-    fn compare(
-        &self,
-        test: TrialLogits<'_>,
-        predicted: &[usize],
-        other: &[usize],
-    ) -> Result<Comparison, SweepError> {
-        let has_groups = test
-            .examples
-            .groups
-            .as_ref()
-            .is_some_and(|groups| groups.iter().any(|group| *group != groups[0]));
-        let bootstrap = PairedBootstrap {
-            seed: self.seed,
-            groups: test.examples.groups.as_deref().filter(|_| has_groups),
-            ..PairedBootstrap::default()
-        };
-        let labels = &test.examples.labels;
-        Ok(compare_balanced_accuracy(labels, [predicted, other], test.n_classes, &bootstrap)?)
-    }
+/// Compares two lists of predicted classes on the same examples: the first less the second.
+pub(crate) fn compare(
+    test: TrialLogits<'_>,
+    predicted: [&[usize]; 2],
+    seed: u64,
+) -> Result<Comparison, SweepError> {
+    let has_groups = test
+        .examples
+        .groups
+        .as_ref()
+        .is_some_and(|groups| groups.iter().any(|group| *group != groups[0]));
+    let bootstrap = PairedBootstrap {
+        seed,
+        groups: test.examples.groups.as_deref().filter(|_| has_groups),
+        ..PairedBootstrap::default()
+    };
+    let labels = &test.examples.labels;
+    Ok(compare_balanced_accuracy(labels, predicted, test.n_classes, &bootstrap)?)
 }
 
 /// The chosen learning rate and weight decay with every seed; `None` with one seed, or if one

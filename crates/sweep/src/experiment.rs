@@ -4,7 +4,7 @@ use attention_probes_activations::{
     ExampleSet, Place, Split, SplitConfig, Task, TokenizedDataset, class_weights, stratified_split,
 };
 use attention_probes_models::LanguageModel;
-use attention_probes_probes::{ProbeConfig, ProbeState};
+use attention_probes_probes::ProbeState;
 
 use crate::SweepError;
 use crate::baseline::FittedBaselines;
@@ -12,15 +12,19 @@ use crate::config::ClassWeights;
 use crate::control::shuffled_label_controls;
 use crate::cross_validation::check_folds;
 use crate::data_run::{DataRun, Prepared};
-use crate::find_best_fit::{find_best_fit, predict_logits};
+use crate::find_best_fit::find_best_fit;
 use crate::findings::Findings;
-use crate::fit::{EpochReport, FitConfig, FitData, TrialGroup};
+use crate::fit::{EpochReport, FitData, TrialGroup};
+use crate::grid_notes::grid_notes;
 use crate::held_out::unfit;
 use crate::judged::Judged;
+use crate::passes::predict_logits;
+use crate::plan::SweepPlan;
 use crate::predictions::HeldOutExamples;
 use crate::report::ExperimentReport;
 use crate::results::HistoryRecord;
 use crate::tracker::{ExperimentSite, Tracker};
+use crate::underfit::exact_predictions;
 
 /// Trains every architecture at every place, and writes an experiment for each place.
 ///
@@ -54,22 +58,18 @@ pub(crate) fn run_experiments(
         check_folds(&data, n_folds, config.seed, &run.config().path)?;
     }
     let experiments = run.experiments(places);
-    let groups = groups_of(run, experiments.len(), source.d_model(), n_classes);
-    let fit_config = FitConfig {
-        epochs: config.sweep.epochs,
-        batch_size: config.sweep.batch_size,
-        seed: config.seed,
-        select_by: config.sweep.select_by,
-        patience: config.sweep.patience,
-        keep: config.sweep.keep.unwrap_or_default(),
-    };
+    let groups = groups_of(run.plan, experiments.len(), (source.d_model(), n_classes));
+    let fit_config = run.plan.fit_config();
     let name = &run.config().name;
     // Named after what it was trained on, so that it is never continued on anything else.
     let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
     let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
     let checkpoint = run.folder.join(format!("{name}-{}.checkpoint", &key[..16]));
     let mut on_epoch = |report: &EpochReport<'_>| {
-        tracker.epoch(name, report.epoch, config.sweep.epochs);
+        tracker.epoch(name, report.epoch, config.sweep.most_epochs());
+        if report.round > 0 {
+            return; // a curve that was told has no second beginning
+        }
         for leader in report.leaders {
             let (place, experiment) = &experiments[groups[leader.group].site];
             let architecture = leader.group % config.architectures.len();
@@ -90,6 +90,12 @@ pub(crate) fn run_experiments(
         &fit_config,
         (&split.test, n_shuffles),
     )?;
+
+    let architectures = (&config.architectures[..], &groups[..]);
+    let exact = exact_predictions(&mut *source, &data, architectures, &fit_config, &split.test)?;
+    for note in grid_notes(name, &config.architectures, (&groups, &fits)) {
+        tracker.note(&note);
+    }
 
     let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
         groups.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
@@ -115,6 +121,7 @@ pub(crate) fn run_experiments(
         groups: &groups,
         fits: &fits,
         controls: &controls,
+        exact: &exact,
         baselines: &baselines,
         validation: &validation,
         set_apart: set_apart.as_ref(),
@@ -166,27 +173,9 @@ fn held_out(
 }
 
 /// One group per site and architecture, architectures of a site side by side.
-fn groups_of(
-    run: &DataRun<'_>,
-    n_sites: usize,
-    d_model: usize,
-    n_classes: usize,
-) -> Vec<TrialGroup> {
-    let architectures = &run.plan.config().architectures;
-    let n_architectures = architectures.len();
-    let probes: Vec<ProbeConfig> = (0..n_architectures)
-        .map(|architecture| run.plan.probe(architecture, d_model, n_classes))
-        .collect();
-    let group = |index: usize| {
-        let architecture = index % n_architectures;
-        TrialGroup {
-            site: index / n_architectures,
-            probe: probes[architecture].clone(),
-            loss: architectures[architecture].loss,
-            method: architectures[architecture].method(),
-            trials: run.plan.trials_of(architecture).to_vec(),
-        }
-    };
+fn groups_of(plan: &SweepPlan, n_sites: usize, sizes: (usize, usize)) -> Vec<TrialGroup> {
+    let n_architectures = plan.config().architectures.len();
+    let group = |index| plan.group(index % n_architectures, index / n_architectures, sizes);
     (0..n_sites * n_architectures).map(group).collect()
 }
 

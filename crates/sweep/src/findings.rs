@@ -8,7 +8,7 @@ use crate::baseline::FittedBaselines;
 use crate::config::{Components, Layers, SelectBy};
 use crate::control::ControlReport;
 use crate::data_run::DataRun;
-use crate::evaluation::{EvaluatedGroup, Evaluator, FittedOn};
+use crate::evaluation::{EvaluatedGroup, Evaluator, FittedOn, compare as compare_predictions};
 use crate::fit::{GroupFit, TrialGroup};
 use crate::judged::Judged;
 use crate::predictions::Predictions;
@@ -17,7 +17,7 @@ use crate::results::{ExperimentFiles, FittedArchitecture, write_experiment};
 use crate::select::compare;
 use crate::tracker::Tracker;
 use crate::warning::{Warning, WarningKind};
-use crate::{SweepError, folder};
+use crate::{SweepError, folder, underfit};
 
 /// Everything that was trained on a data set, and what it says about the examples held out.
 pub(crate) struct Findings<'a> {
@@ -36,6 +36,9 @@ pub(crate) struct Findings<'a> {
     pub(crate) fits: &'a [GroupFit],
     /// Controls of every group, or none at all.
     pub(crate) controls: &'a [ControlReport],
+    /// Of every group that has an exact solution but was trained by `AdamW`, the classes that the
+    /// solution predicts on test.
+    pub(crate) exact: &'a [Option<Vec<usize>>],
     pub(crate) baselines: &'a FittedBaselines,
     pub(crate) validation: &'a Judged,
     /// What is said about examples set apart for thresholds and calibrators.
@@ -58,7 +61,7 @@ impl Findings<'_> {
             fitted.iter().partition(|architecture| architecture.diverged(architecture.fit.best));
         let diverged: Vec<String> =
             diverged.into_iter().map(|one| one.config_name.to_owned()).collect();
-        let warnings = self.warnings_of(&diverged, &sound);
+        let warnings = self.warnings_of(&diverged, &sound)?;
         let report = ExperimentReport {
             experiment,
             data: self.run.config().name.clone(),
@@ -95,7 +98,12 @@ impl Findings<'_> {
     }
 
     /// What looks wrong in the data, then in what was trained.
-    fn warnings_of(&self, diverged: &[String], sound: &[&FittedArchitecture<'_>]) -> Vec<Warning> {
+    fn warnings_of(
+        &self,
+        diverged: &[String],
+        sound: &[&FittedArchitecture<'_>],
+    ) -> Result<Vec<Warning>, SweepError> {
+        let config = self.run.plan.config();
         let mut warnings = self.warnings.to_vec();
         warnings.extend(diverged.iter().map(|name| {
             let message = "every trial diverged; lower its `learning_rates`, or raise the \
@@ -108,7 +116,16 @@ impl Findings<'_> {
             let message = "the chosen fit did not reach its minimum; raise its `weight_decays`";
             Warning::of_architecture(WarningKind::NotConverged, one.config_name, message)
         }));
-        warnings
+        for one in sound {
+            let architecture = &config.architectures[one.group % config.architectures.len()];
+            warnings.extend(underfit::warnings(architecture, &config.sweep, one.fit));
+            if let Some(exact) = &self.exact[one.group] {
+                let trained = one.test.predicted(one.fit.best);
+                let difference = compare_predictions(one.test, [exact, &trained], config.seed)?;
+                warnings.extend(underfit::worse_than_exact(one.config_name, &difference));
+            }
+        }
+        Ok(warnings)
     }
 
     /// Every architecture of a site.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
 use crate::cross_validation::CrossValidation;
-use crate::early_stopping::Keep;
+use crate::early_stopping::{Keep, Race};
 use crate::method::Method;
 use crate::plan::Trial;
 use crate::select::Score;
@@ -47,7 +47,7 @@ pub struct FitData<'a> {
 /// How long and in which steps trials train.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FitConfig {
-    /// Passes over the training examples.
+    /// Passes over the training examples, at most.
     pub epochs: usize,
     /// Examples per step.
     pub batch_size: usize,
@@ -55,10 +55,13 @@ pub struct FitConfig {
     pub seed: u64,
     /// Metric that chooses a trial.
     pub select_by: SelectBy,
-    /// Epochs without a better score of any trial after which training stops; 0 never.
+    /// Epochs without a better score of its best trial after which the training of a group stops; 0
+    /// never.
     pub patience: usize,
     /// Which weights of a trial are kept.
     pub keep: Keep,
+    /// Which trials go on after some epochs; all of them, if this is not given.
+    pub race: Option<Race>,
 }
 
 /// One trial after one epoch.
@@ -75,9 +78,11 @@ pub struct EpochRecord {
 /// Where training stands after an epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct EpochReport<'a> {
+    /// How often learning rates were added; the trials of each time begin with epoch 1.
+    pub round: usize,
     /// The epoch, from 1.
     pub epoch: usize,
-    /// Of every group that trains on batches, the trial that validation likes best after it.
+    /// Of every group that is still training, the trial that validation likes best after it.
     pub leaders: &'a [Leader],
 }
 
@@ -115,7 +120,7 @@ pub struct TrialFit {
 pub struct GroupFit {
     /// What the trials are: the probe of the group, with one head more where one was added.
     pub probe: ProbeConfig,
-    /// Every trial, in the order of the group.
+    /// Every trial, in the order of the group; those that were added come last.
     pub trials: Vec<TrialFit>,
     /// Index of the trial that validation, or cross-validation, chose.
     pub best: usize,
@@ -145,6 +150,7 @@ impl GroupFit {
     /// The trials of a group as what they are now, with their weights.
     pub(crate) fn trained(&self, group: &TrialGroup) -> (TrialGroup, Vec<ProbeState>) {
         let states = self.trials.iter().map(|trial| trial.state.clone()).collect();
-        (TrialGroup { probe: self.probe.clone(), ..group.clone() }, states)
+        let trials = self.trials.iter().map(|fit| fit.trial).collect();
+        (TrialGroup { probe: self.probe.clone(), trials, ..group.clone() }, states)
     }
 }

@@ -10,9 +10,9 @@ use attention_probes_probes::{
 use crate::SweepError;
 use crate::adamw::Rate;
 use crate::cross_validation::{CrossValidation, folds_of};
-use crate::find_best_fit::with_batches;
 use crate::fit::{FitConfig, FitData, TrialGroup};
 use crate::method::Recipe;
+use crate::passes::with_batches;
 use crate::plan::Trial;
 use crate::stacked::{RaggedBatch, StackedProbes, Targets, pooled, stack};
 
@@ -46,32 +46,57 @@ pub(crate) struct TrainingRows {
 }
 
 impl TrainingRows {
-    /// Reads the training examples of a site, each as one token where there is a pool.
+    /// Reads the training examples of a site.
     ///
     /// # Memory
     ///
-    /// A row of every example where there is a pool, and every token of every example else.
+    /// Every token of every example.
     pub(crate) fn read(
         source: &mut dyn ActivationSource,
         data: &FitData<'_>,
-        (site, pool): (usize, Option<Pool>),
+        site: usize,
         batch_size: usize,
     ) -> Result<Self, SweepError> {
-        let mut found = Self { values: Vec::new(), ends: Vec::new(), d_model: source.d_model() };
+        let mut found = Self::new(source.d_model());
         for batch in data.train.chunks(batch_size) {
             let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
             with_batches(source, &examples, |sites| {
-                let batch = &sites[site];
-                if let Some(pool) = pool {
-                    for row in pooled::pool(pool, batch).chunks(batch.d_model) {
+                sites[site].rows.iter().for_each(|rows| found.push(rows));
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Reads the training examples once for several sites and pools, each example as one token.
+    ///
+    /// # Memory
+    ///
+    /// A row of every example for each site and pool.
+    pub(crate) fn read_pooled(
+        source: &mut dyn ActivationSource,
+        data: &FitData<'_>,
+        keys: &[(usize, Pool)],
+        batch_size: usize,
+    ) -> Result<Vec<Self>, SweepError> {
+        let mut found: Vec<Self> = keys.iter().map(|_| Self::new(source.d_model())).collect();
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        for batch in data.train.chunks(batch_size) {
+            let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
+            with_batches(source, &examples, |sites| {
+                for (found, &(site, pool)) in found.iter_mut().zip(keys) {
+                    for row in pooled::pool(pool, &sites[site]).chunks(found.d_model) {
                         found.push(row);
                     }
-                } else {
-                    batch.rows.iter().for_each(|rows| found.push(rows));
                 }
             })?;
         }
         Ok(found)
+    }
+
+    fn new(d_model: usize) -> Self {
+        Self { values: Vec::new(), ends: Vec::new(), d_model }
     }
 
     fn push(&mut self, rows: &[f32]) {
@@ -106,22 +131,18 @@ impl TrainingRows {
 /// and one that does not converge counts as diverged. Elsewhere there may be no minimum to converge
 /// to, and the best point that was found is kept. Where a formula gives the probe, there is nothing
 /// to minimise, and class weights do not count.
+///
+/// The rows are those of the group's site: tokens, or, of linear and MLP probes, what their pool
+/// makes of them.
 pub(crate) fn fit(
-    source: &mut dyn ActivationSource,
+    rows: &TrainingRows,
     data: &FitData<'_>,
     group: &TrialGroup,
     config: &FitConfig,
 ) -> Result<FullFits, SweepError> {
-    // What one token gives, its pool gives: the examples are pooled once.
-    let pool = match &group.probe {
-        ProbeConfig::Linear(config) => Some(config.pool),
-        ProbeConfig::Mlp(config) => Some(config.pool),
-        _ => None,
-    };
-    let rows = TrainingRows::read(source, data, (group.site, pool), config.batch_size)?;
-    let mut problem = Problem::new(data, group, &rows, config.batch_size);
+    let mut problem = Problem::new(data, group, rows, config.batch_size);
     if let Some(recipe) = group.method.recipe.filter(|recipe| recipe.is_closed_form()) {
-        let state = closed_form(recipe, &problem.labels, data.n_classes, &rows)?;
+        let state = closed_form(recipe, &problem.labels, data.n_classes, rows)?;
         let fit = match state {
             Some(state) => problem.judged(state, true),
             None => FullFit {
@@ -133,7 +154,7 @@ pub(crate) fn fit(
         let fits = group.trials.iter().map(|_| fit.clone()).collect();
         return Ok(FullFits { fits, cross_validation: None });
     }
-    let (convex, cross_validation) = convex_fits(&problem, data, group, &rows, config)?;
+    let (convex, cross_validation) = convex_fits(&problem, data, group, rows, config)?;
     let fit = |trial: &Trial| {
         let same = |fit: &&ConvexFit| fit.weight_decay.to_bits() == trial.weight_decay.to_bits();
         match convex.iter().find(same) {
@@ -153,8 +174,8 @@ pub(crate) fn one_token_states(
     group: &TrialGroup,
     config: &FitConfig,
 ) -> Result<Vec<ProbeState>, SweepError> {
-    let key = (group.site, Some(group.method.pool));
-    let rows = TrainingRows::read(source, data, key, config.batch_size)?;
+    let keys = [(group.site, group.method.pool)];
+    let rows = TrainingRows::read_pooled(source, data, &keys, config.batch_size)?.swap_remove(0);
     let mut problem = Problem::new(data, group, &rows, config.batch_size);
     let mut found: Vec<(f64, u64, ProbeState)> = Vec::new();
     let of_trial = |trial: &Trial| {
@@ -222,7 +243,16 @@ fn convex_fits(
         return Ok((Vec::new(), None));
     }
     let targets = LogisticTargets::classes(&problem.labels, data.n_classes)?;
-    let features = Features::new(rows.values(), rows.d_model)?;
+    let features = match Features::new(rows.values(), rows.d_model) {
+        Ok(features) => features,
+        // Too large to be squared: the other architectures may do without.
+        Err(ProbeError::BadFeature { .. }) => {
+            let state = || not_a_number(group.probe.init_state(0));
+            let fit = |weight_decay| ConvexFit { weight_decay, state: state(), converged: false };
+            return Ok((decays.into_iter().map(fit).collect(), None));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let penalties_of = |decays: &[f64]| LogisticConfig {
         penalties: decays.iter().map(|decay| decay * total).collect(),
         keep_unconverged: true,

@@ -8,6 +8,7 @@ mod adamw;
 mod architecture_config;
 mod architecture_plan;
 mod baseline;
+mod batched;
 mod checkpoint;
 mod chosen;
 pub mod config;
@@ -26,12 +27,15 @@ mod findings;
 mod fit;
 mod folder;
 mod full_batch;
+mod grid_notes;
+mod growth;
 mod haystack;
 mod held_out;
 mod input;
 mod judged;
 mod mean_head;
 mod method;
+mod passes;
 mod plan;
 mod predictions;
 mod report;
@@ -43,6 +47,7 @@ mod stacked;
 mod targets;
 mod tracker;
 mod transfer;
+mod underfit;
 mod warning;
 
 pub use baseline::{BagOfWords, BagOfWordsFit};
@@ -50,13 +55,15 @@ pub use chosen::ChosenProbe;
 pub use config::{Keep, SelectBy, SweepConfig};
 pub use control::ControlReport;
 pub use cross_validation::{CrossValidation, CrossValidationScore};
+pub use early_stopping::Race;
 pub use error::SweepError;
 pub use evaluation::{Evaluation, FittedOn, SeedReport};
-pub use find_best_fit::{find_best_fit, predict_logits};
+pub use find_best_fit::find_best_fit;
 pub use fit::{
     EpochRecord, EpochReport, FitConfig, FitData, GroupFit, Leader, TrialFit, TrialGroup,
 };
 pub use method::{Method, Recipe};
+pub use passes::predict_logits;
 pub use plan::{SweepPlan, Trial};
 pub use predictions::{HeldOutExamples, Predictions, SidePredictions};
 pub use report::{

@@ -5,9 +5,9 @@ use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use attention_probes_probes::{Lbfgs, Loss, ParamArray, Pool, ProbeState, join_heads, n_out};
 
 use crate::SweepError;
-use crate::find_best_fit::predict_logits;
 use crate::fit::{FitConfig, FitData, TrialFit, TrialGroup};
 use crate::full_batch::TrainingRows;
+use crate::passes::predict_logits;
 use crate::stacked::Targets;
 
 /// Adds a head to every trial of a group; returns their mean training losses.
@@ -25,8 +25,8 @@ pub(crate) fn add_mean_heads(
     let states: Vec<ProbeState> = fits.iter().map(|fit| fit.state.clone()).collect();
     let trained = [(group.clone(), states)];
     let offsets = predict_logits(source, &examples, &trained, config.batch_size)?.swap_remove(0);
-    let rows = (group.site, Some(Pool::Mean));
-    let rows = TrainingRows::read(source, data, rows, config.batch_size)?;
+    let keys = [(group.site, Pool::Mean)];
+    let rows = TrainingRows::read_pooled(source, data, &keys, config.batch_size)?.swap_remove(0);
     let n_out = n_out(data.n_classes);
     let mut head = MeanHead {
         rows: rows.values(),

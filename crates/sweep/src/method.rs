@@ -20,6 +20,11 @@ pub struct Method {
     /// Into how many folds of the training examples L-BFGS divides them to choose the weight decay
     /// of a linear probe, if that is not chosen on validation.
     pub folds: Option<usize>,
+    /// Most epochs of `AdamW`, where they differ from those of other groups.
+    pub epochs: Option<usize>,
+    /// How many learning rates `AdamW` may add where the best one lies at an end of those of the
+    /// group.
+    pub growth: usize,
 }
 
 impl Default for Method {
@@ -30,6 +35,8 @@ impl Default for Method {
             pool: Pool::Mean,
             retraining: None,
             folds: None,
+            epochs: None,
+            growth: 0,
         }
     }
 }

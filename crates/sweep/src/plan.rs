@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{ActivationError, Component, Place, Task, data_name};
 use attention_probes_models::ModelShape;
-use attention_probes_probes::{Optimizer, ProbeConfig};
+use attention_probes_probes::ProbeConfig;
 
 use crate::architecture_plan::{check_architecture, check_folds_in};
 use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Keep, Layers};
 use crate::data_plan::{check_data, check_experiments, check_penalties};
+use crate::early_stopping::Race;
+use crate::fit::{FitConfig, TrialGroup};
 use crate::folder::path_of;
 use crate::haystack::haystack_name;
 use crate::method::Recipe;
@@ -115,8 +117,7 @@ impl SweepConfig {
         if self.sweep.seeds.is_empty() {
             self.sweep.seeds = vec![self.seed];
         }
-        let best = self.sweep.patience > 0;
-        self.sweep.keep = self.sweep.keep.or(Some(if best { Keep::Best } else { Keep::Last }));
+        self.sweep.keep = Some(self.sweep.keep());
         let trials = trials(&self.sweep, &ArchitectureConfig::default());
         let of_one = |architecture| self::trials(&self.sweep, architecture);
         let trials_of = self.architectures.iter().map(of_one).collect();
@@ -206,6 +207,37 @@ impl SweepPlan {
         }
     }
 
+    /// All trials of an architecture at a site of activations of this width, as they train.
+    pub fn group(
+        &self,
+        architecture: usize,
+        site: usize,
+        (d_model, n_classes): (usize, usize),
+    ) -> TrialGroup {
+        let config = &self.config.architectures[architecture];
+        TrialGroup {
+            site,
+            probe: config.probe(d_model, n_classes),
+            loss: config.loss,
+            method: config.method(&self.config.sweep),
+            trials: self.trials_of[architecture].clone(),
+        }
+    }
+
+    /// How long and in which steps trials train.
+    pub fn fit_config(&self) -> FitConfig {
+        let grid = &self.config.sweep;
+        FitConfig {
+            epochs: grid.most_epochs(),
+            batch_size: grid.batch_size,
+            seed: self.config.seed,
+            select_by: grid.select_by,
+            patience: grid.patience(),
+            keep: grid.keep(),
+            race: grid.epochs.is_none().then(Race::default),
+        }
+    }
+
     /// Config of an architecture's probe for activations of this width.
     pub fn probe(&self, architecture: usize, d_model: usize, n_classes: usize) -> ProbeConfig {
         self.config.architectures[architecture].probe(d_model, n_classes)
@@ -226,13 +258,9 @@ fn trials(grid: &GridConfig, architecture: &ArchitectureConfig) -> Vec<Trial> {
         let trial = |&seed: &u64| Trial { learning_rate: 1.0, weight_decay: 0.0, seed };
         return seeds.map(trial).collect();
     }
-    let learning_rates: &[f64] = match architecture.optimizer {
-        Optimizer::Lbfgs => &[1.0],
-        Optimizer::AdamW => architecture.learning_rates.as_ref().unwrap_or(&grid.learning_rates),
-    };
     let weight_decays = architecture.weight_decays_in(grid);
     let mut trials = Vec::new();
-    for &learning_rate in learning_rates {
+    for learning_rate in architecture.learning_rates_in(grid) {
         for &weight_decay in &weight_decays {
             for &seed in &grid.seeds {
                 trials.push(Trial { learning_rate, weight_decay, seed });
@@ -243,17 +271,18 @@ fn trials(grid: &GridConfig, architecture: &ArchitectureConfig) -> Vec<Trial> {
 }
 
 fn check_grid(grid: &GridConfig) -> Result<(), SweepError> {
-    check_learning_rates("sweep.learning_rates", &grid.learning_rates)?;
+    check_learning_rates("sweep.learning_rates", grid.rates())?;
     check_weight_decays("sweep.weight_decays", &grid.weight_decays)?;
     let mut seeds = BTreeSet::new();
     if let Some(seed) = grid.seeds.iter().find(|seed| !seeds.insert(**seed)) {
         return Err(SweepError::Duplicate { key: "sweep.seeds", name: seed.to_string() });
     }
-    if grid.patience > 0 && grid.keep == Some(Keep::Last) {
-        let reason = "must be `best` with `sweep.patience`, or be left out";
+    if grid.keep == Some(Keep::Last) && (grid.epochs.is_none() || grid.patience() > 0) {
+        let reason =
+            "must be `best` with `sweep.patience` or without `sweep.epochs`, or be left out";
         return Err(SweepError::Contradiction { key: "sweep.keep", reason });
     }
-    at_least("sweep.epochs", grid.epochs as f64, 1.0)?;
+    at_least("sweep.epochs", grid.most_epochs() as f64, 1.0)?;
     at_least("sweep.batch_size", grid.batch_size as f64, 1.0)
 }
 
@@ -429,8 +458,8 @@ mod tests {
             ("pool = \"last\"", "`architectures.pool` makes no sense"),
             ("folds = 5", "`architectures.folds` makes no sense for a probe of kind `attention`"),
             (
-                "name = \"linear\"\nfolds = 5",
-                "`architectures.folds` is for `optimizer = \"lbfgs\"`",
+                "name = \"linear\"\nfolds = 5\noptimizer = \"adamw\"",
+                "`architectures.folds` is for a probe that is solved exactly",
             ),
             ("name = \"linear\"\nrecipe = \"lda\"\nfolds = 5", "where a formula gives the probe"),
         ];
@@ -459,17 +488,62 @@ mod tests {
             ("folds = 5\nretrain_above = 1.0", "makes no sense with `retrain_above`"),
             ("folds = 5\nloss = { name = \"focal\", gamma = 2.0 }", "is for the loss `cross_ent"),
             ("folds = 5\nweight_decays = [0.0, 1.0]", "`architectures.weight_decays` has 0, exp"),
-            ("folds = 5\n[sweep]\nweight_decays = [0.0]", "`sweep.weight_decays` has no number"),
             ("folds = 5\n[sweep]\nselect_by = \"auroc\"", "`sweep.select_by` must be"),
         ];
         for (toml, expected) in cases {
             let message = error(&format!("{folded}{toml}\n"));
             assert!(message.contains(expected), "{toml}: {message}");
         }
-        // Without a list of its own, it chooses from the grid's decays above 0.
-        let plan = SweepConfig::parse(&format!("{folded}folds = 5\n")).unwrap().check().unwrap();
-        let decays: Vec<f64> = plan.trials_of(0).iter().map(|trial| trial.weight_decay).collect();
-        assert_eq!(decays, plan.config().sweep.weight_decays[1..]);
+    }
+
+    #[test]
+    fn a_linear_probe_is_solved_exactly_unless_adamw_is_asked_for() {
+        let trials = |keys: &str| {
+            let toml = format!("{DATA}[[architectures]]\nname = \"linear\"\n{keys}\n");
+            SweepConfig::parse(&toml).unwrap().check().unwrap().trials_of(0).to_vec()
+        };
+        let exact = trials("");
+        assert_eq!(exact.len(), 15);
+        assert!(exact.iter().all(|trial| trial.learning_rate.to_bits() == 1.0_f64.to_bits()));
+        let ratio = |pair: &[Trial]| pair[1].weight_decay / pair[0].weight_decay;
+        for pair in exact.windows(2) {
+            approx::assert_relative_eq!(ratio(pair), 10.0_f64.sqrt(), max_relative = 1e-12);
+        }
+        approx::assert_relative_eq!(exact[0].weight_decay, 1e-6, max_relative = 1e-12);
+        approx::assert_relative_eq!(exact[14].weight_decay, 10.0, max_relative = 1e-12);
+        // The lists of the grid are for AdamW.
+        assert_eq!(trials("[sweep]\nweight_decays = [0.5]\nlearning_rates = [0.1]"), exact);
+        assert_eq!(trials("folds = 5"), exact);
+        assert_eq!(trials("optimizer = \"lbfgs\""), exact);
+        assert_eq!(trials("weight_decays = [0.5, 0.25]").len(), 2);
+        assert_eq!(trials("optimizer = \"adamw\"").len(), 81);
+        assert_eq!(trials("learning_rates = [0.1]").len(), 9);
+        assert_eq!(trials("loss = { name = \"focal\", gamma = 2.0 }").len(), 81);
+    }
+
+    #[test]
+    fn what_is_written_of_epochs_and_rates_means_exactly_that() {
+        let grid = |keys: &str| {
+            let toml = format!("{DATA}[sweep]\n{keys}\n");
+            let plan = SweepConfig::parse(&toml).unwrap().check().unwrap();
+            let config = plan.config().clone();
+            // What is written beside the results means the same when it is read again.
+            let again = SweepConfig::parse(&toml::to_string(&config).unwrap()).unwrap();
+            assert_eq!(again.check().unwrap(), plan);
+            let growth = config.architectures[0].method(&config.sweep).growth;
+            (config.sweep.most_epochs(), config.sweep.patience(), config.sweep.keep(), growth)
+        };
+        assert_eq!(grid(""), (200, 10, Keep::Best, 4));
+        assert_eq!(grid("patience = 3"), (200, 3, Keep::Best, 4));
+        assert_eq!(grid("patience = 0"), (200, 0, Keep::Best, 4));
+        assert_eq!(grid("epochs = 7"), (7, 0, Keep::Last, 4));
+        assert_eq!(grid("epochs = 7\npatience = 2"), (7, 2, Keep::Best, 4));
+        assert_eq!(grid("epochs = 7\nlearning_rates = [0.1, 0.2]"), (7, 0, Keep::Last, 0));
+        let own = format!("{DATA}[[architectures]]\nlearning_rates = [0.1, 0.2]\n");
+        let plan = SweepConfig::parse(&own).unwrap().check().unwrap();
+        assert_eq!(plan.config().architectures[0].method(&plan.config().sweep).growth, 0);
+        let last = error(&format!("{DATA}[sweep]\nkeep = \"last\"\n"));
+        assert!(last.contains("`sweep.keep` must be `best`"), "{last}");
     }
 
     #[test]

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::data_run::DataRun;
-use crate::find_best_fit::predict_logits;
 use crate::fit::TrialGroup;
 use crate::input::{LabelledActivations, Texts};
 use crate::method::Method;
+use crate::passes::predict_logits;
 use crate::plan::Trial;
 use crate::report::ExperimentReport;
 use crate::results::write_json;

@@ -27,6 +27,12 @@ pub enum WarningKind {
     Diverged,
     /// The chosen exact fit did not reach its minimum.
     NotConverged,
+    /// The best learning rate or penalty lies at an end of its list.
+    EndOfList,
+    /// Validation loss still fell when training ended.
+    FallingLoss,
+    /// A linear probe that `AdamW` trained is worse than the exact solution.
+    WorseThanExact,
 }
 
 impl Warning {

@@ -13,6 +13,7 @@ use clap::Args;
 use serde::Serialize;
 use tracing::info;
 
+use super::sweep::epochs;
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::{sweep_page, table};
@@ -225,11 +226,11 @@ fn compared(found: &Found<'_>) -> ComparedResult {
 /// Model, size of the grid, and epochs of a run.
 fn description(run: &SavedRun) -> String {
     let grid = &run.config.sweep;
-    let n_trials = grid.learning_rates.len() * grid.weight_decays.len() * grid.seeds.len().max(1);
+    let n_trials = grid.rates().len() * grid.weight_decays.len() * grid.seeds.len().max(1);
     let counted = |n: usize, what: &str| {
         if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
     };
-    let parts = [sweep_page::model(run), counted(n_trials, "trial"), counted(grid.epochs, "epoch")];
+    let parts = [sweep_page::model(run), counted(n_trials, "trial"), epochs(grid)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 

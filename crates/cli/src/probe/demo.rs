@@ -17,7 +17,7 @@ const SENTIMENT: &str = include_str!("../../data/sentiment.csv");
 /// Passages of children's books.
 const PASSAGES: &str = include_str!("../../data/passages.jsonl");
 
-/// Train 81 settings of four kinds of probes on every layer of the embedded model, offline.
+/// Train whole grids of settings of four kinds of probes on every layer of the embedded model, offline.
 #[derive(Args, Debug)]
 pub struct DemoArgs {
     /// How to run it.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
 use attention_probes_models::{Dtype, NoDownload};
 use attention_probes_probes::Optimizer;
-use attention_probes_sweep::config::Layers;
+use attention_probes_sweep::config::{GridConfig, Layers};
 use attention_probes_sweep::{
     RunOptions, SweepConfig, SweepPlan, SweepReport, check_sweep, run_sweep,
 };
@@ -156,7 +156,7 @@ fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
         config.model.name.clone_from(model);
     }
     config.seed = args.seed.unwrap_or(config.seed);
-    config.sweep.epochs = args.epochs.unwrap_or(config.sweep.epochs);
+    config.sweep.epochs = args.epochs.or(config.sweep.epochs);
     config.sweep.batch_size = args.batch_size.unwrap_or(config.sweep.batch_size);
     if let Some(layers) = &args.layers {
         config.activations.layers.clone_from(layers);
@@ -214,12 +214,11 @@ fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
     let n_seeds = config.sweep.seeds.len();
     writeln!(
         stdout,
-        "{} trials each: {} learning rates x {} weight decays x {n_seeds} seeds; {} epochs, \
-         batches of {}",
+        "{} trials each: {} learning rates x {} weight decays x {n_seeds} seeds; {}, batches of {}",
         plan.trials().len(),
-        config.sweep.learning_rates.len(),
+        config.sweep.rates().len(),
         config.sweep.weight_decays.len(),
-        config.sweep.epochs,
+        epochs(&config.sweep),
         config.sweep.batch_size
     )?;
     for (index, architecture) in config.architectures.iter().enumerate() {
@@ -228,7 +227,14 @@ fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
             continue;
         }
         let name = &architecture.config_name;
-        match architecture.optimizer {
+        match architecture.optimizer() {
+            Optimizer::Lbfgs if architecture.is_exact() => {
+                writeln!(
+                    stdout,
+                    "but `{name}`: solved exactly, {} penalties",
+                    trials.len() / n_seeds
+                )?;
+            }
             Optimizer::Lbfgs => writeln!(
                 stdout,
                 "but `{name}`: {} trials by L-BFGS, {} weight decays x {n_seeds} seeds",
@@ -239,4 +245,13 @@ fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How long the trials of a grid train.
+pub(crate) fn epochs(grid: &GridConfig) -> String {
+    match grid.epochs {
+        Some(1) => "1 epoch".to_owned(),
+        Some(epochs) => format!("{epochs} epochs"),
+        None => format!("at most {} epochs", grid.most_epochs()),
+    }
 }

@@ -7,6 +7,7 @@ mod bad_input;
 #[path = "../common/call.rs"]
 mod call;
 mod data;
+mod defaults;
 mod evaluation;
 mod folder;
 mod folds;

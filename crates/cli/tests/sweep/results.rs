@@ -181,7 +181,8 @@ fn an_architecture_that_diverges_leaves_the_others_alone() {
         ("[1e-3, 1e-2]", "[1e-3]"),
         (
             "[sweep]",
-            "[[architectures]]\nname = \"linear\"\n[[architectures]]\nn_heads = 1024\n[sweep]",
+            "[[architectures]]\nname = \"linear\"\noptimizer = \"adamw\"\n\
+             [[architectures]]\nn_heads = 1024\n[sweep]",
         ),
     ]);
     // Activations so large that the sum over many heads overflows, but one readout does not.

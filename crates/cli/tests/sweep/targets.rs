@@ -282,3 +282,18 @@ fn what_cannot_be_learned_is_refused_in_one_line() {
         assert!(Folder::with(&changes).refused(&[]).contains(expected));
     }
 }
+
+#[test]
+fn a_penalty_at_the_end_of_its_list_is_a_warning() {
+    let folder = folder("number", "count");
+    let config = fs::read_to_string(folder.path("sweep.toml")).unwrap();
+    folder.write("sweep.toml", config.replace("epochs = 3", "epochs = 3\npenalties = [1e3, 1e6]"));
+    let (stdout, _) = folder.succeed(&[]);
+    assert!(
+        stdout.contains("`linear`: the best penalty, 1e3, is the lowest that was tried"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("add lower ones to `sweep.penalties`"), "{stdout}");
+    let report = best(&folder, EXPERIMENT);
+    assert_eq!(report["warnings"][0]["kind"], "end_of_list");
+}

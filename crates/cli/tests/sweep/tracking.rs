@@ -41,7 +41,10 @@ fn scalars(folder: &Folder, python: &Path) -> Value {
 fn tensorboard_reads_the_curves_of_the_chosen_trials() {
     let folder = Folder::with(&[
         ("layers = [1]", "layers = [0, 3]"),
-        ("[sweep]", "[[architectures]]\nname = \"linear\"\n[[architectures]]\n\n[sweep]"),
+        (
+            "[sweep]",
+            "[[architectures]]\nname = \"linear\"\noptimizer = \"adamw\"\n[[architectures]]\n\n[sweep]",
+        ),
     ]);
     folder.succeed(&["--track", "tensorboard"]);
     // A second time writes over the first.

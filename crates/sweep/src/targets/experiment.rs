@@ -22,6 +22,7 @@ use crate::data_run::{DataRun, Prepared};
 use crate::findings::{describe, joined_layers, resolved_config};
 use crate::results::{create_folder, write_json, write_text};
 use crate::tracker::Tracker;
+use crate::underfit::End;
 use crate::warning::Warning;
 
 /// Refuses sides that nothing can be learned from, or judged by.
@@ -145,27 +146,27 @@ pub(crate) fn run_target_experiments(
     sites
         .map(|((place, experiment), features)| {
             let report = data.write(place.as_ref(), experiment, &architectures, &features)?;
-            note_lowest(&report, config.sweep.penalties.as_deref().unwrap_or_default(), tracker);
             tracker.finished(&report.experiment);
             Ok(report)
         })
         .collect()
 }
 
-/// Names the probes whose penalty is the lowest of several: still lower ones may be better.
-fn note_lowest(report: &TargetReport, penalties: &[f64], tracker: &mut dyn Tracker) {
-    let lowest = penalties.iter().copied().fold(f64::INFINITY, f64::min);
-    let is_lowest = |probe: &&TargetProbe| probe.penalties.iter().any(|one| *one <= lowest);
-    let names: Vec<&str> =
-        report.probes.iter().filter(is_lowest).map(|probe| probe.config_name.as_str()).collect();
-    if penalties.len() > 1 && !names.is_empty() {
-        tracker.note(&format!(
-            "`{}`: validation chose the lowest penalty for {}; lower ones in `sweep.penalties` may \
-             be better",
-            report.experiment,
-            names.join(", ")
-        ));
-    }
+/// The warnings about penalties that lie at an end of their list, at most one of each probe: of the
+/// label that would gain most.
+fn end_of_list(name: &str, fitted: &FittedProbe, targets: &Targets) -> Option<Warning> {
+    let end = |(output, chosen): (usize, &f64)| {
+        let of_output = fitted
+            .path
+            .iter()
+            .filter(|one| one.output.as_ref().is_none_or(|name| *name == targets.names[output]));
+        let score = |one: &PenaltyScore| if one.converged { one.validation } else { f64::NAN };
+        let scores: Vec<(f64, f64)> = of_output.map(|one| (one.penalty, score(one))).collect();
+        End::of(&scores, *chosen)
+    };
+    let ends = fitted.penalties.iter().enumerate().filter_map(end);
+    let worst = ends.max_by(|a, b| a.worse_by.total_cmp(&b.worse_by))?;
+    Some(worst.warning(name, ("penalty", "`sweep.penalties`")))
 }
 
 /// Leaves out labels that every training example has, or none.
@@ -221,9 +222,11 @@ impl TargetData<'_> {
         let mut scores: Vec<PenaltyScore> = Vec::new();
         let mut arrays = self.examples.clone();
         let mut probes = Vec::new();
+        let mut warnings = self.warnings.clone();
         for (architecture, features) in architectures.iter().zip(features) {
             let (probe, fitted) =
                 self.probe(architecture, features, place, &trained, &mut arrays)?;
+            warnings.extend(end_of_list(&architecture.config_name, &fitted, &self.targets));
             scores.extend(fitted.path);
             probes.push(probe);
         }
@@ -242,7 +245,7 @@ impl TargetData<'_> {
             n_skipped: self.n_skipped,
             baselines: self.baselines.clone(),
             probes,
-            warnings: self.warnings.clone(),
+            warnings,
         };
         write_text(&folder.join("config.toml"), &resolved_config(self.run, place)?)?;
         write_json(&folder.join("metrics.json"), &scores)?;

@@ -4,6 +4,7 @@
 
 mod cross_validation;
 mod full_batch;
+mod growing;
 mod modules;
 mod toy;
 mod trials;

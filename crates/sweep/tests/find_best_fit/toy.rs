@@ -108,6 +108,7 @@ pub(crate) fn config() -> FitConfig {
         select_by: SelectBy::BalancedAccuracy,
         patience: 0,
         keep: Keep::Last,
+        race: None,
     }
 }
 

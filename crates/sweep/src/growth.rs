@@ -1,0 +1,109 @@
+//! Learning rates beyond the end of a grid whose best one lies there.
+
+use std::cmp::Ordering;
+
+use crate::config::SelectBy;
+use crate::early_stopping::best_epoch;
+use crate::fit::{EpochRecord, TrialGroup};
+use crate::plan::Trial;
+use crate::select::compare;
+
+/// Most learning rates that are added.
+pub(crate) const MAX_GROWTH: usize = 4;
+
+/// The trials of the learning rate that a group is to try next, if its best one lies at an end of
+/// those that it has tried: `√10` times the highest, or the lowest over `√10`.
+///
+/// The first `n_grid` trials are those of the grid; what is added has their weight decays and seeds.
+/// Of equal trials the first is the best, so a rate that is only as good as another adds none.
+pub(crate) fn next_trials(
+    group: &TrialGroup,
+    histories: &[Vec<EpochRecord>],
+    n_grid: usize,
+    select_by: SelectBy,
+) -> Vec<Trial> {
+    let rates = rates_of(&group.trials);
+    let n_added = rates.len() - rates_of(&group.trials[..n_grid]).len();
+    if n_added >= group.method.growth || rates.len() == 1 {
+        return Vec::new();
+    }
+    let score = |trial: usize| {
+        let history = &histories[trial];
+        history.get(best_epoch(history, select_by)).map(|record| record.validation)
+    };
+    let is_better =
+        |a: usize, b: usize| compare(score(a), score(b), select_by) == Ordering::Greater;
+    let best = (0..group.trials.len())
+        .fold(0, |best, next| if is_better(next, best) { next } else { best });
+    let best = group.trials[best].learning_rate;
+    let (lowest, highest) = (rates[0], rates[rates.len() - 1]);
+    let next = if best >= highest {
+        highest * 10.0_f64.sqrt()
+    } else if best <= lowest {
+        lowest / 10.0_f64.sqrt()
+    } else {
+        return Vec::new();
+    };
+    let first = group.trials[0].learning_rate.to_bits();
+    let of_one_rate =
+        group.trials[..n_grid].iter().filter(|trial| trial.learning_rate.to_bits() == first);
+    of_one_rate.map(|trial| Trial { learning_rate: next, ..*trial }).collect()
+}
+
+/// The different learning rates of some trials, ascending.
+pub(crate) fn rates_of(trials: &[Trial]) -> Vec<f64> {
+    let mut rates: Vec<f64> = trials.iter().map(|trial| trial.learning_rate).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    rates
+}
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_probes::{LinearProbeConfig, Loss};
+
+    use super::*;
+    use crate::early_stopping::tests::history;
+    use crate::method::Method;
+
+    fn group(rates: &[f64], growth: usize) -> TrialGroup {
+        let trial = |&learning_rate: &f64| {
+            [0.0, 0.1].map(|weight_decay| Trial { learning_rate, weight_decay, seed: 3 })
+        };
+        TrialGroup {
+            site: 0,
+            probe: LinearProbeConfig::new(2, 2).into(),
+            loss: Loss::CrossEntropy,
+            method: Method { growth, ..Method::default() },
+            trials: rates.iter().flat_map(trial).collect(),
+        }
+    }
+
+    fn next(rates: &[f64], n_grid: usize, losses: &[f64], growth: usize) -> Vec<f64> {
+        let histories: Vec<_> =
+            losses.iter().flat_map(|&x| [history(&[x]), history(&[9.0])]).collect();
+        let trials = next_trials(&group(rates, growth), &histories, 2 * n_grid, SelectBy::Loss);
+        assert!(trials.is_empty() || trials.iter().map(|t| t.weight_decay).eq([0.0, 0.1]));
+        rates_of(&trials)
+    }
+
+    #[test]
+    fn a_grid_grows_beyond_the_end_that_is_best() {
+        let ten = 10.0_f64.sqrt();
+        assert_eq!(next(&[0.1, 1.0], 2, &[2.0, 1.0], 4), [ten]);
+        assert_eq!(next(&[0.1, 1.0], 2, &[1.0, 2.0], 4), [0.1 / ten]);
+        assert!(next(&[0.1, 0.5, 1.0], 3, &[2.0, 1.0, 2.0], 4).is_empty());
+        // What was added goes on being added to while it is better, and no more often than allowed.
+        assert_eq!(next(&[0.1, 1.0, ten], 2, &[3.0, 2.0, 1.0], 4), [ten * ten]);
+        assert!(next(&[0.1, 1.0, ten], 2, &[3.0, 2.0, 2.0], 4).is_empty());
+        assert!(next(&[0.1, 1.0, ten], 2, &[3.0, 2.0, 1.0], 1).is_empty());
+        // One rate is no grid, and where the grid is given it stays.
+        assert!(next(&[0.1], 1, &[2.0], 4).is_empty());
+        assert!(next(&[0.1, 1.0], 2, &[2.0, 1.0], 0).is_empty());
+    }
+
+    #[test]
+    fn where_everything_diverged_lower_rates_are_tried() {
+        assert_eq!(next(&[0.1, 1.0], 2, &[f64::NAN, f64::NAN], 4), [0.1 / 10.0_f64.sqrt()]);
+    }
+}

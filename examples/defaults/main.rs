@@ -1,0 +1,161 @@
+//! Trains the defaults and a reference that trains far longer, for `table.py` beside this file.
+//!
+//! ```sh
+//! just defaults
+//! ```
+//!
+//! A cell is a kind of probe on a data set, at the middle layer of a model, with a seed that draws
+//! split, weights, and batches. Cells are lines of `cells.jsonl`; those that are there are not
+//! trained again. What a linear probe learns from is written for scikit-learn.
+
+mod examples;
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+
+use attention_probes::models::open_model;
+use attention_probes::sweep::{
+    FitConfig, GroupFit, Keep, Method, SweepConfig, Trial, TrialFit, TrialGroup, find_best_fit,
+    predict_logits,
+};
+use burn::tensor::Device;
+use examples::{Examples, Texts};
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The data sets; everything about training is left out.
+const DATA: &str = "examples/defaults/data.toml";
+
+/// Kinds of probes, and those that the second model is read with too.
+const KINDS: [&str; 7] =
+    ["linear", "attention", "mlp", "token", "multimax", "rolling_attention", "gated_bipolar"];
+const MODELS: [(&str, usize); 2] = [("demo-gpt2", KINDS.len()), ("demo-gemma", 2)];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let folder = args.next().ok_or("give a folder, then seeds")?;
+    let folder = Path::new(&folder);
+    let seeds: Vec<u64> = args.map(|seed| seed.parse()).collect::<Result<_, _>>()?;
+    let mut cells = Cells::open(&folder.join("cells.jsonl"))?;
+    let device = Device::flex();
+    let config = SweepConfig::read(Path::new(DATA))?;
+    for (seed, (model_name, n_kinds)) in
+        seeds.iter().flat_map(|&seed| MODELS.map(|model| (seed, model)))
+    {
+        let model = open_model(model_name, None, &device)?;
+        for data in &config.data {
+            let key = |kind: &str| json!({"model": model_name, "data": data.name, "kind": kind, "seed": seed});
+            let missing: Vec<&str> =
+                KINDS[..n_kinds].iter().copied().filter(|kind| !cells.has(&key(kind))).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let config = SweepConfig { seed, data: vec![data.clone()], ..config.clone() };
+            let texts = Texts::read(&config, &model)?;
+            let mut examples = Examples::new(&texts, &model, &device)?;
+            for kind in missing {
+                let mut config = config.clone();
+                config.architectures[0].name = serde_json::from_value(kind.into())?;
+                let found = cell(config, &mut examples)?;
+                if kind == "linear" {
+                    let name = format!("{model_name}-{}-{seed}.npz", data.name);
+                    examples.write_pooled(&folder.join(name))?;
+                }
+                cells.add(key(kind), found)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The file of cells.
+struct Cells {
+    known: Vec<Value>,
+    file: File,
+}
+
+impl Cells {
+    fn open(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let text = if path.exists() { fs::read_to_string(path)? } else { String::new() };
+        let known = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        Ok(Self { known, file: File::options().append(true).create(true).open(path)? })
+    }
+
+    fn has(&self, key: &Value) -> bool {
+        let fields = ["model", "data", "kind", "seed"];
+        self.known.iter().any(|cell| fields.iter().all(|field| cell[*field] == key[*field]))
+    }
+
+    fn add(&mut self, mut cell: Value, found: Value) -> Result<(), Box<dyn Error>> {
+        writeln!(std::io::stdout(), "{cell}")?;
+        cell["found"] = found;
+        Ok(writeln!(self.file, "{cell}")?)
+    }
+}
+
+/// Trains the defaults of a kind, and, of those that AdamW trains, the reference: 500 epochs, nine
+/// rates from 1e-4 to 1, and the patience of fifty epochs.
+fn cell(config: SweepConfig, examples: &mut Examples<'_>) -> Result<Value, Box<dyn Error>> {
+    let seed = config.seed;
+    let plan = config.check()?;
+    let group = plan.group(0, 0, examples.sizes());
+    let fit_config = plan.fit_config();
+    let (fit, test) = trained(examples, &group, &fit_config)?;
+    let chosen = &fit.trials[fit.best];
+    let mut cell = json!({
+        "test": test,
+        "validation": chosen.score().map(|score| score.balanced_accuracy),
+        "learning_rate": chosen.trial.learning_rate,
+        "weight_decay": chosen.trial.weight_decay,
+        "epochs": chosen.epochs,
+    });
+    if chosen.epochs.is_none() {
+        let loss = |one: &TrialFit| {
+            let loss = one.history.last().map(|record| record.train_loss);
+            json!([one.trial.weight_decay, loss, one.converged])
+        };
+        cell["losses"] = fit.trials.iter().map(loss).collect();
+        return Ok(cell);
+    }
+    let rate = |half: i32| 10.0_f64.powf(f64::from(half) / 2.0);
+    let trial = |half| Trial { learning_rate: rate(half), weight_decay: 0.0, seed };
+    let reference = TrialGroup {
+        method: Method { growth: 0, ..group.method },
+        trials: (-8..=0).map(trial).collect(),
+        ..group
+    };
+    let fit_config =
+        FitConfig { epochs: 500, patience: 50, keep: Keep::Best, race: None, ..fit_config };
+    let (fit, test) = trained(examples, &reference, &fit_config)?;
+    let chosen = &fit.trials[fit.best];
+    cell["reference"] = json!({
+        "test": test,
+        "validation": chosen.score().map(|score| score.balanced_accuracy),
+        "learning_rate": chosen.trial.learning_rate,
+        "epochs": chosen.epochs,
+    });
+    Ok(cell)
+}
+
+/// A trained group, and the balanced accuracy of the chosen trial on test.
+fn trained(
+    examples: &mut Examples<'_>,
+    group: &TrialGroup,
+    config: &FitConfig,
+) -> Result<(GroupFit, f64), Box<dyn Error>> {
+    let (source, data) = examples.parts();
+    let group = std::slice::from_ref(group);
+    let fit = find_best_fit(source, &data, group, config, None, &mut |_| {})?.swap_remove(0);
+    let chosen = &fit.trials[fit.best];
+    let best = TrialGroup { trials: vec![chosen.trial], ..group[0].clone() };
+    let best = [(best, vec![chosen.state.clone()])];
+    let test = examples.test();
+    let (source, _) = examples.parts();
+    let logits = predict_logits(source, &test, &best, config.batch_size)?.swap_remove(0);
+    let accuracy = examples.balanced_accuracy(&logits)?;
+    Ok((fit, accuracy))
+}
