@@ -227,6 +227,16 @@ pub enum ActivationError {
         /// Why not.
         fault: SplitFault,
     },
+    /// A file is what git leaves of a large one where Git LFS is not installed.
+    #[error(
+        "`{}` is a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned, \
+         or download the file",
+        path.display()
+    )]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
     /// The Hub does not hand out a data set.
     #[error("cannot get `{}`", path.display())]
     Hub {

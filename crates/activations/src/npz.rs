@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Seek, Write};
 use std::path::Path;
 
+use attention_probes_models::is_lfs_pointer;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
@@ -266,8 +267,15 @@ type Archive = ZipArchive<BufReader<File>>;
 fn open(path: &Path) -> Result<Archive, ActivationError> {
     let file = File::open(path)
         .map_err(|source| ActivationError::Read { path: path.to_owned(), source })?;
-    ZipArchive::new(BufReader::new(file))
-        .map_err(|source| ActivationError::Zip { path: path.to_owned(), source })
+    ZipArchive::new(BufReader::new(file)).map_err(|source| {
+        let path = path.to_owned();
+        let is_pointer = is_lfs_pointer(&path);
+        if is_pointer {
+            ActivationError::LfsPointer { path }
+        } else {
+            ActivationError::Zip { path, source }
+        }
+    })
 }
 
 fn array_names(archive: &Archive) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use attention_probes_models::is_lfs_pointer;
 use attention_probes_wording::nearest;
 
 use crate::checked_file::{CheckedFile, line_at};
@@ -188,6 +189,9 @@ impl Rows {
     /// Opens a file as what its name says it is.
     fn open(path: &Path, columns: &Columns) -> Result<Self, ActivationError> {
         TableError::refuse_foreign(path)?;
+        if is_lfs_pointer(path) {
+            return Err(ActivationError::LfsPointer { path: path.to_owned() });
+        }
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         let separator = match extension.to_str() {
             Some("csv") => Some(b','),

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use attention_probes_models::{ModelError, Tokenizer};
+use attention_probes_models::{CutEncoding, ModelError, Tokenizer};
 use attention_probes_wording::io_words;
 use rayon::prelude::*;
 
@@ -77,7 +77,14 @@ pub fn tokenize(
     let path = config.cache.as_ref().map(|folder| folder.join(format!("{}.tokens", key.to_hex())));
     if let Some(path) = &path {
         match read_cache(path, &key, n_texts) {
-            Ok(Some(tokens)) => return tokens.check(n_texts),
+            Ok(Some(tokens)) => {
+                let max_id = tokenizer.max_id();
+                if tokens.ids.iter().all(|id| *id <= max_id) {
+                    return tokens.check(n_texts);
+                }
+                let path = path.display();
+                tracing::warn!(%path, "token cache has ids of no token, and is written again");
+            }
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(path = %path.display(), error = %io_words(&error), "token cache is written anew");
@@ -101,25 +108,13 @@ pub fn tokenize(
     TokenizedDataset::from_lengths(ids, &lengths, n_truncated).check(n_texts)
 }
 
-/// A text as token ids.
-pub(crate) struct EncodedText {
-    pub(crate) ids: Vec<u32>,
-    pub(crate) is_truncated: bool,
-}
-
 /// Turns texts into token ids, on all cores; those that are too long are cut.
 pub(crate) fn encode(
     texts: &[String],
     tokenizer: &Tokenizer,
     max_tokens: usize,
-) -> Vec<Result<EncodedText, ModelError>> {
-    let encode = |text: &String| {
-        let mut ids = tokenizer.encode(text)?.ids;
-        let is_truncated = ids.len() > max_tokens;
-        ids.truncate(max_tokens);
-        Ok(EncodedText { ids, is_truncated })
-    };
-    texts.par_iter().map(encode).collect()
+) -> Vec<Result<CutEncoding, ModelError>> {
+    texts.par_iter().map(|text| tokenizer.encode_up_to(text, max_tokens)).collect()
 }
 
 impl TokenizedDataset {

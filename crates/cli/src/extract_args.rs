@@ -130,7 +130,7 @@ impl ExtractArgs {
                 let texts = TextSource { path, split: &self.split, hub };
                 let corpus = texts.scan(&columns, how)?;
                 let max_tokens = self.max_tokens.map_or(usize::MAX, NonZeroUsize::get);
-                Ok((path, Source::Texts { corpus, max_tokens }))
+                Ok((path, Source::Texts { corpus, max_tokens, tokenizer: None }))
             }
             (None, None) => Err(InputError("give `--data` or `--input-ids`".to_owned()).into()),
         }

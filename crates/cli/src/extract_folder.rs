@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use attention_probes_activations::{Shard, ShardManifest, ShardWriter};
-use attention_probes_models::{HookPoint, LanguageModel};
+use attention_probes_models::{HookPoint, ModelAlone};
 use attention_probes_sweep::Tracker;
 use serde::Serialize;
 use tracing::info;
@@ -47,7 +47,7 @@ impl OutputFolder<'_> {
         self,
         extraction: &Extraction<'_>,
         source: &Source,
-        model: &LanguageModel,
+        model: &ModelAlone,
         check: impl Fn(&[(usize, Option<HookPoint>)]) -> Result<()>,
     ) -> Result<ShardReport> {
         let rows = self.shard.rows(self.manifest.data.n_rows);
@@ -59,7 +59,7 @@ impl OutputFolder<'_> {
         if n_found > 0 {
             info!("{n_found} files of shard {} are whole, {} missing", self.shard, missing.len());
         }
-        let mut pieces = Pieces::new(source, &model.tokenizer);
+        let mut pieces = Pieces::new(source);
         let mut bar = Progress::default();
         let mut n_done = rows.len() - missing.iter().map(|p| writer.rows(*p).len()).sum::<usize>();
         for &part in &missing {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use attention_probes_activations::HookLayout;
+use attention_probes_activations::{HookLayout, length_buckets};
 use attention_probes_models::{
     Activation, ActivationCache, Convention, HookPoint, HookSet, HookedModel, TokenBatch,
     host_values,
@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use crate::exit::InputError;
 use crate::token_rows::TokenRows;
 
-/// Positions of a forward pass are a multiple of this, and at least twice as many, if the model's
+/// Positions that attention sees are a multiple of this, and at least twice as many, if the model's
 /// context is as long: so they depend on the text alone, and its activations, to the last bit, not
 /// on what it is batched with. Products of up to 16 rows are summed in another order.
 const POS_STEP: usize = 16;
@@ -62,12 +62,14 @@ impl Extraction<'_> {
     ) -> Result<BTreeMap<usize, HookPoint>> {
         let mut by_pos: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for row in (0..rows.len()).filter(|row| !rows.tokens(*row).is_empty()) {
-            by_pos.entry(self.padded(rows.tokens(row).len())).or_default().push(row);
+            by_pos.entry(self.attention_pos(rows.tokens(row).len())).or_default().push(row);
         }
         let mut non_finite = BTreeMap::new();
-        for (pos, of_pos) in by_pos {
-            for batch in of_pos.chunks((self.batch_tokens / pos).max(1)) {
-                self.run_batch(rows, batch, pos, &mut |hook, values| {
+        for (attention_pos, of_pos) in by_pos {
+            let lengths: Vec<usize> = of_pos.iter().map(|row| rows.tokens(*row).len()).collect();
+            for bucket in length_buckets(&lengths, self.batch_tokens) {
+                let batch: Vec<usize> = bucket.iter().map(|index| of_pos[*index]).collect();
+                self.run_batch(rows, &batch, attention_pos, &mut |hook, values| {
                     if !is_finite(self.shapes[hook].hook, values.values) {
                         non_finite.entry(values.row).or_insert(self.shapes[hook].hook);
                     }
@@ -79,8 +81,8 @@ impl Extraction<'_> {
         Ok(non_finite)
     }
 
-    /// Positions of the forward pass of a text.
-    fn padded(&self, n_tokens: usize) -> usize {
+    /// Positions that attention sees of a text.
+    fn attention_pos(&self, n_tokens: usize) -> usize {
         let pos = n_tokens.next_multiple_of(POS_STEP).max(2 * POS_STEP);
         pos.min(self.model.shape().n_ctx)
     }
@@ -89,10 +91,11 @@ impl Extraction<'_> {
         &self,
         rows: &TokenRows,
         batch: &[usize],
-        pos: usize,
+        attention_pos: usize,
         sink: &mut dyn FnMut(usize, &RowValues<'_>) -> Result<()>,
     ) -> Result<()> {
-        // A context of a few tokens needs more than one row for as many products.
+        let pos = batch.iter().map(|row| rows.tokens(*row).len()).max().unwrap_or(0);
+        // A few short texts need rows of padding for as many products.
         let n_rows = batch.len().max((2 * POS_STEP).div_ceil(pos));
         let (mut ids, mut mask) = (vec![0; n_rows * pos], vec![false; n_rows * pos]);
         for (index, &row) in batch.iter().enumerate() {
@@ -102,6 +105,7 @@ impl Extraction<'_> {
             mask[place].fill(true);
         }
         let tokens = TokenBatch::from_mask(&ids, &mask, n_rows, self.device)?;
+        let tokens = tokens.with_attention_pos(attention_pos);
         let mut cache = self.model.run_with_cache(&tokens, self.hooks)?;
         let mut pairs = Vec::new();
         for (hook, shape) in self.shapes.iter().enumerate() {

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use attention_probes_activations::{ActivationError, Corpus, PartTokens, TextReader};
-use attention_probes_models::{HookedModel, Tokenizer};
+use attention_probes_models::{ModelAlone, Tokenizer};
 use tracing::info;
 
 use crate::token_rows::TokenRows;
@@ -19,6 +19,8 @@ pub(crate) enum Source {
         corpus: Corpus,
         /// Most tokens of a text.
         max_tokens: usize,
+        /// That of the model, once it is open.
+        tokenizer: Option<Box<Tokenizer>>,
     },
     /// Token ids.
     Ids {
@@ -31,25 +33,29 @@ pub(crate) enum Source {
 /// Rows of a source in ascending order, piece by piece.
 pub(crate) struct Pieces<'a> {
     source: &'a Source,
-    tokenizer: &'a Tokenizer,
     reader: Option<TextReader>,
     next_row: usize,
     n_truncated: usize,
 }
 
 impl Source {
-    /// The same, with texts cut to the context of a model.
-    pub(crate) fn with_context_of(self, model: &dyn HookedModel) -> Self {
+    /// The same for a model: texts with its tokenizer, cut to its context, and ids that it knows.
+    pub(crate) fn with_model(self, model: &ModelAlone) -> Result<Self> {
         match self {
-            Self::Texts { corpus, max_tokens } => {
-                Self::Texts { corpus, max_tokens: max_tokens.min(model.shape().n_ctx) }
+            Self::Texts { corpus, max_tokens, .. } => {
+                let max_tokens = max_tokens.min(model.model.shape().n_ctx);
+                let tokenizer = Some(Box::new(model.tokenizer()?));
+                Ok(Self::Texts { corpus, max_tokens, tokenizer })
             }
-            ids @ Self::Ids { .. } => ids,
+            Self::Ids { rows, hash } => {
+                rows.check(&*model.model)?;
+                Ok(Self::Ids { rows, hash })
+            }
         }
     }
 
     /// All rows as tokens, which take four bytes each.
-    pub(crate) fn tokens(&self, tokenizer: &Tokenizer) -> Result<Cow<'_, TokenRows>> {
+    pub(crate) fn tokens(&self) -> Result<Cow<'_, TokenRows>> {
         let corpus = match self {
             Self::Texts { corpus, .. } => corpus,
             Self::Ids { rows, .. } => return Ok(Cow::Borrowed(rows)),
@@ -58,7 +64,7 @@ impl Source {
             info!("{} empty texts are rows of padding", corpus.n_empty);
         }
         let (mut ids, mut offsets) = (Vec::new(), vec![0]);
-        let mut pieces = Pieces::new(self, tokenizer);
+        let mut pieces = Pieces::new(self);
         for start in (0..corpus.n_rows).step_by(ROWS_PER_PIECE) {
             let piece = pieces.read(start, ROWS_PER_PIECE.min(corpus.n_rows - start))?;
             offsets.extend(piece.offsets[1..].iter().map(|offset| ids.len() + offset));
@@ -73,14 +79,15 @@ impl Source {
 }
 
 impl<'a> Pieces<'a> {
-    pub(crate) fn new(source: &'a Source, tokenizer: &'a Tokenizer) -> Self {
-        Self { source, tokenizer, reader: None, next_row: 0, n_truncated: 0 }
+    pub(crate) fn new(source: &'a Source) -> Self {
+        Self { source, reader: None, next_row: 0, n_truncated: 0 }
     }
 
     /// Tokens of the rows from `start` on, which no earlier piece may have passed.
     pub(crate) fn read(&mut self, start: usize, n_rows: usize) -> Result<PartTokens> {
         match self.source {
-            Source::Texts { corpus, max_tokens } => {
+            Source::Texts { corpus, max_tokens, tokenizer } => {
+                let tokenizer = tokenizer.as_deref().context("the source has no model yet")?;
                 let reader = match &mut self.reader {
                     Some(reader) => reader,
                     None => self.reader.insert(corpus.rows()?),
@@ -89,7 +96,7 @@ impl<'a> Pieces<'a> {
                     row?;
                 }
                 self.next_row = start + n_rows;
-                let piece = corpus.tokens(reader, n_rows, self.tokenizer, *max_tokens)?;
+                let piece = corpus.tokens(reader, n_rows, tokenizer, *max_tokens)?;
                 self.n_truncated += piece.n_truncated;
                 Ok(piece.tokens)
             }

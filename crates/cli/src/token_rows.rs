@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Result;
-use attention_probes_models::{HookedModel, ModelError};
+use attention_probes_models::{HookedModel, ModelError, is_lfs_pointer};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -35,8 +35,15 @@ impl TokenRows {
 
     /// Reads `input_ids` and, if it is there, `attention_mask`.
     pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let file = SafeTensors::deserialize(bytes)
-            .map_err(|source| ModelError::Safetensors { path: path.to_owned(), source })?;
+        let file = SafeTensors::deserialize(bytes).map_err(|source| {
+            let path = path.to_owned();
+            let is_pointer = is_lfs_pointer(&path);
+            if is_pointer {
+                ModelError::LfsPointer { path }
+            } else {
+                ModelError::Safetensors { path, source }
+            }
+        })?;
         let Ok(ids) = file.tensor("input_ids") else {
             let names: Vec<String> =
                 file.names().into_iter().map(|name| format!("`{name}`")).collect();

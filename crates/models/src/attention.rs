@@ -42,6 +42,11 @@ impl Heads {
         Self { k: repeat(self.k, n_heads), v: repeat(self.v, n_heads), ..self }
     }
 
+    /// The same with zeros behind the texts, so that there are `pos` positions.
+    pub(crate) fn padded(self, pos: usize) -> Self {
+        Self { q: pad(self.q, 2, pos), k: pad(self.k, 2, pos), v: pad(self.v, 2, pos) }
+    }
+
     /// Scores, minus infinity where a query may not see a key: `[batch, n_heads, query, key]`.
     pub(crate) fn scores(&self, scoring: Scoring, batch: &TokenBatch) -> Tensor<4> {
         let q = self.q.clone() * scoring.scale;
@@ -172,6 +177,17 @@ pub(crate) fn pattern_from_scores(scores: Tensor<4>) -> Tensor<4> {
         let empty = pattern.clone().is_nan();
         pattern.mask_fill(empty, 0.0).cast(dtype)
     })
+}
+
+/// Appends zeros to an axis until it is `length` long.
+pub(crate) fn pad(x: Tensor<4>, axis: usize, length: usize) -> Tensor<4> {
+    let mut dims = x.dims();
+    if dims[axis] >= length {
+        return x;
+    }
+    dims[axis] = length - dims[axis];
+    let zeros = Tensor::zeros(dims, (&x.device(), x.dtype()));
+    Tensor::cat(vec![x, zeros], axis)
 }
 
 /// Repeats each key or value head for the query heads that share it.

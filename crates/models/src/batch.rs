@@ -3,6 +3,7 @@
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::ModelError;
+use crate::tokenizer::MAX_ID;
 
 /// On which side of a short text the padding goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub struct TokenBatch {
     positions: Vec<usize>,
     max_id: u32,
     has_left_padding: bool,
+    attention_pos: usize,
 }
 
 impl TokenBatch {
@@ -34,7 +36,8 @@ impl TokenBatch {
     ///
     /// # Errors
     ///
-    /// [`ModelError::EmptyBatch`] if there is no text, or none with a token.
+    /// - [`ModelError::EmptyBatch`] if there is no text, or none with a token
+    /// - [`ModelError::TokenId`] if an id is no number of any vocabulary
     pub fn new(
         texts: &[impl AsRef<[u32]>],
         side: PaddingSide,
@@ -66,7 +69,8 @@ impl TokenBatch {
     ///
     /// # Errors
     ///
-    /// [`ModelError::EmptyBatch`] if there is no token.
+    /// - [`ModelError::EmptyBatch`] if there is no token
+    /// - [`ModelError::TokenId`] if an id is no number of any vocabulary
     ///
     /// # Panics
     ///
@@ -102,6 +106,9 @@ impl TokenBatch {
         let ints: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
         let padding: Vec<bool> = mask.iter().map(|real| !real).collect();
         let max_id = ids.iter().max().copied().unwrap_or(0);
+        if max_id > MAX_ID {
+            return Err(ModelError::TokenId { id: max_id });
+        }
         let shape = [batch, pos];
         Ok(Self {
             input_ids: Tensor::from_data(TensorData::new(ints, shape), device),
@@ -112,7 +119,22 @@ impl TokenBatch {
             positions,
             max_id,
             has_left_padding,
+            attention_pos: pos,
         })
+    }
+
+    /// Has attention see at least this many positions, padding behind the texts.
+    ///
+    /// Products of few rows are summed in another order than those of many, so the length of a
+    /// batch may show in the last bits of its activations. Attention alone multiplies position by
+    /// position; with its length given, nothing depends on that of the batch, as long as there are
+    /// more than 16 tokens in all. Where padding comes before a text this has no effect.
+    #[must_use]
+    pub fn with_attention_pos(mut self, attention_pos: usize) -> Self {
+        if !self.has_left_padding {
+            self.attention_pos = self.attention_pos.max(attention_pos);
+        }
+        self
     }
 
     /// Token ids, `[batch, pos]`; 0 where padding.
@@ -153,6 +175,11 @@ impl TokenBatch {
     /// Whether a real token follows padding, so that the causal mask alone does not hide it.
     pub fn has_left_padding(&self) -> bool {
         self.has_left_padding
+    }
+
+    /// Positions that attention sees, at least those of the batch.
+    pub(crate) fn attention_pos(&self) -> usize {
+        self.attention_pos
     }
 
     /// The largest real token id.

@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype as StoredDtype, SafeTensors, TensorView};
 use serde::Deserialize;
 
 use crate::embedding_table::EmbeddingTable;
-use crate::file::read_file;
+use crate::file::{read_description, refuse_pointer};
 use crate::{Dtype, ModelError, Placement, is_host};
 
 /// Bytes of a file that are hashed before their memory is given back.
@@ -25,6 +25,9 @@ pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// The list of the files that hold the weights, where they are several.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+/// What describes an adapter of the PEFT library.
+pub(crate) const ADAPTER: &str = "adapter_config.json";
 
 /// The weight files of a checkpoint, memory-mapped.
 pub(crate) struct Checkpoint {
@@ -39,13 +42,23 @@ struct ShardIndex {
 }
 
 impl Checkpoint {
-    /// Maps `model.safetensors`, or every shard that the index names.
+    /// Maps `model.safetensors`, or, where there is none, every shard that the index names: the
+    /// order in which transformers looks for them.
     pub(crate) fn open(dir: &Path) -> Result<Self, ModelError> {
-        let index = dir.join(INDEX);
-        let paths = if index.is_file() {
-            shard_names(&index)?.into_iter().map(|name| dir.join(name)).collect()
-        } else {
-            vec![dir.join(WEIGHTS)]
+        check_no_adapter(dir)?;
+        let (whole, index) = (dir.join(WEIGHTS), dir.join(INDEX));
+        let paths = match (whole.is_file(), index.is_file()) {
+            (false, true) => shard_names(&index)?.into_iter().map(|name| dir.join(name)).collect(),
+            (is_whole, has_index) => {
+                if is_whole && has_index {
+                    tracing::warn!(
+                        "`{}` is read, and the shards of `{INDEX}` beside it are not: remove those \
+                         of the two that are of an earlier save",
+                        whole.display()
+                    );
+                }
+                vec![whole]
+            }
         };
         let files = paths
             .into_iter()
@@ -80,14 +93,17 @@ impl Checkpoint {
             .iter()
             .map(|(path, map)| match SafeTensors::deserialize(map) {
                 Ok(tensors) => Ok(TensorFile { tensors, map: Some(map) }),
-                Err(source) => Err(ModelError::Safetensors { path: path.clone(), source }),
+                Err(source) => {
+                    refuse_pointer(path, map)?;
+                    Err(ModelError::Safetensors { path: path.clone(), source })
+                }
             })
             .collect::<Result<Vec<_>, _>>()?;
         let path = match &self.files[..] {
             [(path, _)] => path.clone(),
             _ => self.dir.clone(),
         };
-        Ok(Tensors { files, path })
+        Tensors { files, path }.without_adapter()
     }
 }
 
@@ -98,7 +114,7 @@ impl Checkpoint {
 /// - [`ModelError::Read`] or [`ModelError::Json`] if the index cannot be read
 /// - [`ModelError::ConfigField`] if a name is not that of a file beside it
 pub(crate) fn shard_names(index: &Path) -> Result<BTreeSet<String>, ModelError> {
-    let shards: ShardIndex = serde_json::from_slice(&read_file(index)?)
+    let shards: ShardIndex = serde_json::from_slice(&read_description(index)?)
         .map_err(|source| ModelError::Json { path: index.to_owned(), source })?;
     let names: BTreeSet<String> = shards.weight_map.into_values().collect();
     match names.iter().find(|name| !is_plain_file_name(name)) {
@@ -109,6 +125,18 @@ pub(crate) fn shard_names(index: &Path) -> Result<BTreeSet<String>, ModelError> 
             value: name.clone(),
             expected: "file names without a folder",
         }),
+    }
+}
+
+/// Refuses a folder that holds an adapter: what runs would be the base model alone.
+///
+/// # Errors
+///
+/// [`ModelError::Adapter`] if there is one.
+pub(crate) fn check_no_adapter(dir: &Path) -> Result<(), ModelError> {
+    match dir.join(ADAPTER) {
+        path if path.is_file() => Err(ModelError::Adapter { path }),
+        _ => Ok(()),
     }
 }
 
@@ -163,7 +191,29 @@ impl<'data> Tensors<'data> {
     pub(crate) fn from_bytes(bytes: &'data [u8], name: &Path) -> Result<Self, ModelError> {
         let tensors = SafeTensors::deserialize(bytes)
             .map_err(|source| ModelError::Safetensors { path: name.to_owned(), source })?;
-        Ok(Self { files: vec![TensorFile { tensors, map: None }], path: name.to_owned() })
+        let files = vec![TensorFile { tensors, map: None }];
+        Self { files, path: name.to_owned() }.without_adapter()
+    }
+
+    /// Refuses weights that an adapter's are among: they would be left out without a word.
+    fn without_adapter(self) -> Result<Self, ModelError> {
+        let is_adapter = |name: &&str| {
+            name.split('.').any(|part| part.starts_with("lora_") || part == "base_layer")
+        };
+        let found = self.names().find(is_adapter).map(str::to_owned);
+        match found {
+            Some(tensor) => Err(ModelError::AdapterTensor { tensor, path: self.path }),
+            None => Ok(self),
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().flat_map(|file| file.tensors.iter().map(|(name, _)| name))
+    }
+
+    /// The first of some names that there is a tensor of; the first of all if there is none.
+    pub(crate) fn first_of<'a>(&self, names: &[&'a str]) -> &'a str {
+        names.iter().find(|name| self.contains(name)).unwrap_or(&names[0])
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
@@ -209,16 +259,30 @@ impl<'data> Tensors<'data> {
         }
     }
 
+    /// A tensor is not there; if it is under a name with something before it, that is said too.
+    fn missing(&self, name: &str) -> ModelError {
+        let (tensor, path) = (name.to_owned(), self.path.clone());
+        // The name may have a prefix of its own, which the loader took for the file's.
+        let core = name.find("h.").or_else(|| name.find("layers.")).map_or(name, |at| &name[at..]);
+        for wanted in [name, core] {
+            let prefix = |found: &str| {
+                let prefix = found.strip_suffix(wanted)?;
+                prefix.ends_with('.').then(|| (found.to_owned(), prefix.to_owned()))
+            };
+            if let Some((found, prefix)) = self.names().find_map(prefix) {
+                return ModelError::WrappedTensor { tensor, path, found, prefix };
+            }
+        }
+        ModelError::MissingTensor { tensor, path }
+    }
+
     fn find<'a>(&'a self, name: &'a str, shape: &[usize]) -> Result<Stored<'a>, ModelError> {
         let mut files = self.files.iter();
         let stored = files.find_map(|file| {
             let view = file.tensors.tensor(name).ok()?;
             Some(Stored { name, view, map: file.map })
         });
-        let stored = stored.ok_or_else(|| ModelError::MissingTensor {
-            tensor: name.to_owned(),
-            path: self.path.clone(),
-        })?;
+        let stored = stored.ok_or_else(|| self.missing(name))?;
         if stored.view.shape() != shape {
             return Err(ModelError::TensorShape {
                 tensor: name.to_owned(),

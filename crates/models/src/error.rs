@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::demo::NAMES;
 use crate::hub::RepoKind;
+use crate::tokenizer::MAX_ID;
 use crate::{Dtype, HubId, NoDownload};
 
 /// Why a model could not be loaded or run.
@@ -44,6 +45,14 @@ pub enum ModelError {
         name: String,
         /// The embedded models, separated by commas.
         embedded: &'static str,
+    },
+    /// A name is that of a model in another library, and not on the Hub.
+    #[error("`{name}` is what TransformerLens calls `{repository}`: use that name (`--model`)")]
+    OtherName {
+        /// What the caller asked for.
+        name: String,
+        /// The repository on the Hub.
+        repository: String,
     },
     /// A name does not follow the rules of the Hub.
     #[error("`{name}` is no repository on the Hub, expected `org/name` or `org/name@revision`")]
@@ -148,12 +157,17 @@ pub enum ModelError {
         endpoint: String,
     },
     /// The Hub reports a fault.
-    #[error("`{url}` answers with status {status}: try again later")]
+    #[error(
+        "`{url}` answers with status {status}: try again {}",
+        retry_after_s.map_or("later".to_owned(), |seconds| format!("in {seconds} seconds"))
+    )]
     HubStatus {
         /// What was asked for.
         url: String,
         /// The status of HTTP.
         status: u16,
+        /// How many seconds the server asks to wait.
+        retry_after_s: Option<u64>,
     },
     /// The Hub cannot be reached, or a connection was cut.
     #[error(
@@ -209,6 +223,24 @@ pub enum ModelError {
         /// What would have been accepted.
         expected: &'static str,
     },
+    /// Two fields of a configuration are spellings of one setting, and differ.
+    #[error(
+        "`{}`: `{field}` is {value}, but `{other}` is {other_value}: both spell one setting, make \
+         them equal or leave one out",
+        path.display()
+    )]
+    ConfigContradiction {
+        /// The configuration file.
+        path: PathBuf,
+        /// One spelling.
+        field: String,
+        /// Its value.
+        value: String,
+        /// The other spelling.
+        other: String,
+        /// Its value.
+        other_value: String,
+    },
     /// A weight file is missing from the directory.
     #[error("`{}` is missing: the checkpoint is incomplete, download it again", path.display())]
     MissingFile {
@@ -230,6 +262,64 @@ pub enum ModelError {
         tensor: String,
         /// The file or directory it was looked for in.
         path: PathBuf,
+    },
+    /// A tensor the architecture needs is there under a longer name.
+    #[error(
+        "tensor `{tensor}` is missing from `{}`, which has `{found}`: save the model without what \
+         wraps it, or take `{prefix}` off the names",
+        path.display()
+    )]
+    WrappedTensor {
+        /// The tensor's name in a checkpoint of the architecture.
+        tensor: String,
+        /// The file or directory it was looked for in.
+        path: PathBuf,
+        /// The name that the file has.
+        found: String,
+        /// What stands before the name there.
+        prefix: String,
+    },
+    /// A folder holds an adapter, which is not applied to its base model here.
+    #[error(
+        "`{}` is of an adapter, and adapters are not applied: merge it into its base model \
+         (`merge_and_unload()` of PEFT), save that, and use its folder",
+        path.display()
+    )]
+    Adapter {
+        /// The file that describes the adapter.
+        path: PathBuf,
+    },
+    /// Weights of an adapter are among those of a model.
+    #[error(
+        "tensor `{tensor}` of `{}` is of an adapter, and adapters are not applied: merge it into \
+         its base model (`merge_and_unload()` of PEFT), and save that",
+        path.display()
+    )]
+    AdapterTensor {
+        /// The tensor.
+        tensor: String,
+        /// The file or directory it is in.
+        path: PathBuf,
+    },
+    /// A file is what git leaves of a large one where Git LFS is not installed.
+    #[error(
+        "`{}` is a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned, \
+         or download the file",
+        path.display()
+    )]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that describes something is too long for that.
+    #[error("`{}` has {size_bytes} bytes, expected a description of at most {max_bytes}", path.display())]
+    DescriptionSize {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        size_bytes: u64,
+        /// The largest that is read.
+        max_bytes: u64,
     },
     /// A tensor has another shape than the configuration implies.
     #[error("tensor `{tensor}` has shape {found:?}, expected shape {expected:?}")]
@@ -343,6 +433,12 @@ pub enum ModelError {
         id: u32,
         /// Size of the vocabulary.
         d_vocab: usize,
+    },
+    /// A token id is larger than that of any vocabulary.
+    #[error("token id {id} is no number of a vocabulary, expected at most {MAX_ID}")]
+    TokenId {
+        /// The id.
+        id: u32,
     },
     /// A text is longer than the model's context.
     #[error("a text has {found} tokens, but the model's context is {n_ctx}: truncate it")]

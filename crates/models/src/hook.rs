@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use attention_probes_wording::edit_distance;
 
-use crate::ModelError;
+use crate::{ModelError, other_names};
 
 /// A place in the model, by layer where it has one.
 ///
@@ -213,8 +213,12 @@ fn of_layer(name: &str, layer: usize) -> Option<String> {
     name.strip_prefix("blocks.*.").map(|rest| format!("blocks.{layer}.{rest}"))
 }
 
-/// The three known names with the smallest edit distance to `name`, in backticks.
+/// What another library means by `name`, or the three known names with the smallest edit distance
+/// to it, in backticks.
 fn near_names(name: &str) -> String {
+    if let Some(meant) = other_names::hook(name) {
+        return format!("`{meant}`");
+    }
     let layer = name
         .strip_prefix("blocks.")
         .and_then(|rest| rest.split('.').next())

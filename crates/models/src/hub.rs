@@ -8,11 +8,14 @@ mod access;
 mod cache;
 #[cfg(feature = "hub")]
 mod client;
+mod credentials;
 #[cfg(feature = "hub")]
 mod download;
 mod id;
 mod listing;
 mod model;
+#[cfg(feature = "hub")]
+mod pace;
 #[cfg(feature = "hub")]
 mod reply;
 mod token;

@@ -1,6 +1,7 @@
 //! Language models whose activations can be read at named places.
 
 mod activation;
+mod added_tokens;
 mod attention;
 mod attention_weights;
 mod batch;
@@ -23,7 +24,9 @@ mod lens;
 pub mod load;
 mod norm;
 mod open;
+mod other_names;
 mod pass;
+mod prefix;
 mod request;
 mod rope;
 pub mod save;
@@ -35,6 +38,7 @@ pub use batch::{PaddingSide, TokenBatch};
 pub use cache::{Activation, ActivationCache};
 pub use dtype::{Dtype, Placement};
 pub use error::ModelError;
+pub use file::{MAX_DESCRIPTION_BYTES, is_lfs_pointer, read_description};
 pub use gemma::{Gemma, GemmaConfig, GemmaGeneration, LayerKind};
 pub use gpt2::{Gpt2, Gpt2Config};
 pub use hook::{HookPoint, HookSet};
@@ -43,7 +47,7 @@ pub use host::{host_values, is_host};
 pub use hub::{DownloadProgress, HubAccess, HubCache, HubId, NoDownload, Token};
 pub use intervention::{Edit, Intervention, Positions};
 pub use lens::{direct_logit_attribution, logits_from_resid, next_token_losses};
-pub use open::{LanguageModel, open_model};
+pub use open::{LanguageModel, ModelAlone, open_model, open_model_alone};
 pub use request::ForwardRequest;
 pub use rope::{Rope, RopeAngles};
-pub use tokenizer::{Encoding, Tokenizer};
+pub use tokenizer::{CutEncoding, Encoding, Tokenizer};

@@ -3,16 +3,17 @@
 mod config_file;
 mod gemma;
 mod gpt2;
+mod harmless;
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use self::config_file::ConfigFile;
+use self::config_file::{ConfigFile, Stated};
 use self::gemma::{gemma_config, gemma_from_tensors};
 use self::gpt2::{gpt2_config, gpt2_from_tensors};
 use crate::checkpoint::{Checkpoint, Tensors};
-use crate::file::read_file;
+use crate::file::read_description;
 use crate::{
     Dtype, Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, HookedModel, ModelError,
     Placement,
@@ -89,7 +90,7 @@ pub fn load_gemma(dir: &Path, placement: impl Into<Placement>) -> Result<Gemma, 
 pub fn checkpoint_hash(dir: &Path) -> Result<String, ModelError> {
     let path = dir.join("config.json");
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&read_file(&path)?);
+    hasher.update(&read_description(&path)?);
     Checkpoint::open(dir)?.hash(&mut hasher);
     Ok(hasher.finalize().to_hex().to_string())
 }
@@ -159,7 +160,7 @@ pub fn gemma_from_bytes(
 /// As [`load_model`], as far as the configuration goes.
 #[cfg(feature = "hub")]
 pub(crate) fn check_config(path: &Path) -> Result<(), ModelError> {
-    family_config(&read_file(path)?, path).map(|_| ())
+    family_config(&read_description(path)?, path).map(|_| ())
 }
 
 /// What a model is made of.
@@ -212,7 +213,7 @@ fn load<M>(
     build: impl FnOnce(Parts<'_>) -> Result<M, ModelError>,
 ) -> Result<M, ModelError> {
     let path = dir.join("config.json");
-    let config = read_file(&path)?;
+    let config = read_description(&path)?;
     let files = Checkpoint::open(dir)?;
     build(Parts::new(&config, &path, &files.tensors()?, placement)?)
 }

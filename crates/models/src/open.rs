@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::check_no_adapter;
 use crate::demo::{self, DemoModel};
-use crate::{Dtype, HookedModel, HubAccess, HubId, ModelError, Placement, Tokenizer, load};
+use crate::{
+    Dtype, HookedModel, HubAccess, HubId, ModelError, Placement, Tokenizer, load, other_names,
+};
 
 /// A model that can read text.
 pub struct LanguageModel {
@@ -17,6 +20,39 @@ pub struct LanguageModel {
     pub model: Box<dyn HookedModel>,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
+}
+
+/// A model without its tokenizer, for token ids that are there already.
+pub struct ModelAlone {
+    /// The name it was asked for by.
+    pub name: String,
+    /// Hash of configuration and weights, which tells two versions apart.
+    pub revision: String,
+    /// The number format it computes in.
+    pub dtype: Dtype,
+    /// The model.
+    pub model: Box<dyn HookedModel>,
+    files: Files,
+}
+
+/// Where the files of a model are.
+enum Files {
+    Embedded(DemoModel),
+    Folder(PathBuf),
+}
+
+impl ModelAlone {
+    /// Reads the tokenizer, which lies beside the weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizer::from_dir`].
+    pub fn tokenizer(&self) -> Result<Tokenizer, ModelError> {
+        match &self.files {
+            Files::Embedded(demo) => demo.tokenizer(),
+            Files::Folder(dir) => Tokenizer::from_dir(dir),
+        }
+    }
 }
 
 impl LanguageModel {
@@ -57,25 +93,35 @@ pub fn open_model(
     hub: Option<&HubAccess>,
     placement: impl Into<Placement>,
 ) -> Result<LanguageModel, ModelError> {
+    let alone = open_model_alone(name, hub, placement)?;
+    let tokenizer = alone.tokenizer()?;
+    let ModelAlone { name, revision, dtype, model, .. } = alone;
+    Ok(LanguageModel { name, revision, dtype, model, tokenizer })
+}
+
+/// As [`open_model`], without reading a tokenizer.
+///
+/// # Errors
+///
+/// As [`open_model`], but for those of [`Tokenizer::from_dir`].
+///
+/// # Memory
+///
+/// As [`load::load_model`].
+pub fn open_model_alone(
+    name: &str,
+    hub: Option<&HubAccess>,
+    placement: impl Into<Placement>,
+) -> Result<ModelAlone, ModelError> {
     let placement = placement.into().resolve()?;
-    let dtype = placement.dtype;
-    if let Some(demo) = DemoModel::named(name) {
-        return Ok(LanguageModel {
-            name: name.to_owned(),
-            revision: demo.hash(),
-            dtype,
-            model: demo.load(placement)?,
-            tokenizer: demo.tokenizer()?,
-        });
+    let (name, dtype) = (name.to_owned(), placement.dtype);
+    if let Some(demo) = DemoModel::named(&name) {
+        let (revision, model) = (demo.hash(), demo.load(placement)?);
+        return Ok(ModelAlone { name, revision, dtype, model, files: Files::Embedded(demo) });
     }
-    let dir = directory(name, hub)?;
-    Ok(LanguageModel {
-        name: name.to_owned(),
-        revision: load::checkpoint_hash(&dir)?,
-        dtype,
-        model: load::load_model(&dir, placement)?,
-        tokenizer: Tokenizer::from_dir(&dir)?,
-    })
+    let dir = directory(&name, hub)?;
+    let (revision, model) = (load::checkpoint_hash(&dir)?, load::load_model(&dir, placement)?);
+    Ok(ModelAlone { name, revision, dtype, model, files: Files::Folder(dir) })
 }
 
 /// The directory that a name stands for.
@@ -84,10 +130,17 @@ fn directory(name: &str, hub: Option<&HubAccess>) -> Result<PathBuf, ModelError>
     if dir.join("config.json").is_file() {
         return Ok(dir.to_owned());
     }
+    check_no_adapter(dir)?;
     let unknown = || ModelError::UnknownModel { name: name.to_owned(), embedded: demo::NAMES };
     // A folder that is there, but holds no model, is no name of the Hub either; nor is a misspelt
     // embedded model.
     let is_local = dir.exists() || name.starts_with("demo-");
+    if !is_local && let Some(repository) = other_names::repository(name) {
+        // Where somebody has put it into the cache under that very name, it is no mistake.
+        let cached = hub.zip(name.parse::<HubId>().ok());
+        let cached = cached.and_then(|(hub, id)| hub.cached_model(&id).ok());
+        return cached.ok_or_else(|| ModelError::OtherName { name: name.to_owned(), repository });
+    }
     let (Some(hub), false) = (hub, is_local) else { return Err(unknown()) };
     let id: HubId = name.parse().map_err(|_| unknown())?;
     hub.model(&id)

@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::module::linear;
 use burn::tensor::{FloatDType, Tensor};
 
-use crate::attention::{Heads, Scoring, pattern_from_scores};
+use crate::attention::{Heads, Scoring, pad, pattern_from_scores};
 use crate::cache::{Activation, ActivationCache};
 use crate::norm::{Norm, NormParts};
 use crate::{ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput, TokenBatch};
@@ -177,18 +177,21 @@ impl<'a> ForwardPass<'a> {
         heads: Heads,
         scoring: Scoring,
     ) -> Result<Tensor<4>, ModelError> {
-        let heads = heads.repeated();
+        let [.., pos, _] = heads.q.dims();
+        let padded = self.batch.attention_pos().max(pos);
+        let heads = heads.repeated().padded(padded);
         let explicit = self.tracks_gradients
             || self.wants(HookPoint::AttnScores(layer))
             || self.wants(HookPoint::Pattern(layer));
         let z = if explicit {
             let scores = heads.scores(scoring, self.batch);
+            let scores = scores.narrow(2, 0, pos).narrow(3, 0, pos);
             let scores = self.scores(HookPoint::AttnScores(layer), scores)?;
             let pattern = self.scores(HookPoint::Pattern(layer), pattern_from_scores(scores))?;
-            pattern.matmul(heads.v)
+            pad(pad(pattern, 2, padded), 3, padded).matmul(heads.v)
         } else {
             heads.attend(scoring, self.batch)
         };
-        Ok(z.swap_dims(1, 2))
+        Ok(z.narrow(2, 0, pos).swap_dims(1, 2))
     }
 }

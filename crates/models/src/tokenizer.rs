@@ -1,21 +1,40 @@
 //! Text to token ids and back, with offsets; knows where a tokenizer's files lie.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::{Arc, Once, OnceLock};
 
 use serde::Deserialize;
+use tokenizers::Tokenizer as HfTokenizer;
 use tokenizers::models::bpe::{self, BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
 
 use crate::ModelError;
+use crate::added_tokens::Additions;
 use crate::file::read_file;
+use crate::prefix::{Cuts, byte_of_char};
+
+/// Deepest nesting of a `tokenizer.json`; real ones have nine levels.
+const MAX_DEPTH: usize = 32;
+
+/// Largest id of a token; tensors hold ids as signed numbers of 32 bits.
+pub(crate) const MAX_ID: u32 = i32::MAX as u32;
+
+/// Bytes of text that are tokenised at first for each token that is kept: some more than a token
+/// has in most languages.
+const BYTES_PER_TOKEN: usize = 8;
+
+/// Texts up to this length are never cut.
+const SHORT_BYTES: usize = 16 << 10;
 
 /// A tokenizer in Hugging Face's format.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: HfTokenizer,
     hash: String,
+    /// Where long texts may be cut; found out when the first comes.
+    cuts: Arc<OnceLock<Option<Cuts>>>,
 }
 
 /// Token ids of one text with the place of each token in it.
@@ -25,6 +44,15 @@ pub struct Encoding {
     pub ids: Vec<u32>,
     /// Start and end of each token in bytes of the text.
     pub byte_offsets: Vec<(usize, usize)>,
+}
+
+/// The first token ids of a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CutEncoding {
+    /// Token ids, `[pos]`.
+    pub ids: Vec<u32>,
+    /// Whether the text has more.
+    pub is_truncated: bool,
 }
 
 impl Tokenizer {
@@ -65,6 +93,7 @@ impl Tokenizer {
     }
 
     fn parse(bytes: &[u8]) -> tokenizers::Result<Self> {
+        check_depth(bytes)?;
         let RawTokenizer { model } = serde_json::from_slice(bytes)?;
         if let Some(vocab) = model.vocab.as_object() {
             let prefix = model.continuing_subword_prefix.unwrap_or_default();
@@ -77,36 +106,64 @@ impl Tokenizer {
         // Padding and truncation are the batch's business, whatever the file says.
         inner.with_padding(None);
         inner.with_truncation(None)?;
-        Ok(Self { inner, hash: blake3::hash(bytes).to_hex().to_string() })
+        check_ids(&inner)?;
+        Ok(Self::of(inner, blake3::hash(bytes).to_hex().to_string()))
+    }
+
+    fn of(inner: HfTokenizer, hash: String) -> Self {
+        Self { inner, hash, cuts: Arc::default() }
     }
 
     /// Reads GPT-2's original pair of files: `encoder.json` (or `vocab.json`) and `vocab.bpe` (or
-    /// `merges.txt`).
+    /// `merges.txt`), with the tokens that `tokenizer_config.json`, `added_tokens.json`, and
+    /// `special_tokens_map.json` beside them add.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Read`] or [`ModelError::TokenizerFile`] if a file cannot be read.
+    /// [`ModelError::Read`], [`ModelError::Json`], or [`ModelError::TokenizerFile`] if a file cannot
+    /// be read.
     pub fn from_vocab_and_merges(vocab: &Path, merges: &Path) -> Result<Self, ModelError> {
         let [vocab_bytes, merges_bytes] = [read_file(vocab)?, read_file(merges)?];
-        let hash = blake3::Hasher::new().update(&vocab_bytes).update(&merges_bytes).finalize();
-        let ids: Vocab = serde_json::from_slice::<HashMap<String, u32>>(&vocab_bytes)
-            .map_err(|error| file_error(vocab)(error.into()))?
-            .into_iter()
-            .collect();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&vocab_bytes).update(&merges_bytes);
+        let mut ids: HashMap<String, u32> = serde_json::from_slice(&vocab_bytes)
+            .map_err(|error| file_error(vocab)(error.into()))?;
+        let folder = vocab.parent().unwrap_or(Path::new(""));
+        let Additions { tokens, add_prefix_space } = Additions::read(folder, &ids)?;
+        let taken: HashMap<u32, &str> = ids.iter().map(|(token, id)| (*id, &**token)).collect();
+        for (id, token) in &tokens {
+            let other = taken.get(id).filter(|other| **other != token.content);
+            if let Some(other) = other {
+                let (id, token, other) = (*id, token.content.clone(), (*other).to_owned());
+                return Err(file_error(vocab)(
+                    TokenizerFault::TwoTokens { id, token, other }.into(),
+                ));
+            }
+            if !taken.contains_key(id) {
+                hasher.update(&id.to_le_bytes()).update(token.content.as_bytes());
+            }
+        }
+        // The library gives an added token the id that it has in the vocabulary.
+        ids.extend(tokens.iter().map(|(id, token)| (token.content.clone(), *id)));
         let bpe = parse_merges(&merges_bytes)
             .and_then(|pairs| {
                 check_merges(|token| ids.contains_key(token), &pairs, "")?;
-                BPE::builder().vocab_and_merges(ids, pairs).build()
+                BPE::builder().vocab_and_merges(ids.into_iter().collect::<Vocab>(), pairs).build()
             })
             .map_err(file_error(merges))?;
         let mut inner = HfTokenizer::new(bpe);
-        inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+        inner.with_pre_tokenizer(Some(ByteLevel::new(add_prefix_space, true, true)));
         inner.with_decoder(Some(ByteLevel::default()));
         inner.with_post_processor(Some(ByteLevel::new(true, false, true)));
-        inner
-            .add_special_tokens([AddedToken::from("<|endoftext|>", true)])
-            .map_err(tokenizer_error)?;
-        Ok(Self { inner, hash: hash.to_hex().to_string() })
+        for (_, token) in tokens {
+            if token.special {
+                inner.add_special_tokens([token]).map_err(tokenizer_error)?;
+            } else {
+                inner.add_tokens([token]).map_err(tokenizer_error)?;
+            }
+        }
+        check_ids(&inner).map_err(|fault| file_error(vocab)(fault.into()))?;
+        Ok(Self::of(inner, hasher.finalize().to_hex().to_string()))
     }
 
     /// Token ids of a text, with the special tokens that the tokenizer's file asks for.
@@ -139,6 +196,69 @@ impl Tokenizer {
         self.encode_with(text, false)
     }
 
+    /// The first `max_tokens` ids of [`Tokenizer::encode`], and whether there are more.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tokenizer`] if the text cannot be encoded.
+    ///
+    /// # Memory
+    ///
+    /// Grows with `max_tokens`, not with the text, for the tokenizers of GPT-2 and Gemma; not where
+    /// such a text has no place to cut it, as one word of a million letters.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_models::demo::DemoModel;
+    ///
+    /// let tokenizer = DemoModel::named("demo-gpt2").ok_or("is embedded")?.tokenizer()?;
+    /// let text = "Once upon a time ".repeat(10_000);
+    /// let cut = tokenizer.encode_up_to(&text, 64)?;
+    /// assert_eq!(cut.ids, tokenizer.encode(&text)?.ids[..64]);
+    /// assert!(cut.is_truncated);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn encode_up_to(&self, text: &str, max_tokens: usize) -> Result<CutEncoding, ModelError> {
+        let cut = self.cut(text, max_tokens, true)?;
+        warn_of_two_beginnings(self, &cut.ids);
+        Ok(cut)
+    }
+
+    /// As [`Tokenizer::encode_up_to`], without special tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tokenizer`] if the text cannot be encoded.
+    pub fn encode_up_to_without_special(
+        &self,
+        text: &str,
+        max_tokens: usize,
+    ) -> Result<CutEncoding, ModelError> {
+        self.cut(text, max_tokens, false)
+    }
+
+    fn cut(&self, text: &str, max_tokens: usize, special: bool) -> Result<CutEncoding, ModelError> {
+        let mut n_bytes = max_tokens.saturating_mul(BYTES_PER_TOKEN).max(SHORT_BYTES);
+        while n_bytes < text.len()
+            && let Some(cuts) = self.cuts.get_or_init(|| Cuts::new(&self.inner))
+        {
+            if let Some(place) = cuts.last(text, n_bytes) {
+                let mut ids = self.encode_with(&text[..place], special)?.ids;
+                // What the tokenizer puts behind a text does not count.
+                if ids.len() > max_tokens.saturating_add(self.encode_with("", special)?.ids.len()) {
+                    ids.truncate(max_tokens);
+                    return Ok(CutEncoding { ids, is_truncated: true });
+                }
+            }
+            n_bytes = n_bytes.saturating_mul(2);
+        }
+        let mut ids = self.encode_with(text, special)?.ids;
+        let is_truncated = ids.len() > max_tokens;
+        ids.truncate(max_tokens);
+        Ok(CutEncoding { ids, is_truncated })
+    }
+
     fn encode_with(&self, text: &str, special: bool) -> Result<Encoding, ModelError> {
         let encoding = self.inner.encode(text, special).map_err(tokenizer_error)?;
         Ok(Encoding {
@@ -164,6 +284,47 @@ impl Tokenizer {
     /// [`ModelError::Tokenizer`] if the tokens cannot be decoded.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
         self.inner.decode(ids, false).map_err(tokenizer_error)
+    }
+
+    /// A token as people read it: its text, and where it holds only a part of a character, the
+    /// bytes of that part, as in `<0xE2>`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tokenizer`] if the token cannot be decoded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_models::demo::DemoModel;
+    ///
+    /// let tokenizer = DemoModel::named("demo-gpt2").ok_or("is embedded")?.tokenizer()?;
+    /// let ids = tokenizer.encode("a 😀")?.ids;
+    /// let pieces = ids.iter().map(|id| tokenizer.token_text(*id)).collect::<Result<String, _>>()?;
+    /// assert_eq!(pieces, "a <0xF0><0x9F><0x98><0x80>");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn token_text(&self, id: u32) -> Result<String, ModelError> {
+        let text = self.decode(&[id])?;
+        if !text.contains(char::REPLACEMENT_CHARACTER) {
+            return Ok(text);
+        }
+        let Some(token) = self.id_to_token(id) else { return Ok(text) };
+        let is_byte = token.starts_with("<0x") && token.ends_with('>');
+        if is_byte {
+            return Ok(token);
+        }
+        let Some(bytes) = token.chars().map(byte_of_char).collect::<Option<Vec<u8>>>() else {
+            return Ok(text);
+        };
+        let mut shown = String::new();
+        for chunk in bytes.utf8_chunks() {
+            shown.push_str(chunk.valid());
+            for byte in chunk.invalid() {
+                let _ = write!(shown, "<0x{byte:02X}>"); // a string takes whatever is written
+            }
+        }
+        Ok(shown)
     }
 
     /// The id of a text that is exactly one token; `None` if it is none or several.
@@ -200,10 +361,76 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// The largest id of a token.
+    pub fn max_id(&self) -> u32 {
+        self.inner.get_vocab(true).into_values().max().unwrap_or(0)
+    }
+
     /// Hash of the files, which tells two tokenizers apart.
     pub fn hash(&self) -> &str {
         &self.hash
     }
+}
+
+/// Says once that a text begins with the token that is put before it.
+fn warn_of_two_beginnings(tokenizer: &Tokenizer, ids: &[u32]) {
+    static SAID: Once = Once::new();
+    if let [first, second, ..] = ids
+        && first == second
+        && tokenizer.is_special(*first)
+        && tokenizer.encode("").is_ok_and(|empty| empty.ids.first() == Some(first))
+    {
+        SAID.call_once(|| {
+            let token = tokenizer.id_to_token(*first).unwrap_or_default();
+            tracing::warn!(
+                "a text begins with `{token}`, and the tokenizer puts another one before it: take \
+                 it off the texts"
+            );
+        });
+    }
+}
+
+/// Refuses nesting that the tokenizers library would panic at, before it reads anything.
+fn check_depth(bytes: &[u8]) -> Result<(), TokenizerFault> {
+    let (mut depth, mut is_string, mut is_escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_string => is_escaped = true,
+            b'"' => is_string = !is_string,
+            b'[' | b'{' if !is_string => depth += 1,
+            b']' | b'}' if !is_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err(TokenizerFault::Depth);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses ids that no tensor of ids can hold.
+fn check_ids(tokenizer: &HfTokenizer) -> Result<(), TokenizerFault> {
+    let vocab = tokenizer.get_vocab(true);
+    match vocab.into_iter().find(|(_, id)| *id > MAX_ID) {
+        Some((token, id)) => Err(TokenizerFault::Id { token, id }),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with a tokenizer that its library would not say, or would panic at.
+#[derive(Debug, thiserror::Error)]
+enum TokenizerFault {
+    #[error("it is nested deeper than {MAX_DEPTH} levels")]
+    Depth,
+    #[error("token `{}` has id {id}, expected at most {MAX_ID}", token.escape_debug())]
+    Id { token: String, id: u32 },
+    #[error(
+        "id {id} is of token `{}`, and a file beside it gives it to `{}`",
+        other.escape_debug(),
+        token.escape_debug()
+    )]
+    TwoTokens { id: u32, token: String, other: String },
 }
 
 fn tokenizer_error(source: tokenizers::Error) -> ModelError {

@@ -131,7 +131,16 @@ pub(super) fn collect(
 
 /// What a feature is called in a table, after its number.
 pub(super) fn name_of(features: &BTreeMap<u32, FraFeature>, feature: u32) -> String {
-    features.get(&feature).map_or_else(String::new, |found| format!(" {}", found.label))
+    features.get(&feature).map_or_else(String::new, |found| format!(" {}", printable(&found.label)))
+}
+
+/// A text of the data, so that a terminal shows it and does nothing else.
+fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }
 
 /// What is collected of a layer.

@@ -94,7 +94,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// The text of a token.
     pub(super) fn token(self, id: u32) -> Result<String> {
-        Ok(self.model.tokenizer.decode(&[id])?)
+        Ok(self.model.tokenizer.token_text(id)?)
     }
 }
 
@@ -208,7 +208,9 @@ impl Subject {
     pub(super) fn ids(&self, text: &str) -> Result<Vec<u32>> {
         let end = text.char_indices().nth(N_PUBLISHED_CHARACTERS).filter(|_| self.is_published);
         let text = end.map_or(text, |(end, _)| &text[..end]);
-        let ids = self.model.tokenizer.encode_without_special(text)?.ids;
+        // One more, which may be the token before every text.
+        let n = self.max_tokens.saturating_add(1);
+        let ids = self.model.tokenizer.encode_up_to_without_special(text, n)?.ids;
         let text = ids.strip_prefix(self.bos.as_slice()).unwrap_or(&ids);
         Ok(self.bos.into_iter().chain(text.iter().copied()).take(self.max_tokens).collect())
     }

@@ -10,7 +10,9 @@ use attention_probes_activations::{
     ActivationError, DatasetConfig, Shard, ShardData, ShardHook, ShardManifest, ShardModel,
     ShardTokenizer, ShardWriter, TensorSpec,
 };
-use attention_probes_models::{HookPoint, HookSet, LanguageModel, NoDownload, open_model};
+use attention_probes_models::{
+    HookPoint, HookSet, ModelAlone, NoDownload, Tokenizer, open_model_alone,
+};
 use burn::tensor::Device;
 use tracing::{info, warn};
 
@@ -35,7 +37,7 @@ struct Prepared<'a> {
     /// File that the texts or ids come from.
     path: &'a Path,
     source: Source,
-    model: LanguageModel,
+    model: ModelAlone,
     hooks: HookSet,
     shapes: Vec<HookShape>,
     device: Device,
@@ -62,12 +64,9 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
         check_output(&args.output, path)?;
     }
 
-    let model = open_model(&args.model, hub.as_ref(), (&device, args.dtype))?;
-    let source = source.with_context_of(&*model.model);
+    let model = open_model_alone(&args.model, hub.as_ref(), (&device, args.dtype))?;
+    let source = source.with_model(&model)?;
     let hooks = HookSet::parse_in(names(), model.model.shape().n_layers)?;
-    if let Source::Ids { rows, .. } = &source {
-        rows.check(&*model.model)?;
-    }
     let shapes = shapes(&*model.model, &hooks, &device)?;
     let prepared = Prepared { args, path, source, model, hooks, shapes, device };
     let (tensors, written) = match format {
@@ -100,7 +99,7 @@ impl Prepared<'_> {
 
     fn write_file(&self, format: Format) -> Result<(BTreeMap<String, Vec<usize>>, Written)> {
         let args = self.args;
-        let rows = &*self.source.tokens(&self.model.tokenizer)?;
+        let rows = &*self.source.tokens()?;
         let dtype = args.store_dtype.into();
         let specs = specs(rows, &self.shapes, dtype);
         let size_bytes = specs.iter().map(TensorSpec::size_bytes).fold(0, u64::saturating_add);
@@ -158,7 +157,7 @@ impl Prepared<'_> {
                 let (hash, n_rows, classes) = (hash.clone(), rows.len(), Vec::new());
                 (ShardData { name, hash, n_rows, text: None, label: None, classes }, None)
             }
-            Source::Texts { corpus, max_tokens } => {
+            Source::Texts { corpus, max_tokens, tokenizer } => {
                 let label = args.label.clone().unwrap_or(DatasetConfig::default().label);
                 let data = ShardData {
                     name,
@@ -168,14 +167,15 @@ impl Prepared<'_> {
                     label: (!corpus.classes.is_empty()).then_some(label),
                     classes: corpus.classes.clone(),
                 };
-                let tokenizer = &self.model.tokenizer;
-                let bare = tokenizer.encode_without_special("a")?.ids;
-                let tokenizer = ShardTokenizer {
-                    hash: tokenizer.hash().to_owned(),
-                    max_tokens: *max_tokens,
-                    special_tokens: tokenizer.encode("a")?.ids != bare,
+                let describe = |tokenizer: &Tokenizer| -> Result<ShardTokenizer> {
+                    let bare = tokenizer.encode_without_special("a")?.ids;
+                    Ok(ShardTokenizer {
+                        hash: tokenizer.hash().to_owned(),
+                        max_tokens: *max_tokens,
+                        special_tokens: tokenizer.encode("a")?.ids != bare,
+                    })
                 };
-                (data, Some(tokenizer))
+                (data, tokenizer.as_deref().map(describe).transpose()?)
             }
         };
         Ok(ShardManifest {

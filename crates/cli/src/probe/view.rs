@@ -222,7 +222,7 @@ fn texts(
 ) -> Vec<TokenText> {
     let tokenizer = &probed.model.tokenizer;
     let token = |(position, &id): (usize, &u32)| PageToken {
-        text: tokenizer.decode(&[id]).unwrap_or_default(),
+        text: tokenizer.token_text(id).unwrap_or_default(),
         id: Some(i64::from(id)),
         position,
     };

@@ -114,7 +114,10 @@ impl SaeInModel {
         let missing =
             |what: &str| InputError(format!("the autoencoder names no {what}, give `--{what}`"));
         let name = place.model.or(metadata.model_name()).ok_or_else(|| missing("model"))?;
-        let hook = match (metadata.hook_name(), place.hook) {
+        // A name that no model here has gives way to the flag.
+        let known = metadata.hook_name();
+        let known = known.filter(|name| place.hook.is_none() || name.parse::<HookPoint>().is_ok());
+        let hook = match (known, place.hook) {
             (Some(known), Some(asked)) if known != asked => {
                 let error = format!("the autoencoder reads `{known}`, not `{asked}`");
                 return Err(InputError(error).into());

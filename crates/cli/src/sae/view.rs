@@ -283,7 +283,7 @@ impl View<'_> {
         order.sort_by(|a, b| added[*b].total_cmp(&added[*a]));
         let token = |id: &usize| {
             Ok::<_, anyhow::Error>(FeatureToken {
-                text: self.model.tokenizer.decode(&[*id as u32])?,
+                text: self.model.tokenizer.token_text(*id as u32)?,
                 id: Some(*id as i64),
                 value: added[*id].into(),
             })

@@ -7,6 +7,7 @@ use std::{fmt, fs};
 
 use crate::ModelError;
 use crate::hub::cache::{folder, hf_home};
+use crate::hub::credentials::without_credentials;
 use crate::hub::id::is_inside;
 use crate::hub::model::missing_file;
 use crate::hub::{HubCache, HubId, Token, listing};
@@ -23,7 +24,10 @@ const OFFLINE: [&str; 2] = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];
 #[derive(Clone, Debug)]
 pub struct HubAccess {
     pub(super) cache: HubCache,
+    /// Without the name and password that may stand in an address, so that no message has them.
     pub(super) endpoint: String,
+    /// Name and password for the endpoint, `user:password`.
+    pub(super) credentials: Option<Token>,
     pub(super) token: Option<Token>,
     pub(super) progress: Option<Arc<dyn DownloadProgress>>,
     pub(super) backoff: Duration,
@@ -57,6 +61,7 @@ impl HubAccess {
         Self {
             cache,
             endpoint: ENDPOINT.to_owned(),
+            credentials: None,
             token: None,
             progress: None,
             backoff: Duration::from_millis(500),
@@ -89,7 +94,9 @@ impl HubAccess {
     /// Another server that speaks as the Hub does.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: &str) -> Self {
-        endpoint.trim().trim_end_matches('/').clone_into(&mut self.endpoint);
+        let (endpoint, credentials) = without_credentials(endpoint.trim());
+        endpoint.trim_end_matches('/').clone_into(&mut self.endpoint);
+        self.credentials = credentials.and_then(Token::new);
         self
     }
 
@@ -155,7 +162,7 @@ impl HubAccess {
         cached
     }
 
-    fn cached_model(&self, id: &HubId) -> Result<PathBuf, ModelError> {
+    pub(crate) fn cached_model(&self, id: &HubId) -> Result<PathBuf, ModelError> {
         let path = self.cached_snapshot(id)?;
         match missing_file(&path)? {
             None => Ok(path),
@@ -325,5 +332,14 @@ mod tests {
     fn the_address_has_no_slash_at_its_end() {
         let set = [("HF_HOME", "/hf"), ("HF_ENDPOINT", "http://localhost:1/")];
         assert_eq!(HubAccess::from_vars(vars(&set)).unwrap().endpoint, "http://localhost:1");
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_never_shown() {
+        for endpoint in ["http://me:secret@localhost:1/", "me:secret@host", "ftp://me:secret@h/a"] {
+            let access = HubAccess::new(HubCache::new("/hf")).with_endpoint(endpoint);
+            assert_eq!(access.credentials, Token::new("me:secret"));
+            assert!(!format!("{access:?}").contains("secret"), "{access:?}");
+        }
     }
 }

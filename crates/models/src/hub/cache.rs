@@ -156,13 +156,43 @@ pub(super) fn hf_home(var: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
         .or_else(|| Some(home(&var)?.join(".cache/huggingface")))
 }
 
-/// The path that a variable holds, `~` at its beginning replaced.
+/// The path that a variable holds, `~` at its beginning and `$NAME` or `${NAME}` in it replaced, as
+/// `huggingface_hub` does.
 pub(super) fn folder(name: &str, var: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let value = var(name).filter(|value| !value.is_empty())?;
-    match (value.strip_prefix('~'), home(&var)) {
-        (Some(rest), Some(home)) => Some(home.join(rest.trim_start_matches('/'))),
-        _ => Some(PathBuf::from(value)),
+    let value = match (value.strip_prefix('~'), home(&var)) {
+        (Some(rest), Some(home)) => {
+            let path = home.join(rest.trim_start_matches('/'));
+            path.to_str().map_or(value.clone(), str::to_owned)
+        }
+        _ => value,
+    };
+    Some(PathBuf::from(with_variables(&value, &var)))
+}
+
+/// A text with the values of the variables that it names; those that are not set stay as they are.
+fn with_variables(text: &str, var: impl Fn(&str) -> Option<String>) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let (name, end) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some((name, _)) => (name, name.len() + 2),
+            None => {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
+                (&after[..end], end)
+            }
+        };
+        match var(name).filter(|_| !name.is_empty()) {
+            Some(value) => out.push_str(&value),
+            None => {
+                out.push('$');
+                out.push_str(&after[..end]);
+            }
+        }
+        rest = &after[end..];
     }
+    out + rest
 }
 
 fn home(var: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
@@ -190,6 +220,25 @@ mod tests {
             assert_eq!(HubCache::from_vars(var), Some(HubCache::new(all[from].2)));
         }
         assert_eq!(HubCache::from_vars(|_| None), None);
+    }
+
+    #[test]
+    fn variables_in_a_path_are_replaced() {
+        let set = [("HOME", "/home/me"), ("DATA", "/data")];
+        let var = |name: &str| {
+            set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        for (path, expected) in [
+            ("$HOME/.hf", "/home/me/.hf"),
+            ("${DATA}/hf", "/data/hf"),
+            ("~/x$DATA", "/home/me/x/data"),
+            ("/a$b/${c}/$", "/a$b/${c}/$"),
+            ("/$HOMEx", "/$HOMEx"),
+        ] {
+            let of_path =
+                |name: &str| if name == "HF_HOME" { Some(path.to_owned()) } else { var(name) };
+            assert_eq!(folder("HF_HOME", of_path), Some(PathBuf::from(expected)), "{path}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Requests to the Hub: redirects, timeouts, and a token that no other server sees.
 
+use std::io::Read;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use ureq::http::{HeaderValue, Method, Request, Response};
 use ureq::{Agent, Body};
 
 use crate::ModelError;
+use crate::hub::credentials::with_credentials;
 use crate::hub::id::is_commit;
 use crate::hub::listing::checked;
+use crate::hub::pace::Paced;
 use crate::hub::reply::{FileHead, HeadParts, refusal, text};
 use crate::hub::{HubAccess, HubId, url};
 
@@ -23,7 +26,10 @@ const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long nothing may come.
-const READ_TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Longest pause that a server may ask for; after a longer one a person had better come back.
+const MAX_PAUSE: Duration = Duration::from_mins(2);
 
 /// Longest list of files that is read.
 const MAX_LISTING_BYTES: u64 = 64 << 20;
@@ -125,8 +131,11 @@ impl<'a> Client<'a> {
             if !status.is_success() {
                 return Err(refusal(self.access, id, None, &url, status, reply.headers()));
             }
-            let body = reply.body_mut().with_config().limit(MAX_LISTING_BYTES).read_to_vec();
-            let body = body.map_err(|error| connection(&url, error))?;
+            let reader = reply.body_mut().with_config().limit(MAX_LISTING_BYTES).reader();
+            let mut body = Vec::new();
+            Paced::new(reader, READ_TIMEOUT)
+                .read_to_end(&mut body)
+                .map_err(|error| connection(&url, ureq::Error::from(error)))?;
             serde_json::from_slice(&body).map_err(|_| refuse())
         })?;
         let files = listing.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
@@ -159,16 +168,17 @@ impl<'a> Client<'a> {
             match attempt() {
                 Err(error) if is_passing(&error) && n_failed + 1 < ATTEMPTS => {
                     n_failed += 1;
-                    self.pause(n_failed);
+                    self.pause(n_failed, &error);
                 }
                 result => return result,
             }
         }
     }
 
-    /// Waits longer with each failure.
-    pub(super) fn pause(&self, n_failed: u32) {
-        sleep(self.access.backoff * 2_u32.saturating_pow(n_failed.saturating_sub(1)));
+    /// Waits longer with each failure, and as long as the server asks for.
+    pub(super) fn pause(&self, n_failed: u32, error: &ModelError) {
+        let own = self.access.backoff * 2_u32.saturating_pow(n_failed.saturating_sub(1));
+        sleep(own.max(asked_pause(error).unwrap_or_default()));
     }
 
     /// Sends a request and follows redirects, showing every reply to `see`.
@@ -186,7 +196,12 @@ impl<'a> Client<'a> {
         let mut at = url.to_owned();
         for _ in 0..=MAX_REDIRECTS {
             let is_hub = url::origin(&at) == url::origin(&self.access.endpoint);
-            let mut request = Request::builder().method(method).uri(&at);
+            let credentials = self.access.credentials.as_ref().filter(|_| is_hub);
+            let mut request = Request::builder().method(method);
+            request = match credentials {
+                Some(own) => request.uri(with_credentials(&at, own.reveal())),
+                None => request.uri(&at),
+            };
             // Lengths and parts are those of the content itself.
             request = request.header(ACCEPT_ENCODING, "identity");
             if from_byte > 0 {
@@ -220,8 +235,19 @@ pub(super) fn is_passing(error: &ModelError) -> bool {
     match error {
         ModelError::HubConnection { .. } => true,
         // 416: the part that was asked for is not there; the whole is asked for next.
-        ModelError::HubStatus { status, .. } => matches!(status, 408 | 416 | 429 | 500..),
+        ModelError::HubStatus { status, .. } => {
+            matches!(status, 408 | 416 | 429 | 500..)
+                && asked_pause(error).is_none_or(|pause| pause <= MAX_PAUSE)
+        }
         _ => false,
+    }
+}
+
+/// How long a server asks to wait.
+fn asked_pause(error: &ModelError) -> Option<Duration> {
+    match error {
+        ModelError::HubStatus { retry_after_s, .. } => retry_after_s.map(Duration::from_secs),
+        _ => None,
     }
 }
 

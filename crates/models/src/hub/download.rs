@@ -10,7 +10,8 @@ use ring::digest;
 use crate::ModelError;
 use crate::file::write_file;
 use crate::hub::cache::make_parent;
-use crate::hub::client::{ATTEMPTS, Client, connection, is_passing};
+use crate::hub::client::{ATTEMPTS, Client, READ_TIMEOUT, connection, is_passing};
+use crate::hub::pace::Paced;
 use crate::hub::reply::{FileHead, content_range, refusal, text};
 use crate::hub::{HubAccess, HubId, url};
 
@@ -97,6 +98,18 @@ impl<'a> Download<'a> {
         Ok(files)
     }
 
+    /// A file that a repository need not have.
+    ///
+    /// # Errors
+    ///
+    /// As [`Download::file`], but for [`ModelError::HubFile`].
+    pub(crate) fn file_if_there(&mut self, file: &str) -> Result<Option<PathBuf>, ModelError> {
+        match self.file(file) {
+            Err(ModelError::HubFile { .. }) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// The files of the first choice that the repository has all of.
     ///
     /// # Errors
@@ -176,7 +189,7 @@ impl<'a> Download<'a> {
                     if n_failed == ATTEMPTS {
                         return Err(error);
                     }
-                    self.client.pause(n_failed);
+                    self.client.pause(n_failed, &error);
                 }
                 result => return result,
             }
@@ -188,6 +201,10 @@ impl<'a> Download<'a> {
         let size = wanted.head.size_bytes;
         let write = |source| ModelError::Write { path: wanted.part.clone(), source };
         let refuse = |fault| ModelError::HubReply { url: wanted.url.clone(), fault };
+        // What lies there under that name may be a link to a file that is none of ours.
+        if wanted.part.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            fs::remove_file(&wanted.part).map_err(write)?;
+        }
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -226,7 +243,7 @@ impl<'a> Download<'a> {
         }
         file.seek(SeekFrom::Start(done)).map_err(write)?;
         let cut = |error: io::Error| connection(&wanted.url, ureq::Error::from(error));
-        let mut body = reply.into_body().into_reader();
+        let mut body = Paced::new(reply.into_body().into_reader(), READ_TIMEOUT);
         let mut buffer = vec![0; BUFFER_BYTES];
         while done < size {
             let left = usize::try_from(size - done).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES);

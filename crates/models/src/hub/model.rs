@@ -4,6 +4,8 @@ use std::path::Path;
 
 use crate::ModelError;
 use crate::checkpoint::{INDEX, WEIGHTS, shard_names};
+#[cfg(feature = "hub")]
+use crate::{added_tokens::ADDED_TOKENS, checkpoint::ADAPTER};
 
 const CONFIG: &str = "config.json";
 
@@ -21,7 +23,8 @@ pub(crate) fn missing_file(folder: &Path) -> Result<Option<String>, ModelError> 
         return Ok(Some(CONFIG.to_owned()));
     }
     let weights = match folder.join(INDEX) {
-        index if index.is_file() => shard_names(&index)?.into_iter().collect(),
+        // One whole file is what the loader takes first.
+        index if lacks(WEIGHTS) && index.is_file() => shard_names(&index)?.into_iter().collect(),
         _ => vec![WEIGHTS.to_owned()],
     };
     if let Some(file) = weights.into_iter().find(|file| lacks(file)) {
@@ -38,16 +41,26 @@ pub(crate) fn download_model(
     id: &crate::HubId,
 ) -> Result<std::path::PathBuf, ModelError> {
     let mut download = crate::hub::download::Download::new(access, id)?;
-    let config = download.file(CONFIG)?;
+    let Some(config) = download.file_if_there(CONFIG)? else {
+        return match download.file_if_there(ADAPTER)? {
+            Some(path) => Err(ModelError::Adapter { path }),
+            None => download.file(CONFIG),
+        };
+    };
     crate::load::check_config(&config)?;
     download.first_of(&TOKENIZERS)?;
+    if !config.with_file_name(TOKENIZERS[0][0]).is_file() {
+        for file in ADDED_TOKENS {
+            download.file_if_there(file)?;
+        }
+    }
     let snapshot = config.parent().unwrap_or(&config).to_owned();
     let index = snapshot.join(INDEX);
-    // The loader prefers an index, so one that is there already is followed.
-    if !index.is_file() {
+    let is_whole = || snapshot.join(WEIGHTS).is_file();
+    if !is_whole() && !index.is_file() {
         download.first_of(&[&[WEIGHTS], &[INDEX]])?;
     }
-    if index.is_file() {
+    if !is_whole() && index.is_file() {
         for shard in shard_names(&index)? {
             download.file(&shard)?;
         }

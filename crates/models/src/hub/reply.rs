@@ -105,6 +105,9 @@ pub(super) fn refusal(
             }
             _ => ModelError::HubRevision { repo, revision: id.revision().to_owned(), page },
         },
-        (status, _) => ModelError::HubStatus { url: url.to_owned(), status },
+        (status, _) => {
+            let retry_after_s = text(headers, "retry-after").and_then(|text| text.parse().ok());
+            ModelError::HubStatus { url: url.to_owned(), status, retry_after_s }
+        }
     }
 }

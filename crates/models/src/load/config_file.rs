@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::harmless::{Effect, effect_of};
 use crate::ModelError;
 
 /// A `config.json`, for what is said about its fields.
@@ -59,19 +60,72 @@ impl ConfigFile<'_> {
         }
     }
 
-    /// Refuses what is neither read nor known to change nothing.
-    pub(super) fn no_other(
-        &self,
-        other: &BTreeMap<String, Value>,
-        ignored: &[&str],
-        expected: &'static str,
-    ) -> Result<(), ModelError> {
-        let unknown = other
-            .iter()
-            .find(|(field, value)| !ignored.contains(&field.as_str()) && !value.is_null());
-        match unknown {
-            Some((field, value)) => self.refuse(field, value, expected),
-            None => Ok(()),
+    /// Refuses what no family reads and may change the numbers; names what is not known in the log.
+    pub(super) fn no_other(&self, other: &BTreeMap<String, Value>) -> Result<(), ModelError> {
+        for (field, value) in other {
+            match effect_of(field, value) {
+                Effect::None => {}
+                Effect::Unknown => tracing::warn!(
+                    "`{}`: `{field}` is not known, and left out of account",
+                    self.path.display()
+                ),
+                Effect::Possible => {
+                    let expected = "no such field, or null: it may change what the model computes";
+                    return self.refuse(field, value, expected);
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Moves the value of a field's other spelling to the one that is read.
+    ///
+    /// `place` is what stands before both names in messages.
+    pub(super) fn one_spelling(
+        &self,
+        fields: &mut Map<String, Value>,
+        place: &str,
+        [name, other]: [&str; 2],
+    ) -> Result<(), ModelError> {
+        let Some(value) = fields.remove(other).filter(|value| !value.is_null()) else {
+            return Ok(());
+        };
+        match fields.get(name).filter(|value| !value.is_null()) {
+            Some(first) if !is_equal(first, &value) => {
+                let first = Stated { field: format!("{place}{name}"), value: first.to_string() };
+                let second = Stated { field: format!("{place}{other}"), value: value.to_string() };
+                self.contradiction(first, second)
+            }
+            Some(_) => Ok(()),
+            None => {
+                fields.insert(name.to_owned(), value);
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses two fields that say one thing in two ways.
+    pub(super) fn contradiction<T>(&self, first: Stated, second: Stated) -> Result<T, ModelError> {
+        Err(ModelError::ConfigContradiction {
+            path: self.path.to_owned(),
+            field: first.field,
+            value: first.value,
+            other: second.field,
+            other_value: second.value,
+        })
+    }
+}
+
+/// A field as it is written, for messages.
+pub(super) struct Stated {
+    pub(super) field: String,
+    pub(super) value: String,
+}
+
+/// Whether two values are one: `1` and `1.0` are.
+fn is_equal(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
     }
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use self::rope::{RawRope, ropes};
+use self::rope::{RawRope, one_rope_type, ropes};
 pub(super) use self::tensors::gemma_from_tensors;
-use super::ConfigFile;
+use super::{ConfigFile, Stated};
 use crate::{ActivationFunction, GemmaConfig, GemmaGeneration, LayerKind, ModelError};
 
 /// Most layers that a configuration may ask for: a list of their kinds is made before any tensor
@@ -27,23 +27,31 @@ pub(super) fn gemma_config(
     let mut all_fields = defaults(generation);
     match fields.get("text_config").and_then(Value::as_object) {
         Some(text_fields) => {
-            check_wrapper(fields, file)?;
+            check_wrapper(fields, text_fields, file)?;
             all_fields.extend(text_fields.clone());
         }
         None => all_fields.extend(fields.clone()),
     }
+    let patterns = ["sliding_window_pattern", "_sliding_window_pattern"];
+    file.one_spelling(&mut all_fields, "", patterns)?;
+    one_rope_type(&mut all_fields, file)?;
     file.parse::<RawGemmaConfig>(all_fields)?.check(generation, file)
 }
 
 /// Checks what a multimodal configuration has around that of its text model.
-fn check_wrapper(fields: &Map<String, Value>, file: &ConfigFile<'_>) -> Result<(), ModelError> {
+fn check_wrapper(
+    fields: &Map<String, Value>,
+    text_fields: &Map<String, Value>,
+    file: &ConfigFile<'_>,
+) -> Result<(), ModelError> {
     if fields.get("tie_word_embeddings") == Some(&Value::Bool(false)) {
         return file.refuse("tie_word_embeddings", &false, "true beside a `text_config`");
     }
     let others = fields.clone().into_iter();
-    let others = others.filter(|(field, _)| !WRAPPER_FIELDS.contains(&field.as_str()));
-    let expected = "a field of Gemma's multimodal configuration without quantization";
-    file.no_other(&others.collect(), &IGNORED_FIELDS, expected)
+    let others = others.filter(|(field, value)| {
+        !WRAPPER_FIELDS.contains(&field.as_str()) && text_fields.get(field) != Some(value)
+    });
+    file.no_other(&others.collect())
 }
 
 /// What transformers takes for a field that is absent: `Gemma*Config` of version 5.23.
@@ -52,19 +60,19 @@ fn defaults(generation: GemmaGeneration) -> Map<String, Value> {
         GemmaGeneration::One => json!({
             "hidden_size": 3072, "intermediate_size": 24576, "num_hidden_layers": 28,
             "num_attention_heads": 16, "num_key_value_heads": 16, "vocab_size": 256_000,
-            "max_position_embeddings": 8192, "rope_theta": 1e4,
+            "max_position_embeddings": 8192,
         }),
         GemmaGeneration::Two => json!({
             "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
             "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 256_000,
-            "max_position_embeddings": 8192, "rope_theta": 1e4, "query_pre_attn_scalar": 256.0,
+            "max_position_embeddings": 8192, "query_pre_attn_scalar": 256.0,
             "sliding_window": 4096, "attn_logit_softcapping": 50.0,
             "final_logit_softcapping": 30.0,
         }),
         GemmaGeneration::Three => json!({
             "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
             "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 262_208,
-            "max_position_embeddings": 131_072, "rope_theta": 1e6, "rope_local_base_freq": 1e4,
+            "max_position_embeddings": 131_072,
             "query_pre_attn_scalar": 256.0, "sliding_window": 4096,
         }),
     };
@@ -102,7 +110,9 @@ struct RawGemmaConfig {
     sliding_window: Option<usize>,
     #[serde(default)]
     layer_types: Option<Vec<String>>,
-    #[serde(default, alias = "_sliding_window_pattern")]
+    #[serde(default)]
+    sliding_window_size: Option<usize>,
+    #[serde(default)]
     sliding_window_pattern: Option<usize>,
     #[serde(default)]
     rope_theta: Option<f64>,
@@ -136,54 +146,8 @@ fn yes() -> bool {
     true
 }
 
-/// Fields that do not change what a forward pass computes: training, generation, bookkeeping.
-const IGNORED_FIELDS: [&str; 34] = [
-    "_attn_implementation_autoset",
-    "_name_or_path",
-    "architectures",
-    "attention_dropout",
-    "bos_token_id",
-    "cache_implementation",
-    "chunk_size_feed_forward",
-    "dtype",
-    "eos_token_id",
-    "finetuning_task",
-    "id2label",
-    "initializer_range",
-    "is_decoder",
-    "is_encoder_decoder",
-    "label2id",
-    "model_type",
-    "num_labels",
-    "output_attentions",
-    "output_hidden_states",
-    "pad_token_id",
-    "prefix",
-    "problem_type",
-    "pruned_heads",
-    "return_dict",
-    "sep_token_id",
-    "task_specific_params",
-    "tokenizer_class",
-    "torch_dtype",
-    "torchscript",
-    "transformers_version",
-    "unsloth_fixed",
-    "unsloth_version",
-    "use_bfloat16",
-    "use_cache",
-];
-
-/// The same in what is around a `text_config`: images are never looked at.
-const WRAPPER_FIELDS: [&str; 7] = [
-    "boi_token_index",
-    "eoi_token_index",
-    "image_token_index",
-    "mm_tokens_per_image",
-    "text_config",
-    "tie_word_embeddings",
-    "vision_config",
-];
+/// Fields that change nothing in what is around a `text_config`: images are never looked at.
+const WRAPPER_FIELDS: [&str; 3] = ["text_config", "tie_word_embeddings", "vision_config"];
 
 impl RawGemmaConfig {
     fn check(
@@ -191,7 +155,7 @@ impl RawGemmaConfig {
         generation: GemmaGeneration,
         file: &ConfigFile<'_>,
     ) -> Result<GemmaConfig, ModelError> {
-        file.no_other(&self.other, &IGNORED_FIELDS, "a field of Gemma's configuration")?;
+        file.no_other(&self.other)?;
         if let Some(value) = &self.quantization_config {
             return file.refuse("quantization_config", value, "no quantization");
         }
@@ -341,6 +305,18 @@ impl RawGemmaConfig {
 
     /// How many keys a query of a sliding layer sees.
     fn window(&self, layers: &[LayerKind], file: &ConfigFile<'_>) -> Result<usize, ModelError> {
+        // A field of Google's own code, which transformers does not read.
+        if let (Some(window), Some(size)) = (self.sliding_window, self.sliding_window_size)
+            && window != size
+            && layers.contains(&LayerKind::Sliding)
+        {
+            let stated = |field: &str, value: usize| Stated {
+                field: field.to_owned(),
+                value: value.to_string(),
+            };
+            let second = stated("sliding_window_size", size);
+            return file.contradiction(stated("sliding_window", window), second);
+        }
         match self.sliding_window {
             Some(window) if window > 0 => Ok(window),
             _ if !layers.contains(&LayerKind::Sliding) => Ok(self.max_position_embeddings),

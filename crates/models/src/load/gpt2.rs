@@ -57,60 +57,30 @@ impl Default for RawGpt2Config {
     }
 }
 
-/// Fields that do not change what a forward pass computes: training, generation, bookkeeping.
-/// `n_ctx` repeats `n_positions`; `reorder_and_upcast_attn` changes rounding only.
-const IGNORED_FIELDS: [&str; 42] = [
-    "_attn_implementation_autoset",
-    "_name_or_path",
-    "architectures",
-    "attn_pdrop",
-    "bos_token_id",
-    "chunk_size_feed_forward",
-    "dtype",
-    "embd_pdrop",
-    "eos_token_id",
-    "finetuning_task",
-    "gradient_checkpointing",
-    "id2label",
-    "initializer_range",
-    "is_decoder",
-    "is_encoder_decoder",
-    "label2id",
-    "model_type",
-    "n_ctx",
-    "num_labels",
-    "output_attentions",
-    "output_hidden_states",
-    "output_past",
-    "pad_token_id",
-    "predict_special_tokens",
-    "problem_type",
-    "reorder_and_upcast_attn",
-    "resid_pdrop",
-    "return_dict",
-    "sep_token_id",
-    "summary_activation",
-    "summary_first_dropout",
-    "summary_proj_to_labels",
-    "summary_type",
-    "summary_use_proj",
-    "task_specific_params",
-    "tokenizer_class",
-    "torch_dtype",
-    "torchscript",
-    "transformers_version",
-    "unk_token_id",
-    "use_bfloat16",
-    "use_cache",
+/// Names of transformers for all families, which it reads as GPT-2's own.
+const SPELLINGS: [[&str; 2]; 4] = [
+    ["n_layer", "num_hidden_layers"],
+    ["n_head", "num_attention_heads"],
+    ["n_embd", "hidden_size"],
+    ["n_positions", "max_position_embeddings"],
 ];
+
+/// Fields of GPT-2 alone that do not change what a forward pass computes: `n_ctx` repeats
+/// `n_positions`; `reorder_and_upcast_attn` changes rounding only.
+const IGNORED_FIELDS: [&str; 2] = ["n_ctx", "reorder_and_upcast_attn"];
 
 /// Parses and checks the configuration of a GPT-2.
 pub(super) fn gpt2_config(
     fields: &Map<String, Value>,
     file: &ConfigFile<'_>,
 ) -> Result<Gpt2Config, ModelError> {
-    let raw: RawGpt2Config = file.parse(fields.clone())?;
-    file.no_other(&raw.other, &IGNORED_FIELDS, "a field of GPT-2's configuration")?;
+    let mut fields = fields.clone();
+    for names in SPELLINGS {
+        file.one_spelling(&mut fields, "", names)?;
+    }
+    fields.retain(|name, _| !IGNORED_FIELDS.contains(&name.as_str()));
+    let raw: RawGpt2Config = file.parse(fields)?;
+    file.no_other(&raw.other)?;
     if raw.add_cross_attention {
         return file.refuse("add_cross_attention", &true, "false");
     }
@@ -167,7 +137,10 @@ pub(super) fn gpt2_from_tensors(
     tensors: &Tensors<'_>,
     placement: &Placement,
 ) -> Result<Gpt2, ModelError> {
-    let prefix = if tensors.contains("transformer.wte.weight") { "transformer." } else { "" };
+    // The table may lie under another name, and is no sure sign.
+    let has_prefix = ["transformer.wte.weight", "transformer.wpe.weight"];
+    let prefix =
+        if has_prefix.iter().any(|name| tensors.contains(name)) { "transformer." } else { "" };
     let matrix = |name: &str, shape: [usize; 2]| {
         tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, placement)
     };
@@ -204,7 +177,11 @@ pub(super) fn gpt2_from_tensors(
     } else {
         Some(tensors.table("lm_head.weight", [config.d_vocab, d], placement)?)
     };
-    let wte = tensors.table(&format!("{prefix}wte.weight"), [config.d_vocab, d], placement)?;
+    let wte = format!("{prefix}wte.weight");
+    // Of names that share memory, safetensors' own `save_model` keeps one.
+    let names = [&*wte, "lm_head.weight"];
+    let wte = if lm_head.is_none() { tensors.first_of(&names) } else { names[0] };
+    let wte = tensors.table(wte, [config.d_vocab, d], placement)?;
     let wpe = matrix("wpe", [config.n_ctx, d])?;
     let ln_f = norm("ln_f")?;
     Ok(Gpt2::from_parts(config, wte, wpe, blocks, ln_f, lm_head))

@@ -167,3 +167,62 @@ fn several_downloads_of_one_model_do_not_get_in_each_others_way() {
         assert_eq!(fs::read(snapshot.join(file)).unwrap(), repository().files[file]);
     }
 }
+
+#[test]
+fn a_server_that_asks_to_wait_is_waited_for_if_it_is_not_long() {
+    let repository = repository();
+    let n_asked = Arc::new(AtomicUsize::new(0));
+    let n = n_asked.clone();
+    let hub = FakeHub::start(move |seen| match n.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::new(429, &[("Retry-After", "1")], b""),
+        _ => repository.reply(seen),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let began = std::time::Instant::now();
+    download(&access(folder.path(), &hub)).unwrap();
+    assert!(began.elapsed().as_secs() >= 1);
+
+    let n_asked = Arc::new(AtomicUsize::new(0));
+    let n = n_asked.clone();
+    let hub = FakeHub::start(move |_| {
+        n.fetch_add(1, Ordering::Relaxed);
+        Reply::new(429, &[("Retry-After", "3600")], b"")
+    });
+    let folder = tempfile::tempdir().unwrap();
+    has(&refused(&access(folder.path(), &hub)), &["status 429: try again in 3600 seconds"]);
+    assert_eq!(n_asked.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_password_in_the_address_is_sent_and_never_shown() {
+    let repository = repository();
+    let hub = FakeHub::start(move |seen| match seen.headers.get("authorization") {
+        // `me:secret` in base64, as browsers send it.
+        Some(sent) if sent == "Basic bWU6c2VjcmV0" => repository.reply(seen),
+        _ => Reply::new(401, &[], b""),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let with = |credentials: &str| {
+        let endpoint = hub.endpoint.replace("://", &format!("://{credentials}@"));
+        access(folder.path(), &hub).with_endpoint(&endpoint)
+    };
+    let message = refused(&with("me:wrong"));
+    assert!(!message.contains("wrong") && message.contains(&hub.endpoint), "{message}");
+    download(&with("me:secret")).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_a_part_is_not_written_through() {
+    let repository = repository();
+    let etag = crate::server::sha(&repository.files["model.safetensors"]);
+    let hub = FakeHub::start(move |seen| repository.reply(seen));
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = folder.path().join("hub/models--org--tiny/blobs");
+    fs::create_dir_all(&blobs).unwrap();
+    let mine = folder.path().join("mine");
+    fs::write(&mine, "kept").unwrap();
+    std::os::unix::fs::symlink(&mine, blobs.join(format!("{etag}.incomplete"))).unwrap();
+    download(&access(folder.path(), &hub)).unwrap();
+    assert_eq!(fs::read(&mine).unwrap(), b"kept");
+}

@@ -11,6 +11,7 @@ mod sparsify;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
+use attention_probes_models::{ModelError, is_lfs_pointer, read_description};
 use serde::de::DeserializeOwned;
 
 use crate::{Sae, SaeError};
@@ -100,19 +101,34 @@ impl fmt::Display for SaeFormat {
 pub fn read_sae(path: impl AsRef<Path>) -> Result<Sae, SaeError> {
     let (format, path) = SaeFormat::of(path)?;
     let sae = match format {
-        SaeFormat::SaeLens => sae_lens::read(&path)?,
-        SaeFormat::AttentionOutput => attention_output::read(&path)?,
-        SaeFormat::GemmaScope => gemma_scope::read(&path)?,
-        SaeFormat::DictionaryLearning => dictionary_learning::read(&path)?,
-        SaeFormat::Sparsify => sparsify::read(&path)?,
+        SaeFormat::SaeLens => sae_lens::read(&path),
+        SaeFormat::AttentionOutput => attention_output::read(&path),
+        SaeFormat::GemmaScope => gemma_scope::read(&path),
+        SaeFormat::DictionaryLearning => dictionary_learning::read(&path),
+        SaeFormat::Sparsify => sparsify::read(&path),
     };
+    let sae = sae.map_err(|error| match pointer_in(&path) {
+        Some(path) => ModelError::LfsPointer { path }.into(),
+        None => error,
+    })?;
     sae.check()?;
     Ok(sae)
 }
 
+/// A file that is a Git LFS pointer: this one, or one of this folder.
+fn pointer_in(path: &Path) -> Option<PathBuf> {
+    let beside = fs::read_dir(if path.is_dir() { path } else { path.parent()? });
+    let mut beside = beside.into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_meant = |found: &PathBuf| path.is_dir() || found == path;
+    beside.find(|found| is_meant(found) && is_lfs_pointer(found))
+}
+
 /// Reads a configuration.
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, SaeError> {
-    let text = fs::read(path).map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
+    let text = read_description(path).map_err(|error| match error {
+        ModelError::Read { path, source } => SaeError::Read { path, source },
+        error => error.into(),
+    })?;
     serde_json::from_slice(&text).map_err(|source| SaeError::Json { path: path.to_owned(), source })
 }
 

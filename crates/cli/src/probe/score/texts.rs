@@ -5,7 +5,7 @@ use attention_probes_activations::{
     ActivationSource as _, Capture, MemoryActivations, PlaceSites, TOKENS_PER_FORWARD,
     TokenizedDataset,
 };
-use attention_probes_models::{LanguageModel, Tokenizer};
+use attention_probes_models::{CutEncoding, LanguageModel, Tokenizer};
 
 use super::ScoreArgs;
 use super::lines::{Line, Prefix, Scorer};
@@ -85,20 +85,18 @@ impl<'a> TextReader<'a> {
         if text.trim().is_empty() {
             return Err("empty text".to_owned());
         }
-        let encoding = self.model.tokenizer.encode(text).map_err(|e| e.to_string())?;
-        let mut ids = encoding.ids;
+        let cut = self.model.tokenizer.encode_up_to(text, self.max_tokens);
+        let CutEncoding { ids, is_truncated } = cut.map_err(|e| e.to_string())?;
         if ids.is_empty() {
             return Err("the text has no token".to_owned());
         }
-        let truncated = ids.len() > self.max_tokens;
-        ids.truncate(self.max_tokens);
-        Ok((ids, truncated))
+        Ok((ids, is_truncated))
     }
 
     fn token(&self, tokenizer: &Tokenizer, id: u32) -> Token {
         if !self.scorer.with_tokens {
             return Token { id: None, text: None };
         }
-        Token { id: Some(i64::from(id)), text: tokenizer.decode(&[id]).ok() }
+        Token { id: Some(i64::from(id)), text: tokenizer.token_text(id).ok() }
     }
 }

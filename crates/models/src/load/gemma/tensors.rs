@@ -17,7 +17,12 @@ pub(in crate::load) fn gemma_from_tensors(
     tensors: &Tensors<'_>,
     placement: &Placement,
 ) -> Result<Gemma, ModelError> {
-    let is_there = |prefix: &&&str| tensors.contains(&format!("{prefix}embed_tokens.weight"));
+    // The table may lie under another name, and is no sure sign.
+    let is_there = |prefix: &&&str| {
+        ["embed_tokens.weight", "norm.weight"]
+            .iter()
+            .any(|name| tensors.contains(&format!("{prefix}{name}")))
+    };
     let prefix = PREFIXES.iter().find(is_there).copied().unwrap_or(PREFIXES[0]);
     let (d, d_head) = (config.d_model, config.d_head);
     let (d_q, d_kv) = (config.n_heads * d_head, config.n_key_value_heads * d_head);
@@ -79,14 +84,16 @@ pub(in crate::load) fn gemma_from_tensors(
             })
         })
         .collect::<Result<Vec<_>, ModelError>>()?;
+    let heads = ["lm_head.weight", "language_model.lm_head.weight"];
     let lm_head = if config.tie_word_embeddings {
         None
     } else {
-        let names = ["lm_head.weight", "language_model.lm_head.weight"];
-        let name = names.into_iter().find(|name| tensors.contains(name)).unwrap_or(names[0]);
-        Some(tensors.table(name, [config.d_vocab, d], placement)?)
+        Some(tensors.table(tensors.first_of(&heads), [config.d_vocab, d], placement)?)
     };
     let embed_tokens = format!("{prefix}embed_tokens.weight");
-    let embed_tokens = tensors.table(&embed_tokens, [config.d_vocab, d], placement)?;
+    // Of names that share memory, safetensors' own `save_model` keeps one.
+    let names = [&*embed_tokens, heads[0], heads[1]];
+    let table = if lm_head.is_none() { tensors.first_of(&names) } else { names[0] };
+    let embed_tokens = tensors.table(table, [config.d_vocab, d], placement)?;
     Ok(Gemma::from_parts(config, embed_tokens, blocks, norm("norm", d)?, lm_head))
 }
