@@ -7,7 +7,7 @@ use attention_probes_models::ModelError;
 
 use crate::wording::{gib, listed, shown};
 use crate::{
-    HaystackError, NpyError, ShardError, Site, SplitError, SplitFault, TableError, Target,
+    ExternalError, HaystackError, NpyError, ShardError, Site, SplitError, SplitFault, TableError, Target,
 };
 
 /// Why data could not be read, split, turned into activations, or written.
@@ -192,6 +192,13 @@ pub enum ActivationError {
         row: usize,
         /// The label.
         label: String,
+    },
+    /// Activations that have been computed before could not be used.
+    #[error(transparent)]
+    External {
+        /// What is wrong with them.
+        #[from]
+        source: ExternalError,
     },
     /// A data file could not be read as a table.
     #[error(transparent)]

@@ -14,11 +14,13 @@ mod draw;
 mod error;
 mod external;
 mod file_hash;
+mod file_map;
 mod haystack;
 mod json_lines;
 mod location;
 mod memory;
 mod npy;
+mod npy_dtype;
 mod npz;
 mod packed;
 mod pairs;
@@ -59,7 +61,10 @@ pub use corpus::{Corpus, CorpusTokens};
 pub use dataset::{Dataset, DatasetConfig};
 pub use disk::DiskActivations;
 pub use error::ActivationError;
-pub use external::{ExternalActivations, ExternalConfig};
+pub use external::{
+    ActivationOrigin, ExternalActivations, ExternalConfig, ExternalError, ExternalSite,
+    ExternalStore, has_fractional_labels, is_array_file,
+};
 pub use file_hash::hash_file;
 pub use haystack::{
     HaystackConfig, HaystackError, HaystackFamily, HaystackFolder, is_datasets_folder,

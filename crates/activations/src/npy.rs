@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 
 use half::f16;
 
+use crate::npy_dtype::{NpyDtype, NpyKind};
 use crate::wording::shown;
 use crate::{NpzArray, NpzData};
 
@@ -15,6 +16,9 @@ const MAX_ARRAY_BYTES: u64 = 1 << 36;
 
 /// Longest npy header that is read; `numpy` itself refuses those above 10,000 bytes.
 const MAX_HEADER_BYTES: usize = 10_000;
+
+/// How every npy file begins.
+pub(crate) const MAGIC: [u8; 6] = *b"\x93NUMPY";
 
 /// Values that are decoded at a time.
 const CHUNK: usize = 16 * 1024;
@@ -37,16 +41,30 @@ pub enum NpyError {
         reason: &'static str,
     },
     /// The array holds pickled Python objects.
-    #[error("it holds pickled objects, which are never read; save it as numbers")]
+    #[error(
+        "it holds pickled objects, which are never read; save it as numbers, or, after \
+         `.astype(str)`, as strings"
+    )]
     Object,
     /// The array has a type that is not read.
     #[error(
-        "it has dtype `{}`, expected float16, float32, float64, bool, or an integer",
+        "it has dtype `{}`, expected float16, float32, float64, bool, an integer, or a string",
         shown(dtype)
     )]
     Type {
         /// Name of the type in `numpy`.
         dtype: String,
+    },
+    /// A string is not text.
+    #[error("it holds a string that is no text in UTF-8; save it as `numpy.str_`")]
+    Text,
+    /// The array has no axis of layers, or fewer layers.
+    #[error("it has shape {shape:?}, expected [n, n_layers, pos, d_model] and layer number {index}")]
+    Layer {
+        /// The shape that the header claims.
+        shape: Vec<usize>,
+        /// The layer that was asked for, counted from 0.
+        index: usize,
     },
     /// The header claims another size than the entry of the archive has.
     #[error("it claims shape {shape:?}, but its entry has room for {size_bytes} bytes")]
@@ -60,33 +78,46 @@ pub enum NpyError {
 
 /// Reads one npy file of `size_bytes`, to its end, so that the archive checks its checksum.
 ///
-/// No more than `max_reserved` values are allocated before they arrive.
+/// No more than `max_reserved` values are allocated before they arrive. With `layer`, only that
+/// index of the second of four axes is kept, and the array that is returned lacks the axis.
 pub(crate) fn read_npy(
     entry: &mut impl Read,
     size_bytes: u64,
     max_reserved: usize,
+    layer: Option<usize>,
 ) -> Result<NpzArray, NpyError> {
-    let (header, header_bytes) = read_header(entry)?;
-    let item_bytes = item_bytes(&header.descr)?;
-    let n_values = header.shape.iter().try_fold(1_usize, |n, &axis| n.checked_mul(axis));
+    let (Header { descr, fortran_order, shape }, header_bytes) = read_header(entry)?;
+    let dtype = NpyDtype::parse(&descr)?;
+    let n_values = shape.iter().try_fold(1_usize, |n, &axis| n.checked_mul(axis));
     let data_bytes = n_values
-        .and_then(|n_values| (n_values as u64).checked_mul(item_bytes))
+        .and_then(|n_values| (n_values as u64).checked_mul(dtype.item_bytes()))
         .filter(|data_bytes| *data_bytes <= MAX_ARRAY_BYTES);
     let (Some(n_values), Some(data_bytes)) = (n_values, data_bytes) else {
-        return Err(NpyError::Size { shape: header.shape, size_bytes });
+        return Err(NpyError::Size { shape, size_bytes });
     };
     if size_bytes.checked_sub(header_bytes) != Some(data_bytes) {
-        return Err(NpyError::Size { shape: header.shape, size_bytes });
+        return Err(NpyError::Size { shape, size_bytes });
     }
 
-    let big_endian = header.descr.starts_with('>');
-    let bytes = Bytes { reader: entry, n_values, max_reserved, big_endian };
-    let data = read_values(bytes, &header.descr)?;
+    let (kept, kept_shape) = match layer {
+        None => (Kept::all(n_values), shape.clone()),
+        Some(index) => Kept::layer(&shape, index, fortran_order)
+            .ok_or_else(|| NpyError::Layer { shape: shape.clone(), index })?,
+    };
+    let is_big_endian = dtype.is_big_endian;
+    let mut bytes = Bytes { reader: &mut *entry, kept, max_reserved, is_big_endian };
+    let data = read_values(&mut bytes, dtype)?;
     if entry.read(&mut [0])? != 0 {
-        return Err(NpyError::Size { shape: header.shape, size_bytes });
+        return Err(NpyError::Size { shape, size_bytes });
     }
-    let data = if header.fortran_order { data.into_row_major(&header.shape) } else { data };
-    Ok(NpzArray { shape: header.shape, data })
+    let data = if fortran_order { data.into_row_major(&kept_shape) } else { data };
+    Ok(NpzArray { shape: kept_shape, data })
+}
+
+/// Type and shape of an npy file, from its header alone.
+pub(crate) fn read_npy_header(entry: &mut impl Read) -> Result<(NpyDtype, Vec<usize>), NpyError> {
+    let (Header { descr, shape, .. }, _) = read_header(entry)?;
+    Ok((NpyDtype::parse(&descr)?, shape))
 }
 
 /// An npy header of version 1, padded so that the data begins at a multiple of 64.
@@ -117,7 +148,23 @@ pub(crate) fn write_values(writer: &mut impl Write, data: &NpzData) -> io::Resul
         NpzData::I32(values) => encode(writer, values, i32::to_le_bytes),
         NpzData::U8(values) => writer.write_all(values),
         NpzData::Bool(values) => encode(writer, values, |value| [u8::from(value)]),
+        NpzData::Text(values) => {
+            let width = text_width(values);
+            let mut item = Vec::with_capacity(4 * width);
+            for value in values {
+                item.clear();
+                item.extend(value.chars().flat_map(|c| u32::from(c).to_le_bytes()));
+                item.resize(4 * width, 0);
+                writer.write_all(&item)?;
+            }
+            Ok(())
+        }
     }
+}
+
+/// Characters of the longest of some strings, at least one, as `numpy` wants it.
+fn text_width(values: &[String]) -> usize {
+    values.iter().map(|value| value.chars().count()).max().unwrap_or(0).max(1)
 }
 
 /// What the header of an npy file says.
@@ -129,15 +176,17 @@ struct Header {
 
 impl NpzData {
     /// The type string, in `numpy`, of what is written.
-    pub(crate) fn descr(&self) -> &'static str {
-        match self {
+    pub(crate) fn descr(&self) -> String {
+        let descr = match self {
             Self::F32(_) => "<f4",
             Self::F64(_) => "<f8",
             Self::I64(_) => "<i8",
             Self::I32(_) => "<i4",
             Self::U8(_) => "|u1",
             Self::Bool(_) => "|b1",
-        }
+            Self::Text(values) => return format!("<U{}", text_width(values)),
+        };
+        descr.to_owned()
     }
 
     /// Bytes of one value.
@@ -146,6 +195,7 @@ impl NpzData {
             Self::F64(_) | Self::I64(_) => 8,
             Self::F32(_) | Self::I32(_) => 4,
             Self::U8(_) | Self::Bool(_) => 1,
+            Self::Text(values) => 4 * text_width(values),
         }
     }
 
@@ -158,6 +208,7 @@ impl NpzData {
             Self::I32(values) => Self::I32(row_major(&values, shape)),
             Self::U8(values) => Self::U8(row_major(&values, shape)),
             Self::Bool(values) => Self::Bool(row_major(&values, shape)),
+            Self::Text(values) => Self::Text(row_major(&values, shape)),
         }
     }
 }
@@ -166,7 +217,7 @@ impl NpzData {
 fn read_header(reader: &mut impl Read) -> Result<(Header, u64), NpyError> {
     let mut start = [0; 8];
     reader.read_exact(&mut start)?;
-    if start[..6] != *b"\x93NUMPY" {
+    if start[..6] != MAGIC {
         return Err(NpyError::Header { reason: "it does not begin with `\\x93NUMPY`" });
     }
     let (length, length_bytes) = match start[6] {
@@ -232,86 +283,156 @@ fn parse_header(text: &str) -> Option<Header> {
     Some(Header { descr: descr?, fortran_order: fortran_order?, shape: shape? })
 }
 
-/// Splits a string in quotes from what follows it.
+/// Splits a string in quotes, before which Python 2 writes a `u`, from what follows it.
 fn quoted(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix('u').unwrap_or(text);
     let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
     text[1..].split_once(quote)
 }
 
-/// Parses `3, 4`, `3,`, or nothing at all.
+/// Parses `3, 4`, `3,`, `3L, 4L` of Python 2, or nothing at all.
 fn parse_shape(axes: &str) -> Option<Vec<usize>> {
     let axes = axes.trim();
     if axes.is_empty() {
         return Some(Vec::new());
     }
-    axes.strip_suffix(',').unwrap_or(axes).split(',').map(|axis| axis.trim().parse().ok()).collect()
+    let axis = |axis: &str| {
+        let axis = axis.trim();
+        axis.strip_suffix('L').unwrap_or(axis).parse().ok()
+    };
+    axes.strip_suffix(',').unwrap_or(axes).split(',').map(axis).collect()
 }
 
-/// Bytes of one value of a type that is read.
-fn item_bytes(descr: &str) -> Result<u64, NpyError> {
-    match descr.trim_start_matches(['<', '>', '|', '=']) {
-        "b1" | "u1" | "i1" => Ok(1),
-        "f2" | "i2" | "u2" => Ok(2),
-        "f4" | "i4" | "u4" => Ok(4),
-        "f8" | "i8" | "u8" => Ok(8),
-        other if other.starts_with('O') => Err(NpyError::Object),
-        _ => Err(NpyError::Type { dtype: descr.to_owned() }),
-    }
-}
-
-fn read_values(bytes: Bytes<'_, impl Read>, descr: &str) -> Result<NpzData, NpyError> {
-    Ok(match descr.trim_start_matches(['<', '>', '|', '=']) {
-        "f2" => NpzData::F32(bytes.decode(|b| f16::from_le_bytes(b).to_f32())?),
-        "f4" => NpzData::F32(bytes.decode(f32::from_le_bytes)?),
-        "f8" => NpzData::F64(bytes.decode(f64::from_le_bytes)?),
-        "i1" => NpzData::I32(bytes.decode(|b| i32::from(i8::from_le_bytes(b)))?),
-        "i2" => NpzData::I32(bytes.decode(|b| i32::from(i16::from_le_bytes(b)))?),
-        "u2" => NpzData::I32(bytes.decode(|b| i32::from(u16::from_le_bytes(b)))?),
-        "i4" => NpzData::I32(bytes.decode(i32::from_le_bytes)?),
-        "u4" => NpzData::I64(bytes.decode(|b| i64::from(u32::from_le_bytes(b)))?),
-        "i8" => NpzData::I64(bytes.decode(i64::from_le_bytes)?),
-        "u8" => {
+fn read_values(bytes: &mut Bytes<'_, impl Read>, dtype: NpyDtype) -> Result<NpzData, NpyError> {
+    Ok(match dtype.kind {
+        NpyKind::Float(2) => NpzData::F32(bytes.decode(|b| f16::from_le_bytes(b).to_f32())?),
+        NpyKind::Float(4) => NpzData::F32(bytes.decode(f32::from_le_bytes)?),
+        NpyKind::Float(_) => NpzData::F64(bytes.decode(f64::from_le_bytes)?),
+        NpyKind::Int(1) => NpzData::I32(bytes.decode(|b| i32::from(i8::from_le_bytes(b)))?),
+        NpyKind::Int(2) => NpzData::I32(bytes.decode(|b| i32::from(i16::from_le_bytes(b)))?),
+        NpyKind::Int(4) => NpzData::I32(bytes.decode(i32::from_le_bytes)?),
+        NpyKind::Int(_) => NpzData::I64(bytes.decode(i64::from_le_bytes)?),
+        NpyKind::Uint(1) => NpzData::U8(bytes.decode(u8::from_le_bytes)?),
+        NpyKind::Uint(2) => NpzData::I32(bytes.decode(|b| i32::from(u16::from_le_bytes(b)))?),
+        NpyKind::Uint(4) => NpzData::I64(bytes.decode(|b| i64::from(u32::from_le_bytes(b)))?),
+        NpyKind::Uint(_) => {
             let values = bytes.decode(u64::from_le_bytes)?;
             let values: Result<_, _> = values.into_iter().map(i64::try_from).collect();
             NpzData::I64(values.map_err(|_| NpyError::Type {
                 dtype: "uint64 with values above those of int64".to_owned(),
             })?)
         }
-        "u1" => NpzData::U8(bytes.decode(u8::from_le_bytes)?),
-        _ => NpzData::Bool(bytes.decode(|[b]| b != 0)?),
+        NpyKind::Bool => NpzData::Bool(bytes.decode(|[b]| b != 0)?),
+        NpyKind::Unicode(n) => NpzData::Text(bytes.decode_text(4 * n as usize, utf32)?),
+        NpyKind::Bytes(n) => NpzData::Text(bytes.decode_text(n as usize, |item, _| {
+            let end = item.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            str::from_utf8(&item[..end]).ok().map(str::to_owned)
+        })?),
     })
+}
+
+/// A string of four bytes a character, without the NULs behind it.
+fn utf32(item: &[u8], is_big_endian: bool) -> Option<String> {
+    let codes = item.as_chunks::<4>().0.iter().map(|&bytes| {
+        if is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    });
+    let text: String = codes.map(char::from_u32).collect::<Option<_>>()?;
+    Some(text.trim_end_matches('\0').to_owned())
+}
+
+/// Which values of an array are kept: of each of `n_runs` runs, those from `before` on.
+#[derive(Clone, Copy)]
+struct Kept {
+    n_runs: usize,
+    before: usize,
+    length: usize,
+    behind: usize,
+}
+
+impl Kept {
+    fn all(n_values: usize) -> Self {
+        Self { n_runs: 1, before: 0, length: n_values, behind: 0 }
+    }
+
+    /// One index of the second of four axes, and the shape without it.
+    fn layer(shape: &[usize], index: usize, fortran_order: bool) -> Option<(Self, Vec<usize>)> {
+        let &[n, n_layers, pos, d_model] = shape else { return None };
+        if index >= n_layers {
+            return None;
+        }
+        let (n_runs, length) =
+            if fortran_order { (pos * d_model, n) } else { (n, pos * d_model) };
+        let behind = (n_layers - 1 - index) * length;
+        let kept = Self { n_runs, before: index * length, length, behind };
+        Some((kept, vec![n, pos, d_model]))
+    }
 }
 
 /// The data of an npy file, not yet decoded.
 struct Bytes<'a, R> {
     reader: &'a mut R,
-    n_values: usize,
+    kept: Kept,
     max_reserved: usize,
-    big_endian: bool,
+    is_big_endian: bool,
 }
 
 impl<R: Read> Bytes<'_, R> {
     /// Decodes values of `N` bytes; memory grows as they arrive, not by what was claimed.
-    fn decode<const N: usize, T>(self, decode: impl Fn([u8; N]) -> T) -> io::Result<Vec<T>> {
-        let mut values = Vec::with_capacity(self.n_values.min(self.max_reserved));
-        let mut buffer = vec![[0_u8; N]; self.n_values.min(CHUNK)];
-        while values.len() < self.n_values {
-            let n_chunk = (self.n_values - values.len()).min(CHUNK);
-            let chunk = &mut buffer[..n_chunk];
-            self.reader.read_exact(chunk.as_flattened_mut())?;
-            if self.big_endian {
-                for item in chunk.iter_mut() {
-                    item.reverse();
+    fn decode<const N: usize, T>(&mut self, decode: impl Fn([u8; N]) -> T) -> io::Result<Vec<T>> {
+        let Kept { n_runs, before, length, behind } = self.kept;
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let mut values = Vec::with_capacity((n_runs * length).min(self.max_reserved));
+        let mut buffer = vec![[0_u8; N]; length.min(CHUNK)];
+        for _ in 0..n_runs {
+            self.skip(before * N)?;
+            let end = values.len() + length;
+            while values.len() < end {
+                let chunk = &mut buffer[..(end - values.len()).min(CHUNK)];
+                self.reader.read_exact(chunk.as_flattened_mut())?;
+                if self.is_big_endian {
+                    for item in chunk.iter_mut() {
+                        item.reverse();
+                    }
                 }
+                values.extend(chunk.iter().map(|item| decode(*item)));
             }
-            values.extend(chunk.iter().map(|item| decode(*item)));
+            self.skip(behind * N)?;
         }
         Ok(values)
+    }
+
+    /// Decodes strings of `item_bytes` bytes, which are told the order of their bytes.
+    fn decode_text(
+        &mut self,
+        item_bytes: usize,
+        decode: impl Fn(&[u8], bool) -> Option<String>,
+    ) -> Result<Vec<String>, NpyError> {
+        let Kept { n_runs, before, length, behind } = self.kept;
+        let mut item = vec![0; item_bytes];
+        let mut values = Vec::new();
+        for _ in 0..if length == 0 { 0 } else { n_runs } {
+            self.skip(before * item_bytes)?;
+            for _ in 0..length {
+                self.reader.read_exact(&mut item)?;
+                values.push(decode(&item, self.is_big_endian).ok_or(NpyError::Text)?);
+            }
+            self.skip(behind * item_bytes)?;
+        }
+        Ok(values)
+    }
+
+    /// Passes over bytes, all of which must be there.
+    fn skip(&mut self, n_bytes: usize) -> io::Result<()> {
+        let n_bytes = n_bytes as u64;
+        let n_skipped = io::copy(&mut self.reader.by_ref().take(n_bytes), &mut io::sink())?;
+        if n_skipped == n_bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 
 /// Turns column-major values into row-major ones.
-fn row_major<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
+fn row_major<T: Clone>(values: &[T], shape: &[usize]) -> Vec<T> {
     let mut strides = Vec::with_capacity(shape.len());
     let mut stride = 1;
     for axis in shape {
@@ -322,7 +443,7 @@ fn row_major<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
     let mut position = 0;
     let mut output = Vec::with_capacity(values.len());
     for _ in 0..values.len() {
-        output.push(values[position]);
+        output.push(values[position].clone());
         // Counts up from the last axis, carrying to the one before.
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
@@ -372,7 +493,7 @@ pub(crate) mod tests {
 
     fn read_bytes(mut bytes: &[u8]) -> Result<NpzArray, NpyError> {
         let size_bytes = bytes.len();
-        read_npy(&mut bytes, size_bytes as u64, size_bytes)
+        read_npy(&mut bytes, size_bytes as u64, size_bytes, None)
     }
 
     #[test]
@@ -384,9 +505,10 @@ pub(crate) mod tests {
             NpzArray::new(vec![0, 4], Vec::<i32>::new()),
             NpzArray::new(vec![2], b"{}".to_vec()),
             NpzArray::new(vec![1, 1, 2], vec![true, false]),
+            NpzArray::new(vec![2], vec!["é".to_owned(), "neg".to_owned()]),
         ];
         for array in arrays {
-            let bytes = npy_header(&array.shape, array.data.descr()).unwrap();
+            let bytes = npy_header(&array.shape, &array.data.descr()).unwrap();
             assert_eq!(bytes.len() % 64, 0);
             let header = npyz::NpyHeader::from_reader(&bytes[..]).unwrap();
             let shape: Vec<u64> = array.shape.iter().map(|&axis| axis as u64).collect();
@@ -410,6 +532,81 @@ pub(crate) mod tests {
         assert_eq!(read_one(header, &[0, 0x3e]).unwrap().data, NpzData::F32(vec![1.5]));
         let header = "{'descr': '<u8', 'fortran_order': False, 'shape': (1, )}";
         assert!(matches!(read_one(header, &[255; 8]), Err(NpyError::Type { .. })));
+    }
+
+    #[test]
+    fn headers_of_python_2_are_understood() {
+        for header in [
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (1L, 2L), }",
+            "{'descr': u'<f4', 'fortran_order': False, 'shape': (1, 2)}",
+            "{u'descr': u'float32', u'fortran_order': False, u'shape': (1L, 2L,)}",
+        ] {
+            let data = [0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0];
+            let expected = NpzArray::new(vec![1, 2], vec![1.0_f32, -2.0]);
+            assert_eq!(read_one(header, &data).unwrap(), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn strings_lose_their_padding_and_nothing_else() {
+        let text = |values: &[&str]| {
+            NpzArray::new(vec![values.len()], values.iter().map(|&v| v.to_owned()).collect::<Vec<_>>())
+        };
+        let header = |descr: &str, n: usize| {
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({n},)}}")
+        };
+        let utf32 = |text: &str| {
+            text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect::<Vec<u8>>()
+        };
+        let data = utf32("a\0\0é 𝄞\0\0\0");
+        assert_eq!(read_one(&header("<U3", 3), &data).unwrap(), text(&["a", "é 𝄞", ""]));
+        let big: Vec<u8> = data.chunks(4).flat_map(|c| c.iter().rev().copied()).collect();
+        assert_eq!(read_one(&header(">U3", 3), &big).unwrap(), text(&["a", "é 𝄞", ""]));
+        let found = read_one(&header("|S3", 2), b"ab\0\xc3\xa9\0").unwrap();
+        assert_eq!(found, text(&["ab", "é"]));
+        for (descr, data) in [("<U1", &[0, 0xd8, 0, 0][..]), ("|S1", &[0xff])] {
+            let found = read_one(&header(descr, 1), data);
+            assert!(matches!(found, Err(NpyError::Text)), "{descr}");
+        }
+        // Every item claims 16 MiB; there are four bytes.
+        let found = read_one(&header("<U4194304", 1_000_000), &[0; 4]);
+        assert!(matches!(found, Err(NpyError::Size { .. })));
+    }
+
+    #[test]
+    fn one_layer_is_taken_of_arrays_in_either_order() {
+        let shape = [2, 3, 2, 2];
+        let values: Vec<u8> = (0..24).collect();
+        let expected = |layer: usize| {
+            let of_example = |example: usize| &values[example * 12 + layer * 4..][..4];
+            NpzArray::new(vec![2, 2, 2], [of_example(0), of_example(1)].concat())
+        };
+        let columns: Vec<u8> = {
+            let mut columns = Vec::new();
+            for d in 0..2 {
+                for p in 0..2 {
+                    for l in 0..3 {
+                        columns.extend((0..2).map(|n| n * 12 + l * 4 + p * 2 + d));
+                    }
+                }
+            }
+            columns
+        };
+        for (order, data) in [("False", &values), ("True", &columns)] {
+            let header = format!("{{'descr': '|u1', 'fortran_order': {order}, 'shape': (2, 3, 2, 2)}}");
+            let bytes = npy(&header, data);
+            let read = |layer| {
+                read_npy(&mut &bytes[..], bytes.len() as u64, bytes.len(), Some(layer))
+            };
+            for layer in 0..3 {
+                assert_eq!(read(layer).unwrap(), expected(layer), "{order} {layer}");
+            }
+            let error = read(3).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("it has shape {shape:?}, expected [n, n_layers, pos, d_model] and layer number 3")
+            );
+        }
     }
 
     #[test]

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Seek, Write};
+use std::io::{self, BufReader, Read as _, Seek, Write};
 use std::path::Path;
 
 use attention_probes_models::is_lfs_pointer;
+use zip::read::ZipFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use crate::npy::{npy_header, read_npy, write_values};
-use crate::{ActivationError, SafetensorsWriter, StoreDtype, TensorDtype, write_atomically};
+use crate::npy::{MAGIC, NpyError, npy_header, read_npy, read_npy_header, write_values};
+use crate::npy_dtype::NpyDtype;
+use crate::{
+    ActivationError, ExternalError, SafetensorsWriter, StoreDtype, TensorDtype, write_atomically,
+};
 
 /// Most that deflate can shrink anything: 1032 to 1 (RFC 1951), and a block to start with.
 const MAX_DEFLATE_RATIO: u64 = 1032;
@@ -39,6 +43,8 @@ pub enum NpzData {
     U8(Vec<u8>),
     /// `bool`.
     Bool(Vec<bool>),
+    /// Strings of fixed length, without the padding behind them.
+    Text(Vec<String>),
 }
 
 impl NpzArray {
@@ -69,6 +75,7 @@ impl NpzData {
             Self::I32(values) => values.len(),
             Self::U8(values) => values.len(),
             Self::Bool(values) => values.len(),
+            Self::Text(values) => values.len(),
         }
     }
 
@@ -86,14 +93,14 @@ impl NpzData {
         }
     }
 
-    /// The values as `i64`. `None` if they are floats.
+    /// The values as `i64`. `None` if they are floats or strings.
     pub fn into_i64(self) -> Option<Vec<i64>> {
         match self {
             Self::I64(values) => Some(values),
             Self::I32(values) => Some(values.into_iter().map(i64::from).collect()),
             Self::U8(values) => Some(values.into_iter().map(i64::from).collect()),
             Self::Bool(values) => Some(values.into_iter().map(i64::from).collect()),
-            Self::F32(_) | Self::F64(_) => None,
+            Self::F32(_) | Self::F64(_) | Self::Text(_) => None,
         }
     }
 }
@@ -108,17 +115,22 @@ macro_rules! from_values {
     )+};
 }
 
-from_values!(f32 => F32, f64 => F64, i64 => I64, i32 => I32, u8 => U8, bool => Bool);
+from_values!(
+    f32 => F32, f64 => F64, i64 => I64, i32 => I32, u8 => U8, bool => Bool, String => Text
+);
 
 /// Reads every array of an npz archive, by name without `.npy`.
 ///
-/// Entries of the archive with another ending are not arrays and are left out.
+/// As in `numpy`, an entry with another ending is an array if it begins like one, and left out if
+/// not.
 ///
 /// # Errors
 ///
 /// - [`ActivationError::Read`] or [`ActivationError::Zip`] if the archive cannot be read
+/// - [`ActivationError::LfsPointer`] if it is the pointer of a file that was not downloaded
+/// - [`ActivationError::External`] if an array is compressed in a way that `numpy` does not write
 /// - [`ActivationError::Array`] if an array is damaged, claims more than the file can hold, or
-///   holds anything but numbers
+///   holds anything but numbers and strings
 ///
 /// # Memory
 ///
@@ -159,11 +171,49 @@ pub fn read_npz_arrays(
 ) -> Result<BTreeMap<String, NpzArray>, ActivationError> {
     let path = path.as_ref();
     let mut archive = open(path)?;
-    let arrays = array_names(&archive);
-    if let Some(&array) = required.iter().find(|name| !arrays.iter().any(|array| array == *name)) {
+    let entries = array_entries(&mut archive);
+    if let Some(&array) = required.iter().find(|name| !entries.contains_key(**name)) {
+        let arrays = entries.into_keys().collect();
         return Err(ActivationError::MissingArray { path: path.to_owned(), array, arrays });
     }
     read_where(&mut archive, path, |name| required.contains(&name) || optional.contains(&name))
+}
+
+/// Type and shape of every array, by name; of one that cannot be read, why not.
+///
+/// # Errors
+///
+/// [`ActivationError::Read`] or [`ActivationError::Zip`] if the archive cannot be read.
+pub(crate) fn npz_headers(path: &Path) -> Result<ArrayHeaders, ActivationError> {
+    let mut archive = open(path)?;
+    let entries = array_entries(&mut archive);
+    let header = |(name, index): (String, usize)| {
+        let header = open_entry(&mut archive, path, &name, index).and_then(|mut entry| {
+            read_npy_header(&mut entry).map_err(array_error(path, &name))
+        });
+        (name, header)
+    };
+    Ok(entries.into_iter().map(header).collect())
+}
+
+/// Type and shape of arrays by name, or why one cannot be read.
+pub(crate) type ArrayHeaders = BTreeMap<String, Result<(NpyDtype, Vec<usize>), ActivationError>>;
+
+/// Reads one array, or, with `layer`, one index of the second of its four axes.
+///
+/// # Errors
+///
+/// As [`read_npz_arrays`].
+pub(crate) fn read_npz_array(
+    path: &Path,
+    name: &str,
+    layer: Option<usize>,
+) -> Result<Option<NpzArray>, ActivationError> {
+    let mut archive = open(path)?;
+    match array_entries(&mut archive).get(name) {
+        Some(&index) => read_entry(&mut archive, path, (name, index), layer).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Writes arrays as an npz archive that `numpy.load` opens, under a temporary name first.
@@ -240,7 +290,7 @@ fn write_entry(
     array: &NpzArray,
 ) -> io::Result<()> {
     let data_bytes = (array.data.len() * array.data.item_bytes()) as u64;
-    start_entry(zip, name, &array.shape, array.data.descr(), data_bytes)?;
+    start_entry(zip, name, &array.shape, &array.data.descr(), data_bytes)?;
     write_values(zip, &array.data)
 }
 
@@ -278,14 +328,81 @@ fn open(path: &Path) -> Result<Archive, ActivationError> {
     })
 }
 
-fn array_names(archive: &Archive) -> Vec<String> {
-    let mut names: Vec<String> = archive
-        .file_names()
-        .filter_map(|name| name.strip_suffix(".npy"))
-        .map(str::to_owned)
-        .collect();
-    names.sort_unstable();
-    names
+/// The entries that are arrays, by name; of `x` and `x.npy` the first counts, as in `numpy`.
+fn array_entries(archive: &mut Archive) -> BTreeMap<String, usize> {
+    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    let (mut arrays, mut others) = (BTreeMap::new(), Vec::new());
+    for name in names {
+        let Some(index) = archive.index_for_name(&name) else { continue };
+        match name.strip_suffix(".npy") {
+            Some(array) => {
+                arrays.insert(array.to_owned(), index);
+            }
+            None => others.push((name, index)),
+        }
+    }
+    for (name, index) in others {
+        let mut start = [0; MAGIC.len()];
+        let entry = archive.by_index(index).map_err(io::Error::from);
+        if entry.and_then(|mut entry| entry.read_exact(&mut start)).is_ok() && start == MAGIC {
+            arrays.insert(name, index);
+        }
+    }
+    arrays
+}
+
+fn open_entry<'a>(
+    archive: &'a mut Archive,
+    path: &Path,
+    name: &str,
+    index: usize,
+) -> Result<ZipFile<'a, BufReader<File>>, ActivationError> {
+    let zip_error = |source| ActivationError::Zip { path: path.to_owned(), source };
+    let method = archive.by_index_raw(index).map_err(zip_error)?.compression();
+    if !matches!(method, CompressionMethod::Stored | CompressionMethod::Deflated) {
+        let (path, array, method) = (path.to_owned(), name.to_owned(), method_name(method));
+        return Err(ExternalError::Compression { path, array, method }.into());
+    }
+    archive.by_index(index).map_err(zip_error)
+}
+
+/// What people call a way to compress, by its number in the format of zip archives.
+fn method_name(method: CompressionMethod) -> String {
+    #[expect(deprecated, reason = "the number alone tells methods that are not built in")]
+    match method.to_u16() {
+        9 => "deflate64".to_owned(),
+        12 => "bzip2".to_owned(),
+        14 => "LZMA".to_owned(),
+        93 => "Zstandard".to_owned(),
+        95 => "xz".to_owned(),
+        number => format!("method {number}"),
+    }
+}
+
+fn array_error(path: &Path, name: &str) -> impl Fn(NpyError) -> ActivationError {
+    move |source| {
+        let (path, array) = (path.to_owned(), name.to_owned());
+        ActivationError::Array { path, array, source }
+    }
+}
+
+fn read_entry(
+    archive: &mut Archive,
+    path: &Path,
+    (name, index): (&str, usize),
+    layer: Option<usize>,
+) -> Result<NpzArray, ActivationError> {
+    let file_bytes = path
+        .metadata()
+        .map_err(|source| ActivationError::Read { path: path.to_owned(), source })?
+        .len();
+    let mut entry = open_entry(archive, path, name, index)?;
+    // Both sizes are claims of the file. Stored data cannot grow, deflated data by so much.
+    let stored_bytes = entry.compressed_size().min(file_bytes);
+    let ratio =
+        if entry.compression() == CompressionMethod::Stored { 1 } else { MAX_DEFLATE_RATIO };
+    let size_bytes = entry.size().min(stored_bytes.saturating_mul(ratio));
+    read_npy(&mut entry, size_bytes, stored_bytes as usize, layer).map_err(array_error(path, name))
 }
 
 fn read_where(
@@ -293,23 +410,12 @@ fn read_where(
     path: &Path,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, NpzArray>, ActivationError> {
-    let zip_error = |source| ActivationError::Zip { path: path.to_owned(), source };
-    let file_bytes = path
-        .metadata()
-        .map_err(|source| ActivationError::Read { path: path.to_owned(), source })?
-        .len();
     let mut arrays = BTreeMap::new();
-    for name in array_names(archive).into_iter().filter(|name| is_wanted(name)) {
-        let mut entry = archive.by_name(&format!("{name}.npy")).map_err(zip_error)?;
-        // Both sizes are claims of the file. Stored data cannot grow, deflated data by so much.
-        let stored_bytes = entry.compressed_size().min(file_bytes);
-        let ratio =
-            if entry.compression() == CompressionMethod::Stored { 1 } else { MAX_DEFLATE_RATIO };
-        let size_bytes = entry.size().min(stored_bytes.saturating_mul(ratio));
-        let array = read_npy(&mut entry, size_bytes, stored_bytes as usize).map_err(|source| {
-            ActivationError::Array { path: path.to_owned(), array: name.clone(), source }
-        })?;
-        arrays.insert(name, array);
+    for (name, index) in array_entries(archive) {
+        if is_wanted(&name) {
+            let array = read_entry(archive, path, (&name, index), None)?;
+            arrays.insert(name, array);
+        }
     }
     Ok(arrays)
 }
@@ -323,7 +429,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::npy::NpyError;
     use crate::npy::tests::npy;
 
     /// A file of an archive with the given entries, in a folder of its own.
@@ -358,6 +463,7 @@ mod tests {
             ("i32", NpzArray::new(vec![0, 4], Vec::<i32>::new())),
             ("metadata", NpzArray::new(vec![2], b"{}".to_vec())),
             ("mask", NpzArray::new(vec![1, 1, 2], vec![true, false])),
+            ("names", NpzArray::new(vec![2], vec!["neg".to_owned(), "é".to_owned()])),
         ]
     }
 
@@ -375,7 +481,7 @@ mod tests {
         let path = folder.path().join("a.npz");
         write_npz(&path, &sample_arrays()).unwrap();
         let arrays = read_npz(&path).unwrap();
-        assert_eq!(arrays.len(), 6);
+        assert_eq!(arrays.len(), 7);
         for (name, array) in sample_arrays() {
             assert_eq!(format!("{:?}", arrays[name]), format!("{array:?}"));
         }
@@ -421,9 +527,8 @@ mod tests {
     }
 
     #[test]
-    fn objects_and_text_are_refused_unless_nobody_asks_for_them() {
+    fn objects_are_refused_unless_nobody_asks_for_them() {
         let object = npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"\x80\x04N.");
-        let text = npy("{'descr': '<U1', 'fortran_order': False, 'shape': (1,)}", &[0; 4]);
         let number = npy("{'descr': '|b1', 'fortran_order': False, 'shape': (1,)}", &[1]);
         let entries: [(&str, &[u8]); 3] =
             [("o.npy", &object), ("mask.npy", &number), ("readme.txt", b"hello")];
@@ -433,9 +538,40 @@ mod tests {
         assert_eq!(arrays["mask"].data, NpzData::Bool(vec![true]));
         let error = read_npz_arrays(&path, &["x"], &[]).unwrap_err().to_string();
         assert!(error.ends_with("has no array `x`; arrays: `mask`, `o`"), "{error}");
+    }
 
-        let (_folder, path) = archive(&[("t.npy", &text)], CompressionMethod::Stored);
-        assert!(matches!(fault(&path), NpyError::Type { .. }));
+    #[test]
+    fn an_entry_without_an_ending_is_an_array_if_it_begins_like_one() {
+        let number = |value| {
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", &[value])
+        };
+        let entries: [(&str, &[u8]); 4] =
+            [("x", &number(1)), ("x.npy", &number(2)), ("y", &number(3)), ("note", b"hello")];
+        let (_folder, path) = archive(&entries, CompressionMethod::Deflated);
+        let arrays = read_npz(&path).unwrap();
+        let found: Vec<(&str, &NpzData)> =
+            arrays.iter().map(|(name, array)| (name.as_str(), &array.data)).collect();
+        assert_eq!(found, [("x", &NpzData::U8(vec![1])), ("y", &NpzData::U8(vec![3]))]);
+        assert_eq!(read_npz_array(&path, "y", None).unwrap(), Some(arrays["y"].clone()));
+        assert_eq!(read_npz_array(&path, "z", None).unwrap(), None);
+    }
+
+    #[test]
+    fn a_way_to_compress_that_is_not_read_is_named() {
+        let number = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", &[1]);
+        let (_folder, path) = archive(&[("x.npy", &number)], CompressionMethod::Stored);
+        let mut bytes = fs::read(&path).unwrap();
+        // The method stands behind version and flags, in both headers of the entry.
+        let central = bytes.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        for place in [8, central + 10] {
+            bytes[place..place + 2].copy_from_slice(&12_u16.to_le_bytes());
+        }
+        fs::write(&path, bytes).unwrap();
+        let error = read_npz(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("array `x` of") && error.contains("compressed with bzip2"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -459,7 +595,7 @@ mod tests {
         assert_eq!(
             message("{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}"),
             "it has dtype `<c8`, expected float16, float32, float64, bool, or \
-             an integer"
+             an integer, or a string"
         );
     }
 

@@ -264,9 +264,12 @@ mod tests {
             d_model: 2,
             position: None,
             input_ids: None,
+            texts: None,
             groups: None,
             source_rows: vec![0, 2, 3],
             skipped: vec![1],
+            sites: Vec::new(),
+            origin: crate::ActivationOrigin::default(),
             hash: String::new(),
         };
         let set = crate::ExampleSet::from_external(&external).unwrap();

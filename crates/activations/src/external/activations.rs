@@ -1,14 +1,11 @@
-//! Activations with their labels, and which reader is for what they lie in.
+//! Activations with their labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::mosaic::is_mosaic_folder;
-use crate::dataset::sorted_classes;
-use crate::{
-    ActivationError, LabelKind, ShardError, TableError, Targets, is_datasets_folder,
-    is_shard_folder,
-};
+use super::site::{ActivationOrigin, ExternalSite};
+use super::store::ExternalStore;
+use crate::{ActivationError, LabelKind, ShardError, Targets};
 
 /// Activations of real tokens, packed without padding.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +18,8 @@ pub struct ExternalActivations {
     pub labels: Option<Vec<usize>>,
     /// Labels that are no classes, a row for each example, if they were asked for.
     pub targets: Option<Targets>,
-    /// Names of the classes, by number; those of the examples that were kept.
+    /// Names of the classes, by number; those of the examples that were kept, in the order that the
+    /// file gives them, if it does.
     pub classes: Vec<String>,
     /// Width of an activation.
     pub d_model: usize,
@@ -29,22 +27,28 @@ pub struct ExternalActivations {
     pub position: Option<Vec<i64>>,
     /// Token of the vocabulary at each token, `[n_tokens]`, if the file gives it.
     pub input_ids: Option<Vec<i64>>,
+    /// Text of each example, if the file gives it.
+    pub texts: Option<Vec<String>>,
     /// Group of each example, where the source says which belong together.
     pub groups: Option<Vec<usize>>,
     /// Row in the file of each example that was kept, ascending; of a MOSAIC folder, number of its
     /// file.
     pub source_rows: Vec<usize>,
-    /// Rows in the file that were left out: NaN or infinity in a real token, or no real token.
+    /// Rows in the file that were left out: NaN or infinity in a real token, no real token, no label
+    /// where labels are read, or in [`ExternalConfig::left_out`].
     pub skipped: Vec<usize>,
-    /// BLAKE3 of the file, as hex.
+    /// Where in a model they were taken, as many as stand side by side.
+    pub sites: Vec<ExternalSite>,
+    /// Which model they are of.
+    pub origin: ActivationOrigin,
+    /// BLAKE3 of the file, as hex; of a file of several sites, also of their names.
     pub hash: String,
 }
 
 /// What to read of activations that have been computed before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalConfig {
-    /// Which hook of a folder of shards, or `<model>_<layer>` of a MOSAIC folder. Default none: the
-    /// only one there.
+    /// Which hook, or `<model>_<layer>` of a MOSAIC folder. Default none: the only one there.
     pub hook: Option<String>,
     /// Whether labels are read. Default true.
     pub with_labels: bool,
@@ -53,42 +57,56 @@ pub struct ExternalConfig {
     /// Token whose run at either end of an example of a MOSAIC folder is padding. Default none:
     /// every token is real.
     pub pad_token_id: Option<u32>,
+    /// Rows that are left out whatever they hold. Default none.
+    pub left_out: BTreeSet<usize>,
 }
 
 impl Default for ExternalConfig {
     fn default() -> Self {
-        Self { hook: None, with_labels: true, label_kind: LabelKind::Class, pad_token_id: None }
+        Self {
+            hook: None,
+            with_labels: true,
+            label_kind: LabelKind::Class,
+            pad_token_id: None,
+            left_out: BTreeSet::new(),
+        }
     }
 }
 
 impl ExternalActivations {
-    /// Reads one `.npz`, in which other arrays are left alone, or a folder of shards.
+    /// Reads an `.npz` or a `.safetensors`, in which other arrays are left alone, or a folder of
+    /// shards.
     ///
-    /// A folder must hold one hook; [`read_hook`](ExternalActivations::read_hook) takes one of
+    /// What is read must have one site; [`read_hook`](ExternalActivations::read_hook) takes one of
     /// several. Where it has labels, a row without one is left out.
     ///
     /// # Shapes
     ///
-    /// - `x`: `[n, pos, d_model]`, a float type
-    /// - `mask`: `[n, pos]`, any type, 1 where the token is real and 0 where it is padding
-    /// - `y`: `[n]`, an integer type; may be absent
+    /// - `x`: `[n, pos, d_model]`, or `[n, d_model]` of one token each, a float type; or
+    ///   `[n, n_layers, pos, d_model]` with `layers`, `[n_layers]`; or one `x.<layer>` for each
+    ///   layer; or arrays that are named as hooks
+    /// - `mask`, or `attention_mask`: `[n, pos]`, any type, 1 where the token is real and 0 where it
+    ///   is padding; if absent, every token is real
+    /// - `y`: `[n]`, integers, floats that are integers, or strings; may be absent
+    /// - `class_names`: `[n_classes]`, strings; may be absent
     /// - `position`, `input_ids`: `[n, pos]`, an integer type; may be absent
+    /// - `text`: `[n]`, strings; may be absent
+    /// - `model`, `revision`, `component`, `convention`: one string each; `layer`, `max_tokens`: one
+    ///   integer each; may be absent
     ///
     /// # Errors
     ///
-    /// - what [`read_npz_arrays`](crate::read_npz_arrays) returns for a damaged file or a missing
-    ///   `x` or `mask`
-    /// - [`ActivationError::ArrayShape`] if `x` has not three axes, none of them 0, or is no float
+    /// - what [`ExternalStore::open`] and [`ExternalStore::choose`] return
     /// - [`ActivationError::ArrayMismatch`] if another array does not fit `x`
-    /// - [`ActivationError::FloatArray`] if `y`, `position` or `input_ids` holds floats
+    /// - [`ActivationError::FloatArray`] if `position` or `input_ids` holds floats
     /// - [`ActivationError::ArrayValue`] if `mask` is anything but 0 or 1
+    /// - [`ExternalError`](crate::ExternalError) if `y` is no class, or not among `class_names`
     /// - [`ActivationError::NoUsableExamples`] if every example was left out
-    /// - what [`ShardFolder`](crate::ShardFolder) returns for a folder that is damaged or not
-    ///   complete, [`ShardError::SeveralHooks`], or [`ShardError::Pairs`]
+    /// - [`ShardError::Pairs`] if a hook relates positions
     ///
     /// # Memory
     ///
-    /// `x` as `f32`, padding included; it is packed in place.
+    /// One site as `f32`, padding included; it is packed in place.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ActivationError> {
         Self::read_with(path, &ExternalConfig::default())
     }
@@ -98,7 +116,7 @@ impl ExternalActivations {
     /// # Errors
     ///
     /// - as [`ExternalActivations::read`]
-    /// - [`ShardError::NoSuchHook`] if a hook is named that a folder does not have, or an npz
+    /// - [`ShardError::NoSuchHook`] if a hook is named that is not there
     ///
     /// # Memory
     ///
@@ -133,28 +151,9 @@ impl ExternalActivations {
         path: impl AsRef<Path>,
         config: &ExternalConfig,
     ) -> Result<Self, ActivationError> {
-        let path = path.as_ref();
-        if path.is_dir() && config.with_labels && !config.label_kind.is_class() {
-            return Err(ActivationError::FolderTargets { path: path.to_owned() });
-        }
-        let (hook, with_labels) = (config.hook.as_deref(), config.with_labels);
-        if path.is_dir() && !is_shard_folder(path) && is_mosaic_folder(path) {
-            return Self::read_mosaic(path, config);
-        }
-        if config.pad_token_id.is_some() {
-            return Err(ActivationError::PadToken { path: path.to_owned() });
-        }
-        if path.is_dir() {
-            if is_datasets_folder(path) {
-                return Err(TableError::Arrow { path: path.to_owned() }.into());
-            }
-            return Self::read_shards(path, hook, with_labels);
-        }
-        if let Some(hook) = hook {
-            let (path, hook) = (path.to_owned(), hook.to_owned());
-            return Err(ShardError::NoSuchHook { path, hook, hooks: Vec::new() }.into());
-        }
-        Self::read_npz(path, config)
+        let store = ExternalStore::open(path)?;
+        let site = store.choose(config.hook.as_deref())?;
+        store.read(&[site], config)
     }
 
     /// Why activations without labels cannot be used where labels are needed.
@@ -162,7 +161,7 @@ impl ExternalActivations {
         if path.is_dir() {
             return ShardError::NoLabels { path: path.to_owned() }.into();
         }
-        let arrays = vec!["x".to_owned(), "mask".to_owned()];
+        let arrays = vec!["x".to_owned()];
         ActivationError::MissingArray { path: path.to_owned(), array: "y", arrays }
     }
 
@@ -172,11 +171,9 @@ impl ExternalActivations {
     }
 }
 
-/// Classes by name, and the class of each example.
-pub(super) fn classes_and_labels(names: Option<&[String]>) -> (Vec<String>, Option<Vec<usize>>) {
-    let classes = sorted_classes(names.unwrap_or_default().iter().map(String::as_str));
+/// Index among classes of each name, which is one of them.
+pub(super) fn class_indices(classes: &[String], names: &[String]) -> Vec<usize> {
     let numbers: BTreeMap<&str, usize> =
         classes.iter().enumerate().map(|(index, class)| (class.as_str(), index)).collect();
-    let labels = names.map(|names| names.iter().map(|name| numbers[name.as_str()]).collect());
-    (classes, labels)
+    names.iter().map(|name| numbers[name.as_str()]).collect()
 }

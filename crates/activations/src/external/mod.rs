@@ -1,9 +1,20 @@
-//! Activations that have been computed before: one npz with `x`, `mask`, and `y`, or a folder of
-//! shards or of MOSAIC.
+//! Activations that have been computed before: an npz or a safetensors file, a folder of shards, or
+//! a folder of MOSAIC.
 
 mod activations;
+mod array_file;
+mod array_sites;
+mod arrays;
+mod error;
+mod labels;
 mod mosaic;
-mod npz;
 mod shards;
+mod site;
+mod store;
 
 pub use activations::{ExternalActivations, ExternalConfig};
+pub use array_file::is_array_file;
+pub use error::ExternalError;
+pub use labels::has_fractional_labels;
+pub use site::{ActivationOrigin, ExternalSite};
+pub use store::ExternalStore;

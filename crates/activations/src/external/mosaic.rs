@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Component as PathPart, Path, PathBuf};
 
-use super::activations::classes_and_labels;
-use crate::dataset::grouped;
+use super::activations::class_indices;
+use super::site::{ActivationOrigin, ExternalSite};
+use crate::dataset::{grouped, sorted_classes};
 use crate::table::{LabelColumn, TextReader};
 use crate::{
-    ActivationError, DatasetConfig, ExternalActivations, ExternalConfig, NpzArray, ShardError,
-    TableError, TextRow, hash_file, read_npz_arrays,
+    ActivationError, DatasetConfig, ExternalActivations, ExternalConfig, NpzArray, TableError,
+    TextRow, hash_file, read_npz_arrays,
 };
 
 /// How the name of a table of examples ends; before it stand model and layer.
@@ -25,7 +26,7 @@ type NumberedRows = Vec<(usize, TextRow)>;
 
 /// Whether a folder has a table of examples of MOSAIC.
 pub(super) fn is_mosaic_folder(folder: &Path) -> bool {
-    !tables(folder).is_empty()
+    !table_names(folder).is_empty()
 }
 
 impl ExternalActivations {
@@ -37,9 +38,10 @@ impl ExternalActivations {
     /// nothing is, and a warning says if files look padded.
     pub(super) fn read_mosaic(
         folder: &Path,
+        site: &ExternalSite,
         config: &ExternalConfig,
     ) -> Result<Self, ActivationError> {
-        let table = table_of(folder, config.hook.as_deref())?;
+        let table = folder.join(format!("{}{METADATA}", site.name));
         let (rows, table_hash) = rows(&table, config.with_labels)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(table_hash.as_bytes());
@@ -52,9 +54,12 @@ impl ExternalActivations {
             d_model: 0,
             position: None,
             input_ids: None,
+            texts: None,
             groups: None,
             source_rows: Vec::new(),
             skipped: Vec::new(),
+            sites: vec![site.clone()],
+            origin: ActivationOrigin::default(),
             hash: String::new(),
         };
         let (mut ids, mut names, mut groups) = (Some(Vec::new()), Vec::new(), Vec::new());
@@ -73,7 +78,8 @@ impl ExternalActivations {
             let kept = example.without_padding(&path, config.pad_token_id)?;
             let values = &example.x[kept.start * example.d_model..kept.end * example.d_model];
             let is_unlabelled = config.with_labels && label.as_ref().is_none_or(Option::is_none);
-            if values.is_empty() || is_unlabelled || !values.iter().all(|x| x.is_finite()) {
+            let is_usable = !values.is_empty() && values.iter().all(|x| x.is_finite());
+            if !is_usable || is_unlabelled || config.left_out.contains(&number) {
                 found.skipped.push(number);
                 continue;
             }
@@ -94,8 +100,8 @@ impl ExternalActivations {
         if config.pad_token_id.is_none() {
             ends.warn(&table);
         }
-        (found.classes, found.labels) =
-            classes_and_labels(config.with_labels.then_some(&names[..]));
+        found.classes = sorted_classes(names.iter().map(String::as_str));
+        found.labels = config.with_labels.then(|| class_indices(&found.classes, &names));
         let groups = grouped(groups.iter().map(Option::as_deref));
         found.groups = (groups.len() == found.source_rows.len()).then_some(groups);
         found.input_ids = ids;
@@ -104,28 +110,15 @@ impl ExternalActivations {
     }
 }
 
-/// Tables of a folder by model and layer, as in `gemma-2b_6`.
-fn tables(folder: &Path) -> BTreeMap<String, PathBuf> {
+/// Model and layer of every table of a folder, as in `gemma-2b_6`, sorted.
+pub(super) fn table_names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let table = |entry: std::fs::DirEntry| {
-        let name = entry.file_name().into_string().ok()?;
-        Some((name.strip_suffix(METADATA)?.to_owned(), entry.path()))
+    let name = |entry: std::fs::DirEntry| {
+        Some(entry.file_name().into_string().ok()?.strip_suffix(METADATA)?.to_owned())
     };
-    entries.filter_map(table).collect()
-}
-
-/// The table that is named, or the only one.
-fn table_of(folder: &Path, name: Option<&str>) -> Result<PathBuf, ActivationError> {
-    let mut tables = tables(folder);
-    let hooks: Vec<String> = tables.keys().cloned().collect();
-    let path = folder.to_owned();
-    match (name, &hooks[..]) {
-        (Some(name), _) => tables
-            .remove(name)
-            .ok_or_else(|| ShardError::NoSuchHook { path, hook: name.to_owned(), hooks }.into()),
-        (None, [only]) => Ok(tables.remove(only).unwrap_or(path)),
-        (None, _) => Err(ShardError::SeveralHooks { path, hooks }.into()),
-    }
+    let mut names: Vec<String> = entries.filter_map(name).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Rows of a table (file, label, and sample) with their numbers, and its hash.

@@ -12,6 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::part::hook_starts;
 use super::record::{n_parts, read_record};
 use super::{HookLayout, PartRecord, Shard, ShardError, ShardManifest};
+use crate::file_map::map;
 use crate::{ActivationError, StoreDtype};
 
 /// A folder whose shards are all complete; its parts are opened one by one.
@@ -235,14 +236,6 @@ fn tensor<'a>(
 
 fn int64s(bytes: &[u8]) -> impl Iterator<Item = i64> + '_ {
     bytes.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes))
-}
-
-#[expect(unsafe_code, reason = "mapping a file is unsafe: it may change beneath the map")]
-fn map(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: a part file is written under another name and never written to again under its own.
-    // Whoever changes it nonetheless changes numbers, every use of which is checked; whoever
-    // shortens it ends the process with a signal, which no program that maps files can prevent.
-    unsafe { Mmap::map(file) }
 }
 
 #[cfg(test)]
