@@ -7,7 +7,8 @@ use attention_probes_models::ModelError;
 
 use crate::wording::{gib, listed, shown};
 use crate::{
-    ExternalError, HaystackError, NpyError, ShardError, Site, SplitError, SplitFault, TableError, Target,
+    ExternalError, HaystackError, NpyError, ShardError, Site, SplitError, SplitFault, TableError,
+    Target,
 };
 
 /// Why data could not be read, split, turned into activations, or written.

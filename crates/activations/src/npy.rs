@@ -59,7 +59,9 @@ pub enum NpyError {
     #[error("it holds a string that is no text in UTF-8; save it as `numpy.str_`")]
     Text,
     /// The array has no axis of layers, or fewer layers.
-    #[error("it has shape {shape:?}, expected [n, n_layers, pos, d_model] and layer number {index}")]
+    #[error(
+        "it has shape {shape:?}, expected [n, n_layers, pos, d_model] and layer number {index}"
+    )]
     Layer {
         /// The shape that the header claims.
         shape: Vec<usize>,
@@ -360,8 +362,7 @@ impl Kept {
         if index >= n_layers {
             return None;
         }
-        let (n_runs, length) =
-            if fortran_order { (pos * d_model, n) } else { (n, pos * d_model) };
+        let (n_runs, length) = if fortran_order { (pos * d_model, n) } else { (n, pos * d_model) };
         let behind = (n_layers - 1 - index) * length;
         let kept = Self { n_runs, before: index * length, length, behind };
         Some((kept, vec![n, pos, d_model]))
@@ -550,14 +551,16 @@ pub(crate) mod tests {
     #[test]
     fn strings_lose_their_padding_and_nothing_else() {
         let text = |values: &[&str]| {
-            NpzArray::new(vec![values.len()], values.iter().map(|&v| v.to_owned()).collect::<Vec<_>>())
+            NpzArray::new(
+                vec![values.len()],
+                values.iter().map(|&v| v.to_owned()).collect::<Vec<_>>(),
+            )
         };
         let header = |descr: &str, n: usize| {
             format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({n},)}}")
         };
-        let utf32 = |text: &str| {
-            text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect::<Vec<u8>>()
-        };
+        let utf32 =
+            |text: &str| text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect::<Vec<u8>>();
         let data = utf32("a\0\0é 𝄞\0\0\0");
         assert_eq!(read_one(&header("<U3", 3), &data).unwrap(), text(&["a", "é 𝄞", ""]));
         let big: Vec<u8> = data.chunks(4).flat_map(|c| c.iter().rev().copied()).collect();
@@ -593,18 +596,20 @@ pub(crate) mod tests {
             columns
         };
         for (order, data) in [("False", &values), ("True", &columns)] {
-            let header = format!("{{'descr': '|u1', 'fortran_order': {order}, 'shape': (2, 3, 2, 2)}}");
+            let header =
+                format!("{{'descr': '|u1', 'fortran_order': {order}, 'shape': (2, 3, 2, 2)}}");
             let bytes = npy(&header, data);
-            let read = |layer| {
-                read_npy(&mut &bytes[..], bytes.len() as u64, bytes.len(), Some(layer))
-            };
+            let read =
+                |layer| read_npy(&mut &bytes[..], bytes.len() as u64, bytes.len(), Some(layer));
             for layer in 0..3 {
                 assert_eq!(read(layer).unwrap(), expected(layer), "{order} {layer}");
             }
             let error = read(3).unwrap_err().to_string();
             assert_eq!(
                 error,
-                format!("it has shape {shape:?}, expected [n, n_layers, pos, d_model] and layer number 3")
+                format!(
+                    "it has shape {shape:?}, expected [n, n_layers, pos, d_model] and layer number 3"
+                )
             );
         }
     }

@@ -188,9 +188,8 @@ pub(crate) fn npz_headers(path: &Path) -> Result<ArrayHeaders, ActivationError> 
     let mut archive = open(path)?;
     let entries = array_entries(&mut archive);
     let header = |(name, index): (String, usize)| {
-        let header = open_entry(&mut archive, path, &name, index).and_then(|mut entry| {
-            read_npy_header(&mut entry).map_err(array_error(path, &name))
-        });
+        let header = open_entry(&mut archive, path, &name, index)
+            .and_then(|mut entry| read_npy_header(&mut entry).map_err(array_error(path, &name)));
         (name, header)
     };
     Ok(entries.into_iter().map(header).collect())
@@ -542,9 +541,8 @@ mod tests {
 
     #[test]
     fn an_entry_without_an_ending_is_an_array_if_it_begins_like_one() {
-        let number = |value| {
-            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", &[value])
-        };
+        let number =
+            |value| npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", &[value]);
         let entries: [(&str, &[u8]); 4] =
             [("x", &number(1)), ("x.npy", &number(2)), ("y", &number(3)), ("note", b"hello")];
         let (_folder, path) = archive(&entries, CompressionMethod::Deflated);

@@ -38,7 +38,7 @@ pub struct ExtractArgs {
     /// Column of the text.
     #[arg(long, default_value = "text", conflicts_with = "input_ids")]
     pub text: String,
-    /// Column of the label, which a folder keeps; `label`, if there is one, if not given.
+    /// Column of the label, which is kept too; `label`, if there is one, if not given.
     #[arg(long, conflicts_with = "input_ids")]
     pub label: Option<String>,
     /// Most tokens of a text; the model's context if not given.
@@ -93,8 +93,7 @@ impl ExtractArgs {
         if format != Format::Folder {
             let flag = self.shard.as_ref().map(|shard| format!("--shard {shard}"));
             let rows = self.shard_rows.map(|rows| format!("--shard-rows {rows}"));
-            let label = self.label.as_ref().map(|label| format!("--label {label}"));
-            if let Some(flag) = flag.or(rows).or(label) {
+            if let Some(flag) = flag.or(rows) {
                 return wrong(format!(
                     "`{flag}` needs a folder as `--output`, but `{output}` is one file; leave out \
                      its ending"
@@ -134,13 +133,6 @@ impl ExtractArgs {
             }
             (None, None) => Err(InputError("give `--data` or `--input-ids`".to_owned()).into()),
         }
-    }
-
-    /// The convention as the flag spells it.
-    pub(crate) fn convention_name(&self) -> String {
-        self.convention
-            .to_possible_value()
-            .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 

@@ -22,19 +22,20 @@ pub(crate) struct OutputFile<'a> {
     pub(crate) format: Format,
     pub(crate) dtype: StoreDtype,
     pub(crate) metadata: BTreeMap<String, String>,
+    /// Names of the classes, if there are labels.
+    pub(crate) class_names: Vec<String>,
 }
 
-/// Every tensor of the file, those of the tokens first where they were made here.
+/// Every tensor of the file, those of tokens and labels first.
 pub(crate) fn specs(rows: &TokenRows, shapes: &[HookShape], dtype: StoreDtype) -> Vec<TensorSpec> {
     let (batch, pos) = (rows.len(), rows.pos);
-    let mut specs = Vec::with_capacity(shapes.len() + 2);
-    if rows.given_columns.is_none() {
-        specs.extend(["input_ids", "attention_mask"].map(|name| TensorSpec {
-            name: name.to_owned(),
-            shape: vec![batch, pos],
-            dtype: TensorDtype::Int64,
-        }));
-    }
+    let ints = |name: &str, shape: &[usize]| TensorSpec {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        dtype: TensorDtype::Int64,
+    };
+    let mut specs = vec![ints("input_ids", &[batch, pos]), ints("attention_mask", &[batch, pos])];
+    specs.extend(rows.labels.as_ref().map(|_| ints("y", &[batch])));
     specs.extend(shapes.iter().map(|hook| TensorSpec {
         name: hook.hook.to_string(),
         shape: match hook.layout {
@@ -60,9 +61,7 @@ impl OutputFile<'_> {
         let npz_metadata =
             (self.format == Format::Npz).then(|| serde_json::to_vec(&self.metadata)).transpose()?;
         let mut file = SafetensorsWriter::create(self.path, specs, &self.metadata)?;
-        if rows.given_columns.is_none() {
-            write_ids(&mut file, rows)?;
-        }
+        write_ids(&mut file, rows)?;
         let (mut bar, mut n_done, mut buffer) = (Progress::default(), 0, Vec::new());
         let n_filled = (0..rows.len()).filter(|row| !rows.tokens(*row).is_empty()).count();
         let mut sink = |values: &RowValues<'_>| {
@@ -86,19 +85,36 @@ impl OutputFile<'_> {
         match npz_metadata {
             None => file.finish()?,
             Some(json) => {
-                finish_as_npz(file, &[("metadata", NpzArray::new(vec![json.len()], json))])?;
+                let mut more = vec![("metadata", NpzArray::new(vec![json.len()], json))];
+                if !self.class_names.is_empty() {
+                    let names = NpzArray::new(vec![self.class_names.len()], self.class_names);
+                    more.push(("class_names", names));
+                }
+                finish_as_npz(file, &more)?;
             }
         }
         Ok(non_finite.into_keys().collect())
     }
 }
 
-/// Writes `input_ids` and `attention_mask`.
+/// Writes `input_ids`, `attention_mask`, and `y` where there are labels, -1 for a row without one.
 fn write_ids(file: &mut SafetensorsWriter, rows: &TokenRows) -> Result<(), ActivationError> {
+    let (mut ids, mut mask) = (Vec::new(), Vec::new());
     for row in 0..rows.len() {
-        let ids: Vec<i64> = rows.ids[rows.tokens(row)].iter().map(|id| i64::from(*id)).collect();
+        for values in [&mut ids, &mut mask] {
+            values.clear();
+            values.resize(rows.pos, 0);
+        }
+        for (column, id) in rows.columns(row).into_iter().zip(&rows.ids[rows.tokens(row)]) {
+            ids[column] = i64::from(*id);
+            mask[column] = 1;
+        }
         file.write_ints(0, row * rows.pos, &ids)?;
-        file.write_ints(1, row * rows.pos, &vec![1; ids.len()])?;
+        file.write_ints(1, row * rows.pos, &mask)?;
+    }
+    if let Some(labels) = &rows.labels {
+        let label = |label: &Option<usize>| label.map_or(-1, |label| label as i64);
+        file.write_ints(2, 0, &labels.iter().map(label).collect::<Vec<_>>())?;
     }
     Ok(())
 }

@@ -22,8 +22,8 @@ use crate::hub::hub_access;
 /// Most tokens of one forward pass of a probe, padding included.
 const TOKENS_PER_PROBE_BATCH: usize = 16_384;
 
-/// Flags of [`ModelArgs`], which make no sense beside activations.
-pub const MODEL_FLAGS: [&str; 5] = ["model", "layer", "component", "dtype", "allow_other_revision"];
+/// Flags of [`ModelArgs`] that run a model, which nothing does where there are activations.
+pub const MODEL_FLAGS: [&str; 4] = ["model", "layer", "component", "dtype"];
 
 /// Flags about the model that a probe reads.
 #[derive(Args, Debug)]
@@ -42,9 +42,22 @@ pub struct ModelArgs {
     /// CUDA and f32 elsewhere.
     #[arg(long, default_value = "auto")]
     pub dtype: Dtype,
-    /// Go on although the weights of the model are not those that the probe was trained on.
+    /// Go on although the weights of the model, or those that activations are of, are not those that
+    /// the probe was trained on.
     #[arg(long)]
     pub allow_other_revision: bool,
+}
+
+/// A model that a probe meets: the one that is run, or the one that activations are of.
+pub(crate) struct MetModel<'a> {
+    /// Its name, where it is known.
+    pub(crate) name: Option<&'a str>,
+    /// What tells its versions apart, where it is known.
+    pub(crate) revision: Option<&'a str>,
+    /// Whether another revision is allowed.
+    pub(crate) allows_other_revision: bool,
+    /// What to do about a model of another name.
+    pub(crate) remedy: &'static str,
 }
 
 /// A saved probe, ready to use.
@@ -166,7 +179,7 @@ impl ProbeFile {
             (flag, _) => self.pick("model", flag.clone(), recorded)?,
         };
         let model = open_model(&name, hub_access().as_ref(), (device, args.dtype))?;
-        self.check_model(&model, &name, args)?;
+        self.check_run(&model, &name, args)?;
         self.check_place(&model, &place)?;
         Ok(ProbedModel { model, place })
     }
@@ -178,7 +191,7 @@ impl ProbeFile {
     /// As [`ProbeFile::open_model`].
     pub fn place_in(&self, model: &LanguageModel, args: &ModelArgs) -> Result<Place> {
         let place = self.place(args)?;
-        self.check_model(model, &model.name, args)?;
+        self.check_run(model, &model.name, args)?;
         self.check_place(model, &place)?;
         Ok(place)
     }
@@ -186,49 +199,122 @@ impl ProbeFile {
     /// Layers, component, and convention.
     fn place(&self, args: &ModelArgs) -> Result<Place> {
         let metadata = &self.saved.metadata;
-        let recorded = metadata.layers.clone().or(metadata.layer.map(|layer| vec![layer]));
-        let recorded = recorded.filter(|layers| !layers.is_empty()).map(JoinedLayers);
+        if let Some(hook) = &metadata.hook {
+            return Err(self
+                .wrong(&format!(
+                    "it reads hook `{hook}`, which is no component of a layer; give its activations \
+                     with `--activations`"
+                ))
+                .into());
+        }
+        let recorded = self.layers().map(JoinedLayers);
         let JoinedLayers(layers) = self.pick("layer", args.layer.clone(), recorded)?;
         let component = metadata.component.as_deref().map(str::parse::<Component>).transpose()?;
         let component = self.pick("component", args.component, component)?;
-        let convention = match metadata.convention.as_deref() {
-            None | Some("raw") => Convention::Raw,
-            Some("tl_processed") => Convention::TlProcessed,
-            Some(other) => {
-                let message = format!("its convention `{other}` is unknown, save the probe again");
-                return Err(self.wrong(&message).into());
-            }
-        };
+        let convention = self.convention()?.unwrap_or(Convention::Raw);
         Ok(Place::new(layers, component, convention))
     }
 
-    /// Refuses a model of other weights than the probe was trained on.
-    fn check_model(
+    /// The layers that the probe says it reads, ascending.
+    fn layers(&self) -> Option<Vec<usize>> {
+        let metadata = &self.saved.metadata;
+        let layers = metadata.layers.clone().or(metadata.layer.map(|layer| vec![layer]));
+        layers.filter(|layers| !layers.is_empty())
+    }
+
+    /// Which numbers the probe says it reads.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if the metadata names a convention that is not known.
+    pub(crate) fn convention(&self) -> Result<Option<Convention>, InputError> {
+        let Some(name) = self.saved.metadata.convention.as_deref() else { return Ok(None) };
+        Convention::named(name).map(Some).ok_or_else(|| {
+            self.wrong(&format!("its convention `{name}` is unknown, save the probe again"))
+        })
+    }
+
+    /// The hooks that the probe says it reads, one for each layer.
+    ///
+    /// # Errors
+    ///
+    /// If the metadata names a component that is not known.
+    pub(crate) fn hooks(&self) -> Result<Option<Vec<String>>> {
+        let metadata = &self.saved.metadata;
+        if let Some(hook) = &metadata.hook {
+            return Ok(Some(vec![hook.clone()]));
+        }
+        let component = metadata.component.as_deref().map(str::parse::<Component>).transpose()?;
+        let hooks = self.layers().zip(component).map(|(layers, component)| {
+            layers.into_iter().map(|layer| component.hook(layer).to_string()).collect()
+        });
+        Ok(hooks)
+    }
+
+    /// Refuses a model that is run and has other weights than the probe was trained on.
+    fn check_run(
         &self,
         model: &LanguageModel,
         name: &str,
         args: &ModelArgs,
     ) -> Result<(), InputError> {
-        let trained_on = self.saved.metadata.model.as_ref();
-        if let Some(trained_on) = trained_on
-            && let Some(revision) = trained_on.revision.as_deref()
-            && *revision != model.revision
-            && !(args.allow_other_revision && name == trained_on.name)
-        {
-            let recorded = &trained_on.name;
-            let remedy = if name == recorded {
-                "give `--allow-other-revision` to go on"
-            } else {
-                "leave out `--model`"
-            };
-            let [expected, found] = [revision, &model.revision].map(short);
-            let message = format!(
-                "it is a probe for another model: it was trained on `{recorded}` of revision \
-                 {expected}, but `{name}` is of revision {found}; {remedy}"
-            );
-            return Err(self.wrong(&message));
+        self.check_model(&MetModel {
+            name: Some(name),
+            revision: Some(&model.revision),
+            allows_other_revision: args.allow_other_revision,
+            remedy: "leave out `--model`",
+        })
+    }
+
+    /// Refuses a model that is not the one that the probe was trained on, as far as both say it.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if the revision is another one, or, where one of the two says none, the name.
+    pub(crate) fn check_model(&self, met: &MetModel<'_>) -> Result<(), InputError> {
+        let Some(trained_on) = &self.saved.metadata.model else { return Ok(()) };
+        let recorded = trained_on.name.as_str();
+        let is_other_name = met.name.is_some_and(|name| name != recorded);
+        let revisions = trained_on.revision.as_deref().zip(met.revision);
+        let is_other = revisions.map_or(is_other_name, |(expected, found)| expected != found);
+        let is_allowed = met.allows_other_revision && (!is_other_name || revisions.is_none());
+        if !is_other || is_allowed {
+            return Ok(());
         }
-        Ok(())
+        let remedy = match (is_other_name, revisions) {
+            (true, Some(_)) => met.remedy,
+            (true, None) => "give `--allow-other-revision` if both are one model",
+            (false, _) => "give `--allow-other-revision` to go on",
+        };
+        let name = met.name.map_or_else(|| "what it meets".to_owned(), |name| format!("`{name}`"));
+        let message = match revisions {
+            Some((expected, found)) => format!(
+                "it was trained on `{recorded}` of revision {}, but {name} is of revision {}",
+                short(expected),
+                short(found)
+            ),
+            None => format!("it was trained on `{recorded}`, not on {name}"),
+        };
+        Err(self.wrong(&format!("it is a probe for another model: {message}; {remedy}")))
+    }
+
+    /// Refuses numbers of another convention than the probe reads, as far as both say it.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if they differ, or the probe's is not known.
+    pub(crate) fn check_convention(
+        &self,
+        found: Option<Convention>,
+        of: &str,
+    ) -> Result<(), InputError> {
+        match (self.convention()?, found) {
+            (Some(expected), Some(found)) if expected != found => Err(self.wrong(&format!(
+                "it reads activations of the convention `{expected}`, but those of {of} are \
+                 `{found}`; give activations of the convention `{expected}`"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a probe whose outputs are no classes.

@@ -54,6 +54,14 @@ impl Source {
         }
     }
 
+    /// Names of the classes; none if there are no labels.
+    pub(crate) fn class_names(&self) -> &[String] {
+        match self {
+            Self::Texts { corpus, .. } => &corpus.classes,
+            Self::Ids { .. } => &[],
+        }
+    }
+
     /// All rows as tokens, which take four bytes each.
     pub(crate) fn tokens(&self) -> Result<Cow<'_, TokenRows>> {
         let corpus = match self {
@@ -63,18 +71,22 @@ impl Source {
         if corpus.n_empty > 0 {
             info!("{} empty texts are rows of padding", corpus.n_empty);
         }
-        let (mut ids, mut offsets) = (Vec::new(), vec![0]);
+        let (mut ids, mut offsets, mut labels) = (Vec::new(), vec![0], Vec::new());
         let mut pieces = Pieces::new(self);
         for start in (0..corpus.n_rows).step_by(ROWS_PER_PIECE) {
             let piece = pieces.read(start, ROWS_PER_PIECE.min(corpus.n_rows - start))?;
             offsets.extend(piece.offsets[1..].iter().map(|offset| ids.len() + offset));
             ids.extend(piece.ids);
+            labels.extend(piece.labels.into_iter().flatten());
         }
         pieces.note();
         if ids.is_empty() {
             return Err(ActivationError::NoTokens { n_texts: corpus.n_rows }.into());
         }
-        Ok(Cow::Owned(TokenRows::new(ids, offsets)))
+        let labels = (!corpus.classes.is_empty()).then_some(labels);
+        let mut rows = TokenRows::new(ids, offsets);
+        rows.labels = labels;
+        Ok(Cow::Owned(rows))
     }
 }
 

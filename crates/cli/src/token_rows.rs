@@ -21,6 +21,8 @@ pub(crate) struct TokenRows {
     pub(crate) given_columns: Option<Vec<usize>>,
     /// Columns of a padded row.
     pub(crate) pos: usize,
+    /// Class of each row, if the data have labels; `None` for a row without one.
+    pub(crate) labels: Option<Vec<Option<usize>>>,
     /// Largest id, of padding too.
     max_id: u32,
 }
@@ -30,7 +32,7 @@ impl TokenRows {
     pub(crate) fn new(ids: Vec<u32>, offsets: Vec<usize>) -> Self {
         let pos = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
         let max_id = ids.iter().copied().max().unwrap_or(0);
-        Self { ids, offsets, given_columns: None, pos, max_id }
+        Self { ids, offsets, given_columns: None, pos, labels: None, max_id }
     }
 
     /// Reads `input_ids` and, if it is there, `attention_mask`.
@@ -112,6 +114,7 @@ impl TokenRows {
             ids: real().map(|token| ids[token]).collect(),
             offsets,
             pos,
+            labels: None,
             max_id,
         })
     }

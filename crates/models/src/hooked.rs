@@ -1,5 +1,7 @@
 //! The trait that every model family implements: run, and keep what is asked for.
 
+use std::fmt;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -152,7 +154,21 @@ pub enum Convention {
     TlProcessed,
 }
 
+impl fmt::Display for Convention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::TlProcessed => "tl_processed",
+        })
+    }
+}
+
 impl Convention {
+    /// The convention of a name, `raw` or `tl_processed`.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Raw, Self::TlProcessed].into_iter().find(|one| one.to_string() == name)
+    }
+
     /// Converts a raw activation of `model` at `hook`.
     ///
     /// # Shapes

@@ -55,6 +55,9 @@ pub struct ProbeMetadata {
     pub layers: Option<Vec<usize>>,
     /// Where in the layer, such as `resid_post`.
     pub component: Option<String>,
+    /// Hook that the activations come from, where it is no component of a layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
     /// Convention of the activations, `raw` or `tl_processed`.
     pub convention: Option<String>,
     /// Task, such as `sequence` or `next_token`.
@@ -161,6 +164,7 @@ impl ProbeMetadata {
             layer: None,
             layers: None,
             component: None,
+            hook: None,
             convention: None,
             task: None,
             target: None,

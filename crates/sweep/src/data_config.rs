@@ -13,7 +13,7 @@ pub struct DataConfig {
     pub name: String,
     /// A `.csv`, `.tsv`, `.jsonl`, or `.parquet` file, or a data set of the Hub,
     /// `hf://datasets/org/name[@revision][/path]`; a folder of Gurnee et al.; or activations: an
-    /// `.npz`, or a folder of shards.
+    /// `.npz`, a `.safetensors`, or a folder of shards.
     pub path: PathBuf,
     /// Which feature of a folder of Gurnee et al.; it may be left out where there is only one, or
     /// where texts have classes.
@@ -23,7 +23,8 @@ pub struct DataConfig {
     /// left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
-    /// Which hook of a folder of shards; it may be left out where there is only one.
+    /// Which hook of activations, or `<model>_<layer>` of a MOSAIC folder; without it every layer
+    /// that is there is probed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<String>,
     /// Token whose run at either end of an example of a MOSAIC folder is padding.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use attention_probes_activations::{Component, LabelKind, Task, is_datasets_folder, is_on_hub};
+use attention_probes_activations::{
+    Component, LabelKind, Task, is_array_file, is_datasets_folder, is_on_hub,
+};
 use attention_probes_probes::ProbeKind;
 
 use crate::config::{ArchitectureConfig, DataConfig, HeldOut};
@@ -25,8 +27,7 @@ impl ArchitectureConfig {
 /// Checks every key of a data set; its task, or `None` where it brings activations.
 pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> {
     let activations = |path: &Path| {
-        let is_npz = path.extension().is_some_and(|extension| extension == "npz");
-        !is_on_hub(path) && (is_npz || path.is_dir() && !is_datasets_folder(path))
+        !is_on_hub(path) && (is_array_file(path) || path.is_dir() && !is_datasets_folder(path))
     };
     if !is_on_hub(&data.path) && data.split != DataConfig::default().split {
         let reason = "is for a data set of the Hub; a file is read whole";
@@ -51,8 +52,8 @@ pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> 
         }
     }
     let is_haystack = is_datasets_folder(&data.path);
-    if data.hook.is_some() && (!data.path.is_dir() || is_haystack) {
-        let reason = "is for a folder of shards or of MOSAIC as `data.path`, remove it";
+    if data.hook.is_some() && (!brings_activations || is_haystack) {
+        let reason = "is for activations as `data.path`, remove it";
         return Err(SweepError::Contradiction { key: "data.hook", reason });
     }
     if data.pad_token_id.is_some() && (!data.path.is_dir() || is_haystack) {
@@ -189,22 +190,19 @@ fn check_keys_of_task(data: &DataConfig, task: &Task) -> Result<(), SweepError> 
     Ok(())
 }
 
-/// Refuses activations that are called like a layer of a text: both would write the same folder.
+/// Refuses activations that are called like a layer of another data set: both would write the same
+/// folder.
 pub(crate) fn check_experiments(
     data: &[DataConfig],
     tasks: &[Option<Task>],
-    components: &[Component],
 ) -> Result<(), SweepError> {
-    let of = |brings_activations: bool| {
-        let pairs = data.iter().zip(tasks);
-        pairs.filter(move |(_, task)| task.is_none() == brings_activations).map(|(data, _)| data)
-    };
-    for activations in of(true) {
-        for text in of(false) {
-            let rest = activations.name.strip_prefix(&text.name);
+    let with_activations = data.iter().zip(tasks).filter(|(_, task)| task.is_none());
+    for (activations, _) in with_activations {
+        for other in data {
+            let rest = activations.name.strip_prefix(&other.name);
             let rest = rest.and_then(|rest| rest.strip_prefix("-L")?.rsplit_once('-'));
             let is_place = |(layers, component): (&str, &str)| {
-                components.iter().any(|one| one.to_string() == component)
+                Component::ALL.iter().any(|one| one.to_string() == component)
                     && layers.chars().all(|c| c.is_ascii_digit() || "L+.".contains(c))
             };
             if rest.is_some_and(is_place) {

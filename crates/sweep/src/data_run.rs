@@ -12,6 +12,7 @@ use attention_probes_models::LanguageModel;
 use burn::tensor::Device;
 
 use crate::SweepError;
+use crate::activation_sites::{ActivationSites, LeftOut, tokens_of};
 use crate::config::{DataConfig, SelectBy};
 use crate::experiment::run_experiments;
 use crate::held_out::Sources;
@@ -31,6 +32,8 @@ pub(crate) struct DataRun<'a> {
     /// Its index in the configuration.
     pub(crate) data: usize,
     pub(crate) sources: Sources,
+    /// What it brings instead of texts.
+    pub(crate) activations: Option<ActivationSites>,
     /// Folder of the run.
     pub(crate) folder: PathBuf,
     pub(crate) device: &'a Device,
@@ -52,9 +55,9 @@ pub(crate) enum Input {
     Complete(Reports),
     /// Texts, ready for the model.
     Texts(Box<Texts>),
-    /// Activations, read again when their turn comes: those of several data sets need not fit into
-    /// memory together.
-    Activations,
+    /// Activations, read again when their turn comes: those of several data sets, or layers, need
+    /// not fit into memory together. These rows of them are left out.
+    Activations(LeftOut),
 }
 
 /// Examples ready to train on.
@@ -89,10 +92,22 @@ impl DataRun<'_> {
             return Ok(Input::Complete(reports));
         }
         let seed = self.plan.config().seed;
+        if let Some(sites) = &self.activations {
+            if !sites.idle().is_empty() {
+                tracker.note(&format!(
+                    "`{}`: left out, they are no component of a layer that is asked for: {}; name \
+                     one with `data.hook`",
+                    self.config().name,
+                    sites.idle().join(", ")
+                ));
+            }
+            let left_out = sites.left_out(self.config())?;
+            let found = LabelledActivations::read(self.config(), (sites, 0), &left_out, seed)?;
+            self.check_selection(found.examples.classes.len())?;
+            return Ok(Input::Activations(left_out));
+        }
         let (Some(task), Some(model)) = (self.plan.task(self.data), model) else {
-            let activations = LabelledActivations::read(self.config(), seed)?;
-            self.check_selection(activations.examples.classes.len())?;
-            return Ok(Input::Activations);
+            return Err(SweepError::Contradiction { key: "model", reason: "is missing" });
         };
         let cache = keeps_tokens.then(|| self.cache("tokens"));
         let texts = Texts::read(self.config(), &self.sources, task, seed, model, cache, tracker)?;
@@ -137,11 +152,30 @@ impl DataRun<'_> {
                 prepared.source = Box::new(PlaceActivations::new(prepared.source, &sites));
                 self.experiment(prepared, (&places, Some(&texts.tokens), Some(model)), tracker)
             }
-            _ => {
-                let prepared = self.prepare_activations(tracker)?;
-                self.experiment(prepared, (&places, None, None), tracker)
+            (Input::Activations(left_out), _) => self.run_activations(&left_out, tracker),
+            (Input::Texts(_), None) => {
+                Err(SweepError::Contradiction { key: "model", reason: "is missing" })
             }
         }
+    }
+
+    /// Runs the experiments of activations one after the other, each with those of its layer.
+    fn run_activations(
+        &self,
+        left_out: &LeftOut,
+        tracker: &mut dyn Tracker,
+    ) -> Result<Reports, SweepError> {
+        let mut reports = Reports::default();
+        let Some(sites) = &self.activations else { return Ok(reports) };
+        let places = sites.places();
+        for site in 0..sites.len() {
+            let (prepared, tokens) = self.prepare_activations((sites, site), left_out, tracker)?;
+            let place = places.get(site).map_or(&[][..], std::slice::from_ref);
+            let found = self.experiment(prepared, (place, tokens.as_ref(), None), tracker)?;
+            reports.experiments.extend(found.experiments);
+            reports.targets.extend(found.targets);
+        }
+        Ok(reports)
     }
 
     /// Trains what learns labels of this kind.
@@ -159,11 +193,12 @@ impl DataRun<'_> {
         Ok(Reports { experiments, targets: Vec::new() })
     }
 
-    /// Where probes read the model; nowhere where the data are activations.
+    /// Where probes read the model; nowhere if the data are activations that do not say it.
     pub(crate) fn places(&self, model: Option<&LanguageModel>) -> Result<Vec<Place>, SweepError> {
-        match (self.plan.task(self.data), model) {
-            (Some(_), Some(model)) => self.plan.places(model.model.shape()),
-            _ => Ok(Vec::new()),
+        match (&self.activations, model) {
+            (Some(sites), _) => Ok(sites.places()),
+            (None, Some(model)) => self.plan.places(model.model.shape()),
+            (None, None) => Ok(Vec::new()),
         }
     }
 
@@ -252,16 +287,18 @@ impl DataRun<'_> {
         Ok(Prepared { source, examples, split, targets, hash, n_skipped, warnings })
     }
 
-    /// Reads activations that somebody else computed.
+    /// Reads activations of one site that have been computed before, and the tokens they bring.
     fn prepare_activations(
         &self,
+        (sites, site): (&ActivationSites, usize),
+        left_out: &LeftOut,
         tracker: &mut dyn Tracker,
-    ) -> Result<Prepared<'static>, SweepError> {
+    ) -> Result<(Prepared<'static>, Option<TokenizedDataset>), SweepError> {
         let config = self.config();
         let LabelledActivations { mut external, examples, split } =
-            LabelledActivations::read(config, self.plan.config().seed)?;
+            LabelledActivations::read(config, (sites, site), left_out, self.plan.config().seed)?;
         let n_skipped = external.skipped.len();
-        if n_skipped > 0 {
+        if n_skipped > 0 && site == 0 {
             tracker.note(&format!(
                 "`{}`: {n_skipped} examples skipped, they have NaN, infinity, no real token, or no label: \
                  {}",
@@ -271,9 +308,10 @@ impl DataRun<'_> {
         }
         let hash = external.hash.clone();
         let targets = external.targets.take();
+        let tokens = tokens_of(&external);
         let source = Box::new(MemoryActivations::from(external));
         let warnings = Vec::new();
-        Ok(Prepared { source, examples, split, targets, hash, n_skipped, warnings })
+        Ok((Prepared { source, examples, split, targets, hash, n_skipped, warnings }, tokens))
     }
 }
 

@@ -189,6 +189,32 @@ pub enum SweepError {
         /// Width of the training data.
         expected: usize,
     },
+    /// Held-out activations are of another model than those to train on.
+    #[error(
+        "`{}` has activations of the {what} `{found}`, the training data of `{expected}`; hold out \
+         activations of the same {what}",
+        path.display()
+    )]
+    OtherOrigin {
+        /// The file or folder.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// What the file says.
+        found: String,
+        /// What the training data say.
+        expected: String,
+    },
+    /// Activations lack a layer that is asked for.
+    #[error("`activations.layers` has {layer}, but `{}` has layers {layers:?}", path.display())]
+    LayerNotThere {
+        /// The file or folder.
+        path: PathBuf,
+        /// The layer.
+        layer: i64,
+        /// Those that are there.
+        layers: Vec<usize>,
+    },
     /// A checkpoint cannot be used.
     #[error("checkpoint `{}` is damaged; delete it to begin this data set again", path.display())]
     Checkpoint {

@@ -237,9 +237,10 @@ pub(crate) fn describe(
         });
         let n_ctx = model.model.shape().n_ctx;
         metadata.max_tokens = Some(run.config().max_tokens.min(n_ctx));
-        metadata.convention = serde_json::to_value(config.model.convention)
-            .ok()
-            .and_then(|value| value.as_str().map(str::to_owned));
+        metadata.convention = Some(config.model.convention.to_string());
+    }
+    if let Some(sites) = &run.activations {
+        sites.describe(metadata);
     }
     if let Some(task) = run.plan.task(run.data) {
         metadata.task = Some(task.to_string());
@@ -267,7 +268,10 @@ pub(crate) fn resolved_config(
 ) -> Result<String, SweepError> {
     let mut config = run.plan.config().clone();
     config.data = vec![run.config().clone()];
-    if let Some(place) = place {
+    if let Some(sites) = &run.activations {
+        let hook = sites.hook_at(place).map(str::to_owned);
+        config.data[0].hook = config.data[0].hook.take().or(hook);
+    } else if let Some(place) = place {
         config.activations.layers =
             Layers::List(place.layers().iter().map(|&layer| layer as i64).collect());
         config.activations.component = Components::One(place.component());

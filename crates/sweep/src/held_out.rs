@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
-    ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, ExternalConfig,
-    HaystackFolder, PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Targets, Task,
-    Word, data_files, is_datasets_folder, stratified_split,
+    ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, HaystackFolder,
+    PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Targets, Task, Word,
+    data_files, is_datasets_folder, is_shard_folder, stratified_split,
 };
 use attention_probes_models::HubAccess;
 
 use crate::SweepError;
+use crate::activation_sites::{ActivationSites, File, LeftOut};
 use crate::config::{DataConfig, HeldOut};
 use crate::haystack::{ModelTokenizer, read_haystack};
 
@@ -38,14 +39,26 @@ impl Sources {
         })
     }
 
-    /// Every file, those in folders of Gurnee et al. too.
+    /// Every file, those in folders of Gurnee et al. too; of folders of shards what is said about
+    /// their files, hashes included.
     pub(crate) fn all(&self) -> impl Iterator<Item = PathBuf> {
         let paths = [&self.data, &self.validation, &self.test].into_iter().flatten();
         paths.chain(&self.tokenizer).flat_map(|path| match HaystackFolder::open(path) {
             Ok(folder) => folder.files().to_vec(),
+            Err(_) if is_shard_folder(path) => json_files(path),
             Err(_) => vec![path.clone()],
         })
     }
+}
+
+/// The JSON files of a folder, sorted.
+fn json_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
+    files.sort_unstable();
+    files
 }
 
 /// Rows of a data set by the file that they come from: those to divide, then those held out.
@@ -200,16 +213,24 @@ fn number_anew(words: &mut [Vec<Word>], found: &[String], classes: &mut Vec<Stri
     }
 }
 
-/// Reads activations with their labels, and those of the files held out.
+/// Reads activations of one of their sites with their labels, and those of the files held out.
 pub(crate) fn read_activations(
     config: &DataConfig,
+    sites: &ActivationSites,
+    site: usize,
+    left_out: &LeftOut,
 ) -> Result<(ExternalActivations, Files), SweepError> {
-    let mut all = read_labelled(&config.path, config)?;
+    let read = |file, path: &Path| {
+        let found = sites.read(file, site, config, left_out)?;
+        found.map(|found| labelled(found, path)).transpose()
+    };
+    let mut all = read(File::Data, &config.path)?.ok_or_else(|| no_labels(&config.path))?;
     let mut starts = [all.n_examples(); 2];
-    for (start, held_out) in starts.iter_mut().zip([&config.validation, &config.test]) {
+    let held_out = [(File::Validation, &config.validation), (File::Test, &config.test)];
+    for (start, (file, held_out)) in starts.iter_mut().zip(held_out) {
         *start = all.n_examples();
         let Some(path) = held_out.file() else { continue };
-        let more = read_labelled(path, config)?;
+        let Some(more) = read(file, path)? else { continue };
         if more.d_model != all.d_model {
             let (path, width, expected) = (path.to_owned(), more.d_model, all.d_model);
             return Err(SweepError::OtherWidth { path, width, expected });
@@ -241,18 +262,16 @@ pub(crate) fn read_activations(
         all.source_rows.extend(more.source_rows);
         all.skipped.extend(more.skipped);
         all.position = None; // probes count positions themselves
-        all.input_ids = None;
+        all.input_ids =
+            all.input_ids.take().zip(more.input_ids).map(|(ids, more)| [ids, more].concat());
+        all.texts = all.texts.take().zip(more.texts).map(|(texts, more)| [texts, more].concat());
         all.hash = joined(&all.hash, &more.hash);
     }
     Ok((all, Files { validation: starts[0], test: starts[1] }))
 }
 
-/// Activations that bring labels of at least two classes.
-fn read_labelled(path: &Path, config: &DataConfig) -> Result<ExternalActivations, SweepError> {
-    let (hook, pad_token_id) = (config.hook.clone(), config.pad_token_id);
-    let reading =
-        ExternalConfig { hook, with_labels: true, label_kind: config.label_kind, pad_token_id };
-    let external = ExternalActivations::read_with(path, &reading)?;
+/// Refuses activations without labels of at least two classes.
+fn labelled(external: ExternalActivations, path: &Path) -> Result<ExternalActivations, SweepError> {
     if external.labels.is_none() {
         return Err(no_labels(path));
     }

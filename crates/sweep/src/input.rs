@@ -10,6 +10,7 @@ use attention_probes_activations::{
 use attention_probes_models::LanguageModel;
 
 use crate::SweepError;
+use crate::activation_sites::{ActivationSites, LeftOut};
 use crate::config::DataConfig;
 use crate::haystack::ModelTokenizer;
 use crate::held_out::{Files, Sources, no_labels, read_activations, read_texts, unfit};
@@ -159,7 +160,7 @@ fn class_missing(error: &SweepError) -> Option<usize> {
     }
 }
 
-/// Activations that bring their labels.
+/// Activations of one site that bring their labels.
 pub(crate) struct LabelledActivations {
     pub(crate) external: ExternalActivations,
     pub(crate) examples: ExampleSet,
@@ -168,8 +169,13 @@ pub(crate) struct LabelledActivations {
 
 impl LabelledActivations {
     /// Reads them and divides their examples.
-    pub(crate) fn read(config: &DataConfig, seed: u64) -> Result<Self, SweepError> {
-        let (external, files) = read_activations(config)?;
+    pub(crate) fn read(
+        config: &DataConfig,
+        (sites, site): (&ActivationSites, usize),
+        left_out: &LeftOut,
+        seed: u64,
+    ) -> Result<Self, SweepError> {
+        let (external, files) = read_activations(config, sites, site, left_out)?;
         let examples =
             ExampleSet::from_external(&external).ok_or_else(|| no_labels(&config.path))?;
         let split = files.split(config, &examples, seed, |sequence| sequence)?;

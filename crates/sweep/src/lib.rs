@@ -4,6 +4,7 @@
 //! probe kinds on each batch together, as a few large matrix products; [`run_sweep`] is the whole
 //! story from a [`SweepConfig`] to a folder of results.
 
+mod activation_sites;
 mod adamw;
 mod architecture_config;
 mod architecture_plan;

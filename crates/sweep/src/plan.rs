@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{ActivationError, Component, Place, Task, data_name};
+use attention_probes_activations::{
+    ActivationError, Component, LabelKind, Place, Task, data_name, has_fractional_labels,
+    is_array_file,
+};
 use attention_probes_models::ModelShape;
 use attention_probes_probes::ProbeConfig;
 
@@ -82,12 +85,20 @@ impl SweepConfig {
         let mut names = BTreeSet::new();
         for data in &mut self.data {
             if data.path.as_os_str().is_empty() {
-                let reason = "is missing: give a csv, tsv, jsonl, parquet, or npz file";
+                let reason =
+                    "is missing: give a csv, tsv, jsonl, parquet, npz, or safetensors file";
                 return Err(SweepError::Contradiction { key: "data.path", reason });
             }
             if data.name.is_empty() {
                 let name = haystack_name(data).or_else(|| data_name(&data.path));
                 data.name = name.unwrap_or_default();
+            }
+            // Floats that are no integers are no classes.
+            if data.label_kind.is_class()
+                && is_array_file(&data.path)
+                && has_fractional_labels(&data.path)
+            {
+                data.label_kind = LabelKind::Number;
             }
             check_name("data.name", &data.name)?;
             if !names.insert(data.name.clone()) {
@@ -96,7 +107,7 @@ impl SweepConfig {
         }
         let tasks: Vec<Option<Task>> =
             self.data.iter().map(check_data).collect::<Result<_, _>>()?;
-        check_experiments(&self.data, &tasks, self.activations.component.all())?;
+        check_experiments(&self.data, &tasks)?;
 
         not_empty("architectures", &self.architectures)?;
         let mut names = BTreeSet::new();
@@ -165,10 +176,7 @@ impl SweepPlan {
     /// [`SweepError::Layer`] if the model does not have one of them.
     pub fn layers(&self, n_layers: usize) -> Result<Vec<usize>, SweepError> {
         let layers: BTreeSet<usize> = match &self.config.activations.layers {
-            Layers::Word(word) if word == "auto" => {
-                let last = n_layers - 1;
-                (0..=4).map(|quarter| (last * quarter).div_ceil(4)).collect()
-            }
+            Layers::Word(word) if word == "auto" => quartiles(n_layers).collect(),
             Layers::Word(_) => (0..n_layers).collect(),
             Layers::One(layer) => [layer_of(*layer, n_layers)?].into(),
             Layers::List(layers) => {
@@ -249,6 +257,11 @@ fn layer_of(layer: i64, n_layers: usize) -> Result<usize, SweepError> {
     let from_start = if layer < 0 { layer.saturating_add(n_layers as i64) } else { layer };
     let found = usize::try_from(from_start).ok().filter(|layer| *layer < n_layers);
     found.ok_or(SweepError::Layer { layer, n_layers })
+}
+
+/// The first, the quartiles, and the last of `n` layers.
+pub(crate) fn quartiles(n: usize) -> impl Iterator<Item = usize> {
+    (0..=4).map(move |quarter| ((n - 1) * quarter).div_ceil(4))
 }
 
 fn trials(grid: &GridConfig, architecture: &ArchitectureConfig) -> Vec<Trial> {
@@ -575,7 +588,7 @@ mod tests {
         let held_out = error(&format!("{DATA}test = \"b.npz\"\n"));
         assert!(held_out.contains("`data.test` must be of the same form"), "{held_out}");
         let hook = error(&format!("{DATA}hook = \"hook_embed\"\n"));
-        assert!(hook.contains("`data.hook` is for a folder of shards"), "{hook}");
+        assert!(hook.contains("`data.hook` is for activations"), "{hook}");
         let list = error(&format!("{DATA}test = [0.1]\n"));
         assert!(list.contains("expected a share such as 0.1, or the path of a file"), "{list}");
         assert!(error("[[data]]\n").contains("`data.path` is missing"));

@@ -4,6 +4,7 @@ use attention_probes_models::{HubAccess, LanguageModel, open_model};
 use burn::tensor::Device;
 
 use crate::SweepError;
+use crate::activation_sites::ActivationSites;
 use crate::data_run::DataRun;
 use crate::folder::{self, RunFolder};
 use crate::held_out::Sources;
@@ -104,8 +105,12 @@ fn data_runs<'a>(
 ) -> Result<Vec<DataRun<'a>>, SweepError> {
     let run = |(data, config)| {
         let sources = Sources::find(config, options.hub)?;
+        let brings_activations = plan.task(data).is_none();
+        let activations = brings_activations
+            .then(|| ActivationSites::open(config, &plan.config().activations))
+            .transpose()?;
         let folder = folder::path_of(plan.config());
-        Ok(DataRun { plan, data, sources, folder, device: options.device })
+        Ok(DataRun { plan, data, sources, activations, folder, device: options.device })
     };
     plan.config().data.iter().enumerate().map(run).collect()
 }

@@ -98,7 +98,12 @@ fn can_transfer(
     };
     let (Some(own), Some(other)) = (report(trained_on), report(judged_on)) else { return false };
     let plan = trained_on.plan;
-    trained_on.data != judged_on.data
+    let of_one_model = match (&trained_on.activations, &judged_on.activations) {
+        (Some(one), Some(other)) => one.may_be_of_model(other),
+        _ => true,
+    };
+    of_one_model
+        && trained_on.data != judged_on.data
         && own.classes == other.classes
         && plan.task(trained_on.data) == plan.task(judged_on.data)
         && own.origin.data_hash != other.origin.data_hash
@@ -145,16 +150,29 @@ fn load(
 
 /// Judges probes on the test examples of a data set.
 fn judge(
-    probes: Vec<Chosen>,
+    mut probes: Vec<Chosen>,
     judged_on: &DataRun<'_>,
     model: Option<&LanguageModel>,
 ) -> Result<Vec<TransferReport>, SweepError> {
     let (config, seed) = (judged_on.config(), judged_on.plan.config().seed);
+    if let Some(sites) = &judged_on.activations {
+        let left_out = sites.left_out(config)?;
+        let mut reports = Vec::new();
+        for site in 0..sites.len() {
+            let at_site = |probe: &mut Chosen| probe.group.site == site;
+            let mut probes: Vec<Chosen> = probes.extract_if(.., at_site).collect();
+            let LabelledActivations { external, examples, split } =
+                LabelledActivations::read(config, (sites, site), &left_out, seed)?;
+            // Each site is a source of its own.
+            probes.iter_mut().for_each(|probe| probe.group.site = 0);
+            let mut source = MemoryActivations::from(external);
+            let test = (&examples, &split.test[..]);
+            reports.extend(judge_examples(probes, judged_on, &mut source, test)?);
+        }
+        return Ok(reports);
+    }
     let (Some(task), Some(model)) = (judged_on.plan.task(judged_on.data), model) else {
-        let LabelledActivations { external, examples, split } =
-            LabelledActivations::read(config, seed)?;
-        let mut source = MemoryActivations::from(external);
-        return judge_examples(probes, judged_on, &mut source, (&examples, &split.test));
+        return Ok(Vec::new());
     };
     let (sources, cache) = (&judged_on.sources, Some(judged_on.cache("tokens")));
     let texts = Texts::read(config, sources, task, seed, model, cache, &mut NoTracker)?;

@@ -74,8 +74,7 @@ impl ArrayFile {
             .into_iter()
             .map(|(name, tensor)| {
                 let dtype = tensor.dtype();
-                let is_float =
-                    matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64);
+                let is_float = matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64);
                 let shape = tensor.shape().to_vec();
                 (name, Ok(ArrayHeader { dtype: format!("{dtype:?}"), is_float, shape }))
             })

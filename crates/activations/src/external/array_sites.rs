@@ -36,12 +36,11 @@ pub(super) fn array_sites(file: &ArrayFile) -> Result<ArraySites, ActivationErro
         Some(name) => name.parse::<Component>()?,
         None => Component::default(),
     };
-    let convention = match about.text("convention")?.as_deref() {
-        None => None,
-        Some("raw") => Some(Convention::Raw),
-        Some("tl_processed") => Some(Convention::TlProcessed),
-        Some(other) => return Err(about.wrong("convention", other, "`raw` or `tl_processed`")),
+    let known = |name: String| {
+        let wrong = || about.wrong("convention", &name, "`raw` or `tl_processed`");
+        Convention::named(&name).ok_or_else(wrong)
     };
+    let convention = about.text("convention")?.map(known).transpose()?;
     let origin = ActivationOrigin {
         model: about.text("model")?,
         revision: about.text("revision")?,
@@ -54,7 +53,8 @@ pub(super) fn array_sites(file: &ArrayFile) -> Result<ArraySites, ActivationErro
     if let Some(header) = headers.remove("x") {
         let header = header?;
         check(file.path(), "x", &header)?;
-        for (order, (site, array)) in sites_of_x(&about, &header, component)?.into_iter().enumerate()
+        for (order, (site, array)) in
+            sites_of_x(&about, &header, component)?.into_iter().enumerate()
         {
             found.insert((order, String::new()), (site, array));
         }

@@ -1,6 +1,5 @@
 //! Activations out of one file of arrays: `x`, or arrays that are named as hooks, with labels.
 
-
 use super::array_file::ArrayFile;
 use super::labels::RowLabels;
 use super::store::Sites;
@@ -187,7 +186,8 @@ impl Reader<'_> {
                 NpzData::F32(values) => values.into_iter().map(f64::from).collect(),
                 NpzData::F64(values) => values,
                 data => {
-                    let integers = data.into_i64().ok_or_else(|| self.wrong_type(name, "1 or 0"))?;
+                    let integers =
+                        data.into_i64().ok_or_else(|| self.wrong_type(name, "1 or 0"))?;
                     integers.into_iter().map(|value| value as f64).collect()
                 }
             };
@@ -421,10 +421,12 @@ mod tests {
         ));
         let (_folder, path) =
             file(&[("x", array(&[4, 4], x())), ("y", text(&["a", "b", "a", "b"]))]);
-        let config =
-            ExternalConfig { label_kind: LabelKind::Number, ..ExternalConfig::default() };
+        let config = ExternalConfig { label_kind: LabelKind::Number, ..ExternalConfig::default() };
         let error = ExternalActivations::read_with(&path, &config).unwrap_err().to_string();
-        assert!(error.ends_with("holds strings, expected numbers for this `label_kind`"), "{error}");
+        assert!(
+            error.ends_with("holds strings, expected numbers for this `label_kind`"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -469,12 +471,12 @@ mod tests {
             ("x.10", array(&[4, 2, 2], x())),
             ("x.2", array(&[4, 2, 2], x().iter().map(|x| -x).collect::<Vec<_>>())),
         ];
-        let together: Vec<f32> =
-            x().chunks(4).flat_map(|x| [x.iter().map(|x| -x).collect(), x.to_vec()].concat()).collect();
-        let one_array = [
-            ("x", array(&[4, 2, 2, 2], together)),
-            ("layers", array(&[2], vec![2_i64, 10])),
-        ];
+        let together: Vec<f32> = x()
+            .chunks(4)
+            .flat_map(|x| [x.iter().map(|x| -x).collect(), x.to_vec()].concat())
+            .collect();
+        let one_array =
+            [("x", array(&[4, 2, 2, 2], together)), ("layers", array(&[2], vec![2_i64, 10]))];
         for arrays in [&by_layer, &one_array] {
             let (_folder, path) = file(arrays);
             let store = ExternalStore::open(&path).unwrap();
@@ -522,9 +524,8 @@ mod tests {
         let narrow: Vec<u8> =
             x().iter().flat_map(|&x| half::bf16::from_f32(x).to_le_bytes()).collect();
         use safetensors::tensor::{Dtype, TensorView};
-        let view = |dtype, shape: &[usize], bytes| {
-            TensorView::new(dtype, shape.to_vec(), bytes).unwrap()
-        };
+        let view =
+            |dtype, shape: &[usize], bytes| TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
         let tensors = [
             ("blocks.3.attn.hook_z", view(Dtype::BF16, &[4, 2, 2, 1], &narrow)),
             ("blocks.0.hook_resid_post", view(Dtype::F32, &[4, 2, 2], &x_bytes)),
@@ -560,7 +561,10 @@ mod tests {
                 [of("blocks.0.hook_resid_post").unwrap(), of("blocks.3.attn.hook_z").unwrap()];
             assert_eq!(stream.x, z.x);
             assert_eq!(stream.x, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 9.0, 10.0, 11.0]);
-            assert_eq!((&stream.classes[..], stream.skipped.len()), (&["n".to_owned(), "p".to_owned()][..], 1));
+            assert_eq!(
+                (&stream.classes[..], stream.skipped.len()),
+                (&["n".to_owned(), "p".to_owned()][..], 1)
+            );
             assert_eq!(stream.labels, Some(vec![1, 0, 1]));
             stream.hash.clear();
             z.hash.clear();

@@ -31,9 +31,9 @@ pub(super) fn read_shards(
             let values: Vec<Vec<f32>> =
                 hooks.iter().map(|&hook| part.activations(hook, row)).collect();
             let label = part.label(row);
-            let is_usable = values.iter().all(|values| {
-                !values.is_empty() && values.iter().all(|value| value.is_finite())
-            });
+            let is_usable = values
+                .iter()
+                .all(|values| !values.is_empty() && values.iter().all(|value| value.is_finite()));
             let is_wanted = !config.left_out.contains(&source_row);
             if !is_usable || !is_wanted || has_labels && label.is_none() {
                 skipped.push(source_row);

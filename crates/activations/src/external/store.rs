@@ -49,7 +49,11 @@ pub struct ExternalStore {
 #[derive(Debug)]
 enum Form {
     /// An npz or a safetensors file.
-    Arrays { file: ArrayFile, arrays: Vec<SiteArray>, class_names: Option<Vec<String>> },
+    Arrays {
+        file: ArrayFile,
+        arrays: Vec<SiteArray>,
+        class_names: Option<Vec<String>>,
+    },
     Shards(Box<ShardFolder>),
     Mosaic,
 }
@@ -181,7 +185,9 @@ impl ExternalStore {
                 };
                 ExternalActivations::read_mosaic(&path, &self.sites[*site], config)
             }
-            Form::Shards(folder) => read_shards((&path, folder), sites, about(String::new()), config),
+            Form::Shards(folder) => {
+                read_shards((&path, folder), sites, about(String::new()), config)
+            }
             Form::Arrays { file, arrays, class_names } => {
                 let arrays: Vec<&SiteArray> = sites.iter().map(|&site| &arrays[site]).collect();
                 let about = about(self.hash_of(sites)?);

@@ -34,8 +34,8 @@ use crate::{device, table};
 const DATA_HELP: &str = "Labelled text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
     `hf://datasets/org/name[@revision][/path]`";
 
-const ACTIVATIONS_HELP: &str = "Activations with labels instead: an `.npz` with `x`, `mask`, and \
-    `y`, a folder of shards, or a MOSAIC folder";
+const ACTIVATIONS_HELP: &str = "Activations with labels instead: an `.npz` with `x` and `y`, what \
+    `probe extract` writes of texts with labels, or a MOSAIC folder";
 
 /// Measure a saved probe on labelled data.
 #[derive(Args, Debug)]
@@ -254,7 +254,10 @@ fn evaluate_texts<'a>(
 /// Reads activations that bring their labels.
 fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Prepared<'static>> {
     let probes = std::slice::from_ref(file);
-    let mut external = args.data.read_activations(path, Some(label_kind(file)), probes)?;
+    let kind = Some(label_kind(file));
+    let mut read = args.data.read_activations(path, kind, (probes, &args.model))?;
+    // One probe reads one place.
+    let mut external = read.places.swap_remove(0);
     let examples =
         ExampleSet::from_external(&external).ok_or_else(|| ExternalActivations::no_labels(path))?;
     let n_skipped = external.skipped.len();

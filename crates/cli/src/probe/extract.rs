@@ -11,7 +11,7 @@ use attention_probes_activations::{
     ShardTokenizer, ShardWriter, TensorSpec,
 };
 use attention_probes_models::{
-    HookPoint, HookSet, ModelAlone, NoDownload, Tokenizer, open_model_alone,
+    Convention, HookPoint, HookSet, ModelAlone, NoDownload, Tokenizer, open_model_alone,
 };
 use burn::tensor::Device;
 use tracing::{info, warn};
@@ -107,13 +107,8 @@ impl Prepared<'_> {
         info!("{batch} texts, {pos} tokens long; the tensors take {}", shown_size(size_bytes));
         let mut non_finite_texts = Vec::new();
         if !args.dry_run {
-            let metadata = BTreeMap::from([
-                ("model".to_owned(), self.model.name.clone()),
-                ("revision".to_owned(), self.model.revision.clone()),
-                ("dtype".to_owned(), self.model.dtype.to_string()),
-                ("convention".to_owned(), args.convention_name()),
-            ]);
-            let file = OutputFile { path: &args.output, format, dtype, metadata };
+            let (metadata, class_names) = (self.metadata()?, self.source.class_names().to_vec());
+            let file = OutputFile { path: &args.output, format, dtype, metadata, class_names };
             non_finite_texts = file.write(&self.extraction(), rows, |non_finite| {
                 let rows: Vec<_> =
                     non_finite.iter().map(|(row, hook)| (*row, Some(*hook))).collect();
@@ -141,6 +136,32 @@ impl Prepared<'_> {
         };
         let tensors = self.shapes.iter().map(|hook| (hook.hook.to_string(), hook.shape.clone()));
         Ok((tensors.collect(), Written::Shard(report)))
+    }
+
+    /// What a file says about its tensors: safetensors keep strings alone, so a list is JSON in one.
+    fn metadata(&self) -> Result<BTreeMap<String, String>> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut metadata = BTreeMap::from([
+            ("model".to_owned(), self.model.name.clone()),
+            ("revision".to_owned(), self.model.revision.clone()),
+            ("dtype".to_owned(), self.model.dtype.to_string()),
+            ("convention".to_owned(), Convention::from(self.args.convention).to_string()),
+            ("data".to_owned(), name),
+        ]);
+        match &self.source {
+            Source::Ids { hash, .. } => {
+                metadata.insert("data_hash".to_owned(), hash.clone());
+            }
+            Source::Texts { corpus, max_tokens, .. } => {
+                metadata.insert("data_hash".to_owned(), corpus.hash.clone());
+                metadata.insert("max_tokens".to_owned(), max_tokens.to_string());
+            }
+        }
+        if !self.source.class_names().is_empty() {
+            let json = serde_json::to_string(self.source.class_names())?;
+            metadata.insert("class_names".to_owned(), json);
+        }
+        Ok(metadata)
     }
 
     /// What the files of a folder have in common.

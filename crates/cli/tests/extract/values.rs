@@ -134,7 +134,13 @@ fn token_ids_may_be_padded_on_any_side() {
     let flags = [("--input-ids", "ids.safetensors"), ("--json", "")];
     let report: Value = serde_json::from_str(&folder.succeed(&flags)).unwrap();
     assert_eq!(report["tensors"]["blocks.0.attn.hook_z"], serde_json::json!([4, 4, 5, 32]));
-    assert_eq!(report["tensors"].as_object().unwrap().len(), 5);
+    assert_eq!(report["tensors"].as_object().unwrap().len(), 5 + 2);
+    // What stands in padding does not come back.
+    let bytes = fs::read(folder.path("o.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let real: Vec<i64> = ids.iter().zip(mask).map(|(id, real)| id * real).collect();
+    assert_eq!(file.tensor("input_ids").unwrap().data(), int64(&real));
+    assert_eq!(file.tensor("attention_mask").unwrap().data(), int64(&mask));
 
     let model = open_model("demo-gpt2", None, &Device::flex()).unwrap();
     let ids: Vec<u32> = ids.iter().map(|id| *id as u32).collect();
@@ -169,6 +175,29 @@ fn the_processed_convention_takes_the_mean_out_and_is_recorded() {
     let bytes = fs::read(path).unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
     assert_eq!(header.metadata().clone().unwrap()["convention"], "tl_processed");
+}
+
+#[test]
+fn a_file_keeps_labels_with_the_names_of_their_classes() {
+    let folder = Folder::new();
+    let json = |label: &str, text: &str| format!("{{\"kind\": {label}, \"text\": \"{text}\"}}\n");
+    let rows = [json("\"b\"", "one"), json("\"a\"", "two"), json("\"b\"", "three")].concat();
+    fs::write(folder.path("labelled.jsonl"), rows).unwrap();
+    let flags = [("--data", "labelled.jsonl"), ("--label", "kind"), ("--max-tokens", "7")];
+    for output in ["o.npz", "o.safetensors"] {
+        folder.succeed(&[&flags[..], &[("--output", output)]].concat());
+    }
+    let npz = read_npz(folder.path("o.npz")).unwrap();
+    assert_eq!(npz["y"], NpzArray::new(vec![3], vec![1_i64, 0, 1]));
+    assert_eq!(npz["class_names"].data, NpzData::Text(vec!["a".to_owned(), "b".to_owned()]));
+    let bytes = fs::read(folder.path("o.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("y").unwrap().data(), int64(&[1, 0, 1]));
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata = header.metadata().clone().unwrap();
+    assert_eq!(metadata["class_names"], "[\"a\",\"b\"]");
+    assert_eq!((&metadata["max_tokens"][..], &metadata["data"][..]), ("7", "labelled.jsonl"));
+    assert_eq!(metadata["data_hash"].len(), 64);
 }
 
 #[test]

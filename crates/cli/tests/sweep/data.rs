@@ -205,35 +205,3 @@ fn activations_on_disk_take_no_memory() {
         mib(in_memory)
     );
 }
-
-#[test]
-fn a_folder_of_shards_is_swept_as_the_texts_that_it_was_made_from() {
-    let texts = Folder::new();
-    texts.succeed(&[]);
-    let expected = best(&texts, "data-L01-resid_post");
-
-    let hook = "hook = \"blocks.1.hook_resid_post\"";
-    let path = format!("path = \"acts\"\n{hook}");
-    let folder = Folder::with(&[("path = \"data.csv\"", &path), ("layers = [1]", "")]);
-    for shard in ["1/2", "2/2"] {
-        let args = ["extract", "--model", "demo-gpt2", "--data", "data.csv", "--output", "acts"];
-        let hooks = ["--hooks", "blocks.1.hook_resid_post,blocks.0.attn.hook_z", "--shard", shard];
-        call::succeed(&mut call::command(&folder.path(""), &[&args[..], &hooks].concat()));
-    }
-    folder.succeed(&[]);
-    let found = best(&folder, "acts");
-    for key in ["classes", "n_train", "n_validation", "n_test", "n_skipped"] {
-        assert_eq!(found[key], expected[key], "{key}");
-    }
-    let [found, expected] = [found, expected].map(|report| report["architectures"][0].clone());
-    assert_eq!(found["file"], expected["file"]);
-    for metric in ["balanced_accuracy", "log_loss"] {
-        let [a, b] = [&found, &expected].map(|report| report["test"][metric].as_f64().unwrap());
-        assert!((a - b).abs() < 1e-3, "{metric}: {a} and {b}");
-    }
-
-    let config = fs::read_to_string(folder.path("sweep.toml")).unwrap();
-    folder.write("sweep.toml", config.replace(hook, ""));
-    let stderr = folder.refused(&["--run-name", "another"]);
-    assert!(stderr.contains("acts` has several hooks, expected one; name one"), "{stderr}");
-}

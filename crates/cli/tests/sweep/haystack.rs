@@ -87,7 +87,7 @@ fn keys_that_do_not_fit_a_folder_are_refused_before_it_is_read() {
             "task = \"tokens\"\ntags = \"labels\"",
             "`data.tags` makes no sense for a folder",
         ),
-        (COMPOUNDS, "task = \"tokens\"\nhook = \"x\"", "`data.hook` is for a folder of shards"),
+        (COMPOUNDS, "task = \"tokens\"\nhook = \"x\"", "`data.hook` is for activations"),
         (
             COMPOUNDS,
             "task = \"tokens\"\ntest = \"data.csv\"",

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod arrays;
 mod bad_input;
 #[path = "../common/call.rs"]
 mod call;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod activations;
 #[path = "../common/call.rs"]
 mod call;
 mod eval;

@@ -206,3 +206,103 @@ fn the_probe_decides_by_what_was_fitted_for_it() {
     let error = fixture.refused(&["score", "--probe", "attention_state.npz", "--defer"]);
     assert!(error.contains("no two thresholds to defer by"), "{error}");
 }
+
+/// Lines to a stream that ends, and what it answers, its warnings, and its exit code.
+fn stream(fixture: &Fixture, args: &[&str], lines: &[String]) -> (Vec<Value>, String, Option<i32>) {
+    std::fs::write(fixture.path().join("in.jsonl"), lines.join("\n")).unwrap();
+    let mut command = command(fixture.path(), &[&["score", "--stream", "--probe"], args].concat());
+    command.stdin(std::fs::File::open(fixture.path().join("in.jsonl")).unwrap());
+    let output = command.output().unwrap();
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let answers = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (answers, String::from_utf8(output.stderr).unwrap(), output.status.code())
+}
+
+#[test]
+fn a_first_line_says_what_the_stream_is_and_is_compared_with_the_probe() {
+    let fixture = Fixture::new();
+    fixture.attention();
+    let probe = ["attention_state.npz"];
+    let x = json!({ "x": activation(0, 0) }).to_string();
+    let hook = "blocks.1.hook_resid_post";
+    let good = json!({
+        "model": "demo-gpt2", "revision": fixture.model.revision, "hooks": [hook],
+        "convention": "raw",
+    });
+    let (answers, stderr, code) = stream(&fixture, &probe, &[good.to_string(), x.clone()]);
+    assert_eq!(answers[0], json!({ "checked": ["model", "revision", "hooks", "convention"] }));
+    assert_eq!((&answers[1]["position"], code), (&json!(0), Some(0)));
+    assert!(!stderr.contains("does not say"), "{stderr}");
+    // In the middle, it is no such line.
+    let (answers, ..) = stream(&fixture, &probe, &[x.clone(), good.to_string()]);
+    assert_eq!(answers[1]["error"], "what the activations are can be said in the first line alone");
+    let (answers, stderr, _) = stream(&fixture, &probe, &[x.clone(), x.clone()]);
+    assert_eq!(answers.len(), 2);
+    assert_eq!(stderr.matches("the stream does not say what its activations are").count(), 1);
+    let flags = ["attention_state.npz", "--model", "demo-gpt2", "--hooks", hook];
+    let (_, stderr, code) = stream(&fixture, &flags, std::slice::from_ref(&x));
+    assert!(!stderr.contains("does not say") && code == Some(0), "{stderr}");
+
+    for (key, value, expected) in [
+        ("model", json!("demo-gemma"), "it was trained on `demo-gpt2`"),
+        ("revision", json!("0123"), "of revision 0123; give `--allow-other-revision` to go on"),
+        ("convention", json!("tl_processed"), "but those of the stream are `tl_processed`"),
+        ("convention", json!("folded"), "`convention` of the stream is `folded`, expected `raw`"),
+        (
+            "hooks",
+            json!(["blocks.3.hook_resid_post"]),
+            "it reads `blocks.1.hook_resid_post`, which the stream does not have; its hooks: \
+             `blocks.3.hook_resid_post`",
+        ),
+        ("hook", json!(1), "it may have `model`, `revision`, `hooks`, a list, and `convention`"),
+    ] {
+        let mut header = json!({ "model": "demo-gpt2" });
+        header[key] = value;
+        let (answers, stderr, code) = stream(&fixture, &probe, &[header.to_string(), x.clone()]);
+        assert!(answers.is_empty() && code == Some(2), "{header}: {stderr}");
+        assert!(stderr.contains(expected) && stderr.lines().count() == 1, "{header}: {stderr}");
+    }
+    let flags = ["attention_state.npz", "--convention", "tl_processed"];
+    let (_, stderr, code) = stream(&fixture, &flags, &[x]);
+    assert!(stderr.contains("the convention `raw`") && code == Some(2), "{stderr}");
+}
+
+#[test]
+fn a_probe_of_processed_numbers_or_joined_layers_must_be_told_that_it_gets_them() {
+    let fixture = Fixture::new();
+    let (mut saved, ..) = fixture.attention();
+    let x = json!({ "x": activation(0, 0) }).to_string();
+    saved.metadata.convention = Some("tl_processed".to_owned());
+    fixture.save(&saved, "processed");
+    let (_, stderr, code) = stream(&fixture, &["processed_state.npz"], std::slice::from_ref(&x));
+    assert!(stderr.contains("it reads activations of the convention `tl_processed`; begin"));
+    assert_eq!(code, Some(2));
+    let header = json!({ "convention": "tl_processed" }).to_string();
+    let told = stream(&fixture, &["processed_state.npz"], &[header, x.clone()]);
+    assert_eq!((&told.0[1]["position"], told.2), (&json!(0), Some(0)));
+
+    // Half of the width each.
+    saved.metadata.convention = None;
+    (saved.metadata.layer, saved.metadata.layers) = (None, Some(vec![0, 2]));
+    fixture.save(&saved, "joined");
+    let probe = ["joined_state.npz"];
+    let (_, stderr, code) = stream(&fixture, &probe, std::slice::from_ref(&x));
+    assert!(stderr.contains("it reads 2 hooks side by side; begin the stream with"), "{stderr}");
+    assert_eq!(code, Some(2));
+    let hooks = ["blocks.0.hook_resid_post", "blocks.2.hook_resid_post"];
+    let said = json!({ "hooks": hooks }).to_string();
+    let expected = stream(&fixture, &probe, &[said.clone(), x.clone()]).0[1]["logit"].clone();
+    assert!(expected.is_number());
+    let values = activation(0, 0);
+    let (low, high) = values.split_at(D_MODEL / 2);
+    let by_hook = json!({ "x": { hooks[1]: high, hooks[0]: low } }).to_string();
+    let (answers, ..) = stream(&fixture, &probe, &[by_hook]);
+    assert_eq!(answers[0]["logit"], expected);
+    let flags = ["joined_state.npz", "--hooks", &hooks.join(",")];
+    assert_eq!(stream(&fixture, &flags, std::slice::from_ref(&x)).0[0]["logit"], expected);
+    // Side by side in another order.
+    let said = json!({ "hooks": [hooks[1], hooks[0]] }).to_string();
+    let (answers, ..) = stream(&fixture, &probe, &[said, x]);
+    let error = answers[1]["error"].as_str().unwrap();
+    assert!(error.contains("give an object of lists by hook"), "{error}");
+}

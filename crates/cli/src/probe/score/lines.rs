@@ -3,7 +3,9 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use attention_probes_activations::{ActivationSource, PlaceActivations, PlaceSites};
+use attention_probes_activations::{
+    ActivationSource, MemoryActivations, PlaceActivations, PlaceSites,
+};
 use burn::tensor::Device;
 use serde::Serialize;
 
@@ -68,6 +70,14 @@ pub(super) struct Prefix {
     pub(super) tokens: Vec<Token>,
 }
 
+/// Where probes read the activations of texts.
+pub(super) enum ReadFrom<'s> {
+    /// Of the sites of one source, each the place that it reads.
+    Sites(&'s mut dyn ActivationSource, &'s PlaceSites),
+    /// Of several sources, each the one of its number.
+    Places(&'s mut [MemoryActivations], &'s [usize]),
+}
+
 /// Probes that read the same texts.
 pub(super) struct Scorer<'a> {
     pub(super) files: &'a [ProbeFile],
@@ -108,24 +118,22 @@ impl<'a> Scorer<'a> {
     }
 
     /// One line per text, in order.
-    ///
-    /// The source has the activations that every probe reads, or, with `places`, those of their
-    /// sites, of which each probe reads its place.
     pub(super) fn lines<'s>(
         &'s self,
         indices: &[usize],
         texts: Vec<Result<Prefix, String>>,
-        source: &mut dyn ActivationSource,
-        places: Option<&PlaceSites>,
+        mut source: ReadFrom<'_>,
     ) -> Result<Vec<Line<'s>>> {
         let prefixes: Vec<&Prefix> = texts.iter().flatten().collect();
         let mut said = Vec::new();
         for (index, probe) in self.probes.iter().enumerate() {
-            let scores = match places {
-                None => self.scores(probe, &prefixes, source)?,
-                Some(places) => {
+            let scores = match &mut source {
+                ReadFrom::Places(sources, of_probe) => {
+                    self.scores(probe, &prefixes, &mut sources[of_probe[index]])?
+                }
+                ReadFrom::Sites(source, places) => {
                     let place = places.only(index);
-                    let mut source = PlaceActivations::new(Box::new(&mut *source), &place);
+                    let mut source = PlaceActivations::new(Box::new(&mut **source), &place);
                     self.scores(probe, &prefixes, &mut source)?
                 }
             };

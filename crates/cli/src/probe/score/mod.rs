@@ -1,6 +1,7 @@
 //! `probe score`: what a saved probe says about each text, and about each of its tokens.
 
 mod lines;
+mod origin;
 mod stream;
 mod texts;
 
@@ -16,11 +17,12 @@ use tracing::info;
 use crate::data_args::DataArgs;
 use crate::device;
 use crate::hub::hub_access;
-use crate::input::{MODEL_FLAGS, ModelArgs, ProbeFile, ignore_broken_pipe};
+use crate::input::{ModelArgs, ProbeFile, ignore_broken_pipe};
 use crate::readout::Token;
 use crate::text_line::{read_line, text_from_line};
 use crate::verdict::VerdictArgs;
-use lines::{Prefix, Scorer, write_lines};
+use lines::{Prefix, ReadFrom, Scorer, write_lines};
+use origin::StreamOriginArgs;
 use texts::TextReader;
 
 /// Most texts that are scored at a time.
@@ -56,12 +58,16 @@ pub struct ScoreArgs {
     /// Read activations from stdin, one token a line, and answer every line: beside a model that
     /// runs elsewhere. A line is an object with `x`, a list of numbers or an object of them by
     /// hook, and perhaps `stream`, the text's name; `end` ends a text.
-    #[arg(long, conflicts_with_all = ["data", "activations", "max_tokens", "no_tokens"],
-        conflicts_with_all = MODEL_FLAGS)]
+    #[arg(long, conflicts_with_all = ["data", "activations", "max_tokens", "no_tokens", "layer",
+        "component", "dtype"])]
     pub stream: bool,
     /// Most texts that `--stream` reads at the same time.
     #[arg(long, default_value = "1024", requires = "stream")]
     pub max_streams: NonZeroUsize,
+    /// What the activations of `--stream` are, where the stream does not begin with a line that says
+    /// it.
+    #[command(flatten)]
+    pub stream_origin: StreamOriginArgs,
     /// How logits become labels and probabilities.
     #[command(flatten)]
     pub verdict: VerdictArgs,
@@ -83,8 +89,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let files: Vec<ProbeFile> =
         args.probe.iter().map(|path| ProbeFile::open(path, &device)).collect::<Result<_>>()?;
     if args.stream {
-        let max_streams = args.max_streams.get();
-        return ignore_broken_pipe(stream::run(&files, &args.verdict, max_streams));
+        return ignore_broken_pipe(stream::run(&files, args));
     }
     let scorer = Scorer::new(&files, &args.verdict, !args.no_tokens, &device)?;
     let result = match (&args.data.activations, &args.data.data) {
@@ -97,11 +102,14 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
 
 /// Scores the rows of an npz, or of a hook of a folder, of activations.
 fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Result<()> {
-    let external = args.data.read_activations(path, None, scorer.files)?;
+    let read = args.data.read_activations(path, None, (scorer.files, &args.model))?;
+    // The examples are those of every place.
+    let external = &read.places[0];
     let n_rows = external.source_rows.len() + external.skipped.len();
     let (rows, offsets) = (external.source_rows.clone(), external.offsets.clone());
     let input_ids = external.input_ids.clone();
-    let mut source = MemoryActivations::from(external);
+    let mut sources: Vec<MemoryActivations> =
+        read.places.into_iter().map(MemoryActivations::from).collect();
     let indices: Vec<usize> = (0..n_rows).collect();
     for batch in indices.chunks(BATCH) {
         let texts = batch.iter().map(|index| {
@@ -118,7 +126,8 @@ fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Resu
                 tokens: tokens.map(token).collect(),
             })
         });
-        write_lines(&scorer.lines(batch, texts.collect(), &mut source, None)?)?;
+        let source = ReadFrom::Places(&mut sources, &read.of_probe);
+        write_lines(&scorer.lines(batch, texts.collect(), source)?)?;
     }
     Ok(())
 }

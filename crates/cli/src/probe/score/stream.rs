@@ -1,15 +1,18 @@
 //! `probe score --stream`: activations come in one by one, and every one is answered.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{BufReader, Write as _};
 
 use anyhow::Result;
-use attention_probes_activations::Component;
 use attention_probes_probes::StreamingProbe;
 use attention_probes_wording::json_words;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
+use super::ScoreArgs;
+use super::origin::StreamOrigin;
 use crate::input::ProbeFile;
 use crate::text_line::read_line;
 use crate::verdict::{Judge, Verdict, VerdictArgs};
@@ -72,11 +75,18 @@ struct NamedVerdict<'a> {
     verdict: Verdict<'a>,
 }
 
+/// What a first line is answered with that says what the stream is.
+#[derive(Serialize)]
+struct Checked {
+    /// Keys that were compared with the probes.
+    checked: Vec<&'static str>,
+}
+
 /// A probe that reads streams.
 struct Served<'a> {
     name: String,
-    /// Hook that it reads, where it says.
-    hook: Option<String>,
+    /// Hooks that it reads side by side, where it says.
+    hooks: Option<Vec<String>>,
     judge: Judge<'a>,
     /// The probe at the beginning of a text.
     blank: StreamingProbe,
@@ -87,13 +97,45 @@ struct Served<'a> {
 /// # Errors
 ///
 /// If a probe is at fault, or stdin or stdout cannot be used.
-pub(super) fn run(files: &[ProbeFile], args: &VerdictArgs, max_streams: usize) -> Result<()> {
+pub(super) fn run(files: &[ProbeFile], args: &ScoreArgs) -> Result<()> {
     let probes: Vec<Served<'_>> =
-        files.iter().map(|file| Served::new(file, args)).collect::<Result<_>>()?;
-    let mut server = Server { probes: &probes, streams: HashMap::new(), max_streams };
+        files.iter().map(|file| Served::new(file, &args.verdict)).collect::<Result<_>>()?;
+    let of_probes = || files.iter().zip(probes.iter().map(|probe| probe.hooks.as_deref()));
+    let mut origin = StreamOrigin::from_flags(&args.stream_origin, &args.model);
+    for (file, hooks) in of_probes() {
+        origin.check(file, hooks, &args.model)?;
+    }
     let mut stdin = BufReader::with_capacity(1 << 16, std::io::stdin());
     let mut stdout = std::io::stdout().lock();
-    while let Some(line) = read_line(&mut stdin)? {
+    let mut next = read_line(&mut stdin)?;
+    let first = next.as_ref().and_then(|line| line.as_deref().ok());
+    if let Some(found) = first.map(StreamOrigin::from_line).transpose()?.flatten() {
+        for (file, hooks) in of_probes() {
+            found.check(file, hooks, &args.model)?;
+        }
+        serde_json::to_writer(&mut stdout, &Checked { checked: found.keys() })?;
+        stdout.write_all(b"\n")?;
+        stdout.flush()?;
+        origin = found.or(origin);
+        next = read_line(&mut stdin)?;
+    }
+    let first = next.as_ref().and_then(|line| line.as_deref().ok());
+    let first: Option<Request> = first.and_then(|line| serde_json::from_slice(line).ok());
+    let is_by_hook = first.is_some_and(|line| matches!(line.x, Some(Activation::ByHook(_))));
+    for (file, hooks) in of_probes() {
+        origin.check_needs(file, hooks, is_by_hook)?;
+    }
+    if next.is_some() && origin.keys().is_empty() {
+        warn!(
+            "the stream does not say what its activations are, so they are not compared with the \
+             probe; begin it with a line {{\"model\": …, \"revision\": …, \"hooks\": […], \
+             \"convention\": …}}, or give `--model`, `--revision`, `--hooks`, and `--convention`"
+        );
+    }
+    let max_streams = args.max_streams.get();
+    let mut server =
+        Server { probes: &probes, hooks: origin.hooks, streams: HashMap::new(), max_streams };
+    while let Some(line) = next {
         let mut answer = server.answer(line)?;
         answer.push(b'\n');
         stdout.write_all(&answer)?;
@@ -101,32 +143,54 @@ pub(super) fn run(files: &[ProbeFile], args: &VerdictArgs, max_streams: usize) -
         if stdin.buffer().is_empty() {
             stdout.flush()?;
         }
+        next = read_line(&mut stdin)?;
     }
     Ok(stdout.flush()?)
 }
 
 impl<'a> Served<'a> {
     fn new(file: &'a ProbeFile, args: &VerdictArgs) -> Result<Self> {
-        let metadata = &file.saved.metadata;
-        let component = metadata.component.as_deref().map(str::parse::<Component>).transpose()?;
-        let hook = metadata.layer.zip(component);
         Ok(Self {
             name: file.name(),
-            hook: hook.map(|(layer, component)| component.hook(layer).to_string()),
+            hooks: file.hooks()?,
             judge: Judge::new(file, args)?,
             blank: StreamingProbe::from_saved(&file.saved)?,
         })
     }
 
-    /// The activations that this probe reads.
-    fn activation<'x>(&self, x: &'x Activation) -> Result<&'x [f32], String> {
+    /// The activations that this probe reads, of a stream whose hooks may be known.
+    fn activation<'x>(
+        &self,
+        x: &'x Activation,
+        of_stream: Option<&[String]>,
+    ) -> Result<Cow<'x, [f32]>, String> {
         let values = match x {
-            Activation::Same(values) => values,
+            Activation::Same(values) => {
+                if let (Some(there), Some(hooks)) = (of_stream, &self.hooks)
+                    && there != hooks
+                {
+                    return Err(format!(
+                        "`x` is one list of {} hooks, of which probe `{}` does not read all in \
+                         this order; give an object of lists by hook",
+                        there.len(),
+                        self.name
+                    ));
+                }
+                Cow::Borrowed(&values[..])
+            }
             Activation::ByHook(by_hook) => {
-                let hook = self.hook.as_ref().ok_or_else(|| {
+                let hooks = self.hooks.as_ref().ok_or_else(|| {
                     format!("probe `{}` does not say which hook it reads", self.name)
                 })?;
-                by_hook.get(hook).ok_or_else(|| format!("`x` has no `{hook}`"))?
+                let of =
+                    |hook: &String| by_hook.get(hook).ok_or_else(|| format!("`x` has no `{hook}`"));
+                match &hooks[..] {
+                    [hook] => Cow::Borrowed(&of(hook)?[..]),
+                    hooks => {
+                        let values = hooks.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+                        Cow::Owned(values.into_iter().flatten().copied().collect())
+                    }
+                }
             }
         };
         let expected = self.blank.config().d_model();
@@ -147,6 +211,8 @@ impl<'a> Served<'a> {
 /// Every text that is being read.
 struct Server<'a> {
     probes: &'a [Served<'a>],
+    /// Hooks of the activations, where somebody says it.
+    hooks: Option<Vec<String>>,
     /// Of each text one reader per probe.
     streams: HashMap<String, Vec<StreamingProbe>>,
     max_streams: usize,
@@ -157,6 +223,9 @@ impl<'a> Server<'a> {
     fn answer(&mut self, line: Result<Vec<u8>, String>) -> serde_json::Result<Vec<u8>> {
         let request = line.and_then(|line| {
             serde_json::from_slice::<Request>(&line).map_err(|error| {
+                if StreamOrigin::from_line(&line).is_ok_and(|origin| origin.is_some()) {
+                    return "what the activations are can be said in the first line alone".into();
+                }
                 format!("not an object with `stream` and `x` or `end`: {}", json_words(&error))
             })
         });
@@ -173,7 +242,8 @@ impl<'a> Server<'a> {
 
     fn serve(&mut self, request: &Request) -> Result<Answer<'a>, String> {
         if let Some(x) = &request.x {
-            let activations = self.probes.iter().map(|probe| probe.activation(x));
+            let of_stream = self.hooks.as_deref();
+            let activations = self.probes.iter().map(|probe| probe.activation(x, of_stream));
             let activations = activations.collect::<Result<Vec<_>, _>>()?;
             let answer = self.push(&request.stream, &activations)?;
             if request.end {
@@ -190,7 +260,7 @@ impl<'a> Server<'a> {
     }
 
     /// Hands the activations of a token to the readers of its text.
-    fn push(&mut self, stream: &str, activations: &[&[f32]]) -> Result<Answer<'a>, String> {
+    fn push(&mut self, stream: &str, activations: &[Cow<'_, [f32]>]) -> Result<Answer<'a>, String> {
         let n_streams = self.streams.len();
         let readers = match self.streams.entry(stream.to_owned()) {
             Entry::Occupied(readers) => readers.into_mut(),

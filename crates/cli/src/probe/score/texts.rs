@@ -8,7 +8,7 @@ use attention_probes_activations::{
 use attention_probes_models::{CutEncoding, LanguageModel, Tokenizer};
 
 use super::ScoreArgs;
-use super::lines::{Line, Prefix, Scorer};
+use super::lines::{Line, Prefix, ReadFrom, Scorer};
 use crate::exit::InputError;
 use crate::input::ProbedModel;
 use crate::readout::Token;
@@ -77,7 +77,7 @@ impl<'a> TextReader<'a> {
             Ok(Prefix { sequence, end: ids.len(), truncated, tokens })
         };
         let prefixes = encoded.into_iter().map(|text| text.and_then(prefix)).collect();
-        self.scorer.lines(indices, prefixes, &mut source, Some(&self.places))
+        self.scorer.lines(indices, prefixes, ReadFrom::Sites(&mut source, &self.places))
     }
 
     /// Token ids of a text, and whether it was cut.

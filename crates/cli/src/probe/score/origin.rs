@@ -1,0 +1,160 @@
+//! What the activations of a stream are, by its first line or by flags, compared with the probes.
+
+use attention_probes_models::Convention;
+use attention_probes_wording::json_words;
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::data_args::listed;
+use crate::exit::InputError;
+use crate::extract_args::ConventionArg;
+use crate::input::{MetModel, ModelArgs, ProbeFile};
+
+/// Keys of the line that says it.
+const KEYS: [&str; 4] = ["model", "revision", "hooks", "convention"];
+
+/// Flags that say what the activations of a stream are, beside `--model`.
+#[derive(Args, Debug, Default)]
+pub struct StreamOriginArgs {
+    /// Revision of the model that the activations of `--stream` are of.
+    #[arg(long, requires = "stream")]
+    pub revision: Option<String>,
+    /// Hooks that the activations of `--stream` are of, separated by commas; where `x` is one list,
+    /// the values of several stand side by side in this order.
+    #[arg(long, requires = "stream", value_delimiter = ',')]
+    pub hooks: Option<Vec<String>>,
+    /// Which numbers the activations of `--stream` are.
+    #[arg(long, requires = "stream", value_enum)]
+    pub convention: Option<ConventionArg>,
+}
+
+/// What the activations of a stream are, as far as somebody says it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct StreamOrigin {
+    model: Option<String>,
+    revision: Option<String>,
+    pub(super) hooks: Option<Vec<String>>,
+    convention: Option<String>,
+}
+
+impl StreamOrigin {
+    /// What the flags say.
+    pub(super) fn from_flags(args: &StreamOriginArgs, model: &ModelArgs) -> Self {
+        let convention = args.convention.map(|one| Convention::from(one).to_string());
+        Self {
+            model: model.model.clone(),
+            revision: args.revision.clone(),
+            hooks: args.hooks.clone(),
+            convention,
+        }
+    }
+
+    /// What a line says, if it is one that says it.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if it has such a key, and something else that makes no sense beside it.
+    pub(super) fn from_line(line: &[u8]) -> Result<Option<Self>, InputError> {
+        let Ok(Value::Object(object)) = serde_json::from_slice(line) else { return Ok(None) };
+        if !KEYS.iter().any(|key| object.contains_key(*key)) {
+            return Ok(None);
+        }
+        serde_json::from_value(Value::Object(object)).map(Some).map_err(|error| {
+            InputError(format!(
+                "the first line of the stream: {}; it may have `model`, `revision`, `hooks`, \
+                 a list, and `convention`",
+                json_words(&error)
+            ))
+        })
+    }
+
+    /// Keys that something is said under.
+    pub(super) fn keys(&self) -> Vec<&'static str> {
+        let is_said = [
+            self.model.is_some(),
+            self.revision.is_some(),
+            self.hooks.is_some(),
+            self.convention.is_some(),
+        ];
+        KEYS.into_iter().zip(is_said).filter(|(_, is_said)| *is_said).map(|(key, _)| key).collect()
+    }
+
+    /// What a line adds to what flags say.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            model: self.model.or(other.model),
+            revision: self.revision.or(other.revision),
+            hooks: self.hooks.or(other.hooks),
+            convention: self.convention.or(other.convention),
+        }
+    }
+
+    /// Refuses a stream of other activations than a probe was trained on, as far as both say it.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if the model, the convention, or a hook is another one.
+    pub(super) fn check(
+        &self,
+        probe: &ProbeFile,
+        hooks: Option<&[String]>,
+        model: &ModelArgs,
+    ) -> Result<(), InputError> {
+        probe.check_model(&MetModel {
+            name: self.model.as_deref(),
+            revision: self.revision.as_deref(),
+            allows_other_revision: model.allow_other_revision,
+            remedy: "send activations of the probe's model",
+        })?;
+        let convention = self.convention.as_deref().map(|name| {
+            let expected = "expected `raw` or `tl_processed`";
+            let error =
+                || InputError(format!("`convention` of the stream is `{name}`, {expected}"));
+            Convention::named(name).ok_or_else(error)
+        });
+        probe.check_convention(convention.transpose()?, "the stream")?;
+        let (Some(there), Some(hooks)) = (&self.hooks, hooks) else { return Ok(()) };
+        match hooks.iter().find(|hook| !there.contains(hook)) {
+            Some(hook) => Err(probe.wrong(&format!(
+                "it reads `{hook}`, which the stream does not have; its hooks: {}",
+                listed(there)
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a probe of numbers, or of joined layers, that the stream has to say it sends.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if it does not say it. `is_by_hook`: whether `x` names its hooks itself.
+    pub(super) fn check_needs(
+        &self,
+        probe: &ProbeFile,
+        hooks: Option<&[String]>,
+        is_by_hook: bool,
+    ) -> Result<(), InputError> {
+        if self.convention.is_none() && probe.convention()? == Some(Convention::TlProcessed) {
+            return Err(probe.wrong(
+                "it reads activations of the convention `tl_processed`; begin the stream with a \
+                 line `{\"convention\": \"tl_processed\"}` if it sends these, or give \
+                 `--convention tl_processed`",
+            ));
+        }
+        match hooks {
+            Some(hooks) if hooks.len() > 1 && self.hooks.is_none() && !is_by_hook => {
+                let quoted: Vec<String> = hooks.iter().map(|hook| format!("\"{hook}\"")).collect();
+                Err(probe.wrong(&format!(
+                    "it reads {} hooks side by side; begin the stream with a line `{{\"hooks\": \
+                     [{}]}}` if it sends these, or give `--hooks {}`",
+                    hooks.len(),
+                    quoted.join(", "),
+                    hooks.join(",")
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
