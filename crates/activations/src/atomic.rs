@@ -1,18 +1,18 @@
 //! Files that are either there in full or not there at all.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::Path;
+
+use attention_probes_models::files;
 
 use crate::ActivationError;
 
 /// Writes a file to a temporary name in the same folder, then renames it.
 ///
 /// Whoever reads `path` sees the old file or the new one, never a part, even if the process is
-/// killed. If `write` fails, the temporary file is removed and `path` stays as it was.
+/// killed. If `write` fails, the temporary file is removed and `path` stays as it was. A symbolic
+/// link is followed; what exists and is no regular file is refused.
 ///
 /// # Errors
 ///
@@ -33,34 +33,23 @@ use crate::ActivationError;
 /// ```
 pub fn write_atomically(
     path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
 ) -> Result<(), ActivationError> {
-    let temporary = temporary_path(path);
-    let result = write_file(&temporary, write).and_then(|()| fs::rename(&temporary, path));
-    result.map_err(|source| {
-        // The first fault is the one to report; a file that was never made cannot be removed.
-        let _ = fs::remove_file(&temporary);
-        ActivationError::Write { path: path.to_owned(), source }
-    })
+    files::write_atomically(path, write).map_err(write_error(path))
 }
 
-fn write_file(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create_new(path)?);
-    write(&mut file)?;
-    file.flush()?;
-    file.get_ref().sync_all()
+/// Checks that a file can be given as an output: it does not exist, or is a regular file.
+///
+/// # Errors
+///
+/// [`ActivationError::Write`] if it is a folder, a device, a named pipe, or a socket.
+pub fn check_output(path: &Path) -> Result<(), ActivationError> {
+    files::output_target(path).map(drop).map_err(write_error(path))
 }
 
-/// A hidden name beside `path` that no other writer uses.
-pub(crate) fn temporary_path(path: &Path) -> PathBuf {
-    static N_WRITTEN: AtomicU64 = AtomicU64::new(0);
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}-{}.tmp", process::id(), N_WRITTEN.fetch_add(1, Ordering::Relaxed)));
-    path.with_file_name(name)
+/// Names the file of an error.
+pub(crate) fn write_error(path: &Path) -> impl Fn(io::Error) -> ActivationError {
+    move |source| ActivationError::Write { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -68,24 +57,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
-        write_atomically(&path, |file| file.write_all(b"old")).unwrap();
-        let result = write_atomically(&path, |file| {
-            file.write_all(b"new")?;
-            Err(io::Error::other("disk full"))
-        });
-        assert!(matches!(result, Err(ActivationError::Write { .. })));
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
     fn a_missing_folder_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing").join("state");
         let error = write_atomically(&path, |_| Ok(())).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot write `{}`", path.display()));
+    }
+
+    #[test]
+    fn a_folder_is_no_output() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(check_output(folder.path()).is_err());
+        assert!(check_output(&folder.path().join("new")).is_ok());
     }
 }

@@ -5,10 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use attention_probes_models::files::{FileLock, Unfinished};
 use attention_probes_wording::io_words;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
+use crate::atomic::write_error;
 use crate::packed::Layout;
 use crate::{
     ActivationError, Capture, PackedActivations, Site, stream_activations, write_atomically,
@@ -86,8 +88,7 @@ impl DiskActivations {
 
         // Who holds the lock may throw away what a killed process left behind.
         let lock_path = folder.join(format!("{key}.lock"));
-        let lock = File::create(&lock_path).map_err(write_error(&lock_path))?;
-        lock.lock().map_err(write_error(&lock_path))?;
+        let _lock = FileLock::wait(&lock_path).map_err(write_error(&lock_path))?;
 
         let store = folder.join(&key);
         match Self::read(capture, sequences, &store, &key) {
@@ -100,13 +101,11 @@ impl DiskActivations {
         }
         let temporary = folder.join(format!(".{key}.tmp"));
         remove(&temporary).map_err(write_error(&temporary))?;
-        let written = write(capture, sequences, &temporary, &key, progress)
-            .and_then(|()| fs::rename(&temporary, &store).map_err(write_error(&store)));
-        if let Err(error) = written {
-            // The first fault is the one to report.
-            let _ = remove(&temporary);
-            return Err(error);
-        }
+        let make = |path: &Path| fs::create_dir(path);
+        let (unfinished, ()) =
+            Unfinished::make(temporary.clone(), make).map_err(write_error(&temporary))?;
+        write(capture, sequences, &temporary, &key, progress)?;
+        unfinished.rename(&store).map_err(write_error(&store))?;
         let read_error = |source| ActivationError::Read { path: store.clone(), source };
         let gone = || read_error(io::ErrorKind::NotFound.into());
         Self::read(capture, sequences, &store, &key).map_err(read_error)?.ok_or_else(gone)
@@ -214,10 +213,6 @@ impl AsRef<[f32]> for MappedFloats {
     }
 }
 
-fn write_error(path: &Path) -> impl Fn(io::Error) -> ActivationError {
-    move |source| ActivationError::Write { path: path.to_owned(), source }
-}
-
 fn damaged(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
@@ -287,7 +282,7 @@ impl HashedFile {
     }
 }
 
-/// Runs the model once and fills a new folder, the manifest last.
+/// Runs the model once and fills an empty folder, the manifest last.
 fn write(
     capture: &Capture<'_>,
     sequences: &[usize],
@@ -295,7 +290,6 @@ fn write(
     key: &str,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(), ActivationError> {
-    fs::create_dir(folder).map_err(write_error(folder))?;
     let d_model = capture.d_model()?;
     let names: Vec<String> =
         capture.sites.iter().enumerate().map(|(index, site)| file_name(index, *site)).collect();

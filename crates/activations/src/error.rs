@@ -316,6 +316,12 @@ pub enum ActivationError {
         /// Number of texts.
         n_texts: usize,
     },
+    /// Another process writes into a folder.
+    #[error("`{}` is in use by another process; wait for it, or choose another --output", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The target of a token task could not be turned into tokens.
     #[error("`target` cannot be turned into tokens")]
     TokenizeTarget {

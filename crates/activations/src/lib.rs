@@ -15,6 +15,7 @@ mod error;
 mod external;
 mod file_hash;
 mod file_map;
+mod folder_lock;
 mod haystack;
 mod json_lines;
 mod location;
@@ -55,7 +56,7 @@ mod tokens;
 mod wording;
 mod words;
 
-pub use atomic::write_atomically;
+pub use atomic::{check_output, write_atomically};
 pub use batch::length_buckets;
 pub use corpus::{Corpus, CorpusTokens};
 pub use dataset::{Dataset, DatasetConfig};
@@ -66,6 +67,7 @@ pub use external::{
     ExternalStore, has_fractional_labels, is_array_file,
 };
 pub use file_hash::hash_file;
+pub use folder_lock::FolderLock;
 pub use haystack::{
     HaystackConfig, HaystackError, HaystackFamily, HaystackFolder, is_datasets_folder,
 };

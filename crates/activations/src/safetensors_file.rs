@@ -1,15 +1,15 @@
 //! Safetensors files whose tensors are written in place, in any order and piece by piece.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use attention_probes_models::files::TemporaryFile;
 use half::bf16;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::atomic::temporary_path;
+use crate::atomic::write_error;
 use crate::{ActivationError, hash_file};
 
 /// Values that are converted at a time.
@@ -79,9 +79,8 @@ pub enum TensorDtype {
 #[derive(Debug)]
 pub struct SafetensorsWriter {
     path: PathBuf,
-    /// Where the file lies until it is whole; `None` once it has been renamed.
-    temporary: Option<PathBuf>,
-    file: File,
+    /// The file under the name that it has until it is whole.
+    temporary: TemporaryFile,
     tensors: Vec<(TensorSpec, u64)>,
     buffer: Vec<u8>,
 }
@@ -94,35 +93,27 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the file cannot be made, or would be too large for any disk.
+    /// [`ActivationError::Write`] if the file cannot be made, would be too large for any disk, or
+    /// something other than a regular file has its name.
     pub fn create(
         path: &Path,
         tensors: Vec<TensorSpec>,
         metadata: &BTreeMap<String, String>,
     ) -> Result<Self, ActivationError> {
-        let temporary = temporary_path(path);
         let create = || {
             let (header, places, size_bytes) = layout(&tensors, metadata)?;
-            let mut file =
-                File::options().read(true).write(true).create_new(true).open(&temporary)?;
-            file.write_all(&header)?;
-            file.set_len(size_bytes)?;
-            Ok((file, places))
+            let mut temporary = TemporaryFile::create(path)?;
+            temporary.file.write_all(&header)?;
+            temporary.file.set_len(size_bytes)?;
+            Ok((temporary, places))
         };
-        match create() {
-            Ok((file, places)) => Ok(Self {
-                path: path.to_owned(),
-                temporary: Some(temporary),
-                file,
-                tensors: tensors.into_iter().zip(places).collect(),
-                buffer: Vec::new(),
-            }),
-            Err(source) => {
-                // The first fault is the one to report; a file that was never made stays away.
-                let _ = fs::remove_file(&temporary);
-                Err(ActivationError::Write { path: path.to_owned(), source })
-            }
-        }
+        let (temporary, places) = create().map_err(write_error(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            temporary,
+            tensors: tensors.into_iter().zip(places).collect(),
+            buffer: Vec::new(),
+        })
     }
 
     /// Writes values of a float tensor, by index, from value `start` on.
@@ -181,8 +172,8 @@ impl SafetensorsWriter {
         mut read: impl FnMut(&TensorSpec, &mut dyn io::Read) -> io::Result<()>,
     ) -> io::Result<()> {
         for (spec, start) in &self.tensors {
-            self.file.seek(SeekFrom::Start(*start))?;
-            read(spec, &mut io::Read::take(&self.file, spec.size_bytes()))?;
+            self.temporary.file.seek(SeekFrom::Start(*start))?;
+            read(spec, &mut io::Read::take(&self.temporary.file, spec.size_bytes()))?;
         }
         Ok(())
     }
@@ -198,7 +189,7 @@ impl SafetensorsWriter {
     ///
     /// [`ActivationError::Read`] if it cannot be read back.
     pub fn hash(&self) -> Result<String, ActivationError> {
-        hash_file(self.temporary.as_deref().unwrap_or(&self.path))
+        hash_file(self.temporary.path())
     }
 
     /// Bytes of the whole file.
@@ -207,7 +198,7 @@ impl SafetensorsWriter {
     ///
     /// [`ActivationError::Write`] if the system does not say.
     pub fn size_bytes(&self) -> Result<u64, ActivationError> {
-        self.file.metadata().map(|file| file.len()).map_err(|source| self.fault(source))
+        self.temporary.file.metadata().map(|file| file.len()).map_err(write_error(&self.path))
     }
 
     /// Makes sure that the file is on disk, and gives it its name.
@@ -215,15 +206,8 @@ impl SafetensorsWriter {
     /// # Errors
     ///
     /// [`ActivationError::Write`] if a step fails; nothing is left behind then.
-    pub fn finish(mut self) -> Result<(), ActivationError> {
-        if let Some(temporary) = &self.temporary {
-            self.file
-                .sync_all()
-                .and_then(|()| fs::rename(temporary, &self.path))
-                .map_err(|source| self.fault(source))?;
-        }
-        self.temporary = None;
-        Ok(())
+    pub fn finish(self) -> Result<(), ActivationError> {
+        self.temporary.finish().map_err(write_error(&self.path))
     }
 
     fn write<T>(
@@ -242,27 +226,14 @@ impl SafetensorsWriter {
             spec.name
         );
         let place = place + (start * spec.dtype.item_bytes()) as u64;
-        let written = self.file.seek(SeekFrom::Start(place)).and_then(|_| {
+        let written = self.temporary.file.seek(SeekFrom::Start(place)).and_then(|_| {
             values.chunks(CHUNK).try_for_each(|values| {
                 self.buffer.clear();
                 encode(&mut self.buffer, values);
-                self.file.write_all(&self.buffer)
+                self.temporary.file.write_all(&self.buffer)
             })
         });
-        written.map_err(|source| self.fault(source))
-    }
-
-    fn fault(&self, source: io::Error) -> ActivationError {
-        ActivationError::Write { path: self.path.clone(), source }
-    }
-}
-
-impl Drop for SafetensorsWriter {
-    fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
-            // There is nobody left to tell.
-            let _ = fs::remove_file(temporary);
-        }
+        written.map_err(write_error(&self.path))
     }
 }
 

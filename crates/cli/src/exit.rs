@@ -1,5 +1,7 @@
 //! From an error to one line and an exit code.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use attention_probes_activations::ActivationError;
@@ -9,17 +11,38 @@ use attention_probes_sae::SaeError;
 use attention_probes_sweep::SweepError;
 use attention_probes_wording::{TomlError, foreign_words};
 
+use crate::stderr;
+
 /// A wrong input that no library has a variant for.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InputError(pub String);
 
-/// What a command ends with, after its error was printed if there is one.
-pub fn code(result: anyhow::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report(&error),
+/// Runs a command; returns what it ends with, after its error was printed if there is one.
+pub fn code(run: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => report(&error),
+        // The hook has told of it.
+        Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Makes a panic, which is a fault of this program, one line on stderr; a backtrace follows where
+/// `RUST_BACKTRACE` asks for one.
+pub(crate) fn report_panics() {
+    panic::set_hook(Box::new(|found| {
+        let place = found.location().map_or_else(String::new, |place| format!(" at {place}"));
+        let message = found.payload_as_str().unwrap_or("no message");
+        let text: String = message.chars().flat_map(escaped).collect();
+        stderr::line(&format!(
+            "error: internal fault{place}: {text}; please report it with the command that was run"
+        ));
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            stderr::line(&backtrace.to_string());
+        }
+    }));
 }
 
 /// Exit code 2 for a wrong input or a file that cannot be used, 1 for an internal fault.
@@ -27,7 +50,7 @@ pub fn code(result: anyhow::Result<()>) -> ExitCode {
 /// Prints `error: ` and the chain of causes on one line, but for what a configuration file's
 /// parser shows with a caret.
 fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", to_text(error));
+    stderr::line(&format!("error: {}", to_text(error)));
     if is_input(error) { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
@@ -35,8 +58,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
 /// other libraries in plain words.
 pub(crate) fn to_text(error: &anyhow::Error) -> String {
     // A file, a name, or another library's message may hold a line break or a terminal's commands.
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    let escape = |text: &str| text.trim_end().chars().map(escaped).collect::<String>();
+    let escape = |text: &str| text.trim_end().chars().flat_map(escaped).collect::<String>();
     let mut causes: Vec<String> = Vec::new();
     for cause in error.chain() {
         if let Some(words) = foreign_words(cause) {
@@ -49,6 +71,12 @@ pub(crate) fn to_text(error: &anyhow::Error) -> String {
         causes.push(if cause.is::<TomlError>() { text } else { escape(&text) });
     }
     causes.join(": ")
+}
+
+/// A character, or what stands for it where a terminal would obey it.
+pub(crate) fn escaped(c: char) -> impl Iterator<Item = char> {
+    let (plain, control) = if c.is_control() { (None, Some(c)) } else { (Some(c), None) };
+    plain.into_iter().chain(control.into_iter().flat_map(char::escape_default))
 }
 
 /// Whether the user can mend it: every error of our libraries names an input, but for those of a

@@ -12,6 +12,7 @@ use attention_probes_models::{Convention, Dtype, HubAccess};
 use clap::{Args, ValueEnum};
 
 use crate::exit::InputError;
+use crate::signals::GoOn;
 use crate::source::Source;
 use crate::tensor_file::Format;
 use crate::text_source::TextSource;
@@ -86,6 +87,15 @@ pub struct ExtractArgs {
 }
 
 impl ExtractArgs {
+    /// How the command is taken up again after it was stopped: parts of a folder that are whole are
+    /// not written again.
+    pub fn go_on(&self) -> GoOn {
+        match Format::from_path(&self.output) {
+            Ok(Format::Folder) => GoOn::SameCommand,
+            _ => GoOn::Again,
+        }
+    }
+
     /// Refuses flags that do not go with the form of the output; returns the shard.
     pub(crate) fn check_flags(&self, format: Format) -> Result<Shard> {
         let output = self.output.display();

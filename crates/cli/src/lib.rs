@@ -4,6 +4,7 @@
 //! stdout, progress and logs to stderr.
 
 pub mod allocator;
+mod cells;
 mod classes;
 pub mod data_args;
 mod decisions;
@@ -17,11 +18,15 @@ mod extraction;
 pub mod fra;
 pub mod hub;
 pub mod input;
+mod memory;
+mod output;
 pub mod probe;
 pub mod progress;
 mod readout;
 pub mod sae;
+pub mod signals;
 mod source;
+mod stderr;
 mod sweep_page;
 pub mod table;
 mod target_table;
@@ -39,13 +44,19 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// What every binary does first: memory that is freed stays with the process, and messages go to
-/// stderr, as many as `RUST_LOG` asks for.
-pub fn start() {
+use crate::signals::GoOn;
+use crate::stderr::Stderr;
+
+/// What every binary does first: memory that is freed stays with the process, messages go to
+/// stderr, as many as `RUST_LOG` asks for, and a signal ends the command with a line that says how
+/// to go on.
+pub fn start(go_on: GoOn) {
     allocator::keep_freed_memory();
+    exit::report_panics();
+    signals::handle(go_on);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(Stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .with_target(false)

@@ -9,6 +9,8 @@ use attention_probes_sweep::{
     ArchitectureReport, AxisSpread, ExperimentReport, SweepReport, TransferReport,
 };
 
+pub use crate::cells::aligned;
+use crate::cells::{self, Align};
 use crate::{target_table, warnings};
 
 /// The results of a sweep: one table per data set, then what each axis bought.
@@ -203,20 +205,6 @@ pub fn with_interval(value: f64, interval: &Interval) -> String {
     format!("{value:.3} [{:.3}, {:.3}]", interval.lower, interval.upper)
 }
 
-/// Columns as wide as their widest cell, two spaces apart.
-pub fn aligned(text: &mut String, rows: &[impl AsRef<[String]>]) {
-    let width = |column: usize| rows.iter().map(|row| row.as_ref()[column].chars().count()).max();
-    for row in rows {
-        let cells: Vec<String> = row
-            .as_ref()
-            .iter()
-            .enumerate()
-            .map(|(column, cell)| format!("{cell:width$}", width = width(column).unwrap_or(0)))
-            .collect();
-        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
-    }
-}
-
 /// Counts, one line per true class.
 pub(crate) fn confusion(
     text: &mut String,
@@ -234,24 +222,5 @@ pub(crate) fn confusion(
             std::iter::once(label(class)).chain(counts.iter().map(usize::to_string)).collect(),
         );
     }
-    let widths: Vec<usize> = (0..=classes.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}")).collect();
-        let _ = writeln!(text, "  {}", cells.join("  "));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_line_up() {
-        let mut text = String::new();
-        aligned(&mut text, &[["a".into(), "b".into()], ["long".into(), "c".into()]]);
-        assert_eq!(text, "  a     b\n  long  c\n");
-    }
+    cells::push(text, &rows, Align::Right);
 }

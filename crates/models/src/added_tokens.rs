@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use crate::ModelError;
-use crate::file::read_description;
+use crate::files::read_description;
 
 /// Files beside `vocab.json` that name tokens of their own.
 pub(crate) const ADDED_TOKENS: [&str; 3] = [SETTINGS, TOKENS, SPECIAL];

@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype as StoredDtype, SafeTensors, TensorView};
 use serde::Deserialize;
 
 use crate::embedding_table::EmbeddingTable;
-use crate::file::{read_description, refuse_pointer};
+use crate::files::{read_description, refuse_pointer};
 use crate::{Dtype, ModelError, Placement, is_host};
 
 /// Bytes of a file that are hashed before their memory is given back.

@@ -13,7 +13,7 @@ use self::config_file::{ConfigFile, Stated};
 use self::gemma::{gemma_config, gemma_from_tensors};
 use self::gpt2::{gpt2_config, gpt2_from_tensors};
 use crate::checkpoint::{Checkpoint, Tensors};
-use crate::file::read_description;
+use crate::files::read_description;
 use crate::{
     Dtype, Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, HookedModel, ModelError,
     Placement,

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::Tensor;
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::file::write_file;
+use crate::files::write_file;
 use crate::{Gemma, GemmaGeneration, Gpt2, ModelError, Rope};
 
 /// Writes `config.json` and `model.safetensors`, weights in bf16, under Hugging Face's names.

@@ -12,7 +12,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use crate::ModelError;
 use crate::added_tokens::Additions;
-use crate::file::read_file;
+use crate::files::read_file;
 use crate::prefix::{Cuts, byte_of_char};
 
 /// Deepest nesting of a `tokenizer.json`; real ones have nine levels.

@@ -1,5 +1,6 @@
 //! What a sparse autoencoder says of itself, beside its weights.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,11 @@ pub struct SaeConfig {
     pub d_in: usize,
     /// Number of features.
     pub d_sae: usize,
-    /// In which type its file keeps the weights; they are computed with in `f32`.
+    /// In which type a file keeps the weights; they are computed with in `f32`.
     pub dtype: SaeDtype,
+    /// In which type its file keeps each array, where they are not all kept in one; `dtype` is then
+    /// the one that holds them all.
+    pub mixed_dtypes: BTreeMap<String, SaeDtype>,
     /// Whether the decoder's bias is taken from the activations before they are encoded.
     pub apply_b_dec_to_input: bool,
     /// What is done to the activations before they are encoded, and undone afterwards.
@@ -31,6 +35,7 @@ impl SaeConfig {
             d_in,
             d_sae,
             dtype: SaeDtype::default(),
+            mixed_dtypes: BTreeMap::new(),
             apply_b_dec_to_input: true,
             normalize_activations: Normalization::default(),
             reshape_activations: Reshape::default(),
@@ -62,7 +67,7 @@ pub enum Normalization {
     /// Nothing.
     #[default]
     None,
-    /// Nothing: the scale `√d / E‖x‖` of training is part of the weights since the file was made.
+    /// Nothing: activations were scaled by `√d / E‖x‖` in training, and the factor is in no file.
     ExpectedAverageOnlyIn,
     /// `x √d / ‖x‖`.
     ConstantNormRescale,

@@ -6,7 +6,7 @@ use attention_probes_activations::ActivationError;
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
-use attention_probes_wording::{TomlError, foreign_words};
+use attention_probes_wording::{TomlError, foreign_words, listed};
 
 /// Why an autoencoder could not be read, written, trained, or used.
 #[derive(Debug, thiserror::Error)]
@@ -145,12 +145,25 @@ pub enum SaeError {
         global: String,
     },
     /// Weights lack an array.
-    #[error("`{}` has no array `{array}`", path.display())]
+    #[error("`{}` has no array `{array}`; arrays: {}", path.display(), listed(arrays))]
     MissingArray {
         /// The file.
         path: PathBuf,
         /// Name of the array.
         array: &'static str,
+        /// Names of those that it has and that were not taken yet.
+        arrays: Vec<String>,
+    },
+    /// A folder holds what is published beside autoencoders and is none.
+    #[error(
+        "`{}` is {what}, which is not supported; expected an autoencoder of Gemma Scope's `-res`, \
+         `-mlp`, or `-att` collections", path.display()
+    )]
+    NotAnAutoencoder {
+        /// The folder.
+        path: PathBuf,
+        /// What it is, with its article.
+        what: &'static str,
     },
     /// An array has another shape than the configuration asks for.
     #[error("`{}`: `{array}` is {found:?}, expected {expected:?}", path.display())]
@@ -173,6 +186,25 @@ pub enum SaeError {
         index: usize,
         /// The number.
         value: f32,
+    },
+    /// Weights are finite, but too large to be added up.
+    #[error(
+        "`{array}` has numbers of feature {feature} whose squares are beyond 32 bits, expected \
+         weights of ordinary size"
+    )]
+    Huge {
+        /// Name of the array.
+        array: &'static str,
+        /// The first feature with such weights.
+        feature: usize,
+    },
+    /// What a file holds was read, and cannot be used.
+    #[error("`{}` cannot be used", path.display())]
+    Unusable {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<SaeError>,
     },
     /// A number of the caller's is out of range.
     #[error("`{name}` is {value}, expected {expected}")]

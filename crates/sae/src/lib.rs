@@ -43,5 +43,5 @@ pub use sae::{Activation, Encoded, Sae};
 pub use stream::{ContextStream, StreamPosition};
 pub use train::{
     CoefficientSchedule, Contexts, LearningRateSchedule, MixingBuffer, SaeTrainConfig, SaeTrainer,
-    ScheduleShape, StepReport, TrainArchitecture,
+    ScheduleShape, StepReport, TrainArchitecture, TrainingMemory,
 };

@@ -59,7 +59,8 @@ impl<'a> SaeRun<'a> {
     ///
     /// # Errors
     ///
-    /// The errors of [`SaeTrainer::new`].
+    /// - the errors of [`SaeTrainer::new`].
+    /// - [`SaeError::Hyperparameter`] if there is no memory for the buffer.
     pub fn new(
         stream: ContextStream<'a>,
         tasks: Vec<SaeTask>,
@@ -73,7 +74,14 @@ impl<'a> SaeRun<'a> {
             SaeTrainer::new(task.config.clone(), stream.widths()[*place], task.seed)
         };
         let trainers = tasks.iter().zip(&places).map(new).collect::<Result<Vec<_>, _>>()?;
-        let sizes = (train.buffer_batches * train.batch_size, train.batch_size);
+        let capacity = train.buffer_batches.saturating_mul(train.batch_size);
+        let widest = stream.widths().iter().max().copied().unwrap_or(0);
+        if Vec::<f32>::new().try_reserve_exact(capacity.saturating_mul(widest)).is_err() {
+            let (name, value) = ("train.buffer_batches", train.buffer_batches as f64);
+            let expected = "fewer batches, there is no memory for their rows";
+            return Err(SaeError::Hyperparameter { name, value, expected });
+        }
+        let sizes = (capacity, train.batch_size);
         let buffer = MixingBuffer::new(stream.widths().to_vec(), sizes, train.mix_fraction, seed);
         let scales = vec![1.0; stream.widths().len()];
         let normalize = train.normalize;

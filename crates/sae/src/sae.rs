@@ -153,6 +153,12 @@ impl Sae {
                 return Err(SaeError::NonFinite { array, index, value: values[index] });
             }
         }
+        for (array, values) in [("W_enc", &self.encoder), ("W_dec", &self.decoder)] {
+            let is_huge = |row: &[f32]| !row.iter().map(|w| w * w).sum::<f32>().is_finite();
+            if let Some(feature) = values.par_chunks_exact(d_in).position_first(is_huge) {
+                return Err(SaeError::Huge { array, feature });
+            }
+        }
         Ok(())
     }
 

@@ -361,7 +361,7 @@ impl SweepConfig {
         Self::parse_named(text, Path::new("sweep.toml"))
     }
 
-    fn parse_named(text: &str, path: &Path) -> Result<Self, SweepError> {
+    pub(crate) fn parse_named(text: &str, path: &Path) -> Result<Self, SweepError> {
         parse_toml(text)
             .map_err(|source| SweepError::Toml { path: path.to_owned(), source: Box::new(source) })
     }

@@ -115,12 +115,6 @@ pub enum SweepError {
         /// The resolved configuration of the run.
         path: PathBuf,
     },
-    /// Another process works on the run.
-    #[error("`{}` is in use by another process; wait for it, or choose another --output", path.display())]
-    Busy {
-        /// The folder.
-        path: PathBuf,
-    },
     /// No trial of any architecture on any experiment ended with finite numbers.
     #[error("every trial of the sweep diverged; lower `sweep.learning_rates`")]
     Diverged,

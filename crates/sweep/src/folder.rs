@@ -1,18 +1,19 @@
 //! The folder of a run: who may write to it, and what is left over in it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use attention_probes_activations::FolderLock;
+
 use crate::config::DataConfig;
-use crate::results::{create_folder, write_text};
+use crate::results::write_text;
 use crate::{SweepConfig, SweepError};
 
 /// The folder of a run that this process has to itself.
 pub(crate) struct RunFolder {
     pub(crate) path: PathBuf,
-    /// The locked file; the lock ends with its handle.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 /// Where a configuration's run lies.
@@ -54,33 +55,18 @@ impl RunFolder {
     /// Makes the folder or takes the one that is there, and keeps other processes out.
     pub(crate) fn claim(config: &SweepConfig, resume: bool) -> Result<Self, SweepError> {
         let path = path_of(config);
-        create_folder(&path)?;
-        // A file of its own that nobody renames: everyone locks the same one.
-        let lock_file = path.join(".lock");
-        let lock = File::create(&lock_file)
-            .map_err(|source| SweepError::Write { path: lock_file, source })?;
-        // A file system without locks is no reason not to run.
-        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            return Err(SweepError::Busy { path });
-        }
+        let lock = FolderLock::claim(&path)?;
         // Another process may have been here since it was last looked at.
         check(config, resume)?;
         let file = path.join("config.toml");
         if !file.exists() {
             write_text(&file, &to_toml(config, &path)?)?;
         }
-        let folder = Self { path, _lock: lock };
-        folder.remove_files(is_temporary)?;
-        Ok(folder)
+        Ok(Self { path, _lock: lock })
     }
 
     /// Removes checkpoints, once every experiment is complete.
     pub(crate) fn remove_checkpoints(&self) -> Result<(), SweepError> {
-        self.remove_files(|name| name.ends_with(".checkpoint"))
-    }
-
-    /// Removes files by name from the run's folders, which lie at most two below its own.
-    fn remove_files(&self, is_wanted: fn(&str) -> bool) -> Result<(), SweepError> {
         let mut folders = vec![(self.path.clone(), 0)];
         while let Some((folder, depth)) = folders.pop() {
             let entries = fs::read_dir(&folder)
@@ -88,9 +74,11 @@ impl RunFolder {
             for entry in entries.flatten() {
                 let path = entry.path();
                 let Ok(kind) = entry.file_type() else { continue };
+                // They lie at most two folders below the run's own.
                 if kind.is_dir() && depth < 2 {
                     folders.push((path, depth + 1));
-                } else if kind.is_file() && entry.file_name().to_str().is_some_and(is_wanted) {
+                } else if kind.is_file() && path.extension().is_some_and(|end| end == "checkpoint")
+                {
                     fs::remove_file(&path)
                         .map_err(|source| SweepError::Write { path: path.clone(), source })?;
                 }
@@ -98,11 +86,6 @@ impl RunFolder {
         }
         Ok(())
     }
-}
-
-/// Whether a name is one that a killed process was still writing under.
-fn is_temporary(name: &str) -> bool {
-    name.starts_with('.') && Path::new(name).extension().is_some_and(|end| end == "tmp")
 }
 
 /// Whether there is no such file, also because what should be a folder is a file.
@@ -113,6 +96,7 @@ fn is_absent(error: &std::io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::create_folder;
 
     fn config(output: &Path) -> SweepConfig {
         SweepConfig { output: output.to_owned(), ..SweepConfig::default() }
@@ -123,7 +107,8 @@ mod tests {
         let output = tempfile::tempdir().unwrap();
         let config = config(output.path());
         let first = RunFolder::claim(&config, true).unwrap();
-        assert!(matches!(RunFolder::claim(&config, true), Err(SweepError::Busy { .. })));
+        let busy = RunFolder::claim(&config, true).unwrap_err().to_string();
+        assert!(busy.contains("is in use by another process"), "{busy}");
         drop(first);
         assert!(matches!(RunFolder::claim(&config, false), Err(SweepError::Exists { .. })));
         let other = SweepConfig { device: "cpu".to_owned(), ..config.clone() };

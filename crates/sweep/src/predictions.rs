@@ -102,7 +102,10 @@ impl SidePredictions {
         for name in names {
             let array = arrays.remove(&name)?;
             let fits = array.shape.first() == Some(&n);
-            logits.insert(name[prefix.len()..].to_owned(), array.data.into_f32().filter(|_| fits)?);
+            let values = array.data.into_f32().filter(|_| fits)?;
+            // A run writes finite numbers only.
+            let is_sound = values.iter().all(|value| value.is_finite());
+            logits.insert(name[prefix.len()..].to_owned(), Some(values).filter(|_| is_sound)?);
         }
         let examples = HeldOutExamples { labels, rows, n_tokens, groups, pairs };
         Some(Self { examples, logits })
@@ -174,9 +177,14 @@ mod tests {
     fn arrays_that_do_not_fit_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("predictions.npz");
-        let mut test = side(4, None);
-        test.examples.n_tokens.pop();
-        Predictions { validation: side(3, None), calibration: None, test }.write(&path).unwrap();
-        assert!(matches!(Predictions::read(&path), Err(SweepError::Predictions { .. })));
+        let mut short = side(4, None);
+        short.examples.n_tokens.pop();
+        let mut without_a_number = side(4, None);
+        without_a_number.logits.insert("mlp".to_owned(), vec![0.0, f32::NAN, 1.0, 2.0]);
+        for test in [short, without_a_number] {
+            let written = Predictions { validation: side(3, None), calibration: None, test };
+            written.write(&path).unwrap();
+            assert!(matches!(Predictions::read(&path), Err(SweepError::Predictions { .. })));
+        }
     }
 }

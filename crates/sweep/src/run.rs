@@ -36,7 +36,7 @@ pub struct RunOptions<'a> {
 ///
 /// - [`SweepError::Exists`] if there is such a run already and `resume` is not set
 /// - [`SweepError::OtherConfig`] if it was made with another configuration
-/// - [`SweepError::Busy`] if another process is at it
+/// - [`SweepError::Activation`] if another process is at it
 /// - [`SweepError::Diverged`] if no trial at all ended with numbers
 /// - any other [`SweepError`] if the model, a data set, or the disk is at fault; what is wrong with
 ///   the model or the data shows before the folder is made

@@ -54,7 +54,7 @@ impl SavedRun {
         let folder = folder_of(path)?;
         let file = folder.join("config.toml");
         let config_text = read_text(&file)?;
-        let config = SweepConfig::parse(&config_text)?;
+        let config = SweepConfig::parse_named(&config_text, &file)?;
         let place = |name: &str| {
             config.data.iter().position(|data| data.name == *name).unwrap_or(usize::MAX)
         };

@@ -1,16 +1,17 @@
 //! `manifest.json`: what all the files of a folder have in common.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{Convention, Dtype};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::ShardError;
 use super::shard::MAX_SHARDS;
-use crate::atomic::temporary_path;
+use crate::atomic::write_error;
 use crate::{ActivationError, StoreDtype};
 
 /// Name of the manifest.
@@ -132,22 +133,12 @@ impl ShardManifest {
     /// another job may have written meanwhile.
     pub(super) fn publish(&self, folder: &Path) -> Result<Self, ActivationError> {
         let path = folder.join(MANIFEST);
-        let temporary = temporary_path(&path);
         let write = || {
-            let mut file = File::create_new(&temporary)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            file.sync_all()?;
-            // A link, unlike a rename, never replaces the manifest of another job.
-            match fs::hard_link(&temporary, &path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                Err(_) if !path.exists() => fs::rename(&temporary, &path),
-                _ => Ok(()),
-            }
+            let mut temporary = TemporaryFile::create(&path)?;
+            temporary.file.write_all(&serde_json::to_vec_pretty(self)?)?;
+            temporary.finish_if_absent()
         };
-        let written = write().map_err(|source| ActivationError::Write { path, source });
-        // Where it has been renamed there is nothing left to remove.
-        let _ = fs::remove_file(&temporary);
-        written?;
+        write().map_err(write_error(&path))?;
         Self::read(folder)
     }
 

@@ -1,11 +1,11 @@
 //! Writing the shard of one job.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use attention_probes_wording::io_words;
+use attention_probes_models::files::FileLock;
 
 use super::manifest::MANIFEST;
 use super::record::{n_parts, part_rows, read_record, write_record};
@@ -13,6 +13,7 @@ use super::{
     PartRecord, PartTokens, PartWriter, Shard, ShardError, ShardManifest, is_shard_folder,
 };
 use crate::ActivationError;
+use crate::atomic::write_error;
 
 /// The shard of one job in a folder: which of its parts are whole, and which are to be written.
 ///
@@ -93,7 +94,7 @@ pub struct ShardWriter {
     /// Whether the record on disk says so.
     is_recorded: bool,
     /// Locked as long as this lives.
-    _lock: Option<File>,
+    _lock: FileLock,
 }
 
 impl ShardWriter {
@@ -140,13 +141,12 @@ impl ShardWriter {
         shard: Shard,
     ) -> Result<Self, ActivationError> {
         Self::check(folder, &manifest)?;
-        let write_error = |source| ActivationError::Write { path: folder.to_owned(), source };
-        fs::create_dir_all(folder).map_err(write_error)?;
+        fs::create_dir_all(folder).map_err(write_error(folder))?;
         if !is_shard_folder(folder) {
             manifest.check_same(&manifest.publish(folder)?, folder)?;
         }
         let lock = lock(folder, shard)?;
-        remove_temporaries(folder, shard).map_err(write_error)?;
+        remove_temporaries(folder, shard).map_err(write_error(folder))?;
         let (mut parts, is_recorded) = match read_record(folder, &manifest, shard) {
             Ok(parts) => (parts, true),
             Err(error) => {
@@ -256,20 +256,12 @@ impl ShardWriter {
     }
 }
 
-/// Locks a shard; `None` where the file system knows no locks.
-fn lock(folder: &Path, shard: Shard) -> Result<Option<File>, ActivationError> {
+/// Locks a shard.
+fn lock(folder: &Path, shard: Shard) -> Result<FileLock, ActivationError> {
     let path = folder.join(format!(".{}.lock", shard.stem()));
-    let file = File::create(&path).map_err(|source| ActivationError::Write { path, source })?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => {
-            Err(ShardError::InUse { path: folder.to_owned(), shard }.into())
-        }
-        Err(TryLockError::Error(error)) => {
-            tracing::warn!(folder = %folder.display(), error = %io_words(&error), "the shard cannot be locked");
-            Ok(None)
-        }
-    }
+    FileLock::claim(&path)
+        .map_err(write_error(&path))?
+        .ok_or_else(|| ShardError::InUse { path: folder.to_owned(), shard }.into())
 }
 
 /// Removes what a killed process left half-written of a shard.

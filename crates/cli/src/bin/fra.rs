@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use attention_probes_cli::signals::GoOn;
 use attention_probes_cli::{exit, fra, start};
 use clap::{Parser, Subcommand};
 
@@ -23,12 +24,22 @@ enum Command {
     Accumulate(fra::accumulate::AccumulateArgs),
 }
 
+impl Command {
+    /// How it is taken up again after it was stopped.
+    fn go_on(&self) -> GoOn {
+        match self {
+            Self::Demo(_) | Self::Accumulate(_) => GoOn::Resume,
+            _ => GoOn::Again,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    start();
-    let result = match Args::parse().command {
+    let command = Args::parse().command;
+    start(command.go_on());
+    exit::code(|| match command {
         Command::Demo(args) => fra::demo::run(&args),
         Command::Sample(args) => fra::sample::run(&args),
         Command::Accumulate(args) => fra::accumulate::run(&args),
-    };
-    exit::code(result)
+    })
 }

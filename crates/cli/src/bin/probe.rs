@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use attention_probes_cli::extract_args::ExtractArgs;
+use attention_probes_cli::signals::GoOn;
 use attention_probes_cli::{exit, probe, start};
 use clap::{Parser, Subcommand};
 
@@ -28,9 +29,22 @@ enum Command {
     Compare(probe::compare::CompareArgs),
 }
 
+impl Command {
+    /// How it is taken up again after it was stopped.
+    fn go_on(&self) -> GoOn {
+        match self {
+            Self::Demo(_) => GoOn::SameCommand,
+            Self::Sweep(_) => GoOn::Resume,
+            Self::Extract(args) => args.go_on(),
+            _ => GoOn::Again,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    start();
-    let result = match Args::parse().command {
+    let command = Args::parse().command;
+    start(command.go_on());
+    exit::code(|| match command {
         Command::Demo(args) => probe::demo::run(&args),
         Command::Sweep(args) => probe::sweep::run(&args),
         Command::Extract(args) => probe::extract::run(&args),
@@ -38,6 +52,5 @@ fn main() -> ExitCode {
         Command::Score(args) => probe::score::run(&args),
         Command::View(args) => probe::view::run(&args),
         Command::Compare(args) => probe::compare::run(&args),
-    };
-    exit::code(result)
+    })
 }

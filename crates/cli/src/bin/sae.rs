@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use attention_probes_cli::signals::GoOn;
 use attention_probes_cli::{exit, sae, start};
 use clap::{Parser, Subcommand};
 
@@ -28,9 +29,20 @@ enum Command {
     Ablate(sae::ablate::AblateArgs),
 }
 
+impl Command {
+    /// How it is taken up again after it was stopped.
+    fn go_on(&self) -> GoOn {
+        match self {
+            Self::Demo(_) | Self::Train(_) | Self::Ablate(_) => GoOn::Resume,
+            _ => GoOn::Again,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    start();
-    let result = match Args::parse().command {
+    let command = Args::parse().command;
+    start(command.go_on());
+    exit::code(|| match command {
         Command::Demo(args) => sae::demo::run(&args),
         Command::Train(args) => sae::train::run(&args),
         Command::Info(args) => sae::info::run(&args),
@@ -39,6 +51,5 @@ fn main() -> ExitCode {
         Command::Eval(args) => sae::eval::run(&args),
         Command::View(args) => sae::view::run(&args),
         Command::Ablate(args) => sae::ablate::run(&args),
-    };
-    exit::code(result)
+    })
 }

@@ -5,23 +5,25 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use attention_probes_activations::{ActivationError, FolderLock};
 use attention_probes_models::HookPoint;
-use attention_probes_report::FraCorpusPage;
+use attention_probes_report::{FraCorpusPage, ReportError};
 use attention_probes_sae::fra::{FraLayer, FraStatistics, FraStatisticsConfig};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::corpus::Corpus;
 use super::examples::{Looked, is_looked_at, name_of};
 use super::files::{self, Run};
+use super::package;
 use super::page::file_stem;
 use super::report::{HeadReport, LayerReport, Settings, heads_table, missing, pairs_table};
 use super::subject::{FraArgs, Subject, TextIds, at_least_one};
-use super::{output, package};
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
+use crate::output;
 use crate::progress::Progress;
 
 /// Heads whose pairs are printed.
@@ -126,14 +128,19 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         all.push(FraStatistics::new(layer, config)?);
     }
     let corpus = Corpus::survey(args, &subject)?;
-    fs::create_dir_all(&args.output)
-        .with_context(|| format!("cannot make `{}`", args.output.display()))?;
+    let _lock = FolderLock::claim(&args.output)?;
     let checkpoints: Vec<PathBuf> = layers
         .iter()
         .map(|layer| args.output.join(format!("accumulated_fra_L{}.checkpoint", layer.layer())))
         .collect();
-    if !checkpoints.iter().any(|path| path.exists()) {
-        refuse_to_overwrite(args, &layers, &corpus)?;
+    let settings = settings(args, &subject);
+    if !checkpoints.iter().any(|path| path.exists())
+        && let Some(heads) = finished(args, &layers, (&corpus, &settings))?
+    {
+        info!("`{}` is complete already", args.output.display());
+        let text = format!("{:#}\n", json!({ "heads": heads }));
+        let text = if args.json { &text } else { "" };
+        return ignore_broken_pipe(write!(std::io::stdout(), "{text}").map_err(Into::into));
     }
     for (statistics, path) in all.iter_mut().zip(&checkpoints).filter(|(_, path)| path.exists()) {
         if !args.resume {
@@ -147,14 +154,14 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         info!("going on from text {} with `{}`", statistics.n_texts(), path.display());
     }
     let texts = add(&corpus, &layers, (&mut all, &checkpoints))?;
-    let mut reports = reports(args, &subject, &layers, &all)?;
+    let mut reports = reports(&settings, &subject, &layers, &all)?;
     let run = Run {
         reader: subject.reader(),
         layers: &layers,
         looked: Looked { texts: &texts, n_pages: args.sample_pages },
         sae_pages: &sae_pages,
     };
-    let (files, features) = run.files(&mut reports)?;
+    let (files, features) = run.files(&mut reports).map_err(|error| too_large(args, error))?;
     files::write(&args.output, &files)?;
     if let Some(path) = package {
         package::write(&path, &files)?;
@@ -184,26 +191,42 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
 }
 
-/// Refuses a run whose files are there already.
-fn refuse_to_overwrite(
+/// What a run of the same settings left of every head, if it is to be resumed and is finished;
+/// a run whose files would be written over is refused.
+fn finished(
     args: &AccumulateArgs,
     layers: &[FraLayer<'_>],
-    corpus: &Corpus<'_>,
-) -> Result<()> {
-    for layer in layers {
+    (corpus, settings): (&Corpus<'_>, &Settings),
+) -> Result<Option<Vec<Value>>> {
+    let settings = serde_json::to_value(settings)?;
+    let mut found = Vec::new();
+    let mut n_missing = 0;
+    for (layer, sae) in layers.iter().zip(&corpus.subject.paths) {
         for head in corpus.subject.heads(layer) {
             let stem = file_stem(layer.layer(), head, corpus.n_texts as u64);
             let path = args.output.join(format!("{stem}.json"));
-            if path.exists() {
-                let error = format!(
-                    "`{}` is of a run that is finished; give another `--output`, or remove it",
-                    path.display()
-                );
-                return Err(InputError(error).into());
+            if !path.exists() {
+                n_missing += 1;
+                continue;
             }
+            let refuse = |what: &str| {
+                let path = path.display();
+                InputError(format!("`{path}` is of {what}; give another `--output`, or remove it"))
+            };
+            if !args.resume {
+                return Err(refuse("a run that is finished").into());
+            }
+            let text = fs::read(&path)
+                .map_err(|source| ActivationError::Read { path: path.clone(), source })?;
+            let report: Value = serde_json::from_slice(&text).unwrap_or_default();
+            if report["settings"] != settings || report["sae"] != sae.display().to_string() {
+                return Err(refuse("a run with other settings").into());
+            }
+            found.push(report);
         }
     }
-    Ok(())
+    // One that was stopped while it wrote its last files has a checkpoint, or begins again.
+    Ok((n_missing == 0).then_some(found))
 }
 
 /// The page of each autoencoder, as the pages of heads name it; an address that they would refuse is
@@ -273,13 +296,20 @@ fn add(
     Ok(looked_at)
 }
 
-fn reports(
-    args: &AccumulateArgs,
-    subject: &Subject,
-    layers: &[FraLayer<'_>],
-    all: &[FraStatistics],
-) -> Result<Vec<Vec<HeadReport>>> {
-    let settings = Settings {
+/// Names the autoencoders where what they add up to is no number that a page can show.
+fn too_large(args: &AccumulateArgs, error: anyhow::Error) -> anyhow::Error {
+    if !matches!(error.downcast_ref(), Some(ReportError::NonFinite { .. })) {
+        return error;
+    }
+    let saes: Vec<String> =
+        args.subject.saes.iter().map(|path| format!("`{}`", path.display())).collect();
+    let saes = saes.join(", ");
+    InputError(format!("{saes}: weights or activations are too large to be added up: {error:#}"))
+        .into()
+}
+
+fn settings(args: &AccumulateArgs, subject: &Subject) -> Settings {
+    Settings {
         data: args.data.display().to_string(),
         column: args.column.clone(),
         samples: args.samples as u64,
@@ -291,11 +321,19 @@ fn reports(
         seed: args.seed,
         examples: args.examples,
         model_fingerprint: subject.model.fingerprint(),
-    };
+    }
+}
+
+fn reports(
+    settings: &Settings,
+    subject: &Subject,
+    layers: &[FraLayer<'_>],
+    all: &[FraStatistics],
+) -> Result<Vec<Vec<HeadReport>>> {
     let layers = layers.iter().zip(all).zip(&subject.paths);
     let of_layer = |((layer, statistics), path): ((_, _), &PathBuf)| {
         let (model, sae) = (&subject.model.name, path.display().to_string());
-        LayerReport { layer, statistics, model, sae, settings: &settings }.heads(args.top)
+        LayerReport { layer, statistics, model, sae, settings }.heads(settings.top)
     };
     layers.map(of_layer).collect()
 }
@@ -308,7 +346,7 @@ fn package_path(args: &AccumulateArgs) -> Result<Option<PathBuf>> {
         let error = format!("`{name}` ends neither in .tar.gz nor in .tgz");
         return Err(InputError(error).into());
     }
-    output::check_folder(path)?;
+    output::check_file(path)?;
     let is_bare = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
     Ok(Some(if is_bare { args.output.join(path) } else { path.clone() }))
 }

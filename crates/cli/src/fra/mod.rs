@@ -7,7 +7,6 @@ mod corpus;
 pub mod demo;
 mod examples;
 mod files;
-mod output;
 mod package;
 mod page;
 mod report;

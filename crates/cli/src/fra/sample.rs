@@ -16,13 +16,13 @@ use clap::Args;
 use serde::Serialize;
 use tracing::{info, warn};
 
-use super::examples::{Looked, ShownPairs, name_of};
+use super::examples::{self, Looked, ShownPairs, name_of};
 use super::page::{self, Features};
 use super::report::pairs;
 use super::subject::{FraArgs, Reader, Subject, at_least_one};
-use super::{examples, output};
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
+use crate::output;
 
 /// Resolve one text's attention scores into pairs of features.
 #[derive(Args, Debug)]
@@ -184,7 +184,7 @@ fn features(args: &SampleArgs, subject: &Subject, sample: &Sample<'_>) -> Result
 
 /// Whether a file is to be a page and not JSON.
 fn is_page(path: &Path) -> Result<bool> {
-    output::check_folder(path)?;
+    output::check_file(path)?;
     match path.extension() {
         Some(end) if end == "html" || end == "json" => Ok(end == "html"),
         _ => {

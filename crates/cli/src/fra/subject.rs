@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::device;
 use crate::exit::InputError;
 use crate::hub::hub_access;
+use crate::sae::kept::Kept;
 use crate::sae::texts::beginning;
 
 /// Tokens of a text where the autoencoder does not say.
@@ -127,6 +128,8 @@ impl Subject {
     pub(super) fn open(args: &FraArgs) -> Result<Self> {
         let device = device::parse(&args.device)?;
         let saes = args.saes.iter().map(read_sae).collect::<Result<Vec<_>, _>>()?;
+        let kept = || args.saes.iter().zip(&saes).map(|(path, sae)| Kept { path, sae });
+        kept().try_for_each(|kept| kept.check_site())?;
         let same = |what: &str, of: &dyn Fn(&Sae) -> Option<String>| {
             let first = of(&saes[0]);
             if let Some(other) = saes.iter().map(of).find(|other| *other != first) {
@@ -153,9 +156,18 @@ impl Subject {
         let has_bos = same("ways to begin a text", &has_bos)?.is_none_or(|says| says == "true");
         // The terms are to add up to the scores within the rounding of `f32`.
         let placement = Placement { device: device.clone(), dtype: Dtype::F32 };
-        let model = open_model(&name, hub_access().as_ref(), placement)?;
+        let mut model = open_model(&name, hub_access().as_ref(), placement)?;
         let n_ctx = model.model.shape().n_ctx;
-        let known = saes.iter().filter_map(|sae| sae.config.metadata.context_size()).min();
+        let mut known = None;
+        for kept in kept() {
+            if args.max_tokens.is_none() && kept.names_context_size() {
+                let size = kept.context_size(&*model.model)?;
+                known = Some(known.map_or(size, |known: usize| known.min(size)));
+            }
+            if let Some(hook) = kept.sae.config.metadata.hook_name() {
+                model = kept.follow_processing(model, hook.parse()?);
+            }
+        }
         let max_tokens = match args.max_tokens {
             Some(n) if n > n_ctx => {
                 let error = format!("`--max-tokens` is {n}, but `{name}` reads {n_ctx} at most");

@@ -16,7 +16,7 @@ use tracing::info;
 use super::sweep::epochs;
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
-use crate::{sweep_page, table};
+use crate::{output, sweep_page, table};
 
 /// Put runs of sweeps beside each other.
 ///
@@ -74,6 +74,9 @@ struct Found<'a> {
 ///
 /// If a folder is no run, or the page cannot be written.
 pub fn run(args: &CompareArgs) -> Result<()> {
+    if let Some(path) = &args.output {
+        output::check_file(path)?;
+    }
     let runs: Vec<SavedRun> =
         args.results.iter().map(|path| SavedRun::read(path)).collect::<Result<_, _>>()?;
     for (run, path) in runs.iter().zip(&args.results) {

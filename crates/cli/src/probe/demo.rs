@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
 use attention_probes_probes::{Pool, ProbeKind};
-use attention_probes_sweep::SweepConfig;
 use attention_probes_sweep::config::{ArchitectureConfig, DataConfig, GridConfig};
+use attention_probes_sweep::{SweepConfig, SweepReport};
 use clap::Args;
 
 use super::sweep::{RunArgs, print_report, run_plan};
+use crate::input::ignore_broken_pipe;
 
 /// Movie-review snippets, positive and negative.
 const SENTIMENT: &str = include_str!("../../data/sentiment.csv");
@@ -43,8 +44,13 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         config.device.clone_from(device);
     }
     let report = run_plan(&config.check()?, true, &args.run.track)?;
-    print_report(&report, args.run.json)?;
-    if args.run.json {
+    ignore_broken_pipe(print(&report, args.run.json))
+}
+
+/// Prints the results, and what can be done next with the best probe of sentiment.
+fn print(report: &SweepReport, json: bool) -> Result<()> {
+    print_report(report, json)?;
+    if json {
         return Ok(());
     }
     let best = report

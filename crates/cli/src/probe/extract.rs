@@ -1,7 +1,6 @@
 //! `probe extract`: activations of texts or token ids, at any hooks, into one file or a folder.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -10,13 +9,13 @@ use attention_probes_activations::{
     ActivationError, DatasetConfig, Shard, ShardData, ShardHook, ShardManifest, ShardModel,
     ShardTokenizer, ShardWriter, TensorSpec,
 };
+use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{
     Convention, HookPoint, HookSet, ModelAlone, NoDownload, Tokenizer, open_model_alone,
 };
 use burn::tensor::Device;
 use tracing::{info, warn};
 
-use crate::device;
 use crate::exit::InputError;
 use crate::extract_args::ExtractArgs;
 use crate::extract_file::{OutputFile, specs};
@@ -27,6 +26,7 @@ use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
 use crate::source::Source;
 use crate::tensor_file::Format;
+use crate::{device, output};
 
 /// Rows of a part file: some hundred megabytes of a small model's layer.
 const ROWS_PER_PART: usize = 1024;
@@ -61,6 +61,7 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     }
     let (path, source) = args.read_source(hub.as_ref())?;
     if format != Format::Folder {
+        output::check_file(&args.output)?;
         check_output(&args.output, path)?;
     }
 
@@ -219,20 +220,14 @@ impl Prepared<'_> {
 
 /// Makes sure before the long part that the output can be written, and is not the input.
 fn check_output(output: &Path, source: &Path) -> Result<()> {
-    if output.is_dir() {
-        let message = format!("`{}` is a folder, name a file in it", output.display());
-        return Err(InputError(message).into());
-    }
     if let (Ok(output), Ok(source)) = (output.canonicalize(), source.canonicalize())
         && output == source
     {
         let message = format!("`{}` is the input, name another output", output.display());
         return Err(InputError(message).into());
     }
-    let name = output.file_name().unwrap_or_default().to_string_lossy();
-    let trial = output.with_file_name(format!(".{name}.{}.trial", std::process::id()));
-    File::create_new(&trial)
-        .and_then(|_| fs::remove_file(&trial))
+    // Made and dropped: whether the folder takes a file.
+    TemporaryFile::create(output)
         .map_err(|source| ActivationError::Write { path: output.to_owned(), source })?;
     Ok(())
 }

@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::exit::InputError;
 use crate::hub::hub_access;
+use crate::input::ignore_broken_pipe;
 use crate::sweep_page::{page_path, write_page};
 use crate::tracking::{self, RunTracker, Track};
 use crate::{device, table};
@@ -98,10 +99,10 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             Err(error) if error.is_not_cached() => warn!("{:#}", anyhow::Error::from(error)),
             checked => checked?,
         }
-        return print_plan(&plan, args.run.json);
+        return ignore_broken_pipe(print_plan(&plan, args.run.json));
     }
     let report = run_plan(&plan, args.resume, &args.run.track)?;
-    print_report(&report, args.run.json)
+    ignore_broken_pipe(print_report(&report, args.run.json))
 }
 
 /// Trains what a plan says, with progress on stderr.

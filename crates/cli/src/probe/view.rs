@@ -19,13 +19,12 @@ use clap::Args;
 use tracing::{info, warn};
 
 use crate::data_args::TextArgs;
-use crate::device;
-use crate::exit::InputError;
 use crate::extract_report::shown_size;
 use crate::hub::hub_access;
 use crate::input::{ModelArgs, ProbeFile, ProbedModel, Reading, apply_probe, ignore_broken_pipe};
 use crate::progress::Progress;
 use crate::readout::TokenReader;
+use crate::{device, output};
 
 /// Write a page that shows what probes say about every token of some texts.
 ///
@@ -74,10 +73,7 @@ pub struct ViewArgs {
 /// If a probe, the data, the model, or the output is at fault, or they do not belong together.
 pub fn run(args: &ViewArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
-    if args.output.is_dir() {
-        let message = format!("`{}` is a folder, name a file in it", args.output.display());
-        return Err(InputError(message).into());
-    }
+    output::check_file(&args.output)?;
     let files: Vec<ProbeFile> =
         args.probe.iter().map(|path| ProbeFile::open(path, &device)).collect::<Result<_>>()?;
     for file in &files {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use attention_probes_activations::write_atomically;
+use attention_probes_activations::{FolderLock, write_atomically};
 use attention_probes_metrics::SeedSummary;
 use attention_probes_report::{AblationArm, AblationMetric, ArmKind, Estimate, SaeAblationPage};
 use attention_probes_sae::ablation::{AblationConfig, AblationVerdict, Arm, ArmRole, MetricValues};
@@ -19,6 +19,7 @@ use super::guidance::layer_weights;
 use super::train::{TrainFlags, train};
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
+use crate::output::check_utf8;
 use crate::table;
 
 /// Compare autoencoders that attention guides with one that nothing guides, and with controls.
@@ -62,11 +63,16 @@ pub fn run(args: &AblateArgs) -> Result<()> {
     config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
     let run_config = config.run_config()?;
     let arms = config.arms();
+    for data in &config.evaluation.labelled {
+        check_utf8(&data.path)?;
+    }
     let mut labelled = config.evaluation.labelled.iter();
     if let Some(missing) = labelled.find(|data| !data.path.exists()) {
         let path = missing.path.display();
         return Err(InputError(format!("there is no `{path}`, which `evaluation` names")).into());
     }
+    let folder = config.output.join(&config.run);
+    let _lock = if args.dry_run { None } else { Some(FolderLock::claim(&folder)?) };
     let flags = TrainFlags { resume: args.resume, dry_run: args.dry_run };
     train(&run_config, flags)?;
     if args.dry_run {
@@ -74,7 +80,6 @@ pub fn run(args: &AblateArgs) -> Result<()> {
     }
     // Only now, so that the model of the training is no longer in memory.
     let evaluator = Evaluator::open(&config)?;
-    let folder = config.output.join(&config.run);
     let mut measured: Vec<Vec<Measured>> = Vec::new();
     for (i, arm) in arms.iter().enumerate() {
         info!("measuring arm {} of {}: {}", i + 1, arms.len(), arm.label);

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use attention_probes_sae::{SaeDtype, SaeFormat, read_sae, write_sae_lens};
 use clap::{Args, ValueEnum};
+use tracing::info;
 
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
+use crate::sae::kept::Kept;
 
 /// Write a sparse autoencoder of any known form as a folder that `sae_lens` loads.
 #[derive(Args, Debug)]
@@ -45,6 +47,10 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         let output = args.output.display();
         let error = format!("`{output}` holds an autoencoder already; name another folder");
         return Err(InputError(error).into());
+    }
+    Kept { path: &args.sae, sae: &sae }.warn_of_scale();
+    if args.dtype.is_none() && !sae.config.mixed_dtypes.is_empty() {
+        info!("the arrays are of several types: all are written as float32, which holds each");
     }
     if let Some(dtype) = args.dtype {
         sae.config.dtype = match dtype {

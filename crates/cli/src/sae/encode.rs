@@ -10,6 +10,8 @@ use clap::Args;
 
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
+use crate::output;
+use crate::sae::kept::Kept;
 
 /// Encode activations into features, as compressed rows.
 #[derive(Args, Debug)]
@@ -35,7 +37,9 @@ pub struct EncodeArgs {
 ///
 /// If a file cannot be read or written, the width does not fit, or a number is not finite.
 pub fn run(args: &EncodeArgs) -> Result<()> {
+    output::check_file(&args.output)?;
     let sae = read_sae(&args.sae)?;
+    Kept { path: &args.sae, sae: &sae }.warn_of_scale();
     let mut arrays = read_npz_arrays(&args.activations, &["x"], &[])?;
     let path = args.activations.display();
     let error = |reason: String| InputError(format!("`{path}`: {reason}"));

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use attention_probes_sae::{Activation, Sae, SaeFormat, read_sae};
+use attention_probes_sae::{Activation, Sae, SaeConfig, SaeFormat, read_sae};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -43,6 +43,11 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
 }
 
+/// The type of the weights, of each array where they differ.
+fn dtype(config: &SaeConfig) -> Value {
+    if config.mixed_dtypes.is_empty() { json!(config.dtype) } else { json!(config.mixed_dtypes) }
+}
+
 fn facts(format: SaeFormat, sae: &Sae) -> Vec<(String, Value)> {
     let config = &sae.config;
     let norms = sae.decoder_norms();
@@ -65,7 +70,7 @@ fn facts(format: SaeFormat, sae: &Sae) -> Vec<(String, Value)> {
         Activation::Standard { .. } | Activation::Gated { .. } => {}
     }
     facts.extend([
-        ("dtype", json!(config.dtype)),
+        ("dtype", dtype(config)),
         ("apply_b_dec_to_input", json!(config.apply_b_dec_to_input)),
         ("normalize_activations", json!(config.normalize_activations)),
         ("reshape_activations", json!(config.reshape_activations)),

@@ -9,6 +9,7 @@ pub mod encode;
 pub mod eval;
 mod guidance;
 pub mod info;
+pub(crate) mod kept;
 pub mod subject;
 pub(crate) mod texts;
 pub mod train;

@@ -5,13 +5,14 @@ use std::slice;
 
 use anyhow::Result;
 use attention_probes_models::{Dtype, HookPoint, LanguageModel, Placement, open_model};
-use attention_probes_sae::{CONTEXT_LAYERS, Contexts, Sae, read_sae};
+use attention_probes_sae::{CONTEXT_LAYERS, Contexts, Sae, SaeError, read_sae};
 use burn::tensor::Device;
 use clap::Args;
 
 use crate::device;
 use crate::exit::InputError;
 use crate::hub::hub_access;
+use crate::sae::kept::Kept;
 use crate::sae::texts;
 
 /// Flags that name an autoencoder, a model, and texts.
@@ -64,9 +65,9 @@ impl Subject {
             device: &args.device,
             dtype: Dtype::Auto,
         };
-        let SaeInModel { sae, model, device, hook } = SaeInModel::open(&args.sae, place)?;
-        let metadata = &sae.config.metadata;
-        let size = (context_size(&sae, &model), metadata.prepend_bos().unwrap_or(true));
+        let SaeInModel { sae, model, device, hook, context_size } =
+            SaeInModel::open(&args.sae, place)?;
+        let size = (context_size, sae.config.metadata.prepend_bos().unwrap_or(true));
         let contexts = texts::contexts_of_files(files, &args.text, size, &model)?;
         Ok(Self { sae, model, device, contexts, hook })
     }
@@ -78,6 +79,8 @@ pub(super) struct SaeInModel {
     pub(super) model: LanguageModel,
     pub(super) device: Device,
     pub(super) hook: HookPoint,
+    /// Tokens of a context: those that the autoencoder was trained on, where its file says so.
+    pub(super) context_size: usize,
 }
 
 /// Flags about the model.
@@ -98,7 +101,8 @@ impl SaeInModel {
     ///
     /// # Errors
     ///
-    /// If one cannot be read, or the autoencoder reads another hook.
+    /// If one cannot be read, or the autoencoder reads another hook, or what no hook of a model
+    /// gives.
     pub(super) fn open(path: &Path, place: ModelPlace<'_>) -> Result<Self> {
         let device = device::parse(place.device)?;
         let sae = read_sae(path)?;
@@ -111,6 +115,8 @@ impl SaeInModel {
             );
             return Err(InputError(error).into());
         }
+        let kept = Kept { path, sae: &sae };
+        kept.check_site()?;
         let missing =
             |what: &str| InputError(format!("the autoencoder names no {what}, give `--{what}`"));
         let name = place.model.or(metadata.model_name()).ok_or_else(|| missing("model"))?;
@@ -127,11 +133,19 @@ impl SaeInModel {
         let hook: HookPoint = hook.parse()?;
         let placement = Placement { device: device.clone(), dtype: place.dtype };
         let model = open_model(name, hub_access().as_ref(), placement)?;
-        Ok(Self { sae, model, device, hook })
+        let context_size = kept.context_size(&*model.model)?;
+        let model = kept.follow_processing(model, hook);
+        Ok(Self { sae, model, device, hook, context_size })
     }
 }
 
-/// Tokens of a context: those that the autoencoder was trained on, where its file says so.
-pub(super) fn context_size(sae: &Sae, model: &LanguageModel) -> usize {
-    sae.config.metadata.context_size().unwrap_or(128).min(model.model.shape().n_ctx)
+/// Refuses an autoencoder of other rows than those of a hook, which have this width.
+pub(super) fn check_width(sae: &Sae, hook: HookPoint, width: usize) -> Result<(), SaeError> {
+    if sae.config.d_in == width {
+        return Ok(());
+    }
+    Err(SaeError::Site {
+        reads: format!("rows of {}", sae.config.d_in),
+        asked: format!("`{hook}` of this model, whose rows have {width}"),
+    })
 }

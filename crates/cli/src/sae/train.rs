@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use attention_probes_activations::write_atomically;
+use attention_probes_activations::{FolderLock, write_atomically};
 use attention_probes_models::{LanguageModel, Placement, open_model};
 use attention_probes_sae::{
-    ContextStream, Contexts, RunGuidance, RunProgress, SaeFormat, SaeRun, SaeRunConfig, SaeTask,
-    StepReport, write_sae_lens,
+    ContextStream, Contexts, RunGuidance, RunProgress, RunTraining, SaeFormat, SaeRun,
+    SaeRunConfig, SaeTask, StepReport, TrainingMemory, write_sae_lens,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,8 +18,11 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::exit::InputError;
+use crate::extract_report::shown_size;
 use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
+use crate::memory::{self, Need};
+use crate::output::check_utf8;
 use crate::sae::attention::{attention, hash_ids, held_out};
 use crate::sae::guidance::GUIDANCE_FILE;
 use crate::sae::texts;
@@ -85,6 +88,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if trained.is_empty() { Ok(()) } else { print(&trained, args.json) }
 }
 
+/// State of a run that is not complete, in its folder.
+const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrainFlags {
@@ -123,27 +129,17 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let tasks = config.tasks()?;
     let device = device::parse(&config.device)?;
     let folder = config.output.join(&config.run).join("sae");
-    let checkpoint = folder.join("checkpoint.safetensors");
+    let checkpoint = folder.join(CHECKPOINT_FILE);
     let kept_config = folder.join("config.toml");
-    if kept_config.exists() && !flags.resume && !flags.dry_run {
-        let error = format!(
-            "`{}` holds a run already; go on with `--resume`, or name another run",
-            folder.display()
-        );
-        return Err(InputError(error).into());
-    }
-    let text = toml::to_string(config).context("the configuration cannot be written")?;
-    if flags.resume && !checkpoint.exists() {
-        let old = fs::read_to_string(&kept_config).unwrap_or_else(|_| text.clone());
-        if old != text {
-            let error =
-                format!("`{}` holds a run with other settings; name another run", folder.display());
-            return Err(InputError(error).into());
+    let text = config_text(config)?;
+    let is_complete = || {
+        if flags.dry_run {
+            return Ok(false);
         }
-        if tasks.iter().all(|task| SaeFormat::of(folder.join(&task.name)).is_ok()) {
-            info!("`{}` is complete already", folder.display());
-            return Ok(Vec::new());
-        }
+        check_folder(&folder, (&text, &tasks), flags.resume)
+    };
+    if is_complete()? {
+        return Ok(Vec::new());
     }
     let hub = hub_access();
     let placement = Placement { device: device.clone(), dtype: config.model.dtype };
@@ -170,10 +166,15 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
         config.train.tokens as f64 / n_tokens as f64,
         tasks.len()
     );
+    check_memory(&tasks, &config.train, stream.widths())?;
     if flags.dry_run {
         return Ok(Vec::new());
     }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    let _lock = FolderLock::claim(&folder)?;
+    // Another process may have been here since it was last looked at.
+    if is_complete()? {
+        return Ok(Vec::new());
+    }
     let length = (config.n_steps(), config.seed);
     let mut run = if layers.is_empty() {
         SaeRun::new(stream, tasks, &config.train, length)?
@@ -196,6 +197,55 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let trained = write(&run, &folder, config, &reports)?;
     let _ = fs::remove_file(&checkpoint);
     Ok(trained)
+}
+
+/// Refuses a folder that holds a run already, or to be resumed, one of other settings; tells whether
+/// the run is complete.
+fn check_folder(folder: &Path, (config, tasks): (&str, &[SaeTask]), resume: bool) -> Result<bool> {
+    let kept_config = folder.join("config.toml");
+    let shown = folder.display();
+    if kept_config.exists() && !resume {
+        let error =
+            format!("`{shown}` holds a run already; go on with `--resume`, or name another run");
+        return Err(InputError(error).into());
+    }
+    if !resume || folder.join(CHECKPOINT_FILE).exists() {
+        return Ok(false);
+    }
+    if fs::read_to_string(&kept_config).is_ok_and(|old| old != config) {
+        let error = format!("`{shown}` holds a run with other settings; name another run");
+        return Err(InputError(error).into());
+    }
+    let is_complete = tasks.iter().all(|task| SaeFormat::of(folder.join(&task.name)).is_ok());
+    if is_complete {
+        info!("`{shown}` is complete already");
+    }
+    Ok(is_complete)
+}
+
+/// The configuration as it is kept beside the results.
+fn config_text(config: &SaeRunConfig) -> Result<String> {
+    check_utf8(&config.output)?;
+    check_utf8(&config.data.path)?;
+    toml::to_string(config).context("the configuration cannot be written")
+}
+
+/// Says how much memory a run needs at least, and refuses more than there is.
+fn check_memory(tasks: &[SaeTask], train: &RunTraining, of_hooks: &[usize]) -> Result<()> {
+    let hooks = SaeRun::hooks(tasks);
+    let width = |task: &SaeTask| hooks.iter().position(|hook| *hook == task.hook);
+    let widths: Vec<usize> =
+        tasks.iter().filter_map(|task| of_hooks.get(width(task)?).copied()).collect();
+    let memory = TrainingMemory::new(tasks, train, &widths);
+    info!(
+        "memory beside the model: {} for weights, gradients, and moments, {} for the buffer, {} for \
+         a batch",
+        shown_size(memory.weights_bytes),
+        shown_size(memory.buffer_bytes),
+        shown_size(memory.batch_bytes)
+    );
+    let remedy = format!("lower `{}`", memory.largest());
+    memory::check(&Need { size_bytes: memory.total_bytes(), what: "the run", remedy })
 }
 
 /// Everything that a checkpoint depends on.

@@ -11,6 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::ModelError;
+#[cfg(feature = "hub")]
+use crate::files::{Unfinished, temporary_path};
 use crate::hub::HubId;
 use crate::hub::id::is_commit;
 
@@ -101,7 +103,7 @@ impl HubCache {
         }
         let reference = self.reference(id);
         make_parent(&reference)?;
-        crate::file::write_file(&reference, commit.as_bytes())
+        crate::files::write_file(&reference, commit.as_bytes())
     }
 
     /// Gives a blob the name that it has in a snapshot.
@@ -116,15 +118,15 @@ impl HubCache {
         make_parent(&path)?;
         let up = Path::new(file).components().count() + 1;
         let relative: PathBuf = std::iter::repeat_n("..", up).chain(["blobs", etag]).collect();
-        let temporary = crate::file::temporary(&path);
-        symlink(&relative, &temporary)
-            .or_else(|_| {
+        let make = |temporary: &Path| {
+            symlink(&relative, temporary).or_else(|_| {
                 let blob = self.blob(id, etag);
                 // Where links are not possible, the snapshot holds the content itself.
-                fs::hard_link(&blob, &temporary)
-                    .or_else(|_| fs::copy(&blob, &temporary).map(|_| ()))
+                fs::hard_link(&blob, temporary).or_else(|_| fs::copy(&blob, temporary).map(|_| ()))
             })
-            .and_then(|()| fs::rename(&temporary, &path))
+        };
+        Unfinished::make(temporary_path(&path), make)
+            .and_then(|(link, ())| link.rename(&path))
             .map_err(|source| ModelError::Write { path: path.clone(), source })?;
         Ok(path)
     }

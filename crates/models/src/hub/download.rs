@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ring::digest;
 
 use crate::ModelError;
-use crate::file::write_file;
+use crate::files::{FileLock, write_file};
 use crate::hub::cache::make_parent;
 use crate::hub::client::{ATTEMPTS, Client, READ_TIMEOUT, connection, is_passing};
 use crate::hub::pace::Paced;
@@ -139,12 +139,7 @@ impl<'a> Download<'a> {
         let lock = cache.lock(self.id, &head.etag);
         make_parent(&lock)?;
         // Whoever comes second waits, and then finds the blob.
-        let _locked = File::create(&lock)
-            .and_then(|file| match file.lock() {
-                // A file system without locks is no reason not to go on.
-                Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
-                _ => Ok(file),
-            })
+        let _locked = FileLock::wait(&lock)
             .map_err(|source| ModelError::Write { path: lock.clone(), source })?;
         if is_there() {
             return Ok(());

@@ -1,11 +1,12 @@
 //! Attention of several layers over the same contexts, in one file.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{HookPoint, HookedModel};
 use burn::tensor::Device;
 use memmap2::Mmap;
@@ -126,11 +127,10 @@ impl AttentionLayers {
             put("dropped", view(&store.dropped).map_err(write)?);
         }
         let metadata = HashMap::from([(DIGEST.to_owned(), digest.to_owned())]);
-        // Under another name first: what has the right name is whole.
-        let partial = path.with_extension("partial");
-        safetensors::serialize_to_file(views, Some(metadata), &partial)
+        let temporary = TemporaryFile::create(path).map_err(write)?;
+        safetensors::serialize_to_file(views, Some(metadata), temporary.path())
             .map_err(|error| write(std::io::Error::other(error)))?;
-        fs::rename(&partial, path).map_err(write)
+        temporary.finish().map_err(write)
     }
 
     /// Maps a file that [`AttentionLayers::save`] wrote of the same contexts.

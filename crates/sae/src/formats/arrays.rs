@@ -17,6 +17,8 @@ use crate::error::plain;
 pub(super) struct Array {
     pub(super) shape: Vec<usize>,
     pub(super) values: Vec<f32>,
+    /// Type in the file; `None` of integers.
+    pub(super) dtype: Option<SaeDtype>,
 }
 
 /// The arrays of a file, by name.
@@ -24,13 +26,15 @@ pub(super) struct Array {
 pub(super) struct Arrays {
     path: PathBuf,
     by_name: BTreeMap<String, Array>,
-    /// Type of the first floating-point array.
-    dtype: SaeDtype,
+    dtypes: BTreeMap<String, SaeDtype>,
 }
 
 impl Arrays {
-    pub(super) fn new(path: &Path, arrays: BTreeMap<String, Array>, dtype: SaeDtype) -> Self {
-        Self { path: path.to_owned(), by_name: arrays, dtype }
+    pub(super) fn new(path: &Path, arrays: BTreeMap<String, Array>) -> Self {
+        // A number of its own, such as a step, is no weight.
+        let weights = arrays.iter().filter(|(_, of)| !of.shape.is_empty());
+        let dtypes = weights.filter_map(|(name, of)| Some((name.clone(), of.dtype?)));
+        Self { path: path.to_owned(), dtypes: dtypes.collect(), by_name: arrays }
     }
 
     /// Reads a safetensors file.
@@ -39,11 +43,10 @@ impl Arrays {
             .map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
         let damaged = |reason: String| SaeError::Weights { path: path.to_owned(), reason };
         let file = SafeTensors::deserialize(&bytes).map_err(|source| damaged(plain(&source)))?;
-        let mut dtype = None;
         let mut arrays = BTreeMap::new();
         for (name, tensor) in file.iter() {
             let data = tensor.data();
-            let (values, of_array) = match tensor.dtype() {
+            let (values, dtype) = match tensor.dtype() {
                 Dtype::F32 => (chunks(data, f32::from_le_bytes), Some(SaeDtype::Float32)),
                 Dtype::BF16 => {
                     (chunks(data, |b| bf16::from_le_bytes(b).to_f32()), Some(SaeDtype::Bfloat16))
@@ -51,14 +54,16 @@ impl Arrays {
                 Dtype::F16 => {
                     (chunks(data, |b| f16::from_le_bytes(b).to_f32()), Some(SaeDtype::Float16))
                 }
-                Dtype::F64 => (chunks(data, |b| f64::from_le_bytes(b) as f32), None),
+                Dtype::F64 => {
+                    (chunks(data, |b| f64::from_le_bytes(b) as f32), Some(SaeDtype::Float32))
+                }
                 Dtype::I64 => (chunks(data, |b| i64::from_le_bytes(b) as f32), None),
                 other => return Err(damaged(format!("`{name}` holds {other:?}"))),
             };
-            dtype = dtype.or(of_array);
-            arrays.insert(name.to_owned(), Array { shape: tensor.shape().to_vec(), values });
+            let shape = tensor.shape().to_vec();
+            arrays.insert(name.to_owned(), Array { shape, values, dtype });
         }
-        Ok(Self::new(path, arrays, dtype.unwrap_or_default()))
+        Ok(Self::new(path, arrays))
     }
 
     /// Reads an npz file; `w_…` is an older name for `W_…`.
@@ -74,13 +79,22 @@ impl Arrays {
                     reason: format!("`{name}` holds no floating-point numbers"),
                 })?,
             };
-            arrays.insert(name, Array { shape, values });
+            arrays.insert(name, Array { shape, values, dtype: Some(SaeDtype::Float32) });
         }
-        Ok(Self::new(path, arrays, SaeDtype::Float32))
+        Ok(Self::new(path, arrays))
     }
 
+    /// The type that holds every array as it is: theirs if they share one, else `f32`.
     pub(super) fn dtype(&self) -> SaeDtype {
-        self.dtype
+        let mut all = self.dtypes.values();
+        let first = all.next().copied().unwrap_or_default();
+        if all.all(|other| *other == first) { first } else { SaeDtype::Float32 }
+    }
+
+    /// The type of each array by name where they differ; empty where they share one.
+    pub(super) fn mixed_dtypes(&self) -> BTreeMap<String, SaeDtype> {
+        let is_mixed = self.dtypes.values().any(|dtype| *dtype != self.dtype());
+        if is_mixed { self.dtypes.clone() } else { BTreeMap::new() }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -97,8 +111,7 @@ impl Arrays {
         name: &'static str,
         shape: &[usize],
     ) -> Result<Vec<f32>, SaeError> {
-        let missing = || SaeError::MissingArray { path: self.path.clone(), array: name };
-        let array = self.by_name.remove(name).ok_or_else(missing)?;
+        let array = self.by_name.remove(name).ok_or_else(|| self.missing(name))?;
         if array.shape != shape {
             return Err(SaeError::ArrayShape {
                 path: self.path.clone(),
@@ -138,8 +151,13 @@ impl Arrays {
                 found: found.to_vec(),
                 expected: vec![0, 0],
             }),
-            None => Err(SaeError::MissingArray { path: self.path.clone(), array: name }),
+            None => Err(self.missing(name)),
         }
+    }
+
+    fn missing(&self, array: &'static str) -> SaeError {
+        let arrays = self.by_name.keys().cloned().collect();
+        SaeError::MissingArray { path: self.path.clone(), array, arrays }
     }
 }
 

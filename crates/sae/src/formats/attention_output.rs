@@ -29,6 +29,7 @@ pub(super) fn read(path: &Path) -> Result<Sae, SaeError> {
     let (d_in, d_sae) = (config.act_size, config.dict_size);
     let mut of_sae = SaeConfig::new(d_in, d_sae);
     of_sae.dtype = arrays.dtype();
+    of_sae.mixed_dtypes = arrays.mixed_dtypes();
     if config.act_name.ends_with("hook_z") {
         of_sae.reshape_activations = Reshape::HookZ;
     }

@@ -47,6 +47,7 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
     let (d_in, d_sae) = (trainer.activation_dim, trainer.dict_size);
     let mut config = SaeConfig::new(d_in, d_sae);
     config.dtype = arrays.dtype();
+    config.mixed_dtypes = arrays.mixed_dtypes();
     let class = trainer.dict_class.as_str();
     // These two encode the activations as they are.
     config.apply_b_dec_to_input = !matches!(class, "JumpReluAutoEncoder" | "AutoEncoderNew");

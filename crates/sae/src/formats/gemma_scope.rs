@@ -15,13 +15,16 @@ pub(super) const WEIGHTS: &str = "params.npz";
 /// Model and hook are what the path says, as in
 /// `gemma-scope-2b-pt-att/layer_5/width_16k/average_l0_61`; they stay unknown where it says nothing.
 pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let names: Vec<String> =
+        absolute.iter().map(|name| name.to_string_lossy().to_lowercase()).collect();
+    if let Some(what) = other_kind(&names) {
+        return Err(SaeError::NotAnAutoencoder { path: folder.to_owned(), what });
+    }
     let mut arrays = Arrays::from_npz(&folder.join(WEIGHTS))?;
     let [d_in, d_sae] = arrays.matrix_shape("W_enc")?;
     let mut config = SaeConfig::new(d_in, d_sae);
     config.apply_b_dec_to_input = false;
-    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let names: Vec<String> =
-        absolute.iter().map(|name| name.to_string_lossy().to_lowercase()).collect();
     // Folders of the cache are named `models--google--gemma-scope-2b-pt-att`.
     let collection = names.iter().rev().find(|name| name.contains("gemma-scope"));
     let layer = names.iter().rev().find_map(|name| layer_of(name));
@@ -57,6 +60,18 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
     })
 }
 
+/// What a folder holds beside an autoencoder of a layer, by the names of the folders above it: the
+/// arrays of all are alike.
+fn other_kind(names: &[String]) -> Option<&'static str> {
+    // Where the collection's own name is lost, the layer, the width, and the sparsity are left.
+    let collection = names.iter().rposition(|name| name.contains("gemma-scope"));
+    let names = &names[collection.unwrap_or(names.len().saturating_sub(4))..];
+    if names.iter().any(|name| name.contains("transcoder")) {
+        return Some("a transcoder");
+    }
+    names.iter().any(|name| name == "embedding").then_some("an autoencoder of embeddings")
+}
+
 /// The model of a collection such as `gemma-scope-9b-it-res`.
 fn model_of(collection: &str) -> Option<String> {
     let size = ["2b", "9b", "27b"]
@@ -69,6 +84,23 @@ fn model_of(collection: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_autoencoder_of_a_layer_is_told_by_its_folders() {
+        let of = |path: &str| {
+            let names: Vec<String> = path.split('/').map(str::to_owned).collect();
+            other_kind(&names)
+        };
+        let transcoder = "models/gemma-scope-2b-pt-transcoders/layer_5/width_16k/average_l0_41";
+        assert_eq!(of(transcoder), Some("a transcoder"));
+        let embedding = "gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6";
+        assert_eq!(of(embedding), Some("an autoencoder of embeddings"));
+        assert_eq!(of("transcoders/layer_5/width_16k/average_l0_41"), Some("a transcoder"));
+        let other =
+            "my-transcoders/embedding/gemma-scope-2b-pt-mlp/layer_5/width_16k/average_l0_41";
+        assert_eq!(of(other), None);
+        assert_eq!(of("a"), None);
+    }
 
     #[test]
     fn models_are_found_in_the_names_of_collections() {

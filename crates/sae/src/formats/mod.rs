@@ -93,7 +93,7 @@ impl fmt::Display for SaeFormat {
 ///   [`SaeError::UnknownArchitecture`], [`SaeError::Weights`], [`SaeError::Pickle`],
 ///   [`SaeError::MissingArray`], or [`SaeError::ArrayShape`] if a file is damaged, hostile, or says
 ///   what is not known here.
-/// - the errors of [`Sae::check`].
+/// - [`SaeError::Unusable`] with the error of [`Sae::check`].
 ///
 /// # Memory
 ///
@@ -111,7 +111,7 @@ pub fn read_sae(path: impl AsRef<Path>) -> Result<Sae, SaeError> {
         Some(path) => ModelError::LfsPointer { path }.into(),
         None => error,
     })?;
-    sae.check()?;
+    sae.check().map_err(|source| SaeError::Unusable { path, source: Box::new(source) })?;
     Ok(sae)
 }
 

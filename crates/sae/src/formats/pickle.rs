@@ -1,9 +1,10 @@
 //! State dicts in the files of `torch.save`, read without running anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::rc::Rc;
 
 use half::{bf16, f16};
 use pytorch_reader::{DType, PytorchError, PytorchReader};
@@ -27,16 +28,12 @@ pub(super) fn read(path: &Path) -> Result<Arrays, SaeError> {
     refuse_foreign_globals(path)?;
     let reader = PytorchReader::new(path).map_err(|source| damaged(words(&source)))?;
     let mut arrays = BTreeMap::new();
-    let mut dtype = None;
     for tensor in reader.tensors().values() {
-        let of_array = match tensor.dtype() {
-            DType::F32 => SaeDtype::Float32,
-            DType::BF16 => SaeDtype::Bfloat16,
-            DType::F16 => SaeDtype::Float16,
-            DType::F64 | DType::I64 | DType::I32 => {
-                // A step or a number of features, not the weights.
-                SaeDtype::Float32
-            }
+        let dtype = match tensor.dtype() {
+            DType::F32 | DType::F64 => Some(SaeDtype::Float32),
+            DType::BF16 => Some(SaeDtype::Bfloat16),
+            DType::F16 => Some(SaeDtype::Float16),
+            DType::I64 | DType::I32 => None,
             other => {
                 return Err(damaged(format!("`{}` holds {other:?}", tensor.name)));
             }
@@ -50,12 +47,9 @@ pub(super) fn read(path: &Path) -> Result<Arrays, SaeError> {
             DType::I32 => chunks(&bytes, |b| i32::from_ne_bytes(b) as f32),
             _ => chunks(&bytes, f32::from_ne_bytes),
         };
-        if tensor.shape().len() == 2 {
-            dtype = Some(of_array);
-        }
-        arrays.insert(tensor.name.clone(), Array { shape: tensor.shape().to_vec(), values });
+        arrays.insert(tensor.name.clone(), Array { shape: tensor.shape().to_vec(), values, dtype });
     }
-    Ok(Arrays::new(path, arrays, dtype.unwrap_or_default()))
+    Ok(Arrays::new(path, arrays))
 }
 
 /// What is wrong with a file of `torch.save`.
@@ -104,40 +98,57 @@ fn refuse_foreign_globals(path: &Path) -> Result<(), SaeError> {
 /// reader of the tensors refuses them.
 fn foreign_global(pickle: &[u8]) -> Option<String> {
     let mut rest = pickle;
-    // The last two strings, which STACK_GLOBAL takes for module and name.
-    let mut strings: [Option<String>; 2] = [None, None];
+    let mut strings = Strings::default();
     while let Some((&code, tail)) = rest.split_first() {
         rest = tail;
         let global = match code {
             b'.' => return None,
             b'c' | b'i' => {
                 let (module, name) = (take_line(&mut rest)?, take_line(&mut rest)?);
+                strings.top = None;
                 Some((module, name))
             }
             0x93 => {
-                let [module, name] = std::mem::take(&mut strings);
-                let unknown = || "a name that it puts together".to_owned();
-                Some((module.unwrap_or_else(unknown), name.unwrap_or_else(unknown)))
+                let [module, name] = std::mem::take(&mut strings.last);
+                strings.top = None;
+                let known = |name: Option<Rc<str>>| {
+                    name.map_or_else(
+                        || "a name that it puts together".to_owned(),
+                        |n| n.to_string(),
+                    )
+                };
+                Some((known(module), known(name)))
             }
             b'o' | 0x82..=0x84 => Some(("an extension".to_owned(), format!("{code:#x}"))),
             b'V' | b'S' => {
-                push(&mut strings, Some(take_line(&mut rest)?));
+                strings.push(Some(&take_line(&mut rest)?));
                 None
             }
             b'X' | b'T' | b'U' | 0x8c | 0x8d => {
                 let length = take_length(&mut rest, code)?;
                 let bytes = take(&mut rest, length)?;
-                push(&mut strings, Some(String::from_utf8_lossy(bytes).into_owned()));
+                strings.push(str::from_utf8(bytes).ok());
                 None
             }
             // What is fetched from the memo may be a string.
             b'h' | b'j' | b'g' => {
-                skip_argument(&mut rest, code)?;
-                push(&mut strings, None);
+                let index = take_index(&mut rest, code)?;
+                let found = strings.memo.get(&index).cloned().flatten();
+                strings.push_known(found);
+                None
+            }
+            b'q' | b'r' | b'p' => {
+                let index = take_index(&mut rest, code)?;
+                strings.memo.insert(index, strings.top.clone());
+                None
+            }
+            0x94 => {
+                strings.memo.insert(strings.memo.len() as u64, strings.top.clone());
                 None
             }
             _ => {
                 skip_argument(&mut rest, code)?;
+                strings.top = None;
                 None
             }
         };
@@ -150,9 +161,40 @@ fn foreign_global(pickle: &[u8]) -> Option<String> {
     None
 }
 
-fn push(strings: &mut [Option<String>; 2], string: Option<String>) {
-    strings.swap(0, 1);
-    strings[1] = string;
+/// Strings of a pickle as far as names are made of them.
+#[derive(Default)]
+struct Strings {
+    /// The last two, which `STACK_GLOBAL` takes for module and name; `None` of what is not known.
+    last: [Option<Rc<str>>; 2],
+    /// What the last instruction put on the stack, if that was a string.
+    top: Option<Rc<str>>,
+    /// What was kept for later by its number.
+    memo: HashMap<u64, Option<Rc<str>>>,
+}
+
+impl Strings {
+    /// A string is put on the stack.
+    fn push(&mut self, string: Option<&str>) {
+        self.push_known(string.map(Rc::from));
+    }
+
+    fn push_known(&mut self, string: Option<Rc<str>>) {
+        self.top.clone_from(&string);
+        self.last.swap(0, 1);
+        self.last[1] = string;
+    }
+}
+
+/// The number of a place in the memo.
+fn take_index(rest: &mut &[u8], code: u8) -> Option<u64> {
+    match code {
+        b'h' | b'q' => take(rest, 1).map(|bytes| u64::from(bytes[0])),
+        b'j' | b'r' => {
+            let bytes = take(rest, 4)?;
+            Some(u64::from(u32::from_le_bytes(bytes.try_into().ok()?)))
+        }
+        _ => take_line(rest)?.parse().ok(),
+    }
 }
 
 fn take<'a>(rest: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
@@ -182,10 +224,10 @@ fn take_length(rest: &mut &[u8], code: u8) -> Option<usize> {
 /// Passes over what follows an instruction that names nothing.
 fn skip_argument(rest: &mut &[u8], code: u8) -> Option<()> {
     match code {
-        b'I' | b'L' | b'F' | b'g' | b'p' | b'P' => take_line(rest).map(|_| ()),
-        b'K' | b'h' | b'q' | 0x80 => take(rest, 1).map(|_| ()),
+        b'I' | b'L' | b'F' | b'P' => take_line(rest).map(|_| ()),
+        b'K' | 0x80 => take(rest, 1).map(|_| ()),
         b'M' => take(rest, 2).map(|_| ()),
-        b'J' | b'j' | b'r' => take(rest, 4).map(|_| ()),
+        b'J' => take(rest, 4).map(|_| ()),
         b'G' | 0x95 => take(rest, 8).map(|_| ()),
         b'C' | b'B' | 0x8a | 0x8b | 0x8e | 0x96 => {
             let length = take_length(rest, code)?;
@@ -217,9 +259,24 @@ mod tests {
             b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93.";
         assert_eq!(foreign_global(stacked).unwrap(), "posix.system");
         assert_eq!(foreign_global(b"(S'ls'\nios\nsystem\n.").unwrap(), "os.system");
-        let hidden = b"\x80\x04\x8c\x02os\x94h\x00\x93.";
-        assert!(foreign_global(hidden).unwrap().contains("puts together"), "{hidden:?}");
+        let hidden = b"\x80\x04\x8c\x02os\x94\x8c\x06system\x940h\x00h\x01\x93.";
+        assert_eq!(foreign_global(hidden).unwrap(), "os.system");
+        // What a tuple or an unknown place of the memo gives is no name that is known.
+        let unknown = b"\x80\x04\x8c\x05torch\x94)q\x07h\x07h\x08\x93.";
+        assert!(foreign_global(unknown).unwrap().contains("puts together"), "{unknown:?}");
         assert!(foreign_global(b"\x80\x02\x82\x01.").unwrap().contains("extension"));
+    }
+
+    #[test]
+    fn names_are_followed_through_the_memo() {
+        // `torch` is written once, and fetched from the memo for the second name.
+        let pickle = b"\x80\x04\x8c\x05torch\x94\x8c\x0cFloatStorage\x94\x93\x94\
+            h\x00\x8c\x0bLongStorage\x94\x93\x94.";
+        assert_eq!(foreign_global(pickle), None);
+        // A name of the memo that was given another string since.
+        let changed = b"\x80\x04\x8c\x05torch\x940\x8c\x02osq\x000\
+            h\x00\x8c\x06system\x93.";
+        assert_eq!(foreign_global(changed).unwrap(), "os.system");
     }
 
     #[test]

@@ -143,6 +143,7 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
         d_in,
         d_sae,
         dtype: arrays.dtype(),
+        mixed_dtypes: arrays.mixed_dtypes(),
         apply_b_dec_to_input: fields.get("apply_b_dec_to_input", Some(true), "true or false")?,
         normalize_activations: fields.get(
             "normalize_activations",

@@ -62,6 +62,7 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
     };
     let mut of_sae = SaeConfig::new(d_in, d_sae);
     of_sae.dtype = arrays.dtype();
+    of_sae.mixed_dtypes = arrays.mixed_dtypes();
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     if let Some(layer) = layer_of(&name) {
         let place = match name.rsplit('.').next() {

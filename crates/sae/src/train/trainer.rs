@@ -80,6 +80,14 @@ impl SaeTrainer {
             let (name, value, expected) = ("d_in", d_in as f64, "at least 1, and not too large");
             return Err(SaeError::Hyperparameter { name, value, expected });
         }
+        // Both matrices, each with its gradient and two moments, so that what the machine does not
+        // have is an error and not the end of the process.
+        let n_values = config.d_sae.saturating_mul(d_in).saturating_mul(8);
+        if Vec::<f32>::new().try_reserve_exact(n_values).is_err() {
+            let (name, value) = ("d_sae", config.d_sae as f64);
+            let expected = "fewer features, there is no memory for their weights";
+            return Err(SaeError::Hyperparameter { name, value, expected });
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut decoder = vec![0.0_f32; config.d_sae * d_in];
         for row in decoder.chunks_exact_mut(d_in) {

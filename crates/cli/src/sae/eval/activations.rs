@@ -5,13 +5,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use attention_probes_activations::{ExternalActivations, ExternalConfig, TOKENS_PER_FORWARD};
-use attention_probes_sae::Sae;
 use tracing::warn;
 
 use crate::exit::InputError;
+use crate::sae::kept::Kept;
 
 /// Reads activations that are as wide as the autoencoder reads, with their classes if asked to.
-pub(super) fn read(path: &Path, sae: &Sae, with_labels: bool) -> Result<ExternalActivations> {
+pub(super) fn read(path: &Path, kept: Kept<'_>, with_labels: bool) -> Result<ExternalActivations> {
+    kept.warn_of_scale();
+    let sae = kept.sae;
     let config = ExternalConfig { with_labels, ..ExternalConfig::default() };
     let external = ExternalActivations::read_with(path, &config)?;
     let (found, expected) = (external.d_model, sae.config.d_in);

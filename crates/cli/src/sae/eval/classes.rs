@@ -13,7 +13,7 @@ use serde_json::json;
 use super::labelled::{Labelled, MIN_TEXTS, Side, encode, read_rows};
 use super::{EvalArgs, Evaluation, Findings, activations, report};
 use crate::exit::InputError;
-use crate::sae::subject::context_size;
+use crate::sae::kept::Kept;
 
 /// Texts of classes, the autoencoder, and what is known of the model.
 struct Subject {
@@ -136,14 +136,13 @@ fn of_texts(args: &EvalArgs, path: &Path) -> Result<Subject> {
     let texts: Vec<(&str, usize)> =
         drawn.iter().filter_map(|row| Some((&rows[*row].0[..], groups[*row]?))).collect();
     let labelled = encode(&subject, &texts)?;
-    let size = context_size(&subject.sae, &subject.model);
-    let model = Some((subject.model.name.clone(), size));
+    let model = Some((subject.model.name.clone(), subject.context_size));
     Ok(Subject { sae: subject.sae, labelled, classes, model })
 }
 
 fn of_file(args: &EvalArgs, path: &Path) -> Result<Subject> {
     let sae = read_sae(&args.sae)?;
-    let external = activations::read(path, &sae, true)?;
+    let external = activations::read(path, Kept { path: &args.sae, sae: &sae }, true)?;
     let labels = external.labels.unwrap_or_default();
     let groups: Vec<Option<usize>> = labels.iter().map(|label| Some(*label)).collect();
     check_classes(args, &external.classes, &groups)?;

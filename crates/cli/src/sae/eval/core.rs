@@ -14,7 +14,8 @@ use serde_json::json;
 
 use super::{EvalArgs, Findings, activations, report};
 use crate::hub::hub_access;
-use crate::sae::subject::{Subject, SubjectArgs};
+use crate::sae::kept::Kept;
+use crate::sae::subject::{Subject, SubjectArgs, check_width};
 
 /// Contexts of one forward pass, as in `SAEBench`.
 const CONTEXTS_PER_BATCH: usize = 16;
@@ -31,7 +32,10 @@ pub(super) fn run(args: &EvalArgs) -> Result<Findings> {
 /// Activations of a file, without a model.
 fn of_file(args: &EvalArgs, path: &Path) -> Result<Findings> {
     let sae = read_sae(&args.sae)?;
-    let ExternalActivations { x, offsets, .. } = activations::read(path, &sae, false)?;
+    let ExternalActivations { x, offsets, .. } = {
+        let kept = Kept { path: &args.sae, sae: &sae };
+        activations::read(path, kept, false)?
+    };
     let d_in = sae.config.d_in;
     let mut core = CoreEvaluator::new(&sae);
     for examples in activations::batches(&offsets) {
@@ -72,7 +76,9 @@ fn in_model(args: &EvalArgs, data: &Path) -> Result<Findings> {
         let mut cache = model.model.run_with_cache(&batch, &HookSet::new([*hook]))?;
         let missing = || SaeError::Hook { hook: hook.to_string() };
         let captured = cache.remove(*hook).ok_or_else(missing)?;
-        let activations = host_values(captured.flatten_heads())?;
+        let captured = captured.flatten_heads();
+        check_width(sae, *hook, captured.dims()[2])?;
+        let activations = host_values(captured)?;
         let lengths = vec![contexts.length(); texts.len()];
         let counted: Vec<bool> = (0..texts.len() * contexts.length())
             .map(|i| i % contexts.length() >= n_before)

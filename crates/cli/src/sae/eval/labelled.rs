@@ -15,7 +15,7 @@ use tracing::warn;
 use super::EvalArgs;
 use crate::hub::hub_access;
 use crate::progress::Progress;
-use crate::sae::subject::{SaeInModel, context_size};
+use crate::sae::subject::{SaeInModel, check_width};
 use crate::sae::texts::beginning;
 
 /// Fewest texts of a class, or of a share of one.
@@ -82,8 +82,8 @@ pub(super) fn read_rows(
 ///
 /// The tokens of the texts, activations of one batch, and what [`EncodedTexts`] keeps.
 pub(super) fn encode(subject: &SaeInModel, texts: &[(&str, usize)]) -> Result<Labelled> {
-    let SaeInModel { sae, model, hook, .. } = subject;
-    let max_tokens = context_size(sae, model);
+    let SaeInModel { sae, model, hook, context_size, .. } = subject;
+    let max_tokens = *context_size;
     let bos = beginning(model).filter(|_| sae.config.metadata.prepend_bos().unwrap_or(true));
     let mut tokens = Vec::with_capacity(texts.len());
     for (text, _) in texts {
@@ -135,7 +135,7 @@ pub(super) fn encode(subject: &SaeInModel, texts: &[(&str, usize)]) -> Result<La
 
 /// Activations of texts of any length at the autoencoder's hook, `[n, longest, width]`.
 pub(super) fn activations(subject: &SaeInModel, ids: &[&[u32]]) -> Result<(Vec<f32>, usize)> {
-    let SaeInModel { sae, model, device, hook } = subject;
+    let SaeInModel { sae, model, device, hook, .. } = subject;
     let is_square = matches!(hook, HookPoint::AttnScores(_) | HookPoint::Pattern(_));
     let missing = || SaeError::Hook { hook: hook.to_string() };
     let batch = TokenBatch::new(ids, PaddingSide::Right, device)?;
@@ -143,10 +143,6 @@ pub(super) fn activations(subject: &SaeInModel, ids: &[&[u32]]) -> Result<(Vec<f
     let captured = cache.remove(*hook).filter(|_| !is_square).ok_or_else(missing)?;
     let captured = captured.flatten_heads();
     let [_, _, found] = captured.dims();
-    let expected = sae.config.d_in;
-    if found != expected {
-        let what = "the width of the activations at the hook";
-        return Err(SaeError::SizeMismatch { what, found, expected }.into());
-    }
+    check_width(sae, *hook, found)?;
     Ok((host_values(captured)?, found))
 }

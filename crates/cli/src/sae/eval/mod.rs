@@ -18,6 +18,7 @@ use attention_probes_sae::eval::EvalOutput;
 use clap::{Args, ValueEnum};
 
 use crate::exit::InputError;
+use crate::output;
 use crate::sae::subject::{ModelPlace, SaeInModel};
 
 /// Texts, or words, that are read at most, as many as `SAEBench` trains and tests on.
@@ -140,6 +141,9 @@ struct Findings {
 /// If the autoencoder, the model, the texts, or the activations are at fault, or do not fit each
 /// other, or a flag is given that the evaluation does not have.
 pub fn run(args: &EvalArgs) -> Result<()> {
+    if let Some(path) = &args.output {
+        output::check_file(path)?;
+    }
     report::write(args, &find(args)?)
 }
 

@@ -9,7 +9,6 @@ use super::classes::{check_side, perturbation};
 use super::labelled::{Labelled, MIN_TEXTS, Side, encode, read_rows};
 use super::{EvalArgs, Findings, report};
 use crate::exit::InputError;
-use crate::sae::subject::context_size;
 
 /// Texts of each mix of label and attribute: both positive, the label alone, the attribute alone,
 /// neither. The first and the last make up the biased set too, and so need twice as many.
@@ -45,7 +44,7 @@ pub(super) fn run(args: &EvalArgs) -> Result<Findings> {
         drawn.iter().filter_map(|row| Some((&rows[*row].0[..], groups[*row]?))).collect();
     let labelled = encode(&subject, &texts)?;
     let sae = &subject.sae;
-    let model = Some((subject.model.name.clone(), context_size(sae, &subject.model)));
+    let model = Some((subject.model.name.clone(), subject.context_size));
     let [label, attribute] = &pairs;
     let mut outputs = Vec::new();
     let mut notes = vec![format!(

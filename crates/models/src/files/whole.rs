@@ -1,10 +1,10 @@
 //! Whole files, with errors that name them.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
 
+use super::write_atomically;
 use crate::ModelError;
 
 /// How a file begins that stands for one of Git LFS.
@@ -57,17 +57,8 @@ pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), ModelError
     Ok(())
 }
 
-/// A name beside a file that nothing else has, for what is not yet whole.
-pub(crate) fn temporary(path: &Path) -> PathBuf {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    path.with_added_extension(format!("{}-{number}.tmp", std::process::id()))
-}
-
-/// Writes a file under a temporary name and renames it, so that it is there whole or not at all.
+/// Writes a file that is there whole or not at all.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let temporary = temporary(path);
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
+    write_atomically(path, |file| file.write_all(bytes))
         .map_err(|source| ModelError::Write { path: path.to_owned(), source })
 }

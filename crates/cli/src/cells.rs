@@ -1,0 +1,92 @@
+//! Rows of cells for a terminal, whatever stands in them.
+
+use crate::exit::escaped;
+
+/// Characters of a cell that are shown; a value of a file may have any number of them.
+const MAX_WIDTH: usize = 200;
+
+/// Where the text of a cell stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    /// At the left of its column.
+    Left,
+    /// At the right of its column.
+    Right,
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+///
+/// A cell is cut after 200 characters, and what a terminal would obey is escaped.
+pub fn aligned(text: &mut String, rows: &[impl AsRef<[String]>]) {
+    push(text, rows, Align::Left);
+}
+
+/// As [`aligned`], to either side.
+pub(crate) fn push(text: &mut String, rows: &[impl AsRef<[String]>], align: Align) {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.as_ref().iter().map(|cell| shown(cell)).collect()).collect();
+    let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    for row in &rows {
+        let mut line = String::from("  ");
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            // By hand: a width in a format string ends at 65,535.
+            let padding = " ".repeat(width - cell.chars().count());
+            let gap = if column == 0 { "" } else { "  " };
+            line += gap;
+            match align {
+                Align::Left => line += &format!("{cell}{padding}"),
+                Align::Right => line += &format!("{padding}{cell}"),
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+}
+
+/// A cell as it is shown.
+fn shown(cell: &str) -> String {
+    let mut all = cell.chars().flat_map(escaped);
+    let mut text: String = all.by_ref().take(MAX_WIDTH).collect();
+    if all.next().is_some() {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_to_either_side() {
+        let rows = [["a".to_owned(), "b".to_owned()], ["long".to_owned(), "c".to_owned()]];
+        let mut text = String::new();
+        aligned(&mut text, &rows);
+        assert_eq!(text, "  a     b\n  long  c\n");
+        text.clear();
+        push(&mut text, &rows, Align::Right);
+        assert_eq!(text, "     a  b\n  long  c\n");
+    }
+
+    #[test]
+    fn a_cell_of_any_width_is_cut() {
+        let mut text = String::new();
+        aligned(&mut text, &[["é".repeat(70_000), "b".to_owned()]]);
+        assert_eq!(text, format!("  {}…  b\n", "é".repeat(200)));
+        text.clear();
+        aligned(&mut text, &[["é".repeat(200)]]);
+        assert_eq!(text, format!("  {}\n", "é".repeat(200)));
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        let mut text = String::new();
+        aligned(&mut text, &[["\u{1b}[2J\n".to_owned(), "b".to_owned()]]);
+        assert_eq!(text, "  \\u{1b}[2J\\n  b\n");
+    }
+}

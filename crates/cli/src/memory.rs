@@ -1,0 +1,86 @@
+//! How much memory there is, so that what cannot fit is refused before it is asked for.
+
+use std::fs;
+
+use anyhow::Result;
+
+use crate::exit::InputError;
+use crate::extract_report::shown_size;
+
+/// Something that a plan needs memory for.
+pub(crate) struct Need {
+    /// In bytes, at least.
+    pub(crate) size_bytes: u64,
+    /// What it is for, as in `the run`.
+    pub(crate) what: &'static str,
+    /// What could be lowered.
+    pub(crate) remedy: String,
+}
+
+/// Refuses what needs more memory than this process may have.
+pub(crate) fn check(need: &Need) -> Result<()> {
+    let Some(limit) = limit_bytes().filter(|limit| need.size_bytes > *limit) else {
+        return Ok(());
+    };
+    let Need { size_bytes, what, remedy } = need;
+    let (size, limit) = (shown_size(*size_bytes), shown_size(limit));
+    let error = format!("{what} needs {size} of memory at least, but there are {limit}; {remedy}");
+    Err(InputError(error).into())
+}
+
+/// The memory of the machine, of the container, or of `ulimit -v`, whichever is least; `None` where
+/// the system does not say.
+fn limit_bytes() -> Option<u64> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let all = [
+        machine_bytes(&read("/proc/meminfo")),
+        read("/sys/fs/cgroup/memory.max").trim().parse().ok(),
+        address_space_bytes(&read("/proc/self/limits")),
+    ];
+    all.into_iter().flatten().min()
+}
+
+/// `MemTotal` of `/proc/meminfo`.
+fn machine_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The soft limit of the address space in `/proc/self/limits`, where there is one.
+fn address_space_bytes(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_as_linux_writes_them() {
+        let meminfo = "MemTotal:       24685736 kB\nMemFree:         1000 kB\n";
+        assert_eq!(machine_bytes(meminfo), Some(24_685_736 * 1024));
+        assert_eq!(machine_bytes(""), None);
+        let limits = |soft: &str| {
+            format!(
+                "Limit  Soft Limit  Hard Limit  Units\nMax address space  {soft}  unlimited  bytes\n"
+            )
+        };
+        assert_eq!(address_space_bytes(&limits("4294967296")), Some(1 << 32));
+        assert_eq!(address_space_bytes(&limits("unlimited")), None);
+    }
+
+    #[test]
+    fn what_no_machine_has_is_refused_with_the_remedy() {
+        let need = |size_bytes| Need {
+            size_bytes,
+            what: "the run",
+            remedy: "lower `saes.d_sae`".to_owned(),
+        };
+        assert!(check(&need(1)).is_ok());
+        if limit_bytes().is_some() {
+            let error = check(&need(u64::MAX)).unwrap_err().to_string();
+            assert!(error.contains("the run needs") && error.ends_with("lower `saes.d_sae`"));
+        }
+    }
+}
