@@ -302,6 +302,8 @@ fn layout(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;

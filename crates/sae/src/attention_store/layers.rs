@@ -229,6 +229,8 @@ fn map(file: &File) -> std::io::Result<Mmap> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use attention_probes_models::open_model;
 
     use super::*;

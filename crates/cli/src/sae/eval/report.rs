@@ -58,6 +58,7 @@ fn one_seed(output: &EvalOutput) -> String {
             let _ = writeln!(text, "{category}");
         }
         for (name, value) in measured {
+            let name = shown(name);
             let _ = writeln!(text, "  {name:40} {value:.5}");
         }
     }
@@ -70,6 +71,15 @@ fn one_seed(output: &EvalOutput) -> String {
         }
     }
     text
+}
+
+/// A metric as a table names it: those of `SAEBench` that are not what their name says say so.
+fn shown(name: &str) -> &str {
+    match name {
+        "explained_variance" => "explained_variance (SAEBench's, not R²)",
+        "mse" => "mse (SAEBench's, per value)",
+        _ => name,
+    }
 }
 
 /// Mean, deviation, and interval of every metric.
