@@ -11,6 +11,7 @@ use crate::results::write_text;
 use crate::{SweepConfig, SweepError};
 
 /// The folder of a run that this process has to itself.
+#[derive(Debug)]
 pub(crate) struct RunFolder {
     pub(crate) path: PathBuf,
     _lock: FolderLock,
