@@ -33,13 +33,13 @@ impl Texts {
         let data = &plan.config().data[0];
         let task = plan.task(0).cloned().unwrap_or(Task::Sequence);
         let paths = [data.path.clone()];
-        let group = data.group.clone();
+        let (group, format) = (data.group.clone(), data.format());
         let dataset = if let Some(columns) = &data.pair {
-            let columns = PairConfig { columns: columns.clone(), group };
+            let columns = PairConfig { columns: columns.clone(), group, format };
             Dataset::read_pairs(&data.name, &paths, &columns)?
         } else {
-            let columns =
-                DatasetConfig { text: data.text.clone(), label: data.label.clone(), group };
+            let (text, label) = (data.text.clone(), data.label.clone());
+            let columns = DatasetConfig { text, label, group, format };
             Dataset::read_files(&data.name, &paths, &columns, task == Task::Sequence)?
         };
         let max_tokens = data.max_tokens.min(model.model.shape().n_ctx);

@@ -115,6 +115,7 @@ impl Corpus {
         max_tokens: usize,
     ) -> Result<CorpusTokens, ActivationError> {
         let changed = || ActivationError::Changed { path: self.files[0].clone() };
+        let first = rows.n_rows();
         let (mut texts, mut labels) = (Vec::with_capacity(n_rows), Vec::new());
         for _ in 0..n_rows {
             let row = rows.next().ok_or_else(changed)??;
@@ -132,7 +133,8 @@ impl Corpus {
         };
         let mut n_truncated = 0;
         for (row, text) in encode(&texts, tokenizer, max_tokens).into_iter().enumerate() {
-            let text = text.map_err(|source| ActivationError::Tokenize { row, source })?;
+            let text =
+                text.map_err(|source| ActivationError::Tokenize { row: first + row, source })?;
             n_truncated += usize::from(text.is_truncated);
             if !texts[row].is_empty() {
                 tokens.ids.extend(text.ids);

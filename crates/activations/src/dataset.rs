@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::table::{LabelColumn, TextReader, TextRow};
-use crate::{ActivationError, Targets, Word};
+use crate::{ActivationError, TableFormat, Targets, Word};
 
 /// Texts with a class each.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,11 +44,18 @@ pub struct DatasetConfig {
     pub label: String,
     /// Column of the group, if there is one. Default none.
     pub group: Option<String>,
+    /// How fields of CSV and TSV files are written.
+    pub format: TableFormat,
 }
 
 impl Default for DatasetConfig {
     fn default() -> Self {
-        Self { text: "text".to_owned(), label: "label".to_owned(), group: None }
+        Self {
+            text: "text".to_owned(),
+            label: "label".to_owned(),
+            group: None,
+            format: TableFormat::default(),
+        }
     }
 }
 
@@ -233,14 +240,17 @@ pub(crate) fn is_empty(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-/// Groups numbered in order of appearance.
+/// Groups numbered in order of appearance; a row without one is a group of its own.
 pub(crate) fn grouped<'a>(groups: impl Iterator<Item = Option<&'a str>>) -> Vec<usize> {
-    let mut numbers = HashMap::new();
+    let (mut numbers, mut n_groups) = (HashMap::new(), 0);
     groups
-        .flatten()
         .map(|group| {
-            let next = numbers.len();
-            *numbers.entry(group).or_insert(next)
+            let number = match group {
+                Some(group) => *numbers.entry(group).or_insert(n_groups),
+                None => n_groups,
+            };
+            n_groups = n_groups.max(number + 1);
+            number
         })
         .collect()
 }
@@ -361,6 +371,9 @@ mod tests {
         // Class 2 occurs only on an empty row.
         assert_eq!(dataset.classes, ["0", "1"]);
         assert_eq!(dataset.groups, Some(vec![0, 1, 0]));
+        let csv = csv.replace("ann", "").replace("cid", "0");
+        let dataset = read_with("d.csv", csv, &config, true).unwrap();
+        assert_eq!(dataset.groups, Some(vec![0, 1, 2]), "a row without a group is one");
         assert_eq!(
             message(read("d.csv", "text,label\n,0\n \t,1\n")).split(" has").nth(1),
             Some(" no text: 2 rows, all of them empty; is this the text column?")
@@ -405,7 +418,8 @@ mod tests {
             (
                 "d.csv",
                 "text,label\na,1\n\"b,0\nc,1\n",
-                "`d.csv` line 3 opens a quote that is never closed",
+                "`d.csv` line 3 opens a quote that is never closed; close it, or, if a quote is a \
+                 character like any other, give `quoting = \"none\"` or `--quoting none`",
             ),
             (
                 "d.jsonl",

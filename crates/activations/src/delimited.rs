@@ -1,20 +1,17 @@
 //! Rows of CSV and TSV files.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use crate::checked_file::CheckedFile;
 use crate::table::{
     BUFFER_BYTES, Columns, TextRow, fault_of, field_type, line_in, missing_column, name_of,
-    read_error,
 };
-use crate::{ActivationError, TableError};
+use crate::table_syntax::CheckedTable;
+use crate::{ActivationError, Quoting, TableError};
 
 /// A CSV or TSV file, and how far it has been read.
 pub(crate) struct Delimited {
-    reader: csv::Reader<CheckedFile>,
-    size_bytes: u64,
+    reader: csv::Reader<CheckedTable>,
     n_columns: usize,
     text: usize,
     label: Option<usize>,
@@ -29,12 +26,14 @@ impl Delimited {
         separator: u8,
         columns: &Columns,
     ) -> Result<Self, ActivationError> {
-        let size_bytes = path.metadata().map_err(|source| read_error(path, source))?.len();
+        let format = columns.format;
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(separator)
             .flexible(true)
+            .quoting(format.quoting != Some(Quoting::None))
+            .escape(format.escape_byte())
             .buffer_capacity(BUFFER_BYTES)
-            .from_reader(file);
+            .from_reader(CheckedTable::new(file, separator, format));
         let header = match reader.headers() {
             Ok(header) => header.iter().map(name_of).collect::<Vec<String>>(),
             Err(error) => return Err(csv_error(path, reader.get_ref(), error)),
@@ -54,7 +53,6 @@ impl Delimited {
             column => column.as_ref().and_then(place),
         };
         Ok(Self {
-            size_bytes,
             n_columns: header.len(),
             text,
             label,
@@ -66,7 +64,7 @@ impl Delimited {
 
     /// BLAKE3 of what has been read so far, as hex.
     pub(crate) fn hash(&self) -> String {
-        self.reader.get_ref().hash()
+        self.reader.get_ref().file().hash()
     }
 
     pub(crate) fn read_row(
@@ -80,11 +78,8 @@ impl Delimited {
             Err(error) => return Err(csv_error(path, self.reader.get_ref(), error)),
         }
         let record = &self.record;
-        let file = self.reader.get_ref();
+        let file = self.reader.get_ref().file();
         let start = file.byte_in_file(record.position().map_or(0, csv::Position::byte));
-        if file.byte_in_file(self.reader.position().byte()) == self.size_bytes {
-            check_last_row(path, start)?;
-        }
         if record.len() != self.n_columns {
             return Err(TableError::RowLength {
                 path: path.to_owned(),
@@ -110,35 +105,17 @@ impl Delimited {
         Ok(Some(TextRow {
             text: record[self.text].to_owned(),
             label: name(self.label, &columns.label, needs_label)?,
-            group: name(self.group, &columns.group, true)?,
+            group: name(self.group, &columns.group, false)?,
         }))
     }
 }
 
-/// Refuses a last row of several lines with a quote that never closes: it has swallowed other rows.
-fn check_last_row(path: &Path, start: u64) -> Result<(), ActivationError> {
-    let read = |path: &Path| {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(start))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read(path).map_err(|source| read_error(path, source))?;
-    // Quotes within a quoted field are doubled, so an odd number of them leaves one open.
-    let last_row = String::from_utf8_lossy(&bytes);
-    let last_row = last_row.trim_matches(['\r', '\n']);
-    let n_quotes = last_row.bytes().filter(|byte| *byte == b'"').count();
-    if n_quotes % 2 == 1 && last_row.lines().count() > 1 {
-        let line = line_in(path, start)?;
-        return Err(TableError::OpenQuote { path: path.to_owned(), line }.into());
+fn csv_error(path: &Path, table: &CheckedTable, error: csv::Error) -> ActivationError {
+    if let Some(fault) = table.fault() {
+        return fault.in_file(path).into();
     }
-    Ok(())
-}
-
-fn csv_error(path: &Path, file: &CheckedFile, error: csv::Error) -> ActivationError {
     if error.is_io_error() {
-        return fault_of(path, file, error.into());
+        return fault_of(path, table.file(), error.into());
     }
     TableError::Csv { path: path.to_owned(), source: error }.into()
 }

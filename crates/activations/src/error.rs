@@ -305,7 +305,7 @@ pub enum ActivationError {
     /// A text could not be turned into tokens.
     #[error("text {row} cannot be turned into tokens")]
     Tokenize {
-        /// The text, an index into [`Dataset::texts`](crate::Dataset::texts).
+        /// Row of the text in its file, from 0.
         row: usize,
         /// What the tokenizer said.
         source: ModelError,

@@ -76,7 +76,7 @@ impl<'a> JsonRow<'a> {
             Some(column) => Some(self.field(column)?.to_string()),
             None => self.name(columns.label.as_deref(), columns.label_is_needed)?,
         };
-        let group = self.name(columns.group.as_deref(), true)?;
+        let group = self.group(columns.group.as_deref())?;
         Ok(TextRow { text, label, group })
     }
 
@@ -118,6 +118,20 @@ impl<'a> JsonRow<'a> {
             return Err(self.fault(column, found, "a string, an integer, or a boolean").into());
         }
         Ok(None)
+    }
+
+    /// The group of a row; `None` if there is no such column, or nothing in it.
+    pub(crate) fn group(
+        &mut self,
+        column: Option<&str>,
+    ) -> Result<Option<String>, ActivationError> {
+        let is_empty = |value: &Value| match value {
+            Value::Null => true,
+            Value::String(name) => name_of(name).is_empty(),
+            _ => false,
+        };
+        let found = column.and_then(|column| self.object.get(column));
+        if found.is_some_and(is_empty) { Ok(None) } else { self.name(column, true) }
     }
 
     /// An error about a field.

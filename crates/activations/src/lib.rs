@@ -6,6 +6,8 @@
 mod atomic;
 mod batch;
 mod checked_file;
+mod class_names;
+mod copies;
 mod corpus;
 mod dataset;
 mod delimited;
@@ -44,6 +46,8 @@ mod store;
 mod stream;
 mod table;
 mod table_error;
+mod table_format;
+mod table_syntax;
 mod tagged;
 mod target;
 mod target_label;
@@ -58,6 +62,8 @@ mod words;
 
 pub use atomic::{check_output, write_atomically};
 pub use batch::length_buckets;
+pub use class_names::{ClassDoubt, class_doubts, look_like_numbers};
+pub use copies::{contradictions, rows_key, text_key};
 pub use corpus::{Corpus, CorpusTokens};
 pub use dataset::{Dataset, DatasetConfig};
 pub use disk::DiskActivations;
@@ -90,6 +96,7 @@ pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activat
 pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};
 pub use table::{LabelColumn, TextReader, TextRow};
 pub use table_error::TableError;
+pub use table_format::{Quoting, TableFormat};
 pub use tagged::{TaggedConfig, Word};
 pub use target::Target;
 pub use targets::{LabelKind, Targets};

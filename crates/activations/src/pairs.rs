@@ -4,15 +4,17 @@ use std::path::Path;
 
 use crate::dataset::{grouped, is_empty};
 use crate::table::{LabelColumn, TextReader};
-use crate::{ActivationError, Dataset, DatasetConfig};
+use crate::{ActivationError, Dataset, DatasetConfig, TableFormat};
 
 /// Which columns of a file of minimal pairs to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PairConfig {
-    /// Column of the good text, whose class is the positive one, and of the bad text.
+    /// Column of the good text, whose class is the positive one, and of the bad text. No default.
     pub columns: [String; 2],
     /// Column of the group, if there is one; else each row is a group. Default none.
     pub group: Option<String>,
+    /// How fields of CSV and TSV files are written.
+    pub format: TableFormat,
 }
 
 impl Dataset {
@@ -40,7 +42,8 @@ impl Dataset {
     /// let path = folder.path().join("pairs.tsv");
     /// std::fs::write(&path, "good\tbad\nShe sees herself.\tShe sees himself.\n")?;
     /// let columns = ["good", "bad"].map(str::to_owned);
-    /// let dataset = Dataset::read_pairs("pairs", &[path], &PairConfig { columns, group: None })?;
+    /// let config = PairConfig { columns, ..PairConfig::default() };
+    /// let dataset = Dataset::read_pairs("pairs", &[path], &config)?;
     /// assert_eq!(dataset.texts, ["She sees herself.", "She sees himself."]);
     /// assert_eq!(dataset.classes, ["bad", "good"]);
     /// assert_eq!((dataset.labels, dataset.pairs), (vec![1, 0], vec![0, 0]));
@@ -62,7 +65,8 @@ impl Dataset {
         // The file is read once for each column.
         let open = |column: &String, group: Option<&String>| {
             let (text, group) = (column.clone(), group.cloned());
-            let columns = DatasetConfig { text, group, ..DatasetConfig::default() };
+            let columns =
+                DatasetConfig { text, group, format: config.format, ..DatasetConfig::default() };
             TextReader::open_files(paths, &columns, LabelColumn::Ignored)
         };
         let mut readers = [open(good, config.group.as_ref())?, open(bad, None)?];
@@ -122,7 +126,8 @@ mod tests {
         let path = folder.path().join(file);
         fs::write(&path, content).unwrap();
         let columns = ["good", "bad"].map(str::to_owned);
-        let config = PairConfig { columns, group: group.map(str::to_owned) };
+        let config =
+            PairConfig { columns, group: group.map(str::to_owned), ..PairConfig::default() };
         Dataset::read_pairs("data", &[path], &config)
     }
 

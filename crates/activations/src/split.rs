@@ -90,10 +90,27 @@ pub enum SplitError {
         /// Number of examples.
         n_examples: usize,
     },
+    /// Every class is too rare to be on every side.
+    #[error(
+        "{n_examples} examples have {n_classes} classes, each at most {n_times}, which leaves the \
+         {side} side empty; is this the column of the label?",
+        n_times = if *most == 1 { "once" } else { "twice" }
+    )]
+    RareClasses {
+        /// The side.
+        side: Side,
+        /// Number of examples.
+        n_examples: usize,
+        /// Number of classes.
+        n_classes: usize,
+        /// Examples of the most frequent class.
+        most: usize,
+    },
     /// A side of a split would lack a class.
     #[error(
         "the {side} side has no example of class {class}, whose {n_examples} examples lie in \
-         {n_groups} groups; add groups, or group by a finer column"
+         {n_groups} groups, equal texts being one group; add other texts of the class, or group \
+         by a finer column"
     )]
     ClassMissing {
         /// The side.
@@ -118,7 +135,8 @@ pub enum SplitError {
 ///
 /// - [`SplitError::Shares`] if a share is negative or NaN, or together they reach 1
 /// - [`ActivationError::LengthMismatch`] if groups are more or fewer than the labels
-/// - [`SplitError::EmptySide`] if there are too few examples
+/// - [`SplitError::EmptySide`] if there are too few examples, or [`SplitError::RareClasses`] if
+///   there are too few of every class
 /// - [`SplitError::ClassMissing`] if the groups of a class are too few for the sides
 ///
 /// # Examples
@@ -362,7 +380,12 @@ fn check_sides(
     }
     for (index, side) in Side::ALL.into_iter().enumerate().filter(|(i, _)| shares[*i] > 0.0) {
         if !sides.contains(&index) {
-            return Err(SplitError::EmptySide { side, n_examples: labels.len() }.into());
+            let (n_examples, n_classes) = (labels.len(), present.len());
+            let most = present.values().map(|counts| counts.iter().sum()).max().unwrap_or(0);
+            if most < MIN_EXAMPLES && n_examples > MIN_EXAMPLES {
+                return Err(SplitError::RareClasses { side, n_examples, n_classes, most }.into());
+            }
+            return Err(SplitError::EmptySide { side, n_examples }.into());
         }
         let missing = present
             .iter()
@@ -495,12 +518,18 @@ mod tests {
             stratified_split(&[0, 1], Some(&[0]), &CONFIG),
             Err(ActivationError::LengthMismatch { name: "groups", length: 1, expected: 2 })
         ));
+        let labels: Vec<usize> = (0..300).collect();
+        assert_eq!(
+            stratified_split(&labels, None, &CONFIG).unwrap_err().to_string(),
+            "300 examples have 300 classes, each at most once, which leaves the validation side \
+             empty; is this the column of the label?"
+        );
         let labels = [0, 0, 0, 0, 1, 1, 1, 1];
         let error = stratified_split(&labels, Some(&[0, 1, 2, 3, 4, 4, 5, 5]), &CONFIG);
         assert_eq!(
             error.unwrap_err().to_string(),
-            "the validation side has no example of class 1, whose 4 examples lie in 2 groups; \
-             add groups, or group by a finer column"
+            "the validation side has no example of class 1, whose 4 examples lie in 2 groups, \
+             equal texts being one group; add other texts of the class, or group by a finer column"
         );
     }
 

@@ -13,7 +13,7 @@ use crate::delimited::Delimited;
 use crate::json_lines::JsonLines;
 #[cfg(feature = "parquet")]
 use crate::parquet_table::ParquetRows;
-use crate::{ActivationError, DatasetConfig, TableError};
+use crate::{ActivationError, DatasetConfig, TableError, TableFormat};
 
 /// Endings of the names of files that are read, of the last with the feature `parquet` only.
 pub(crate) const EXTENSIONS: [&str; 4] = ["csv", "tsv", "jsonl", "parquet"];
@@ -28,7 +28,7 @@ pub struct TextRow {
     pub text: String,
     /// Its label, if labels are read and the row has one.
     pub label: Option<String>,
-    /// Its group, if the config names a column of groups.
+    /// Its group, if the config names a column of groups and the row has one.
     pub group: Option<String>,
 }
 
@@ -78,6 +78,8 @@ pub struct TextReader {
     next_paths: VecDeque<PathBuf>,
     columns: Columns,
     rows: Rows,
+    /// Rows read so far, of all files.
+    n_rows: usize,
     is_at_end: bool,
     /// Hashes of the files before this one.
     hashes: Vec<String>,
@@ -91,6 +93,8 @@ pub(crate) struct Columns {
     /// Whether a label is taken as it stands.
     pub(crate) label_is_raw: bool,
     pub(crate) group: Option<String>,
+    /// How fields of CSV and TSV files are written.
+    pub(crate) format: TableFormat,
 }
 
 /// The form of a file, and how far it has been read.
@@ -140,9 +144,11 @@ impl TextReader {
             label_is_needed: matches!(label, LabelColumn::Needed | LabelColumn::Raw),
             label_is_raw: label == LabelColumn::Raw,
             group: config.group.clone(),
+            format: config.format,
         };
         let rows = Rows::open(&path, &columns)?;
-        Ok(Self { path, next_paths, columns, rows, is_at_end: false, hashes: Vec::new() })
+        let (n_rows, is_at_end, hashes) = (0, false, Vec::new());
+        Ok(Self { path, next_paths, columns, rows, n_rows, is_at_end, hashes })
     }
 
     /// BLAKE3 as hex of what has been read: of the file, once there is no further row; of several
@@ -155,6 +161,11 @@ impl TextReader {
         blake3::hash((self.hashes.concat() + &hash).as_bytes()).to_hex().to_string()
     }
 
+    /// Number of rows read so far.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
     /// The file that the last row is from.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -163,6 +174,7 @@ impl TextReader {
     fn read_row(&mut self) -> Result<Option<TextRow>, ActivationError> {
         loop {
             if let Some(row) = self.read_row_of_file()? {
+                self.n_rows += 1;
                 return Ok(Some(row));
             }
             let Some(path) = self.next_paths.pop_front() else { return Ok(None) };

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use attention_probes_wording::did_you_mean;
 
 use crate::is_datasets_folder;
-use crate::wording::listed;
+use crate::wording::{listed, shown};
+
+/// How a file is read whose quotes mean nothing.
+const UNQUOTED: &str = "give `quoting = \"none\"` or `--quoting none`";
 
 /// Why a data file of texts could not be read as a table.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +50,9 @@ pub enum TableError {
     },
     /// A Parquet or Arrow file lacks a column.
     #[error(
-        "`{}` has no column `{column}`; columns: {}{}",
+        "`{}` has no column `{}`; columns: {}{}",
         path.display(),
+        shown(column),
         listed(columns),
         did_you_mean(nearest.as_deref())
     )]
@@ -121,12 +125,75 @@ pub enum TableError {
         n_columns: u64,
     },
     /// A quoted field of a CSV or TSV file never ends.
-    #[error("`{}` line {line} opens a quote that is never closed", path.display())]
+    #[error(
+        "`{}` line {line} opens a quote that is never closed; close it, or, if a quote is a \
+         character like any other, {UNQUOTED}",
+        path.display()
+    )]
     OpenQuote {
         /// The file.
         path: PathBuf,
-        /// Line on which the last row begins, from 1.
+        /// Line on which the field begins, from 1.
         line: usize,
+    },
+    /// A field of a CSV or TSV file goes on after its closing quote.
+    #[error(
+        "`{}` line {line} has text after the closing quote of a field{}; if a quote is a character \
+         like any other, {UNQUOTED}; if a backslash stands before quotes, give \
+         `escape = \"\\\\\"` or `--escape '\\'`",
+        path.display(),
+        if opened == line { String::new() } else { format!(" that begins on line {opened}") }
+    )]
+    TextAfterQuote {
+        /// The file.
+        path: PathBuf,
+        /// Line of the closing quote, from 1.
+        line: usize,
+        /// Line on which the field begins, from 1.
+        opened: usize,
+    },
+    /// A space stands before the opening quote of a field of a CSV or TSV file.
+    #[error(
+        "`{}` line {line} has a space before an opening quote; remove the space, or, if a quote is \
+         a character like any other, {UNQUOTED}",
+        path.display()
+    )]
+    SpaceBeforeQuote {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// A CSV or TSV file has two kinds of line ends outside quotes.
+    #[error(
+        "`{}` line {line} has a {} outside quotes, but lines end in a {}; quote the field that \
+         holds it, or replace it",
+        path.display(),
+        line_end(*is_carriage_return),
+        line_end(!*is_carriage_return)
+    )]
+    LineEnd {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Whether the odd one is a carriage return.
+        is_carriage_return: bool,
+    },
+    /// Quotes make one row of a TSV file out of lines that have every column each.
+    #[error(
+        "`{}` lines {first} to {last} are one row by their quotes, though each has every column; \
+         if a quote is a character like any other, {UNQUOTED}; if it is one row, give \
+         `quoting = \"minimal\"` or `--quoting minimal`",
+        path.display()
+    )]
+    SwallowedRows {
+        /// The file.
+        path: PathBuf,
+        /// First line, from 1.
+        first: usize,
+        /// Last line, from 1.
+        last: usize,
     },
     /// A line of a JSON Lines file is no JSON object.
     #[error("`{}` line {line} is not a JSON object", path.display())]
@@ -140,8 +207,8 @@ pub enum TableError {
     },
     /// A column does not exist.
     #[error(
-        "`{}` line {line} has no column `{column}`; columns: {}{}",
-        path.display(), listed(columns), column_remedy(path, nearest.as_deref())
+        "`{}` line {line} has no column `{}`; columns: {}{}",
+        path.display(), shown(column), listed(columns), column_remedy(path, nearest.as_deref())
     )]
     MissingColumn {
         /// The file.
@@ -246,6 +313,10 @@ fn column_remedy(path: &Path, nearest: Option<&str>) -> String {
         None if has_header => "; the first line must name the columns".to_owned(),
         near => did_you_mean(near),
     }
+}
+
+fn line_end(is_carriage_return: bool) -> &'static str {
+    if is_carriage_return { "carriage return" } else { "line feed" }
 }
 
 impl TableError {

@@ -168,7 +168,7 @@ fn tagged_row(mut line: JsonRow<'_>, config: &TaggedConfig) -> Result<TaggedRow,
                             `POSITIONAL|0:4:noun|9:12:verb`";
             line.fault(column, "something else, or a place outside of the text", expected)
         })?;
-        let group = line.name(config.group.as_deref(), true)?;
+        let group = line.group(config.group.as_deref())?;
         return Ok(TaggedRow { text, words, group });
     }
     let (text, spans) = match &config.offsets {
@@ -193,7 +193,7 @@ fn tagged_row(mut line: JsonRow<'_>, config: &TaggedConfig) -> Result<TaggedRow,
         }
         .into());
     }
-    let group = line.name(config.group.as_deref(), true)?;
+    let group = line.group(config.group.as_deref())?;
     let words = spans.into_iter().zip(tags).map(|((start, end), tag)| (start, end, tag)).collect();
     Ok(TaggedRow { text, words, group })
 }

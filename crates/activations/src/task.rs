@@ -6,6 +6,7 @@ use std::fmt;
 use attention_probes_models::Tokenizer;
 use serde::{Deserialize, Serialize};
 
+use crate::copies::{has_copies, join_copies, text_key, tokens_key};
 use crate::draw::{Looking, Places, draw_balanced, draw_uniform};
 use crate::random::{EXAMPLES_STREAM, rng_of_stream};
 use crate::words::draw_words;
@@ -83,7 +84,8 @@ pub struct ExampleSet {
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Group of each example, for [`stratified_split`](crate::stratified_split): that of its text
-    /// if the data set has groups, else its sequence. `None` if every example stands alone.
+    /// if the data set has groups, else its sequence; groups with an equal text, or equal
+    /// activations, are one. `None` if every example stands alone.
     pub groups: Option<Vec<usize>>,
     /// Pair of each example, where the texts are minimal pairs.
     pub pairs: Option<Vec<usize>>,
@@ -142,9 +144,10 @@ pub fn examples(
     tokenizer: &Tokenizer,
     config: &ExampleConfig,
 ) -> Result<ExampleSet, ActivationError> {
+    let groups = groups_of_sequences(dataset, tokens);
     let groups_of = |examples: &[Example]| -> Option<Vec<usize>> {
-        let groups = dataset.groups.as_ref()?;
-        Some(examples.iter().map(|e| groups[tokens.text_rows[e.sequence]]).collect())
+        let groups = groups.as_ref()?;
+        Some(examples.iter().map(|example| groups[example.sequence]).collect())
     };
     let mut rng = rng_of_stream(config.seed, EXAMPLES_STREAM);
     let per_text = config.examples_per_text;
@@ -215,7 +218,7 @@ impl ExampleSet {
             .map(|(sequence, (pair, &label))| Example { sequence, end: pair[1] - pair[0], label })
             .collect();
         let classes = activations.classes.clone();
-        let groups = activations.groups.clone();
+        let groups = joined_groups(activations.groups.clone(), &[activations.keys()]);
         Some(Self { examples, classes, groups, pairs: None, n_skipped_words: 0 })
     }
 
@@ -316,6 +319,30 @@ fn class_counts(labels: impl Iterator<Item = usize>, n_classes: usize) -> Vec<us
         counts[label] += 1;
     }
     counts
+}
+
+/// Group of each sequence: that of its text, groups with an equal text being one; `None` if every
+/// sequence stands alone.
+fn groups_of_sequences(dataset: &Dataset, tokens: &TokenizedDataset) -> Option<Vec<usize>> {
+    let of_text = |groups: &Vec<usize>| tokens.text_rows.iter().map(|&row| groups[row]).collect();
+    let texts = tokens.text_rows.iter().map(|&row| text_key(&dataset.texts[row])).collect();
+    // Texts that differ only behind the last token that is kept are one text to a probe.
+    let kept = (0..tokens.len()).map(|sequence| tokens_key(tokens.sequence(sequence))).collect();
+    joined_groups(dataset.groups.as_ref().map(of_text), &[texts, kept])
+}
+
+/// Groups, of which those with equal keys of any list are one; each element is a group of its own
+/// where there are none. `None` if all elements then stand alone.
+fn joined_groups(groups: Option<Vec<usize>>, keys: &[Vec<u64>]) -> Option<Vec<usize>> {
+    if groups.is_none() && !keys.iter().any(|keys| has_copies(keys)) {
+        return None;
+    }
+    let n = keys.first().map_or(0, Vec::len);
+    let mut groups = groups.unwrap_or_else(|| (0..n).collect());
+    for keys in keys {
+        join_copies(&mut groups, keys);
+    }
+    Some(groups)
 }
 
 fn whole_texts(

@@ -95,7 +95,10 @@ pub fn tokenize(
     let encoded = encode(&dataset.texts, tokenizer, config.max_tokens);
     let (mut ids, mut lengths, mut n_truncated) = (Vec::new(), Vec::with_capacity(n_texts), 0);
     for (row, text) in encoded.into_iter().enumerate() {
-        let text = text.map_err(|source| ActivationError::Tokenize { row, source })?;
+        let text = text.map_err(|source| ActivationError::Tokenize {
+            row: dataset.source_rows[row],
+            source,
+        })?;
         n_truncated += usize::from(text.is_truncated);
         lengths.push(text.ids.len());
         ids.extend(text.ids);

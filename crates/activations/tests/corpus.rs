@@ -27,7 +27,8 @@ fn texts_are_read_or_refused() {
         let path = folder.path().join("texts").with_extension(form);
         std::fs::write(&path, &bytes[1..]).unwrap();
         let columns = ["text", "label"].map(str::to_owned);
-        let _ = Dataset::read_pairs("pairs", &[&path], &PairConfig { columns, group: None });
+        let config = PairConfig { columns, ..PairConfig::default() };
+        let _ = Dataset::read_pairs("pairs", &[&path], &config);
         let offsets = Some("label".to_owned());
         for columns in [TaggedConfig::default(), TaggedConfig { offsets, ..Default::default() }] {
             let _ = Dataset::read_tagged("tags", &[&path], &columns);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use attention_probes_activations::{ExampleSet, Task};
+use attention_probes_wording::{listed, shown};
 use tracing::warn;
 
 use crate::exit::InputError;
@@ -19,12 +20,12 @@ pub(crate) fn class_indices(
     let known = file.class_names();
     let index_of = |class: &String| {
         known.iter().position(|name| name == class).ok_or_else(|| {
-            let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
             let message = format!(
-                "`{}`: label `{class}` is no class of the probe, whose classes are {}; rename the \
+                "`{}`: label `{}` is no class of the probe, whose classes are {}; rename the \
                  label, or name another column of labels",
                 path.display(),
-                known.join(", ")
+                shown(class),
+                listed(known)
             );
             InputError(message).into()
         })

@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{ExternalActivations, ExternalConfig, ExternalStore, LabelKind};
+use attention_probes_activations::{
+    DatasetConfig, ExternalActivations, ExternalConfig, ExternalStore, LabelKind, Quoting,
+    TableFormat,
+};
 use attention_probes_models::HubAccess;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
+use crate::exit::InputError;
 use crate::input::{MODEL_FLAGS, MetModel, ModelArgs, ProbeFile};
 use crate::text_source::TextSource;
 
@@ -43,6 +47,51 @@ pub struct TextArgs {
     /// Column of the text.
     #[arg(long, default_value = "text")]
     pub text: String,
+    /// How fields are written.
+    #[command(flatten)]
+    pub table: TableArgs,
+}
+
+/// How the fields of CSV and TSV files are written.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct TableArgs {
+    /// What a quote means in CSV and TSV files; with `none`, it is a character like any other, as in
+    /// the files of GLUE.
+    #[arg(long, value_enum)]
+    pub quoting: Option<QuotingArg>,
+    /// Character before a quote within a quoted field of CSV and TSV files, e.g. `--escape '\'`.
+    #[arg(long, value_name = "CHARACTER")]
+    pub escape: Option<char>,
+}
+
+/// [`Quoting`] as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum QuotingArg {
+    /// A field may stand in quotes.
+    Minimal,
+    /// A quote means nothing.
+    None,
+}
+
+impl TableArgs {
+    /// The format that the flags say.
+    pub(crate) fn format(self) -> Result<TableFormat, InputError> {
+        let quoting = self.quoting.map(|quoting| match quoting {
+            QuotingArg::Minimal => Quoting::Minimal,
+            QuotingArg::None => Quoting::None,
+        });
+        let format = TableFormat { quoting, escape: self.escape };
+        match format.fault() {
+            Some(fault) => Err(InputError(format!("`--escape` {fault}"))),
+            None => Ok(format),
+        }
+    }
+
+    /// The column of the text in files of this format.
+    pub(crate) fn columns(self, text: &str) -> Result<DatasetConfig, InputError> {
+        let (text, format) = (text.to_owned(), self.format()?);
+        Ok(DatasetConfig { text, format, ..DatasetConfig::default() })
+    }
 }
 
 /// Activations that probes read.
@@ -144,6 +193,11 @@ pub(crate) fn listed(names: &[String]) -> String {
 }
 
 impl TextArgs {
+    /// The column of the text, in files of the format that the flags say.
+    pub(crate) fn columns(&self) -> Result<DatasetConfig, InputError> {
+        self.table.columns(&self.text)
+    }
+
     /// The texts of a file or data set.
     pub(crate) fn source<'a>(
         &'a self,

@@ -11,6 +11,7 @@ use attention_probes_activations::{
 use attention_probes_models::{Convention, Dtype, HubAccess};
 use clap::{Args, ValueEnum};
 
+use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::signals::GoOn;
 use crate::source::Source;
@@ -39,6 +40,9 @@ pub struct ExtractArgs {
     /// Column of the text.
     #[arg(long, default_value = "text", conflicts_with = "input_ids")]
     pub text: String,
+    /// How fields are written.
+    #[command(flatten)]
+    pub table: TableArgs,
     /// Column of the label, which is kept too; `label`, if there is one, if not given.
     #[arg(long, conflicts_with = "input_ids")]
     pub label: Option<String>,
@@ -134,8 +138,7 @@ impl ExtractArgs {
                     Some(label) => (label.clone(), LabelColumn::Needed),
                     None => (DatasetConfig::default().label, LabelColumn::IfThere),
                 };
-                let columns =
-                    DatasetConfig { text: self.text.clone(), label, ..DatasetConfig::default() };
+                let columns = DatasetConfig { label, ..self.table.columns(&self.text)? };
                 let texts = TextSource { path, split: &self.split, hub };
                 let corpus = texts.scan(&columns, how)?;
                 let max_tokens = self.max_tokens.map_or(usize::MAX, NonZeroUsize::get);

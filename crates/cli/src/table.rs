@@ -13,6 +13,9 @@ pub use crate::cells::aligned;
 use crate::cells::{self, Align};
 use crate::{target_table, warnings};
 
+/// Most names of classes in a list.
+const MAX_NAMES: usize = 12;
+
 /// The results of a sweep: one table per data set, then what each axis bought.
 pub fn sweep(report: &SweepReport) -> String {
     let mut text = String::new();
@@ -143,7 +146,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
         first.n_train,
         first.n_validation,
         first.n_test,
-        first.classes.iter().map(|class| format!("{class:?}")).collect::<Vec<_>>().join(", ")
+        names(&first.classes)
     );
     aligned(text, &rows);
     text.push_str(&pairs);
@@ -163,6 +166,16 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
     axes(text, experiments);
     warnings::write(text, &warnings::of_experiments(experiments));
     text.push('\n');
+}
+
+/// Names in quotes, the first of them where they are many.
+pub(crate) fn names(names: &[String]) -> String {
+    let mut list: Vec<String> =
+        names.iter().take(MAX_NAMES).map(|name| format!("{name:?}")).collect();
+    if names.len() > MAX_NAMES {
+        list.push(format!("and {} more", names.len() - MAX_NAMES));
+    }
+    list.join(", ")
 }
 
 /// What each axis of the grid bought, the largest over layers.

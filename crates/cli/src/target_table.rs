@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use attention_probes_sweep::{SideReport, TargetProbe, TargetReport};
 
-use crate::table::{aligned, with_interval};
+use crate::table::{aligned, names, with_interval};
 use crate::warnings;
 
 /// Heading of the column of probes that learned shuffled labels.
@@ -35,7 +35,7 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
         first.n_validation,
         first.n_test,
         first.label_kind.as_str(),
-        first.names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+        names(&first.names)
     );
     let mean = &first.baselines.mean;
     let mut header: Vec<String> = ["layer", "probe", "penalty"].map(str::to_owned).to_vec();

@@ -56,10 +56,9 @@ impl TextSource<'_> {
     }
 
     /// Reads minimal pairs, good column first; the data set is called as the path.
-    pub(crate) fn read_pairs(&self, columns: [String; 2]) -> Result<Dataset, ActivationError> {
+    pub(crate) fn read_pairs(&self, columns: &PairConfig) -> Result<Dataset, ActivationError> {
         let files = data_files(self.path, self.split, self.hub)?;
-        let columns = PairConfig { columns, group: None };
-        Dataset::read_pairs(&self.path.display().to_string(), &files, &columns)
+        Dataset::read_pairs(&self.path.display().to_string(), &files, columns)
     }
 
     /// Looks through the texts, which stay in their files.

@@ -32,6 +32,7 @@ mod request;
 mod rope;
 pub mod save;
 mod tokenizer;
+mod unicode_form;
 
 pub use activation::{ActivationFunction, exp};
 pub use attention_weights::{AttentionWeights, NormKind, NormWeights};
@@ -53,3 +54,4 @@ pub use open::{LanguageModel, ModelAlone, open_model, open_model_alone};
 pub use request::ForwardRequest;
 pub use rope::{Rope, RopeAngles};
 pub use tokenizer::{CutEncoding, Encoding, Tokenizer};
+pub use unicode_form::compatibility_form;

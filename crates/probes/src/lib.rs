@@ -55,6 +55,7 @@ mod testing;
 mod token;
 mod train;
 mod train_config;
+mod trained_on;
 mod training_data;
 
 pub use aggregation::Aggregation;
@@ -93,4 +94,5 @@ pub use streaming::StreamingProbe;
 pub use token::{TokenProbe, TokenProbeConfig};
 pub use train::{StepRecord, TrainedProbe, train_any_probe, train_from_state, train_probe};
 pub use train_config::{AttentionProbeTrainConfig, Optimizer, TrainConfig};
+pub use trained_on::{KnownTexts, TrainedOn};
 pub use training_data::{Labels, TrainingData};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AnyProbe, Loss, Optimizer, OutputMetrics, Outputs, ParamArray, Probe, ProbeConfig, ProbeError,
-    ProbeState,
+    ProbeState, TrainedOn,
 };
 
 /// Version of the file format that is read and written here.
@@ -27,7 +27,8 @@ const METADATA: &str = "metadata";
 ///
 /// `<stem>_state.npz` is a plain npz that `numpy.load` reads: the arrays of [`ProbeState`] as
 /// `float32`, and `metadata`, the JSON of [`ProbeMetadata`] as `uint8`.
-/// The same JSON lies beside it as `<stem>_meta.json`, for people.
+/// The same JSON lies beside it as `<stem>_meta.json`, for people, without the list of texts that
+/// the probe was trained on.
 /// Only the npz is needed to load the probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedProbe {
@@ -139,6 +140,10 @@ pub struct DataMetadata {
     pub n_validation: usize,
     /// Number of test examples.
     pub n_test: usize,
+    /// The texts that it was trained or selected on; of older probes none. `<stem>_meta.json`
+    /// leaves them out.
+    #[serde(default, skip_serializing_if = "TrainedOn::is_empty")]
+    pub trained_on: TrainedOn,
 }
 
 /// Metrics of a probe on data that it was not trained on.
@@ -220,6 +225,13 @@ impl ProbeMetadata {
         Ok(())
     }
 
+    fn to_json(&self) -> Result<Vec<u8>, ProbeError> {
+        let json = serde_json::to_vec_pretty(self);
+        let mut json = json.map_err(|source| ProbeError::Metadata { source })?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
     fn from_json(json: &[u8]) -> Result<Self, ProbeError> {
         #[derive(Deserialize)]
         struct Version {
@@ -281,9 +293,12 @@ impl SavedProbe {
         fs::create_dir_all(dir)
             .map_err(|source| ProbeError::Folder { path: dir.to_owned(), source })?;
 
-        let mut json = serde_json::to_vec_pretty(&self.metadata)
-            .map_err(|source| ProbeError::Metadata { source })?;
-        json.push(b'\n');
+        let json = self.metadata.to_json()?;
+        let mut for_people = self.metadata.clone();
+        if let Some(data) = &mut for_people.data {
+            data.trained_on = TrainedOn::default();
+        }
+        let for_people = for_people.to_json()?;
         let mut arrays: Vec<(&str, NpzArray)> = self
             .state
             .iter()
@@ -296,8 +311,10 @@ impl SavedProbe {
         let file_error = |source| ProbeError::File { source };
         let path = dir.join(format!("{stem}_state.npz"));
         write_npz(&path, &arrays).map_err(file_error)?;
-        write_atomically(&dir.join(format!("{stem}_meta.json")), |file| file.write_all(&json))
-            .map_err(file_error)?;
+        write_atomically(&dir.join(format!("{stem}_meta.json")), |file| {
+            file.write_all(&for_people)
+        })
+        .map_err(file_error)?;
         Ok(path)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use attention_probes_activations::Quoting;
 use attention_probes_models::{Dtype, HookPoint};
 use attention_probes_wording::parse_toml;
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,13 @@ pub struct RunData {
     /// Its column of texts.
     #[serde(default = "text")]
     pub text: String,
+    /// What a quote means in CSV and TSV files: `minimal`, a field may stand in quotes, or `none`, it
+    /// is a character like any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quoting: Option<Quoting>,
+    /// Character before a quote within a quoted field of CSV and TSV files, such as `\\`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escape: Option<char>,
     /// Tokens of a context.
     #[serde(default = "context_size")]
     pub context_size: usize,

@@ -137,7 +137,7 @@ impl ActivationSites {
         let reading = ExternalConfig {
             hook: None,
             with_labels: true,
-            label_kind: config.label_kind,
+            label_kind: config.label_kind(),
             pad_token_id: config.pad_token_id,
             left_out: left_out.of(file).clone(),
         };

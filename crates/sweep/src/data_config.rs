@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{LabelKind, Target, is_on_hub};
+use attention_probes_activations::{LabelKind, Quoting, TableFormat, Target, is_on_hub};
 use serde::{Deserialize, Serialize};
 
 /// One data set and what is asked of it.
@@ -36,9 +36,18 @@ pub struct DataConfig {
     pub text: String,
     /// Column of the label.
     pub label: String,
-    /// What a label is: `class`, `number`, `labels`, or `distribution`.
-    #[serde(skip_serializing_if = "LabelKind::is_class")]
-    pub label_kind: LabelKind,
+    /// What a label is: `class`, `number`, `labels`, or `distribution`; a class if left out, unless
+    /// the labels are more than 30 numbers, which are then refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_kind: Option<LabelKind>,
+    /// What a quote means in CSV and TSV files: `minimal`, a field may stand in quotes, or `none`, it
+    /// is a character like any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quoting: Option<Quoting>,
+    /// Character before a quote within a quoted field of CSV and TSV files, such as `\\`, beside a
+    /// doubled quote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escape: Option<char>,
     /// What stands between several labels in CSV and TSV files, `;` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_separator: Option<String>,
@@ -112,7 +121,9 @@ impl Default for DataConfig {
             split: "train".to_owned(),
             text: "text".to_owned(),
             label: "label".to_owned(),
-            label_kind: LabelKind::Class,
+            label_kind: None,
+            quoting: None,
+            escape: None,
             label_separator: None,
             pair: None,
             task: "sequence".to_owned(),
@@ -148,6 +159,16 @@ impl HeldOut {
 }
 
 impl DataConfig {
+    /// What a label is.
+    pub fn label_kind(&self) -> LabelKind {
+        self.label_kind.unwrap_or_default()
+    }
+
+    /// How the fields of CSV and TSV files are written.
+    pub fn format(&self) -> TableFormat {
+        TableFormat { quoting: self.quoting, escape: self.escape }
+    }
+
     /// Every file of this machine that is named.
     pub(crate) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let held_out =

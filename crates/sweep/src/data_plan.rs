@@ -93,6 +93,7 @@ pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> 
     check_keys_of_task(data, &task)?;
     check_pair(data, &task, brings_activations)?;
     check_label_kind(data, &task, brings_activations)?;
+    check_format(data, &task, brings_activations)?;
     if brings_activations && task != Task::Sequence {
         let reason = "must be `sequence` where the data are activations";
         return Err(SweepError::Contradiction { key: "data.task", reason });
@@ -110,13 +111,13 @@ fn check_label_kind(
     let of_kind = |reason| Err(SweepError::Contradiction { key: "data.label_kind", reason });
     let of_separator =
         |reason| Err(SweepError::Contradiction { key: "data.label_separator", reason });
-    if !data.label_kind.is_class() && *task != Task::Sequence {
+    if !data.label_kind().is_class() && *task != Task::Sequence {
         return of_kind("is for the task `sequence`, whose labels are of whole texts; remove it");
     }
-    if !data.label_kind.is_class() && data.pair.is_some() {
+    if !data.label_kind().is_class() && data.pair.is_some() {
         return of_kind("makes no sense for minimal pairs, which bring their classes; remove it");
     }
-    if separator.is_some() && (data.label_kind != LabelKind::Labels || brings_activations) {
+    if separator.is_some() && (data.label_kind() != LabelKind::Labels || brings_activations) {
         return of_separator("is for texts with `data.label_kind = \"labels\"`, remove it");
     }
     match separator.map(str::trim) {
@@ -125,11 +126,33 @@ fn check_label_kind(
     }
 }
 
+/// Refuses a format of CSV and TSV files that contradicts itself, or where there is no such file.
+fn check_format(
+    data: &DataConfig,
+    task: &Task,
+    brings_activations: bool,
+) -> Result<(), SweepError> {
+    let is_other = |ending: &str| data.path.extension().is_some_and(|found| found == ending);
+    let is_no_table = brings_activations
+        || *task == Task::Tokens
+        || is_datasets_folder(&data.path)
+        || is_other("jsonl")
+        || is_other("parquet");
+    let (quoting, escape) = (data.quoting.is_some(), data.escape.is_some());
+    let reason = match data.format().fault() {
+        _ if is_no_table && (quoting || escape) => "is for CSV and TSV files, remove it",
+        Some(fault) => fault,
+        None => return Ok(()),
+    };
+    let key = if escape { "data.escape" } else { "data.quoting" };
+    Err(SweepError::Contradiction { key, reason })
+}
+
 /// Refuses penalties that are none, and data whose labels no probe can learn; with such data, fills
 /// in the penalties.
 pub(crate) fn check_penalties(config: &mut SweepConfig) -> Result<(), SweepError> {
     let key = "sweep.penalties";
-    let needs_penalties = config.data.iter().any(|data| !data.label_kind.is_class());
+    let needs_penalties = config.data.iter().any(|data| !data.label_kind().is_class());
     if !needs_penalties {
         let reason = "is for data with a `label_kind` other than `class`, remove it";
         let is_given = config.sweep.penalties.is_some();

@@ -9,6 +9,7 @@ use attention_probes_activations::{
     open_activations,
 };
 use attention_probes_models::LanguageModel;
+use attention_probes_probes::{DataMetadata, TrainedOn};
 use burn::tensor::Device;
 
 use crate::SweepError;
@@ -67,12 +68,32 @@ pub(crate) struct Prepared<'a> {
     pub(crate) split: Split,
     /// Labels that are no classes, a row for each example.
     pub(crate) targets: Option<Targets>,
+    /// Row of each sequence in its file.
+    pub(crate) rows: Vec<usize>,
+    /// Number of each sequence that equal texts, or equal activations, share.
+    pub(crate) keys: Vec<u64>,
     /// Hash of the data.
     pub(crate) hash: String,
     /// Texts or examples that were left out because of NaN or infinity.
     pub(crate) n_skipped: usize,
     /// What looks wrong in the data.
     pub(crate) warnings: Vec<Warning>,
+}
+
+impl Prepared<'_> {
+    /// The data, as the probes' metadata describe them.
+    pub(crate) fn describe(&self, name: &str) -> DataMetadata {
+        let Split { train, validation, test } = &self.split;
+        let key = |example: &usize| self.keys[self.examples.examples[*example].sequence];
+        DataMetadata {
+            name: name.to_owned(),
+            hash: Some(self.hash.clone()),
+            n_train: train.len(),
+            n_validation: validation.len(),
+            n_test: test.len(),
+            trained_on: TrainedOn::new(train.iter().chain(validation).map(key)),
+        }
+    }
 }
 
 impl DataRun<'_> {
@@ -117,7 +138,7 @@ impl DataRun<'_> {
 
     /// Refuses a metric that is not defined for so many classes.
     fn check_selection(&self, n_classes: usize) -> Result<(), SweepError> {
-        let is_asked = self.config().label_kind.is_class();
+        let is_asked = self.config().label_kind().is_class();
         if is_asked && self.plan.config().sweep.select_by == SelectBy::Auroc && n_classes != 2 {
             return Err(SweepError::Contradiction {
                 key: "sweep.select_by",
@@ -208,7 +229,7 @@ impl DataRun<'_> {
         let mut reports = Reports::default();
         for (_, name) in self.experiments(places) {
             let text = std::fs::read(self.folder.join(name).join("best.json")).ok()?;
-            let found = if self.config().label_kind.is_class() {
+            let found = if self.config().label_kind().is_class() {
                 reports.experiments.push(serde_json::from_slice(&text).ok()?);
                 reports.experiments.last().map(|report| &report.origin)
             } else {
@@ -270,7 +291,7 @@ impl DataRun<'_> {
         let n_skipped = source.skipped().len();
         if n_skipped > 0 {
             let rows: Vec<usize> =
-                source.skipped().iter().map(|&sequence| texts.tokens.text_rows[sequence]).collect();
+                source.skipped().iter().map(|&sequence| texts.rows[sequence]).collect();
             tracker.note(&format!(
                 "`{name}`: {n_skipped} texts skipped, their activations have NaN or infinity: {}",
                 listed(&rows)
@@ -282,9 +303,9 @@ impl DataRun<'_> {
             let row = |example: &Example| texts.tokens.text_rows[example.sequence];
             targets.rows(&examples.examples.iter().map(row).collect::<Vec<_>>())
         });
-        let hash = texts.hash.clone();
-        let warnings = Vec::new();
-        Ok(Prepared { source, examples, split, targets, hash, n_skipped, warnings })
+        let (hash, rows, keys) = (texts.hash.clone(), texts.rows.clone(), texts.keys.clone());
+        let warnings = texts.warnings.clone();
+        Ok(Prepared { source, examples, split, targets, rows, keys, hash, n_skipped, warnings })
     }
 
     /// Reads activations of one site that have been computed before, and the tokens they bring.
@@ -295,7 +316,7 @@ impl DataRun<'_> {
         tracker: &mut dyn Tracker,
     ) -> Result<(Prepared<'static>, Option<TokenizedDataset>), SweepError> {
         let config = self.config();
-        let LabelledActivations { mut external, examples, split } =
+        let LabelledActivations { mut external, examples, split, keys, warnings, .. } =
             LabelledActivations::read(config, (sites, site), left_out, self.plan.config().seed)?;
         let n_skipped = external.skipped.len();
         if n_skipped > 0 && site == 0 {
@@ -309,9 +330,11 @@ impl DataRun<'_> {
         let hash = external.hash.clone();
         let targets = external.targets.take();
         let tokens = tokens_of(&external);
+        let rows = external.source_rows.clone();
         let source = Box::new(MemoryActivations::from(external));
-        let warnings = Vec::new();
-        Ok((Prepared { source, examples, split, targets, hash, n_skipped, warnings }, tokens))
+        let prepared =
+            Prepared { source, examples, split, targets, rows, keys, hash, n_skipped, warnings };
+        Ok((prepared, tokens))
     }
 }
 

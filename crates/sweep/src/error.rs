@@ -6,7 +6,7 @@ use attention_probes_activations::{ActivationError, Side};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
-use attention_probes_wording::TomlError;
+use attention_probes_wording::{TomlError, listed, shown};
 
 /// Why a sweep could not be planned, run, or resumed.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +126,74 @@ pub enum SweepError {
         /// Why.
         source: Box<ActivationError>,
     },
+    /// A side of a split has no example of a class.
+    #[error(
+        "`{}`: the {side} side has no example of class `{}`, which has {n_examples} in all; add \
+         examples of it, at least three, or remove them",
+        path.display(), shown(name)
+    )]
+    SideWithoutClass {
+        /// The file that is divided.
+        path: PathBuf,
+        /// The side.
+        side: Side,
+        /// The class, an index.
+        class: usize,
+        /// Its name.
+        name: String,
+        /// Number of its examples on all sides.
+        n_examples: usize,
+    },
+    /// A side of a split has no example of a class, whose groups are too few.
+    #[error(
+        "`{}`: the {side} side has no example of class `{}`, whose {n_examples} examples lie in \
+         {n_groups} groups, equal texts being one group; add other texts of the class, or group by \
+         a finer column",
+        path.display(), shown(name)
+    )]
+    GroupedClass {
+        /// The file that is divided.
+        path: PathBuf,
+        /// The side.
+        side: Side,
+        /// The class, an index.
+        class: usize,
+        /// Its name.
+        name: String,
+        /// Number of its examples on all sides.
+        n_examples: usize,
+        /// Groups that these examples lie in.
+        n_groups: usize,
+    },
+    /// A file of held-out examples has one class only.
+    #[error(
+        "`{}`, the {side} file, has one class only and no example of `{}`, so that no metric can \
+         be computed; add examples of it",
+        path.display(), shown(name)
+    )]
+    FileWithoutClass {
+        /// The file.
+        path: PathBuf,
+        /// The side.
+        side: Side,
+        /// A class that it lacks.
+        name: String,
+    },
+    /// Labels that are many numbers, of which nobody said that they are classes.
+    #[error(
+        "column `{column}` of `{}` has {n_values} different numbers; give \
+         `label_kind = \"number\"` to predict a number, or `label_kind = \"class\"` if each is a \
+         class",
+        path.display()
+    )]
+    NumbersAsClasses {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// How many there are.
+        n_values: usize,
+    },
     /// The training examples of a data set cannot be divided into folds.
     #[error(
         "the {n_examples} training examples of `{}`, in {n_groups} groups, cannot be divided into \
@@ -146,8 +214,8 @@ pub enum SweepError {
     },
     /// A file of held-out examples has a class that there is nothing to train on.
     #[error(
-        "`{}` has the class `{class}`, which the training data lack; theirs are {classes:?}",
-        path.display()
+        "`{}` has the class `{}`, which the training data lack; theirs are {}",
+        path.display(), shown(class), listed(classes)
     )]
     UnknownClass {
         /// The file.

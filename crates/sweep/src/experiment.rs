@@ -37,7 +37,8 @@ pub(crate) fn run_experiments(
     model: Option<&LanguageModel>,
     tracker: &mut dyn Tracker,
 ) -> Result<Vec<ExperimentReport>, SweepError> {
-    let Prepared { mut source, examples, split, hash, n_skipped, warnings, .. } = prepared;
+    let described = prepared.describe(&run.config().name);
+    let Prepared { mut source, examples, split, hash, n_skipped, rows, warnings, .. } = prepared;
     let config = run.plan.config();
     let labels = examples.labels();
     let n_classes = examples.classes.len();
@@ -100,7 +101,7 @@ pub(crate) fn run_experiments(
     let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
         groups.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
     let mut judge = |side: &[usize]| {
-        let examples = held_out(&examples, side, tokens);
+        let examples = held_out(&examples, side, &rows);
         let side: Vec<(usize, usize)> = side.iter().map(|&example| prefixes[example]).collect();
         let logits = predict_logits(&mut *source, &side, &trained, config.sweep.batch_size)?;
         Ok::<_, SweepError>(Judged { logits, examples, n_classes })
@@ -115,7 +116,7 @@ pub(crate) fn run_experiments(
         model,
         classes: &examples.classes,
         split: &split,
-        hash: &hash,
+        data: &described,
         n_skipped,
         warnings: &warnings,
         groups: &groups,
@@ -155,17 +156,12 @@ fn divide_validation(
     Ok((back(&divided.train), back(&divided.validation)))
 }
 
-/// Examples of one side as they are reported.
-fn held_out(
-    examples: &ExampleSet,
-    side: &[usize],
-    tokens: Option<&TokenizedDataset>,
-) -> HeldOutExamples {
+/// Examples of one side as they are reported; `rows` are those of the sequences.
+fn held_out(examples: &ExampleSet, side: &[usize], rows: &[usize]) -> HeldOutExamples {
     let example = |&i: &usize| &examples.examples[i];
-    let row = |sequence: usize| tokens.map_or(sequence, |tokens| tokens.text_rows[sequence]);
     HeldOutExamples {
         labels: side.iter().map(|i| example(i).label).collect(),
-        rows: side.iter().map(|i| row(example(i).sequence)).collect(),
+        rows: side.iter().map(|i| rows[example(i).sequence]).collect(),
         n_tokens: side.iter().map(|i| example(i).end).collect(),
         groups: examples.groups.as_ref().map(|groups| side.iter().map(|&i| groups[i]).collect()),
         pairs: examples.pairs.as_ref().map(|pairs| side.iter().map(|&i| pairs[i]).collect()),

@@ -25,8 +25,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) model: Option<&'a LanguageModel>,
     pub(crate) classes: &'a [String],
     pub(crate) split: &'a Split,
-    /// Hash of the data.
-    pub(crate) hash: &'a str,
+    /// The data, as the probes' metadata describe them.
+    pub(crate) data: &'a DataMetadata,
     /// Texts or examples that were left out because of NaN or infinity.
     pub(crate) n_skipped: usize,
     /// What looks wrong in the data.
@@ -137,7 +137,7 @@ impl Findings<'_> {
                 let architecture = &config.architectures[index % config.architectures.len()];
                 let mut metadata =
                     ProbeMetadata::new(self.fits[index].probe.clone(), self.classes.to_vec());
-                describe(&mut metadata, self.run, self.model, self.split, self.hash);
+                describe(&mut metadata, self.run, self.model, self.data);
                 group.method.describe(group.loss, &mut metadata);
                 if group.method.is_batched() {
                     metadata.batch_size = Some(config.sweep.batch_size);
@@ -226,8 +226,7 @@ pub(crate) fn describe(
     metadata: &mut ProbeMetadata,
     run: &DataRun<'_>,
     model: Option<&LanguageModel>,
-    split: &Split,
-    hash: &str,
+    data: &DataMetadata,
 ) {
     let config = run.plan.config();
     if let Some(model) = model {
@@ -247,13 +246,7 @@ pub(crate) fn describe(
         metadata.target = task.target().cloned();
     }
     metadata.split_seed = Some(config.seed);
-    metadata.data = Some(DataMetadata {
-        name: run.config().name.clone(),
-        hash: Some(hash.to_owned()),
-        n_train: split.train.len(),
-        n_validation: split.validation.len(),
-        n_test: split.test.len(),
-    });
+    metadata.data = Some(data.clone());
 }
 
 /// The layers of a place that joins several.

@@ -72,7 +72,7 @@ pub(crate) fn check_haystack(data: &DataConfig, task: &Task) -> Result<(), Sweep
     let of_text = [
         (data.text != default.text, "data.text"),
         (data.label != default.label, "data.label"),
-        (!data.label_kind.is_class(), "data.label_kind"),
+        (!data.label_kind().is_class(), "data.label_kind"),
         (data.pair.is_some(), "data.pair"),
         (data.tokens != default.tokens, "data.tokens"),
         (data.tags != default.tags, "data.tags"),

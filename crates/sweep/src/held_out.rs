@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, HaystackFolder,
     PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Targets, Task, Word,
-    data_files, is_datasets_folder, is_shard_folder, stratified_split,
+    data_files, is_datasets_folder, is_shard_folder, look_like_numbers, stratified_split,
 };
 use attention_probes_models::HubAccess;
 
@@ -14,6 +14,7 @@ use crate::SweepError;
 use crate::activation_sites::{ActivationSites, File, LeftOut};
 use crate::config::{DataConfig, HeldOut};
 use crate::haystack::{ModelTokenizer, read_haystack};
+use crate::sides::{check_classes, named};
 
 /// The files of a data set and of what is held out from it, downloaded if need be.
 pub(crate) struct Sources {
@@ -72,7 +73,7 @@ pub(crate) struct Files {
 
 impl Files {
     /// The side that a row's file is for; `None` if it is to be divided.
-    fn side(self, row: usize) -> Option<Side> {
+    pub(crate) fn side(self, row: usize) -> Option<Side> {
         match row {
             row if row >= self.test => Some(Side::Test),
             row if row >= self.validation => Some(Side::Validation),
@@ -101,7 +102,8 @@ impl Files {
             examples.groups.as_ref().map(|groups| free.iter().map(|&i| groups[i]).collect());
         let shares =
             SplitConfig { validation: config.validation.share(), test: config.test.share(), seed };
-        let split = stratified_split(&labels, groups.as_deref(), &shares).map_err(&unfit)?;
+        let split = stratified_split(&labels, groups.as_deref(), &shares)
+            .map_err(|error| named(error, config, &examples.classes).unwrap_or_else(&unfit))?;
         let side = |divided: &[usize], side| {
             let mut examples: Vec<usize> = divided.iter().map(|&i| free[i]).collect();
             examples.extend(of(Some(side)));
@@ -111,11 +113,15 @@ impl Files {
             }
             Ok(examples)
         };
-        Ok(Split {
+        let split = Split {
             train: side(&split.train, Side::Train)?,
             validation: side(&split.validation, Side::Validation)?,
             test: side(&split.test, Side::Test)?,
-        })
+        };
+        if config.label_kind().is_class() {
+            check_classes(config, examples, &split)?;
+        }
+        Ok(split)
     }
 }
 
@@ -128,7 +134,7 @@ pub(crate) fn read_texts(
 ) -> Result<(Dataset, Files), SweepError> {
     let read = |files: &[PathBuf]| match files {
         [path] if is_datasets_folder(path) => read_haystack(config, path, task, model),
-        files => Ok(read_files(config, files, task)?),
+        files => read_files(config, files, task),
     };
     let mut all = read(&sources.data)?;
     let mut starts = [all.len(); 2];
@@ -164,11 +170,7 @@ pub(crate) fn read_texts(
 }
 
 /// Reads texts as the task needs them.
-fn read_files(
-    config: &DataConfig,
-    files: &[PathBuf],
-    task: &Task,
-) -> Result<Dataset, ActivationError> {
+fn read_files(config: &DataConfig, files: &[PathBuf], task: &Task) -> Result<Dataset, SweepError> {
     if *task == Task::Tokens {
         let columns = TaggedConfig {
             tokens: config.tokens.clone(),
@@ -177,22 +179,36 @@ fn read_files(
             offsets: config.offsets.clone(),
             group: config.group.clone(),
         };
-        return Dataset::read_tagged(&config.name, files, &columns);
+        return Ok(Dataset::read_tagged(&config.name, files, &columns)?);
     }
     if let Some(columns) = &config.pair {
-        let columns = PairConfig { columns: columns.clone(), group: config.group.clone() };
-        return Dataset::read_pairs(&config.name, files, &columns);
+        let (columns, group) = (columns.clone(), config.group.clone());
+        let columns = PairConfig { columns, group, format: config.format() };
+        return Ok(Dataset::read_pairs(&config.name, files, &columns)?);
     }
     let columns = DatasetConfig {
         text: config.text.clone(),
         label: config.label.clone(),
         group: config.group.clone(),
+        format: config.format(),
     };
-    if !config.label_kind.is_class() {
+    if !config.label_kind().is_class() {
         let separator = config.label_separator.as_deref().unwrap_or(";");
-        return Dataset::read_targets(&config.name, files, &columns, config.label_kind, separator);
+        let kind = config.label_kind();
+        return Ok(Dataset::read_targets(&config.name, files, &columns, kind, separator)?);
     }
-    Dataset::read_files(&config.name, files, &columns, *task == Task::Sequence)
+    let dataset = Dataset::read_files(&config.name, files, &columns, *task == Task::Sequence)?;
+    check_numbers(config, &dataset.classes, &config.label)?;
+    Ok(dataset)
+}
+
+/// Refuses labels that are many numbers, unless it is said that they are classes.
+fn check_numbers(config: &DataConfig, classes: &[String], column: &str) -> Result<(), SweepError> {
+    if config.label_kind.is_some() || !look_like_numbers(classes) {
+        return Ok(());
+    }
+    let (path, column) = (config.path.clone(), column.to_owned());
+    Err(SweepError::NumbersAsClasses { path, column, n_values: classes.len() })
 }
 
 /// Numbers the tags of a file as those of another, to which tags that it lacks are added: which tags
@@ -222,7 +238,7 @@ pub(crate) fn read_activations(
 ) -> Result<(ExternalActivations, Files), SweepError> {
     let read = |file, path: &Path| {
         let found = sites.read(file, site, config, left_out)?;
-        found.map(|found| labelled(found, path)).transpose()
+        found.map(|found| labelled(found, path, config)).transpose()
     };
     let mut all = read(File::Data, &config.path)?.ok_or_else(|| no_labels(&config.path))?;
     let mut starts = [all.n_examples(); 2];
@@ -271,10 +287,15 @@ pub(crate) fn read_activations(
 }
 
 /// Refuses activations without labels of at least two classes.
-fn labelled(external: ExternalActivations, path: &Path) -> Result<ExternalActivations, SweepError> {
+fn labelled(
+    external: ExternalActivations,
+    path: &Path,
+    config: &DataConfig,
+) -> Result<ExternalActivations, SweepError> {
     if external.labels.is_none() {
         return Err(no_labels(path));
     }
+    check_numbers(config, &external.classes, "y")?;
     if let ([class], None) = (&external.classes[..], &external.targets) {
         let name = path.display().to_string();
         return Err(ActivationError::OneClass { name, class: class.clone() }.into());

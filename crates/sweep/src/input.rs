@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ActivationError, Dataset, Example, ExampleConfig, ExampleSet, ExternalActivations, Split,
-    SplitError, Targets, Task, TokenizeConfig, TokenizedDataset, examples, tokenize,
+    ActivationError, Dataset, Example, ExampleConfig, ExampleSet, ExternalActivations, Side, Split,
+    Targets, Task, TokenizeConfig, TokenizedDataset, examples, text_key, tokenize,
 };
 use attention_probes_models::LanguageModel;
 
@@ -14,8 +14,11 @@ use crate::activation_sites::{ActivationSites, LeftOut};
 use crate::config::DataConfig;
 use crate::haystack::ModelTokenizer;
 use crate::held_out::{Files, Sources, no_labels, read_activations, read_texts, unfit};
+use crate::leaks::{Compared, contradicting_activations, contradicting_texts, doubtful_classes};
+use crate::sides::class_missing;
 use crate::targets::check_sides;
 use crate::tracker::Tracker;
+use crate::warning::Warning;
 
 /// Fewest words of a tag: one for each side of a split.
 const MIN_WORDS: usize = 3;
@@ -27,6 +30,12 @@ pub(crate) struct Texts {
     pub(crate) hash: String,
     /// Labels that are no classes, a row for each text.
     pub(crate) targets: Option<Targets>,
+    /// Row of each sequence in its file.
+    pub(crate) rows: Vec<usize>,
+    /// Number of each sequence that equal texts share.
+    pub(crate) keys: Vec<u64>,
+    /// What looks wrong in the data.
+    pub(crate) warnings: Vec<Warning>,
     files: Files,
 }
 
@@ -65,8 +74,15 @@ impl Texts {
         };
         let examples =
             examples(&dataset, &tokens, &model.tokenizer, &drawing).map_err(unfit(&config.path))?;
+        let rows = tokens.text_rows.iter().map(|&text| dataset.source_rows[text]).collect();
+        let keys: Vec<u64> =
+            tokens.text_rows.iter().map(|&text| text_key(&dataset.texts[text])).collect();
+        let sides = tokens.text_rows.iter().map(|&text| files.side(text)).collect();
+        let compared = Compared { keys: &keys, sides, things: "texts" };
+        let mut warnings = compared.shared(config);
+        warnings.extend(contradicting_texts(task, &dataset, &compared, &tokens.text_rows));
         let Dataset { hash, targets, .. } = dataset;
-        let mut texts = Self { tokens, examples, hash, targets, files };
+        let mut texts = Self { tokens, examples, hash, targets, rows, keys, warnings, files };
         if *task == Task::Tokens {
             texts.remove_rare_tags(config, seed, tracker)?;
         }
@@ -76,6 +92,7 @@ impl Texts {
             let rows: Vec<usize> = texts.examples.examples.iter().map(row).collect();
             check_sides(config, &targets.rows(&rows), &split)?;
         }
+        texts.warnings.extend(doubtful_classes(config, &texts.examples, &split));
         Ok(texts)
     }
 
@@ -140,6 +157,11 @@ impl Texts {
         Ok((0..counts.len()).filter(|&tag| sides.iter().any(|side| lacks(side, tag))).collect())
     }
 
+    /// The side that each sequence's file is for; `None` if it is to be divided.
+    pub(crate) fn sides(&self) -> Vec<Option<Side>> {
+        self.tokens.text_rows.iter().map(|&text| self.files.side(text)).collect()
+    }
+
     /// Divides examples, of which some may have been left out since the texts were read.
     pub(crate) fn split(
         &self,
@@ -151,20 +173,16 @@ impl Texts {
     }
 }
 
-/// The class that a side of a split lacks, if that is what is wrong.
-fn class_missing(error: &SweepError) -> Option<usize> {
-    let SweepError::Data { source, .. } = error else { return None };
-    match **source {
-        ActivationError::Split { source: SplitError::ClassMissing { class, .. } } => Some(class),
-        _ => None,
-    }
-}
-
 /// Activations of one site that bring their labels.
 pub(crate) struct LabelledActivations {
     pub(crate) external: ExternalActivations,
     pub(crate) examples: ExampleSet,
     pub(crate) split: Split,
+    /// Number of each example that equal activations share.
+    pub(crate) keys: Vec<u64>,
+    /// What looks wrong in the data.
+    pub(crate) warnings: Vec<Warning>,
+    files: Files,
 }
 
 impl LabelledActivations {
@@ -182,6 +200,17 @@ impl LabelledActivations {
         if let Some(targets) = &external.targets {
             check_sides(config, targets, &split)?;
         }
-        Ok(Self { external, examples, split })
+        let keys = external.keys();
+        let sides = (0..keys.len()).map(|example| files.side(example)).collect();
+        let compared = Compared { keys: &keys, sides, things: "examples" };
+        let mut warnings = compared.shared(config);
+        warnings.extend(contradicting_activations(&external, &compared));
+        warnings.extend(doubtful_classes(config, &examples, &split));
+        Ok(Self { external, examples, split, keys, warnings, files })
+    }
+
+    /// The side that each example's file is for; `None` if it is to be divided.
+    pub(crate) fn sides(&self) -> Vec<Option<Side>> {
+        (0..self.keys.len()).map(|example| self.files.side(example)).collect()
     }
 }

@@ -94,11 +94,11 @@ impl SweepConfig {
                 data.name = name.unwrap_or_default();
             }
             // Floats that are no integers are no classes.
-            if data.label_kind.is_class()
+            if data.label_kind.is_none()
                 && is_array_file(&data.path)
                 && has_fractional_labels(&data.path)
             {
-                data.label_kind = LabelKind::Number;
+                data.label_kind = Some(LabelKind::Number);
             }
             check_name("data.name", &data.name)?;
             if !names.insert(data.name.clone()) {

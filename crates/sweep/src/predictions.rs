@@ -35,7 +35,8 @@ pub struct SidePredictions {
 pub struct HeldOutExamples {
     /// Class of each.
     pub labels: Vec<usize>,
-    /// Row of the data that each is from.
+    /// Row of the file that each is from, from 0; of an example held out in a file of its own, of
+    /// that file.
     pub rows: Vec<usize>,
     /// Number of tokens that a probe sees of each.
     pub n_tokens: Vec<usize>,

@@ -1,10 +1,14 @@
 //! Chosen probes on the test examples of other data sets.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::mem::take;
 use std::path::Path;
+use std::rc::Rc;
 
 use attention_probes_activations::{
     ActivationSource, Capture, ExampleSet, MemoryActivations, Place, PlaceActivations, PlaceSites,
-    StorageConfig, TOKENS_PER_FORWARD, open_activations,
+    Side, StorageConfig, TOKENS_PER_FORWARD, open_activations,
 };
 use attention_probes_metrics::ClassificationReport;
 use attention_probes_models::LanguageModel;
@@ -18,6 +22,7 @@ use crate::input::{LabelledActivations, Texts};
 use crate::method::Method;
 use crate::passes::predict_logits;
 use crate::plan::Trial;
+use crate::predictions::Predictions;
 use crate::report::ExperimentReport;
 use crate::results::write_json;
 use crate::tracker::{NoTracker, Tracker};
@@ -31,21 +36,26 @@ pub struct TransferReport {
     pub config_name: String,
     /// Name of the data set that it is judged on.
     pub judged_on: String,
-    /// On the test examples of that data set.
+    /// Test examples of that data set that are left out, since the probe was trained or selected on
+    /// an equal text, or equal activations.
+    #[serde(default)]
+    pub n_left_out: usize,
+    /// On the other test examples of that data set.
     pub test: ClassificationReport,
 }
 
 /// Judges every chosen probe on the test examples of each other data set of the run that has the
 /// same classes and the same task, and writes `transfer.json` if there is any.
 ///
-/// A data set that is the same file is left out, since its examples may have been trained on.
+/// A data set that is the same file is left out, and so are examples that the probe was trained or
+/// selected on.
 pub(crate) fn transfers(
     runs: &[DataRun<'_>],
     experiments: &[ExperimentReport],
     model: Option<&LanguageModel>,
     tracker: &mut dyn Tracker,
 ) -> Result<Vec<TransferReport>, SweepError> {
-    let mut reports = Vec::new();
+    let (mut reports, mut learned) = (Vec::new(), BTreeMap::new());
     let Some(first) = runs.first().filter(|run| run.plan.config().evaluation.transfer) else {
         return Ok(reports);
     };
@@ -56,9 +66,14 @@ pub(crate) fn transfers(
             let places = judged_on.places(model)?;
             let mut probes = Vec::new();
             for run in &trained_on {
-                probes.extend(load(run, &places, experiments)?);
+                let known = match learned.entry(run.data) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => place.insert(Rc::new(learned_by(run, model)?)),
+                };
+                probes.extend(load(run, &places, experiments, known)?);
             }
-            reports.extend(judge(probes, judged_on, model)?);
+            let found = judge(probes, judged_on, model, tracker)?;
+            reports.extend(found);
             tracker.note(&format!(
                 "`{}`: probes of {} other data sets judged on its test examples",
                 judged_on.config().name,
@@ -109,9 +124,57 @@ fn can_transfer(
         && own.origin.data_hash != other.origin.data_hash
 }
 
+/// Numbers of the texts, or examples of activations, that probes of a data set were trained or
+/// selected on: all but the test examples of its results.
+fn learned_by(
+    run: &DataRun<'_>,
+    model: Option<&LanguageModel>,
+) -> Result<HashSet<u64>, SweepError> {
+    let (config, seed) = (run.config(), run.plan.config().seed);
+    let tested = |experiment: &str| -> Result<HashSet<usize>, SweepError> {
+        let path = run.folder.join(experiment).join("predictions.npz");
+        Ok(Predictions::read(&path)?.test.examples.rows.into_iter().collect())
+    };
+    let is_divided = config.test.file().is_none();
+    let mut learned = HashSet::new();
+    let mut add = |keys: Vec<u64>, rows: &[usize], sides: &[Option<Side>], tested: &HashSet<_>| {
+        for ((key, row), side) in keys.into_iter().zip(rows).zip(sides) {
+            let is_tested = match side {
+                Some(side) => *side == Side::Test,
+                None => is_divided && tested.contains(row),
+            };
+            if !is_tested {
+                learned.insert(key);
+            }
+        }
+    };
+    let places = run.places(model)?;
+    let experiments = run.experiments(&places);
+    if let Some(sites) = &run.activations {
+        let left_out = sites.left_out(config)?;
+        for (site, (_, experiment)) in experiments.iter().enumerate() {
+            let found = LabelledActivations::read(config, (sites, site), &left_out, seed)?;
+            let sides = found.sides();
+            add(found.keys, &found.external.source_rows, &sides, &tested(experiment)?);
+        }
+    } else if let (Some(task), Some(model), Some((_, experiment))) =
+        (run.plan.task(run.data), model, experiments.first())
+    {
+        let (sources, cache) = (&run.sources, Some(run.cache("tokens")));
+        let texts = Texts::read(config, sources, task, seed, model, cache, &mut NoTracker)?;
+        let sides = texts.sides();
+        add(texts.keys, &texts.rows, &sides, &tested(experiment)?);
+    }
+    Ok(learned)
+}
+
 /// A chosen probe.
 struct Chosen {
     experiment: String,
+    /// Name of the data set that it was trained on.
+    data: String,
+    /// Numbers of what it was trained or selected on.
+    learned: Rc<HashSet<u64>>,
     config_name: String,
     group: TrialGroup,
     state: ProbeState,
@@ -122,6 +185,7 @@ fn load(
     trained_on: &DataRun<'_>,
     places: &[Place],
     experiments: &[ExperimentReport],
+    learned: &Rc<HashSet<u64>>,
 ) -> Result<Vec<Chosen>, SweepError> {
     let mut probes = Vec::new();
     for (site, (_, experiment)) in trained_on.experiments(places).into_iter().enumerate() {
@@ -139,6 +203,8 @@ fn load(
             let (probe, loss, method) = (metadata.config, Loss::CrossEntropy, Method::default());
             probes.push(Chosen {
                 experiment: experiment.clone(),
+                data: trained_on.config().name.clone(),
+                learned: Rc::clone(learned),
                 config_name: architecture.config_name.clone(),
                 group: TrialGroup { site, probe, loss, method, trials: vec![trial] },
                 state,
@@ -153,6 +219,7 @@ fn judge(
     mut probes: Vec<Chosen>,
     judged_on: &DataRun<'_>,
     model: Option<&LanguageModel>,
+    tracker: &mut dyn Tracker,
 ) -> Result<Vec<TransferReport>, SweepError> {
     let (config, seed) = (judged_on.config(), judged_on.plan.config().seed);
     if let Some(sites) = &judged_on.activations {
@@ -161,13 +228,13 @@ fn judge(
         for site in 0..sites.len() {
             let at_site = |probe: &mut Chosen| probe.group.site == site;
             let mut probes: Vec<Chosen> = probes.extract_if(.., at_site).collect();
-            let LabelledActivations { external, examples, split } =
+            let LabelledActivations { external, examples, split, keys, .. } =
                 LabelledActivations::read(config, (sites, site), &left_out, seed)?;
             // Each site is a source of its own.
             probes.iter_mut().for_each(|probe| probe.group.site = 0);
             let mut source = MemoryActivations::from(external);
-            let test = (&examples, &split.test[..]);
-            reports.extend(judge_examples(probes, judged_on, &mut source, test)?);
+            let test = TestSide { examples: &examples, test: &split.test, keys: &keys };
+            reports.extend(judge_examples(probes, judged_on, &mut source, test, tracker)?);
         }
         return Ok(reports);
     }
@@ -195,36 +262,74 @@ fn judge(
     let source = open_activations(capture, &sequences, &StorageConfig::default(), &mut |_, _| ())?;
     test.retain(|&i| !source.skipped().contains(&examples.examples[i].sequence));
     let mut source = PlaceActivations::new(source, &sites);
-    judge_examples(probes, judged_on, &mut source, (examples, &test))
+    let test = TestSide { examples, test: &test, keys: &texts.keys };
+    judge_examples(probes, judged_on, &mut source, test, tracker)
+}
+
+/// The test examples of a data set.
+#[derive(Clone, Copy)]
+struct TestSide<'a> {
+    examples: &'a ExampleSet,
+    test: &'a [usize],
+    /// Number of each sequence that equal ones share.
+    keys: &'a [u64],
 }
 
 fn judge_examples(
     mut probes: Vec<Chosen>,
     judged_on: &DataRun<'_>,
     source: &mut dyn ActivationSource,
-    (examples, test): (&ExampleSet, &[usize]),
+    TestSide { examples, test, keys }: TestSide<'_>,
+    tracker: &mut dyn Tracker,
 ) -> Result<Vec<TransferReport>, SweepError> {
     // Activations from elsewhere may be of another model.
     probes.retain(|probe| probe.group.probe.d_model() == source.d_model());
-    let config = judged_on.plan.config();
+    let (config, name) = (judged_on.plan.config(), &judged_on.config().name);
     let example = |&i: &usize| examples.examples[i];
     let labels: Vec<usize> = test.iter().map(|i| example(i).label).collect();
     let prefixes: Vec<(usize, usize)> =
         test.iter().map(|i| (example(i).sequence, example(i).end)).collect();
-    let (names, groups): (Vec<_>, Vec<_>) = probes
-        .into_iter()
-        .map(|probe| ((probe.experiment, probe.config_name), (probe.group, vec![probe.state])))
-        .unzip();
+    let groups: Vec<(TrialGroup, Vec<ProbeState>)> = probes
+        .iter_mut()
+        .map(|probe| (probe.group.clone(), vec![take(&mut probe.state)]))
+        .collect();
     let logits = predict_logits(source, &prefixes, &groups, config.sweep.batch_size)?;
     let n_classes = examples.classes.len();
-    let is_sound = |logits: &[f32]| logits.iter().all(|logit| logit.is_finite());
-    let sound = names.into_iter().zip(logits).filter(|(_, logits)| is_sound(logits));
-    sound
-        .map(|((experiment, config_name), logits)| {
-            let probabilities = probabilities_from_logits(&logits, n_classes);
-            let test = ClassificationReport::new(&labels, &probabilities, n_classes, config.seed)?;
-            let judged_on = judged_on.config().name.clone();
-            Ok(TransferReport { experiment, config_name, judged_on, test })
-        })
-        .collect()
+    let mut reports = Vec::new();
+    let mut told = BTreeSet::new();
+    for (probe, logits) in probes.into_iter().zip(logits) {
+        if !logits.iter().all(|logit| logit.is_finite()) {
+            continue;
+        }
+        let is_new = |&i: &usize| !probe.learned.contains(&keys[prefixes[i].0]);
+        let kept: Vec<usize> = (0..test.len()).filter(is_new).collect();
+        let n_left_out = test.len() - kept.len();
+        if n_left_out > 0 && told.insert(probe.data.clone()) {
+            tracker.note(&format!(
+                "`{name}`: {n_left_out} of {} test examples left out for probes of `{}`, which were \
+                 trained or selected on equal ones",
+                test.len(),
+                probe.data
+            ));
+        }
+        let kept_labels: Vec<usize> = kept.iter().map(|&i| labels[i]).collect();
+        let kept_classes: BTreeSet<usize> = kept_labels.iter().copied().collect();
+        if kept_classes.len() < 2 {
+            continue; // no metric is defined
+        }
+        let width = logits.len() / test.len();
+        let kept_logits: Vec<f32> =
+            kept.iter().flat_map(|&i| &logits[i * width..(i + 1) * width]).copied().collect();
+        let probabilities = probabilities_from_logits(&kept_logits, n_classes);
+        let report =
+            ClassificationReport::new(&kept_labels, &probabilities, n_classes, config.seed)?;
+        reports.push(TransferReport {
+            experiment: probe.experiment,
+            config_name: probe.config_name,
+            judged_on: name.clone(),
+            n_left_out,
+            test: report,
+        });
+    }
+    Ok(reports)
 }

@@ -33,6 +33,14 @@ pub enum WarningKind {
     FallingLoss,
     /// A linear probe that `AdamW` trained is worse than the exact solution.
     WorseThanExact,
+    /// A file held out has texts, or examples of activations, that are in another file too.
+    SharedTexts,
+    /// Equal texts, or equal activations, have different labels.
+    ContradictingLabels,
+    /// Names of classes look alike, or stand for no label.
+    ClassNames,
+    /// A file held out has no example of a class.
+    MissingClass,
 }
 
 impl Warning {

@@ -28,10 +28,23 @@ pub fn listed(names: &[String]) -> String {
     list.join(", ")
 }
 
-/// A name on one line, its end left out where it is long.
+/// A name on one line, its end left out where it is long. Characters that cannot be seen, or that
+/// join the one before, are written as in `\u{301}`.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_wording::shown;
+///
+/// assert_eq!(shown("caf\u{e9}"), "caf\u{e9}");
+/// assert_eq!(shown("cafe\u{301}\n"), "cafe\\u{301}\\n");
+/// ```
 pub fn shown(name: &str) -> String {
-    let mut shown: String =
-        name.chars().take(MAX_SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let escape = |c: char| match c {
+        '"' | '\'' | '\\' => c.to_string(),
+        c => c.escape_debug().to_string(),
+    };
+    let mut shown: String = name.chars().take(MAX_SHOWN).map(escape).collect();
     if name.chars().nth(MAX_SHOWN).is_some() {
         shown.push('…');
     }

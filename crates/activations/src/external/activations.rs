@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use super::site::{ActivationOrigin, ExternalSite};
 use super::store::ExternalStore;
+use crate::copies::{rows_key, text_key};
 use crate::{ActivationError, LabelKind, ShardError, Targets};
 
 /// Activations of real tokens, packed without padding.
@@ -163,6 +166,16 @@ impl ExternalActivations {
         }
         let arrays = vec!["x".to_owned()];
         ActivationError::MissingArray { path: path.to_owned(), array: "y", arrays }
+    }
+
+    /// Number of each example that was kept, which equal texts share, or equal activations where
+    /// there are no texts.
+    pub fn keys(&self) -> Vec<u64> {
+        if let Some(texts) = &self.texts {
+            return texts.iter().map(|text| text_key(text)).collect();
+        }
+        let rows = |pair: &[usize]| &self.x[pair[0] * self.d_model..pair[1] * self.d_model];
+        self.offsets.par_windows(2).map(|pair| rows_key(rows(pair))).collect()
     }
 
     /// Number of examples that were kept.

@@ -102,8 +102,8 @@ impl ExternalActivations {
         }
         found.classes = sorted_classes(names.iter().map(String::as_str));
         found.labels = config.with_labels.then(|| class_indices(&found.classes, &names));
-        let groups = grouped(groups.iter().map(Option::as_deref));
-        found.groups = (groups.len() == found.source_rows.len()).then_some(groups);
+        let has_groups = groups.iter().any(Option::is_some);
+        found.groups = has_groups.then(|| grouped(groups.iter().map(Option::as_deref)));
         found.input_ids = ids;
         found.hash = hasher.finalize().to_hex().to_string();
         Ok(found)
@@ -130,6 +130,7 @@ fn rows(table: &Path, with_labels: bool) -> Result<(NumberedRows, String), Activ
         text: "npz_file".to_owned(),
         label: "label".to_owned(),
         group: group.map(str::to_owned),
+        ..DatasetConfig::default()
     };
     let mut reader = match TextReader::open(table, &columns(Some("sample_id")), label) {
         Err(ActivationError::Table { source: TableError::MissingColumn { column, .. } })

@@ -21,6 +21,7 @@ use super::package;
 use super::page::file_stem;
 use super::report::{HeadReport, LayerReport, Settings, heads_table, missing, pairs_table};
 use super::subject::{FraArgs, Subject, TextIds, at_least_one};
+use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::output;
@@ -44,6 +45,9 @@ pub struct AccumulateArgs {
     /// Its column of texts.
     #[arg(long, default_value = "text")]
     pub column: String,
+    /// How fields are written.
+    #[command(flatten)]
+    pub table: TableArgs,
     /// Most texts that are read.
     #[arg(long, default_value_t = 20, value_parser = at_least_one())]
     pub samples: usize,

@@ -87,7 +87,7 @@ fn texts(
     args: &AccumulateArgs,
     subject: &Subject,
 ) -> Result<impl Iterator<Item = Result<TextIds>>> {
-    Ok(subject.texts(&args.data, &args.column)?.take(args.samples))
+    Ok(subject.texts(&args.data, args.table.columns(&args.column)?)?.take(args.samples))
 }
 
 fn hash_sae(hasher: &mut blake3::Hasher, sae: &Sae) -> Result<()> {

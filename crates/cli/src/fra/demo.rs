@@ -120,7 +120,8 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
     let model = open_model(&config.model.name, None, placement)?;
     let size = (config.data.context_size, config.data.prepend_bos);
-    let contexts = |path: &Path| texts::contexts(path, &config.data.text, size, &model);
+    let columns = texts::columns_of_run(&config.data)?;
+    let contexts = |path: &Path| texts::contexts(path, &columns, size, &model);
     let (seen, held_out) = (contexts(&config.data.path)?, contexts(&held_out)?);
     let n_before = held_out.length() - held_out.n_text_tokens();
     let held_out = texts_of(&held_out, N_ABLATED);

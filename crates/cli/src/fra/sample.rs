@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader, write_atomically};
+use attention_probes_activations::{LabelColumn, TextReader, write_atomically};
 use attention_probes_models::HookPoint;
 use attention_probes_sae::fra::{
     FraActivations, FraCodes, FraHead, FraLayer, FraOutput, FraPair, FraRank, FraSource,
@@ -20,6 +20,7 @@ use super::examples::{self, Looked, ShownPairs, name_of};
 use super::page::{self, Features};
 use super::report::pairs;
 use super::subject::{FraArgs, Reader, Subject, at_least_one};
+use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::output;
@@ -40,6 +41,9 @@ pub struct SampleArgs {
     /// Its column of texts.
     #[arg(long, default_value = "text")]
     pub column: String,
+    /// How fields are written.
+    #[command(flatten)]
+    pub table: TableArgs,
     /// Row of the text, counted from 0.
     #[arg(long, default_value_t = 0)]
     pub row: usize,
@@ -173,7 +177,7 @@ fn features(args: &SampleArgs, subject: &Subject, sample: &Sample<'_>) -> Result
     let Some(path) = args.data.as_ref().filter(|_| args.examples > 0) else {
         return Ok(Features::new());
     };
-    let texts = subject.texts(path, &args.column)?.take(args.examples);
+    let texts = subject.texts(path, args.table.columns(&args.column)?)?.take(args.examples);
     let texts = texts.collect::<Result<Vec<_>>>()?;
     let pairs = |head: &SampleHead| (head.head, head.pairs.iter().map(|of| of.pair).collect());
     let shown: ShownPairs = sample.report.heads.iter().map(pairs).collect();
@@ -198,7 +202,7 @@ fn text(args: &SampleArgs) -> Result<String> {
     let (Some(path), None) = (&args.data, &args.text) else {
         return Ok(args.text.clone().unwrap_or_default());
     };
-    let columns = DatasetConfig { text: args.column.clone(), ..DatasetConfig::default() };
+    let columns = args.table.columns(&args.column)?;
     let mut rows = TextReader::open(path, &columns, LabelColumn::Ignored)?;
     let missing = || {
         let path = path.display();

@@ -231,9 +231,8 @@ impl Subject {
     pub(super) fn texts(
         &self,
         path: &Path,
-        column: &str,
+        columns: DatasetConfig,
     ) -> Result<impl Iterator<Item = Result<TextIds>>> {
-        let columns = DatasetConfig { text: column.to_owned(), ..DatasetConfig::default() };
         let rows = (0..).zip(TextReader::open(path, &columns, LabelColumn::Ignored)?);
         let least = self.reader().n_before + 2;
         let texts = rows.map(|(row, text)| Ok(TextIds { row, ids: self.ids(&text?.text)? }));

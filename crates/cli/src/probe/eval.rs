@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, Capture, DatasetConfig, Example, ExampleConfig, ExampleSet,
-    ExternalActivations, MemoryActivations, PlaceActivations, PlaceSites, StorageConfig,
-    TOKENS_PER_FORWARD, Targets, Task, TokenizeConfig, examples, open_activations, tokenize,
+    ExternalActivations, MemoryActivations, PairConfig, PlaceActivations, PlaceSites,
+    StorageConfig, TOKENS_PER_FORWARD, Targets, Task, TokenizeConfig, examples, open_activations,
+    text_key, tokenize,
 };
 use attention_probes_metrics::{
     ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
 };
+use attention_probes_probes::KnownTexts;
 use attention_probes_sweep::Tracker;
 use burn::tensor::Device;
 use clap::Args;
@@ -170,11 +172,7 @@ fn evaluate_texts<'a>(
     let task = file.task()?;
     let kind = label_kind(file);
     let is_sequence = task == Task::Sequence;
-    let columns = DatasetConfig {
-        text: args.data.texts.text.clone(),
-        label: args.label.clone(),
-        group: None,
-    };
+    let columns = DatasetConfig { label: args.label.clone(), ..args.data.texts.columns()? };
     let hub = hub_access();
     let texts = args.data.texts.source(path, hub.as_ref());
     let dataset = match (&task, args.pair.as_deref()) {
@@ -184,7 +182,10 @@ fn evaluate_texts<'a>(
         (_, Some(_)) if !kind.is_class() => {
             return Err(file.wrong("its outputs are no classes; leave out `--pair`").into());
         }
-        (Task::Sequence, Some([good, bad])) => texts.read_pairs([good.clone(), bad.clone()])?,
+        (Task::Sequence, Some([good, bad])) => {
+            let (pair, format) = ([good.clone(), bad.clone()], columns.format);
+            texts.read_pairs(&PairConfig { columns: pair, format, ..PairConfig::default() })?
+        }
         (task, Some(_)) => {
             return Err(file.wrong(&format!("its task is `{task}`; leave out `--pair`")).into());
         }
@@ -196,11 +197,8 @@ fn evaluate_texts<'a>(
     if is_sequence && kind.is_class() {
         class_indices(file, path, &dataset.classes)?;
     }
-    let trained_on = file.saved.metadata.data.as_ref().and_then(|data| data.hash.as_deref());
-    if trained_on == Some(dataset.hash.as_str()) {
-        let path = path.display();
-        warn!("`{path}` is the file that the probe was trained on, so the figures flatter it");
-    }
+    let keys: Vec<u64> = dataset.texts.iter().map(|text| text_key(text)).collect();
+    warn_of_known(file, path, &dataset.hash, &keys);
 
     let probed = file.open_model(&args.model, device)?;
     let model = &probed.model;
@@ -251,6 +249,25 @@ fn evaluate_texts<'a>(
     evaluate(args, file, path, Prepared { source, examples, targets, n_skipped }, device)
 }
 
+/// Warns of texts, or examples of activations, that the probe was trained or selected on.
+fn warn_of_known(file: &ProbeFile, path: &Path, hash: &str, keys: &[u64]) {
+    let Some(data) = &file.saved.metadata.data else { return };
+    let path = path.display();
+    if data.hash.as_deref() == Some(hash) {
+        warn!("`{path}` is the file that the probe was trained on, so the figures flatter it");
+        return;
+    }
+    let KnownTexts { n, is_estimate } = data.trained_on.known(keys);
+    if n > 0 {
+        let about = if is_estimate { "about " } else { "" };
+        warn!(
+            "`{path}`: the probe was trained or selected on {about}{n} of the {} examples, so the \
+             figures flatter it; remove them",
+            keys.len()
+        );
+    }
+}
+
 /// Reads activations that bring their labels.
 fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Prepared<'static>> {
     let probes = std::slice::from_ref(file);
@@ -260,6 +277,7 @@ fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Pr
     let mut external = read.places.swap_remove(0);
     let examples =
         ExampleSet::from_external(&external).ok_or_else(|| ExternalActivations::no_labels(path))?;
+    warn_of_known(file, path, &external.hash, &external.keys());
     let n_skipped = external.skipped.len();
     let targets = external.targets.take();
     let source = Box::new(MemoryActivations::from(external));

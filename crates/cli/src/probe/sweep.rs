@@ -208,7 +208,7 @@ fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
     writeln!(stdout, "probes: {}", kinds.join(", "))?;
     if let Some(penalties) = &config.sweep.penalties {
         writeln!(stdout, "{} penalties where labels are no classes", penalties.len())?;
-        if config.data.iter().all(|data| !data.label_kind.is_class()) {
+        if config.data.iter().all(|data| !data.label_kind().is_class()) {
             return Ok(());
         }
     }

@@ -127,7 +127,7 @@ pub fn run(args: &ViewArgs) -> Result<()> {
 /// Reads the first texts, with labels where there are any and the task is about whole texts.
 fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
     let label = args.label.clone().unwrap_or(DatasetConfig::default().label);
-    let columns = DatasetConfig { text: args.texts.text.clone(), label, group: None };
+    let columns = DatasetConfig { label, ..args.texts.columns()? };
     let hub = hub_access();
     let source = args.texts.source(&args.data, hub.as_ref());
     let with_labels = args.label.is_some() || file.task()? == Task::Sequence;

@@ -99,7 +99,8 @@ impl Evaluator {
         let model = open_model(&config.model.name, hub_access().as_ref(), placement)?;
         let data = &config.data;
         let size = (data.context_size, data.prepend_bos);
-        let mut contexts = texts::contexts(&data.path, &data.text, size, &model)?;
+        let mut contexts =
+            texts::contexts(&data.path, &texts::columns_of_run(data)?, size, &model)?;
         if contexts.len() <= data.test_contexts {
             let error = format!(
                 "`data.test_contexts` is {}, but `{}` fills {} contexts only",

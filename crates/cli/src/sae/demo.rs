@@ -60,7 +60,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let model = open_model(&config.model.name, None, placement)?;
     let data = &config.data;
     let size = (data.context_size, data.prepend_bos);
-    let contexts = texts::contexts(&data.path, &data.text, size, &model)?;
+    let contexts = texts::contexts(&data.path, &texts::columns_of_run(data)?, size, &model)?;
     for found in trained {
         let (sae, hook) = (read_sae(&found.folder)?, found.hook.parse()?);
         let view = View { sae: &sae, model: &model, device: &device, contexts: &contexts, hook };

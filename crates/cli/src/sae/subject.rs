@@ -9,6 +9,7 @@ use attention_probes_sae::{CONTEXT_LAYERS, Contexts, Sae, SaeError, read_sae};
 use burn::tensor::Device;
 use clap::Args;
 
+use crate::data_args::TableArgs;
 use crate::device;
 use crate::exit::InputError;
 use crate::hub::hub_access;
@@ -27,6 +28,9 @@ pub struct SubjectArgs {
     /// Its column of texts.
     #[arg(long, default_value = "text")]
     pub text: String,
+    /// How fields are written.
+    #[command(flatten)]
+    pub table: TableArgs,
     /// Model, instead of the one that the autoencoder names.
     #[arg(long)]
     pub model: Option<String>,
@@ -67,8 +71,9 @@ impl Subject {
         };
         let SaeInModel { sae, model, device, hook, context_size } =
             SaeInModel::open(&args.sae, place)?;
+        let columns = args.table.columns(&args.text)?;
         let size = (context_size, sae.config.metadata.prepend_bos().unwrap_or(true));
-        let contexts = texts::contexts_of_files(files, &args.text, size, &model)?;
+        let contexts = texts::contexts_of_files(files, &columns, size, &model)?;
         Ok(Self { sae, model, device, contexts, hook })
     }
 }

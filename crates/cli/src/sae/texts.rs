@@ -3,26 +3,35 @@
 use std::path::Path;
 
 use anyhow::Result;
-use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader};
+use attention_probes_activations::{DatasetConfig, LabelColumn, TableFormat, TextReader};
 use attention_probes_models::{LanguageModel, host_values};
-use attention_probes_sae::Contexts;
+use attention_probes_sae::{Contexts, RunData};
 
 use crate::exit::InputError;
+
+/// The column of the texts of a run, and how their file is written.
+pub(crate) fn columns_of_run(data: &RunData) -> Result<DatasetConfig> {
+    let format = TableFormat { quoting: data.quoting, escape: data.escape };
+    if let Some(fault) = format.fault() {
+        return Err(InputError(format!("`data.escape` {fault}")).into());
+    }
+    Ok(DatasetConfig { text: data.text.clone(), format, ..DatasetConfig::default() })
+}
 
 /// Reads the texts of a file into contexts of one length.
 pub(crate) fn contexts(
     path: &Path,
-    column: &str,
+    columns: &DatasetConfig,
     size: (usize, bool),
     model: &LanguageModel,
 ) -> Result<Contexts> {
-    contexts_of_files(&[path], column, size, model)
+    contexts_of_files(&[path], columns, size, model)
 }
 
 /// Reads the texts of several files, whose rows follow each other, into contexts of one length.
 pub(super) fn contexts_of_files(
     paths: &[impl AsRef<Path>],
-    column: &str,
+    columns: &DatasetConfig,
     (context_size, prepend_bos): (usize, bool),
     model: &LanguageModel,
 ) -> Result<Contexts> {
@@ -33,9 +42,8 @@ pub(super) fn contexts_of_files(
             format!("`context_size` is {context_size}, but `{name}` reads {n_ctx} tokens at most");
         return Err(InputError(error).into());
     }
-    let columns = DatasetConfig { text: column.to_owned(), ..DatasetConfig::default() };
     let mut texts = Vec::new();
-    for row in TextReader::open_files(paths, &columns, LabelColumn::Ignored)? {
+    for row in TextReader::open_files(paths, columns, LabelColumn::Ignored)? {
         texts.push(model.tokenizer.encode_without_special(&row?.text)?.ids);
     }
     let bos = beginning(model).filter(|_| prepend_bos);

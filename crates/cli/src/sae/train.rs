@@ -146,7 +146,7 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let model = open_model(&config.model.name, hub.as_ref(), placement)?;
     let data = &config.data;
     let size = (data.context_size, data.prepend_bos);
-    let mut contexts = texts::contexts(&data.path, &data.text, size, &model)?;
+    let mut contexts = texts::contexts(&data.path, &texts::columns_of_run(data)?, size, &model)?;
     let layers = SaeRun::layers(&tasks)?;
     let n_held_out = held_out(config, &layers, &contexts)?;
     let sizes = (contexts.n_text_tokens(), model.model.shape().n_layers);

@@ -13,6 +13,7 @@ mod evaluation;
 mod folder;
 mod folds;
 mod haystack;
+mod leaks;
 mod page;
 #[path = "../common/page_data.rs"]
 mod page_data;

@@ -6,7 +6,7 @@ use attention_probes_activations::{
     LabelKind, NpzArray, Place, Side, Split, Targets, TokenizedDataset, write_npz,
 };
 use attention_probes_models::LanguageModel;
-use attention_probes_probes::{Features, Outputs, Pool, ProbeMetadata, SavedProbe};
+use attention_probes_probes::{DataMetadata, Features, Outputs, Pool, ProbeMetadata, SavedProbe};
 
 use rand::seq::SliceRandom;
 
@@ -74,7 +74,8 @@ struct TargetData<'a> {
     model: Option<&'a LanguageModel>,
     targets: Targets,
     split: Split,
-    hash: String,
+    /// The data, as the probes' metadata describe them.
+    described: DataMetadata,
     n_skipped: usize,
     warnings: Vec<Warning>,
     d_model: usize,
@@ -92,7 +93,8 @@ pub(crate) fn run_target_experiments(
     model: Option<&LanguageModel>,
     tracker: &mut dyn Tracker,
 ) -> Result<Vec<TargetReport>, SweepError> {
-    let Prepared { mut source, examples, split, targets, hash, n_skipped, warnings } = prepared;
+    let described = prepared.describe(&run.config().name);
+    let Prepared { mut source, examples, split, targets, rows, n_skipped, warnings, .. } = prepared;
     let Some(targets) = targets else { return Ok(Vec::new()) };
     // Examples may have been left out since the sides were looked at.
     check_sides(run.config(), &targets, &split)?;
@@ -114,7 +116,6 @@ pub(crate) fn run_target_experiments(
     let words = tokens.map(|tokens| {
         BagOfWords::new(prefixes.iter().map(|&(sequence, end)| &tokens.sequence(sequence)[..end]))
     });
-    let row = |sequence: usize| tokens.map_or(sequence, |tokens| tokens.text_rows[sequence]);
     let mut arrays = Vec::new();
     for (side, indices) in [("validation", &split.validation), ("test", &split.test)] {
         let (n, side_targets) = (indices.len(), targets.rows(indices));
@@ -123,7 +124,7 @@ pub(crate) fn run_target_experiments(
         };
         let shape = vec![n, targets.n_columns()];
         arrays.push((format!("{side}/targets"), NpzArray::new(shape, side_targets.values)));
-        arrays.push((format!("{side}/rows"), integers(&|i| row(prefixes[i].0))));
+        arrays.push((format!("{side}/rows"), integers(&|i| rows[prefixes[i].0])));
         arrays.push((format!("{side}/n_tokens"), integers(&|i| prefixes[i].1)));
         if let Some(groups) = &examples.groups {
             arrays.push((format!("{side}/groups"), integers(&|i| groups[i])));
@@ -135,7 +136,7 @@ pub(crate) fn run_target_experiments(
         baselines: baselines(&targets, &split, words.as_ref(), config.seed)?,
         targets,
         split,
-        hash,
+        described,
         n_skipped,
         warnings,
         d_model: source.d_model(),
@@ -299,7 +300,7 @@ impl TargetData<'_> {
             _ => fitted.readout.to_output_probe(architecture.pool),
         };
         let mut metadata = ProbeMetadata::new(probe_config, self.targets.names.clone());
-        describe(&mut metadata, self.run, self.model, &self.split, &self.hash);
+        describe(&mut metadata, self.run, self.model, &self.described);
         metadata.outputs = match self.targets.kind {
             LabelKind::Number => Outputs::Number,
             LabelKind::Labels => Outputs::Labels,

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{DatasetConfig, MemoryActivations};
+use attention_probes_activations::MemoryActivations;
 use clap::Args;
 use tracing::info;
 
@@ -134,7 +134,7 @@ fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Resu
 
 /// Scores the rows of a file of texts.
 fn score_file(scorer: &Scorer<'_>, args: &ScoreArgs, path: &Path) -> Result<()> {
-    let columns = DatasetConfig { text: args.data.texts.text.clone(), ..DatasetConfig::default() };
+    let columns = args.data.texts.columns()?;
     let hub = hub_access();
     let texts = args.data.texts.source(path, hub.as_ref());
     let dataset = match &args.tokens {

@@ -60,6 +60,7 @@ fn in_model(args: &EvalArgs, data: &Path) -> Result<Findings> {
         sae: args.sae.clone(),
         data: data.to_owned(),
         text: args.text().to_owned(),
+        table: args.table,
         model: args.model.clone(),
         hook: args.hook.clone(),
         device: args.device.clone(),

@@ -13,6 +13,7 @@ use attention_probes_sae::eval::{EncodedTexts, TextActivations, cut_to_parts};
 use tracing::warn;
 
 use super::EvalArgs;
+use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::progress::Progress;
 use crate::sae::subject::{SaeInModel, check_width};
@@ -53,9 +54,9 @@ pub(super) fn read_rows(
     other: Option<&str>,
 ) -> Result<Vec<(String, String, String)>> {
     let columns = DatasetConfig {
-        text: args.text().to_owned(),
         label: args.label().to_owned(),
         group: other.map(str::to_owned),
+        ..args.table.columns(args.text())?
     };
     let files = data_files(path, args.split(), hub_access().as_ref())?;
     let (mut rows, mut n_rows) = (Vec::new(), 0);
@@ -63,6 +64,12 @@ pub(super) fn read_rows(
         let row = row?;
         n_rows += 1;
         if !row.text.trim().is_empty() {
+            if let (Some(column), None) = (other, &row.group) {
+                let row = n_rows - 1;
+                let from = path.display();
+                let error = format!("`{from}` row {row}: column `{column}` holds nothing");
+                return Err(InputError(error).into());
+            }
             let label = row.label.unwrap_or_default();
             rows.push((row.text, label, row.group.unwrap_or_default()));
         }

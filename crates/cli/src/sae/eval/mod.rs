@@ -17,6 +17,7 @@ use attention_probes_models::Dtype;
 use attention_probes_sae::eval::EvalOutput;
 use clap::{Args, ValueEnum};
 
+use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::output;
 use crate::sae::subject::{ModelPlace, SaeInModel};
@@ -54,6 +55,9 @@ pub struct EvalArgs {
     /// Column of the texts; `text` if it is left out.
     #[arg(long)]
     pub text: Option<String>,
+    /// How fields are written.
+    #[command(flatten)]
+    pub table: TableArgs,
     /// Column of the classes of sparse probing, TPP, and SCR; `label` if it is left out.
     #[arg(long)]
     pub label: Option<String>,
@@ -172,6 +176,7 @@ impl EvalArgs {
             activations: None,
             split: None,
             text: None,
+            table: TableArgs::default(),
             label: None,
             spurious: None,
             pair: None,
@@ -194,10 +199,12 @@ impl EvalArgs {
     /// Refuses flags that the evaluation does not have, and a lack of those that it needs.
     fn check(&self) -> Result<()> {
         use Evaluation::{Absorption, Core, Scr, SparseProbing, Tpp};
-        let all: [(&str, bool, &[Evaluation]); 13] = [
+        let all: [(&str, bool, &[Evaluation]); 15] = [
             ("data", self.data.is_some(), &[Core, SparseProbing, Tpp, Scr]),
             ("activations", self.activations.is_some(), &[Core, SparseProbing, Tpp]),
             ("text", self.text.is_some(), &[Core, SparseProbing, Tpp, Scr]),
+            ("quoting", self.table.quoting.is_some(), &[Core, SparseProbing, Tpp, Scr]),
+            ("escape", self.table.escape.is_some(), &[Core, SparseProbing, Tpp, Scr]),
             ("split", self.split.is_some(), &[Core, SparseProbing, Tpp, Scr]),
             ("label", self.label.is_some(), &[SparseProbing, Tpp, Scr]),
             ("spurious", self.spurious.is_some(), &[Scr]),
@@ -218,6 +225,8 @@ impl EvalArgs {
         }
         let of_texts = [
             ("text", self.text.is_some()),
+            ("quoting", self.table.quoting.is_some()),
+            ("escape", self.table.escape.is_some()),
             ("split", self.split.is_some()),
             ("label", self.label.is_some()),
             ("max-contexts", self.max_contexts.is_some()),
