@@ -382,7 +382,7 @@ fn check_sides(
         if !sides.contains(&index) {
             let (n_examples, n_classes) = (labels.len(), present.len());
             let most = present.values().map(|counts| counts.iter().sum()).max().unwrap_or(0);
-            if most < MIN_EXAMPLES && n_examples > MIN_EXAMPLES {
+            if most < MIN_EXAMPLES && n_classes > MIN_EXAMPLES {
                 return Err(SplitError::RareClasses { side, n_examples, n_classes, most }.into());
             }
             return Err(SplitError::EmptySide { side, n_examples }.into());

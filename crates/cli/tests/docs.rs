@@ -61,7 +61,6 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
     leaves("", &serde_json::to_value(config).unwrap(), &mut expected);
     // Keys that are not written unless they are needed.
     for (key, value) in [
-        ("data.label_kind", json!("class")),
         ("data.label_separator", json!(";")),
         (
             "sweep.penalties",
@@ -87,6 +86,9 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
         "sweep.patience",
         "data.class_weights",
         "evaluation.confidence",
+        "data.label_kind",
+        "data.quoting",
+        "data.escape",
         "data.pair",
         "data.pad_token_id",
     ] {
