@@ -14,21 +14,19 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
-# Penalties of the reference, as weight decays: those of the defaults, 1e-6 to 10.
-DECAYS = [10.0 ** (half / 2) for half in range(-12, 3)]
 # What the mean over data sets and seeds, and what each data set, may be below the reference.
 MEAN, EACH = 0.01, 0.03
 # Largest difference of the training loss of a linear probe from that of scikit-learn, in nats.
 LOSS = 1e-4
 
 
-def scikit_learn(path):
+def scikit_learn(path, decays):
     """Test score of the penalty that validation chooses, and the training loss of each penalty."""
     arrays = numpy.load(path)
     x, y, weight, side = (arrays[key] for key in ("x", "y", "weight", "side"))
     train, validation, test = (side == number for number in range(3))
     losses, best = {}, None
-    for decay in DECAYS:
+    for decay in decays:
         model = LogisticRegression(
             C=1 / (decay * weight[train].sum()), tol=1e-7, max_iter=20_000, solver="newton-cholesky"
         )
@@ -63,7 +61,7 @@ def cells_of(folder):
         if "losses" in found:
             name = f"{cell['model']}-{cell['data']}-{cell['seed']}"
             if name not in known:
-                score, losses = scikit_learn(folder / f"{name}.npz")
+                score, losses = scikit_learn(folder / f"{name}.npz", [decay for decay, *_ in found["losses"]])
                 known[name] = {"name": name, "test": score, "losses": list(losses.items())}
                 with open(cache, "a") as file:
                     file.write(json.dumps(known[name]) + "\n")

@@ -9,7 +9,7 @@ use attention_probes_probes::{
 use crate::SweepError;
 use crate::config::{ArchitectureConfig, GridConfig};
 use crate::cross_validation::penalty_selection;
-use crate::growth::MAX_GROWTH;
+use crate::growth::{MAX_GROWTH, three_digits};
 use crate::method::{Method, Recipe};
 use crate::plan::{at_least, check_learning_rates, check_name, check_weight_decays};
 
@@ -156,7 +156,7 @@ pub(crate) fn check_folds_in(
 /// Weight decays of a linear probe that is solved exactly, where nothing is said: two for each power
 /// of ten from 1e-6 to 10.
 fn exact_decays() -> Vec<f64> {
-    (-12..=2).map(|half| 10.0_f64.powf(f64::from(half) / 2.0)).collect()
+    (-12..=2).map(|half| three_digits(10.0_f64.powf(f64::from(half) / 2.0))).collect()
 }
 
 impl ArchitectureConfig {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::SelectBy;
 use crate::fit::EpochRecord;
 use crate::plan::Trial;
-use crate::select::compare;
+use crate::select::{compare, value_of};
 
 /// Which weights of a trial are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +77,9 @@ pub(crate) fn best_epoch(history: &[EpochRecord], select_by: SelectBy) -> usize 
     best
 }
 
-/// Whether the best trial of a group has not got better within the last `patience` epochs.
+/// Whether the best score of a group's trials has not got better within the last `patience` epochs.
+///
+/// The metric alone counts: where it cannot get better any more, a loss may fall for ever.
 pub(crate) fn has_stalled(
     histories: &[Vec<EpochRecord>],
     select_by: SelectBy,
@@ -89,12 +91,15 @@ pub(crate) fn has_stalled(
 
 /// The epoch in which the best score of all trials was reached, from 1; 0 before the first.
 fn last_gain(histories: &[Vec<EpochRecord>], select_by: SelectBy) -> usize {
-    let best = |history: &Vec<EpochRecord>| history.get(best_epoch(history, select_by)).copied();
-    let earlier_best = |a: EpochRecord, b: EpochRecord| {
-        let order = compare(Some(a.validation), Some(b.validation), select_by);
-        if order.then(b.epoch.cmp(&a.epoch)) == Ordering::Less { b } else { a }
+    let value = |record: &EpochRecord| {
+        value_of(Some(record.validation), select_by).map(|value| (value, record.epoch))
     };
-    histories.iter().filter_map(best).reduce(earlier_best).map_or(0, |record| record.epoch)
+    let earlier_best = |a: (f64, usize), b: (f64, usize)| match a.0.total_cmp(&b.0) {
+        Ordering::Less => b,
+        Ordering::Equal if b.1 < a.1 => b,
+        _ => a,
+    };
+    histories.iter().flatten().filter_map(value).reduce(earlier_best).map_or(0, |(_, epoch)| epoch)
 }
 
 #[cfg(test)]
@@ -139,6 +144,10 @@ pub(crate) mod tests {
         assert!(!stalled(&[history(&[1.0, 2.0])]));
         assert!(!stalled(&[Vec::new()]));
         assert!(!has_stalled(&[best], SelectBy::Loss, 0));
+        // Of equal accuracies the lower loss is chosen, but it is no gain.
+        let falling = history(&[3.0, 2.0, 1.0]);
+        assert_eq!(best_epoch(&falling, SelectBy::BalancedAccuracy), 2);
+        assert!(has_stalled(&[falling], SelectBy::BalancedAccuracy, 2));
         let never = history(&[f64::NAN, f64::NAN, f64::NAN]);
         assert!(stalled(&[never]));
         // Trials that left the race earlier do not count as the length of the group.

@@ -6,16 +6,16 @@ use crate::config::SelectBy;
 use crate::early_stopping::best_epoch;
 use crate::fit::{EpochRecord, TrialGroup};
 use crate::plan::Trial;
-use crate::select::compare;
+use crate::select::{compare, value_of};
 
 /// Most learning rates that are added.
 pub(crate) const MAX_GROWTH: usize = 4;
 
 /// The trials of the learning rate that a group is to try next, if its best one lies at an end of
-/// those that it has tried: `√10` times the highest, or the lowest over `√10`.
+/// those that it has tried: `√10` times the highest, or the lowest over `√10`, to three digits.
 ///
 /// The first `n_grid` trials are those of the grid; what is added has their weight decays and seeds.
-/// Of equal trials the first is the best, so a rate that is only as good as another adds none.
+/// A rate whose score is only as good as that of another adds none, whatever its loss.
 pub(crate) fn next_trials(
     group: &TrialGroup,
     histories: &[Vec<EpochRecord>],
@@ -35,19 +35,36 @@ pub(crate) fn next_trials(
         |a: usize, b: usize| compare(score(a), score(b), select_by) == Ordering::Greater;
     let best = (0..group.trials.len())
         .fold(0, |best, next| if is_better(next, best) { next } else { best });
+    let value = value_of(score(best), select_by);
     let best = group.trials[best].learning_rate;
+    let other = |&trial: &usize| group.trials[trial].learning_rate.to_bits() != best.to_bits();
+    let others = (0..group.trials.len()).filter(other);
+    let others = others.filter_map(|trial| value_of(score(trial), select_by)).reduce(f64::max);
+    if value.zip(others).is_some_and(|(value, others)| value <= others) {
+        return Vec::new();
+    }
     let (lowest, highest) = (rates[0], rates[rates.len() - 1]);
+    let grid = rates_of(&group.trials[..n_grid]);
+    // From the end of the grid on, so that rounding does not add up.
     let next = if best >= highest {
-        highest * 10.0_f64.sqrt()
+        let above = rates.iter().filter(|rate| **rate >= grid[grid.len() - 1]).count();
+        grid[grid.len() - 1] * 10.0_f64.powf(above as f64 / 2.0)
     } else if best <= lowest {
-        lowest / 10.0_f64.sqrt()
+        let below = rates.iter().filter(|rate| **rate <= grid[0]).count();
+        grid[0] * 10.0_f64.powf(below as f64 / -2.0)
     } else {
         return Vec::new();
     };
+    let next = three_digits(next);
     let first = group.trials[0].learning_rate.to_bits();
     let of_one_rate =
         group.trials[..n_grid].iter().filter(|trial| trial.learning_rate.to_bits() == first);
     of_one_rate.map(|trial| Trial { learning_rate: next, ..*trial }).collect()
+}
+
+/// A number rounded to the three digits that file names have.
+pub(crate) fn three_digits(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
 }
 
 /// The different learning rates of some trials, ascending.
@@ -89,14 +106,14 @@ mod tests {
 
     #[test]
     fn a_grid_grows_beyond_the_end_that_is_best() {
-        let ten = 10.0_f64.sqrt();
-        assert_eq!(next(&[0.1, 1.0], 2, &[2.0, 1.0], 4), [ten]);
-        assert_eq!(next(&[0.1, 1.0], 2, &[1.0, 2.0], 4), [0.1 / ten]);
+        assert_eq!(next(&[0.1, 1.0], 2, &[2.0, 1.0], 4), [3.16]);
+        assert_eq!(next(&[0.1, 1.0], 2, &[1.0, 2.0], 4), [0.0316]);
         assert!(next(&[0.1, 0.5, 1.0], 3, &[2.0, 1.0, 2.0], 4).is_empty());
         // What was added goes on being added to while it is better, and no more often than allowed.
-        assert_eq!(next(&[0.1, 1.0, ten], 2, &[3.0, 2.0, 1.0], 4), [ten * ten]);
-        assert!(next(&[0.1, 1.0, ten], 2, &[3.0, 2.0, 2.0], 4).is_empty());
-        assert!(next(&[0.1, 1.0, ten], 2, &[3.0, 2.0, 1.0], 1).is_empty());
+        assert_eq!(next(&[0.1, 1.0, 3.16], 2, &[3.0, 2.0, 1.0], 4), [10.0]);
+        assert_eq!(next(&[0.1, 1.0, 0.0316, 0.01], 2, &[3.0, 3.0, 2.0, 1.0], 4), [0.00316]);
+        assert!(next(&[0.1, 1.0, 3.16], 2, &[3.0, 2.0, 2.0], 4).is_empty());
+        assert!(next(&[0.1, 1.0, 3.16], 2, &[3.0, 2.0, 1.0], 1).is_empty());
         // One rate is no grid, and where the grid is given it stays.
         assert!(next(&[0.1], 1, &[2.0], 4).is_empty());
         assert!(next(&[0.1, 1.0], 2, &[2.0, 1.0], 0).is_empty());
@@ -104,6 +121,6 @@ mod tests {
 
     #[test]
     fn where_everything_diverged_lower_rates_are_tried() {
-        assert_eq!(next(&[0.1, 1.0], 2, &[f64::NAN, f64::NAN], 4), [0.1 / 10.0_f64.sqrt()]);
+        assert_eq!(next(&[0.1, 1.0], 2, &[f64::NAN, f64::NAN], 4), [0.0316]);
     }
 }

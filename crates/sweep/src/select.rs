@@ -110,13 +110,16 @@ pub(crate) fn choose(trials: Vec<TrialFit>, probe: ProbeConfig, select_by: Selec
     GroupFit { probe, trials, best, cross_validation: None, best_per_weight_decay }
 }
 
+/// The metric that trials are chosen by, the higher the better; `None` if it is no number, or the
+/// loss is none.
+pub(crate) fn value_of(score: Option<Score>, select_by: SelectBy) -> Option<f64> {
+    let score = score.filter(|score| !score.loss.is_nan())?;
+    score.value(select_by).filter(|value| !value.is_nan())
+}
+
 /// Which of two scores is better; the lower loss breaks ties. A score that is not a number loses.
 pub(crate) fn compare(a: Option<Score>, b: Option<Score>, select_by: SelectBy) -> Ordering {
-    let key = |score: Option<Score>| {
-        let score = score?;
-        let value = score.value(select_by)?;
-        (!value.is_nan() && !score.loss.is_nan()).then_some((value, -score.loss))
-    };
+    let key = |score: Option<Score>| Some((value_of(score, select_by)?, -score?.loss));
     match (key(a), key(b)) {
         (Some(a), Some(b)) => a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)),
         (a, b) => a.is_some().cmp(&b.is_some()),
