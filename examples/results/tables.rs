@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use attention_probes::metrics::{
-    Comparison, Interval, MetricError, PairedBootstrap, compare_balanced_accuracy,
+    Bootstrap, Comparison, Interval, MetricError, compare_balanced_accuracy,
 };
 use attention_probes::sweep::{ArchitectureReport, SavedExperiment, SavedRun};
 
@@ -156,9 +156,8 @@ fn compare(first: Chosen<'_>, second: Chosen<'_>) -> Result<Comparison, MetricEr
         saved.predictions.test.predicted(&probe.config_name, n_classes).unwrap_or_default()
     };
     let examples = &first.0.predictions.test.examples;
-    let groups = examples.groups.as_deref();
-    let groups = groups.filter(|groups| groups.iter().any(|group| *group != groups[0]));
-    let bootstrap = PairedBootstrap { groups, ..PairedBootstrap::default() };
+    let bootstrap = Bootstrap { n_resamples: Bootstrap::PAIRED, ..Bootstrap::default() };
+    let bootstrap = bootstrap.of_groups(examples.groups.as_deref());
     let predictions = [predicted(first), predicted(second)];
     let [first, second] = &predictions;
     compare_balanced_accuracy(&examples.labels, [first, second], n_classes, &bootstrap)

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attention_probes_metrics::ClassificationReport;
+use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_models::{
     Activation, ActivationFunction, GemmaConfig, GemmaGeneration, HookPoint, HookSet, HookedModel,
     LayerKind, PaddingSide, Rope, TokenBatch, open_model,
@@ -129,7 +129,8 @@ fn every_key_of_the_metadata_is_documented() {
 
 #[test]
 fn every_metric_of_a_report_is_documented() {
-    let report = ClassificationReport::new(&[0, 1], &[0.9, 0.1, 0.2, 0.8], 2, 1).unwrap();
+    let scores = ClassScores::from_logits(&[-2.2, 1.4], 2).unwrap();
+    let report = ClassificationReport::new(&[0, 1], &scores, &Bootstrap::default()).unwrap();
     let markdown = include_str!("../../../docs/metrics.md");
     for key in serde_json::to_value(report).unwrap().as_object().unwrap().keys() {
         let is_count = ["n_examples", "n_classes"].contains(&key.as_str());

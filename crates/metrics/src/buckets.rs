@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bins::equal_mass_bins;
 use crate::{
-    ConfusionMatrix, Interval, MetricError, auroc, auroc_one_vs_rest, check, predicted_class,
-    wilson,
+    ClassScores, ConfusionMatrix, Interval, MetricError, auroc, auroc_one_vs_rest, check, wilson,
 };
 
 /// Confidence level of the intervals.
@@ -20,17 +19,6 @@ pub enum BucketEdges {
     Quantiles(usize),
     /// The keys with which a bucket begins, rising; one more begins below the first of them.
     Given(Vec<usize>),
-}
-
-/// Examples with the probabilities that a classifier gave them.
-#[derive(Clone, Copy, Debug)]
-pub struct ClassifiedExamples<'a> {
-    /// True classes, `[n]`.
-    pub labels: &'a [usize],
-    /// Probabilities, `[n, n_classes]`, row-major.
-    pub probabilities: &'a [f64],
-    /// Number of classes, at least 2.
-    pub n_classes: usize,
 }
 
 /// The metrics of the examples whose key lies in one range.
@@ -59,43 +47,40 @@ pub struct Bucket {
 /// Sorts examples into buckets by a key, such as the number of tokens, and measures each.
 ///
 /// Every key is in exactly one bucket; given edges can leave one without an example. Predicts as
-/// [`predicted_class`] does at 0.5.
+/// [`ClassScores::predicted`] does.
 ///
 /// # Shapes
 ///
 /// - `keys`: `[n]`
+/// - `labels`: `[n]`
 ///
 /// # Errors
 ///
-/// - [`MetricError::Parameter`] if there are fewer than two classes, or 0 quantiles
+/// - [`MetricError::Parameter`] if there are 0 quantiles
 /// - [`MetricError::NotRising`] if the given edges do not rise
-/// - [`MetricError::NotAProbability`], [`MetricError::NotFinite`] or [`MetricError::RowSum`] if a
-///   row is no distribution
 /// - [`MetricError::LabelOutOfRange`], [`MetricError::Empty`] or [`MetricError::LengthMismatch`] if
 ///   the slices do not fit
 ///
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::{BucketEdges, ClassifiedExamples, buckets};
+/// use attention_probes_metrics::{BucketEdges, ClassScores, buckets};
 ///
 /// let n_tokens = [8, 12, 300, 500];
-/// let probabilities = [0.9, 0.1, 0.2, 0.8, 0.6, 0.4, 0.7, 0.3]; // [n, n_classes]
-/// let examples =
-///     ClassifiedExamples { labels: &[0, 1, 1, 0], probabilities: &probabilities, n_classes: 2 };
-/// let table = buckets(&n_tokens, examples, &BucketEdges::Given(vec![128]))?;
+/// let scores = ClassScores::from_logits(&[-2.2, 1.4, -0.4, -0.8], 2)?;
+/// let edges = BucketEdges::Given(vec![128]);
+/// let table = buckets(&n_tokens, &[0, 1, 1, 0], &scores, &edges)?;
 /// assert_eq!((table[0].to, table[0].balanced_accuracy), (Some(128), Some(1.0)));
 /// assert_eq!((table[1].from, table[1].balanced_accuracy), (128, Some(0.5)));
 /// # Ok::<(), attention_probes_metrics::MetricError>(())
 /// ```
 pub fn buckets(
     keys: &[usize],
-    examples: ClassifiedExamples<'_>,
+    labels: &[usize],
+    scores: &ClassScores,
     edges: &BucketEdges,
 ) -> Result<Vec<Bucket>, MetricError> {
-    let ClassifiedExamples { labels, probabilities, n_classes } = examples;
-    check::at_least_two_classes(n_classes)?;
-    check::probability_rows(probabilities, labels, n_classes)?;
+    check::labelled(labels, scores)?;
     check::length("keys", keys.len(), labels.len())?;
 
     let edges = starts(keys, edges)?;
@@ -108,14 +93,8 @@ pub fn buckets(
     from.zip(to)
         .zip(members)
         .map(|((from, to), members)| {
-            let rows = members.iter().flat_map(|&i| &probabilities[i * n_classes..][..n_classes]);
-            let rows: Vec<f64> = rows.copied().collect();
             let labels: Vec<usize> = members.iter().map(|&i| labels[i]).collect();
-            bucket(
-                from,
-                to,
-                ClassifiedExamples { labels: &labels, probabilities: &rows, n_classes },
-            )
+            bucket((from, to), &labels, &scores.select(&members))
         })
         .collect()
 }
@@ -143,11 +122,11 @@ fn starts(keys: &[usize], edges: &BucketEdges) -> Result<Vec<usize>, MetricError
 
 /// Measures the examples of one bucket.
 fn bucket(
-    from: usize,
-    to: Option<usize>,
-    examples: ClassifiedExamples<'_>,
+    (from, to): (usize, Option<usize>),
+    labels: &[usize],
+    scores: &ClassScores,
 ) -> Result<Bucket, MetricError> {
-    let ClassifiedExamples { labels, probabilities, n_classes } = examples;
+    let n_classes = scores.n_classes();
     let mut class_counts = vec![0; n_classes];
     for &label in labels {
         class_counts[label] += 1;
@@ -166,18 +145,15 @@ fn bucket(
         });
     }
 
-    let rows = probabilities.chunks_exact(n_classes);
-    let predictions: Vec<usize> = rows.map(|row| predicted_class(row, 0.5)).collect();
-    let confusion = ConfusionMatrix::new(labels, &predictions, n_classes)?;
+    let confusion = ConfusionMatrix::new(labels, &scores.predicted(), n_classes)?;
     let is_complete = !class_counts.contains(&0);
     let area = if !is_complete {
         None
     } else if n_classes == 2 {
-        let scores: Vec<f64> = probabilities.iter().skip(1).step_by(2).copied().collect();
         let labels: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
-        Some(auroc(&scores, &labels)?)
+        Some(auroc(&scores.of_class(1), &labels)?)
     } else {
-        Some(auroc_one_vs_rest(probabilities, labels, n_classes)?)
+        Some(auroc_one_vs_rest(scores.log_odds(), labels, n_classes)?)
     };
     Ok(Bucket {
         from,
@@ -196,18 +172,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ClassificationReport;
+    use crate::{Bootstrap, ClassificationReport};
 
-    const ROWS: [f64; 8] = [0.9, 0.1, 0.2, 0.8, 0.6, 0.4, 0.7, 0.3];
-
-    fn examples<'a>(labels: &'a [usize], probabilities: &'a [f64]) -> ClassifiedExamples<'a> {
-        ClassifiedExamples { labels, probabilities, n_classes: 2 }
+    /// Buckets of four examples, of which the second alone is called positive.
+    fn of_four(
+        keys: &[usize],
+        labels: &[usize],
+        edges: &BucketEdges,
+    ) -> Result<Vec<Bucket>, MetricError> {
+        let scores = ClassScores::from_logits(&[-2.2, 1.4, -0.4, -0.8], 2)?;
+        buckets(keys, labels, &scores, edges)
     }
 
     #[test]
     fn an_empty_bucket_stays_in_the_table() {
         let edges = BucketEdges::Given(vec![10, 20, 30]);
-        let table = buckets(&[5, 9, 25, 26], examples(&[0, 1, 1, 1], &ROWS), &edges).unwrap();
+        let table = of_four(&[5, 9, 25, 26], &[0, 1, 1, 1], &edges).unwrap();
         let sizes: Vec<usize> = table.iter().map(|bucket| bucket.n_examples).collect();
         assert_eq!(sizes, [2, 0, 2, 0]);
         assert_eq!((table[1].accuracy, table[1].accuracy_interval), (None, None));
@@ -220,21 +200,21 @@ mod tests {
     #[test]
     fn equal_keys_share_a_bucket() {
         let edges = BucketEdges::Quantiles(4);
-        let table = buckets(&[7, 7, 7, 9], examples(&[0, 1, 1, 1], &ROWS), &edges).unwrap();
+        let table = of_four(&[7, 7, 7, 9], &[0, 1, 1, 1], &edges).unwrap();
         let sizes: Vec<usize> = table.iter().map(|bucket| bucket.n_examples).collect();
         assert_eq!((sizes, table[1].from), (vec![3, 1], 9));
     }
 
     #[test]
     fn bad_input_is_refused() {
-        let fit = |keys: &[usize], edges| buckets(keys, examples(&[0, 1, 1, 1], &ROWS), &edges);
+        let fit = |keys: &[usize], edges| of_four(keys, &[0, 1, 1, 1], &edges);
         assert_eq!(
             fit(&[1, 2, 3, 4], BucketEdges::Given(vec![2, 2])),
             Err(MetricError::NotRising { name: "edges", index: 1 })
         );
         assert!(fit(&[1, 2, 3, 4], BucketEdges::Quantiles(0)).is_err());
         assert!(fit(&[1, 2, 3], BucketEdges::Quantiles(2)).is_err());
-        let none = buckets(&[], examples(&[], &[]), &BucketEdges::Quantiles(2));
+        let none = of_four(&[], &[], &BucketEdges::Quantiles(2));
         assert_eq!(none, Err(MetricError::Empty { name: "labels" }));
     }
 
@@ -253,22 +233,20 @@ mod tests {
                     if n_classes == 2 { vec![a, 1.0 - a] } else { vec![a * b, a * (1.0 - b), 1.0 - a] }
                 })
                 .collect();
-            let examples =
-                ClassifiedExamples { labels: &labels, probabilities: &probabilities, n_classes };
-            let table = buckets(&keys, examples, &BucketEdges::Quantiles(n_buckets)).unwrap();
+            let scores = ClassScores::from_probabilities(&probabilities, n_classes).unwrap();
+            let edges = BucketEdges::Quantiles(n_buckets);
+            let table = buckets(&keys, &labels, &scores, &edges).unwrap();
             prop_assert!(table.len() <= n_buckets && table[0].from == 0);
             let sum: usize = table.iter().map(|bucket| bucket.n_examples).sum();
             prop_assert_eq!(sum, labels.len());
             for bucket in &table {
                 let inside = |key: usize| key >= bucket.from && bucket.to.is_none_or(|to| key < to);
                 let members: Vec<usize> = (0..keys.len()).filter(|&i| inside(keys[i])).collect();
-                let rows: Vec<f64> = members
-                    .iter()
-                    .flat_map(|&i| probabilities[i * n_classes..(i + 1) * n_classes].to_vec())
-                    .collect();
                 let labels: Vec<usize> = members.iter().map(|&i| labels[i]).collect();
                 prop_assert!(!labels.is_empty());
-                let report = ClassificationReport::new(&labels, &rows, n_classes, 0).unwrap();
+                let bootstrap = Bootstrap { n_resamples: 1, ..Bootstrap::default() };
+                let report =
+                    ClassificationReport::new(&labels, &scores.select(&members), &bootstrap).unwrap();
                 prop_assert_eq!(bucket.accuracy, Some(report.accuracy));
                 prop_assert_eq!(bucket.accuracy_interval, Some(report.accuracy_interval));
                 if bucket.class_counts.iter().all(|count| *count > 0) {

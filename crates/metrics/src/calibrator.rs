@@ -237,7 +237,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ClassificationReport;
+    use crate::{Bootstrap, ClassScores, ClassificationReport};
 
     const METHODS: [CalibrationMethod; 3] =
         [CalibrationMethod::Temperature, CalibrationMethod::Platt, CalibrationMethod::Isotonic];
@@ -269,7 +269,8 @@ mod tests {
         let fitted = calibrate(CalibrationMethod::Platt, data, data).unwrap();
         let rows: Vec<f64> = LOGITS.iter().flat_map(|&z| [1.0 - sigmoid(z), sigmoid(z)]).collect();
         let labels: Vec<usize> = LABELS.iter().map(|&label| usize::from(label)).collect();
-        let report = ClassificationReport::new(&labels, &rows, 2, 0).unwrap();
+        let scores = ClassScores::from_probabilities(&rows, 2).unwrap();
+        let report = ClassificationReport::new(&labels, &scores, &Bootstrap::default()).unwrap();
         assert_relative_eq!(fitted.report.before.ece, report.ece);
         assert_relative_eq!(fitted.report.before.brier, report.brier);
         assert_relative_eq!(fitted.report.before.log_loss, report.log_loss);

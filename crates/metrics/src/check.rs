@@ -1,6 +1,6 @@
 //! The checks that every metric begins with.
 
-use crate::MetricError;
+use crate::{ClassScores, MetricError};
 
 /// How far a probability may lie outside 0 to 1: the rounding of an `f32` softmax.
 const PROBABILITY_TOLERANCE: f64 = 1e-5;
@@ -97,6 +97,12 @@ pub(crate) fn probability_rows(
     n_classes: usize,
 ) -> Result<(), MetricError> {
     scores_by_class("probabilities", values, labels, n_classes)?;
+    distributions(values, n_classes)
+}
+
+/// Checks `[n, n_classes]` probabilities in row-major order.
+pub(crate) fn distributions(values: &[f64], n_classes: usize) -> Result<(), MetricError> {
+    length("probabilities", values.len(), values.len() / n_classes * n_classes)?;
     probabilities("probabilities", values)?;
     for (row, values) in values.chunks_exact(n_classes).enumerate() {
         let sum: f64 = values.iter().sum();
@@ -105,6 +111,13 @@ pub(crate) fn probability_rows(
         }
     }
     Ok(())
+}
+
+/// Checks labels beside what a classifier says about them.
+pub(crate) fn labelled(labels: &[usize], scores: &ClassScores) -> Result<(), MetricError> {
+    not_empty("labels", labels)?;
+    classes("labels", labels, scores.n_classes())?;
+    length("scores", scores.n_examples(), labels.len())
 }
 
 /// Checks labels beside `[n, n_classes]` finite scores in row-major order.

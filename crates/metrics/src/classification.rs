@@ -1,18 +1,15 @@
-//! Every number that a classifier is reported with, from one set of probabilities.
+//! Every number that a classifier is reported with, from one set of scores.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConfusionMatrix, Interval, MetricError, OperatingPoint, auroc, auroc_one_vs_rest,
-    average_precision, binary_log_loss, bootstrap_balanced_accuracy, brier, brier_multiclass,
-    check, ece, log_loss, tpr_at_fpr, wilson,
+    Bootstrap, ClassScores, ConfusionMatrix, Interval, MetricError, OperatingPoint, auroc,
+    auroc_one_vs_rest, average_precision, binary_log_loss, bootstrap_balanced_accuracy, brier,
+    brier_multiclass, check, ece, log_loss, tpr_at_fpr, wilson,
 };
 
 /// Confidence level of the intervals.
 const LEVEL: f64 = 0.95;
-
-/// Resamples of the bootstrap.
-const N_RESAMPLES: usize = 1000;
 
 /// Bins of the expected calibration error: the number of Guo et al. (2017).
 const N_BINS: usize = 15;
@@ -45,9 +42,11 @@ pub fn predicted_class(probabilities: &[f64], threshold: f64) -> usize {
     probabilities.iter().enumerate().fold(0, better)
 }
 
-/// What a classifier's probabilities are worth on labelled examples.
+/// What a classifier's scores are worth on labelled examples.
 ///
-/// Every number is finite; what is undefined on these examples is `None`.
+/// What ranks (AUROC, average precision, and the rates at a threshold) ranks by the log-odds of
+/// [`ClassScores`], everything else looks at the probabilities. Every number is finite; what is
+/// undefined on these examples is `None`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassificationReport {
     /// Number of examples.
@@ -60,8 +59,11 @@ pub struct ClassificationReport {
     pub accuracy_interval: Interval,
     /// Mean recall over the classes that occur.
     pub balanced_accuracy: f64,
-    /// Bootstrap interval of the balanced accuracy, 95 %, 1000 resamples.
+    /// Bootstrap interval of the balanced accuracy, 95 %, 1000 resamples unless told.
     pub balanced_accuracy_interval: Interval,
+    /// Resamples of groups that lacked a class and were drawn again; 0 without groups.
+    #[serde(default)]
+    pub n_redrawn: usize,
     /// F1 of class 1 of two classes, macro F1 of more.
     pub f1: f64,
     /// Precision of class 1 of two classes; 0 where it was never predicted.
@@ -75,11 +77,11 @@ pub struct ClassificationReport {
     pub auroc: Option<f64>,
     /// Average precision of class 1 of two classes. `None` if only one class occurs.
     pub average_precision: Option<f64>,
-    /// Highest true-positive rate at 1 % false positives. `None` if only one class occurs, or
-    /// there are more than two.
+    /// Highest true-positive rate at 1 % false positives, with its threshold on the log-odds of
+    /// class 1. `None` if only one class occurs, or there are more than two.
     pub tpr_at_1_percent_fpr: Option<OperatingPoint>,
-    /// Highest true-positive rate at 5 % false positives. `None` if only one class occurs, or
-    /// there are more than two.
+    /// Highest true-positive rate at 5 % false positives, with its threshold on the log-odds of
+    /// class 1. `None` if only one class occurs, or there are more than two.
     pub tpr_at_5_percent_fpr: Option<OperatingPoint>,
     /// Brier score, 0 to 1 of two classes, 0 to 2 (summed over classes) of more.
     pub brier: f64,
@@ -94,35 +96,32 @@ pub struct ClassificationReport {
 impl ClassificationReport {
     /// Computes every metric; predicts as [`predicted_class`] does at 0.5.
     ///
-    /// `seed` fixes the bootstrap resamples.
+    /// `bootstrap` draws the resamples of the interval of the balanced accuracy.
     ///
     /// # Shapes
     ///
     /// - `labels`: `[n]`
-    /// - `probabilities`: `[n, n_classes]`, row-major
     ///
     /// # Errors
     ///
-    /// - [`MetricError::NotAProbability`], [`MetricError::NotFinite`] or [`MetricError::RowSum`] if
-    ///   a row is no distribution
     /// - [`MetricError::LabelOutOfRange`], [`MetricError::Empty`] or
-    ///   [`MetricError::LengthMismatch`] if the slices do not fit
-    /// - [`MetricError::Parameter`] if there are fewer than two classes
+    ///   [`MetricError::LengthMismatch`] if labels, scores, and groups do not fit
+    /// - [`MetricError::Parameter`] or [`MetricError::TooFew`] if the bootstrap cannot draw
     pub fn new(
         labels: &[usize],
-        probabilities: &[f64],
-        n_classes: usize,
-        seed: u64,
+        scores: &ClassScores,
+        bootstrap: &Bootstrap<'_>,
     ) -> Result<Self, MetricError> {
-        check::at_least_two_classes(n_classes)?;
-        check::probability_rows(probabilities, labels, n_classes)?;
+        check::labelled(labels, scores)?;
+        let (n_classes, probabilities) = (scores.n_classes(), scores.probabilities());
 
         let rows = || probabilities.chunks_exact(n_classes);
-        let predictions: Vec<usize> = rows().map(|row| predicted_class(row, 0.5)).collect();
+        let predictions = scores.predicted();
         let correct: Vec<bool> = labels.iter().zip(&predictions).map(|(l, p)| l == p).collect();
         let confidences: Vec<f64> = rows().zip(&predictions).map(|(row, &p)| row[p]).collect();
         let confusion = ConfusionMatrix::new(labels, &predictions, n_classes)?;
-        let ranking = Ranking::new(labels, probabilities, n_classes)?;
+        let ranking = Ranking::new(labels, scores)?;
+        let resampled = bootstrap_balanced_accuracy(labels, &predictions, n_classes, bootstrap)?;
 
         let binary = n_classes == 2;
         let positive: Vec<f64> = rows().map(|row| row[1]).collect();
@@ -133,14 +132,8 @@ impl ClassificationReport {
             accuracy: confusion.accuracy(),
             accuracy_interval: wilson(confusion.n_correct(), labels.len(), LEVEL)?,
             balanced_accuracy: confusion.balanced_accuracy(),
-            balanced_accuracy_interval: bootstrap_balanced_accuracy(
-                labels,
-                &predictions,
-                n_classes,
-                N_RESAMPLES,
-                LEVEL,
-                seed,
-            )?,
+            balanced_accuracy_interval: resampled.interval,
+            n_redrawn: resampled.n_redrawn,
             f1: if binary { confusion.f1(1) } else { confusion.macro_f1() },
             precision: binary.then(|| confusion.precision(1)),
             recall: binary.then(|| confusion.recall(1)),
@@ -175,15 +168,15 @@ struct Ranking {
 }
 
 impl Ranking {
-    fn new(labels: &[usize], probabilities: &[f64], n_classes: usize) -> Result<Self, MetricError> {
+    fn new(labels: &[usize], scores: &ClassScores) -> Result<Self, MetricError> {
         if labels.iter().all(|label| *label == labels[0]) {
             return Ok(Self::default());
         }
-        if n_classes > 2 {
-            let auroc = auroc_one_vs_rest(probabilities, labels, n_classes)?;
+        if scores.n_classes() > 2 {
+            let auroc = auroc_one_vs_rest(scores.log_odds(), labels, scores.n_classes())?;
             return Ok(Self { auroc: Some(auroc), ..Self::default() });
         }
-        let scores: Vec<f64> = probabilities.chunks_exact(2).map(|row| row[1]).collect();
+        let scores = scores.of_class(1);
         let labels: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
         Ok(Self {
             auroc: Some(auroc(&scores, &labels)?),
@@ -202,12 +195,17 @@ mod tests {
 
     use super::*;
 
+    fn report(labels: &[usize], rows: &[f64], n_classes: usize) -> ClassificationReport {
+        let scores = ClassScores::from_probabilities(rows, n_classes).unwrap();
+        ClassificationReport::new(labels, &scores, &Bootstrap::default()).unwrap()
+    }
+
     #[test]
     fn a_binary_report_equals_its_parts() {
         let labels = [0, 0, 1, 1, 1];
         let positive = [0.2, 0.6, 0.9, 0.5, 0.7];
         let rows: Vec<f64> = positive.iter().flat_map(|p| [1.0 - p, *p]).collect();
-        let report = ClassificationReport::new(&labels, &rows, 2, 1).unwrap();
+        let report = report(&labels, &rows, 2);
 
         // Class 1 begins at 0.5, so example 3 counts as class 1.
         assert_eq!(report.confusion.counts(), [[1, 1], [0, 3]]);
@@ -222,7 +220,8 @@ mod tests {
             epsilon = 1e-12
         );
         let point = report.tpr_at_1_percent_fpr.unwrap();
-        assert_eq!((point.tpr, point.fpr, point.threshold), (2.0 / 3.0, 0.0, 0.7));
+        assert_eq!((point.tpr, point.fpr), (2.0 / 3.0, 0.0));
+        assert_relative_eq!(point.threshold, (0.7_f64 / 0.3).ln(), max_relative = 1e-12);
         assert_relative_eq!(report.brier, (0.04 + 0.36 + 0.01 + 0.25 + 0.09) / 5.0);
         let interval = report.balanced_accuracy_interval;
         assert!(interval.lower <= 0.5 && interval.upper >= 0.75);
@@ -231,7 +230,7 @@ mod tests {
     #[test]
     fn three_classes_have_no_binary_metrics() {
         let rows = [0.8, 0.1, 0.1, 0.2, 0.5, 0.3, 0.4, 0.4, 0.2, 0.1, 0.2, 0.7];
-        let report = ClassificationReport::new(&[0, 1, 1, 2], &rows, 3, 1).unwrap();
+        let report = report(&[0, 1, 1, 2], &rows, 3);
         // The tie of example 2 goes to class 0.
         assert_eq!(report.confusion.counts(), [[1, 0, 0], [1, 1, 0], [0, 0, 1]]);
         assert_eq!((report.precision, report.average_precision), (None, None));
@@ -242,17 +241,30 @@ mod tests {
 
     #[test]
     fn one_class_alone_leaves_the_rankings_out() {
-        let report = ClassificationReport::new(&[1, 1], &[0.3, 0.7, 0.6, 0.4], 2, 1).unwrap();
+        let report = report(&[1, 1], &[0.3, 0.7, 0.6, 0.4], 2);
         assert_eq!((report.auroc, report.average_precision), (None, None));
         assert_eq!(report.balanced_accuracy, 0.5);
     }
 
     #[test]
-    fn logits_are_refused() {
-        let result = ClassificationReport::new(&[1], &[-2.3, 2.3], 2, 1);
-        assert!(matches!(result, Err(MetricError::NotAProbability { index: 0, .. })));
-        let result = ClassificationReport::new(&[0], &[1.0], 1, 1);
-        assert!(matches!(result, Err(MetricError::Parameter { name: "n_classes", .. })));
+    fn scores_that_do_not_fit_are_refused() {
+        let scores = ClassScores::from_logits(&[-2.3, 2.3], 2).unwrap();
+        let new = |labels: &[usize]| {
+            ClassificationReport::new(labels, &scores, &Bootstrap::default()).unwrap_err()
+        };
+        assert!(matches!(new(&[1]), MetricError::LengthMismatch { name: "scores", .. }));
+        assert!(matches!(new(&[0, 2]), MetricError::LabelOutOfRange { index: 1, .. }));
+        assert_eq!(new(&[]), MetricError::Empty { name: "labels" });
+    }
+
+    #[test]
+    fn logits_beyond_the_sigmoid_are_ranked() {
+        let labels = [0, 0, 1, 1];
+        let scores = ClassScores::from_logits(&[60.0, 50.0, 70.0, 80.0], 2).unwrap();
+        let report = ClassificationReport::new(&labels, &scores, &Bootstrap::default()).unwrap();
+        assert_eq!((report.auroc, report.average_precision), (Some(1.0), Some(1.0)));
+        let point = report.tpr_at_1_percent_fpr.unwrap();
+        assert_eq!((point.tpr, point.threshold), (1.0, 70.0));
     }
 
     proptest! {
@@ -265,7 +277,7 @@ mod tests {
                 .iter()
                 .flat_map(|&(_, a, b)| [a * b, a * (1.0 - b), 1.0 - a])
                 .collect();
-            let report = ClassificationReport::new(&labels, &rows, 3, 5).unwrap();
+            let report = report(&labels, &rows, 3);
             let json = serde_json::to_value(&report).unwrap();
             let numbers = ["accuracy", "f1", "mcc", "brier", "ece", "log_loss"];
             prop_assert!(numbers.iter().all(|name| json[name].is_number()));

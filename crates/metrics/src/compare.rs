@@ -1,32 +1,10 @@
 //! Comparison of two probes on the same examples, by a paired bootstrap.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::interval::percentile_interval;
-use crate::{ConfusionMatrix, Interval, MetricError, auroc, check};
-
-/// How the resamples of a comparison are drawn.
-#[derive(Clone, Copy, Debug)]
-pub struct PairedBootstrap<'a> {
-    /// Number of resamples; 2000 unless told.
-    pub n_resamples: usize,
-    /// Confidence level of the interval, between 0 and 1; 0.95 unless told.
-    pub level: f64,
-    /// Fixes the resamples, on every machine alike; 0 unless told.
-    pub seed: u64,
-    /// Group of each example, such as the text that its token is from. Whole groups are drawn, as
-    /// their examples are not independent. Without groups, examples are drawn within their class,
-    /// so that every resample has the classes of the whole.
-    pub groups: Option<&'a [usize]>,
-}
-
-impl Default for PairedBootstrap<'_> {
-    fn default() -> Self {
-        Self { n_resamples: 2000, level: 0.95, seed: 0, groups: None }
-    }
-}
+use crate::resample::{Recalls, Sampler};
+use crate::{Bootstrap, ConfusionMatrix, Interval, MetricError, auroc};
 
 /// How much better the first of two probes is than the second.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +33,9 @@ pub struct Comparison {
     pub share_equal: f64,
     /// Number of resamples on which the metric is defined: all of them without groups.
     pub n_resamples: usize,
+    /// Resamples of groups that lacked a class and were drawn again.
+    #[serde(default)]
+    pub n_redrawn: usize,
 }
 
 /// Compares the balanced accuracy of two probes.
@@ -74,12 +55,12 @@ pub struct Comparison {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::{PairedBootstrap, compare_balanced_accuracy};
+/// use attention_probes_metrics::{Bootstrap, compare_balanced_accuracy};
 ///
 /// let labels: Vec<usize> = (0..200).map(|i| i % 2).collect();
 /// let always_right = labels.clone();
 /// let often_right: Vec<usize> = (0..200).map(|i| if i % 5 == 0 { 0 } else { i % 2 }).collect();
-/// let config = PairedBootstrap::default();
+/// let config = Bootstrap::default();
 /// let result = compare_balanced_accuracy(&labels, [&always_right, &often_right], 2, &config)?;
 /// assert!((result.difference - 0.1).abs() < 1e-12);
 /// assert!(result.interval.lower > 0.0 && result.p_value < 0.01);
@@ -89,43 +70,21 @@ pub fn compare_balanced_accuracy(
     labels: &[usize],
     predictions: [&[usize]; 2],
     n_classes: usize,
-    config: &PairedBootstrap<'_>,
+    config: &Bootstrap<'_>,
 ) -> Result<Comparison, MetricError> {
     let [first, second] = predictions;
     let whole = [
         ConfusionMatrix::new(labels, first, n_classes)?.balanced_accuracy(),
         ConfusionMatrix::new(labels, second, n_classes)?.balanced_accuracy(),
     ];
-    // A cell is a class, and which of the two probes found it.
-    let cells: Vec<usize> = (0..labels.len())
-        .map(|i| {
-            4 * labels[i]
-                + 2 * usize::from(first[i] == labels[i])
-                + usize::from(second[i] == labels[i])
-        })
-        .collect();
-    let mut counts = vec![0_u64; 4 * n_classes];
-    compare(labels, whole, config, |weights| {
-        counts.fill(0);
-        for (&cell, &weight) in cells.iter().zip(weights) {
-            counts[cell] += u64::from(weight);
-        }
-        let (mut sums, mut n_present) = ([0.0; 2], 0.0);
-        for class in counts.chunks_exact(4) {
-            let support = class.iter().sum::<u64>() as f64;
-            if support > 0.0 {
-                sums[0] += (class[2] + class[3]) as f64 / support;
-                sums[1] += (class[1] + class[3]) as f64 / support;
-                n_present += 1.0;
-            }
-        }
-        sums.map(|sum| sum / n_present)
-    })
+    let recalls = Recalls::new(labels, predictions, n_classes);
+    compare(labels, whole, config, |weights| recalls.balanced_accuracies(weights))
 }
 
 /// Compares the area under the ROC curve of two probes.
 ///
-/// With groups, resamples that hold one class only are left out.
+/// With groups, resamples that hold one class only are drawn again, and left out if a class is too
+/// rare for that.
 ///
 /// # Shapes
 ///
@@ -143,7 +102,7 @@ pub fn compare_balanced_accuracy(
 pub fn compare_auroc(
     labels: &[bool],
     scores: [&[f64]; 2],
-    config: &PairedBootstrap<'_>,
+    config: &Bootstrap<'_>,
 ) -> Result<Comparison, MetricError> {
     let whole = [auroc(scores[0], labels)?, auroc(scores[1], labels)?];
     let sorted = scores.map(Sorted::new);
@@ -157,15 +116,10 @@ pub fn compare_auroc(
 fn compare(
     classes: &[usize],
     whole: [f64; 2],
-    config: &PairedBootstrap<'_>,
+    config: &Bootstrap<'_>,
     mut statistics: impl FnMut(&[u32]) -> [f64; 2],
 ) -> Result<Comparison, MetricError> {
-    check::rate("level", config.level)?;
-    check::at_least_one("n_resamples", config.n_resamples)?;
-    let mut sampler = match config.groups {
-        None => Sampler::within(classes, config.seed),
-        Some(groups) => Sampler::of_groups(groups, classes.len(), config.seed)?,
-    };
+    let mut sampler = Sampler::new(classes, config)?;
     let mut weights = vec![0; classes.len()];
     let mut differences = Vec::with_capacity(config.n_resamples);
     for _ in 0..config.n_resamples {
@@ -194,67 +148,9 @@ fn compare(
         share_first_wins: share(n_first),
         share_equal: share(n_equal),
         n_resamples,
+        n_redrawn: sampler.n_redrawn,
         interval: percentile_interval(differences, config.level)?,
     })
-}
-
-/// Draws how often each example occurs in a resample.
-struct Sampler {
-    rng: ChaCha8Rng,
-    kind: SamplerKind,
-}
-
-enum SamplerKind {
-    /// Examples, within lists of them.
-    Strata(Vec<Vec<usize>>),
-    /// Lists of examples, as a whole.
-    Groups(Vec<Vec<usize>>),
-}
-
-impl Sampler {
-    fn within(classes: &[usize], seed: u64) -> Self {
-        let kind = SamplerKind::Strata(members(classes));
-        Self { rng: ChaCha8Rng::seed_from_u64(seed), kind }
-    }
-
-    fn of_groups(groups: &[usize], n_examples: usize, seed: u64) -> Result<Self, MetricError> {
-        check::length("groups", groups.len(), n_examples)?;
-        let groups = members(groups);
-        if groups.len() < 2 {
-            return Err(MetricError::TooFew { name: "groups", n: groups.len(), needed: 2 });
-        }
-        Ok(Self { rng: ChaCha8Rng::seed_from_u64(seed), kind: SamplerKind::Groups(groups) })
-    }
-
-    fn draw(&mut self, weights: &mut [u32]) {
-        weights.fill(0);
-        match &self.kind {
-            SamplerKind::Strata(strata) => {
-                for examples in strata {
-                    for _ in examples {
-                        // A range of `usize` would draw differently on 32-bit machines.
-                        let drawn = self.rng.random_range(0..examples.len() as u64);
-                        weights[examples[drawn as usize]] += 1;
-                    }
-                }
-            }
-            SamplerKind::Groups(groups) => {
-                for _ in groups {
-                    let drawn = self.rng.random_range(0..groups.len() as u64);
-                    for &i in &groups[drawn as usize] {
-                        weights[i] += 1;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The positions of each key, by rising key.
-fn members(keys: &[usize]) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..keys.len()).collect();
-    order.sort_by_key(|&i| keys[i]);
-    order.chunk_by(|&i, &j| keys[i] == keys[j]).map(<[usize]>::to_vec).collect()
 }
 
 /// Examples by falling score, sorted once for all resamples.
@@ -303,12 +199,13 @@ impl Sorted {
 #[expect(clippy::float_cmp, reason = "these values are exact")]
 mod tests {
     use proptest::prelude::*;
-    use rand::Rng;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
 
-    fn config(n_resamples: usize, seed: u64) -> PairedBootstrap<'static> {
-        PairedBootstrap { n_resamples, seed, ..PairedBootstrap::default() }
+    fn config(n_resamples: usize, seed: u64) -> Bootstrap<'static> {
+        Bootstrap { n_resamples, seed, ..Bootstrap::default() }
     }
 
     #[test]
@@ -367,7 +264,7 @@ mod tests {
         let (labels, first) = (copies(&once_labels), copies(&once));
         let groups: Vec<usize> = (0..360).map(|i| i / 9).collect();
         let width = |groups| {
-            let config = PairedBootstrap { groups, ..config(2000, 2) };
+            let config = Bootstrap { groups, ..config(2000, 2) };
             let interval =
                 compare_balanced_accuracy(&labels, [&labels, &first], 2, &config).unwrap().interval;
             interval.upper - interval.lower
@@ -381,12 +278,12 @@ mod tests {
         let scores = [0.1, 0.4, 0.3];
         let labels = [true, false, true];
         let groups = [7; 3];
-        let one = PairedBootstrap { groups: Some(&groups), ..config(10, 1) };
+        let one = Bootstrap { groups: Some(&groups), ..config(10, 1) };
         assert_eq!(
             compare_auroc(&labels, [&scores; 2], &one),
             Err(MetricError::TooFew { name: "groups", n: 1, needed: 2 })
         );
-        let short = PairedBootstrap { groups: Some(&groups[1..]), ..config(10, 1) };
+        let short = Bootstrap { groups: Some(&groups[1..]), ..config(10, 1) };
         assert!(compare_auroc(&labels, [&scores; 2], &short).is_err());
         assert!(compare_auroc(&labels, [&scores; 2], &config(0, 1)).is_err());
         assert_eq!(
@@ -416,16 +313,13 @@ mod tests {
             let predictions =
                 scores.clone().map(|s| s.iter().map(|&s| usize::from(s > 2.5)).collect::<Vec<_>>());
             let groups = grouped.then_some(groups.as_slice());
-            let config = PairedBootstrap { groups, ..config(30, seed) };
+            let config = Bootstrap { groups, ..config(30, seed) };
             let pair = [scores[0].as_slice(), &scores[1]];
             let areas = compare_auroc(&labels, pair, &config);
             let pair = [predictions[0].as_slice(), &predictions[1]];
             let shares = compare_balanced_accuracy(&classes, pair, 2, &config).unwrap();
 
-            let mut sampler = match groups {
-                None => Sampler::within(&classes, seed),
-                Some(groups) => Sampler::of_groups(groups, classes.len(), seed).unwrap(),
-            };
+            let mut sampler = Sampler::new(&classes, &config).unwrap();
             let mut weights = vec![0; classes.len()];
             let (mut area, mut share) = (Vec::new(), Vec::new());
             for _ in 0..30 {

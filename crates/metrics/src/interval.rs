@@ -5,7 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::{beta_quantile, normal_quantile};
-use crate::{MetricError, check};
+use crate::resample::{Recalls, Sampler};
+use crate::{Bootstrap, MetricError, check};
 
 /// A confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,50 +137,60 @@ pub fn bootstrap(
     percentile_interval(values, level)
 }
 
-/// [`bootstrap`] of the balanced accuracy, without building a confusion matrix each time.
+/// The interval of a statistic whose resamples hold every class.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resampled {
+    /// Percentile interval.
+    pub interval: Interval,
+    /// Resamples of groups that lacked a class and were drawn again.
+    pub n_redrawn: usize,
+}
+
+/// Percentile bootstrap interval of the balanced accuracy.
 ///
-/// Draws the same resamples as [`bootstrap`] does, so both give the same interval.
+/// Examples are drawn within their class, or as whole groups where `config` has some; see
+/// [`Bootstrap`]. So a classifier that always answers one class of `k` has the interval
+/// `[1/k, 1/k]`. A class so rare that 20 draws of groups all lack it keeps its recall of all
+/// examples in that resample.
 ///
 /// # Errors
 ///
 /// - [`MetricError::Empty`], [`MetricError::LengthMismatch`] or [`MetricError::LabelOutOfRange`] if
 ///   the slices do not fit
 /// - [`MetricError::Parameter`] if `n_resamples` is 0, or `level` is not between 0 and 1
+/// - [`MetricError::TooFew`] if there is only one group
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_metrics::{Bootstrap, bootstrap_balanced_accuracy};
+///
+/// let labels = [0, 0, 0, 0, 1];
+/// let found = bootstrap_balanced_accuracy(&labels, &[0; 5], 2, &Bootstrap::default())?;
+/// assert_eq!((found.interval.lower, found.interval.upper), (0.5, 0.5));
+/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// ```
 pub fn bootstrap_balanced_accuracy(
     labels: &[usize],
     predictions: &[usize],
     n_classes: usize,
-    n_resamples: usize,
-    level: f64,
-    seed: u64,
-) -> Result<Interval, MetricError> {
+    config: &Bootstrap<'_>,
+) -> Result<Resampled, MetricError> {
     check::not_empty("labels", labels)?;
     check::length("predictions", predictions.len(), labels.len())?;
     check::classes("labels", labels, n_classes)?;
     check::classes("predictions", predictions, n_classes)?;
 
-    // An outcome is a class and whether it was found: all that balanced accuracy looks at.
-    let outcomes: Vec<usize> =
-        labels.iter().zip(predictions).map(|(l, p)| 2 * l + usize::from(l == p)).collect();
-    let mut resampler = Resampler::new(labels.len(), n_resamples, level, seed)?;
-    let mut counts = vec![0_u32; 2 * n_classes];
-    let mut values = Vec::with_capacity(n_resamples);
-    for _ in 0..n_resamples {
-        counts.fill(0);
-        for _ in 0..labels.len() {
-            counts[outcomes[resampler.draw()]] += 1;
-        }
-        let (mut sum, mut n_present) = (0.0, 0);
-        for class in counts.chunks_exact(2) {
-            let support = class[0] + class[1];
-            if support > 0 {
-                sum += f64::from(class[1]) / f64::from(support);
-                n_present += 1;
-            }
-        }
-        values.push(sum / f64::from(n_present));
-    }
-    percentile_interval(values, level)
+    let recalls = Recalls::new(labels, [predictions], n_classes);
+    let mut sampler = Sampler::new(labels, config)?;
+    let mut weights = vec![0; labels.len()];
+    let mut resample = || {
+        sampler.draw(&mut weights);
+        recalls.balanced_accuracies(&weights)[0]
+    };
+    let values = (0..config.n_resamples).map(|_| resample()).collect();
+    let interval = percentile_interval(values, config.level)?;
+    Ok(Resampled { interval, n_redrawn: sampler.n_redrawn })
 }
 
 /// Draws indices of examples with replacement.
@@ -252,6 +263,7 @@ fn check_counts(successes: usize, n: usize, level: f64) -> Result<(), MetricErro
 mod tests {
     use approx::assert_relative_eq;
     use proptest::prelude::*;
+    use rand::{Rng, SeedableRng};
 
     use super::*;
     use crate::ConfusionMatrix;
@@ -320,23 +332,52 @@ mod tests {
             bootstrap(3, 0, 0.95, 1, |_| 0.0),
             Err(MetricError::Parameter { name: "n_resamples", .. })
         ));
-        assert!(bootstrap_balanced_accuracy(&[0, 3], &[0, 1], 2, 10, 0.95, 1).is_err());
+        let config = Bootstrap::default();
+        assert!(bootstrap_balanced_accuracy(&[0, 3], &[0, 1], 2, &config).is_err());
+        let none = Bootstrap { n_resamples: 0, ..config };
+        assert!(bootstrap_balanced_accuracy(&[0, 1], &[0, 1], 2, &none).is_err());
+    }
+
+    #[test]
+    fn a_classifier_that_always_answers_one_class_has_no_width() {
+        // Also where a class has a single example, and where groups hold it.
+        let labels: Vec<usize> = (0..60).map(|i| usize::from(i == 59)).collect();
+        let groups: Vec<usize> = (0..60).map(|i| i / 2).collect();
+        for groups in [None, Some(groups.as_slice())] {
+            let config = Bootstrap { groups, ..Bootstrap::default() };
+            let found = bootstrap_balanced_accuracy(&labels, &[0; 60], 2, &config).unwrap();
+            assert_eq!(found.interval, Interval { lower: 0.5, upper: 0.5, level: 0.95 });
+            assert_eq!(found.n_redrawn > 0, groups.is_some());
+        }
     }
 
     proptest! {
         #[test]
-        fn the_fast_balanced_accuracy_equals_the_plain_bootstrap(
+        fn the_interval_of_balanced_accuracy_is_that_of_drawing_within_classes(
             pairs in prop::collection::vec((0_usize..3, 0_usize..3), 1..40),
             seed in any::<u64>(),
         ) {
             let (labels, predictions): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-            let plain = bootstrap(labels.len(), 60, 0.9, seed, |indices| {
-                let labels: Vec<usize> = indices.iter().map(|&i| labels[i]).collect();
-                let predictions: Vec<usize> = indices.iter().map(|&i| predictions[i]).collect();
-                ConfusionMatrix::new(&labels, &predictions, 3).unwrap().balanced_accuracy()
+            let config = Bootstrap { n_resamples: 60, level: 0.9, seed, groups: None };
+            let found = bootstrap_balanced_accuracy(&labels, &predictions, 3, &config).unwrap();
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let values = (0..60).map(|_| {
+                let (mut drawn_labels, mut drawn) = (Vec::new(), Vec::new());
+                for class in 0..3 {
+                    let own: Vec<usize> =
+                        (0..labels.len()).filter(|&i| labels[i] == class).collect();
+                    for _ in &own {
+                        let i = own[rng.random_range(0..own.len() as u64) as usize];
+                        drawn_labels.push(labels[i]);
+                        drawn.push(predictions[i]);
+                    }
+                }
+                ConfusionMatrix::new(&drawn_labels, &drawn, 3).unwrap().balanced_accuracy()
             });
-            let fast = bootstrap_balanced_accuracy(&labels, &predictions, 3, 60, 0.9, seed);
-            prop_assert_eq!(plain, fast);
+            let plain = percentile_interval(values.collect(), 0.9).unwrap();
+            prop_assert!((found.interval.lower - plain.lower).abs() < 1e-12);
+            prop_assert!((found.interval.upper - plain.upper).abs() < 1e-12);
+            prop_assert_eq!(found.n_redrawn, 0);
         }
 
         #[test]

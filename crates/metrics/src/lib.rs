@@ -12,11 +12,11 @@
 //! # Examples
 //!
 //! ```
-//! use attention_probes_metrics::{ClassificationReport, auroc};
+//! use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport, auroc};
 //!
 //! let labels = [0, 0, 1, 1];
-//! let probabilities = [0.9, 0.1, 0.6, 0.4, 0.65, 0.35, 0.2, 0.8]; // [n, n_classes]
-//! let report = ClassificationReport::new(&labels, &probabilities, 2, 42)?;
+//! let scores = ClassScores::from_logits(&[-2.2, -0.4, -0.6, 1.4], 2)?;
+//! let report = ClassificationReport::new(&labels, &scores, &Bootstrap::default())?;
 //! assert_eq!(report.balanced_accuracy, 0.75);
 //! assert_eq!(report.confusion.counts(), [[2, 0], [1, 1]]);
 //!
@@ -31,6 +31,7 @@ mod buckets;
 mod calibration;
 mod calibrator;
 mod check;
+mod class_scores;
 mod classification;
 mod clustered;
 mod compare;
@@ -47,20 +48,22 @@ mod pairs;
 mod platt;
 mod ranking;
 mod regression;
+mod resample;
 mod temperature;
 mod threshold;
 
 pub use agreement::{Agreement, SeedSummary};
 pub use bins::Binning;
-pub use buckets::{Bucket, BucketEdges, ClassifiedExamples, buckets};
+pub use buckets::{Bucket, BucketEdges, buckets};
 pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, ece_equal_mass, log_loss};
 pub use calibrator::{
     Calibration, CalibrationMethod, CalibrationReport, CalibrationScores, Calibrator,
     LabelledLogits, calibrate,
 };
+pub use class_scores::{ClassScores, class_probabilities};
 pub use classification::{ClassificationReport, predicted_class};
 pub use clustered::ClusteredRatio;
-pub use compare::{Comparison, PairedBootstrap, compare_auroc, compare_balanced_accuracy};
+pub use compare::{Comparison, compare_auroc, compare_balanced_accuracy};
 pub use confusion::ConfusionMatrix;
 pub use curve::{
     PrecisionRecall, ReliabilityBin, precision_recall_curve, reliability_bins, roc_curve,
@@ -68,7 +71,9 @@ pub use curve::{
 pub use decision_report::{DeferralReport, ThresholdReport};
 pub use deferral::{Decision, Deferral, DeferralTarget};
 pub use error::MetricError;
-pub use interval::{Interval, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson};
+pub use interval::{
+    Interval, Resampled, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson,
+};
 pub use isotonic::Isotonic;
 pub use multilabel::{LabelScores, MultilabelReport, bootstrap_macro_auroc};
 pub use pairs::PairAccuracy;
@@ -78,5 +83,6 @@ pub use regression::{
     RegressionReport, bootstrap_r_squared, mean_absolute_error, mean_squared_error, pearson,
     r_squared, spearman,
 };
+pub use resample::Bootstrap;
 pub use temperature::Temperature;
 pub use threshold::{FprThreshold, Guarantee};

@@ -1,9 +1,9 @@
 //! Compares every metric with scikit-learn's, from `golden/make_metrics.py`.
 
 use attention_probes_metrics::{
-    CalibrationMethod, Calibrator, ClassificationReport, FprThreshold, Guarantee, LabelledLogits,
-    MultilabelReport, RegressionReport, SeedSummary, Temperature, calibrate, clopper_pearson,
-    precision_recall_curve, roc_curve,
+    Bootstrap, CalibrationMethod, Calibrator, ClassScores, ClassificationReport, FprThreshold,
+    Guarantee, LabelledLogits, MultilabelReport, RegressionReport, SeedSummary, Temperature,
+    calibrate, clopper_pearson, precision_recall_curve, roc_curve,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,6 +29,21 @@ struct Case {
     n_classes: usize,
     labels: Vec<usize>,
     probabilities: Vec<f64>,
+    expected: serde_json::Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Rankings {
+    cases: Vec<RankingCase>,
+}
+
+#[derive(Deserialize)]
+struct RankingCase {
+    name: String,
+    n_classes: usize,
+    labels: Vec<usize>,
+    logits: Vec<f64>,
+    log_odds: Option<Vec<f64>>,
     expected: serde_json::Map<String, Value>,
 }
 
@@ -84,15 +99,37 @@ fn every_metric_equals_scikit_learn() {
     let golden = golden();
     assert!(golden.cases.len() >= 7);
     for case in golden.cases {
+        let scores = ClassScores::from_probabilities(&case.probabilities, case.n_classes).unwrap();
         let report =
-            ClassificationReport::new(&case.labels, &case.probabilities, case.n_classes, 0)
-                .unwrap();
+            ClassificationReport::new(&case.labels, &scores, &Bootstrap::default()).unwrap();
         let mut actual = serde_json::to_value(&report).unwrap();
         let interval = actual["accuracy_interval"].take();
         actual["accuracy_interval"] = Value::from(vec![
             interval["lower"].as_f64().unwrap(),
             interval["upper"].as_f64().unwrap(),
         ]);
+        for name in ["tpr_at_1_percent_fpr", "tpr_at_5_percent_fpr"] {
+            actual[name] = actual[name]["tpr"].take();
+        }
+        for (metric, expected) in &case.expected {
+            assert_same(&actual[metric], expected, &format!("{metric} of {}", case.name));
+        }
+    }
+}
+
+#[test]
+fn logits_of_any_size_are_ranked_as_scikit_learn_ranks_them() {
+    let text = include_str!("golden/rankings.json");
+    let Rankings { cases } = serde_json::from_str(text).expect("make_rankings.py wrote it");
+    assert!(cases.len() >= 7);
+    for case in cases {
+        let scores = ClassScores::from_logits(&case.logits, case.n_classes).unwrap();
+        for (found, expected) in scores.log_odds().iter().zip(case.log_odds.iter().flatten()) {
+            assert!((found - expected).abs() <= 1e-8, "{}: {found}, {expected}", case.name);
+        }
+        let report =
+            ClassificationReport::new(&case.labels, &scores, &Bootstrap::default()).unwrap();
+        let mut actual = serde_json::to_value(&report).unwrap();
         for name in ["tpr_at_1_percent_fpr", "tpr_at_5_percent_fpr"] {
             actual[name] = actual[name]["tpr"].take();
         }

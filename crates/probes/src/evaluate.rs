@@ -1,6 +1,6 @@
 //! Applying a probe to labelled data, and measuring how well it does.
 
-use attention_probes_metrics::ClassificationReport;
+use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_models::host_values;
 use burn::tensor::Device;
 
@@ -88,8 +88,12 @@ pub fn compute_metrics(
     data: &TrainingData,
     seed: u64,
 ) -> Result<ClassificationReport, ProbeError> {
-    ClassificationReport::new(data.labels(), &evaluation.probabilities, data.n_classes(), seed)
-        .map_err(|source| ProbeError::Metrics { source })
+    let report = || {
+        let scores = ClassScores::from_logits(&evaluation.logits, data.n_classes())?;
+        let bootstrap = Bootstrap { seed, ..Bootstrap::default() };
+        ClassificationReport::new(data.labels(), &scores, &bootstrap)
+    };
+    report().map_err(|source| ProbeError::Metrics { source })
 }
 
 /// Refuses data that a probe of this config cannot read.

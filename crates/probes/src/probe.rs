@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use attention_probes_metrics::class_probabilities;
 use attention_probes_models::host_values;
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor};
@@ -265,19 +266,7 @@ pub fn probabilities(logits: Tensor<2>, n_classes: usize) -> Result<Vec<f64>, Pr
 
 /// As [`probabilities`], of logits that are on the host: `[n, n_out]`, row-major.
 pub fn probabilities_from_logits(logits: &[f32], n_classes: usize) -> Vec<f64> {
-    let mut probabilities = Vec::with_capacity(logits.len() / n_out(n_classes) * n_classes);
-    for row in logits.chunks_exact(n_out(n_classes)) {
-        if let [logit] = row {
-            let logit = f64::from(*logit);
-            probabilities.extend([1.0 / (1.0 + logit.exp()), 1.0 / (1.0 + (-logit).exp())]);
-        } else {
-            let largest = row.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(f64::from(b)));
-            let exps = row.iter().map(|&logit| (f64::from(logit) - largest).exp());
-            let sum: f64 = exps.clone().sum();
-            probabilities.extend(exps.map(|exp| exp / sum));
-        }
-    }
-    probabilities
+    class_probabilities(logits, n_classes)
 }
 
 #[cfg(test)]

@@ -395,6 +395,8 @@ fn python_exponent(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use attention_probes_metrics::{Bootstrap, ClassScores};
+
     use super::*;
     use crate::{AttentionProbeConfig, LinearProbeConfig, MlpProbeConfig};
 
@@ -406,18 +408,15 @@ mod tests {
         };
         let class_names = vec!["no".to_owned(), "yes".to_owned()];
         let labels = [0, 1, 1, 0];
-        let probabilities = [0.9, 0.1, 0.2, 0.8, 0.6, 0.4, 0.7, 0.3];
+        let scores = ClassScores::from_logits(&[-2.2, 1.4, -0.4, -0.8], 2).unwrap();
+        let report = ClassificationReport::new(&labels, &scores, &Bootstrap::default()).unwrap();
         let metadata = ProbeMetadata {
             model: Some(ModelMetadata { name: "demo".to_owned(), revision: None }),
             layer: Some(5),
             component: Some("resid_post".to_owned()),
             learning_rate: Some(1e-3),
             weight_decay: Some(0.1 + 0.2),
-            metrics: ProbeMetrics {
-                validation: None,
-                test: Some(ClassificationReport::new(&labels, &probabilities, 2, 1).unwrap()),
-                outputs: None,
-            },
+            metrics: ProbeMetrics { validation: None, test: Some(report), outputs: None },
             ..ProbeMetadata::new(config.clone().into(), class_names)
         };
         SavedProbe { state: config.init_state(7), metadata }

@@ -2,7 +2,7 @@
 
 use attention_probes_activations::ActivationSource;
 use attention_probes_metrics::{
-    ConfusionMatrix, Interval, bootstrap_balanced_accuracy, predicted_class,
+    Bootstrap, ConfusionMatrix, Interval, bootstrap_balanced_accuracy, predicted_class,
 };
 use attention_probes_probes::{ProbeState, probabilities_from_logits};
 use rand::SeedableRng;
@@ -14,16 +14,12 @@ use crate::SweepError;
 use crate::early_stopping::Keep;
 use crate::find_best_fit::find_best_fit;
 use crate::fit::{FitConfig, FitData, GroupFit, TrialGroup};
-use crate::judged::LEVEL;
 use crate::method::Method;
 use crate::passes::predict_logits;
 
 /// Stream of the generator of the first shuffle of labels; those of later ones are below. No other
 /// draw has them.
 const SHUFFLE_STREAM: u64 = u64::MAX;
-
-/// Resamples of the bootstrap.
-const N_RESAMPLES: usize = 1000;
 
 /// Probes that were trained on shuffled labels, judged on the true ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,7 +88,11 @@ pub(crate) fn shuffled_label_controls(
             predicted.extend(predictions(logits, data.n_classes));
         }
     }
-    let judge = |predicted: &Vec<Vec<usize>>| judge(predicted, &truth, data.n_classes, config.seed);
+    let groups: Option<Vec<usize>> =
+        data.groups.map(|groups| test.iter().map(|&example| groups[example]).collect());
+    let bootstrap = Bootstrap { seed: config.seed, ..Bootstrap::default() };
+    let bootstrap = bootstrap.of_groups(groups.as_deref());
+    let judge = |predicted: &Vec<Vec<usize>>| judge(predicted, &truth, data.n_classes, &bootstrap);
     predicted.iter().map(judge).collect()
 }
 
@@ -128,17 +128,14 @@ fn judge(
     predicted: &[Vec<usize>],
     labels: &[usize],
     n_classes: usize,
-    seed: u64,
+    bootstrap: &Bootstrap<'_>,
 ) -> Result<ControlReport, SweepError> {
     let accuracy = |predicted: &Vec<usize>| {
         Ok(ConfusionMatrix::new(labels, predicted, n_classes)?.balanced_accuracy())
     };
     let found = predicted.iter().map(accuracy).collect::<Result<Vec<f64>, SweepError>>()?;
     let interval = match predicted {
-        [only] => {
-            let n = N_RESAMPLES;
-            Some(bootstrap_balanced_accuracy(labels, only, n_classes, n, LEVEL, seed)?)
-        }
+        [only] => Some(bootstrap_balanced_accuracy(labels, only, n_classes, bootstrap)?.interval),
         _ => None,
     };
     let n = found.len();
@@ -173,14 +170,15 @@ mod tests {
     fn several_shuffles_have_a_mean_and_a_range() {
         let labels = [0, 0, 1, 1];
         let all = vec![vec![0, 0, 1, 1], vec![1, 1, 1, 1], vec![1, 1, 0, 1]];
-        let report = judge(&all, &labels, 2, 1).unwrap();
+        let judge = |all: &[Vec<usize>]| judge(all, &labels, 2, &Bootstrap::default()).unwrap();
+        let report = judge(&all);
         assert_eq!((report.n_shuffles, report.interval), (3, None));
         approx::assert_abs_diff_eq!(report.balanced_accuracy.unwrap(), (1.0 + 0.5 + 0.25) / 3.0);
         assert_eq!(report.range, Some((0.25, 1.0)));
-        let one = judge(&all[1..2], &labels, 2, 1).unwrap();
+        let one = judge(&all[1..2]);
         assert_eq!((one.n_shuffles, one.balanced_accuracy, one.range), (1, Some(0.5), None));
         assert!(one.interval.is_some());
-        let none = judge(&[], &labels, 2, 1).unwrap();
+        let none = judge(&[]);
         assert_eq!((none.n_shuffles, none.balanced_accuracy), (0, None));
     }
 }

@@ -1,8 +1,8 @@
 //! What every trial says about the examples of one side of a split.
 
 use attention_probes_metrics::{
-    ClassificationReport, ConfusionMatrix, LabelledLogits, PairAccuracy, auroc, log_loss,
-    predicted_class, wilson,
+    Bootstrap, ClassScores, ClassificationReport, ConfusionMatrix, LabelledLogits, PairAccuracy,
+    auroc, log_loss, predicted_class, wilson,
 };
 use attention_probes_probes::{n_out, probabilities_from_logits};
 
@@ -63,6 +63,11 @@ impl<'a> TrialLogits<'a> {
         probabilities_from_logits(self.logits_of(trial), self.n_classes)
     }
 
+    /// Probabilities of one trial, and the log-odds that rank.
+    pub(crate) fn scores(&self, trial: usize) -> Result<ClassScores, SweepError> {
+        Ok(ClassScores::from_logits(self.logits_of(trial), self.n_classes)?)
+    }
+
     /// Classes that one trial predicts.
     pub(crate) fn predicted(&self, trial: usize) -> Vec<usize> {
         let probabilities = self.probabilities(trial);
@@ -80,8 +85,9 @@ impl<'a> TrialLogits<'a> {
         trial: usize,
         seed: u64,
     ) -> Result<ClassificationReport, SweepError> {
-        let labels = &self.examples.labels;
-        Ok(ClassificationReport::new(labels, &self.probabilities(trial), self.n_classes, seed)?)
+        let HeldOutExamples { labels, groups, .. } = self.examples;
+        let bootstrap = Bootstrap { seed, ..Bootstrap::default() }.of_groups(groups.as_deref());
+        Ok(ClassificationReport::new(labels, &self.scores(trial)?, &bootstrap)?)
     }
 
     /// What every trial is reported by, without a bootstrap.
@@ -90,18 +96,14 @@ impl<'a> TrialLogits<'a> {
         let probabilities = self.probabilities(trial);
         let confusion = ConfusionMatrix::new(labels, &self.predicted(trial), self.n_classes)?;
         let binary = self.n_classes == 2;
-        let positive = || -> (Vec<f64>, Vec<bool>) {
-            let scores = probabilities.chunks(2).map(|row| row[1]).collect();
-            (scores, labels.iter().map(|label| *label == 1).collect())
-        };
         Ok(SplitMetrics {
             accuracy: confusion.accuracy(),
             accuracy_interval: wilson(confusion.n_correct(), labels.len(), LEVEL)?,
             balanced_accuracy: confusion.balanced_accuracy(),
             f1: if binary { confusion.f1(1) } else { confusion.macro_f1() },
             auroc: binary
-                .then(positive)
-                .and_then(|(scores, positive)| auroc(&scores, &positive).ok()),
+                .then(|| self.binary(trial))
+                .and_then(|data| auroc(&data.logits, &data.labels).ok()),
             log_loss: log_loss(&probabilities, labels, self.n_classes)?,
             confusion: confusion.counts().to_vec(),
         })

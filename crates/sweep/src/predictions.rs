@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use attention_probes_activations::{NpzArray, read_npz, write_npz};
-use attention_probes_metrics::predicted_class;
+use attention_probes_metrics::{ClassScores, MetricError, predicted_class};
 use attention_probes_probes::{n_out, probabilities_from_logits};
 
 use crate::SweepError;
@@ -49,9 +49,26 @@ pub struct HeldOutExamples {
 impl SidePredictions {
     /// Probabilities of an architecture, `[n_examples, n_classes]`.
     pub fn probabilities(&self, config_name: &str, n_classes: usize) -> Option<Vec<f64>> {
+        let logits = self.logits_of(config_name, n_classes)?;
+        Some(probabilities_from_logits(logits, n_classes))
+    }
+
+    /// Logits of an architecture, `[n_examples, n_out]`, if there are as many as there have to be.
+    fn logits_of(&self, config_name: &str, n_classes: usize) -> Option<&[f32]> {
         let logits = self.logits.get(config_name)?;
         let n = self.examples.labels.len() * n_out(n_classes);
-        (logits.len() == n).then(|| probabilities_from_logits(logits, n_classes))
+        (logits.len() == n && n > 0).then_some(&logits[..])
+    }
+
+    /// Probabilities of an architecture and the log-odds that rank; `None` as of
+    /// [`Self::probabilities`].
+    pub fn scores(
+        &self,
+        config_name: &str,
+        n_classes: usize,
+    ) -> Option<Result<ClassScores, MetricError>> {
+        let logits = self.logits_of(config_name, n_classes)?;
+        Some(ClassScores::from_logits(logits, n_classes))
     }
 
     /// Classes that an architecture predicts, `[n_examples]`.

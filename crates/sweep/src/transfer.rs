@@ -10,9 +10,9 @@ use attention_probes_activations::{
     ActivationSource, Capture, ExampleSet, MemoryActivations, Place, PlaceActivations, PlaceSites,
     Side, StorageConfig, TOKENS_PER_FORWARD, open_activations,
 };
-use attention_probes_metrics::ClassificationReport;
+use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_models::LanguageModel;
-use attention_probes_probes::{Loss, ProbeState, SavedProbe, probabilities_from_logits};
+use attention_probes_probes::{Loss, ProbeState, SavedProbe};
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
@@ -320,9 +320,12 @@ fn judge_examples(
         let width = logits.len() / test.len();
         let kept_logits: Vec<f32> =
             kept.iter().flat_map(|&i| &logits[i * width..(i + 1) * width]).copied().collect();
-        let probabilities = probabilities_from_logits(&kept_logits, n_classes);
-        let report =
-            ClassificationReport::new(&kept_labels, &probabilities, n_classes, config.seed)?;
+        let scores = ClassScores::from_logits(&kept_logits, n_classes)?;
+        let kept_groups: Option<Vec<usize>> =
+            examples.groups.as_ref().map(|groups| kept.iter().map(|&i| groups[test[i]]).collect());
+        let bootstrap = Bootstrap { seed: config.seed, ..Bootstrap::default() };
+        let bootstrap = bootstrap.of_groups(kept_groups.as_deref());
+        let report = ClassificationReport::new(&kept_labels, &scores, &bootstrap)?;
         reports.push(TransferReport {
             experiment: probe.experiment,
             config_name: probe.config_name,

@@ -13,9 +13,10 @@ use attention_probes_activations::{
     text_key, tokenize,
 };
 use attention_probes_metrics::{
-    ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
+    Bootstrap, ClassScores, ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
 };
-use attention_probes_probes::KnownTexts;
+use attention_probes_probes::{KnownTexts, n_out};
+use attention_probes_report::fixed;
 use attention_probes_sweep::Tracker;
 use burn::tensor::Device;
 use clap::Args;
@@ -307,19 +308,21 @@ fn evaluate<'a>(
         examples.examples.iter().map(|example| indices[example.label]).collect();
 
     let n_classes = classes.len();
-    let mut probabilities = vec![0.0; labels.len() * n_classes];
-    let mut logits = vec![0.0; labels.len()];
+    let n_out = n_out(n_classes);
+    let mut logits = vec![0.0; labels.len() * n_out];
     apply_probe(&file.probe, (&mut *source, 0), &prefixes, device, |index, reading| {
-        let row = &mut probabilities[index * n_classes..(index + 1) * n_classes];
-        row.copy_from_slice(reading.probabilities);
-        logits[index] = f64::from(reading.logits[0]);
+        for (kept, logit) in logits[index * n_out..][..n_out].iter_mut().zip(reading.logits) {
+            *kept = f64::from(*logit);
+        }
     })?;
+    let scores = ClassScores::from_logits(&logits, n_classes)?;
     let pairs = examples.pairs.as_ref().filter(|_| n_classes == 2);
     let pair_accuracy =
         pairs.map(|pairs| PairAccuracy::new(&logits, &labels, pairs)).transpose()?.flatten();
-    let report = ClassificationReport::new(&labels, &probabilities, n_classes, args.seed)?;
-    let at_threshold =
-        at_threshold(file.saved.metadata.threshold, &labels, &probabilities, n_classes)?;
+    let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    let bootstrap = bootstrap.of_groups(examples.groups.as_deref());
+    let report = ClassificationReport::new(&labels, &scores, &bootstrap)?;
+    let at_threshold = at_threshold(file.saved.metadata.threshold, &labels, &scores)?;
     let decisions = Decisions::new(&file.saved.metadata, &logits, &labels)?;
     Ok(Evaluated::Classes(Box::new(EvalReport {
         probe: &file.path,
@@ -338,15 +341,14 @@ fn evaluate<'a>(
 fn at_threshold(
     threshold: f64,
     labels: &[usize],
-    probabilities: &[f64],
-    n_classes: usize,
+    scores: &ClassScores,
 ) -> Result<Option<AtThreshold>> {
-    if n_classes != 2 || (threshold - 0.5).abs() < f64::EPSILON {
+    if scores.n_classes() != 2 || (threshold - 0.5).abs() < f64::EPSILON {
         return Ok(None);
     }
-    let predictions: Vec<usize> =
-        probabilities.chunks_exact(2).map(|row| predicted_class(row, threshold)).collect();
-    let confusion = ConfusionMatrix::new(labels, &predictions, n_classes)?;
+    let rows = scores.probabilities().chunks_exact(2);
+    let predictions: Vec<usize> = rows.map(|row| predicted_class(row, threshold)).collect();
+    let confusion = ConfusionMatrix::new(labels, &predictions, 2)?;
     Ok(Some(AtThreshold {
         threshold,
         accuracy: confusion.accuracy(),
@@ -382,7 +384,7 @@ fn to_table(eval: &EvalReport<'_>) -> String {
     if let Some(training) = &eval.training {
         let _ = writeln!(text, "trained by {training}");
     }
-    let number = |value: f64| format!("{value:.3}");
+    let number = |value: f64| fixed(value, 3);
     let with_interval = table::with_interval;
     let rows = [
         ("accuracy", with_interval(report.accuracy, &report.accuracy_interval)),
@@ -404,8 +406,11 @@ fn to_table(eval: &EvalReport<'_>) -> String {
     if let Some(at) = &eval.at_threshold {
         let _ = writeln!(
             text,
-            "at the probe's threshold {}: accuracy {:.3}, balanced accuracy {:.3}, F1 {:.3}",
-            at.threshold, at.accuracy, at.balanced_accuracy, at.f1
+            "at the probe's threshold {}: accuracy {}, balanced accuracy {}, F1 {}",
+            at.threshold,
+            number(at.accuracy),
+            number(at.balanced_accuracy),
+            number(at.f1)
         );
         table::confusion(&mut text, "confusion", &at.confusion, eval.classes);
     }

@@ -1,7 +1,7 @@
 //! Curves of a chosen probe on the test examples.
 
 use attention_probes_metrics::{
-    Binning, MetricError, precision_recall_curve, predicted_class, reliability_bins, roc_curve,
+    Binning, ClassScores, MetricError, precision_recall_curve, reliability_bins, roc_curve,
 };
 use attention_probes_report::ReliabilityBin;
 
@@ -20,26 +20,17 @@ pub(super) struct Curves {
 }
 
 impl Curves {
-    pub(super) fn new(
-        probabilities: &[f64],
-        labels: &[usize],
-        n_classes: usize,
-    ) -> Result<Self, MetricError> {
-        if probabilities.is_empty() {
-            return Ok(Self::default());
-        }
-        let rows = probabilities.chunks_exact(n_classes);
+    pub(super) fn new(scores: &ClassScores, labels: &[usize]) -> Result<Self, MetricError> {
+        let rows = scores.probabilities().chunks_exact(scores.n_classes());
         let (confidences, correct): (Vec<f64>, Vec<bool>) = rows
+            .zip(scores.predicted())
             .zip(labels)
-            .map(|(row, &label)| {
-                let class = predicted_class(row, 0.5);
-                (row[class], class == label)
-            })
+            .map(|((row, class), &label)| (row[class], class == label))
             .unzip();
         let bins = reliability_bins(&confidences, &correct, Binning::EqualMass(N_BINS))?;
         let (mut roc, mut precision_recall) = (Vec::new(), Vec::new());
-        if n_classes == 2 {
-            let scores: Vec<f64> = probabilities.chunks_exact(2).map(|row| row[1]).collect();
+        if scores.n_classes() == 2 {
+            let scores = scores.of_class(1);
             let labels: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
             let points = roc_curve(&scores, &labels, MAX_POINTS)?;
             roc = points.iter().map(|point| (point.fpr, point.tpr)).collect();

@@ -18,6 +18,7 @@ mod page;
 #[path = "../common/page_data.rs"]
 mod page_data;
 mod places;
+mod ranking;
 mod results;
 mod resume;
 #[path = "../common/running.rs"]

@@ -9,6 +9,7 @@ mod eval;
 mod fixture;
 #[path = "../common/page_data.rs"]
 mod page_data;
+mod ranking;
 mod refused;
 mod score;
 mod stream;

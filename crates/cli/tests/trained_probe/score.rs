@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Output, Stdio};
 
-use attention_probes_metrics::ClassificationReport;
+use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_probes::MlpProbeConfig;
 use serde_json::Value;
 
@@ -66,12 +66,10 @@ fn scores_equal_the_evaluation_and_tokens_add_up_to_the_logit() {
     }
 
     // What eval reports is what the scores give.
-    let rows: Vec<f64> = lines
-        .iter()
-        .map(|line| line["probability"].as_f64().unwrap())
-        .flat_map(|probability| [1.0 - probability, probability])
-        .collect();
-    let report = ClassificationReport::new(data.labels(), &rows, 2, 42).unwrap();
+    let logits: Vec<f64> = lines.iter().map(|line| line["logit"].as_f64().unwrap()).collect();
+    let scores = ClassScores::from_logits(&logits, 2).unwrap();
+    let bootstrap = Bootstrap { seed: 42, ..Bootstrap::default() };
+    let report = ClassificationReport::new(data.labels(), &scores, &bootstrap).unwrap();
     let found = fixture.eval(&["--probe", "attention_state.npz", "--data", "reviews.csv"]);
     assert_same_report(&found, &report);
 }

@@ -2,10 +2,10 @@
 
 use attention_probes_activations::{LabelKind, Targets};
 use attention_probes_metrics::{
-    ClassificationReport, Interval, MetricError, MultilabelReport, RegressionReport, bootstrap,
-    bootstrap_macro_auroc,
+    Bootstrap, ClassScores, ClassificationReport, Interval, MetricError, MultilabelReport,
+    RegressionReport, bootstrap, bootstrap_macro_auroc,
 };
-use attention_probes_probes::{OutputMetrics, Pool, probabilities_from_logits};
+use attention_probes_probes::{OutputMetrics, Pool};
 use serde::{Deserialize, Serialize};
 
 use super::fit::cross_entropies;
@@ -155,9 +155,9 @@ impl SideReport {
             }
             LabelKind::Labels => {
                 let labels: Vec<bool> = targets.values.iter().map(|value| *value > 0.5).collect();
-                let sigmoid = |logit: &f32| 1.0 / (1.0 + (-f64::from(*logit)).exp());
-                let scores: Vec<f64> = outputs.iter().map(sigmoid).collect();
-                let report = MultilabelReport::new(&labels, &scores, &vec![0.5; n_columns])?;
+                // A label is ranked by its logit, and there from a probability of 1/2 on.
+                let scores: Vec<f64> = outputs.iter().map(|logit| f64::from(*logit)).collect();
+                let report = MultilabelReport::new(&labels, &scores, &vec![0.0; n_columns])?;
                 let interval =
                     bootstrap_macro_auroc(&labels, &scores, n_columns, N_RESAMPLES, LEVEL, seed);
                 let macro_auroc_interval = match interval {
@@ -173,12 +173,13 @@ impl SideReport {
                     bootstrap(losses.len(), N_RESAMPLES, LEVEL, seed, |indices| {
                         indices.iter().map(|&i| losses[i]).sum::<f64>() / n
                     })?;
-                let probabilities = probabilities_from_logits(outputs, n_columns);
+                let scores = ClassScores::from_logits(outputs, n_columns)?;
+                let bootstrap = Bootstrap { seed, ..Bootstrap::default() };
                 let labels = targets.likeliest();
                 Ok(Self::Distribution {
                     cross_entropy: losses.iter().sum::<f64>() / n,
                     cross_entropy_interval,
-                    likeliest: ClassificationReport::new(&labels, &probabilities, n_columns, seed)?,
+                    likeliest: ClassificationReport::new(&labels, &scores, &bootstrap)?,
                 })
             }
         }
