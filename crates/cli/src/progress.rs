@@ -80,6 +80,10 @@ impl Tracker for Progress {
         self.advance(format!("{data}: training all trials"), epoch, epochs);
     }
 
+    fn baseline(&mut self, data: &str, done: usize, total: usize) {
+        self.advance(format!("{data}: bag of words"), done, total);
+    }
+
     fn finished(&mut self, experiment: &str) {
         self.clear();
         info!("wrote `{experiment}`");

@@ -63,7 +63,8 @@ pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use convex::{
     Features, Folds, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticSelection,
     LogisticTargets, MassMean, PenaltyScore, RidgeConfig, RidgeFit, SelectPenaltyBy, Shrinkage,
-    cross_validate_logistic, discriminant, logistic_path, mass_mean, ridge_path, select_logistic,
+    SparseFeatures, SparseLogistic, SparseLogisticData, cross_validate_logistic, discriminant,
+    logistic_path, mass_mean, ridge_path, select_logistic,
 };
 pub use error::ProbeError;
 pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};

@@ -31,6 +31,9 @@ pub trait Tracker {
     /// Told before the epoch is saved: a run that is resumed may tell of one epoch again.
     fn leads(&mut self, _site: &ExperimentSite<'_>, _record: &HistoryRecord) {}
 
+    /// `done` of `total` penalties of the bag of words of a data set have been solved.
+    fn baseline(&mut self, _data: &str, _done: usize, _total: usize) {}
+
     /// An experiment has been written.
     fn finished(&mut self, _experiment: &str) {}
 }

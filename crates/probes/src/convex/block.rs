@@ -6,7 +6,7 @@
 
 use attention_probes_models::exp;
 
-use super::objective::{Columns, Objective, Problem};
+use super::objective::{Columns, Examples, Problem};
 
 /// Columns that are worked on together; problems are padded to a multiple of it.
 pub(super) const LANES: usize = 16;
@@ -39,14 +39,14 @@ impl Block {
     }
 
     #[inline(always)]
-    pub(super) fn fill(&mut self, objective: &Objective<'_>, first: usize, n: usize) {
+    pub(super) fn fill(&mut self, examples: &Examples<'_>, first: usize, n: usize) {
         let stride = if self.n_logits == 1 { self.width } else { self.n_problems };
         self.targets.resize(n * self.width, 0.0);
         self.weights.resize(n * stride, 0.0);
         let rows = self.targets.chunks_exact_mut(self.width);
         for (i, (targets, weights)) in rows.zip(self.weights.chunks_exact_mut(stride)).enumerate() {
             let example = first + i;
-            let row = objective.targets.row(example);
+            let row = examples.targets.row(example);
             if self.n_logits > 1 {
                 let classes = targets.chunks_exact_mut(self.n_problems);
                 for (targets, target) in classes.zip(row) {
@@ -59,8 +59,8 @@ impl Block {
                     *target = row[*label];
                 }
             }
-            let weight = objective.weights.map_or(1.0, |weights| weights[example]);
-            let fold = objective.folds.get(example).copied().unwrap_or(u32::MAX - 1);
+            let weight = examples.weights.map_or(1.0, |weights| weights[example]);
+            let fold = examples.folds.get(example).copied().unwrap_or(u32::MAX - 1);
             for (value, held_out) in weights.iter_mut().zip(&self.held_out) {
                 *value = if *held_out == fold { 0.0 } else { weight };
             }

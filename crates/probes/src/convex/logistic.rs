@@ -4,10 +4,10 @@ use rayon::prelude::*;
 
 use super::features::{Features, Moments, Scaling};
 use super::gram::gram;
-use super::objective::{Objective, Problem};
+use super::objective::{Examples, Objective, Problem};
 use super::preconditioner::Preconditioner;
 use super::readout::LinearReadout;
-use super::solver::{Solution, Stop, minimise};
+use super::solver::{HISTORY, Solution, Stop, minimise};
 use super::targets::LogisticTargets;
 use crate::ProbeError;
 
@@ -203,9 +203,11 @@ impl<'a> Prepared<'a> {
         Objective {
             features: self.data.features,
             scaling: &self.scaling,
-            targets: self.data.targets,
-            weights: self.weights.as_deref(),
-            folds: self.folds,
+            examples: Examples {
+                targets: self.data.targets,
+                weights: self.weights.as_deref(),
+                folds: self.folds,
+            },
         }
     }
 
@@ -293,7 +295,11 @@ impl<'a> Prepared<'a> {
                 Preconditioner::new(&self.gram, scale, &problem.ridge, bias)
             })
             .collect();
-        let stop = Stop { tolerance: config.tolerance, max_iterations: config.max_iterations };
+        let stop = Stop {
+            tolerance: config.tolerance,
+            max_iterations: config.max_iterations,
+            history: HISTORY,
+        };
         minimise(&objective, problems, starts, preconditioners, stop)
     }
 

@@ -17,6 +17,7 @@ mod readout;
 mod ridge;
 mod selection;
 mod solver;
+mod sparse;
 mod targets;
 
 pub use covariance::Shrinkage;
@@ -29,4 +30,5 @@ pub use ridge::{RidgeConfig, RidgeFit, ridge_path};
 pub use selection::{
     LogisticSelection, PenaltyScore, SelectPenaltyBy, cross_validate_logistic, select_logistic,
 };
+pub use sparse::{SparseFeatures, SparseLogistic, SparseLogisticData};
 pub use targets::LogisticTargets;

@@ -5,6 +5,9 @@ use rayon::prelude::*;
 
 use super::block::Block;
 use super::features::{Features, Scaling};
+use super::gram::gram;
+use super::preconditioner::Preconditioner;
+use super::solver::Losses;
 use super::targets::LogisticTargets;
 use crate::linalg::{Matrix, Write, matmul_on_one_core, vectorize};
 
@@ -24,11 +27,43 @@ const PARTS: usize = 16;
 pub(super) struct Objective<'a> {
     pub(super) features: Features<'a>,
     pub(super) scaling: &'a Scaling,
+    pub(super) examples: Examples<'a>,
+}
+
+/// What is known of examples beside their features.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Examples<'a> {
     pub(super) targets: &'a LogisticTargets,
     /// Weight of each example, 1 if there are none.
     pub(super) weights: Option<&'a [f32]>,
-    /// Fold of each example.
+    /// Fold of each example, none if there are no folds.
     pub(super) folds: &'a [u32],
+}
+
+impl Examples<'_> {
+    /// Weight of an example in a problem.
+    pub(super) fn weight(&self, example: usize, problem: &Problem) -> f32 {
+        match problem.held_out {
+            Some(fold) if self.folds[example] == fold => 0.0,
+            _ => self.weights.map_or(1.0, |weights| weights[example]),
+        }
+    }
+
+    /// Turns logits of a block of rows into derivatives of their losses, which it adds.
+    #[inline(always)]
+    pub(super) fn differentiate(
+        &self,
+        block: &mut Block,
+        (first, n): (usize, usize),
+        (z, loss): (&mut [f32], &mut [f64]),
+    ) {
+        block.fill(self, first, n);
+        if self.targets.n_logits() == 1 {
+            block.binary(z, loss);
+        } else {
+            block.softmax(z, loss);
+        }
+    }
 }
 
 /// One logistic regression among many on the same examples.
@@ -46,6 +81,23 @@ pub(super) struct Problem {
     pub(super) total_weight: f64,
 }
 
+impl Losses for Objective<'_> {
+    fn n_logits(&self) -> usize {
+        Self::n_logits(self)
+    }
+
+    fn evaluate(&self, problems: &[&Problem], params: &[Vec<f64>]) -> Vec<LossAndGradient> {
+        Self::evaluate(self, problems, params)
+    }
+
+    fn preconditioner(&self, problems: &[&Problem], params: &[Vec<f64>]) -> Preconditioner {
+        let curvature = self.curvature(problems, params);
+        let bias = curvature.iter().map(|h| f64::from(*h)).sum();
+        let gram = gram(self.features, self.scaling, Some(&curvature));
+        Preconditioner::new(&gram, 1.0, &problems[0].ridge, bias)
+    }
+}
+
 /// Loss and gradient of one problem, without its penalty.
 #[derive(Clone, Debug)]
 pub(super) struct LossAndGradient {
@@ -57,7 +109,7 @@ pub(super) struct LossAndGradient {
 impl Objective<'_> {
     /// Logits of each problem: one, or one per class.
     pub(super) fn n_logits(&self) -> usize {
-        self.targets.n_logits()
+        self.examples.targets.n_logits()
     }
 
     /// Parameters of each problem, `[n_logits, d_model]` and `[n_logits]`.
@@ -147,19 +199,11 @@ impl Objective<'_> {
             .enumerate()
             .map(|(example, row)| {
                 let of_problem = |(problem, z): (&&Problem, &[f32])| {
-                    curvature_of(z) * self.weight(example, problem)
+                    curvature_of(z) * self.examples.weight(example, problem)
                 };
                 share * problems.iter().zip(row.chunks(n_logits)).map(of_problem).sum::<f32>()
             })
             .collect()
-    }
-
-    /// Weight of an example in a problem.
-    pub(super) fn weight(&self, example: usize, problem: &Problem) -> f32 {
-        match problem.held_out {
-            Some(fold) if self.folds[example] == fold => 0.0,
-            _ => self.weights.map_or(1.0, |weights| weights[example]),
-        }
     }
 
     fn rows_per_part(&self) -> usize {
@@ -186,12 +230,8 @@ impl Objective<'_> {
                 vectorize(
                     #[inline(always)]
                     || {
-                        block.fill(self, first, n);
-                        if self.n_logits() == 1 {
-                            block.binary(&mut z, &mut part.loss);
-                        } else {
-                            block.softmax(&mut z, &mut part.loss);
-                        }
+                        let sums = (&mut z[..], &mut part.loss[..]);
+                        self.examples.differentiate(&mut block, (first, n), sums);
                         for row in z.chunks_exact(width) {
                             for (sum, residual) in part.bias_gradient.iter_mut().zip(row) {
                                 *sum += f64::from(*residual);
@@ -212,7 +252,7 @@ impl Objective<'_> {
 }
 
 /// Curvature of the loss of weight 1 at some logits.
-fn curvature_of(logits: &[f32]) -> f32 {
+pub(super) fn curvature_of(logits: &[f32]) -> f32 {
     if let [logit] = logits {
         let p = 1.0 / (1.0 + exp(-logit));
         return p * (1.0 - p);
@@ -243,13 +283,13 @@ pub(super) struct Columns {
     /// Columns with padding.
     pub(super) width: usize,
     /// `[d_model, width]`
-    weights: Vec<f32>,
+    pub(super) weights: Vec<f32>,
     /// `[width]`
-    biases: Vec<f32>,
+    pub(super) biases: Vec<f32>,
 }
 
 impl Columns {
-    fn new(params: &[Vec<f64>], n_logits: usize, d: usize) -> Self {
+    pub(super) fn new(params: &[Vec<f64>], n_logits: usize, d: usize) -> Self {
         let n_problems = params.len();
         let width = (n_problems * n_logits).next_multiple_of(super::block::LANES);
         let mut columns = Self {
@@ -271,7 +311,7 @@ impl Columns {
         columns
     }
 
-    fn index(&self, problem: usize, class: usize) -> usize {
+    pub(super) fn index(&self, problem: usize, class: usize) -> usize {
         class * self.n_problems + problem
     }
 

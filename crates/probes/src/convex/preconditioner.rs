@@ -12,9 +12,17 @@ const JITTER: f64 = 1e-6;
 /// `M = H + diag(ridge)` as `L L'`, with the curvature `H` of the weights and that of the bias.
 #[derive(Clone, Debug)]
 pub(super) struct Preconditioner {
-    /// `L`, `[d_model, d_model]`.
-    lower: Mat<f64>,
+    root: Root,
     bias_scale: f64,
+}
+
+/// The factor `L`.
+#[derive(Clone, Debug)]
+enum Root {
+    /// `[d_model, d_model]`, of the curvature along and between the features.
+    Lower(Mat<f64>),
+    /// `[d_model]`, of the curvature along each feature alone.
+    Diagonal(Vec<f64>),
 }
 
 impl Preconditioner {
@@ -43,13 +51,24 @@ impl Preconditioner {
             if let Ok(factor) = matrix.llt(Side::Lower)
                 && (0..d).all(|j| factor.L()[(j, j)].is_normal())
             {
-                return Self { lower: factor.L().to_owned(), bias_scale };
+                return Self { root: Root::Lower(factor.L().to_owned()), bias_scale };
             }
             jitter *= 10.0;
         }
         let root = |j: usize| (diagonal(j).max(0.0) + ridge[j] + mean).sqrt();
-        let lower = Mat::from_fn(d, d, |i, j| if i == j { root(i) } else { 0.0 });
-        Self { lower, bias_scale }
+        Self { root: Root::Diagonal((0..d).map(root).collect()), bias_scale }
+    }
+
+    /// Takes the curvature along each feature, where that between features is let go.
+    ///
+    /// # Shapes
+    ///
+    /// - `curvature`, `ridge`: `[d_model]`
+    pub(super) fn diagonal(curvature: &[f64], ridge: &[f64], bias: f64) -> Self {
+        let sums = curvature.iter().zip(ridge).map(|(curvature, ridge)| curvature + ridge);
+        let roots = sums.map(|sum| sum.max(f64::MIN_POSITIVE).sqrt());
+        let bias_scale = bias.max(f64::MIN_POSITIVE).sqrt();
+        Self { root: Root::Diagonal(roots.collect()), bias_scale }
     }
 
     /// `L⁻¹ g`, in place: gradients in the coordinates in which `M` is the identity.
@@ -58,21 +77,43 @@ impl Preconditioner {
     ///
     /// - `gradient`: `[n_logits, d_model]`, then `[n_logits]`
     pub(super) fn whiten(&self, gradient: &mut [f64], n_logits: usize) {
-        let d = self.lower.nrows();
-        let (weights, biases) = gradient.split_at_mut(n_logits * d);
-        let columns = MatMut::from_column_major_slice_mut(weights, d, n_logits);
-        solve_lower_triangular_in_place(self.lower.as_ref(), columns, Par::Seq);
-        for bias in biases {
-            *bias /= self.bias_scale;
-        }
+        self.solve(gradient, n_logits, |lower, columns| {
+            solve_lower_triangular_in_place(lower.as_ref(), columns, Par::Seq);
+        });
     }
 
     /// `L'⁻¹ p`, in place: a step back from those coordinates.
     pub(super) fn unwhiten(&self, step: &mut [f64], n_logits: usize) {
-        let d = self.lower.nrows();
-        let (weights, biases) = step.split_at_mut(n_logits * d);
-        let columns = MatMut::from_column_major_slice_mut(weights, d, n_logits);
-        solve_upper_triangular_in_place(self.lower.transpose(), columns, Par::Seq);
+        self.solve(step, n_logits, |lower, columns| {
+            solve_upper_triangular_in_place(lower.transpose(), columns, Par::Seq);
+        });
+    }
+
+    /// Divides by the factor, or by its transpose, which for a diagonal is the same.
+    fn solve(
+        &self,
+        values: &mut [f64],
+        n_logits: usize,
+        triangular: impl Fn(&Mat<f64>, MatMut<'_, f64>),
+    ) {
+        let d = match &self.root {
+            Root::Lower(lower) => lower.nrows(),
+            Root::Diagonal(roots) => roots.len(),
+        };
+        let (weights, biases) = values.split_at_mut(n_logits * d);
+        match &self.root {
+            Root::Lower(lower) => {
+                let columns = MatMut::from_column_major_slice_mut(weights, d, n_logits);
+                triangular(lower, columns);
+            }
+            Root::Diagonal(roots) => {
+                for weights in weights.chunks_exact_mut(d) {
+                    for (weight, root) in weights.iter_mut().zip(roots) {
+                        *weight /= root;
+                    }
+                }
+            }
+        }
         for bias in biases {
             *bias /= self.bias_scale;
         }

@@ -10,12 +10,11 @@ use std::collections::VecDeque;
 
 use rayon::prelude::*;
 
-use super::gram::gram;
-use super::objective::{LossAndGradient, Objective, Problem};
+use super::objective::{LossAndGradient, Problem};
 use super::preconditioner::Preconditioner;
 
-/// Steps that a direction remembers.
-const HISTORY: usize = 12;
+/// Steps that a direction remembers where memory is no matter.
+pub(super) const HISTORY: usize = 12;
 
 /// Passes after which the curvature is measured anew for what has not converged.
 const REFRESH: usize = 24;
@@ -40,6 +39,20 @@ pub(super) struct Stop {
     pub(super) tolerance: f64,
     /// Most passes over the features.
     pub(super) max_iterations: usize,
+    /// Steps that a direction remembers, each as large as the parameters twice.
+    pub(super) history: usize,
+}
+
+/// What is minimised: losses of problems that share a pass over the features.
+pub(super) trait Losses: Sync {
+    /// Logits of each problem.
+    fn n_logits(&self) -> usize;
+
+    /// Loss and gradient of every problem at its parameters, without penalties.
+    fn evaluate(&self, problems: &[&Problem], params: &[Vec<f64>]) -> Vec<LossAndGradient>;
+
+    /// The curvature of problems of one penalty, the mean over them, where they are.
+    fn preconditioner(&self, problems: &[&Problem], params: &[Vec<f64>]) -> Preconditioner;
 }
 
 /// What a problem ended with.
@@ -57,7 +70,7 @@ pub(super) struct Solution {
 ///
 /// Deterministic to the bit on one kind of processor, whatever the number of its cores.
 pub(super) fn minimise(
-    objective: &Objective<'_>,
+    objective: &impl Losses,
     problems: &[Problem],
     starts: Vec<Vec<f64>>,
     mut preconditioners: Vec<Preconditioner>,
@@ -72,6 +85,7 @@ pub(super) fn minimise(
         .zip(values)
         .map(|((problem, params), value)| {
             let mut descent = Descent::new(problem, n_logits, params, value);
+            descent.n_remembered = stop.history;
             descent.begin(&preconditioners[problem.penalty], stop.tolerance);
             descent
         })
@@ -103,7 +117,7 @@ pub(super) fn minimise(
 
 /// Measures the curvature where the problems of each penalty are, and begins anew from there.
 fn refresh(
-    objective: &Objective<'_>,
+    objective: &impl Losses,
     active: &mut [&mut Descent<'_>],
     preconditioners: &mut [Preconditioner],
     tolerance: f64,
@@ -114,13 +128,12 @@ fn refresh(
             .filter(|descent| descent.problem.penalty == penalty)
             .map(|descent| &**descent)
             .collect();
-        let Some(first) = group.first() else { continue };
+        if group.is_empty() {
+            continue;
+        }
         let problems: Vec<&Problem> = group.iter().map(|descent| descent.problem).collect();
         let params: Vec<Vec<f64>> = group.iter().map(|descent| descent.params.clone()).collect();
-        let curvature = objective.curvature(&problems, &params);
-        let bias = curvature.iter().map(|h| f64::from(*h)).sum();
-        let gram = gram(objective.features, objective.scaling, Some(&curvature));
-        *preconditioner = Preconditioner::new(&gram, 1.0, &first.problem.ridge, bias);
+        *preconditioner = objective.preconditioner(&problems, &params);
     }
     active.par_iter_mut().for_each(|descent| {
         let preconditioner = &preconditioners[descent.problem.penalty];
@@ -162,6 +175,8 @@ struct Descent<'a> {
     /// Share of the direction that is tried next.
     step: f64,
     n_iterations: usize,
+    /// Most steps of the history.
+    n_remembered: usize,
     state: State,
 }
 
@@ -186,6 +201,7 @@ impl<'a> Descent<'a> {
             slope: 0.0,
             step: 1.0,
             n_iterations: 0,
+            n_remembered: HISTORY,
             state: State::Active,
         }
     }
@@ -269,7 +285,7 @@ impl<'a> Descent<'a> {
         let step: Vec<f64> = self.whitened_direction.iter().map(|p| self.step * p).collect();
         let product = dot(&step, &change);
         if product > 1e-10 * dot(&step, &step) {
-            if self.history.len() == HISTORY {
+            if self.history.len() == self.n_remembered {
                 self.history.pop_front();
             }
             self.history.push_back((step, change, 1.0 / product));

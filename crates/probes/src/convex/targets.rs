@@ -130,9 +130,13 @@ impl LogisticTargets {
         n_out(self.n_classes())
     }
 
-    /// Numbers of an example: one per label, or one per class.
+    /// Returns the numbers of an example: one per label, or one per class.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such example.
     #[inline]
-    pub(super) fn row(&self, example: usize) -> &[f32] {
+    pub fn row(&self, example: usize) -> &[f32] {
         &self.values[example * self.n_columns..][..self.n_columns]
     }
 

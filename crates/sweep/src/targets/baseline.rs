@@ -5,7 +5,7 @@ use attention_probes_activations::{LabelKind, Split, Targets};
 use super::report::{SideReport, TargetBaselines};
 use super::words::{logistic_on_words, ridge_on_words};
 use crate::SweepError;
-use crate::baseline::BagOfWords;
+use crate::bag_of_words::{BagOfWords, FitFollower};
 
 /// Largest logit of a mean that is 0 or 1.
 const LARGEST_LOGIT: f64 = 30.0;
@@ -15,7 +15,7 @@ pub(super) fn baselines(
     targets: &Targets,
     split: &Split,
     words: Option<&BagOfWords>,
-    seed: u64,
+    (seed, follower): (u64, FitFollower<'_>),
 ) -> Result<TargetBaselines, SweepError> {
     let test = targets.rows(&split.test);
     let outputs = mean_outputs(&targets.rows(&split.train));
@@ -24,7 +24,9 @@ pub(super) fn baselines(
     let words = words.map(|words| {
         let (penalty, outputs) = match targets.kind {
             LabelKind::Class | LabelKind::Number => ridge_on_words(words, &targets.values, split)?,
-            LabelKind::Labels | LabelKind::Distribution => logistic_on_words(words, targets, split),
+            LabelKind::Labels | LabelKind::Distribution => {
+                logistic_on_words(words, targets, split, follower)?
+            }
         };
         Ok::<_, SweepError>((SideReport::new(&test, &outputs, seed)?, penalty))
     });

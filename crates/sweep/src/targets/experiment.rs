@@ -15,7 +15,7 @@ use super::features::{pooled, rows};
 use super::fit::{FitSide, FittedProbe, fit, fit_again};
 use super::report::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};
 use crate::SweepError;
-use crate::baseline::BagOfWords;
+use crate::bag_of_words::{BagOfWords, FitFollower};
 use crate::config::{ArchitectureConfig, DataConfig};
 use crate::control::shuffle_rng;
 use crate::data_run::{DataRun, Prepared};
@@ -130,10 +130,12 @@ pub(crate) fn run_target_experiments(
             arrays.push((format!("{side}/groups"), integers(&|i| groups[i])));
         }
     }
+    let follower =
+        FitFollower { data: &run.config().name, folder: Some(&run.folder), tracker: &mut *tracker };
     let data = TargetData {
         run,
         model,
-        baselines: baselines(&targets, &split, words.as_ref(), config.seed)?,
+        baselines: baselines(&targets, &split, words.as_ref(), (config.seed, follower))?,
         targets,
         split,
         described,

@@ -185,7 +185,7 @@ fn fit_logits(
 }
 
 /// Mean cross-entropy in nats of the logits of one label, or of all classes.
-fn mean_log_loss(logits: &[f32], targets: &Targets, label: usize) -> f64 {
+pub(super) fn mean_log_loss(logits: &[f32], targets: &Targets, label: usize) -> f64 {
     let n_columns = targets.n_columns();
     let losses: Vec<f64> = if targets.kind == LabelKind::Labels {
         let rows = targets.values.chunks_exact(n_columns).zip(logits);
