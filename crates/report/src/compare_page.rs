@@ -21,8 +21,12 @@ pub struct ComparePage {
     pub title: String,
     /// The runs; differences are taken from the first.
     pub runs: Vec<ComparedRun>,
-    /// Differences with the uncertainty of a paired comparison, where the examples are the same.
+    /// Differences from the first run, with the uncertainty of a paired comparison where the
+    /// examples are the same.
     pub differences: Vec<PairedDifference>,
+    /// The same of what validation chose of each data set.
+    #[serde(default)]
+    pub chosen_differences: Vec<ChosenDifference>,
 }
 
 /// One run of a [`ComparePage`].
@@ -47,7 +51,13 @@ pub struct ComparedResult {
     pub component: String,
     /// Name of the architecture.
     pub config_name: String,
-    /// Balanced accuracy on the test examples.
+    /// What sums the probe up, such as `balanced accuracy` or `R²`.
+    pub metric: String,
+    /// That metric on the examples that chose the probe; NaN where it is undefined.
+    pub validation: f64,
+    /// Whether validation chose this one of all probes of the data set.
+    pub is_chosen: bool,
+    /// The metric on the test examples.
     pub test: Estimate,
     /// Number of test examples.
     pub n_test: usize,
@@ -66,7 +76,18 @@ pub struct PairedDifference {
     pub component: String,
     /// Name of the architecture.
     pub config_name: String,
-    /// Balanced accuracy of the run minus that of the first.
+    /// The metric of the run minus that of the first.
+    pub difference: Estimate,
+}
+
+/// How much better what validation chose in a run is than what it chose in the first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChosenDifference {
+    /// Index of the run.
+    pub run: usize,
+    /// Name of the data set.
+    pub data: String,
+    /// The metric of the run minus that of the first.
     pub difference: Estimate,
 }
 

@@ -7,16 +7,17 @@ use serde_json::ser::{Formatter, Serializer};
 
 use crate::ReportError;
 
-/// Digits after the first of every number that is no integer.
+/// Significant digits of a number that is no integer, and its decimals if these are more.
 ///
-/// Four significant digits are more than a page shows, and less than half of what `f64` would take.
-const N_DECIMALS: usize = 3;
+/// A page shows at most as many, and a number takes less than half of what `f64` would.
+const N_DIGITS: usize = 4;
 
 /// Writes JSON that an HTML parser cannot mistake for anything but text.
 ///
 /// `<`, `>`, and `&` are escaped, so no string can end the element or open a comment; U+2028 and
 /// U+2029 are escaped because older scripts take them for ends of lines. Numbers are rounded to
-/// four significant digits, and those that are not finite become `null`.
+/// four significant digits or decimals, those apart that a page would then round another way than
+/// the number itself, and those that are not finite become `null`.
 pub(crate) fn json_island(data: &impl Serialize) -> Result<String, ReportError> {
     let mut bytes = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut bytes, Island);
@@ -24,6 +25,9 @@ pub(crate) fn json_island(data: &impl Serialize) -> Result<String, ReportError> 
     // serde_json writes UTF-8, and so does the formatter below.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+/// Integers up to here are written whole: every one of them is a number of its own.
+const WHOLE: f64 = 1e15;
 
 struct Island;
 
@@ -52,13 +56,25 @@ impl Formatter for Island {
     }
 }
 
-/// A number in as few characters as four significant digits need.
+/// A number in few characters, from which every rounding to four digits or decimals comes out as
+/// from the number itself.
 fn shortest(value: f64) -> String {
-    let rounded = format!("{value:.N_DECIMALS$e}").parse().unwrap_or(value);
-    if rounded == 0.0 {
+    if value == 0.0 {
         return "0".to_owned(); // also of -0
     }
-    let (plain, scientific) = (format!("{rounded}"), format!("{rounded:e}"));
+    let size = value.abs();
+    if size < WHOLE && value.fract() == 0.0 {
+        return format!("{value}");
+    }
+    // Digits before the point, and as many after it as there are to be.
+    let n_before = if (1.0..WHOLE).contains(&size) { size.log10() as usize + 1 } else { 0 };
+    let n_decimals = if n_before > 0 { n_before + N_DIGITS - 1 } else { N_DIGITS - 1 };
+    let digits = format!("{value:.n_decimals$e}");
+    let rounded = digits.parse().unwrap_or(value);
+    // Only a number that ends in 5 lies half way between two shorter ones.
+    let mantissa = digits.split('e').next().unwrap_or_default().trim_end_matches(['0', '.']);
+    let kept = if mantissa.ends_with('5') { value } else { rounded };
+    let (plain, scientific) = (format!("{kept}"), format!("{kept:e}"));
     if scientific.len() < plain.len() { scientific } else { plain }
 }
 
@@ -68,6 +84,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::{fixed, measured, scientific};
 
     #[test]
     fn a_number_takes_the_fewest_characters() {
@@ -77,8 +94,19 @@ mod tests {
         assert_eq!(written(-0.0), "0");
         assert_eq!(written(0.000_012_345), "1.234e-5");
         assert_eq!(written(0.5), "0.5");
-        assert_eq!(written(-12.344_9), "-12.34");
+        assert_eq!(written(-12.344_91), "-12.3449");
+        assert_eq!(written(177_451.0), "177451");
         assert_eq!(written(1e300), "1e300");
+    }
+
+    #[test]
+    fn a_number_that_seems_to_lie_half_way_is_written_whole() {
+        let written = |value: f64| json_island(&value).unwrap();
+        assert_eq!(written(0.652_500_000_000_000_1), "0.6525000000000001");
+        assert_eq!(written(0.6525), "0.6525");
+        assert_eq!(written(0.123_449_99), "0.12344999");
+        assert_eq!(written(0.123_451), "0.1235");
+        assert_eq!(written(0.799_996), "0.8");
     }
 
     #[test]
@@ -113,6 +141,20 @@ mod tests {
                 }
                 Some(_) => prop_assert!(value.is_finite()),
                 None => prop_assert!(!value.is_finite()),
+            }
+        }
+
+        #[test]
+        fn no_number_is_rounded_twice(value in prop_oneof![-2.0..2.0_f64, -2e5..2e5_f64], steps in -2_i64..3) {
+            // Near what is half way, too.
+            let half = ((value * 1000.0).round() + 0.5) / 1000.0;
+            for value in [value, f64::from_bits((half.to_bits() as i64 + steps) as u64)] {
+                let read: f64 = json_island(&value).unwrap().parse().unwrap();
+                for decimals in 0..4 {
+                    prop_assert_eq!(fixed(read, decimals), fixed(value, decimals), "{}", value);
+                }
+                prop_assert_eq!(measured(read), measured(value));
+                prop_assert_eq!(scientific(read), scientific(value));
             }
         }
     }

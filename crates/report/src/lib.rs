@@ -18,7 +18,8 @@
 //! the scripts put it on the page as text, never as markup. The content security policy of a page
 //! allows its one script and its one style sheet by their hashes, and nothing else.
 //!
-//! Numbers are written with four significant digits, and what is not finite as `null`, which a page
+//! Numbers are written with four significant digits, or whole where these would be rounded another
+//! way than the number itself, and what is not finite as `null`, which a page
 //! shows as "n/a". The same struct gives the same bytes.
 //!
 //! # Examples
@@ -71,6 +72,7 @@ mod fra_terms;
 mod island;
 mod layer_weights;
 mod link;
+mod number;
 mod sae_ablation_page;
 mod sae_feature;
 mod sae_page;
@@ -80,7 +82,9 @@ mod thinned;
 mod token;
 mod token_page;
 
-pub use compare_page::{ComparePage, ComparedResult, ComparedRun, PairedDifference};
+pub use compare_page::{
+    ChosenDifference, ComparePage, ComparedResult, ComparedRun, PairedDifference,
+};
 pub use error::ReportError;
 pub use estimate::Estimate;
 pub use fra_corpus_page::{
@@ -90,6 +94,7 @@ pub use fra_feature::FraFeature;
 pub use fra_sample_page::{FraEntry, FraSampleHead, FraSamplePage, FraSamplePair};
 pub use fra_terms::FraTermMaps;
 pub use layer_weights::LayerWeights;
+pub use number::{fixed, measured, scientific, signed};
 pub use sae_ablation_page::{AblationArm, AblationMetric, ArmKind, SaeAblationPage};
 pub use sae_feature::{
     ActivationBin, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken, SaeFeature,

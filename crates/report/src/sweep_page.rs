@@ -109,6 +109,9 @@ pub struct SweepBaselines {
     pub majority: f64,
     /// Logistic regression on token counts, where there are tokens.
     pub bag_of_words: Option<Estimate>,
+    /// The share of minimal pairs that the same tells apart, where the data are pairs.
+    #[serde(default)]
+    pub bag_of_words_pairs: Option<Estimate>,
     /// The best probe's setting trained on shuffled labels, where it was.
     pub shuffled_labels: Option<Estimate>,
 }
@@ -132,6 +135,9 @@ pub struct SweepArchitecture {
     pub validation: Estimate,
     /// Balanced accuracy on examples that nothing was chosen by.
     pub test: Estimate,
+    /// The share of minimal pairs of the test side that are told apart, where the data are pairs.
+    #[serde(default)]
+    pub pairs: Option<Estimate>,
     /// Further numbers, in the order of the table.
     pub metrics: Vec<SweepMetric>,
     /// Every trial, the chosen one among them.
@@ -275,12 +281,14 @@ pub struct ReliabilityBin {
 pub struct ThresholdRow {
     /// How it was chosen, such as `1 % false positives`.
     pub rule: String,
-    /// Probability of class 1 from which on the probe says 1.
+    /// Logit of class 1 from which on the probe says 1.
     pub threshold: f64,
     /// Share of the positives that are found.
-    pub true_positive_rate: f64,
+    pub true_positive_rate: Estimate,
     /// Share of the negatives that are taken for positives.
-    pub false_positive_rate: f64,
+    pub false_positive_rate: Estimate,
+    /// What is to be known of the row, such as that it is above its promise; may be empty.
+    pub note: String,
     /// Share of the found that are positive.
     pub precision: f64,
     /// Mean recall over both classes.

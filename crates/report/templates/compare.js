@@ -31,58 +31,52 @@ const ROWS = [];
 const hasComponents = distinct(ROWS, (row) => row.component).length > 1;
 const hasLayers = ROWS.some((row) => row.layer !== null);
 
-/** What a run is better by than the first, and whether its interval leaves out zero. */
-function differenceOf(run, row) {
-  const paired = DIFFERENCES.get(`${run.index} ${row.key}`);
-  if (paired) {
-    const { interval } = paired;
-    return { ...paired, isClear: interval !== null && (interval.lower > 0 || interval.upper < 0) };
-  }
-  const [mine, first] = [run, RUNS[0]].map((of) => of.byKey.get(row.key)?.test.value ?? null);
-  if (run.index === 0 || mine === null || first === null) return null;
-  return { value: mine - first, interval: null, isClear: false };
+const CHOSEN_DIFFERENCES = new Map(DATA.chosen_differences.map((of) => [`${of.run} ${of.data}`, of.difference]));
+
+/** A result with what it is better by than the first run below it. */
+function resultCell(result, difference, words = null) {
+  if (!result) return element("span", { class: "muted" }, "\u2013");
+  const node = element("span", {}, estimateCell(result.test));
+  if (words) node.append(element("span", { class: "chosen-probe muted small" }, words));
+  if (!difference || difference.value === null) return node;
+  const { value, interval } = difference;
+  const isClear = interval !== null && (interval.lower > 0 || interval.upper < 0);
+  const range = interval ? ` [${signed(interval.lower)}, ${signed(interval.upper)}]` : "";
+  node.append(element("span", { class: isClear ? "difference clear" : "difference" }, signed(value) + range));
+  return node;
 }
 
-function resultCell(run, row) {
-  const result = run.byKey.get(row.key);
-  if (!result) return element("span", { class: "muted" }, "\u2013");
-  const difference = differenceOf(run, row);
-  if (!difference || difference.value === null) return element("span", {}, estimateCell(result.test));
-  const { value, interval, isClear } = difference;
-  const range = interval ? ` [${signed(interval.lower)}, ${signed(interval.upper)}]` : "";
-  return element(
-    "span",
-    {},
-    estimateCell(result.test),
-    element("span", { class: isClear ? "difference clear" : "difference" }, signed(value) + range),
+/** What validation chose of each data set in each run. */
+function showChosen() {
+  const chosen = RUNS.map((run) => new Map(run.results.filter((of) => of.is_chosen).map((of) => [of.data, of])));
+  const sets = distinct(RUNS.flatMap((run) => run.results), (result) => result.data);
+  const words = (of) => [of.config_name, of.layer === null ? "" : layerName(of.layer), hasComponents ? of.component : ""].filter((part) => part).join(", ");
+  const row = (data) => {
+    const metric = chosen.map((of) => of.get(data)?.metric).find((name) => name) ?? "";
+    const cells = RUNS.map((run, index) => {
+      const result = chosen[index].get(data);
+      return resultCell(result, CHOSEN_DIFFERENCES.get(`${run.index} ${data}`), result && words(result));
+    });
+    return [data, metric, ...cells];
+  };
+  const level = levelWords(ROWS.map((row) => row.test));
+  const columns = ["Data set", { name: "Metric", isText: true }, ...RUNS.map((run) => run.name)];
+  byId("chosen-table").replaceChildren(
+    table("What validation chose of every data set", columns, sets.map(row)),
+    element("p", { class: "muted small" }, `Test examples${level}. Validation chose setting, layer, and probe; the test side chose nothing.${RUNS.length > 1 ? ` Below each value: the difference from ${RUNS[0].name}, bold where its interval leaves out zero.` : ""}`),
   );
 }
 
 function showRuns() {
-  const level = levelWords(ROWS.map((row) => row.test));
-  const row = (run) => {
-    const scores = run.results.map((result) => result.test.value).filter((value) => value !== null);
-    const shared = ROWS.map((of) => differenceOf(run, of)?.value).filter((value) => typeof value === "number");
-    const mean = shared.reduce((sum, value) => sum + value, 0) / shared.length;
-    return [
-      run.name,
-      run.description || "\u2013",
-      String(run.results.length),
-      scores.length > 0 ? fixed(Math.max(...scores)) : "n/a",
-      run.index === 0 || shared.length === 0 ? "\u2013" : signed(mean),
-    ];
-  };
-  const columns = ["Run", { name: "What it was", isText: true }, "Results", "Highest", `Mean over ${RUNS[0].name}`];
-  byId("run-table").replaceChildren(
-    table("Runs", columns, RUNS.map(row)),
-    element("p", { class: "muted small" }, `Balanced accuracy on test${level}. Means are over the results that both runs have.`),
-  );
+  const row = (run) => [run.name, run.description || "\u2013", String(run.results.length)];
+  const columns = ["Run", { name: "What it was", isText: true }, "Results"];
+  byId("run-table").replaceChildren(table("Runs", columns, RUNS.map(row)));
 }
 
 function showCurves() {
   const panels = distinct(ROWS, curveOf).map((curve) => {
     const rows = ROWS.filter((row) => curveOf(row) === curve);
-    const [{ data, component, config_name: probe }] = rows;
+    const [{ data, component, config_name: probe, metric }] = rows;
     const layers = rows.map((row, position) => row.layer ?? position);
     const isLayer = rows.every((row) => row.layer !== null);
     const line = (run) => ({
@@ -99,7 +93,7 @@ function showCurves() {
     const title = [data, hasComponents ? component : "", probe].filter((part) => part).join(", ");
     const figure = chart({
       title,
-      description: `Test balanced accuracy of ${probe} on ${data}, a line for each of ${counted(RUNS.length, "run")}.`,
+      description: `Test ${metric} of ${probe} on ${data}, a line for each of ${counted(RUNS.length, "run")}.`,
       legend: true,
       x: {
         label: isLayer ? "layer" : "",
@@ -107,7 +101,7 @@ function showCurves() {
         domain: layers.length > 1 ? [layers[0], layers.at(-1)] : undefined,
         format: (x) => (isLayer ? String(x) : "activations"),
       },
-      y: { label: "balanced accuracy", format: (y) => fixed(y, 2) },
+      y: { label: metric, format: (y) => fixed(y, 2) },
       lines: RUNS.map(line),
     });
     return element("div", { class: "card" }, figure);
@@ -123,7 +117,7 @@ function showResults() {
     rows.length === ROWS.length ? counted(rows.length, "row") : `${rows.length} of ${counted(ROWS.length, "row")}`;
   const cells = (row) => [
     row.layer === null ? "activations" : String(row.layer),
-    ...RUNS.map((run) => resultCell(run, row)),
+    ...RUNS.map((run) => resultCell(run.byKey.get(row.key), DIFFERENCES.get(`${run.index} ${row.key}`))),
   ];
   const grouped = distinct(rows, curveOf).flatMap((curve) => {
     const members = rows.filter((row) => curveOf(row) === curve);
@@ -131,13 +125,13 @@ function showResults() {
     const sizes = distinct(members, (row) => row.n_test.toLocaleString("en")).join(" or ");
     const group = [
       name.filter((part) => part).join(", "),
-      element("span", { class: "muted" }, `${sizes} test examples`),
+      element("span", { class: "muted" }, `${members[0].metric}, ${sizes} test examples`),
     ];
     return [{ group }, ...members.map(cells)];
   });
   const columns = [hasLayers ? "Layer" : "", ...RUNS.map((run) => run.name)];
   const content = rows.length > 0
-    ? [table("Test balanced accuracy of every run", columns, grouped)]
+    ? [table("Every result on test", columns, grouped)]
     : [element("p", { class: "empty" }, "No row matches.")];
   const note = `Below each value: the difference from ${RUNS[0].name}, bold where its interval leaves out zero.`;
   byId("results").replaceChildren(...content, RUNS.length > 1 ? element("p", { class: "muted small" }, note) : "");
@@ -149,8 +143,9 @@ function start() {
     byId("nothing").hidden = false;
     return;
   }
-  for (const id of ["runs", "curves", "numbers"]) byId(id).hidden = false;
+  for (const id of ["chosen", "runs", "curves", "numbers"]) byId(id).hidden = false;
   byId("search").addEventListener("input", showResults);
+  showChosen();
   showRuns();
   showCurves();
   showResults();

@@ -49,21 +49,39 @@ function labelSlider(host, names, current) {
   host.replaceChildren(...names.map(label).filter((node) => node));
 }
 
+// The next four are those of src/number.rs; a number that is missing is "n/a".
+
+/** Digits and a power of ten, as a terminal shows them. */
+const power = (value, decimals) => value.toExponential(decimals).replace("e+", "e");
+
 /** A number for reading, with a fixed number of decimals so that columns align. */
 function fixed(value, decimals = 3) {
   if (value === null || value === undefined) return "n/a";
-  return value.toFixed(decimals);
+  return Math.abs(value) >= 1e5 ? power(value, 2) : value.toFixed(decimals);
 }
 
-/** A number exactly as the page has it. */
-function exact(value) {
-  return value === null || value === undefined ? "n/a" : String(value);
+/** A number of any size: three decimals, or three digits of what is too large or too small. */
+function measured(value) {
+  if (value === null || value === undefined) return "n/a";
+  return value !== 0 && Math.abs(value) < 1e-3 ? power(value, 2) : fixed(value);
 }
 
-/** A step size or weight decay in scientific notation, as short as it can be. */
+/** A difference, always with its sign. */
+function signed(value) {
+  if (value === null || value === undefined) return "n/a";
+  return (value < 0 ? "\u2212" : "+") + fixed(Math.abs(value));
+}
+
+/** A step size or weight decay in scientific notation, with at most four digits. */
 function scientific(value) {
   if (value === null || value === undefined) return "n/a";
-  return value === 0 ? "0" : value.toExponential().replace("e+", "e");
+  return value === 0 ? "0" : power(Number(value.toPrecision(4)));
+}
+
+/** An integer as it is, another number with four digits. */
+function exact(value) {
+  if (value === null || value === undefined) return "n/a";
+  return String(Number.isInteger(value) ? value : Number(value.toPrecision(4)));
 }
 
 /** A large number in few characters, such as "1.2M". */

@@ -54,15 +54,16 @@ function showSummary() {
   const level = levelWords(rows.map(({ found }) => found.test));
   const auroc = (found) => found.metrics.find((metric) => metric.name.toLowerCase() === "auroc");
   const hasAuroc = rows.some(({ found }) => auroc(found));
+  const hasPairs = rows.some(({ found }) => found.pairs);
   const hasBag = rows.some(({ experiment }) => control(experiment, "bag_of_words"));
   const row = ({ kind, experiment, found }) => {
-    const bag = control(experiment, "bag_of_words");
-    const gain = bag && bag.value !== null && found.test.value !== null ? found.test.value - bag.value : null;
+    const gain = found.comparisons.find((of) => of.with === "bag of words")?.difference.value ?? null;
     return [
       kind,
       experiment.layer === null ? "\u2013" : String(experiment.layer),
       estimateCell(found.test, found.validation.value === best),
       fixed(found.validation.value),
+      ...(hasPairs ? [estimateCell(found.pairs)] : []),
       ...(hasAuroc ? [fixed(auroc(found)?.test.value)] : []),
       ...(hasBag ? [gain === null ? "n/a" : signed(gain)] : []),
       scientific(found.learning_rate),
@@ -74,19 +75,23 @@ function showSummary() {
     "Layer",
     `Test${level}`,
     "Validation",
+    ...(hasPairs ? ["Pairs right"] : []),
     ...(hasAuroc ? ["AUROC"] : []),
     ...(hasBag ? ["Over bag of words"] : []),
     "Learning rate",
     "Weight decay",
   ];
-  const controls = controlRows().map(([name, cell]) => {
+  const controls = controlRows().map(([key, name, cell]) => {
     const blank = Array(columns.length - 3).fill("");
+    // Pairs are compared with pairs.
+    const pairs = experiments()[0].baselines.bag_of_words_pairs;
+    if (hasPairs && key === "bag_of_words" && pairs) blank[1] = estimateCell(pairs);
     return [element("span", { class: "muted" }, name), "", cell, ...blank];
   });
   byId("summary").replaceChildren(
     table("The best probe of each kind, and what it has to beat", columns, [...rows.map(row), ...controls]),
     element("p", { class: "muted small" },
-      "Balanced accuracy. Validation chose setting and layer; the test side chose nothing."),
+      `Balanced accuracy${hasPairs ? ", and the share of minimal pairs of which the good text has the higher logit" : ""}. Validation chose setting and layer; the test side chose nothing.`),
   );
   const diverged = experiments().flatMap((e) => e.diverged.map((kind) => `${kind} at ${layerName(e.layer)}`));
   byId("diverged").textContent = diverged.length > 0 ? `Every trial diverged: ${diverged.join("; ")}.` : "";
@@ -96,10 +101,10 @@ function controlRows() {
   return CONTROLS.flatMap(([key, name]) => {
     const found = experiments().map((e) => control(e, key)).filter((of) => of && of.value !== null);
     if (found.length === 0) return [];
-    // What does not depend on the layer is said once; of the rest, the best is what to beat.
+    // What does not depend on the layer is said once; of the rest, the highest, as what it is.
     const best = found.reduce((a, b) => (b.value > a.value ? b : a));
     const differs = found.some((of) => of.value !== best.value);
-    return [[differs ? `${name}, best layer` : name, estimateCell(best)]];
+    return [[key, differs ? `${name}, highest of ${found.length} layers` : name, estimateCell(best)]];
   });
 }
 

@@ -4,14 +4,16 @@
 function thresholdsPanel(found) {
   if (found.thresholds.length === 0 && found.calibrations.length === 0) return null;
   const threshold = (row) => [
-    row.rule, fixed(row.threshold), fixed(row.true_positive_rate), fixed(row.false_positive_rate),
+    row.note ? element("span", {}, row.rule, element("span", { class: "muted small" }, ` (${row.note})`)) : row.rule,
+    fixed(row.threshold), estimateCell(row.false_positive_rate), estimateCell(row.true_positive_rate),
     fixed(row.precision), fixed(row.balanced_accuracy),
   ];
+  const level = levelWords(found.thresholds.map((row) => row.false_positive_rate));
   const calibration = (row) => [row.method, fixed(row.ece), fixed(row.brier), fixed(row.log_loss)];
   const node = panel(
     "Thresholds and calibration on test",
     found.thresholds.length > 0
-      ? table("Decision thresholds", ["Rule", "Threshold", "TPR", "FPR", "Precision", "Balanced accuracy"], found.thresholds.map(threshold))
+      ? table("Decision thresholds", ["Rule", "Logit from", `FPR${level}`, "TPR", "Precision", "Balanced accuracy"], found.thresholds.map(threshold))
       : null,
     found.calibrations.length > 0
       ? table("Calibration", ["Probabilities", "ECE", "Brier", "Log loss"], found.calibrations.map(calibration))

@@ -1,13 +1,5 @@
 // Data sets whose labels are no classes: a table over layers, and its curve.
 
-/** Three decimals, or the four digits that are known of a number of another size. */
-function measured(value) {
-  if (value === null) return "n/a";
-  const size = Math.abs(value);
-  if (size >= 1e5 || (size > 0 && size < 1e-3)) return value.toExponential(2);
-  return size >= 10 ? String(Number(value.toPrecision(4))) : fixed(value);
-}
-
 /** The curve of every probe over layers, where there are several. */
 function targetChart(of) {
   const probes = of.rows.filter((row) => row.layer !== null);

@@ -47,9 +47,6 @@ function alignIntervals(rows) {
   });
 }
 
-/** A difference, always with its sign. */
-const signed = (value) => (value < 0 ? "\u2212" : "+") + fixed(Math.abs(value));
-
 /** A value with its interval behind it, fainter. */
 function estimateCell(of, isBest = false, decimals = 3) {
   if (!of || of.value === null) return "n/a";

@@ -7,6 +7,7 @@ mod devtools;
 mod fra_corpus;
 mod fra_sample;
 mod look;
+mod numbers;
 mod sae;
 mod sae_ablation;
 #[path = "../support/sample/mod.rs"]

@@ -2,7 +2,7 @@
 
 use attention_probes_metrics::Interval;
 use attention_probes_report::{
-    ComparePage, ComparedResult, ComparedRun, Estimate, PairedDifference,
+    ChosenDifference, ComparePage, ComparedResult, ComparedRun, Estimate, PairedDifference,
 };
 
 use super::dice::{Dice, interval};
@@ -22,6 +22,9 @@ pub(crate) fn compare_page() -> ComparePage {
                         layer: Some(layer as usize),
                         component: "resid_post".to_owned(),
                         config_name: probe.to_owned(),
+                        metric: "balanced accuracy".to_owned(),
+                        validation: value + 0.01,
+                        is_chosen: probe == "attention" && layer == 10,
                         test: interval(value, 0.035),
                         n_test: 600,
                     });
@@ -54,5 +57,10 @@ pub(crate) fn compare_page() -> ComparePage {
             }
         })
         .collect();
-    ComparePage { title: "Three runs".to_owned(), runs, differences }
+    let chosen_differences = vec![ChosenDifference {
+        run: 1,
+        data: "sentiment".to_owned(),
+        difference: interval(0.0312, 0.02),
+    }];
+    ComparePage { title: "Three runs".to_owned(), runs, differences, chosen_differences }
 }
