@@ -5,13 +5,15 @@ use std::fmt::Write;
 
 use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, Interval};
 use attention_probes_probes::{Optimizer, ProbeMetadata};
+use attention_probes_report::{fixed, scientific};
 use attention_probes_sweep::{
-    ArchitectureReport, AxisSpread, ExperimentReport, SweepReport, TransferReport,
+    ArchitectureReport, AxisSpread, Baselines, Evaluation, ExperimentReport, FittedOn, SweepReport,
+    TransferReport,
 };
 
 pub use crate::cells::aligned;
 use crate::cells::{self, Align};
-use crate::{target_table, warnings};
+use crate::{decisions, target_table, warnings};
 
 /// Most names of classes in a list.
 const MAX_NAMES: usize = 12;
@@ -62,7 +64,7 @@ fn transfers(text: &mut String, report: &SweepReport) {
                 probe.config_name.clone(),
                 found.judged_on.clone(),
                 with_interval(*balanced_accuracy, balanced_accuracy_interval),
-                format!("{:.3}", probe.test.balanced_accuracy),
+                fixed(probe.test.balanced_accuracy, 3),
             ]);
         }
     }
@@ -73,11 +75,11 @@ fn transfers(text: &mut String, report: &SweepReport) {
     }
 }
 
-/// How a saved probe was trained, such as `adamw, learning rate 1e-3, weight decay 0e0, 10 epochs`;
+/// How a saved probe was trained, such as `adamw, learning rate 1e-3, weight decay 0, 10 epochs`;
 /// `None` if it does not say.
 pub(crate) fn training(metadata: &ProbeMetadata) -> Option<String> {
-    let decay = || metadata.weight_decay.map(|decay| format!("weight decay {decay:e}"));
-    let rate = || metadata.learning_rate.map(|rate| format!("learning rate {rate:e}"));
+    let decay = || metadata.weight_decay.map(|it| format!("weight decay {}", scientific(it)));
+    let rate = || metadata.learning_rate.map(|it| format!("learning rate {}", scientific(it)));
     let recipe = metadata.recipe.clone();
     let parts = match metadata.optimizer {
         Some(Optimizer::AdamW) => {
@@ -97,7 +99,8 @@ pub(crate) fn training(metadata: &ProbeMetadata) -> Option<String> {
 fn setting(probe: &ArchitectureReport) -> String {
     let folds = probe.cross_validation.as_ref();
     let folds = folds.map_or(String::new(), |found| format!(" ({} folds)", found.n_folds));
-    format!("lr {:e}, wd {:e}{folds}", probe.learning_rate, probe.weight_decay)
+    let [rate, decay] = [probe.learning_rate, probe.weight_decay].map(scientific);
+    format!("lr {rate}, wd {decay}{folds}")
 }
 
 fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
@@ -121,7 +124,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
                 probe.config_name.clone(),
                 setting(probe),
                 with_interval(probe.test.balanced_accuracy, &probe.test.balanced_accuracy_interval),
-                probe.test.auroc.map_or("-".to_owned(), |auroc| format!("{auroc:.3}")),
+                probe.test.auroc.map_or("-".to_owned(), |auroc| fixed(auroc, 3)),
             ]);
         }
         for probe in &experiment.architectures {
@@ -149,20 +152,8 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
         names(&first.classes)
     );
     aligned(text, &rows);
-    text.push_str(&pairs);
-    let baselines = &first.baselines;
-    let _ = writeln!(
-        text,
-        "  to beat: most frequent class {:.3}",
-        baselines.majority_balanced_accuracy
-    );
-    if let Some(bag) = &baselines.bag_of_words {
-        let _ = writeln!(
-            text,
-            "           bag of words {}",
-            with_interval(bag.balanced_accuracy, &bag.interval)
-        );
-    }
+    to_beat(text, &first.baselines, &pairs);
+    thresholds(text, experiments);
     axes(text, experiments);
     warnings::write(text, &warnings::of_experiments(experiments));
     text.push('\n');
@@ -176,6 +167,51 @@ pub(crate) fn names(names: &[String]) -> String {
         list.push(format!("and {} more", names.len() - MAX_NAMES));
     }
     list.join(", ")
+}
+
+/// What probes have to beat, each metric by its own baseline.
+fn to_beat(text: &mut String, baselines: &Baselines, pairs: &str) {
+    let majority = fixed(baselines.majority_balanced_accuracy, 3);
+    let _ = writeln!(text, "  to beat: most frequent class {majority}");
+    let Some(bag) = &baselines.bag_of_words else {
+        text.push_str(pairs);
+        return;
+    };
+    let bag_of_words = with_interval(bag.balanced_accuracy, &bag.interval);
+    let _ = writeln!(text, "           bag of words {bag_of_words}");
+    text.push_str(pairs);
+    if let Some(found) = &bag.pair_accuracy {
+        let right = with_interval(found.accuracy, &found.interval);
+        let _ =
+            writeln!(text, "  pairs, to beat, bag of words: {right} of {} right", found.n_pairs);
+    }
+}
+
+/// The thresholds of the probe that validation chose, with what they do on test.
+fn thresholds(text: &mut String, experiments: &[&ExperimentReport]) {
+    let probes =
+        experiments.iter().flat_map(|one| one.architectures.iter().map(move |probe| (one, probe)));
+    // Of equals the first.
+    let best = probes.reduce(|best, other| {
+        let score = |(_, probe): &(_, &ArchitectureReport)| probe.validation.balanced_accuracy;
+        if score(&other) > score(&best) { other } else { best }
+    });
+    let Some((experiment, probe)) = best else { return };
+    let Evaluation { thresholds, unfitted_thresholds, fitted_on, .. } = &probe.evaluation;
+    if thresholds.is_empty() && unfitted_thresholds.is_empty() {
+        return;
+    }
+    let side = match fitted_on {
+        FittedOn::Calibration => "on examples set apart",
+        FittedOn::Validation => "on validation, which also chose the probe",
+    };
+    let layer = experiment.layer.map_or(String::new(), |layer| format!("layer {layer}, "));
+    let _ = writeln!(text, "  thresholds of {layer}{}, fitted {side}:", probe.config_name);
+    let mut rows = String::new();
+    aligned(&mut rows, &decisions::threshold_rows(thresholds, unfitted_thresholds));
+    for row in rows.lines() {
+        let _ = writeln!(text, "  {row}");
+    }
 }
 
 /// What each axis of the grid bought, the largest over layers.
@@ -200,7 +236,7 @@ fn axes(text: &mut String, experiments: &[&ExperimentReport]) {
                 let loss = along().map(|spread| spread.loss).fold(0.0, f64::max);
                 let accuracy = along().map(|spread| spread.balanced_accuracy).fold(0.0, f64::max);
                 let axis = axis.replace('_', " ");
-                parts.push(format!("{axis} {accuracy:.3} (loss {loss:.1e})"));
+                parts.push(format!("{axis} {} (loss {loss:.1e})", fixed(accuracy, 3)));
             }
         }
         if !parts.is_empty() {
@@ -215,7 +251,8 @@ fn axes(text: &mut String, experiments: &[&ExperimentReport]) {
 
 /// A value and its interval.
 pub fn with_interval(value: f64, interval: &Interval) -> String {
-    format!("{value:.3} [{:.3}, {:.3}]", interval.lower, interval.upper)
+    let [value, lower, upper] = [value, interval.lower, interval.upper].map(|of| fixed(of, 3));
+    format!("{value} [{lower}, {upper}]")
 }
 
 /// Counts, one line per true class.

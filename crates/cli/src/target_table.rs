@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use attention_probes_report::{measured, scientific};
 use attention_probes_sweep::{SideReport, TargetProbe, TargetReport};
 
 use crate::table::{aligned, names, with_interval};
@@ -64,8 +65,7 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
     };
     rows.push(baseline("mean of the labels", "-".to_owned(), mean));
     if let Some(bag) = &first.baselines.bag_of_words {
-        let penalty =
-            first.baselines.bag_of_words_penalty.map_or("-".to_owned(), |p| format!("{p:e}"));
+        let penalty = first.baselines.bag_of_words_penalty.map_or("-".to_owned(), scientific);
         rows.push(baseline("bag of words", penalty, bag));
     }
     aligned(text, &rows);
@@ -90,7 +90,8 @@ pub(crate) fn place(report: &TargetReport, has_components: bool) -> String {
 pub(crate) fn penalty(penalties: &[f64]) -> String {
     let low = penalties.iter().copied().fold(f64::INFINITY, f64::min);
     let high = penalties.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if low < high { format!("{low:e} to {high:e}") } else { format!("{high:e}") }
+    let [shown_low, shown_high] = [low, high].map(scientific);
+    if low < high { format!("{shown_low} to {shown_high}") } else { shown_high }
 }
 
 /// What sums up a probe of the same penalties that learned shuffled labels.
@@ -99,7 +100,7 @@ pub(crate) fn shuffled(probe: &TargetProbe) -> Option<f64> {
 }
 
 fn number(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), shown)
+    value.map_or("-".to_owned(), measured)
 }
 
 fn numbers(side: &SideReport) -> Vec<String> {
@@ -112,26 +113,12 @@ fn numbers(side: &SideReport) -> Vec<String> {
     std::iter::once(headline).chain(details).collect()
 }
 
-/// Three decimals, or three digits of what is too large or too small for them.
-pub(crate) fn shown(value: f64) -> String {
-    let size = value.abs();
-    if size >= 1e5 || (size > 0.0 && size < 1e-3) {
-        format!("{value:.2e}")
-    } else {
-        format!("{value:.3}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_every_size_are_short() {
-        assert_eq!(
-            [0.12345, 0.0, 123_456.0, -1e-5].map(shown),
-            ["0.123", "0.000", "1.23e5", "-1.00e-5"]
-        );
+    fn a_penalty_is_one_number_or_a_range() {
         assert_eq!(penalty(&[10.0]), "1e1");
         assert_eq!(penalty(&[10.0, 0.1]), "1e-1 to 1e1");
     }

@@ -363,7 +363,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stem = Some(folder.path().join("words-1"));
         let kept = KeptFits { stem, shape: [3, vocabulary.n_features] };
-        let mut path = |kept: &KeptFits| {
+        let path = |kept: &KeptFits| {
             let mut found = Vec::new();
             let mut each = |penalty, readout| {
                 found.push((penalty, readout));

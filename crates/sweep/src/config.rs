@@ -195,8 +195,10 @@ pub struct EvaluationConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
     /// Share of the validation examples that choose no trial, and that thresholds and calibrators
-    /// are fitted on instead of on all others. Guarantees hold exactly only with some.
-    pub calibration: f64,
+    /// are fitted on instead of on all others. Guarantees hold exactly only with some. Without it,
+    /// 0.3 of two classes if that has at least 100 negatives, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<f64>,
     /// How often the chosen settings are trained again on shuffled labels, as a control; `true` and
     /// `false` are once and never.
     #[serde(deserialize_with = "count_or_bool")]
@@ -263,7 +265,7 @@ impl Default for EvaluationConfig {
             defer_fpr: 0.05,
             defer_fnr: 0.05,
             confidence: None,
-            calibration: 0.0,
+            calibration: None,
             shuffled_labels: 1,
             transfer: true,
         }

@@ -5,25 +5,54 @@ use attention_probes_metrics::{
     FprThreshold, Guarantee, MetricError, Temperature, calibrate,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::SweepError;
 use crate::config::EvaluationConfig;
 use crate::judged::{BinaryLogits, TrialLogits};
 
-/// Thresholds of a trial of two classes at every rate for which there are enough negatives.
+/// A false-positive rate that no threshold can promise, because there are too few negatives.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnfittedThreshold {
+    /// The rate.
+    pub target_fpr: f64,
+    /// Number of negatives that a threshold was to be fitted on.
+    pub n_negatives: usize,
+    /// Number of negatives that would be enough.
+    pub n_needed: usize,
+}
+
+/// Thresholds of a trial of two classes at every rate for which there are enough negatives, and the
+/// rates for which there are not.
 pub(crate) fn thresholds(
     config: &EvaluationConfig,
     calibration: TrialLogits<'_>,
     trial: usize,
-) -> Result<Vec<FprThreshold>, SweepError> {
+) -> Result<(Vec<FprThreshold>, Vec<UnfittedThreshold>), SweepError> {
+    let (mut fitted, mut unfitted) = (Vec::new(), Vec::new());
     if calibration.n_classes != 2 {
-        return Ok(Vec::new());
+        return Ok((fitted, unfitted));
     }
     let negatives = calibration.binary(trial).negatives();
-    let fit = |&target: &f64| match FprThreshold::fit(&negatives, target, guarantee(config)) {
-        Err(MetricError::TooFew { .. } | MetricError::Empty { .. }) => None,
-        fitted => Some(fitted.map_err(SweepError::from)),
-    };
-    config.target_fprs.iter().filter_map(fit).collect()
+    let n_negatives = negatives.len();
+    for &target_fpr in &config.target_fprs {
+        let fit = |negatives: &[f64]| FprThreshold::fit(negatives, target_fpr, guarantee(config));
+        let found = match fit(&negatives) {
+            // One is too few, and says how many are not.
+            Err(MetricError::Empty { .. }) => fit(&[0.0]),
+            found => found,
+        };
+        match found {
+            Err(MetricError::TooFew { needed: n_needed, .. }) => {
+                unfitted.push(UnfittedThreshold { target_fpr, n_negatives, n_needed });
+            }
+            Ok(_) if n_negatives == 0 => {
+                unfitted.push(UnfittedThreshold { target_fpr, n_negatives, n_needed: 1 });
+            }
+            found => fitted.push(found?),
+        }
+    }
+    Ok((fitted, unfitted))
 }
 
 /// Two thresholds of a trial of two classes, if there are enough examples of each.

@@ -2,18 +2,18 @@
 //! long texts, against the others, and over seeds.
 
 use attention_probes_metrics::{
-    Agreement, Bucket, BucketEdges, Calibration, ClassifiedExamples, Comparison, ConfusionMatrix,
-    DeferralReport, PairedBootstrap, SeedSummary, ThresholdReport, buckets,
-    compare_balanced_accuracy,
+    Agreement, Bootstrap, Bucket, BucketEdges, Calibration, Comparison, ConfusionMatrix,
+    DeferralReport, SeedSummary, ThresholdReport, buckets, compare_balanced_accuracy,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::config::EvaluationConfig;
 use crate::control::ControlReport;
-use crate::decision::{calibrations, deferral, thresholds};
+use crate::decision::{UnfittedThreshold, calibrations, deferral, thresholds};
 use crate::fit::GroupFit;
 use crate::judged::{LEVEL, TrialLogits};
+use crate::predictions::HeldOutExamples;
 
 /// Buckets of the table by text length.
 const N_BUCKETS: usize = 4;
@@ -26,6 +26,9 @@ pub struct Evaluation {
     /// Thresholds at fixed false-positive rates, of two classes; those for which there are enough
     /// negatives.
     pub thresholds: Vec<ThresholdReport>,
+    /// The rates for which there are too few negatives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfitted_thresholds: Vec<UnfittedThreshold>,
     /// Two thresholds with deferral between them, of two classes, if there are enough examples.
     pub deferral: Option<DeferralReport>,
     /// Calibrators and what they are worth; of more than two classes a temperature only. A
@@ -100,15 +103,11 @@ impl Evaluator<'_> {
             Some((best, predictions)) if *best != group.index => Some(over(predictions)?),
             _ => None,
         };
-        let probabilities = test.probabilities(trial);
-        let examples = ClassifiedExamples {
-            labels: &test.examples.labels,
-            probabilities: &probabilities,
-            n_classes: test.n_classes,
-        };
+        let (thresholds, unfitted_thresholds) = thresholds(self.config, calibration, trial)?;
         Ok(Evaluation {
             fitted_on: self.fitted_on,
-            thresholds: thresholds(self.config, calibration, trial)?
+            unfitted_thresholds,
+            thresholds: thresholds
                 .into_iter()
                 .map(|fitted| ThresholdReport::new(fitted, test.binary(trial).labelled()))
                 .collect::<Result<_, _>>()?,
@@ -118,7 +117,8 @@ impl Evaluator<'_> {
             calibrations: calibrations(calibration, test, trial)?,
             by_length: buckets(
                 &test.examples.n_tokens,
-                examples,
+                &test.examples.labels,
+                &test.scores(trial)?,
                 &BucketEdges::Quantiles(N_BUCKETS),
             )?,
             shuffled_labels,
@@ -135,17 +135,9 @@ pub(crate) fn compare(
     predicted: [&[usize]; 2],
     seed: u64,
 ) -> Result<Comparison, SweepError> {
-    let has_groups = test
-        .examples
-        .groups
-        .as_ref()
-        .is_some_and(|groups| groups.iter().any(|group| *group != groups[0]));
-    let bootstrap = PairedBootstrap {
-        seed,
-        groups: test.examples.groups.as_deref().filter(|_| has_groups),
-        ..PairedBootstrap::default()
-    };
-    let labels = &test.examples.labels;
+    let HeldOutExamples { labels, groups, .. } = test.examples;
+    let bootstrap = Bootstrap { n_resamples: Bootstrap::PAIRED, seed, ..Bootstrap::default() };
+    let bootstrap = bootstrap.of_groups(groups.as_deref());
     Ok(compare_balanced_accuracy(labels, predicted, test.n_classes, &bootstrap)?)
 }
 
@@ -259,6 +251,10 @@ mod tests {
         let few = evaluate(&logits(20, 5), 1, None);
         assert_eq!(few.deferral, None);
         assert_eq!(few.thresholds.len(), 1, "10 negatives are enough for 10 % alone");
+        let unfitted = few.unfitted_thresholds.iter();
+        let unfitted: Vec<_> = unfitted.map(|one| (one.n_negatives, one.n_needed)).collect();
+        assert_eq!(unfitted, [(10, 99), (10, 19)]);
+        assert_eq!(found.unfitted_thresholds, []);
     }
 
     #[test]

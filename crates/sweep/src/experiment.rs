@@ -7,7 +7,8 @@ use attention_probes_models::LanguageModel;
 use attention_probes_probes::ProbeState;
 
 use crate::SweepError;
-use crate::baseline::FittedBaselines;
+use crate::bag_of_words::FitFollower;
+use crate::baseline::{BaselineTest, FittedBaselines};
 use crate::config::ClassWeights;
 use crate::control::shuffled_label_controls;
 use crate::cross_validation::check_folds;
@@ -25,6 +26,13 @@ use crate::report::ExperimentReport;
 use crate::results::HistoryRecord;
 use crate::tracker::{ExperimentSite, Tracker};
 use crate::underfit::exact_predictions;
+
+/// Share of the validation examples of two classes that is set apart for thresholds and
+/// calibrators unless told.
+const CALIBRATION: f64 = 0.3;
+
+/// Negatives that this share must have: enough to promise 1 % false positives.
+const NEGATIVES: usize = 100;
 
 /// Trains every architecture at every place, and writes an experiment for each place.
 ///
@@ -109,7 +117,10 @@ pub(crate) fn run_experiments(
     let validation = judge(&choosing)?;
     let set_apart = if set_apart.is_empty() { None } else { Some(judge(&set_apart)?) };
     let test = judge(&split.test)?;
-    let baselines = FittedBaselines::new(&data, &split.test, tokens, config.seed)?;
+    let judged_on =
+        BaselineTest { indices: &split.test, examples: &test.examples, tokens, seed: config.seed };
+    let follower = FitFollower { data: name, folder: Some(&run.folder), tracker: &mut *tracker };
+    let baselines = FittedBaselines::new(&data, judged_on, follower)?;
 
     let findings = Findings {
         run,
@@ -143,15 +154,27 @@ fn divide_validation(
     split: &Split,
 ) -> Result<(Vec<usize>, Vec<usize>), SweepError> {
     let config = run.plan.config();
-    if config.evaluation.calibration == 0.0 {
-        return Ok((split.validation.clone(), Vec::new()));
+    let undivided = || Ok((split.validation.clone(), Vec::new()));
+    let share = match config.evaluation.calibration {
+        Some(share) => share,
+        None if examples.classes.len() == 2 => CALIBRATION,
+        None => 0.0,
+    };
+    if share == 0.0 {
+        return undivided();
     }
-    let shares =
-        SplitConfig { validation: config.evaluation.calibration, test: 0.0, seed: config.seed };
+    let shares = SplitConfig { validation: share, test: 0.0, seed: config.seed };
     let of = |list: &[usize]| split.validation.iter().map(|&i| list[i]).collect::<Vec<_>>();
-    let groups = examples.groups.as_deref().map(of);
-    let divided = stratified_split(&of(&examples.labels()), groups.as_deref(), &shares)
-        .map_err(unfit(&run.config().path))?;
+    let (labels, groups) = (of(&examples.labels()), examples.groups.as_deref().map(of));
+    let divided = stratified_split(&labels, groups.as_deref(), &shares);
+    if config.evaluation.calibration.is_none() {
+        let n_negatives = |side: &[usize]| side.iter().filter(|&&i| labels[i] == 0).count();
+        let is_enough = divided.as_ref().is_ok_and(|it| n_negatives(&it.validation) >= NEGATIVES);
+        if !is_enough {
+            return undivided();
+        }
+    }
+    let divided = divided.map_err(unfit(&run.config().path))?;
     let back = |side: &[usize]| side.iter().map(|&i| split.validation[i]).collect();
     Ok((back(&divided.train), back(&divided.validation)))
 }

@@ -105,6 +105,7 @@ impl Findings<'_> {
     ) -> Result<Vec<Warning>, SweepError> {
         let config = self.run.plan.config();
         let mut warnings = self.warnings.to_vec();
+        warnings.extend(few_test_examples(&self.test.examples.labels, self.classes));
         warnings.extend(diverged.iter().map(|name| {
             let message = "every trial diverged; lower its `learning_rates`, or raise the \
                            `weight_decays` of an exact fit";
@@ -208,6 +209,32 @@ impl Findings<'_> {
     }
 }
 
+/// Fewest test examples of a class of which its recall says something.
+const ENOUGH: usize = 10;
+
+/// Names the class with the fewest test examples, if these are too few.
+fn few_test_examples(labels: &[usize], classes: &[String]) -> Option<Warning> {
+    let mut counts = vec![0_usize; classes.len()];
+    for &label in labels {
+        counts[label] += 1;
+    }
+    let n_rare = counts.iter().filter(|count| **count < ENOUGH).count();
+    let (rarest, n) = counts.iter().enumerate().min_by_key(|(_, count)| **count)?;
+    let name = &classes[rarest];
+    let what = match n_rare {
+        0 => return None,
+        1 => format!("class {name:?} has {n} test examples"),
+        _ => format!(
+            "{n_rare} of {} classes have fewer than {ENOUGH} test examples, {name:?} has {n}",
+            classes.len()
+        ),
+    };
+    let message = format!(
+        "{what}, too few for a recall to say much; raise `data.test`, or give more examples"
+    );
+    Some(Warning::of_data(WarningKind::FewTestExamples, message))
+}
+
 /// The architecture whose chosen trial validation likes best.
 fn best_of<'a, 'b>(
     architectures: &[&'a FittedArchitecture<'b>],
@@ -270,4 +297,27 @@ pub(crate) fn resolved_config(
         config.activations.component = Components::One(place.component());
     }
     folder::to_toml(&config, &run.folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_of_nine_test_examples_is_warned_of() {
+        let classes = ["no", "yes", "maybe"].map(str::to_owned);
+        let labels = |counts: [usize; 3]| -> Vec<usize> {
+            counts.iter().enumerate().flat_map(|(c, n)| std::iter::repeat_n(c, *n)).collect()
+        };
+        assert_eq!(few_test_examples(&labels([10, 12, 90]), &classes), None);
+        let message = |counts| few_test_examples(&labels(counts), &classes).unwrap().message;
+        assert_eq!(
+            message([10, 9, 90]),
+            "class \"yes\" has 9 test examples, too few for a recall to say much; raise \
+             `data.test`, or give more examples"
+        );
+        assert!(message([3, 9, 0]).starts_with(
+            "3 of 3 classes have fewer than 10 test examples, \"maybe\" has 0, too few"
+        ));
+    }
 }

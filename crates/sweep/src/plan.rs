@@ -336,7 +336,7 @@ fn check_evaluation(config: &EvaluationConfig) -> Result<(), SweepError> {
         let (key, value) = ("evaluation.shuffled_labels", config.shuffled_labels as f64);
         return Err(SweepError::Number { key, value, expected: "true, false, or at most 1000" });
     }
-    let value = config.calibration;
+    let value = config.calibration.unwrap_or_default();
     if value != 0.0 && !inside(value) {
         let expected = "0, or a share below 1 of the validation examples, such as 0.5";
         return Err(SweepError::Number { key: "evaluation.calibration", value, expected });

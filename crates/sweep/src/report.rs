@@ -109,6 +109,10 @@ pub struct BagOfWordsBaseline {
     pub interval: Interval,
     /// Penalty on half the squared weights, chosen on validation.
     pub penalty: f64,
+    /// Of minimal pairs, how often it gives the good text the higher logit; absent where the data
+    /// are no pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair_accuracy: Option<PairAccuracy>,
 }
 
 /// The trial of an architecture that validation chose, and what the grid was worth.

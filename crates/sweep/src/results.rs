@@ -123,7 +123,7 @@ impl FittedArchitecture<'_> {
             metadata.epochs = trial.epochs;
             metadata.metrics.validation = Some(self.validation.report(index, metadata.seed)?);
             metadata.metrics.test = Some(self.test.report(index, metadata.seed)?);
-            metadata.thresholds = thresholds(config, self.calibration, index)?;
+            metadata.thresholds = thresholds(config, self.calibration, index)?.0;
             metadata.deferral = deferral(config, self.calibration, index)?;
             metadata.calibrators = calibrators(self.calibration, index)?;
             let probe = SavedProbe { state: trial.state.clone(), metadata };

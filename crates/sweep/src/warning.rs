@@ -41,6 +41,8 @@ pub enum WarningKind {
     ClassNames,
     /// A file held out has no example of a class.
     MissingClass,
+    /// A class has fewer than ten test examples.
+    FewTestExamples,
 }
 
 impl Warning {

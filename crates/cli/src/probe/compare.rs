@@ -5,10 +5,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::write_atomically;
-use attention_probes_metrics::{Comparison, PairedBootstrap, compare_balanced_accuracy};
-use attention_probes_report::{ComparePage, ComparedResult, ComparedRun, PairedDifference};
-use attention_probes_sweep::{ArchitectureReport, SavedExperiment, SavedRun};
+use attention_probes_activations::{LabelKind, write_atomically};
+use attention_probes_metrics::{Bootstrap, Comparison, Interval, compare_balanced_accuracy};
+use attention_probes_report::{
+    ChosenDifference, ComparePage, ComparedResult, ComparedRun, Estimate, PairedDifference,
+    measured, signed,
+};
+use attention_probes_sweep::{ArchitectureReport, SavedExperiment, SavedRun, TargetReport};
 use clap::Args;
 use serde::Serialize;
 use tracing::info;
@@ -18,10 +21,11 @@ use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::{output, sweep_page, table};
 
-/// Put runs of sweeps beside each other.
+/// Compare runs of sweeps.
 ///
-/// Differences are taken from the first run; where two runs judged the same test examples, they
-/// come from a paired bootstrap.
+/// First comes what validation chose of every data set, then every result. Differences are taken
+/// from the first run; where two runs were evaluated on the same test examples, they come from a
+/// paired bootstrap.
 #[derive(Args, Debug)]
 pub struct CompareArgs {
     /// Folders of runs, `<output>/<run>` or `<output>/<run>/seed_<seed>`.
@@ -36,7 +40,7 @@ pub struct CompareArgs {
 }
 
 /// A result of one run, as `--json` prints it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct ResultRow {
     run: String,
     data: String,
@@ -44,8 +48,13 @@ struct ResultRow {
     component: String,
     config_name: String,
     n_test: usize,
-    balanced_accuracy: f64,
-    balanced_accuracy_interval: attention_probes_metrics::Interval,
+    /// What sums the probe up, such as `balanced accuracy` or `R²`.
+    metric: String,
+    /// On examples that nothing was chosen by; `None` where it is undefined.
+    value: Option<f64>,
+    interval: Option<Interval>,
+    /// On the examples that chose the probe.
+    validation: Option<f64>,
     /// Against the first run, on the same examples; absent where they are not the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     over_first: Option<Comparison>,
@@ -56,6 +65,23 @@ struct ResultRow {
 type Place = (String, Option<usize>, String, String);
 
 impl ResultRow {
+    fn new(run: &str, result: &Found<'_>, over_first: Option<Comparison>) -> Self {
+        let (data, layer, component, config_name) = result.place.clone();
+        Self {
+            run: run.to_owned(),
+            data,
+            layer,
+            component,
+            config_name,
+            n_test: result.n_test,
+            metric: result.metric.to_owned(),
+            value: Some(result.test.value).filter(|value| value.is_finite()),
+            interval: result.test.interval,
+            validation: Some(result.validation).filter(|value| value.is_finite()),
+            over_first,
+        }
+    }
+
     fn place(&self) -> Place {
         (self.data.clone(), self.layer, self.component.clone(), self.config_name.clone())
     }
@@ -64,8 +90,25 @@ impl ResultRow {
 /// One chosen probe of a run.
 struct Found<'a> {
     place: Place,
-    experiment: &'a SavedExperiment,
-    architecture: &'a ArchitectureReport,
+    metric: &'static str,
+    validation: f64,
+    /// Whether a lower value is better.
+    is_loss: bool,
+    test: Estimate,
+    n_test: usize,
+    /// Whether validation chose it among all probes of the data set.
+    is_chosen: bool,
+    /// Where it is from, if it is a classifier.
+    classifier: Option<(&'a SavedExperiment, &'a ArchitectureReport)>,
+}
+
+/// Everything that runs are compared by.
+struct Compared {
+    /// What validation chose, data set by data set.
+    chosen: Vec<ResultRow>,
+    all: Vec<ResultRow>,
+    differences: Vec<PairedDifference>,
+    chosen_differences: Vec<ChosenDifference>,
 }
 
 /// Runs `probe compare`.
@@ -80,61 +123,71 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     let runs: Vec<SavedRun> =
         args.results.iter().map(|path| SavedRun::read(path)).collect::<Result<_, _>>()?;
     for (run, path) in runs.iter().zip(&args.results) {
-        if run.experiments.is_empty() {
-            let path = path.display();
-            let message = if run.targets.is_empty() {
-                format!("`{path}` has no complete experiment yet")
-            } else {
-                format!("`{path}` has labels that are no classes, and only classes are compared")
-            };
+        if run.experiments.is_empty() && run.targets.is_empty() {
+            let message = format!("`{}` has no complete experiment yet", path.display());
             return Err(InputError(message).into());
         }
     }
     let names = names(&runs);
     let found: Vec<Vec<Found<'_>>> = runs.iter().map(results).collect();
+    let compared = compare(&names, &found)?;
+    let printed = print(&compared, &names, args.json);
+    if let Some(path) = &args.output {
+        write_page(path, &page(&runs, &names, &found, compared))?;
+    }
+    ignore_broken_pipe(printed)
+}
+
+/// Takes the differences of every run from the first.
+fn compare(names: &[String], found: &[Vec<Found<'_>>]) -> Result<Compared> {
     let first: BTreeMap<&Place, &Found<'_>> =
         found[0].iter().map(|result| (&result.place, result)).collect();
-    let mut rows = Vec::new();
-    let mut differences = Vec::new();
+    let chosen_first: BTreeMap<&str, &Found<'_>> =
+        chosen_of(&found[0]).map(|result| (result.place.0.as_str(), result)).collect();
+    let (mut chosen, mut all) = (Vec::new(), Vec::new());
+    let (mut differences, mut chosen_differences) = (Vec::new(), Vec::new());
     for (run, results) in found.iter().enumerate() {
-        for result in results {
-            let base = first.get(&result.place).filter(|_| run > 0);
-            let over_first = match base {
-                Some(base) => paired(result, base)?,
-                None => None,
+        let over = |result: &Found<'_>, base: Option<&&Found<'_>>| {
+            let Some(base) = base.filter(|base| run > 0 && base.metric == result.metric) else {
+                return Ok((None, None));
             };
+            let paired = paired(result, base)?;
+            let difference = match paired {
+                Some(paired) => (paired.difference, paired.interval).into(),
+                None => (result.test.value - base.test.value).into(),
+            };
+            Ok::<(Option<Comparison>, Option<Estimate>), anyhow::Error>((paired, Some(difference)))
+        };
+        for result in results {
+            let (over_first, difference) = over(result, first.get(&result.place))?;
+            all.push(ResultRow::new(&names[run], result, over_first));
             let (data, layer, component, config_name) = result.place.clone();
-            if let Some(comparison) = over_first {
-                let (data, component) = (data.clone(), component.clone());
-                let difference = (comparison.difference, comparison.interval).into();
-                let config_name = config_name.clone();
-                differences.push(PairedDifference {
-                    run,
-                    data,
-                    layer,
-                    component,
-                    config_name,
-                    difference,
-                });
-            }
-            let test = &result.architecture.test;
-            rows.push(ResultRow {
-                run: names[run].clone(),
+            differences.extend(difference.map(|difference| PairedDifference {
+                run,
                 data,
                 layer,
                 component,
                 config_name,
-                n_test: test.n_examples,
-                balanced_accuracy: test.balanced_accuracy,
-                balanced_accuracy_interval: test.balanced_accuracy_interval,
-                over_first,
-            });
+                difference,
+            }));
+        }
+        for result in chosen_of(results) {
+            let data = &result.place.0;
+            let (over_first, difference) = over(result, chosen_first.get(data.as_str()))?;
+            chosen.push(ResultRow::new(&names[run], result, over_first));
+            let data = data.clone();
+            chosen_differences.extend(difference.map(|difference| ChosenDifference {
+                run,
+                data,
+                difference,
+            }));
         }
     }
-    if let Some(path) = &args.output {
-        write_page(path, &page(&runs, &names, &found, differences))?;
-    }
-    ignore_broken_pipe(print(&rows, &names, args.json))
+    Ok(Compared { chosen, all, differences, chosen_differences })
+}
+
+fn chosen_of<'a, 'b>(results: &'b [Found<'a>]) -> impl Iterator<Item = &'b Found<'a>> {
+    results.iter().filter(|result| result.is_chosen)
 }
 
 /// Names that tell the runs apart: that of the run, with its seed or folder if need be.
@@ -151,29 +204,79 @@ fn names(runs: &[SavedRun]) -> Vec<String> {
     })
 }
 
+/// Every chosen probe of a run, of classes and of other labels.
 fn results(run: &SavedRun) -> Vec<Found<'_>> {
-    let of_experiment = |experiment: &'_ SavedExperiment| {
-        let report = &experiment.report;
-        let component = sweep_page::component(experiment);
-        (report.data.clone(), report.layer, component)
-    };
-    let experiments = run.experiments.iter();
-    experiments
-        .flat_map(|experiment| {
-            let (data, layer, component) = of_experiment(experiment);
-            experiment.report.architectures.iter().map(move |architecture| Found {
-                place: (data.clone(), layer, component.clone(), architecture.config_name.clone()),
-                experiment,
-                architecture,
-            })
+    let classes = run.experiments.iter().flat_map(|experiment| {
+        let (report, component) = (&experiment.report, sweep_page::component(experiment));
+        report.architectures.iter().map(move |architecture| Found {
+            place: (
+                report.data.clone(),
+                report.layer,
+                component.clone(),
+                architecture.config_name.clone(),
+            ),
+            metric: "balanced accuracy",
+            validation: architecture.validation.balanced_accuracy,
+            is_loss: false,
+            test: (
+                architecture.test.balanced_accuracy,
+                architecture.test.balanced_accuracy_interval,
+            )
+                .into(),
+            n_test: architecture.test.n_examples,
+            is_chosen: false,
+            classifier: Some((experiment, architecture)),
         })
-        .collect()
+    });
+    let mut found: Vec<Found<'_>> = classes.chain(run.targets.iter().flat_map(targets)).collect();
+    let better = |a: &Found<'_>, b: &Found<'_>| match (a.validation.is_nan(), a.is_loss) {
+        (true, _) => false,
+        (false, false) => b.validation.is_nan() || a.validation > b.validation,
+        (false, true) => b.validation.is_nan() || a.validation < b.validation,
+    };
+    let mut best: BTreeMap<String, usize> = BTreeMap::new();
+    for (index, result) in found.iter().enumerate() {
+        let known = best.entry(result.place.0.clone()).or_insert(index);
+        if better(result, &found[*known]) {
+            *known = index;
+        }
+    }
+    for index in best.into_values() {
+        found[index].is_chosen = true;
+    }
+    found
 }
 
-/// Compares two probes if they were judged on the same examples.
+/// The probes of numbers, labels, or distributions of an experiment.
+fn targets<'a>(report: &'a TargetReport) -> impl Iterator<Item = Found<'a>> {
+    report.probes.iter().map(|probe| {
+        let (metric, value, interval) = probe.test.headline();
+        Found {
+            place: (
+                report.data.clone(),
+                report.layer,
+                report.component.clone().unwrap_or_default(),
+                probe.config_name.clone(),
+            ),
+            metric,
+            validation: probe.validation.headline().1.unwrap_or(f64::NAN),
+            is_loss: report.label_kind == LabelKind::Distribution,
+            test: Estimate { value: value.unwrap_or(f64::NAN), interval },
+            n_test: report.n_test,
+            is_chosen: false,
+            classifier: None,
+        }
+    })
+}
+
+/// Compares two classifiers if they were evaluated on the same examples.
 fn paired(result: &Found<'_>, base: &Found<'_>) -> Result<Option<Comparison>> {
-    let [report, other] = [result, base].map(|found| &found.experiment.report);
-    let [test, base_test] = [result, base].map(|found| &found.experiment.predictions.test);
+    let (Some((own, own_probe)), Some((first, first_probe))) = (result.classifier, base.classifier)
+    else {
+        return Ok(None);
+    };
+    let (report, other) = (&own.report, &first.report);
+    let (test, base_test) = (&own.predictions.test, &first.predictions.test);
     let same_data = report.origin.data_hash.is_some()
         && report.origin.data_hash == other.origin.data_hash
         && report.classes == other.classes
@@ -182,15 +285,11 @@ fn paired(result: &Found<'_>, base: &Found<'_>) -> Result<Option<Comparison>> {
         return Ok(None);
     }
     let n_classes = report.classes.len();
-    let name = &result.architecture.config_name;
-    let (Some(own), Some(first)) =
-        (test.predicted(name, n_classes), base_test.predicted(name, n_classes))
-    else {
-        return Ok(None);
-    };
-    let groups = test.examples.groups.as_deref();
-    let groups = groups.filter(|groups| groups.iter().any(|group| *group != groups[0]));
-    let bootstrap = PairedBootstrap { groups, ..PairedBootstrap::default() };
+    let own = test.predicted(&own_probe.config_name, n_classes);
+    let first = base_test.predicted(&first_probe.config_name, n_classes);
+    let (Some(own), Some(first)) = (own, first) else { return Ok(None) };
+    let bootstrap = Bootstrap { n_resamples: Bootstrap::PAIRED, ..Bootstrap::default() };
+    let bootstrap = bootstrap.of_groups(test.examples.groups.as_deref());
     let labels = &test.examples.labels;
     Ok(Some(compare_balanced_accuracy(labels, [&own, &first], n_classes, &bootstrap)?))
 }
@@ -199,30 +298,33 @@ fn page(
     runs: &[SavedRun],
     names: &[String],
     found: &[Vec<Found<'_>>],
-    differences: Vec<PairedDifference>,
+    compared: Compared,
 ) -> ComparePage {
     let run = |((run, name), found): ((&SavedRun, &String), &Vec<Found<'_>>)| ComparedRun {
         name: name.clone(),
         description: description(run),
-        results: found.iter().map(compared).collect(),
+        results: found.iter().map(compared_result).collect(),
     };
     ComparePage {
         title: names.join(", "),
         runs: runs.iter().zip(names).zip(found).map(run).collect(),
-        differences,
+        differences: compared.differences,
+        chosen_differences: compared.chosen_differences,
     }
 }
 
-fn compared(found: &Found<'_>) -> ComparedResult {
+fn compared_result(found: &Found<'_>) -> ComparedResult {
     let (data, layer, component, config_name) = found.place.clone();
-    let test = &found.architecture.test;
     ComparedResult {
         data,
         layer,
         component,
         config_name,
-        test: (test.balanced_accuracy, test.balanced_accuracy_interval).into(),
-        n_test: test.n_examples,
+        metric: found.metric.to_owned(),
+        validation: found.validation,
+        is_chosen: found.is_chosen,
+        test: found.test,
+        n_test: found.n_test,
     }
 }
 
@@ -248,45 +350,59 @@ fn write_page(path: &Path, page: &ComparePage) -> Result<()> {
     Ok(())
 }
 
-/// One line for each place and run.
-fn print(rows: &[ResultRow], names: &[String], json: bool) -> Result<()> {
+/// What validation chose, then one line for each place and run.
+fn print(compared: &Compared, names: &[String], json: bool) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
+    let Compared { chosen, all, .. } = compared;
     if json {
-        let object = serde_json::json!({ "runs": names, "results": rows });
+        let object = serde_json::json!({ "runs": names, "chosen": chosen, "results": all });
         writeln!(stdout, "{}", serde_json::to_string_pretty(&object)?)?;
         return Ok(());
     }
-    let header = ["data", "layer", "probe", "run", "balanced accuracy (95 %)", "over the first"];
+    let mut text = String::from("what validation chose of every data set:\n");
+    write_rows(&mut text, chosen, |row| row.data.clone());
+    text.push_str("\nevery result:\n");
+    write_rows(&mut text, all, ResultRow::place);
+    write!(stdout, "{text}")?;
+    Ok(())
+}
+
+/// Appends a table, rows of one key side by side, keys as they first come.
+fn write_rows<K: PartialEq>(text: &mut String, rows: &[ResultRow], key: impl Fn(&ResultRow) -> K) {
+    let header = ["data", "layer", "probe", "run", "metric", "test (95 %)", "over the first"];
     let mut lines = vec![header.map(str::to_owned)];
-    // The runs of one place beside each other, places as they first come.
-    let mut places: Vec<Place> = Vec::new();
+    let mut keys: Vec<K> = Vec::new();
     for row in rows {
-        if !places.contains(&row.place()) {
-            places.push(row.place());
+        if !keys.contains(&key(row)) {
+            keys.push(key(row));
         }
     }
     let has_components = rows.iter().any(|row| row.component != rows[0].component);
     let mut rows: Vec<&ResultRow> = rows.iter().collect();
-    rows.sort_by_key(|row| places.iter().position(|place| *place == row.place()));
+    rows.sort_by_key(|row| keys.iter().position(|known| *known == key(row)));
     for row in rows {
-        let interval = &row.balanced_accuracy_interval;
         let over = row.over_first.map_or("-".to_owned(), |over| {
             let Comparison { difference, interval, .. } = over;
-            format!("{difference:+.3} [{:+.3}, {:+.3}]", interval.lower, interval.upper)
+            let [difference, lower, upper] =
+                [difference, interval.lower, interval.upper].map(signed);
+            format!("{difference} [{lower}, {upper}]")
         });
+        let value = match (row.value, &row.interval) {
+            (None, _) => "-".to_owned(),
+            (Some(value), None) => measured(value),
+            (Some(value), Some(interval)) => table::with_interval(value, interval),
+        };
         lines.push([
             row.data.clone(),
             place_of(row, has_components),
             row.config_name.clone(),
             row.run.clone(),
-            table::with_interval(row.balanced_accuracy, interval),
+            row.metric.clone(),
+            value,
             over,
         ]);
     }
-    let mut text = String::new();
-    table::aligned(&mut text, &lines);
-    write!(stdout, "{text}")?;
-    Ok(())
+    table::aligned(text, &lines);
 }
 
 /// The layer, with the component where there are several.

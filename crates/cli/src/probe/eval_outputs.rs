@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use attention_probes_activations::{ActivationSource, LabelKind, Targets};
 use attention_probes_probes::Outputs;
+use attention_probes_report::measured;
 use attention_probes_sweep::SideReport;
 use attention_probes_wording::{did_you_mean, listed, nearest};
 use burn::tensor::Device;
@@ -13,7 +14,6 @@ use serde::Serialize;
 
 use crate::input::{ProbeFile, apply_probe};
 use crate::table;
-use crate::target_table::shown;
 
 /// What is printed of such a probe.
 #[derive(Debug, Serialize)]
@@ -102,7 +102,7 @@ pub(super) fn to_table(eval: &OutputReport<'_>) -> String {
     };
     let (probe, data) = (eval.probe.display(), eval.data.display());
     let _ = writeln!(text, "{probe} on {data}: {} examples{skipped}", eval.n_examples);
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), shown);
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), measured);
     let (name, value, interval) = eval.report.headline();
     let headline = match (value, interval) {
         (Some(value), Some(interval)) => table::with_interval(value, &interval),
@@ -121,7 +121,7 @@ pub(super) fn to_table(eval: &OutputReport<'_>) -> String {
                 label.n_positives.to_string(),
                 number(label.auroc),
                 number(label.average_precision),
-                shown(label.f1),
+                measured(label.f1),
             ]);
         }
         table::aligned(&mut text, &rows);

@@ -4,9 +4,11 @@ use attention_probes_metrics::{
     Bucket, CalibrationScores, Calibrator, Comparison, Guarantee, ThresholdReport,
 };
 use attention_probes_report::{
-    CalibrationRow, ComparisonRow, Estimate, LengthRow, SeedsSummary, ThresholdRow,
+    CalibrationRow, ComparisonRow, Estimate, LengthRow, SeedsSummary, ThresholdRow, fixed, measured,
 };
 use attention_probes_sweep::{ArchitectureReport, Evaluation, FittedOn};
+
+use crate::decisions;
 
 pub(super) fn thresholds(report: &ArchitectureReport) -> Vec<ThresholdRow> {
     if report.test.n_classes != 2 {
@@ -16,23 +18,37 @@ pub(super) fn thresholds(report: &ArchitectureReport) -> Vec<ThresholdRow> {
     let false_positive_rate = confusion[0][1] as f64 / (confusion[0][0] + confusion[0][1]) as f64;
     let as_trained = ThresholdRow {
         rule: "as trained".to_owned(),
-        threshold: 0.5,
-        true_positive_rate: report.test.recall.unwrap_or(f64::NAN),
-        false_positive_rate,
+        threshold: 0.0,
+        true_positive_rate: report.test.recall.unwrap_or(f64::NAN).into(),
+        false_positive_rate: false_positive_rate.into(),
+        note: String::new(),
         precision: report.test.precision.unwrap_or(f64::NAN),
         balanced_accuracy: report.test.balanced_accuracy,
     };
     let fitted = report.evaluation.thresholds.iter().map(threshold_row);
-    std::iter::once(as_trained).chain(fitted).collect()
+    let missing = report.evaluation.unfitted_thresholds.iter().map(|one| ThresholdRow {
+        rule: rule(one.target_fpr),
+        threshold: f64::NAN,
+        true_positive_rate: f64::NAN.into(),
+        false_positive_rate: f64::NAN.into(),
+        note: format!("{} negatives, {} needed", one.n_negatives, one.n_needed),
+        precision: f64::NAN,
+        balanced_accuracy: f64::NAN,
+    });
+    std::iter::once(as_trained).chain(missing).chain(fitted).collect()
+}
+
+fn rule(target_fpr: f64) -> String {
+    format!("at most {} % false positives", (target_fpr * 1e6).round() / 1e4)
 }
 
 fn threshold_row(report: &ThresholdReport) -> ThresholdRow {
-    let percent = (report.fitted.target_fpr * 1e6).round() / 1e4;
     ThresholdRow {
-        rule: format!("at most {percent} % false positives"),
-        threshold: sigmoid(report.fitted.threshold),
-        true_positive_rate: report.true_positive_rate,
-        false_positive_rate: report.false_positive_rate,
+        rule: rule(report.fitted.target_fpr),
+        threshold: report.fitted.threshold,
+        true_positive_rate: (report.true_positive_rate, report.true_positive_interval).into(),
+        false_positive_rate: (report.false_positive_rate, report.false_positive_interval).into(),
+        note: decisions::promise(report).to_owned(),
         precision: report.precision.unwrap_or(f64::NAN),
         balanced_accuracy: report.balanced_accuracy,
     }
@@ -50,7 +66,7 @@ pub(super) fn calibrations(evaluation: &Evaluation) -> Vec<CalibrationRow> {
     let after = evaluation.calibrations.iter().map(|fitted| {
         let method = match &fitted.calibrator {
             Calibrator::Temperature(temperature) => {
-                format!("temperature {:.3}", temperature.temperature())
+                format!("temperature {}", measured(temperature.temperature()))
             }
             Calibrator::Platt(_) => "Platt scaling".to_owned(),
             Calibrator::Isotonic(_) => "isotonic regression".to_owned(),
@@ -73,12 +89,12 @@ pub(super) fn thresholds_note(evaluation: &Evaluation) -> String {
     let deferral = evaluation.deferral.map_or_else(String::new, |report| {
         let [deferred, fpr, fnr] =
             [report.deferred, report.false_positive_rate, report.false_negative_rate]
-                .map(|share| format!("{:.1} %", 100.0 * share));
+                .map(|share| format!("{} %", fixed(100.0 * share, 1)));
         format!(
-            " Two thresholds, at {} and {}, pass {deferred} of the test examples on to a better \
+            " Two thresholds, at the logits {} and {}, pass {deferred} of the test examples on to a better \
              judge; of the negatives {fpr} are called positive, of the positives {fnr} negative.",
-            probability(report.fitted.low),
-            probability(report.fitted.high),
+            measured(report.fitted.low),
+            measured(report.fitted.high),
         )
     });
     match evaluation.thresholds.first().map(|report| report.fitted.guarantee) {
@@ -93,15 +109,6 @@ pub(super) fn thresholds_note(evaluation: &Evaluation) -> String {
         None if evaluation.calibrations.is_empty() => String::new(),
         None => format!("{side}.{deferral}"),
     }
-}
-
-/// The probability that a logit stands for.
-fn probability(logit: f64) -> String {
-    format!("{:.3}", sigmoid(logit))
-}
-
-fn sigmoid(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
 }
 
 /// The buckets with their ends as they occur.

@@ -14,7 +14,7 @@ use attention_probes_activations::write_atomically;
 use attention_probes_metrics::{ClassificationReport, MetricError, OperatingPoint};
 use attention_probes_report::{
     Estimate, SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment, SweepMetric,
-    SweepPage, SweepTransfer, SweepTrial, SweepWarning, TrialHistory,
+    SweepPage, SweepTransfer, SweepTrial, SweepWarning, TrialHistory, fixed,
 };
 use attention_probes_sweep::{
     ArchitectureReport, Evaluation, ExperimentReport, HistoryRecord, SavedExperiment, SavedRun,
@@ -178,6 +178,12 @@ fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment
                 .bag_of_words
                 .as_ref()
                 .map(|bag| (bag.balanced_accuracy, bag.interval).into()),
+            bag_of_words_pairs: report
+                .baselines
+                .bag_of_words
+                .as_ref()
+                .and_then(|bag| bag.pair_accuracy)
+                .map(|found| (found.accuracy, found.interval).into()),
             shuffled_labels: best.and_then(|best| shuffled_labels(&best.evaluation)),
         },
         architectures,
@@ -237,8 +243,10 @@ fn describe(
     test: &SidePredictions,
     n_classes: usize,
 ) -> Result<SweepArchitecture, MetricError> {
-    let probabilities = test.probabilities(&report.config_name, n_classes).unwrap_or_default();
-    let curves = Curves::new(&probabilities, &test.examples.labels, n_classes)?;
+    let curves = match test.scores(&report.config_name, n_classes) {
+        Some(scores) => Curves::new(&scores?, &test.examples.labels)?,
+        None => Curves::default(),
+    };
     let evaluation = &report.evaluation;
     Ok(SweepArchitecture {
         config_name: report.config_name.clone(),
@@ -249,6 +257,7 @@ fn describe(
         selected_by: selected_by(report),
         validation: balanced_accuracy(&report.validation),
         test: balanced_accuracy(&report.test),
+        pairs: report.pair_accuracy.map(|found| (found.accuracy, found.interval).into()),
         metrics: metrics(report),
         trials,
         axes: report
@@ -289,7 +298,8 @@ fn selected_by(report: &ArchitectureReport) -> String {
             let (n, value) = (found.n_folds, found.chosen().balanced_accuracy);
             format!(
                 "{metric} in {n}-fold cross-validation on the training examples, where its \
-                 balanced accuracy is {value:.3}"
+                 balanced accuracy is {}",
+                fixed(value, 3)
             )
         }
     }

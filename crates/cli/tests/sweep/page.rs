@@ -75,15 +75,24 @@ fn runs_are_compared_on_the_same_examples() {
     assert_eq!(rows.len(), 3);
     assert!(rows[0].get("over_first").is_none());
     assert!(rows[2].get("over_first").is_none(), "another split has other test examples");
-    let value = |row: &Value| row["balanced_accuracy"].as_f64().unwrap();
+    let value = |row: &Value| row["value"].as_f64().unwrap();
     let difference = rows[1]["over_first"]["difference"].as_f64().unwrap();
     assert!((difference - (value(&rows[1]) - value(&rows[0]))).abs() < 1e-12);
 
     let (stdout, _) = call::succeed(&mut compare(&["--output", "compare.html"]));
-    assert_eq!(stdout.lines().count(), 4, "{stdout}");
+    // One probe of one data set: what validation chose is all there is.
+    let chosen = found["chosen"].as_array().unwrap();
+    assert_eq!((chosen.len(), &chosen[1]), (3, &rows[1]));
+    assert!(stdout.starts_with("what validation chose of every data set:\n  data "), "{stdout}");
+    assert!(stdout.contains("\n\nevery result:\n  data "), "{stdout}");
+    assert_eq!(stdout.lines().count(), 11, "{stdout}");
     let page = data_of(&fs::read_to_string(folder.path("compare.html")).unwrap());
     assert_eq!(page["runs"][1]["description"], "demo-gpt2, 4 trials, 6 epochs");
-    assert_eq!(page["differences"].as_array().unwrap().len(), 1);
+    // On other examples the difference has no interval.
+    let differences = page["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 2);
+    assert!(differences[0]["difference"]["interval"].is_object());
+    assert!(differences[1]["difference"]["interval"].is_null());
 }
 
 #[test]

@@ -124,8 +124,9 @@ fn a_number_is_learned_judged_and_scored() {
     assert!(error.contains("its outputs are no classes"), "{error}");
 
     let args = ["compare", "results/small", "results/small"];
-    let error = call::refused(&mut call::command(&folder.path(""), &args));
-    assert!(error.contains("only classes are compared"), "{error}");
+    let (compared, _) = call::succeed(&mut call::command(&folder.path(""), &args));
+    let line = compared.lines().nth(2).unwrap();
+    assert!(line.contains("  R²  ") && line.contains('['), "{compared}");
     let (plan, _) = folder.succeed(&["--dry-run", "--output", "elsewhere"]);
     assert!(plan.ends_with("13 penalties where labels are no classes\n"), "{plan}");
 

@@ -85,6 +85,67 @@ fn tensorboard_reads_the_curves_of_the_chosen_trials() {
     }
 }
 
+/// Stands in for `wandb`: prints one line of JSON for each run, and refuses steps that do not rise.
+const WANDB: &str = r#"
+import json
+
+class Run:
+    def __init__(self, name):
+        self.name, self.summary, self.steps, self.logged = name, {}, [], set()
+
+    def log(self, values, step):
+        assert not self.steps or step > self.steps[-1], "steps rise"
+        self.steps.append(step)
+        self.logged |= set(values)
+
+    def finish(self):
+        print(json.dumps([self.name, self.steps, sorted(self.logged), self.summary]))
+
+def init(project, group, name, config):
+    return Run(name)
+"#;
+
+#[test]
+fn the_snippet_for_weights_and_biases_takes_every_kind_of_labels() {
+    let python = std::env::var_os("ATTENTION_PROBES_PYTHON").unwrap_or_else(|| "python3".into());
+    if !Command::new(&python).arg("--version").output().is_ok_and(|it| it.status.success()) {
+        eprintln!("skipped: no `{}`; name a Python in ATTENTION_PROBES_PYTHON", python.display());
+        return;
+    }
+    let number = "[[data]]\nname = \"age\"\npath = \"age.csv\"\nlabel_kind = \"number\"\n\n";
+    let linear = "[[architectures]]\nname = \"linear\"\n[[architectures]]\n\n[sweep]";
+    let folder = Folder::with(&[("[activations]", &format!("{number}[activations]"))]);
+    let config = std::fs::read_to_string(folder.path("small.toml")).unwrap();
+    folder.write("small.toml", config.replace("[sweep]", linear));
+    let rows = (0..60).map(|i| format!("it is {i} years old,{i}\n"));
+    folder.write("age.csv", format!("text,label\n{}", rows.collect::<String>()));
+    folder.succeed(&[]);
+
+    let markdown = include_str!("../../../../docs/tracking.md");
+    let snippet = markdown.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    folder.write("snippet.py", snippet);
+    folder.write("wandb.py", WANDB);
+    let mut command = Command::new(&python);
+    command.args(["snippet.py", RUN]).current_dir(folder.path("")).env("PYTHONPATH", ".");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| json(line.as_bytes()))
+        .collect();
+    let [age, classes] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&age[0], &age[1]), (&"age-L01-resid_post".into(), &serde_json::json!([])));
+    let found = best(&folder, "age-L01-resid_post");
+    let expected = &found["probes"][0]["test"]["number"]["r_squared"];
+    assert_eq!(&age[3]["linear/test_r_squared"], expected);
+    assert_eq!(classes[0], "data-L01-resid_post");
+    assert!(classes[2].as_array().unwrap().contains(&"attention/train_loss".into()));
+    let found = best(&folder, "data-L01-resid_post");
+    let expected = &found["architectures"][1]["test"]["balanced_accuracy"];
+    assert_eq!(&classes[3]["attention/test_balanced_accuracy"], expected);
+}
+
 /// Numbers of whole records of the event files of a run, file by file, by the lengths before them.
 fn n_records(folder: &Folder) -> BTreeMap<String, usize> {
     let count = |bytes: Vec<u8>| {
