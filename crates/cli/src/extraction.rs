@@ -65,8 +65,11 @@ impl Extraction<'_> {
             by_pos.entry(self.attention_pos(rows.tokens(row).len())).or_default().push(row);
         }
         let mut non_finite = BTreeMap::new();
-        for (attention_pos, of_pos) in by_pos {
-            let lengths: Vec<usize> = of_pos.iter().map(|row| rows.tokens(*row).len()).collect();
+        for (attention_pos, mut of_pos) in by_pos {
+            of_pos.sort_by_key(|row| rows.tokens(*row).len());
+            // Attention takes more memory than its share of short texts: fewer of them go together.
+            let length = |row: &usize| rows.tokens(*row).len().max(attention_pos / 2);
+            let lengths: Vec<usize> = of_pos.iter().map(length).collect();
             for bucket in length_buckets(&lengths, self.batch_tokens) {
                 let batch: Vec<usize> = bucket.iter().map(|index| of_pos[*index]).collect();
                 self.run_batch(rows, &batch, attention_pos, &mut |hook, values| {

@@ -41,12 +41,14 @@ pub(crate) fn download_model(
     id: &crate::HubId,
 ) -> Result<std::path::PathBuf, ModelError> {
     let mut download = crate::hub::download::Download::new(access, id)?;
-    let Some(config) = download.file_if_there(CONFIG)? else {
-        return match download.file_if_there(ADAPTER)? {
+    let config = download.file(CONFIG).or_else(|error| match error {
+        // A repository without it may be that of an adapter.
+        ModelError::HubFile { .. } => match download.file_if_there(ADAPTER)? {
             Some(path) => Err(ModelError::Adapter { path }),
-            None => download.file(CONFIG),
-        };
-    };
+            None => Err(error),
+        },
+        error => Err(error),
+    })?;
     crate::load::check_config(&config)?;
     download.first_of(&TOKENIZERS)?;
     if !config.with_file_name(TOKENIZERS[0][0]).is_file() {

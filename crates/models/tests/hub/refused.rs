@@ -6,7 +6,7 @@ use std::fs;
 use attention_probes_models::{HubAccess, NoDownload, Token};
 
 use crate::fixture::{access, download, has, refused, repository, tree};
-use crate::server::{COMMIT, FakeHub, Reply, TOKEN};
+use crate::server::{COMMIT, FakeHub, Reply, Repository, TOKEN};
 
 #[test]
 fn a_model_that_is_not_supported_is_refused_before_its_weights_come() {
@@ -38,7 +38,9 @@ fn every_refusal_names_the_repository_the_page_and_the_remedy() {
         has(&message, words);
         has(&message, &[&format!("`{}/org/tiny`", hub.endpoint)]);
         let requests = hub.take();
-        assert_eq!(requests.len(), 1, "{status} {code}: a refusal is not asked for again");
+        // Without a configuration, a second question is whether it is an adapter.
+        let n = if code == "EntryNotFound" { 2 } else { 1 };
+        assert_eq!(requests.len(), n, "{status} {code}: a refusal is not asked for again");
         let sent = requests[0].headers.get("authorization");
         assert_eq!(sent.cloned(), token.as_ref().map(|_| format!("Bearer {TOKEN}")));
     }
@@ -69,4 +71,12 @@ fn nothing_is_sent_where_nothing_may_be_downloaded() {
     hub.take();
     has(&refused(&offline), &["lacks `config.json`", "`TRANSFORMERS_OFFLINE`"]);
     assert_eq!(hub.take_lines(), [""; 0]);
+}
+
+#[test]
+fn an_adapter_is_told_from_a_model() {
+    let adapter = Repository::new("org/tiny", [("adapter_config.json", &b"{}"[..])]);
+    let hub = FakeHub::of(adapter);
+    let folder = tempfile::tempdir().unwrap();
+    has(&refused(&access(folder.path(), &hub)), &["adapter_config.json`", "`merge_and_unload()`"]);
 }
