@@ -14,4 +14,4 @@ if ! "$python" -c "import sklearn" 2>/dev/null; then
 fi
 [ $# -gt 0 ] || set -- 1 2 3
 cargo run --release --example defaults -- "$folder" "$@"
-"$python" examples/defaults/table.py "$folder"
+OPENBLAS_NUM_THREADS=1 "$python" examples/defaults/table.py "$folder"

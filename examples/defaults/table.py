@@ -27,9 +27,8 @@ def scikit_learn(path, decays):
     train, validation, test = (side == number for number in range(3))
     losses, best = {}, None
     for decay in decays:
-        model = LogisticRegression(
-            C=1 / (decay * weight[train].sum()), tol=1e-7, max_iter=20_000, solver="newton-cholesky"
-        )
+        penalty = decay * weight[train].sum()
+        model = LogisticRegression(C=1 / penalty, tol=1e-6, max_iter=20_000)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(x[train].astype("f8"), y[train], sample_weight=weight[train])
