@@ -64,7 +64,7 @@ impl Compared<'_> {
         pairs.into_iter().filter_map(warning).collect()
     }
 
-    /// Warns of equal texts whose labels differ; `label` names that of one, and `name` the text.
+    /// Warns of equal texts whose labels differ; `shown` names a text with its label.
     fn contradicting<L: PartialEq>(
         &self,
         labels: &[L],
@@ -75,7 +75,7 @@ impl Compared<'_> {
             return None;
         }
         let named: Vec<String> =
-            found.iter().take(MAX_NAMED).map(|elements| shown_all(elements, shown)).collect();
+            found.iter().take(MAX_NAMED).map(|elements| shown_two(elements, shown)).collect();
         let (n, things) = (found.len(), self.things);
         let more = if n > MAX_NAMED { ", …" } else { "" };
         let message = format!(
@@ -87,8 +87,9 @@ impl Compared<'_> {
     }
 }
 
-fn shown_all(elements: &[usize], shown: &dyn Fn(usize) -> String) -> String {
-    let shown: Vec<String> = elements.iter().map(|&element| shown(element)).collect();
+/// The first two of equal texts, which have different labels.
+fn shown_two(elements: &[usize], shown: &dyn Fn(usize) -> String) -> String {
+    let shown: Vec<String> = elements.iter().take(2).map(|&element| shown(element)).collect();
     shown.join(" and ")
 }
 

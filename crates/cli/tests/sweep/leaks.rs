@@ -186,7 +186,7 @@ fn a_side_without_a_class_is_refused_before_anything_is_trained() {
                  in all; add examples of it, at least three, or remove them"
             );
             assert!(stderr.contains(&expected), "{stderr}");
-            assert!(!folder.path("results").exists());
+            assert!(!folder.path(RUN).exists());
         }
     }
     // Copies of one text are on one side.
