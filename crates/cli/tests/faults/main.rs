@@ -5,6 +5,7 @@
 
 mod autoencoders;
 mod call;
+mod data;
 mod outputs;
 mod runs;
 mod streams;
