@@ -16,9 +16,12 @@ fn model(folder: &Path, name: &str, file: &str, change: impl FnOnce(&mut Value))
     let origin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/demo").join(name);
     let copy = folder.join(format!("copy-of-{name}"));
     fs::create_dir_all(&copy).unwrap();
-    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+    for name in ["config.json", "model.safetensors"] {
         fs::copy(origin.join(name), copy.join(name)).unwrap();
     }
+    // Both models have the same tokenizer.
+    let tokenizer = origin.with_file_name("demo-gpt2").join("tokenizer.json");
+    fs::copy(tokenizer, copy.join("tokenizer.json")).unwrap();
     let path = copy.join(file);
     let mut value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     change(&mut value);

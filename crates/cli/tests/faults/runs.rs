@@ -16,7 +16,7 @@ use super::call::{
 fn one_process_at_a_time_writes_into_a_folder() {
     let folder = folder();
     let path = folder.path();
-    let ablation = "run = \"plain\"\noutput = \"out\"\ndevice = \"cpu\"\nseeds = [1]\n\
+    let ablation = "run = \"plain\"\noutput = \"out\"\ndevice = \"cpu\"\nseeds = [1, 2]\n\
         [model]\nname = \"demo-gpt2\"\n[data]\npath = \"texts.csv\"\ncontext_size = 16\n\
         test_contexts = 4\n[train]\ntokens = 2000\nbatch_size = 64\n\
         [sae]\nhook = \"blocks.1.hook_resid_post\"\nd_sae = 96\n\
