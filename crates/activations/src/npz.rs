@@ -592,7 +592,7 @@ mod tests {
         );
         assert_eq!(
             message("{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}"),
-            "it has dtype `<c8`, expected float16, float32, float64, bool, or \
+            "it has dtype `<c8`, expected float16, float32, float64, bool, \
              an integer, or a string"
         );
     }

@@ -10,8 +10,8 @@ use super::mosaic::{is_mosaic_folder, table_names};
 use super::shards::read_shards;
 use super::site::{ActivationOrigin, ExternalSite};
 use crate::{
-    ActivationError, ExternalActivations, ExternalConfig, ShardError, ShardFolder, TableError,
-    hash_file, is_datasets_folder, is_shard_folder,
+    ActivationError, ExternalActivations, ExternalConfig, HookLayout, ShardError, ShardFolder,
+    ShardHook, TableError, hash_file, is_datasets_folder, is_shard_folder,
 };
 
 /// A file or folder of activations: where in a model they were taken, and which model it was.
@@ -98,7 +98,11 @@ impl ExternalStore {
         }
         let folder = ShardFolder::open(&path)?;
         let manifest = folder.manifest();
-        let sites = manifest.hooks.iter().map(|hook| ExternalSite::hook(&hook.name)).collect();
+        let site = |hook: &ShardHook| ExternalSite {
+            is_pairs: hook.layout == HookLayout::Pairs,
+            ..ExternalSite::hook(&hook.name)
+        };
+        let sites = manifest.hooks.iter().map(site).collect();
         let origin = ActivationOrigin {
             model: Some(manifest.model.name.clone()),
             revision: Some(manifest.model.revision.clone()),

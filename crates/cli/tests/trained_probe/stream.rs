@@ -91,7 +91,7 @@ fn a_bad_line_is_answered_and_changes_no_text() {
     let first = talk.push("", &activation(0, 0));
     for (line, expected) in [
         ("great", "not an object with `stream` and `x` or `end`"),
-        (r#"{"y": 1}"#, "unknown field `y`"),
+        (r#"{"y": 1}"#, "unknown key `y`"),
         ("{}", "neither `x` nor `end`"),
         (r#"{"x": [1.0, 2.0]}"#, "`x` has 2 numbers, but probe `attention` reads 160"),
         (r#"{"x": {"blocks.0.hook_resid_post": []}}"#, "`x` has no `blocks.1.hook_resid_post`"),
