@@ -191,7 +191,9 @@ fn an_architecture_that_diverges_leaves_the_others_alone() {
     ]);
     // Activations so large that the sum over many heads overflows, but one readout does not.
     let n = 40;
-    let x: Vec<f32> = (0..n).map(|i| if i % 2 == 0 { 1e38 } else { -1e38 }).collect();
+    // No two are equal, which would be one group of a split.
+    let size = |i: usize| 1e38 - 1e35 * i as f32;
+    let x: Vec<f32> = (0..n).map(|i| if i % 2 == 0 { size(i) } else { -size(i) }).collect();
     let y: Vec<i64> = (0..n as i64).map(|i| i % 2).collect();
     write_npz(
         folder.path("data.npz"),
