@@ -142,7 +142,7 @@ fn what_cannot_be_is_refused_in_one_line() {
     assert!(with("blocks.1", "blocks.9").contains('9'));
     assert!(with("texts.jsonl", "none.jsonl").contains("none.jsonl"));
     let caret = with("tokens = 6_000", "token = 6_000");
-    assert!(caret.contains("unknown field `token`") && caret.contains('^'), "{caret}");
+    assert!(caret.contains("unknown key `token`") && caret.contains('^'), "{caret}");
 
     succeed(path, &["train", "run.toml", "--tokens", "400"]);
     let again = refused(path, &["train", "run.toml"]);

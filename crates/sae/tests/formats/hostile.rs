@@ -130,7 +130,7 @@ fn a_pickle_that_would_run_code_is_refused_and_not_run() {
     assert!(!canary.exists());
     // An older file, a pickle without an archive, is no state dict of these libraries.
     fs::write(folder.path().join("ae.pt"), &pickle).unwrap();
-    assert!(error(folder.path()).contains("expected the zip archive that torch.save writes"));
+    assert!(error(folder.path()).contains("expected the archive that `torch.save` writes"));
     write_pt(&folder.path().join("ae.pt"), b"\x80\x02X\xff\xff\xff\x7fabc");
     assert!(error(folder.path()).contains("is no file of weights"));
 }
