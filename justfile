@@ -66,7 +66,7 @@ golden-sae:
     python3 crates/sae/tests/golden/make_formats.py
     python3 crates/sae/tests/golden/make_training.py
 
-# Fuzz a reader: config, safetensors, index, tokenizer, npz, or texts (needs cargo-fuzz and a nightly compiler).
+# Fuzz a reader, a name of fuzz/fuzz_targets (needs cargo-fuzz and a nightly compiler).
 fuzz TARGET SECONDS="600":
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -rss_limit_mb=1024 -malloc_limit_mb=256 -timeout=10
 

@@ -25,6 +25,7 @@ mod memory;
 mod npy;
 mod npy_dtype;
 mod npz;
+mod own_files;
 mod packed;
 mod pairs;
 #[cfg(feature = "parquet")]
@@ -81,6 +82,7 @@ pub use location::{data_files, data_name, is_on_hub};
 pub use memory::MemoryActivations;
 pub use npy::NpyError;
 pub use npz::{NpzArray, NpzData, finish_as_npz, read_npz, read_npz_arrays, write_npz};
+pub use own_files::remove_own_files;
 pub use packed::PackedActivations;
 pub use pairs::PairConfig;
 pub use place::{Place, PlaceActivations, PlaceSites};

@@ -16,7 +16,8 @@ const UNQUOTED: &str = "give `quoting = \"none\"` or `--quoting none`";
 pub enum TableError {
     /// A data file has a form that is not known by its name.
     #[error(
-        "`{}` is not a data file by its name, expected .csv, .tsv, .jsonl, or .parquet",
+        "`{}` is not a data file by its name, expected .csv, .tsv, .jsonl, or .parquet for text, or \
+         .npz or a folder for activations",
         path.display()
     )]
     Extension {

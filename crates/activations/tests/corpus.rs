@@ -1,5 +1,19 @@
-//! The corpora of the fuzz targets for `.npz` files and texts, what they found included: nothing
-//! panics.
+//! The corpora of the fuzz targets for `.npz` files, texts, shards, token caches, and Arrow files,
+//! what they found included: nothing panics.
+
+#[cfg(feature = "arrow")]
+#[path = "../../../fuzz/readers/arrow.rs"]
+mod arrow;
+#[path = "../../../fuzz/readers/corpus.rs"]
+mod corpus;
+#[path = "../../../fuzz/readers/folder.rs"]
+mod folder;
+#[path = "../../../fuzz/readers/hashed.rs"]
+mod hashed;
+#[path = "../../../fuzz/readers/shards.rs"]
+mod shards;
+#[path = "../../../fuzz/readers/tokens.rs"]
+mod tokens;
 
 use std::path::{Path, PathBuf};
 
@@ -38,4 +52,40 @@ fn texts_are_read_or_refused() {
     let files = std::fs::read_dir(corpus).unwrap();
     let n_read = files.filter(|file| read(std::fs::read(file.as_ref().unwrap().path()).unwrap()));
     assert!(n_read.count() >= 3);
+}
+
+#[test]
+fn shards_are_read_or_refused() {
+    assert!(corpus::n_read("shards", shards::read) >= 3);
+}
+
+#[test]
+fn token_caches_are_read_or_written_again() {
+    assert!(corpus::n_read("tokens", tokens::read) >= 1);
+}
+
+#[cfg(feature = "arrow")]
+#[test]
+fn arrow_files_are_read_or_refused() {
+    assert!(corpus::n_read("arrow", arrow::read) >= 1);
+}
+
+#[test]
+#[ignore = "writes the seeds of the corpora"]
+fn seeds() {
+    let folder = folder::Folder::new();
+    shards::write(folder.path());
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.file_name().unwrap().as_encoded_bytes().starts_with(b"."))
+        .collect();
+    files.sort();
+    for (which, path) in files.iter().enumerate() {
+        let bytes = [&[which as u8], &std::fs::read(path).unwrap()[..]].concat();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        corpus::put("shards", &format!("{which}-{name}"), &bytes);
+    }
+    let whole = &tokens::CACHE.whole;
+    corpus::put("tokens", "whole", &whole[tokens::START..whole.len() - 32]);
 }

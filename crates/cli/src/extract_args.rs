@@ -66,6 +66,9 @@ pub struct ExtractArgs {
     /// Most rows of a file of a folder; 1024 if not given.
     #[arg(long)]
     pub shard_rows: Option<NonZeroUsize>,
+    /// Replace the activations that a folder holds already; other files in it stay.
+    #[arg(long, conflicts_with = "shard")]
+    pub overwrite: bool,
     /// Most tokens of one forward pass, padding included.
     #[arg(long, default_value = "4096")]
     pub batch_tokens: NonZeroUsize,

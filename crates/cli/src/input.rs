@@ -11,11 +11,10 @@ use anyhow::Result;
 use attention_probes_activations::{ActivationSource, Component, Place, Task, length_buckets};
 use attention_probes_models::{Convention, Dtype, LanguageModel, host_values, open_model};
 use attention_probes_probes::{AnyProbe, Probe, ProbeError, SavedProbe, probabilities};
-use attention_probes_sweep::ChosenProbe;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use clap::Args;
-use tracing::info;
 
+use crate::chosen::chosen_in;
 use crate::exit::InputError;
 use crate::hub::hub_access;
 
@@ -380,22 +379,6 @@ impl ProbeFile {
             ))),
         }
     }
-}
-
-/// The state file of the probe that validation chose in a folder of results.
-fn chosen_in(folder: &Path) -> Result<PathBuf> {
-    let ChosenProbe { file, experiment, config_name, n_architectures } = ChosenProbe::find(folder)?;
-    let of = if n_architectures > 1 {
-        format!(", which validation chose of {n_architectures} architectures")
-    } else {
-        String::new()
-    };
-    info!(
-        "`{}`: probe `{config_name}` of `{experiment}`{of}: {}",
-        folder.display(),
-        file.display()
-    );
-    Ok(file)
 }
 
 /// Applies a probe to prefixes at one of the sites of a source, given as `(sequence, end)`; those of

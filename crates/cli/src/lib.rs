@@ -5,6 +5,7 @@
 
 pub mod allocator;
 mod cells;
+mod chosen;
 mod classes;
 pub mod data_args;
 mod decisions;
@@ -19,6 +20,7 @@ pub mod fra;
 pub mod hub;
 pub mod input;
 mod memory;
+mod outline;
 mod output;
 pub mod probe;
 pub mod progress;

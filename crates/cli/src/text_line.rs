@@ -73,7 +73,7 @@ mod tests {
     fn a_line_is_a_text_or_an_object_with_one() {
         assert_eq!(text_from_line(b"plain").unwrap(), "plain");
         assert_eq!(text_from_line(br#"{"text": "a\nb", "id": 3}"#).unwrap(), "a\nb");
-        assert!(text_from_line(br#"{"txt": "a"}"#).unwrap_err().contains("missing field `text`"));
+        assert!(text_from_line(br#"{"txt": "a"}"#).unwrap_err().contains("`text` is missing"));
         assert!(text_from_line(b"\xff").is_err());
     }
 }

@@ -205,7 +205,7 @@ fn what_cannot_be_ablated_is_refused() {
     assert!(error("[-1, 0]", "[0, 3]").contains("`guidance.layers` is 4, expected layers that"));
     let first = error("held_out_contexts = 6", "held_out_contexts = 6\nkeep.first_token = true");
     assert!(first.contains("`attention.keep.first_token` is true"), "{first}");
-    assert!(error("n_negatives", "n_negative").contains("unknown field `n_negative`"));
+    assert!(error("n_negatives", "n_negative").contains("unknown key `n_negative`"));
     assert!(error("test_contexts = 6", "test_contexts = 9000").contains("`data.test_contexts`"));
     assert!(error("held_out_contexts = 6", "held_out_contexts = 900").contains("held-out"));
     assert!(error("batch_size = 124", "batch_size = 50").contains("`train.batch_size` is 50"));

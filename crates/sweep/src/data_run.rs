@@ -38,6 +38,8 @@ pub(crate) struct DataRun<'a> {
     /// Folder of the run.
     pub(crate) folder: PathBuf,
     pub(crate) device: &'a Device,
+    /// Whether what an earlier run has finished is kept.
+    pub(crate) keeps_complete: bool,
 }
 
 /// What was found about a data set: classes, or labels that are none.
@@ -109,7 +111,10 @@ impl DataRun<'_> {
         keeps_tokens: bool,
         tracker: &mut dyn Tracker,
     ) -> Result<Input, SweepError> {
-        if let Some(reports) = self.complete(&self.places(model)?, model) {
+        let places = self.places(model)?;
+        if self.keeps_complete
+            && let Some(reports) = self.complete(&places, model)
+        {
             return Ok(Input::Complete(reports));
         }
         let seed = self.plan.config().seed;

@@ -6,7 +6,7 @@ use attention_probes_activations::{ActivationError, Side};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
-use attention_probes_wording::{TomlError, listed, shown};
+use attention_probes_wording::{TomlError, did_you_mean, listed, nearest, shown};
 
 /// Why a sweep could not be planned, run, or resumed.
 #[derive(Debug, thiserror::Error)]
@@ -101,14 +101,19 @@ pub enum SweepError {
         n_layers: usize,
     },
     /// The output folder holds a run already.
-    #[error("`{}` exists; continue it with --resume or choose another --output", path.display())]
+    #[error(
+        "`{}` holds a run already; go on with `--resume`, keep it with another `--run-name` or \
+         `--output`, or replace it with `--overwrite`",
+        path.display()
+    )]
     Exists {
         /// The folder.
         path: PathBuf,
     },
     /// The run to be resumed was made with another configuration.
     #[error(
-        "`{}` was made with another configuration; resume with that one, or choose another --output",
+        "`{}` was made with another configuration; resume with that one, keep it with another \
+         `--run-name` or `--output`, or replace it with `--overwrite`",
         path.display()
     )]
     OtherConfig {
@@ -214,8 +219,11 @@ pub enum SweepError {
     },
     /// A file of held-out examples has a class that there is nothing to train on.
     #[error(
-        "`{}` has the class `{}`, which the training data lack; theirs are {}",
-        path.display(), shown(class), listed(classes)
+        "`{}` has the class `{}`, which the training data lack; theirs are {}{}",
+        path.display(),
+        shown(class),
+        listed(classes),
+        did_you_mean(nearest(class, classes))
     )]
     UnknownClass {
         /// The file.

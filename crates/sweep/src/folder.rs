@@ -4,11 +4,18 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::FolderLock;
+use attention_probes_activations::{FolderLock, remove_own_files};
 
 use crate::config::DataConfig;
 use crate::results::write_text;
 use crate::{SweepConfig, SweepError};
+
+/// Files of a run beside its experiments.
+const RUN_FILES: [&str; 3] = ["config.toml", "transfer.json", "report.html"];
+
+/// Files of an experiment beside its probes.
+const EXPERIMENT_FILES: [&str; 5] =
+    ["best.json", "config.toml", "history.jsonl", "metrics.json", "predictions.npz"];
 
 /// The folder of a run that this process has to itself.
 #[derive(Debug)]
@@ -35,14 +42,26 @@ pub(crate) fn to_toml(config: &SweepConfig, folder: &Path) -> Result<String, Swe
         .map_err(|error| SweepError::Write { path: file, source: std::io::Error::other(error) })
 }
 
+/// What becomes of a run that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// It stays, and nothing is run.
+    Stays,
+    /// It goes on.
+    GoesOn,
+    /// It is replaced.
+    IsReplaced,
+}
+
 /// Refuses a folder that holds a run already, or to be resumed, one of another configuration.
 ///
 /// Touches nothing.
-pub(crate) fn check(config: &SweepConfig, resume: bool) -> Result<(), SweepError> {
+pub(crate) fn check(config: &SweepConfig, earlier: Earlier) -> Result<(), SweepError> {
     let path = path_of(config);
     let file = path.join("config.toml");
     match fs::read_to_string(&file) {
-        Ok(_) if !resume => Err(SweepError::Exists { path }),
+        Ok(_) if earlier == Earlier::IsReplaced => Ok(()),
+        Ok(_) if earlier == Earlier::Stays => Err(SweepError::Exists { path }),
         Ok(found) if found != to_toml(config, &path)? => {
             Err(SweepError::OtherConfig { path: file })
         }
@@ -54,11 +73,14 @@ pub(crate) fn check(config: &SweepConfig, resume: bool) -> Result<(), SweepError
 
 impl RunFolder {
     /// Makes the folder or takes the one that is there, and keeps other processes out.
-    pub(crate) fn claim(config: &SweepConfig, resume: bool) -> Result<Self, SweepError> {
+    pub(crate) fn claim(config: &SweepConfig, earlier: Earlier) -> Result<Self, SweepError> {
         let path = path_of(config);
         let lock = FolderLock::claim(&path)?;
         // Another process may have been here since it was last looked at.
-        check(config, resume)?;
+        check(config, earlier)?;
+        if earlier == Earlier::IsReplaced {
+            remove_run(&path)?;
+        }
         let file = path.join("config.toml");
         if !file.exists() {
             write_text(&file, &to_toml(config, &path)?)?;
@@ -89,6 +111,22 @@ impl RunFolder {
     }
 }
 
+/// Removes the files of a run, and no others; its cache of activations lies elsewhere.
+fn remove_run(path: &Path) -> Result<(), SweepError> {
+    let entries =
+        fs::read_dir(path).map_err(|source| SweepError::Read { path: path.to_owned(), source })?;
+    for experiment in entries.flatten().map(|entry| entry.path()) {
+        let trained = experiment.join("trained");
+        if !experiment.join("config.toml").is_file() && !trained.is_dir() {
+            continue;
+        }
+        let is_probe = |name: &str| name.ends_with("_state.npz") || name.ends_with("_meta.json");
+        remove_own_files(&trained, is_probe)?;
+        remove_own_files(&experiment, |name| EXPERIMENT_FILES.contains(&name))?;
+    }
+    Ok(remove_own_files(path, |name| RUN_FILES.contains(&name) || name.ends_with(".checkpoint"))?)
+}
+
 /// Whether there is no such file, also because what should be a folder is a file.
 fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
@@ -107,21 +145,49 @@ mod tests {
     fn a_run_is_refused_to_a_second_process_and_free_again_afterwards() {
         let output = tempfile::tempdir().unwrap();
         let config = config(output.path());
-        let first = RunFolder::claim(&config, true).unwrap();
-        let busy = RunFolder::claim(&config, true).unwrap_err().to_string();
+        let first = RunFolder::claim(&config, Earlier::GoesOn).unwrap();
+        let busy = RunFolder::claim(&config, Earlier::GoesOn).unwrap_err().to_string();
         assert!(busy.contains("is in use by another process"), "{busy}");
         drop(first);
-        assert!(matches!(RunFolder::claim(&config, false), Err(SweepError::Exists { .. })));
+        assert!(matches!(
+            RunFolder::claim(&config, Earlier::Stays),
+            Err(SweepError::Exists { .. })
+        ));
         let other = SweepConfig { device: "cpu".to_owned(), ..config.clone() };
-        assert!(matches!(RunFolder::claim(&other, true), Err(SweepError::OtherConfig { .. })));
-        assert!(RunFolder::claim(&config, true).is_ok());
+        assert!(matches!(
+            RunFolder::claim(&other, Earlier::GoesOn),
+            Err(SweepError::OtherConfig { .. })
+        ));
+        assert!(RunFolder::claim(&config, Earlier::GoesOn).is_ok());
+    }
+
+    #[test]
+    fn a_run_that_is_replaced_loses_its_own_files_only() {
+        let output = tempfile::tempdir().unwrap();
+        let config = config(output.path());
+        let folder = RunFolder::claim(&config, Earlier::Stays).unwrap().path;
+        let (trained, other) = (folder.join("a").join("trained"), folder.join("notes"));
+        fs::create_dir_all(&trained).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        fs::write(trained.join("linear_probe_state.npz"), "").unwrap();
+        fs::write(other.join("best.json"), "of somebody else").unwrap();
+        for name in ["best.json", "config.toml", "picture.png"] {
+            fs::write(folder.join("a").join(name), "").unwrap();
+        }
+        let replaced = SweepConfig { device: "cpu".to_owned(), ..config.clone() };
+        RunFolder::claim(&replaced, Earlier::IsReplaced).unwrap();
+        assert!(!trained.exists() && !folder.join("a").join("best.json").exists());
+        assert!(folder.join("a").join("picture.png").exists());
+        assert!(other.join("best.json").exists());
+        let text = fs::read_to_string(folder.join("config.toml")).unwrap();
+        assert!(text.contains("device = \"cpu\""), "{text}");
     }
 
     #[test]
     fn what_a_killed_process_left_is_removed_and_nothing_else() {
         let output = tempfile::tempdir().unwrap();
         let config = config(output.path());
-        let folder = RunFolder::claim(&config, true).unwrap().path;
+        let folder = RunFolder::claim(&config, Earlier::GoesOn).unwrap().path;
         let trained = folder.join("a").join("trained");
         create_folder(&trained).unwrap();
         for name in [".best.json.7-0.tmp", "a.checkpoint", "best.json"] {
@@ -135,7 +201,7 @@ mod tests {
             names.sort();
             names
         };
-        let claimed = RunFolder::claim(&config, true).unwrap();
+        let claimed = RunFolder::claim(&config, Earlier::GoesOn).unwrap();
         assert_eq!(names(&trained), ["a.checkpoint", "best.json"]);
         claimed.remove_checkpoints().unwrap();
         assert_eq!(names(&trained), ["best.json"]);

@@ -38,6 +38,7 @@ mod judged;
 mod leaks;
 mod mean_head;
 mod method;
+mod outline;
 mod passes;
 mod plan;
 mod predictions;
@@ -68,6 +69,7 @@ pub use fit::{
     EpochRecord, EpochReport, FitConfig, FitData, GroupFit, Leader, TrialFit, TrialGroup,
 };
 pub use method::{Method, Recipe};
+pub use outline::{ClassCount, DataOutline, SweepOutline};
 pub use passes::predict_logits;
 pub use plan::{SweepPlan, Trial};
 pub use predictions::{HeldOutExamples, Predictions, SidePredictions};

@@ -446,7 +446,7 @@ mod tests {
         let cases = [
             ("optimizer = \"lbfgs\"\nlearning_rates = [1e-3]", "`architectures.learning_rates`"),
             ("optimizer = \"lbfgs\"\nattention_dropout = 0.1", "`architectures.attention_dropout`"),
-            ("optimizer = \"sgd\"", "unknown variant `sgd`, expected `lbfgs` or `adamw`"),
+            ("optimizer = \"sgd\"", "unknown word `sgd`; known: `lbfgs`, `adamw`"),
             ("weight_decays = [-1.0]", "`architectures.weight_decays` has -1"),
             ("weight_decays = [0.1, 0.1]", "`architectures.weight_decays` has 0.1 and 0.1"),
             ("learning_rates = []", "`architectures.learning_rates` is empty"),
@@ -487,7 +487,7 @@ mod tests {
         let word = error(&format!("{DATA}[evaluation]\nshuffled_labels = \"often\"\n"));
         assert!(word.contains("expected true, false, or a number such as 5"), "{word}");
         let weights = error(&format!("{DATA}class_weights = \"cubic\"\n"));
-        assert!(weights.contains("unknown variant `cubic`"), "{weights}");
+        assert!(weights.contains("unknown word `cubic`"), "{weights}");
         let last =
             format!("{DATA}[[architectures]]\nrecipe = \"finetune_attn\"\npool = \"last\"\n");
         assert!(SweepConfig::parse(&last).unwrap().check().is_ok());
@@ -559,7 +559,11 @@ mod tests {
     #[test]
     fn a_typo_is_an_error_with_a_caret() {
         let message = error("[sweep]\nlearning_rate = [1e-3]\n");
-        assert!(message.contains("unknown field `learning_rate`"), "{message}");
+        assert!(
+            message
+                .contains("unknown key `learning_rate` in `sweep`; did you mean `learning_rates`?"),
+            "{message}"
+        );
         assert!(message.contains('^'), "{message}");
     }
 

@@ -6,11 +6,12 @@ use burn::tensor::Device;
 use crate::SweepError;
 use crate::activation_sites::ActivationSites;
 use crate::data_run::DataRun;
-use crate::folder::{self, RunFolder};
+use crate::folder::{self, Earlier, RunFolder};
 use crate::held_out::Sources;
+use crate::outline::SweepOutline;
 use crate::plan::SweepPlan;
 use crate::report::SweepReport;
-use crate::tracker::{NoTracker, Tracker};
+use crate::tracker::Tracker;
 use crate::transfer::transfers;
 
 /// How a plan is run on this machine.
@@ -23,6 +24,19 @@ pub struct RunOptions<'a> {
     pub hub: Option<&'a HubAccess>,
     /// Whether an earlier run is continued.
     pub resume: bool,
+    /// Whether an earlier run is replaced, where it is not continued: its files are removed once
+    /// everything is checked, and nothing else of its folder.
+    pub overwrite: bool,
+}
+
+impl RunOptions<'_> {
+    fn earlier(&self) -> Earlier {
+        match (self.resume, self.overwrite) {
+            (true, _) => Earlier::GoesOn,
+            (false, true) => Earlier::IsReplaced,
+            (false, false) => Earlier::Stays,
+        }
+    }
 }
 
 /// Runs a sweep and writes its results.
@@ -34,7 +48,8 @@ pub struct RunOptions<'a> {
 ///
 /// # Errors
 ///
-/// - [`SweepError::Exists`] if there is such a run already and `resume` is not set
+/// - [`SweepError::Exists`] if there is such a run already, and neither `resume` nor `overwrite`
+///   is set
 /// - [`SweepError::OtherConfig`] if it was made with another configuration
 /// - [`SweepError::Activation`] if another process is at it
 /// - [`SweepError::Diverged`] if no trial at all ended with numbers
@@ -46,14 +61,14 @@ pub fn run_sweep(
     tracker: &mut dyn Tracker,
 ) -> Result<SweepReport, SweepError> {
     let config = plan.config();
-    folder::check(config, options.resume)?;
+    folder::check(config, options.earlier())?;
     let runs = data_runs(plan, options)?;
     let model = model_of(plan, options)?;
     let mut inputs = Vec::new();
     for run in &runs {
         inputs.push(run.input(model.as_ref(), true, tracker)?);
     }
-    let folder = RunFolder::claim(config, options.resume)?;
+    let folder = RunFolder::claim(config, options.earlier())?;
     let (mut experiments, mut targets) = (Vec::new(), Vec::new());
     for (run, input) in runs.iter().zip(inputs) {
         let reports = run.run(input, model.as_ref(), tracker)?;
@@ -70,19 +85,17 @@ pub fn run_sweep(
 }
 
 /// Checks everything that [`run_sweep`] would check before it trains: model, layers, data, and
-/// folder. Writes nothing.
+/// folder; says what it would do, and estimates how long that takes. Writes nothing.
 ///
 /// # Errors
 ///
 /// As [`run_sweep`].
-pub fn check_sweep(plan: &SweepPlan, options: &RunOptions<'_>) -> Result<(), SweepError> {
-    folder::check(plan.config(), options.resume)?;
+pub fn check_sweep(plan: &SweepPlan, options: &RunOptions<'_>) -> Result<SweepOutline, SweepError> {
+    folder::check(plan.config(), options.earlier())?;
     let runs = data_runs(plan, options)?;
     let model = model_of(plan, options)?;
-    for run in runs {
-        run.input(model.as_ref(), false, &mut NoTracker)?;
-    }
-    Ok(())
+    let data = runs.iter().map(|run| run.outline(model.as_ref())).collect::<Result<_, _>>()?;
+    Ok(SweepOutline { data })
 }
 
 fn model_of(
@@ -110,7 +123,16 @@ fn data_runs<'a>(
             .then(|| ActivationSites::open(config, &plan.config().activations))
             .transpose()?;
         let folder = folder::path_of(plan.config());
-        Ok(DataRun { plan, data, sources, activations, folder, device: options.device })
+        let keeps_complete = options.earlier() != Earlier::IsReplaced;
+        Ok(DataRun {
+            plan,
+            data,
+            sources,
+            activations,
+            folder,
+            device: options.device,
+            keeps_complete,
+        })
     };
     plan.config().data.iter().enumerate().map(run).collect()
 }

@@ -21,7 +21,7 @@ pub enum ShardError {
     },
     /// A folder has files, but no manifest.
     #[error(
-        "`{}` has other files and no `manifest.json`; name a new folder, or an empty one",
+        "`{}` has other files than activations of this program; name a new folder, or an empty one",
         path.display()
     )]
     Foreign {
@@ -30,7 +30,8 @@ pub enum ShardError {
     },
     /// A folder holds other activations than those that are to be written.
     #[error(
-        "`{}` holds activations of another {what}: `{}`, not `{}`; name another folder",
+        "`{}` holds activations of another {what}: `{}`, not `{}`; name another folder, or replace \
+         them with `--overwrite`",
         path.display(), shown(found), shown(expected)
     )]
     Other {

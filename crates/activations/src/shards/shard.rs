@@ -21,7 +21,7 @@ pub(super) const MAX_SHARDS: usize = 99_999;
 /// assert!("0/3".parse::<Shard>().is_err());
 /// # Ok::<(), attention_probes_activations::ShardError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {
     index: usize,
     n_shards: usize,
@@ -54,6 +54,22 @@ impl Shard {
     /// What the names of its files begin with.
     pub(super) fn stem(self) -> String {
         format!("shard-{:05}-of-{:05}", self.index, self.n_shards)
+    }
+
+    /// The shard whose lock, record, or part has this name, or is being written under it.
+    pub(super) fn of_file(name: &str) -> Option<Self> {
+        let hidden = name.strip_prefix('.');
+        let name = hidden.unwrap_or(name).strip_prefix("shard-")?;
+        let (index, rest) = name.split_once("-of-")?;
+        let (n_shards, rest) = rest.split_at_checked(5)?;
+        let shard: Self = format!("{index}/{n_shards}").parse().ok()?;
+        let part = rest.strip_suffix(".safetensors").and_then(|part| part.strip_prefix('-'));
+        let is_part = part.is_some_and(|part| part.bytes().all(|c| c.is_ascii_digit()));
+        let is_own = match hidden {
+            Some(_) => rest == ".lock" || rest.ends_with(".tmp"),
+            None => is_part || rest == ".json",
+        };
+        is_own.then_some(shard)
     }
 
     /// Name of a part file.

@@ -1,5 +1,6 @@
 //! Writing the shard of one job.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::ops::Range;
@@ -12,8 +13,8 @@ use super::record::{n_parts, part_rows, read_record, write_record};
 use super::{
     PartRecord, PartTokens, PartWriter, Shard, ShardError, ShardManifest, is_shard_folder,
 };
-use crate::ActivationError;
 use crate::atomic::write_error;
+use crate::{ActivationError, remove_own_files};
 
 /// The shard of one job in a folder: which of its parts are whole, and which are to be written.
 ///
@@ -123,6 +124,35 @@ impl ShardWriter {
             }
         }
         Ok(())
+    }
+
+    /// Removes the activations of a folder, whatever they are of.
+    ///
+    /// # Errors
+    ///
+    /// - [`ShardError::Foreign`] if something else is in the folder; nothing is removed then
+    /// - [`ShardError::InUse`] if another process writes one of its shards
+    /// - [`ActivationError::Read`] or [`ActivationError::Write`] if a file cannot be removed
+    pub fn remove(folder: &Path) -> Result<(), ActivationError> {
+        let entries = fs::read_dir(folder)
+            .map_err(|source| ActivationError::Read { path: folder.to_owned(), source })?;
+        let mut shards = BTreeSet::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            match Shard::of_file(&name) {
+                Some(shard) => {
+                    shards.insert(shard);
+                }
+                None if name == MANIFEST || name.starts_with(&format!(".{MANIFEST}.")) => {}
+                None => return Err(ShardError::Foreign { path: folder.to_owned() }.into()),
+            }
+        }
+        let _locks: Vec<FileLock> =
+            shards.iter().map(|&shard| lock(folder, shard)).collect::<Result<_, _>>()?;
+        remove_own_files(folder, |name| Shard::of_file(name).is_some())?;
+        // Without its manifest, what is left of a folder would be of somebody else.
+        remove_own_files(folder, |name| name == MANIFEST)
     }
 
     /// Opens a folder, or makes it, and finds the parts of a shard that are whole.
@@ -354,6 +384,25 @@ mod tests {
         manifest.data.classes.swap(0, 1);
         let error = ShardWriter::check(folder.path(), &manifest).unwrap_err().to_string();
         assert!(error.contains("activations of another description"), "{error}");
+    }
+
+    #[test]
+    fn activations_are_removed_unless_something_else_is_in_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), "1/2").unwrap());
+        let held = open(folder.path(), "2/2").unwrap();
+        assert!(ShardWriter::remove(folder.path()).unwrap_err().to_string().contains("2/2"));
+        drop(held);
+        fs::write(folder.path().join(".shard-00001-of-00002-00000.safetensors.7-0.tmp"), "")
+            .unwrap();
+        let notes = folder.path().join("shard-notes.txt");
+        fs::write(&notes, "").unwrap();
+        let error = ShardWriter::remove(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("has other files"), "{error}");
+        assert!(folder.path().join(MANIFEST).exists());
+        fs::remove_file(&notes).unwrap();
+        ShardWriter::remove(folder.path()).unwrap();
+        assert!(!folder.path().exists());
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::output;
 use crate::progress::Progress;
+use crate::sae::overwrite::remove_file;
 
 /// Heads whose pairs are printed.
 const HEADS_SHOWN: usize = 3;
@@ -86,8 +87,11 @@ pub struct AccumulateArgs {
     #[arg(long, default_value_t = 200, value_parser = at_least_one())]
     pub checkpoint_every: usize,
     /// Go on with a run that was stopped.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
+    /// Replace a run that is there already; files that this program did not write stay.
+    #[arg(long)]
+    pub overwrite: bool,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     pub json: bool,
@@ -138,7 +142,10 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         .map(|layer| args.output.join(format!("accumulated_fra_L{}.checkpoint", layer.layer())))
         .collect();
     let settings = settings(args, &subject);
-    if !checkpoints.iter().any(|path| path.exists())
+    if args.overwrite {
+        // Pages and tables get their names when they are written.
+        checkpoints.iter().try_for_each(|path| remove_file(path))?;
+    } else if !checkpoints.iter().any(|path| path.exists())
         && let Some(heads) = finished(args, &layers, (&corpus, &settings))?
     {
         info!("`{}` is complete already", args.output.display());
@@ -149,7 +156,8 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     for (statistics, path) in all.iter_mut().zip(&checkpoints).filter(|(_, path)| path.exists()) {
         if !args.resume {
             let error = format!(
-                "`{}` is of a run that was stopped; go on with `--resume`, or remove it",
+                "`{}` is of a run that was stopped; go on with `--resume`, or begin again with \
+                 `--overwrite`",
                 path.display()
             );
             return Err(InputError(error).into());
@@ -215,7 +223,9 @@ fn finished(
             }
             let refuse = |what: &str| {
                 let path = path.display();
-                InputError(format!("`{path}` is of {what}; give another `--output`, or remove it"))
+                InputError(format!(
+                    "`{path}` is of {what}; give another `--output`, or replace it with `--overwrite`"
+                ))
             };
             if !args.resume {
                 return Err(refuse("a run that is finished").into());

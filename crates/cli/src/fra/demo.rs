@@ -136,7 +136,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     for entry in &mut config.saes {
         entry.hook = HookPoint::Ln1Normalized(layer).to_string();
     }
-    train(&config, TrainFlags { resume: args.resume, dry_run: false })?;
+    train(&config, TrainFlags { resume: args.resume, overwrite: false, dry_run: false })?;
     let sae_folder = folder.join("sae").join(&config.saes[0].name);
     SaeFormat::of(&sae_folder)?;
     let sae = read_sae(&sae_folder)?;

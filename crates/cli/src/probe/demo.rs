@@ -10,7 +10,7 @@ use attention_probes_sweep::config::{ArchitectureConfig, DataConfig, GridConfig}
 use attention_probes_sweep::{SweepConfig, SweepReport};
 use clap::Args;
 
-use super::sweep::{RunArgs, print_report, run_plan};
+use super::sweep::{EarlierRun, RunArgs, print_report, run_plan};
 use crate::input::ignore_broken_pipe;
 
 /// Movie-review snippets, positive and negative.
@@ -43,7 +43,9 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     if let Some(device) = &args.run.device {
         config.device.clone_from(device);
     }
-    let report = run_plan(&config.check()?, true, &args.run.track)?;
+    let overwrite = args.run.overwrite;
+    let earlier = EarlierRun { resume: !overwrite, overwrite };
+    let report = run_plan(&config.check()?, earlier, &args.run.track)?;
     ignore_broken_pipe(print(&report, args.run.json))
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationError, DatasetConfig, Shard, ShardData, ShardHook, ShardManifest, ShardModel,
-    ShardTokenizer, ShardWriter, TensorSpec,
+    ShardTokenizer, ShardWriter, TensorSpec, is_shard_folder,
 };
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{
@@ -61,7 +61,8 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     }
     let (path, source) = args.read_source(hub.as_ref())?;
     if format != Format::Folder {
-        output::check_file(&args.output)?;
+        let check = if args.dry_run { output::check_target } else { output::check_file };
+        check(&args.output)?;
         check_output(&args.output, path)?;
     }
 
@@ -123,7 +124,15 @@ impl Prepared<'_> {
     fn write_folder(&self, shard: Shard) -> Result<(BTreeMap<String, Vec<usize>>, Written)> {
         let args = self.args;
         let manifest = self.manifest(shard)?;
-        ShardWriter::check(&args.output, &manifest)?;
+        match ShardWriter::check(&args.output, &manifest) {
+            // Parts of the same activations are kept, and those that are missing are written.
+            Err(_) if args.overwrite && is_shard_folder(&args.output) => {
+                if !args.dry_run {
+                    ShardWriter::remove(&args.output)?;
+                }
+            }
+            other => other?,
+        }
         let rows = shard.rows(manifest.data.n_rows);
         let (n, start, end) = (manifest.data.n_rows, rows.start, rows.end);
         info!("shard {shard}: rows {start} to {end} of {n}, {} in a file", manifest.rows_per_part);

@@ -9,14 +9,15 @@ use attention_probes_models::{Dtype, NoDownload};
 use attention_probes_probes::Optimizer;
 use attention_probes_sweep::config::{GridConfig, Layers};
 use attention_probes_sweep::{
-    RunOptions, SweepConfig, SweepPlan, SweepReport, check_sweep, run_sweep,
+    RunOptions, SweepConfig, SweepOutline, SweepPlan, SweepReport, check_sweep, run_sweep,
 };
 use clap::Args;
 use tracing::warn;
 
-use crate::exit::InputError;
+use crate::exit::{InputError, to_text};
 use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
+use crate::outline::outline_text;
 use crate::sweep_page::{page_path, write_page};
 use crate::tracking::{self, RunTracker, Track};
 use crate::{device, table};
@@ -56,7 +57,7 @@ pub struct SweepArgs {
     #[arg(long)]
     pub dtype: Option<Dtype>,
     /// Go on with a run that was stopped.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
     /// Check everything and print the plan, but train nothing.
     #[arg(long)]
@@ -75,6 +76,9 @@ pub struct RunArgs {
     /// Also write the curves of the chosen trials for another program.
     #[arg(long, value_enum)]
     pub track: Vec<Track>,
+    /// Replace a run that is there already; files that this program did not write stay.
+    #[arg(long)]
+    pub overwrite: bool,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     pub json: bool,
@@ -93,16 +97,34 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     if args.dry_run {
         let device = device::parse(&plan.config().device)?;
         let hub = hub_access().map(|hub| hub.without_downloads(NoDownload::CacheOnly));
-        let options = RunOptions { device: &device, hub: hub.as_ref(), resume: args.resume };
-        match check_sweep(&plan, &options) {
+        let options = RunOptions {
+            device: &device,
+            hub: hub.as_ref(),
+            resume: args.resume,
+            overwrite: args.run.overwrite,
+        };
+        let outline = match check_sweep(&plan, &options) {
             // A plan can be looked at before the weights are there.
-            Err(error) if error.is_not_cached() => warn!("{:#}", anyhow::Error::from(error)),
-            checked => checked?,
-        }
-        return ignore_broken_pipe(print_plan(&plan, args.run.json));
+            Err(error) if error.is_not_cached() => {
+                warn!("{}", to_text(&error.into()));
+                None
+            }
+            checked => Some(checked?),
+        };
+        return ignore_broken_pipe(print_plan(&plan, outline.as_ref(), args.run.json));
     }
-    let report = run_plan(&plan, args.resume, &args.run.track)?;
+    let earlier = EarlierRun { resume: args.resume, overwrite: args.run.overwrite };
+    let report = run_plan(&plan, earlier, &args.run.track)?;
     ignore_broken_pipe(print_report(&report, args.run.json))
+}
+
+/// What becomes of a run that is there already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EarlierRun {
+    /// It goes on.
+    pub resume: bool,
+    /// It is replaced.
+    pub overwrite: bool,
 }
 
 /// Trains what a plan says, with progress on stderr.
@@ -110,11 +132,12 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 /// # Errors
 ///
 /// As [`run_sweep`].
-pub fn run_plan(plan: &SweepPlan, resume: bool, track: &[Track]) -> Result<SweepReport> {
+pub fn run_plan(plan: &SweepPlan, earlier: EarlierRun, track: &[Track]) -> Result<SweepReport> {
     let device = device::parse(&plan.config().device)?;
     let mut tracker = RunTracker::new(plan, track);
     let hub = hub_access();
-    let options = RunOptions { device: &device, hub: hub.as_ref(), resume };
+    let EarlierRun { resume, overwrite } = earlier;
+    let options = RunOptions { device: &device, hub: hub.as_ref(), resume, overwrite };
     let report = run_sweep(plan, &options, &mut tracker);
     tracker.clear();
     let report = report?;
@@ -174,15 +197,19 @@ fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
 }
 
 /// What would be trained.
-fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
+fn print_plan(plan: &SweepPlan, outline: Option<&SweepOutline>, json: bool) -> Result<()> {
     let config = plan.config();
     let mut stdout = std::io::stdout().lock();
     if json {
-        let plan = serde_json::json!({ "config": config, "n_trials": plan.trials().len() });
+        let plan = serde_json::json!({
+            "config": config,
+            "n_trials": plan.trials().len(),
+            "data": outline.map(|outline| &outline.data),
+            "estimated_seconds": outline.map(SweepOutline::seconds),
+        });
         writeln!(stdout, "{}", serde_json::to_string_pretty(&plan)?)?;
         return Ok(());
     }
-    let names: Vec<&str> = config.data.iter().map(|data| data.name.as_str()).collect();
     let kinds: Vec<&str> =
         config.architectures.iter().map(|kind| kind.config_name.as_str()).collect();
     writeln!(
@@ -192,7 +219,13 @@ fn print_plan(plan: &SweepPlan, json: bool) -> Result<()> {
         config.seed,
         config.output.display()
     )?;
-    writeln!(stdout, "data: {}", names.join(", "))?;
+    match outline {
+        Some(outline) => write!(stdout, "{}", outline_text(outline))?,
+        None => {
+            let names: Vec<&str> = config.data.iter().map(|data| data.name.as_str()).collect();
+            writeln!(stdout, "data: {}", names.join(", "))?;
+        }
+    }
     if plan.needs_model() {
         let layers = serde_json::to_string(&config.activations.layers)?;
         let components: Vec<String> =

@@ -37,8 +37,11 @@ pub struct AblateArgs {
     #[arg(long)]
     pub tokens: Option<u64>,
     /// Go on with an ablation that was stopped.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
+    /// Replace a run that is there already; files that this program did not write stay.
+    #[arg(long)]
+    pub overwrite: bool,
     /// Check everything and print the arms, but train nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -73,7 +76,8 @@ pub fn run(args: &AblateArgs) -> Result<()> {
     }
     let folder = config.output.join(&config.run);
     let _lock = if args.dry_run { None } else { Some(FolderLock::claim(&folder)?) };
-    let flags = TrainFlags { resume: args.resume, dry_run: args.dry_run };
+    let flags =
+        TrainFlags { resume: args.resume, overwrite: args.overwrite, dry_run: args.dry_run };
     train(&run_config, flags)?;
     if args.dry_run {
         return print_arms(&arms, config.seeds.len());

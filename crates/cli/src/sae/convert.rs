@@ -17,9 +17,12 @@ use crate::sae::kept::Kept;
 pub struct ConvertArgs {
     /// A folder with an autoencoder in any known form, or a `.pt` file beside its `_cfg.json`.
     pub sae: PathBuf,
-    /// The folder to write; it must not hold an autoencoder already.
+    /// The folder to write; it must not hold an autoencoder already, unless with `--overwrite`.
     #[arg(long)]
     pub output: PathBuf,
+    /// Replace an autoencoder of the same form.
+    #[arg(long)]
+    pub overwrite: bool,
     /// Type of the weights in the file, instead of the one they were read in.
     #[arg(long, value_enum)]
     pub dtype: Option<FileDtype>,
@@ -43,9 +46,17 @@ pub enum FileDtype {
 /// If the autoencoder cannot be read, or the folder holds one.
 pub fn run(args: &ConvertArgs) -> Result<()> {
     let mut sae = read_sae(&args.sae)?;
-    if SaeFormat::of(&args.output).is_ok() {
+    let earlier = SaeFormat::of(&args.output).ok().map(|(format, _)| format);
+    if earlier.is_some_and(|earlier| !args.overwrite || earlier != SaeFormat::SaeLens) {
         let output = args.output.display();
-        let error = format!("`{output}` holds an autoencoder already; name another folder");
+        let error = format!(
+            "`{output}` holds an autoencoder already; name another folder{}",
+            if earlier == Some(SaeFormat::SaeLens) {
+                ", or replace it with `--overwrite`"
+            } else {
+                ""
+            }
+        );
         return Err(InputError(error).into());
     }
     Kept { path: &args.sae, sae: &sae }.warn_of_scale();

@@ -53,7 +53,8 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     fs::create_dir_all(&folder)?;
     config.data.path = folder.join("passages.jsonl");
     fs::write(&config.data.path, PASSAGES)?;
-    let trained = train(&config, TrainFlags { resume: args.resume, dry_run: false })?;
+    let trained =
+        train(&config, TrainFlags { resume: args.resume, overwrite: false, dry_run: false })?;
     print(&trained, args.json)?;
     let device = device::parse(&config.device)?;
     let placement = Placement { device: device.clone(), dtype: Dtype::Auto };

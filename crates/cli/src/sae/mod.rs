@@ -10,6 +10,8 @@ pub mod eval;
 mod guidance;
 pub mod info;
 pub(crate) mod kept;
+mod outline;
+pub(crate) mod overwrite;
 pub mod subject;
 pub(crate) mod texts;
 pub mod train;

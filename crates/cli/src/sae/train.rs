@@ -25,6 +25,8 @@ use crate::memory::{self, Need};
 use crate::output::check_utf8;
 use crate::sae::attention::{attention, hash_ids, held_out};
 use crate::sae::guidance::GUIDANCE_FILE;
+use crate::sae::outline::say_time;
+use crate::sae::overwrite::remove_run;
 use crate::sae::texts;
 use crate::{device, table};
 
@@ -52,8 +54,11 @@ pub struct TrainArgs {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Go on with a run that was stopped.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
+    /// Replace a run that is there already; files that this program did not write stay.
+    #[arg(long)]
+    pub overwrite: bool,
     /// Check everything and print the plan, but train nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -83,7 +88,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
     config.seed = args.seed.unwrap_or(config.seed);
-    let flags = TrainFlags { resume: args.resume, dry_run: args.dry_run };
+    let flags =
+        TrainFlags { resume: args.resume, overwrite: args.overwrite, dry_run: args.dry_run };
     let trained = train(&config, flags)?;
     if trained.is_empty() { Ok(()) } else { print(&trained, args.json) }
 }
@@ -91,11 +97,17 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 /// State of a run that is not complete, in its folder.
 const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 
+/// What to do about a run that is there already.
+const KEEP_OR_REPLACE: &str =
+    "keep it with another `run` or `--output`, or replace it with `--overwrite`";
+
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrainFlags {
     /// Whether a run that was stopped goes on.
     pub(crate) resume: bool,
+    /// Whether a run that is there already is replaced.
+    pub(crate) overwrite: bool,
     /// Whether only the plan is made.
     pub(crate) dry_run: bool,
 }
@@ -133,7 +145,7 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     let kept_config = folder.join("config.toml");
     let text = config_text(config)?;
     let is_complete = || {
-        if flags.dry_run {
+        if flags.dry_run || flags.overwrite {
             return Ok(false);
         }
         check_folder(&folder, (&text, &tasks), flags.resume)
@@ -167,7 +179,9 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
         tasks.len()
     );
     check_memory(&tasks, &config.train, stream.widths())?;
+    let length = (config.n_steps(), config.seed);
     if flags.dry_run {
+        say_time(stream, (&tasks, &layers), &config.train, length)?;
         return Ok(Vec::new());
     }
     let _lock = FolderLock::claim(&folder)?;
@@ -175,7 +189,9 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
     if is_complete()? {
         return Ok(Vec::new());
     }
-    let length = (config.n_steps(), config.seed);
+    if flags.overwrite {
+        remove_run(&folder)?;
+    }
     let mut run = if layers.is_empty() {
         SaeRun::new(stream, tasks, &config.train, length)?
     } else {
@@ -206,14 +222,14 @@ fn check_folder(folder: &Path, (config, tasks): (&str, &[SaeTask]), resume: bool
     let shown = folder.display();
     if kept_config.exists() && !resume {
         let error =
-            format!("`{shown}` holds a run already; go on with `--resume`, or name another run");
+            format!("`{shown}` holds a run already; go on with `--resume`, {KEEP_OR_REPLACE}");
         return Err(InputError(error).into());
     }
     if !resume || folder.join(CHECKPOINT_FILE).exists() {
         return Ok(false);
     }
     if fs::read_to_string(&kept_config).is_ok_and(|old| old != config) {
-        let error = format!("`{shown}` holds a run with other settings; name another run");
+        let error = format!("`{shown}` holds a run with other settings; {KEEP_OR_REPLACE}");
         return Err(InputError(error).into());
     }
     let is_complete = tasks.iter().all(|task| SaeFormat::of(folder.join(&task.name)).is_ok());

@@ -284,7 +284,7 @@ fn other_activations_are_refused_and_nothing_is_touched() {
     fs::create_dir(folder.path("mine")).unwrap();
     fs::write(folder.path("mine/thesis.tex"), "").unwrap();
     let stderr = folder.refused(&[hook, ("--output", "mine")]);
-    assert!(stderr.contains("`mine` has other files and no `manifest.json`"), "{stderr}");
+    assert!(stderr.contains("`mine` has other files than activations"), "{stderr}");
     assert_eq!(files(&folder.path("mine")).len(), 1);
     fs::write(folder.path("mine/manifest.json"), "{}").unwrap();
     let stderr = folder.refused(&[hook, ("--output", "mine")]);

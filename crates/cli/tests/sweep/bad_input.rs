@@ -243,7 +243,7 @@ fn an_unknown_model_is_refused_beside_the_known_ones() {
 fn a_typo_in_the_configuration_is_shown_with_a_caret() {
     let folder = Folder::with(&[("weight_decays", "weight_decay")]);
     let message = refused_in_lines(&folder, &[]);
-    assert_has(&message, &["`sweep.toml` is not a valid sweep", "unknown field `weight_decay`"]);
+    assert_has(&message, &["`sweep.toml` is not a valid sweep", "unknown key `weight_decay`"]);
     let lines: Vec<&str> = message.lines().collect();
     let shown = lines.iter().position(|line| line.contains("weight_decay = ")).unwrap();
     let column = lines[shown].find("weight_decay").unwrap();
@@ -304,7 +304,7 @@ fn an_unknown_storage_or_layer_list_is_refused() {
 fn a_layer_out_of_range_is_refused_before_anything_is_computed() {
     let folder = Folder::new();
     let message = refused(&folder, &["--layers", "0,4"]);
-    assert_has(&message, &["`activations.layers` has 4", "4 layers end at 3"]);
+    assert_has(&message, &["`activations.layers` has 4", "4 layers, expected 0 to 3"]);
     assert!(folder.tree("results").is_empty());
 }
 

@@ -25,6 +25,7 @@ mod resume;
 mod running;
 #[path = "../../../report/tests/support/skip.rs"]
 mod skip;
+mod standing;
 mod targets;
 mod tasks;
 mod tracking;

@@ -131,10 +131,26 @@ fn a_dry_run_prints_the_plan_and_writes_nothing() {
     let before: Vec<String> = folder.tree("").into_keys().collect();
     let (stdout, _) = folder.succeed(&["--dry-run"]);
     assert!(stdout.contains("4 trials each: 2 learning rates x 2 weight decays"), "{stdout}");
+    for part in [
+        "data: `data`, 60 examples: ",
+        "2 classes: `disliked` 30, `liked` 30",
+        "1 experiment, ",
+        " in memory, training ",
+        "time: about ",
+    ] {
+        assert!(stdout.contains(part), "`{part}` is not in: {stdout}");
+    }
     let (stdout, _) = folder.succeed(&["--dry-run", "--json"]);
     let plan = json(stdout.as_bytes());
     assert_eq!(plan["n_trials"], 4);
     assert_eq!(plan["config"]["sweep"]["epochs"], 3);
+    let data = &plan["data"][0];
+    assert_eq!(data["classes"][1], serde_json::json!({ "class": "liked", "n_examples": 30 }));
+    let n = |side: &str| data[side].as_u64().unwrap();
+    assert_eq!(n("n_train") + n("n_validation") + n("n_test"), 60);
+    // Of each parameter of four trials there are three numbers.
+    assert_eq!(data["activations_bytes"], 4 * 160 * n("n_tokens"));
+    assert!(n("training_bytes") > 4 * 12 * 160 && plan["estimated_seconds"].as_f64() > Some(0.0));
     assert_eq!(folder.tree("").into_keys().collect::<Vec<_>>(), before);
 
     // It checks what a run would check.

@@ -93,8 +93,8 @@ fn another_configuration_is_not_resumed_and_nothing_is_overwritten() {
     folder.succeed(&[]);
     let before = folder.tree("results");
     for (args, expected) in [
-        (&[][..], "continue it with --resume or choose another --output"),
-        (&["--dry-run"], "continue it with --resume or choose another --output"),
+        (&[][..], "go on with `--resume`, keep it with another `--run-name`"),
+        (&["--dry-run"], "go on with `--resume`, keep it with another `--run-name`"),
         (&["--resume", "--epochs", "4"], "was made with another configuration"),
     ] {
         let stderr = folder.refused(args);

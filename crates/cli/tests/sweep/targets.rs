@@ -255,7 +255,11 @@ fn what_cannot_be_learned_is_refused_in_one_line() {
         ),
         ("text,label\na,1\nb,1.5\n", "label_kind = \"distribution\"", "row 2: `label` is `1.5`"),
         ("text,label\na,\nb,\n", "label_kind = \"labels\"", "no row has a label in `label`"),
-        ("text,label\na,1\n", "label_kind = \"numbers\"", "unknown variant `numbers`"),
+        (
+            "text,label\na,1\n",
+            "label_kind = \"numbers\"",
+            "unknown word `numbers`; did you mean `number`?",
+        ),
         ("text,label\na,1\n", "label_kind = \"number\"\nlabel_separator = \";\"", "remove it"),
         (
             "text,label\na,1\n",

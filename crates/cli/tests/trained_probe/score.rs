@@ -113,7 +113,7 @@ fn lines_of_stdin_are_texts_or_objects_and_a_bad_one_stops_nothing() {
     assert!(close(&lines[0]["logit"], &lines[1]["logit"]));
     assert!(close(&lines[0]["logit"], &lines[6]["logit"]));
     assert_eq!(lines[2], serde_json::json!({ "index": 2, "error": "empty text" }));
-    assert!(lines[3]["error"].as_str().unwrap().contains("missing field `text`"));
+    assert!(lines[3]["error"].as_str().unwrap().contains("`text` is missing"));
     assert_eq!(lines[4]["error"], "the line is not UTF-8");
     assert_eq!(lines[5]["truncated"], true);
 

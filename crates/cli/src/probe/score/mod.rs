@@ -100,6 +100,16 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     ignore_broken_pipe(result)
 }
 
+/// What `probe score --stream` answers to some lines; for tests.
+///
+/// # Errors
+///
+/// If a probe cannot read a stream.
+#[doc(hidden)]
+pub fn answers(files: &[ProbeFile], lines: &[u8]) -> Result<Vec<Vec<u8>>> {
+    stream::answers(files, lines)
+}
+
 /// Scores the rows of an npz, or of a hook of a folder, of activations.
 fn score_activations(scorer: &Scorer<'_>, path: &Path, args: &ScoreArgs) -> Result<()> {
     let read = args.data.read_activations(path, None, (scorer.files, &args.model))?;

@@ -148,6 +148,23 @@ pub(super) fn run(files: &[ProbeFile], args: &ScoreArgs) -> Result<()> {
     Ok(stdout.flush()?)
 }
 
+/// Answers lines as [`run`] does, one answer for each.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(super) fn answers(files: &[ProbeFile], mut lines: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let args = VerdictArgs::default();
+    let probes: Vec<Served<'_>> =
+        files.iter().map(|file| Served::new(file, &args)).collect::<Result<_>>()?;
+    let mut server = Server { probes: &probes, streams: HashMap::new(), max_streams: 4 };
+    let mut answers = Vec::new();
+    while let Some(line) = read_line(&mut lines)? {
+        answers.push(server.answer(line)?);
+    }
+    Ok(answers)
+}
+
 impl<'a> Served<'a> {
     fn new(file: &'a ProbeFile, args: &VerdictArgs) -> Result<Self> {
         Ok(Self {

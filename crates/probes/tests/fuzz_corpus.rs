@@ -1,0 +1,31 @@
+//! The corpus of the fuzz target for saved probes, what it found included: nothing panics.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../../fuzz/readers/corpus.rs"]
+mod corpus;
+#[path = "../../../fuzz/readers/folder.rs"]
+mod folder;
+#[path = "../../../fuzz/readers/probe.rs"]
+mod probe;
+
+use attention_probes_probes::{LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe};
+
+#[test]
+fn probes_are_read_or_refused() {
+    assert!(corpus::n_read("probe", probe::read) >= 2);
+}
+
+#[test]
+#[ignore = "writes the seeds of the corpus"]
+fn seeds() {
+    let config: ProbeConfig = LinearProbeConfig::new(4, 2).into();
+    let classes = vec!["no".to_owned(), "yes".to_owned()];
+    let saved =
+        SavedProbe { state: config.init_state(7), metadata: ProbeMetadata::new(config, classes) };
+    let folder = folder::Folder::new();
+    let file = std::fs::read(saved.save(folder.path(), "a").unwrap()).unwrap();
+    corpus::put("probe", "linear.npz", &[&[1], &file[..]].concat());
+    let json = std::fs::read(folder.path().join("a_meta.json")).unwrap();
+    corpus::put("probe", "linear.json", &[&[0], &json[..]].concat());
+}

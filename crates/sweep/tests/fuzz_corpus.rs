@@ -1,0 +1,27 @@
+//! The corpus of the fuzz target for checkpoints, what it found included: nothing panics.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../../fuzz/readers/corpus.rs"]
+mod corpus;
+#[path = "../../../fuzz/readers/folder.rs"]
+mod folder;
+#[path = "../../../fuzz/readers/hashed.rs"]
+mod hashed;
+#[path = "../../../fuzz/readers/sweep_checkpoint.rs"]
+mod sweep_checkpoint;
+
+#[test]
+fn checkpoints_are_read_or_refused() {
+    assert!(corpus::n_read("sweep_checkpoint", sweep_checkpoint::read) >= 1);
+}
+
+#[test]
+#[ignore = "writes the seeds of the corpus"]
+fn seeds() {
+    let folder = folder::Folder::new();
+    let path = folder.path().join("a.checkpoint");
+    sweep_checkpoint::train(&path, 1).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    corpus::put("sweep_checkpoint", "one-epoch", &bytes[..bytes.len() - 32]);
+}

@@ -1,0 +1,37 @@
+//! Lines of `probe score --stream`.
+
+use std::sync::LazyLock;
+
+use attention_probes_cli::input::ProbeFile;
+use attention_probes_cli::probe::score::answers;
+use attention_probes_probes::{LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe};
+use burn::tensor::Device;
+
+use crate::folder::Folder;
+
+static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
+    let folder = Folder::new();
+    let config: ProbeConfig = LinearProbeConfig::new(3, 2).into();
+    let classes = vec!["no".to_owned(), "yes".to_owned()];
+    let metadata = ProbeMetadata {
+        layer: Some(1),
+        component: Some("resid_post".to_owned()),
+        ..ProbeMetadata::new(config.clone(), classes)
+    };
+    let saved = SavedProbe { state: config.init_state(7), metadata };
+    saved.save(folder.path(), "a").expect("the probe can be saved");
+    folder
+});
+
+thread_local! {
+    static PROBE: ProbeFile = ProbeFile::open(&FOLDER.path().join("a_state.npz"), &Device::flex())
+        .expect("the probe is whole");
+}
+
+/// Whether a line is answered with a verdict; every line must be answered with something.
+pub(crate) fn read(lines: &[u8]) -> bool {
+    PROBE.with(|probe| {
+        let answers = answers(std::slice::from_ref(probe), lines).expect("every line is answered");
+        answers.iter().any(|answer| answer.windows(7).any(|part| part == b"\"logit\""))
+    })
+}
