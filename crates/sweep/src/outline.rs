@@ -94,7 +94,7 @@ impl DataRun<'_> {
         let blank = DataOutline {
             name: self.config().name.clone(),
             is_complete: false,
-            label_kind: self.config().label_kind,
+            label_kind: self.config().label_kind.unwrap_or_default(),
             classes: Vec::new(),
             n_train: 0,
             n_validation: 0,
@@ -112,7 +112,7 @@ impl DataRun<'_> {
             (Input::Activations(left_out), _, Some(sites)) => {
                 let seed = self.plan.config().seed;
                 // Those of several layers are read one after the other.
-                let LabelledActivations { external, examples, split } =
+                let LabelledActivations { external, examples, split, .. } =
                     LabelledActivations::read(self.config(), (sites, 0), &left_out, seed)?;
                 let n_tokens = external.offsets.last().copied().unwrap_or_default();
                 let activations_bytes = 4 * (n_tokens * external.d_model) as u64;
@@ -181,7 +181,7 @@ impl DataRun<'_> {
         d_model: usize,
     ) -> DataOutline {
         let config = self.plan.config();
-        let is_class = self.config().label_kind.is_class();
+        let is_class = self.config().label_kind.unwrap_or_default().is_class();
         let class =
             |(class, n_examples): (&String, usize)| ClassCount { class: class.clone(), n_examples };
         let classes = if is_class {
