@@ -94,7 +94,7 @@ impl DataRun<'_> {
         let blank = DataOutline {
             name: self.config().name.clone(),
             is_complete: false,
-            label_kind: self.config().label_kind.unwrap_or_default(),
+            label_kind: self.config().label_kind(),
             classes: Vec::new(),
             n_train: 0,
             n_validation: 0,
@@ -181,7 +181,7 @@ impl DataRun<'_> {
         d_model: usize,
     ) -> DataOutline {
         let config = self.plan.config();
-        let is_class = self.config().label_kind.unwrap_or_default().is_class();
+        let is_class = self.config().label_kind().is_class();
         let class =
             |(class, n_examples): (&String, usize)| ClassCount { class: class.clone(), n_examples };
         let classes = if is_class {

@@ -157,7 +157,8 @@ pub(super) fn answers(files: &[ProbeFile], mut lines: &[u8]) -> Result<Vec<Vec<u
     let args = VerdictArgs::default();
     let probes: Vec<Served<'_>> =
         files.iter().map(|file| Served::new(file, &args)).collect::<Result<_>>()?;
-    let mut server = Server { probes: &probes, streams: HashMap::new(), max_streams: 4 };
+    let mut server =
+        Server { probes: &probes, hooks: None, streams: HashMap::new(), max_streams: 4 };
     let mut answers = Vec::new();
     while let Some(line) = read_line(&mut lines)? {
         answers.push(server.answer(line)?);
