@@ -68,9 +68,14 @@ pub(crate) fn to_text(error: &anyhow::Error) -> String {
         }
         let text = cause.to_string();
         // Its lines show a place in a file, with nothing in them that a terminal obeys.
-        causes.push(if cause.is::<TomlError>() { text } else { escape(&text) });
+        causes.push(if is_toml(cause) { text } else { escape(&text) });
     }
     causes.join(": ")
+}
+
+/// Whether it is what the parser of a configuration file shows; our errors keep it in a box.
+fn is_toml(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<TomlError>() || cause.is::<Box<TomlError>>()
 }
 
 /// A character, or what stands for it where a terminal would obey it.

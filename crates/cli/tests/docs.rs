@@ -85,6 +85,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
         "sweep.learning_rates",
         "sweep.patience",
         "data.class_weights",
+        "evaluation.calibration",
         "evaluation.confidence",
         "data.label_kind",
         "data.quoting",

@@ -37,7 +37,7 @@ pub fn edit_distance(a: &str, b: &str) -> usize {
 
 /// The candidate that a misspelt name may stand for, or `None` if none is near.
 ///
-/// Near is a name with few edits, at most a third of its characters, case and the choice between
+/// Near is a name with few edits, at most a third of its characters (rounded), case and the choice between
 /// `-`, `_`, `.`, and a space aside; else one whose words begin with the letters of the name, as
 /// `lr` for `learning_rates`; else the only one that the name begins or ends.
 ///
@@ -68,7 +68,7 @@ pub fn nearest<'a, S: AsRef<str> + ?Sized + 'a>(
         .filter(|candidate| candidate.len() <= 4 * name.len() + 16)
         .map(|candidate| (candidate, folded(candidate)))
         .collect();
-    let max_edits = (n_chars / 3).max(1);
+    let max_edits = ((n_chars + 1) / 3).max(1);
     let fewest = candidates
         .iter()
         .map(|(candidate, plain)| (edit_distance(&name, plain), *candidate))
