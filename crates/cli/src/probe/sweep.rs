@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
 use attention_probes_models::{Dtype, NoDownload};
 use attention_probes_probes::Optimizer;
-use attention_probes_sweep::config::{GridConfig, Layers};
+use attention_probes_sweep::config::GridConfig;
 use attention_probes_sweep::{
-    RunOptions, SweepConfig, SweepOutline, SweepPlan, SweepReport, check_sweep, run_sweep,
+    RunOptions, SweepConfig, SweepError, SweepOutline, SweepPlan, SweepReport, check_sweep,
+    run_sweep,
 };
 use clap::Args;
 use tracing::warn;
@@ -42,7 +43,7 @@ pub struct SweepArgs {
     /// Layers, instead of the configuration's: `all`, `auto`, or numbers separated by commas, of
     /// which `-1` is the last layer.
     #[arg(long, allow_hyphen_values = true)]
-    pub layers: Option<Layers>,
+    pub layers: Option<String>,
     /// Passes over the training examples, instead of the configuration's.
     #[arg(long)]
     pub epochs: Option<usize>,
@@ -183,7 +184,9 @@ fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
     config.sweep.epochs = args.epochs.or(config.sweep.epochs);
     config.sweep.batch_size = args.batch_size.unwrap_or(config.sweep.batch_size);
     if let Some(layers) = &args.layers {
-        config.activations.layers.clone_from(layers);
+        config.activations.layers = layers.parse().map_err(|error: SweepError| {
+            InputError(format!("`--layers {layers}` cannot be read: {error}"))
+        })?;
     }
     if let Some(storage) = &args.storage {
         config.activations.storage = serde_json::from_value::<Storage>(storage.as_str().into())

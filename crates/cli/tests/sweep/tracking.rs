@@ -115,8 +115,8 @@ fn the_snippet_for_weights_and_biases_takes_every_kind_of_labels() {
     let number = "[[data]]\nname = \"age\"\npath = \"age.csv\"\nlabel_kind = \"number\"\n\n";
     let linear = "[[architectures]]\nname = \"linear\"\n[[architectures]]\n\n[sweep]";
     let folder = Folder::with(&[("[activations]", &format!("{number}[activations]"))]);
-    let config = std::fs::read_to_string(folder.path("small.toml")).unwrap();
-    folder.write("small.toml", config.replace("[sweep]", linear));
+    let config = std::fs::read_to_string(folder.path("sweep.toml")).unwrap();
+    folder.write("sweep.toml", config.replace("[sweep]", linear));
     let rows = (0..60).map(|i| format!("it is {i} years old,{i}\n"));
     folder.write("age.csv", format!("text,label\n{}", rows.collect::<String>()));
     folder.succeed(&[]);

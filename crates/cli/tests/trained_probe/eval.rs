@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attention_probes_activations::{ExampleConfig, NpzArray, Task, write_npz};
-use attention_probes_metrics::ClassificationReport;
+use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_probes::{
     Labels, LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe, TrainingData,
     compute_metrics,
@@ -141,7 +141,12 @@ fn a_token_task_is_judged_on_examples_drawn_as_in_training() {
     saved.metadata.task = Some("next_token".to_owned());
     saved.metadata.target = Some(" the".into());
     fixture.save(&saved, "next");
-    let expected = compute_metrics(&evaluation, &data, 7).unwrap();
+    // Examples of one text are drawn together.
+    let groups = fixture.drawn(&file, &drawing).1.groups;
+    let scores = ClassScores::from_logits(&evaluation.logits, 2).unwrap();
+    let bootstrap = Bootstrap { seed: 7, ..Bootstrap::default() }.of_groups(groups.as_deref());
+    let expected = ClassificationReport::new(data.labels(), &scores, &bootstrap).unwrap();
+    assert_ne!(expected, compute_metrics(&evaluation, &data, 7).unwrap());
     let file = file.display().to_string();
     let args = ["--probe", "next_state.npz", "--data", &file, "--balance"];
     let found = fixture.eval(&[&args[..], &["--examples-per-text", "2", "--seed", "7"]].concat());

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
-    ActivationSource, Capture, Component, Dataset, DatasetConfig, ExampleConfig, MemoryActivations,
-    Site, Task, TokenizeConfig, examples, tokenize,
+    ActivationSource, Capture, Component, Dataset, DatasetConfig, ExampleConfig, ExampleSet,
+    MemoryActivations, Site, Task, TokenizeConfig, TokenizedDataset, examples, tokenize,
 };
 use attention_probes_models::{Convention, LanguageModel, open_model};
 use attention_probes_probes::{
@@ -62,13 +62,23 @@ impl Fixture {
         self.folder.path()
     }
 
-    /// Examples of a task at layer 1, padded by this test's own code.
-    pub(crate) fn examples(&self, file: &Path, config: &ExampleConfig) -> TrainingData {
+    /// The tokens of a file, and the examples that are drawn from them.
+    pub(crate) fn drawn(
+        &self,
+        file: &Path,
+        config: &ExampleConfig,
+    ) -> (TokenizedDataset, ExampleSet) {
         let is_sequence = config.task == Task::Sequence;
         let columns = DatasetConfig::default();
         let dataset = Dataset::read("data", file, &columns, is_sequence).unwrap();
         let tokens = tokenize(&dataset, &self.model.tokenizer, &TokenizeConfig::default()).unwrap();
         let set = examples(&dataset, &tokens, &self.model.tokenizer, config).unwrap();
+        (tokens, set)
+    }
+
+    /// Examples of a task at layer 1, padded by this test's own code.
+    pub(crate) fn examples(&self, file: &Path, config: &ExampleConfig) -> TrainingData {
+        let (tokens, set) = self.drawn(file, config);
         let sites =
             [Site { layer: 1, component: Component::ResidPost, convention: Convention::Raw }];
         let capture = Capture {
