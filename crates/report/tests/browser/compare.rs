@@ -16,7 +16,7 @@ fn runs_stand_beside_each_other() {
     );
     let value = |run: usize| format!("{:.3}", page.runs[run].results[0].test.value);
     let group = browser.text("document.querySelector('#results .group').textContent");
-    assert_eq!(group, "sentiment, linear-mean600 test examples");
+    assert_eq!(group, "sentiment, linear-meanbalanced accuracy, 600 test examples");
     assert_eq!(cells[0], "0");
     for run in 0..3 {
         let cell = cells[1 + run].as_str().unwrap();

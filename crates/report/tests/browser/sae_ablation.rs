@@ -22,9 +22,9 @@ fn a_dot_has_the_numbers_of_its_arm() {
     let expected = browser.text(
         "(() => { const arm = DATA.arms[6], { value, interval } = arm.values[0]; \
          const over = value - DATA.arms[0].values[0].value; \
-         return `L, L+1|SCR|${value}|95 % interval|[${interval.lower}, ${interval.upper}]|\
+         return `L, L+1|SCR|${exact(value)}|95 % interval|[${exact(interval.lower)}, ${exact(interval.upper)}]|\
          over plain TopK|${over < 0 ? '−' : '+'}${Math.abs(over).toFixed(3)}|` + \
-         arm.by_seed[0].map((v, i) => `seed ${DATA.seeds[i]}|${v}`).join('|'); })()",
+         arm.by_seed[0].map((v, i) => `seed ${DATA.seeds[i]}|${exact(v)}`).join('|'); })()",
     );
     assert_eq!(shown, expected);
 
@@ -129,7 +129,7 @@ fn a_layer_has_one_colour_in_every_arm() {
     browser.press("ArrowRight");
     let expected = browser.text(
         "(() => { const [a, b] = DATA.arms[4].layer_weights.weights[0]; \
-         return `step 0|L-1|${a}|L|${b}`; })()",
+         return `step 0|L-1|${exact(a)}|L|${exact(b)}`; })()",
     );
     assert_eq!(browser.text(TOOLTIP), expected);
     browser.assert_quiet();
