@@ -121,6 +121,8 @@ mod tests {
 
     #[test]
     fn where_everything_diverged_lower_rates_are_tried() {
-        assert_eq!(next(&[0.1, 1.0], 2, &[f64::NAN, f64::NAN], 4), [0.0316]);
+        let histories = vec![history(&[f64::NAN]); 4];
+        let trials = next_trials(&group(&[0.1, 1.0], 4), &histories, 4, SelectBy::Loss);
+        assert_eq!(rates_of(&trials), [0.0316]);
     }
 }

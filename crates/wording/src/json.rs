@@ -14,7 +14,7 @@ use crate::serde_words::{Form, serde_words};
 /// let error = serde_json::from_str::<Vec<u32>>("[1, {}]").unwrap_err();
 /// assert_eq!(
 ///     json_words(&error),
-///     "column 5: it is an object, expected a whole number of at least 0"
+///     "column 4: it is an object, expected a whole number of at least 0"
 /// );
 /// ```
 pub fn json_words(error: &serde_json::Error) -> String {
