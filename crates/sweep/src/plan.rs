@@ -602,7 +602,7 @@ mod tests {
             |name: &str| error(&format!("{DATA}[[data]]\nname = \"{name}\"\npath = \"b.npz\"\n"));
         let message = named("a-L00-resid_post");
         assert!(message.contains("are called `a-L00-resid_post`"), "{message}");
-        let toml = format!("{DATA}[[data]]\nname = \"a-L00-z\"\npath = \"b.npz\"\n");
+        let toml = format!("{DATA}[[data]]\nname = \"a-L00-other\"\npath = \"b.npz\"\n");
         assert!(SweepConfig::parse(&toml).unwrap().check().is_ok());
     }
 
