@@ -442,7 +442,8 @@ mod tests {
             (
                 "d.txt",
                 "a\n",
-                "`d.txt` is not a data file by its name, expected .csv, .tsv, .jsonl, or .parquet",
+                "`d.txt` is not a data file by its name, expected .csv, .tsv, .jsonl, or .parquet for \
+                 text, or .npz or a folder for activations",
             ),
         ];
         for (file, content, expected) in cases {

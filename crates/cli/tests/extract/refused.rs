@@ -128,7 +128,7 @@ fn wrong_inputs_are_named_with_exit_code_2() {
     with_texts(&[("--hooks", "blocks.4.hook_resid_pre")], "is of layer 4, but the model has 4");
     with_texts(&[("--text", "txt")], "has no column `txt`; columns: `id`, `text`");
     with_texts(&[("--data", "missing.csv")], "cannot read `missing.csv`");
-    with_texts(&[("--output", "missing/o.npz")], "cannot write `missing/o.npz`");
+    with_texts(&[("--output", "texts.csv/o.npz")], "`texts.csv/o.npz`");
     with_texts(&[("--output", "o.bin")], "`--output o.bin` is neither .safetensors nor .npz");
     with_texts(&[("--output", "folder.npz")], "`folder.npz` is a folder");
     with_texts(&[("--model", "demo-gpt3")], "`demo-gpt3` is neither an embedded model");

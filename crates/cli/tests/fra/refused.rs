@@ -18,7 +18,7 @@ fn what_cannot_be_is_refused_in_one_line() {
     assert!(sample(&["--model", "demo-none"]).contains("demo-none"));
     assert!(sample(&["--sae", "three"]).contains("takes one autoencoder"));
     assert!(sample(&["--device", "tpu"]).contains("tpu"));
-    assert!(sample(&["--output", "none/s.json"]).contains("none/s.json"));
+    assert!(sample(&["--output", "texts.jsonl/s.json"]).contains("texts.jsonl/s.json"));
     assert!(sample(&["--output", "s.txt"]).contains("ends neither in .html nor in .json"));
     let none = ["sample", "--sae", "texts.jsonl", "--text", "a"];
     assert!(refused(path, &none).contains("is no sparse autoencoder"));
