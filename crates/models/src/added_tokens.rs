@@ -37,6 +37,7 @@ struct Settings {
 
 /// A token as `tokenizer_config.json` has it.
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields of the file")]
 struct RawToken {
     content: String,
     #[serde(default)]

@@ -132,16 +132,16 @@ impl Tokenizer {
         let folder = vocab.parent().unwrap_or(Path::new(""));
         let Additions { tokens, add_prefix_space } = Additions::read(folder, &ids)?;
         let taken: HashMap<u32, &str> = ids.iter().map(|(token, id)| (*id, &**token)).collect();
-        for (id, token) in &tokens {
-            let other = taken.get(id).filter(|other| **other != token.content);
+        for (id, added) in &tokens {
+            let other = taken.get(id).filter(|other| **other != added.content);
             if let Some(other) = other {
-                let (id, token, other) = (*id, token.content.clone(), (*other).to_owned());
+                let (id, token, other) = (*id, added.content.clone(), (*other).to_owned());
                 return Err(file_error(vocab)(
                     TokenizerFault::TwoTokens { id, token, other }.into(),
                 ));
             }
             if !taken.contains_key(id) {
-                hasher.update(&id.to_le_bytes()).update(token.content.as_bytes());
+                hasher.update(&id.to_le_bytes()).update(added.content.as_bytes());
             }
         }
         // The library gives an added token the id that it has in the vocabulary.

@@ -25,7 +25,7 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     // Exactly half way between two such numbers lie odd multiples of 2^-(decimals + 1), if they
     // have no further binary digit.
     let halves = value * 2.0_f64.powi(decimals as i32 + 1);
-    let is_half = (halves % 2.0).abs() == 1.0;
+    let is_half = halves.fract() == 0.0 && (halves * 0.5).fract() != 0.0;
     let value = if is_half { away_from_zero(value) } else { value };
     format!("{value:.decimals$}")
 }

@@ -79,7 +79,7 @@ fn what_does_not_fit_the_autoencoder_or_the_split_is_refused() {
     assert!(no_model.contains("names no model, give `--model`"), "{no_model}");
     let place = ["--sae", "four", "--model", "demo-gpt2", "--hook", "blocks.1.hook_resid_post"];
     let narrow = refused(&[&place[..], &texts, &probing].concat());
-    assert!(narrow.contains("at the hook is 160, expected 4"), "{narrow}");
+    assert!(narrow.contains("reads rows of 4, not `blocks.1.hook_resid_post`"), "{narrow}");
     let resid = [&["--sae", "resid"], &texts[..], &probing].concat();
     let few = refused(&[&resid[..], &["--max-texts", "15"]].concat());
     assert!(few.contains("`--max-texts` is 15, but 2 classes need at least 20"), "{few}");

@@ -297,7 +297,7 @@ fn an_unknown_storage_or_layer_list_is_refused() {
     let folder = Folder::new();
     assert_has(&refused(&folder, &["--storage", "tape"]), &["`--storage tape`", "recompute"]);
     assert_has(&refused(&folder, &["--layers", "1,x"]), &["`--layers 1,x`", "0,5"]);
-    assert_has(&refused(&folder, &["--layers", "most"]), &["`most`", "\"auto\""]);
+    assert_has(&refused(&folder, &["--layers", "most"]), &["`most`", "`auto`"]);
 }
 
 #[test]

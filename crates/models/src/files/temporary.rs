@@ -60,9 +60,9 @@ impl TemporaryFile {
         let target = output_target(path)?;
         remove_abandoned(&target);
         loop {
-            let make =
+            let create =
                 |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
-            let (unfinished, file) = match Unfinished::make(temporary_path(&target), make) {
+            let (unfinished, file) = match Unfinished::make(temporary_path(&target), create) {
                 // Left by a process with the same number, on a file system without locks.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 made => made?,
@@ -107,6 +107,7 @@ impl TemporaryFile {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`is_err_and` hands the error over")]
 fn is_held(error: fs::TryLockError) -> bool {
     matches!(error, fs::TryLockError::WouldBlock)
 }

@@ -21,13 +21,13 @@ impl Unfinished {
     ///
     /// # Errors
     ///
-    /// Those of `make`; nothing is kept then.
+    /// Those of `create`; nothing is kept then.
     pub fn make<T>(
         path: PathBuf,
-        make: impl FnOnce(&Path) -> io::Result<T>,
+        create: impl FnOnce(&Path) -> io::Result<T>,
     ) -> io::Result<(Self, T)> {
         let mut all = all();
-        let made = make(&path)?;
+        let made = create(&path)?;
         all.insert(path.clone());
         Ok((Self { path: Some(path) }, made))
     }

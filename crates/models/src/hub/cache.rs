@@ -177,20 +177,19 @@ fn with_variables(text: &str, var: impl Fn(&str) -> Option<String>) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('$') {
         out.push_str(before);
-        let (name, end) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-            Some((name, _)) => (name, name.len() + 2),
-            None => {
-                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
-                (&after[..end], end)
-            }
+        let in_braces = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let (name, end) = if let Some((name, _)) = in_braces {
+            (name, name.len() + 2)
+        } else {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
+            (&after[..end], end)
         };
-        match var(name).filter(|_| !name.is_empty()) {
-            Some(value) => out.push_str(&value),
-            None => {
-                out.push('$');
-                out.push_str(&after[..end]);
-            }
+        if let Some(value) = var(name).filter(|_| !name.is_empty()) {
+            out.push_str(&value);
+        } else {
+            out.push('$');
+            out.push_str(&after[..end]);
         }
         rest = &after[end..];
     }
