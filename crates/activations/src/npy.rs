@@ -298,11 +298,11 @@ fn parse_shape(axes: &str) -> Option<Vec<usize>> {
     if axes.is_empty() {
         return Some(Vec::new());
     }
-    let axis = |axis: &str| {
-        let axis = axis.trim();
-        axis.strip_suffix('L').unwrap_or(axis).parse().ok()
+    let length = |text: &str| {
+        let text = text.trim();
+        text.strip_suffix('L').unwrap_or(text).parse().ok()
     };
-    axes.strip_suffix(',').unwrap_or(axes).split(',').map(axis).collect()
+    axes.strip_suffix(',').unwrap_or(axes).split(',').map(length).collect()
 }
 
 fn read_values(bytes: &mut Bytes<'_, impl Read>, dtype: NpyDtype) -> Result<NpzData, NpyError> {

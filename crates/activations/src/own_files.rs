@@ -67,7 +67,7 @@ mod tests {
         }
         fs::write(shared.join("notes.txt"), "").unwrap();
         fs::create_dir(shared.join("b.json")).unwrap();
-        let is_own = |name: &str| name.ends_with(".json");
+        let is_own = |name: &str| name == "a.json" || name == "b.json";
         for path in [&ours, &shared, &folder.path().join("absent")] {
             remove_own_files(path, is_own).unwrap();
         }

@@ -309,7 +309,7 @@ pub enum TableError {
 
 /// The end of a message about a column that is not there.
 fn column_remedy(path: &Path, nearest: Option<&str>) -> String {
-    let has_header = !path.extension().is_some_and(|extension| extension == "jsonl");
+    let has_header = path.extension().is_none_or(|extension| extension != "jsonl");
     match nearest {
         None if has_header => "; the first line must name the columns".to_owned(),
         near => did_you_mean(near),

@@ -39,8 +39,8 @@ pub(crate) fn push(text: &mut String, rows: &[impl AsRef<[String]>], align: Alig
             let gap = if column == 0 { "" } else { "  " };
             line += gap;
             match align {
-                Align::Left => line += &format!("{cell}{padding}"),
-                Align::Right => line += &format!("{padding}{cell}"),
+                Align::Left => line.extend([cell.as_str(), &padding]),
+                Align::Right => line.extend([padding.as_str(), cell]),
             }
         }
         text.push_str(line.trim_end());

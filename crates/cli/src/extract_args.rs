@@ -21,6 +21,7 @@ use crate::token_rows::TokenRows;
 
 /// Run a model and write its activations at named hooks.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ExtractArgs {
     /// An embedded model such as `demo-gpt2`, a directory in Hugging Face layout, or a model of the
     /// Hub, `org/name` or `org/name@revision`, which is downloaded unless it is in the cache.

@@ -46,7 +46,7 @@ pub(crate) fn handle(go_on: GoOn) {
     }
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     thread::spawn(move || {
-        for signal in signals.forever() {
+        if let Some(signal) = signals.forever().next() {
             remove_unfinished();
             tell(go_on.line());
             // At once, and as a shell reports such an end: other threads are still at work.

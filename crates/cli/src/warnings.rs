@@ -42,13 +42,13 @@ pub(crate) fn by_data<'a, R>(
             names.push(data(report));
         }
     }
-    let of_name = |name: &str| {
+    let warnings = |name: &str| {
         let of_data: Vec<&R> =
             reports.iter().copied().filter(|report| data(report) == name).collect();
-        let named = |warning| (name.to_owned(), warning);
-        grouped(&of_data).into_iter().map(named).collect::<Vec<_>>()
+        let with_name = |warning| (name.to_owned(), warning);
+        grouped(&of_data).into_iter().map(with_name).collect::<Vec<_>>()
     };
-    names.into_iter().flat_map(of_name).collect()
+    names.into_iter().flat_map(warnings).collect()
 }
 
 /// Writes a line for each warning below a table.

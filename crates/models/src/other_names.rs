@@ -2,7 +2,7 @@
 
 use crate::HookPoint;
 
-/// Names of models in TransformerLens that are no names of the Hub, and the repositories they mean.
+/// Names of models in `TransformerLens` that are no names of the Hub, and the repositories they mean.
 const REPOSITORIES: [(&str, &str); 6] = [
     ("gpt2-small", "openai-community/gpt2"),
     ("gpt2-medium", "openai-community/gpt2-medium"),
@@ -12,14 +12,17 @@ const REPOSITORIES: [(&str, &str); 6] = [
     ("distilgpt2", "distilbert/distilgpt2"),
 ];
 
-/// How the names of models begin that TransformerLens has without their organisation.
+/// How the names of models begin that `TransformerLens` has without their organisation.
 const GOOGLE: &str = "gemma-";
 
 /// What stands before the number of a layer in the names of modules.
 const LAYERS: [&str; 4] = ["transformer.h.", "model.layers.", "layers.", "h."];
 
-/// Parts of a block, and what leaves them, by the names of modules and of TransformerBridge.
-const PARTS: [(&str, fn(usize) -> HookPoint); 14] = [
+/// The hook of a layer.
+type OfLayer = fn(usize) -> HookPoint;
+
+/// Parts of a block, and what leaves them, by the names of modules and of `TransformerBridge`.
+const PARTS: [(&str, OfLayer); 14] = [
     ("", HookPoint::ResidPost),
     ("hook_out", HookPoint::ResidPost),
     ("hook_in", HookPoint::ResidPre),
@@ -36,7 +39,7 @@ const PARTS: [(&str, fn(usize) -> HookPoint); 14] = [
     ("mlp.out.hook_in", HookPoint::MlpPost),
 ];
 
-/// The repository that TransformerLens calls by this name.
+/// The repository that `TransformerLens` calls by this name.
 pub(crate) fn repository(name: &str) -> Option<String> {
     let known = REPOSITORIES.iter().find(|(known, _)| *known == name);
     let google = || {

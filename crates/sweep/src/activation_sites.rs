@@ -253,12 +253,11 @@ fn chosen(there: &[usize], layers: &Layers, path: &Path) -> Result<Vec<usize>, S
 
 /// A layer that is there, counted from the last of them where it is negative.
 fn layer_of(layer: i64, there: &[usize], path: &Path) -> Result<usize, SweepError> {
-    let found = match usize::try_from(layer) {
-        Ok(layer) => there.contains(&layer).then_some(layer),
-        Err(_) => {
-            let index = there.len() as i64 + layer.max(-(1 << 32));
-            usize::try_from(index).ok().and_then(|index| there.get(index).copied())
-        }
+    let found = if let Ok(layer) = usize::try_from(layer) {
+        there.contains(&layer).then_some(layer)
+    } else {
+        let index = there.len() as i64 + layer.max(-(1 << 32));
+        usize::try_from(index).ok().and_then(|index| there.get(index).copied())
     };
     found.ok_or_else(|| SweepError::LayerNotThere {
         path: path.to_owned(),

@@ -191,7 +191,7 @@ impl BagOfWords {
         &self,
         (vocabulary, train): (&Vocabulary, &[usize]),
         learned: WordTargets<'_>,
-        follower: FitFollower<'_>,
+        FitFollower { data: name, tracker, .. }: FitFollower<'_>,
         (kept, each): (&KeptFits, Each<'_>),
     ) -> Result<(), SweepError> {
         let features = self.features(vocabulary, train);
@@ -199,21 +199,20 @@ impl BagOfWords {
         let data = SparseLogisticData { features: &features, targets, weights };
         let config = LogisticConfig { keep_unconverged: true, ..LogisticConfig::default() };
         let mut regression = SparseLogistic::new(data, config)?;
-        follower.tracker.baseline(follower.data, 0, PENALTIES.len());
+        tracker.baseline(name, 0, PENALTIES.len());
         for (i, penalty) in PENALTIES.into_iter().rev().enumerate() {
-            let readout = match kept.read(penalty) {
-                Some(readout) => readout,
-                None => {
-                    let fits = regression.fit(penalty)?;
-                    let readout = joined(fits.iter().map(|fit| &fit.readout))?;
-                    kept.write(penalty, &readout)?;
-                    readout
-                }
+            let readout = if let Some(readout) = kept.read(penalty) {
+                readout
+            } else {
+                let fits = regression.fit(penalty)?;
+                let readout = joined(fits.iter().map(|fit| &fit.readout))?;
+                kept.write(penalty, &readout)?;
+                readout
             };
             // From what is kept, so that a resumed run goes the same way.
             regression.resume(&divided(&readout, targets)?)?;
             each(penalty, readout)?;
-            follower.tracker.baseline(follower.data, i + 1, PENALTIES.len());
+            tracker.baseline(name, i + 1, PENALTIES.len());
         }
         Ok(())
     }

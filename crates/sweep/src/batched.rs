@@ -63,15 +63,14 @@ pub(crate) fn train_batched(
     checkpoint: Option<&Path>,
     on_epoch: &mut dyn FnMut(usize, usize, &[Leader]),
 ) -> Result<Vec<(TrialGroup, Vec<TrialFit>)>, SweepError> {
-    let mut training = match checkpoint.filter(|path| path.exists()) {
-        Some(path) => Checkpoint::read(path)?.restore(groups, config.seed, path)?,
-        None => {
-            let mut training = Training::new(groups);
-            for course in 0..groups.len() {
-                training.begin(course, source, data, config)?;
-            }
-            training
+    let mut training = if let Some(path) = checkpoint.filter(|path| path.exists()) {
+        Checkpoint::read(path)?.restore(groups, config.seed, path)?
+    } else {
+        let mut training = Training::new(groups);
+        for course in 0..groups.len() {
+            training.begin(course, source, data, config)?;
         }
+        training
     };
     loop {
         training.stop_finished(config);

@@ -98,7 +98,8 @@ struct Candidate {
 
 impl Candidate {
     fn beats(&self, other: &Self) -> bool {
-        self.score > other.score || (self.score == other.score && self.loss < other.loss)
+        let order = self.score.total_cmp(&other.score);
+        order.is_gt() || (order.is_eq() && self.loss < other.loss)
     }
 }
 

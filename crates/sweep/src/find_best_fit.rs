@@ -126,12 +126,11 @@ fn solve(
     for group in groups {
         let key = pool_of(&group.probe).map(|pool| (group.site, pool));
         let rows = key.and_then(|key| pooled.get(keys.iter().position(|other| *other == key)?));
-        let FullFits { fits, cross_validation } = match rows {
-            Some(rows) => full_batch::fit(rows, data, group, config)?,
-            None => {
-                let rows = TrainingRows::read(source, data, group.site, config.batch_size)?;
-                full_batch::fit(&rows, data, group, config)?
-            }
+        let FullFits { fits, cross_validation } = if let Some(rows) = rows {
+            full_batch::fit(rows, data, group, config)?
+        } else {
+            let rows = TrainingRows::read(source, data, group.site, config.batch_size)?;
+            full_batch::fit(&rows, data, group, config)?
         };
         let losses = fits.iter().map(|fit| fit.train_loss).collect();
         let trial = |(&trial, fit): (_, full_batch::FullFit)| TrialFit {

@@ -231,7 +231,9 @@ fn judge(
             let LabelledActivations { external, examples, split, keys, .. } =
                 LabelledActivations::read(config, (sites, site), &left_out, seed)?;
             // Each site is a source of its own.
-            probes.iter_mut().for_each(|probe| probe.group.site = 0);
+            for probe in &mut probes {
+                probe.group.site = 0;
+            }
             let mut source = MemoryActivations::from(external);
             let test = TestSide { examples: &examples, test: &split.test, keys: &keys };
             reports.extend(judge_examples(probes, judged_on, &mut source, test, tracker)?);

@@ -105,10 +105,10 @@ impl ArrayFile {
     /// What the file says about itself beside its arrays.
     pub(super) fn metadata(&self) -> Result<Map<String, Value>, ActivationError> {
         let Some(map) = &self.map else {
-            let json = match read_npz_array(&self.path, METADATA, None) {
-                Ok(Some(NpzArray { data: NpzData::U8(json), .. })) => json,
-                // An array of this name may be anything that somebody else thought of.
-                _ => return Ok(Map::new()),
+            let found = read_npz_array(&self.path, METADATA, None);
+            // An array of this name may be anything that somebody else thought of.
+            let Ok(Some(NpzArray { data: NpzData::U8(json), .. })) = found else {
+                return Ok(Map::new());
             };
             return Ok(serde_json::from_slice(&json).unwrap_or_default());
         };

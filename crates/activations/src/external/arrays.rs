@@ -46,9 +46,9 @@ pub(super) fn read_arrays(
             return Err(ExternalError::SiteShape {
                 path,
                 array: other.array.clone(),
-                shape: site.shape.to_vec(),
+                shape: site.shape.as_slice().into(),
                 other: one.array.clone(),
-                other_shape: shape.to_vec(),
+                other_shape: shape.as_slice().into(),
             }
             .into());
         }
@@ -376,21 +376,22 @@ mod tests {
         let found = names(array(&[4], vec![-1_i64, 1, -1, 1]));
         assert_eq!(found, expected("-1,1", "-1,1,-1,1", &[]));
 
-        let named = |y: NpzArray, class_names: &[&str]| {
+        let with_names = |y: NpzArray, class_names: &[&str]| {
             read(&[x(), ("y", y), ("class_names", text(class_names))])
         };
-        let found = named(array(&[4], vec![1_i64, 0, -1, 1]), &["yes", "no", "never"]).unwrap();
+        let found =
+            with_names(array(&[4], vec![1_i64, 0, -1, 1]), &["yes", "no", "never"]).unwrap();
         // In the order of their numbers, and without the one that has no example.
         assert_eq!(found.classes, ["yes", "no"]);
         assert_eq!((found.labels, found.skipped), (Some(vec![1, 0, 1]), vec![2]));
-        let found = named(text(&["no", "yes", "no", "yes"]), &["yes", "no"]).unwrap();
+        let found = with_names(text(&["no", "yes", "no", "yes"]), &["yes", "no"]).unwrap();
         assert_eq!(found.labels, Some(vec![1, 0, 1, 0]));
 
-        let error = named(array(&[4], vec![0_u8, 1, 2, 0]), &["a", "b"]).unwrap_err();
+        let error = with_names(array(&[4], vec![0_u8, 1, 2, 0]), &["a", "b"]).unwrap_err();
         assert!(error.to_string().contains("has 2 at example 2, but `class_names` has 2 names"));
-        let error = named(text(&["a", "b", "c", "a"]), &["a", "b"]).unwrap_err();
+        let error = with_names(text(&["a", "b", "c", "a"]), &["a", "b"]).unwrap_err();
         assert!(error.to_string().contains("has `c` at example 2, which is not in `class_names`"));
-        let error = named(text(&["a", "b", "a", "a"]), &["a", "b", "a"]).unwrap_err();
+        let error = with_names(text(&["a", "b", "a", "a"]), &["a", "b", "a"]).unwrap_err();
         assert!(error.to_string().ends_with("expected a list of different strings"), "{error}");
         let error = read(&[x(), ("y", array(&[4], vec![0.0, 1.0, 0.37, 1.0]))]).unwrap_err();
         assert!(
@@ -516,6 +517,7 @@ mod tests {
 
     #[test]
     fn arrays_that_are_named_as_hooks_are_sites_in_either_form_of_file() {
+        use safetensors::tensor::{Dtype, TensorView};
         let folder = tempfile::tempdir().unwrap();
         let values = |x: &[f32]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         let ints = |x: &[i64]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
@@ -523,7 +525,6 @@ mod tests {
         let (x_bytes, mask_bytes, y) = (values(&x()), ints(&mask), ints(&[1, 0, 1, -1]));
         let narrow: Vec<u8> =
             x().iter().flat_map(|&x| half::bf16::from_f32(x).to_le_bytes()).collect();
-        use safetensors::tensor::{Dtype, TensorView};
         let view =
             |dtype, shape: &[usize], bytes| TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
         let tensors = [

@@ -102,11 +102,11 @@ pub enum ExternalError {
         /// The array.
         array: String,
         /// Its shape, `[n, pos, d_model]`.
-        shape: Vec<usize>,
+        shape: Box<[usize]>,
         /// The array that was read before.
         other: String,
         /// The shape of that.
-        other_shape: Vec<usize>,
+        other_shape: Box<[usize]>,
     },
     /// A file has no activations, or none that can be told.
     #[error(

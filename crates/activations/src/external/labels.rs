@@ -117,10 +117,9 @@ fn classes(
         integers => integers.into_i64().unwrap_or_default().into_iter().map(Some).collect(),
     };
     let name = |(example, number): (usize, Option<i64>)| match (number, &order) {
-        (None, _) => Ok(None),
+        // -1 of named classes is what `probe extract` writes of a row without a label.
+        (None, _) | (Some(-1), Some(_)) => Ok(None),
         (Some(number), None) => Ok(Some(number.to_string())),
-        // What `probe extract` writes of a row without a label.
-        (Some(-1), Some(_)) => Ok(None),
         (Some(label), Some(order)) => {
             let known = usize::try_from(label).ok().and_then(|label| order.get(label));
             known.cloned().map(Some).ok_or_else(|| {

@@ -59,6 +59,7 @@ enum Form {
 }
 
 /// What is said of the sites that are read.
+#[expect(clippy::struct_field_names, reason = "the sites are the first of what is said")]
 pub(super) struct Sites {
     pub(super) sites: Vec<ExternalSite>,
     pub(super) origin: ActivationOrigin,
@@ -202,12 +203,11 @@ impl ExternalStore {
 
     /// Hash of sites of a file: of the file, and, where it has several, of their names.
     fn hash_of(&self, sites: &[usize]) -> Result<String, ActivationError> {
-        let hash = match self.hash.get() {
-            Some(hash) => hash.clone(),
-            None => {
-                let hash = hash_file(&self.path)?;
-                self.hash.get_or_init(|| hash).clone()
-            }
+        let hash = if let Some(hash) = self.hash.get() {
+            hash.clone()
+        } else {
+            let hash = hash_file(&self.path)?;
+            self.hash.get_or_init(|| hash).clone()
         };
         if self.sites.len() == 1 {
             return Ok(hash);

@@ -228,6 +228,7 @@ impl Subject {
     }
 
     /// The texts of a file that are long enough to attend to something, one after the other.
+    #[expect(clippy::needless_pass_by_value, reason = "the texts outlive what the caller has")]
     pub(super) fn texts(
         &self,
         path: &Path,

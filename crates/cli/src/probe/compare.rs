@@ -248,7 +248,7 @@ fn results(run: &SavedRun) -> Vec<Found<'_>> {
 }
 
 /// The probes of numbers, labels, or distributions of an experiment.
-fn targets<'a>(report: &'a TargetReport) -> impl Iterator<Item = Found<'a>> {
+fn targets(report: &TargetReport) -> impl Iterator<Item = Found<'_>> {
     report.probes.iter().map(|probe| {
         let (metric, value, interval) = probe.test.headline();
         Found {

@@ -222,12 +222,11 @@ fn print_plan(plan: &SweepPlan, outline: Option<&SweepOutline>, json: bool) -> R
         config.seed,
         config.output.display()
     )?;
-    match outline {
-        Some(outline) => write!(stdout, "{}", outline_text(outline))?,
-        None => {
-            let names: Vec<&str> = config.data.iter().map(|data| data.name.as_str()).collect();
-            writeln!(stdout, "data: {}", names.join(", "))?;
-        }
+    if let Some(outline) = outline {
+        write!(stdout, "{}", outline_text(outline))?;
+    } else {
+        let names: Vec<&str> = config.data.iter().map(|data| data.name.as_str()).collect();
+        writeln!(stdout, "data: {}", names.join(", "))?;
     }
     if plan.needs_model() {
         let layers = serde_json::to_string(&config.activations.layers)?;

@@ -32,6 +32,7 @@ use crate::{device, table};
 
 /// Train sparse autoencoders on the activations of a model.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TrainArgs {
     /// The run, in TOML; `data.path` in it is relative to its folder.
     pub config: PathBuf,

@@ -123,6 +123,7 @@ pub(super) struct Stated {
 }
 
 /// Whether two values are one: `1` and `1.0` are.
+#[expect(clippy::float_cmp, reason = "two spellings of one number are the same number")]
 fn is_equal(a: &Value, b: &Value) -> bool {
     match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a == b,

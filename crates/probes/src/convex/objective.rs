@@ -51,6 +51,7 @@ impl Examples<'_> {
 
     /// Turns logits of a block of rows into derivatives of their losses, which it adds.
     #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop gets the caller's instructions")]
     pub(super) fn differentiate(
         &self,
         block: &mut Block,

@@ -65,7 +65,7 @@ pub(super) fn ropes(
     let Some(parameters) = &raw.rope_parameters else { return Ok((full, sliding)) };
     let newer = newer_ropes(parameters, (theta, local_theta), is_third, file)?;
     let agree = |old: &str, stated: Option<f64>, part: &str, value: f64| match stated {
-        Some(stated) if stated != value => {
+        Some(stated) if stated.total_cmp(&value).is_ne() => {
             let new = Stated { field: format!("{PARAMETERS}.{part}"), value: value.to_string() };
             file.contradiction(Stated { field: old.to_owned(), value: stated.to_string() }, new)
         }
