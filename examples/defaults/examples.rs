@@ -156,7 +156,9 @@ impl<'a> Examples<'a> {
         })?;
         let mut side = vec![0_i64; n];
         for (number, examples) in [(1, &self.texts.split.validation), (2, &self.texts.split.test)] {
-            examples.iter().for_each(|&example| side[example] = number);
+            for &example in examples {
+                side[example] = number;
+            }
         }
         let weight: Vec<f32> = self.labels.iter().map(|&label| self.weights[label]).collect();
         let y: Vec<i64> = self.labels.iter().map(|&label| label as i64).collect();

@@ -97,7 +97,7 @@ impl Cells {
     }
 }
 
-/// Trains the defaults of a kind, and, of those that AdamW trains, the reference: 500 epochs, nine
+/// Trains the defaults of a kind, and, of those that `AdamW` trains, the reference: 500 epochs, nine
 /// rates from 1e-4 to 1, and the patience of fifty epochs.
 fn cell(config: SweepConfig, examples: &mut Examples<'_>) -> Result<Value, Box<dyn Error>> {
     let seed = config.seed;

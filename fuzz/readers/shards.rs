@@ -8,6 +8,7 @@ use attention_probes_activations::{
     ExternalActivations, HookLayout, PartTokens, ShardData, ShardFolder, ShardHook, ShardManifest,
     ShardModel, ShardWriter, StoreDtype,
 };
+use attention_probes_models::{Convention, Dtype};
 
 use crate::folder::Folder;
 
@@ -18,9 +19,9 @@ pub(crate) fn write(folder: &Path) {
         model: ShardModel {
             name: "tiny".to_owned(),
             revision: "5a".to_owned(),
-            dtype: Default::default(),
+            dtype: Dtype::default(),
         },
-        convention: Default::default(),
+        convention: Convention::default(),
         dtype: StoreDtype::F32,
         hooks: vec![ShardHook {
             name: "hook_embed".to_owned(),
@@ -54,13 +55,16 @@ pub(crate) fn write(folder: &Path) {
     writer.close().expect("the shard is whole");
 }
 
-static FOLDER: LazyLock<(Folder, Vec<(PathBuf, Vec<u8>)>)> = LazyLock::new(|| {
+/// The files of a folder, by their paths.
+type Files = Vec<(PathBuf, Vec<u8>)>;
+
+static FOLDER: LazyLock<(Folder, Files)> = LazyLock::new(|| {
     let folder = Folder::new();
     write(folder.path());
     let mut files: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(folder.path())
         .expect("the folder can be read")
         .map(|entry| entry.expect("the folder can be read").path())
-        .filter(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.'))
+        .filter(|path| path.file_name().is_none_or(|name| name.as_encoded_bytes()[0] != b'.'))
         .map(|path| (path.clone(), fs::read(path).expect("the file can be read")))
         .collect();
     files.sort();

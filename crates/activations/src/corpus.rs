@@ -133,8 +133,10 @@ impl Corpus {
         };
         let mut n_truncated = 0;
         for (row, text) in encode(&texts, tokenizer, max_tokens).into_iter().enumerate() {
-            let text =
-                text.map_err(|source| ActivationError::Tokenize { row: first + row, source })?;
+            let text = text.map_err(|source| ActivationError::Tokenize {
+                row: first + row,
+                source: Box::new(source),
+            })?;
             n_truncated += usize::from(text.is_truncated);
             if !texts[row].is_empty() {
                 tokens.ids.extend(text.ids);

@@ -308,7 +308,7 @@ pub enum ActivationError {
         /// Row of the text in its file, from 0.
         row: usize,
         /// What the tokenizer said.
-        source: ModelError,
+        source: Box<ModelError>,
     },
     /// No text has a token.
     #[error("none of {n_texts} texts has a token; is this the tokenizer of the language?")]

@@ -50,7 +50,7 @@ impl TableFormat {
     }
 
     /// The escape as a byte.
-    pub(crate) fn escape_byte(&self) -> Option<u8> {
+    pub(crate) fn escape_byte(self) -> Option<u8> {
         self.escape.and_then(|escape| u8::try_from(escape).ok())
     }
 }

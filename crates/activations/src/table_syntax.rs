@@ -174,10 +174,9 @@ impl Syntax {
         let is_quote = byte == b'"' && self.has_quotes;
         self.row.n_on_line += usize::from(byte == self.separator);
         self.place = match self.place {
-            Place::Escaped => self.within_quotes(byte),
             Place::Quoted if self.escape == Some(byte) => Place::Escaped,
             Place::Quoted if is_quote => Place::Closed,
-            Place::Quoted => self.within_quotes(byte),
+            Place::Escaped | Place::Quoted => self.within_quotes(byte),
             Place::Closed if is_quote => Place::Quoted,
             Place::Spaces if is_quote => {
                 return Err(SyntaxFault::SpaceBeforeQuote { line: self.line });

@@ -97,7 +97,7 @@ pub fn tokenize(
     for (row, text) in encoded.into_iter().enumerate() {
         let text = text.map_err(|source| ActivationError::Tokenize {
             row: dataset.source_rows[row],
-            source,
+            source: Box::new(source),
         })?;
         n_truncated += usize::from(text.is_truncated);
         lengths.push(text.ids.len());

@@ -34,7 +34,7 @@ pub(crate) fn draw_words(
             let row = tokens.text_rows[sequence];
             let encoding = tokenizer
                 .encode(&dataset.texts[row])
-                .map_err(|source| ActivationError::Tokenize { row, source })?;
+                .map_err(|source| ActivationError::Tokenize { row, source: Box::new(source) })?;
             let n_kept = tokens.sequence(sequence).len();
             Ok(Places::find(&dataset.words[row], &encoding.byte_offsets, n_kept))
         })

@@ -131,16 +131,17 @@ impl Tokenizer {
             .map_err(|error| file_error(vocab)(error.into()))?;
         let folder = vocab.parent().unwrap_or(Path::new(""));
         let Additions { tokens, add_prefix_space } = Additions::read(folder, &ids)?;
-        let taken: HashMap<u32, &str> = ids.iter().map(|(token, id)| (*id, &**token)).collect();
+        let vocabulary: HashMap<u32, &str> =
+            ids.iter().map(|(token, id)| (*id, &**token)).collect();
         for (id, added) in &tokens {
-            let other = taken.get(id).filter(|other| **other != added.content);
+            let other = vocabulary.get(id).filter(|other| **other != added.content);
             if let Some(other) = other {
                 let (id, token, other) = (*id, added.content.clone(), (*other).to_owned());
                 return Err(file_error(vocab)(
                     TokenizerFault::TwoTokens { id, token, other }.into(),
                 ));
             }
-            if !taken.contains_key(id) {
+            if !vocabulary.contains_key(id) {
                 hasher.update(&id.to_le_bytes()).update(added.content.as_bytes());
             }
         }

@@ -201,8 +201,12 @@ impl LabelledActivations {
             check_sides(config, targets, &split)?;
         }
         let keys = external.keys();
-        let sides = (0..keys.len()).map(|example| files.side(example)).collect();
-        let compared = Compared { keys: &keys, sides, things: "examples" };
+        let of_example = |example| files.side(example);
+        let compared = Compared {
+            keys: &keys,
+            sides: (0..keys.len()).map(of_example).collect(),
+            things: "examples",
+        };
         let mut warnings = compared.shared(config);
         warnings.extend(contradicting_activations(&external, &compared));
         warnings.extend(doubtful_classes(config, &examples, &split));

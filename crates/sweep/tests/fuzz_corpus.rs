@@ -1,7 +1,5 @@
 //! The corpus of the fuzz target for checkpoints, what it found included: nothing panics.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[path = "../../../fuzz/readers/corpus.rs"]
 mod corpus;
 #[path = "../../../fuzz/readers/folder.rs"]

@@ -98,7 +98,9 @@ fn text(
     let ids: Vec<u32> = row.tokens.iter().map(id).collect::<Result<_, _>>()?;
     text_of(&ids, tokenizer, zero_is_padding).map_err(|fault| match fault {
         TextFault::NoToken(id) => no_token(i64::from(id)).into(),
-        TextFault::Model(source) => ActivationError::Tokenize { row: row.number, source },
+        TextFault::Model(source) => {
+            ActivationError::Tokenize { row: row.number, source: Box::new(source) }
+        }
     })
 }
 

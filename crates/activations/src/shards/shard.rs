@@ -66,7 +66,10 @@ impl Shard {
         let part = rest.strip_suffix(".safetensors").and_then(|part| part.strip_prefix('-'));
         let is_part = part.is_some_and(|part| part.bytes().all(|c| c.is_ascii_digit()));
         let is_own = match hidden {
-            Some(_) => rest == ".lock" || rest.ends_with(".tmp"),
+            Some(_) => {
+                // The names of our own temporary files, which are in small letters.
+                rest == ".lock" || rest.rsplit_once('.').is_some_and(|(_, end)| end == "tmp")
+            }
             None => is_part || rest == ".json",
         };
         is_own.then_some(shard)

@@ -29,7 +29,7 @@ impl Command {
     fn go_on(&self) -> GoOn {
         match self {
             Self::Demo(_) | Self::Accumulate(_) => GoOn::Resume,
-            _ => GoOn::Again,
+            Self::Sample(_) => GoOn::Again,
         }
     }
 }

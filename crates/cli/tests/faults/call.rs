@@ -60,7 +60,8 @@ pub(crate) fn folder() -> tempfile::TempDir {
     for i in 0..80 {
         let word = |step: usize| words[(i * step + i / 8 + step) % words.len()];
         let label = if i % 2 == 0 { "pos" } else { "neg" };
-        csv += &format!("{} {} number {i} {} {label},{label}\n", word(1), word(3), word(5));
+        let row = [word(1), word(3), "number", &i.to_string(), word(5), label].join(" ");
+        csv.extend([&*row, ",", label, "\n"]);
     }
     let path = folder.path();
     fs::write(path.join("texts.csv"), csv).unwrap();
@@ -125,7 +126,7 @@ pub(crate) fn temporaries(folder: &Path) -> Vec<String> {
         let name = entry.file_name().into_string().unwrap_or_default();
         if entry.file_type().unwrap().is_dir() {
             found.extend(temporaries(&entry.path()));
-        } else if name.ends_with(".tmp") || name.ends_with(".partial") {
+        } else if [".tmp", ".partial"].iter().any(|end| name.ends_with(end)) {
             found.push(name);
         }
     }

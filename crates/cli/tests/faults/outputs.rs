@@ -86,7 +86,7 @@ fn started(folder: &Path, file: &str) -> Child {
     let since = Instant::now();
     while !folder.join("stopped/plain/sae").join(file).exists() {
         assert!(run.try_wait().unwrap().is_none(), "the run goes on");
-        assert!(since.elapsed() < Duration::from_secs(300), "no `{file}` after five minutes");
+        assert!(since.elapsed() < Duration::from_mins(5), "no `{file}` after five minutes");
         sleep(Duration::from_millis(20));
     }
     run
@@ -133,7 +133,7 @@ fn a_signal_ends_a_run_with_a_line_and_no_temporary_file() {
         left.iter().any(|name| name.contains(".7-"))
     };
     while is_left() {
-        assert!(run.try_wait().unwrap().is_none() && since.elapsed() < Duration::from_secs(300));
+        assert!(run.try_wait().unwrap().is_none() && since.elapsed() < Duration::from_mins(5));
         sleep(Duration::from_millis(20));
     }
     signal("-TERM", &run);

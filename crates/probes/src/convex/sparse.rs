@@ -518,7 +518,7 @@ mod tests {
     #[test]
     fn sparse_rows_give_what_dense_rows_give() {
         let labels: Vec<usize> = (0..150).map(|i| (i / 2 + i * i % 5) % 3).collect();
-        let weights: Vec<f64> = (0..150).map(|i| 0.5 + (i % 4) as f64).collect();
+        let weights: Vec<f64> = (0..150).map(|i| 0.5 + f64::from(i % 4)).collect();
         let two: Vec<usize> = labels.iter().map(|label| label % 2).collect();
         check(&LogisticTargets::classes(&two, 2).unwrap(), Some(&weights), 11);
         check(&LogisticTargets::classes(&labels, 3).unwrap(), Some(&weights), 11);

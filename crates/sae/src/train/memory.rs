@@ -66,7 +66,7 @@ mod tests {
         let text = format!(
             "run = \"a\"\nmodel = {{ name = \"demo-gpt2\" }}\ndata = {{ path = \"a.csv\" }}\n\
              [[saes]]\nname = \"a\"\nhook = \"blocks.1.hook_resid_post\"\nd_sae = {d_sae}\n\
-             architecture = {{ name = \"standard\", l1 = 1.0 }}\nseeds = [1, 2]\n[train]\n{train}\n"
+             architecture = {{ name = \"standard\", l1 = {{ value = 1.0 }} }}\nseeds = [1, 2]\n[train]\n{train}\n"
         );
         let config: SaeRunConfig = toml::from_str(&text).unwrap();
         TrainingMemory::new(&config.tasks().unwrap(), &config.train, &[10, 10])
