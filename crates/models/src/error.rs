@@ -233,13 +233,13 @@ pub enum ModelError {
         /// The configuration file.
         path: PathBuf,
         /// One spelling.
-        field: String,
+        field: Box<str>,
         /// Its value.
-        value: String,
+        value: Box<str>,
         /// The other spelling.
-        other: String,
+        other: Box<str>,
         /// Its value.
-        other_value: String,
+        other_value: Box<str>,
     },
     /// A weight file is missing from the directory.
     #[error("`{}` is missing: the checkpoint is incomplete, download it again", path.display())]

@@ -45,9 +45,9 @@ pub(super) fn read_arrays(
             let (path, [one, other]) = (file.path().to_owned(), [arrays[0], array]);
             return Err(ExternalError::SiteShape {
                 path,
-                array: other.array.clone(),
+                array: other.array.as_str().into(),
                 shape: site.shape.as_slice().into(),
-                other: one.array.clone(),
+                other: one.array.as_str().into(),
                 other_shape: shape.as_slice().into(),
             }
             .into());

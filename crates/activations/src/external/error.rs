@@ -100,11 +100,11 @@ pub enum ExternalError {
         /// The file.
         path: PathBuf,
         /// The array.
-        array: String,
+        array: Box<str>,
         /// Its shape, `[n, pos, d_model]`.
         shape: Box<[usize]>,
         /// The array that was read before.
-        other: String,
+        other: Box<str>,
         /// The shape of that.
         other_shape: Box<[usize]>,
     },

@@ -108,10 +108,10 @@ impl ConfigFile<'_> {
     pub(super) fn contradiction<T>(&self, first: Stated, second: Stated) -> Result<T, ModelError> {
         Err(ModelError::ConfigContradiction {
             path: self.path.to_owned(),
-            field: first.field,
-            value: first.value,
-            other: second.field,
-            other_value: second.value,
+            field: first.field.into(),
+            value: first.value.into(),
+            other: second.field.into(),
+            other_value: second.value.into(),
         })
     }
 }
