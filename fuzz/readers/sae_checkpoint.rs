@@ -32,7 +32,7 @@ architecture = { name = "topk", k = 2 }
 name = "b"
 hook = "blocks.0.hook_resid_post"
 d_sae = 14
-architecture = { name = "standard", l1 = 0.1 }
+architecture = { name = "standard", l1 = { value = 0.1 } }
 "#;
 
 static FOLDER: LazyLock<Folder> = LazyLock::new(Folder::new);
