@@ -16,7 +16,7 @@ use crate::input::{MODEL_FLAGS, MetModel, ModelArgs, ProbeFile};
 use crate::text_source::TextSource;
 
 /// Texts, or activations instead of them. A command that has these flags has
-/// [`ModelArgs`](crate::input::ModelArgs) too.
+/// [`ModelArgs`] too.
 #[derive(Args, Debug)]
 pub struct DataArgs {
     /// Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or `hf://datasets/org/name[@revision][/path]`.
