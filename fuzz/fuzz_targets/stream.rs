@@ -2,8 +2,6 @@
 
 #![no_main]
 
-#[path = "../readers/folder.rs"]
-mod folder;
 #[path = "../readers/stream.rs"]
 mod stream;
 

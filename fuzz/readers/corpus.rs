@@ -18,10 +18,3 @@ pub(crate) fn n_read(target: &str, read: impl Fn(&[u8]) -> bool) -> usize {
     assert!(!files.is_empty(), "`{target}` has no seed");
     files.iter().filter(|path| read(&fs::read(path).expect("the seed can be read"))).count()
 }
-
-/// Writes a seed.
-#[allow(dead_code, reason = "some seeds are files of other programs")]
-pub(crate) fn put(target: &str, name: &str, bytes: &[u8]) {
-    fs::create_dir_all(folder(target)).expect("the folder can be made");
-    fs::write(folder(target).join(name), bytes).expect("the seed can be written");
-}

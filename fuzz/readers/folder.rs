@@ -18,8 +18,7 @@ impl Folder {
     }
 
     /// Writes a file; returns its path.
-    #[allow(dead_code, reason = "some readers write their files themselves")]
-    pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn put(&self, name: impl AsRef<Path>, bytes: &[u8]) -> PathBuf {
         let path = self.path().join(name);
         fs::write(&path, bytes).expect("the folder can be written to");
         path

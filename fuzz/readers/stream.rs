@@ -6,11 +6,10 @@ use attention_probes_cli::input::ProbeFile;
 use attention_probes_cli::probe::score::answers;
 use attention_probes_probes::{LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe};
 use burn::tensor::Device;
+use tempfile::TempDir;
 
-use crate::folder::Folder;
-
-static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
-    let folder = Folder::new();
+static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().expect("a folder can be made");
     let config: ProbeConfig = LinearProbeConfig::new(3, 2).into();
     let classes = vec!["no".to_owned(), "yes".to_owned()];
     let metadata = ProbeMetadata {

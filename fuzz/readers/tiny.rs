@@ -1,10 +1,9 @@
-//! A model of one layer, and an autoencoder of its residual stream.
+//! A model of one layer.
 
-use attention_probes_models::{ActivationFunction, Gpt2, Gpt2Config, HookPoint};
-use attention_probes_sae::{Activation, Sae, SaeConfig};
+use attention_probes_models::{ActivationFunction, Gpt2, Gpt2Config};
 use burn::tensor::Device;
 
-const D_MODEL: usize = 12;
+pub(crate) const D_MODEL: usize = 12;
 
 pub(crate) fn model() -> Gpt2 {
     let device = Device::flex();
@@ -23,19 +22,4 @@ pub(crate) fn model() -> Gpt2 {
         tie_word_embeddings: true,
     }
     .init(&device)
-}
-
-#[allow(dead_code, reason = "a run makes its own")]
-pub(crate) fn sae() -> Sae {
-    let d_sae = 16;
-    let wave = |at: f32| (0..D_MODEL * d_sae).map(|i| (i as f32 * at).sin()).collect::<Vec<_>>();
-    let mut sae = Sae {
-        config: SaeConfig::new(D_MODEL, d_sae),
-        activation: Activation::Standard { b_enc: vec![0.01; d_sae] },
-        encoder: wave(0.9),
-        decoder: wave(1.3),
-        b_dec: vec![0.0; D_MODEL],
-    };
-    sae.set_hook(HookPoint::ResidPre(0));
-    sae
 }

@@ -41,7 +41,7 @@ pub(crate) static CACHE: LazyLock<Cache> = LazyLock::new(|| {
 /// Whether the texts have the tokens of the file, and not those that they have without it.
 pub(crate) fn read(body: &[u8]) -> bool {
     let Cache { folder, tokenizer, dataset, path, whole } = &*CACHE;
-    fs::write(path, hashed(&[&whole[..START], body].concat())).expect("it can be written");
+    folder.put(path, &hashed(&[&whole[..START], body].concat()));
     let config = TokenizeConfig { max_tokens: 8, cache: Some(folder.path().to_owned()) };
     let _ = tokenize(dataset, tokenizer, &config);
     // What cannot be used is written again.

@@ -10,6 +10,8 @@ mod corpus;
 mod folder;
 #[path = "../../../fuzz/readers/hashed.rs"]
 mod hashed;
+#[path = "../../../fuzz/readers/seed.rs"]
+mod seed;
 #[path = "../../../fuzz/readers/shards.rs"]
 mod shards;
 #[path = "../../../fuzz/readers/tokens.rs"]
@@ -84,8 +86,8 @@ fn seeds() {
     for (which, path) in files.iter().enumerate() {
         let bytes = [&[which as u8], &std::fs::read(path).unwrap()[..]].concat();
         let name = path.file_name().unwrap().to_str().unwrap();
-        corpus::put("shards", &format!("{which}-{name}"), &bytes);
+        seed::put("shards", &format!("{which}-{name}"), &bytes);
     }
     let whole = &tokens::CACHE.whole;
-    corpus::put("tokens", "whole", &whole[tokens::START..whole.len() - 32]);
+    seed::put("tokens", "whole", &whole[tokens::START..whole.len() - 32]);
 }

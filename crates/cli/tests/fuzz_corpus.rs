@@ -2,8 +2,6 @@
 
 #[path = "../../../fuzz/readers/corpus.rs"]
 mod corpus;
-#[path = "../../../fuzz/readers/folder.rs"]
-mod folder;
 #[path = "../../../fuzz/readers/stream.rs"]
 mod stream;
 

@@ -6,6 +6,8 @@ mod corpus;
 mod folder;
 #[path = "../../../fuzz/readers/probe.rs"]
 mod probe;
+#[path = "../../../fuzz/readers/seed.rs"]
+mod seed;
 
 use attention_probes_probes::{LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe};
 
@@ -23,7 +25,7 @@ fn seeds() {
         SavedProbe { state: config.init_state(7), metadata: ProbeMetadata::new(config, classes) };
     let folder = folder::Folder::new();
     let file = std::fs::read(saved.save(folder.path(), "a").unwrap()).unwrap();
-    corpus::put("probe", "linear.npz", &[&[1], &file[..]].concat());
+    seed::put("probe", "linear.npz", &[&[1], &file[..]].concat());
     let json = std::fs::read(folder.path().join("a_meta.json")).unwrap();
-    corpus::put("probe", "linear.json", &[&[0], &json[..]].concat());
+    seed::put("probe", "linear.json", &[&[0], &json[..]].concat());
 }

@@ -19,6 +19,8 @@ mod pickle;
 mod sae;
 #[path = "../../../fuzz/readers/sae_checkpoint.rs"]
 mod sae_checkpoint;
+#[path = "../../../fuzz/readers/seed.rs"]
+mod seed;
 #[path = "../../../fuzz/readers/tiny.rs"]
 mod tiny;
 
@@ -75,17 +77,17 @@ fn attention_file() -> Vec<u8> {
 #[ignore = "writes the seeds of the corpora"]
 fn seeds() {
     for (which, (_, name, bytes)) in sae::FILES.iter().enumerate() {
-        corpus::put("sae", &format!("{which}-{name}"), &[&[which as u8], *bytes].concat());
+        seed::put("sae", &format!("{which}-{name}"), &[&[which as u8], *bytes].concat());
     }
-    corpus::put("attention", "whole.safetensors", &attention_file());
+    seed::put("attention", "whole.safetensors", &attention_file());
     let folder = folder::Folder::new();
     let path = folder.path().join("a");
     fra::blank().save(&path, "these").unwrap();
     let bytes = std::fs::read(&path).unwrap();
-    corpus::put("fra", "blank", &bytes[..bytes.len() - 32]);
+    seed::put("fra", "blank", &bytes[..bytes.len() - 32]);
     sae_checkpoint::with_run(|run, _| {
         run.step().unwrap();
         run.save(&path, "these").unwrap();
     });
-    corpus::put("sae_checkpoint", "one-step.safetensors", &std::fs::read(&path).unwrap());
+    seed::put("sae_checkpoint", "one-step.safetensors", &std::fs::read(&path).unwrap());
 }

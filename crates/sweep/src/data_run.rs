@@ -167,13 +167,7 @@ impl DataRun<'_> {
             }
             (Input::Texts(texts), Some(model)) => {
                 let sites = PlaceSites::new(&places);
-                let capture = Capture {
-                    model: &*model.model,
-                    tokens: &texts.tokens,
-                    sites: sites.sites(),
-                    device: self.device,
-                    max_tokens_per_batch: TOKENS_PER_FORWARD,
-                };
+                let capture = self.capture(&texts, model, &sites);
                 let mut prepared = self.prepare(&texts, capture, model, tracker)?;
                 prepared.source = Box::new(PlaceActivations::new(prepared.source, &sites));
                 self.experiment(prepared, (&places, Some(&texts.tokens), Some(model)), tracker)
@@ -182,6 +176,22 @@ impl DataRun<'_> {
             (Input::Texts(_), None) => {
                 Err(SweepError::Contradiction { key: "model", reason: "is missing" })
             }
+        }
+    }
+
+    /// What is captured of texts: every place, on the device of the run.
+    pub(crate) fn capture<'b>(
+        &'b self,
+        texts: &'b Texts,
+        model: &'b LanguageModel,
+        sites: &'b PlaceSites,
+    ) -> Capture<'b> {
+        Capture {
+            model: &*model.model,
+            tokens: &texts.tokens,
+            sites: sites.sites(),
+            device: self.device,
+            max_tokens_per_batch: TOKENS_PER_FORWARD,
         }
     }
 

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use attention_probes_activations::{
-    ActivationSource as _, Capture, ExampleSet, LabelKind, MemoryActivations, PlaceSites, Split,
-    Storage, TOKENS_PER_FORWARD,
+    ActivationSource as _, ExampleSet, LabelKind, MemoryActivations, PlaceSites, Split, Storage,
 };
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::linalg::{Matrix, Write, matmul};
@@ -132,13 +131,7 @@ impl DataRun<'_> {
         let config = self.plan.config();
         let places = self.places(Some(model))?;
         let sites = PlaceSites::new(&places);
-        let capture = Capture {
-            model: &*model.model,
-            tokens: &texts.tokens,
-            sites: sites.sites(),
-            device: self.device,
-            max_tokens_per_batch: TOKENS_PER_FORWARD,
-        };
+        let capture = self.capture(texts, model, &sites);
         let sequences = texts.examples.sequences();
         let length = |sequence: &usize| texts.tokens.sequence(*sequence).len();
         let n_tokens: usize = sequences.iter().map(length).sum();

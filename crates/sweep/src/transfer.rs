@@ -7,8 +7,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use attention_probes_activations::{
-    ActivationSource, Capture, ExampleSet, MemoryActivations, Place, PlaceActivations, PlaceSites,
-    Side, StorageConfig, TOKENS_PER_FORWARD, open_activations,
+    ActivationSource, ExampleSet, MemoryActivations, Place, PlaceActivations, PlaceSites, Side,
+    StorageConfig, open_activations,
 };
 use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_models::LanguageModel;
@@ -253,13 +253,7 @@ fn judge(
 
     let places = judged_on.places(Some(model))?;
     let sites = PlaceSites::new(&places);
-    let capture = Capture {
-        model: &*model.model,
-        tokens: &texts.tokens,
-        sites: sites.sites(),
-        device: judged_on.device,
-        max_tokens_per_batch: TOKENS_PER_FORWARD,
-    };
+    let capture = judged_on.capture(&texts, model, &sites);
     // In memory if they fit, else recomputed: a part of a data set is not worth files of its own.
     let source = open_activations(capture, &sequences, &StorageConfig::default(), &mut |_, _| ())?;
     test.retain(|&i| !source.skipped().contains(&examples.examples[i].sequence));

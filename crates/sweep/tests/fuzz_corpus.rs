@@ -6,6 +6,8 @@ mod corpus;
 mod folder;
 #[path = "../../../fuzz/readers/hashed.rs"]
 mod hashed;
+#[path = "../../../fuzz/readers/seed.rs"]
+mod seed;
 #[path = "../../../fuzz/readers/sweep_checkpoint.rs"]
 mod sweep_checkpoint;
 
@@ -21,5 +23,5 @@ fn seeds() {
     let path = folder.path().join("a.checkpoint");
     sweep_checkpoint::train(&path, 1).unwrap();
     let bytes = std::fs::read(&path).unwrap();
-    corpus::put("sweep_checkpoint", "one-epoch", &bytes[..bytes.len() - 32]);
+    seed::put("sweep_checkpoint", "one-epoch", &bytes[..bytes.len() - 32]);
 }

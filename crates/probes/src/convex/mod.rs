@@ -18,6 +18,7 @@ mod ridge;
 mod selection;
 mod solver;
 mod sparse;
+mod sparse_logistic;
 mod targets;
 
 pub use covariance::Shrinkage;
@@ -30,5 +31,6 @@ pub use ridge::{RidgeConfig, RidgeFit, ridge_path};
 pub use selection::{
     LogisticSelection, PenaltyScore, SelectPenaltyBy, cross_validate_logistic, select_logistic,
 };
-pub use sparse::{SparseFeatures, SparseLogistic, SparseLogisticData};
+pub use sparse::SparseFeatures;
+pub use sparse_logistic::{SparseLogistic, SparseLogisticData};
 pub use targets::LogisticTargets;
