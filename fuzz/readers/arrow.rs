@@ -19,15 +19,15 @@ static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
 static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
     let folder = Folder::new();
     fs::create_dir(folder.path().join(NAME)).expect("a folder can be made");
-    folder.put(&format!("{NAME}/dataset_info.json"), b"{}");
+    folder.put(format!("{NAME}/dataset_info.json"), b"{}");
     let state = br#"{"_data_files": [{"filename": "a.arrow"}]}"#;
-    folder.put(&format!("{NAME}/state.json"), state);
+    folder.put(format!("{NAME}/state.json"), state);
     folder
 });
 
 /// Whether texts are read.
 pub(crate) fn read(bytes: &[u8]) -> bool {
-    FOLDER.put(&format!("{NAME}/a.arrow"), bytes);
+    FOLDER.put(format!("{NAME}/a.arrow"), bytes);
     let folder = HaystackFolder::open(&FOLDER.path().join(NAME)).expect("the folder is one");
     let read = |of_texts| {
         let config = HaystackConfig { of_texts, ..HaystackConfig::default() };

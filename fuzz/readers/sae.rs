@@ -29,7 +29,7 @@ static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
     let folder = Folder::new();
     for (name, file, bytes) in FILES {
         fs::create_dir_all(folder.path().join(name)).expect("a folder can be made");
-        folder.put(&format!("{name}/{file}"), bytes);
+        folder.put(format!("{name}/{file}"), bytes);
     }
     folder
 });

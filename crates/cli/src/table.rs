@@ -99,8 +99,11 @@ pub(crate) fn training(metadata: &ProbeMetadata) -> Option<String> {
 fn setting(probe: &ArchitectureReport) -> String {
     let folds = probe.cross_validation.as_ref();
     let folds = folds.map_or(String::new(), |found| format!(" ({} folds)", found.n_folds));
-    let [rate, decay] = [probe.learning_rate, probe.weight_decay].map(scientific);
-    format!("lr {rate}, wd {decay}{folds}")
+    let decay = format!("wd {}{folds}", scientific(probe.weight_decay));
+    match probe.optimizer {
+        Some(Optimizer::Lbfgs) => decay,
+        _ => format!("lr {}, {decay}", scientific(probe.learning_rate)),
+    }
 }
 
 fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {

@@ -191,6 +191,7 @@ impl Findings<'_> {
             Ok(ArchitectureReport {
                 config_name: architecture.config_name.to_owned(),
                 n_trials: fit.trials.len(),
+                optimizer: architecture.metadata.optimizer,
                 learning_rate: chosen.trial.learning_rate,
                 weight_decay: chosen.trial.weight_decay,
                 seed: chosen.trial.seed,

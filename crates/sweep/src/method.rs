@@ -76,7 +76,7 @@ impl Recipe {
     }
 
     /// Whether nothing is left to train: one fit of all training examples, class weights aside.
-    pub(crate) fn is_closed_form(self) -> bool {
+    pub fn is_closed_form(self) -> bool {
         matches!(self, Self::MassMean | Self::MassMeanWhitened | Self::Lda)
     }
 }

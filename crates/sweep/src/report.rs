@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use attention_probes_metrics::{ClassificationReport, Interval, PairAccuracy};
+use attention_probes_probes::Optimizer;
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
@@ -122,7 +123,10 @@ pub struct ArchitectureReport {
     pub config_name: String,
     /// Number of trials it was chosen from.
     pub n_trials: usize,
-    /// Step size of the chosen trial.
+    /// How it was trained; absent where a formula gives the probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<Optimizer>,
+    /// Step size of the chosen trial; 1 with L-BFGS.
     pub learning_rate: f64,
     /// Weight decay of the chosen trial.
     pub weight_decay: f64,

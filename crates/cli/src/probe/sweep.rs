@@ -1,5 +1,6 @@
 //! `probe sweep`: every trial of a configuration file, into a folder of results.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -9,8 +10,8 @@ use attention_probes_models::{Dtype, NoDownload};
 use attention_probes_probes::Optimizer;
 use attention_probes_sweep::config::GridConfig;
 use attention_probes_sweep::{
-    RunOptions, SweepConfig, SweepError, SweepOutline, SweepPlan, SweepReport, check_sweep,
-    run_sweep,
+    Recipe, RunOptions, SweepConfig, SweepError, SweepOutline, SweepPlan, SweepReport, Trial,
+    check_sweep, run_sweep,
 };
 use clap::Args;
 use tracing::warn;
@@ -248,39 +249,37 @@ fn print_plan(plan: &SweepPlan, outline: Option<&SweepOutline>, json: bool) -> R
         }
     }
     let n_seeds = config.sweep.seeds.len();
-    writeln!(
-        stdout,
-        "{} trials each: {} learning rates x {} weight decays x {n_seeds} seeds; {}, batches of {}",
-        plan.trials().len(),
-        config.sweep.rates().len(),
-        config.sweep.weight_decays.len(),
-        epochs(&config.sweep),
-        config.sweep.batch_size
-    )?;
+    let seeds = if n_seeds > 1 { format!(", {n_seeds} seeds") } else { String::new() };
     for (index, architecture) in config.architectures.iter().enumerate() {
         let trials = plan.trials_of(index);
-        if trials == plan.trials() {
-            continue;
-        }
-        let name = &architecture.config_name;
-        match architecture.optimizer() {
-            Optimizer::Lbfgs if architecture.is_exact() => {
-                writeln!(
-                    stdout,
-                    "but `{name}`: solved exactly, {} penalties",
-                    trials.len() / n_seeds
-                )?;
+        let n_trials = trials.len();
+        let n_decays = distinct(trials, |trial| trial.weight_decay);
+        let how = match architecture.optimizer() {
+            _ if architecture.recipe.is_some_and(Recipe::is_closed_form) => {
+                "given by a formula".to_owned()
             }
-            Optimizer::Lbfgs => writeln!(
-                stdout,
-                "but `{name}`: {} trials by L-BFGS, {} weight decays x {n_seeds} seeds",
-                trials.len(),
-                trials.len() / n_seeds
-            )?,
-            Optimizer::AdamW => writeln!(stdout, "but `{name}`: {} trials", trials.len())?,
-        }
+            Optimizer::Lbfgs if architecture.is_exact() => {
+                format!("solved exactly, {n_decays} penalties")
+            }
+            Optimizer::Lbfgs => format!("{n_trials} trials by L-BFGS: {n_decays} weight decays"),
+            Optimizer::AdamW => {
+                let n_rates = distinct(trials, |trial| trial.learning_rate);
+                format!(
+                    "{n_trials} trials by AdamW: {n_rates} learning rates x {n_decays} weight \
+                     decays, {}, batches of {}",
+                    epochs(&config.sweep),
+                    config.sweep.batch_size
+                )
+            }
+        };
+        writeln!(stdout, "  {}: {how}{seeds}", architecture.config_name)?;
     }
     Ok(())
+}
+
+/// How many values a number of the trials has.
+fn distinct(trials: &[Trial], number: fn(&Trial) -> f64) -> usize {
+    trials.iter().map(|trial| number(trial).to_bits()).collect::<BTreeSet<u64>>().len()
 }
 
 /// How long the trials of a grid train.

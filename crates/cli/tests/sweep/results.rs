@@ -130,7 +130,7 @@ fn a_dry_run_prints_the_plan_and_writes_nothing() {
     let folder = Folder::new();
     let before: Vec<String> = folder.tree("").into_keys().collect();
     let (stdout, _) = folder.succeed(&["--dry-run"]);
-    assert!(stdout.contains("4 trials each: 2 learning rates x 2 weight decays"), "{stdout}");
+    assert!(stdout.contains("4 trials by AdamW: 2 learning rates x 2 weight decays"), "{stdout}");
     for part in [
         "data: `data`, 60 examples: ",
         "2 classes: `disliked` 30, `liked` 30",
