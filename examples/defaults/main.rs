@@ -5,8 +5,9 @@
 //! ```
 //!
 //! A cell is a kind of probe on a data set, at the middle layer of a model, with a seed that draws
-//! split, weights, and batches. Cells are lines of `cells.jsonl`; those that are there are not
-//! trained again. What a linear probe learns from is written for scikit-learn.
+//! split, weights, and batches. Cells are lines of `defaults.jsonl` and `references.jsonl`; those
+//! that are there are not trained again. What a linear probe learns from is written for
+//! scikit-learn, which is its reference.
 
 mod examples;
 
@@ -40,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = args.next().ok_or("give a folder, then seeds")?;
     let folder = Path::new(&folder);
     let seeds: Vec<u64> = args.map(|seed| seed.parse()).collect::<Result<_, _>>()?;
-    let mut cells = Cells::open(&folder.join("cells.jsonl"))?;
+    let mut defaults = Cells::open(&folder.join("defaults.jsonl"))?;
+    let mut references = Cells::open(&folder.join("references.jsonl"))?;
     let device = Device::flex();
     let config = SweepConfig::read(Path::new(DATA))?;
     for (seed, (model_name, n_kinds)) in
@@ -49,8 +51,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let model = open_model(model_name, None, &device)?;
         for data in &config.data {
             let key = |kind: &str| json!({"model": model_name, "data": data.name, "kind": kind, "seed": seed});
-            let missing: Vec<&str> =
-                KINDS[..n_kinds].iter().copied().filter(|kind| !cells.has(&key(kind))).collect();
+            let is_missing = |kind: &&str| {
+                let key = key(kind);
+                !defaults.has(&key) || !references.has(&key)
+            };
+            let missing: Vec<&str> = KINDS[..n_kinds].iter().copied().filter(is_missing).collect();
             if missing.is_empty() {
                 continue;
             }
@@ -60,12 +65,25 @@ fn main() -> Result<(), Box<dyn Error>> {
             for kind in missing {
                 let mut config = config.clone();
                 config.architectures[0].name = serde_json::from_value(kind.into())?;
-                let found = cell(config, &mut examples)?;
-                if kind == "linear" {
-                    let name = format!("{model_name}-{}-{seed}.npz", data.name);
-                    examples.write_pooled(&folder.join(name))?;
+                let plan = config.check()?;
+                let group = plan.group(0, 0, examples.sizes());
+                let fit_config = plan.fit_config();
+                if !defaults.has(&key(kind)) {
+                    let found = found(trained(&mut examples, &group, &fit_config)?);
+                    defaults.add(key(kind), found)?;
                 }
-                cells.add(key(kind), found)?;
+                if references.has(&key(kind)) {
+                    continue;
+                }
+                let reference = if kind == "linear" {
+                    let name = format!("{model_name}-{}-{seed}.npz", data.name);
+                    examples.write_pooled(&folder.join(&name))?;
+                    json!({ "arrays": name })
+                } else {
+                    let (group, fit_config) = reference(group, fit_config, seed);
+                    found(trained(&mut examples, &group, &fit_config)?)
+                };
+                references.add(key(kind), reference)?;
             }
         }
     }
@@ -97,16 +115,10 @@ impl Cells {
     }
 }
 
-/// Trains the defaults of a kind, and, of those that `AdamW` trains, the reference: 500 epochs, nine
-/// rates from 1e-4 to 1, and the patience of fifty epochs.
-fn cell(config: SweepConfig, examples: &mut Examples<'_>) -> Result<Value, Box<dyn Error>> {
-    let seed = config.seed;
-    let plan = config.check()?;
-    let group = plan.group(0, 0, examples.sizes());
-    let fit_config = plan.fit_config();
-    let (fit, test) = trained(examples, &group, &fit_config)?;
+/// What is kept of a trained group and its balanced accuracy on test.
+fn found((fit, test): (GroupFit, f64)) -> Value {
     let chosen = &fit.trials[fit.best];
-    let mut cell = json!({
+    let mut found = json!({
         "test": test,
         "validation": chosen.score().map(|score| score.balanced_accuracy),
         "learning_rate": chosen.trial.learning_rate,
@@ -118,27 +130,19 @@ fn cell(config: SweepConfig, examples: &mut Examples<'_>) -> Result<Value, Box<d
             let loss = one.history.last().map(|record| record.train_loss);
             json!([one.trial.weight_decay, loss, one.converged])
         };
-        cell["losses"] = fit.trials.iter().map(loss).collect();
-        return Ok(cell);
+        found["losses"] = fit.trials.iter().map(loss).collect();
     }
+    found
+}
+
+/// What trains far longer than a group of the defaults: 500 epochs, nine rates from 1e-4 to 1, and
+/// the patience of fifty epochs.
+fn reference(group: TrialGroup, config: FitConfig, seed: u64) -> (TrialGroup, FitConfig) {
     let rate = |half: i32| 10.0_f64.powf(f64::from(half) / 2.0);
     let trial = |half| Trial { learning_rate: rate(half), weight_decay: 0.0, seed };
-    let reference = TrialGroup {
-        method: Method { growth: 0, ..group.method },
-        trials: (-8..=0).map(trial).collect(),
-        ..group
-    };
-    let fit_config =
-        FitConfig { epochs: 500, patience: 50, keep: Keep::Best, race: None, ..fit_config };
-    let (fit, test) = trained(examples, &reference, &fit_config)?;
-    let chosen = &fit.trials[fit.best];
-    cell["reference"] = json!({
-        "test": test,
-        "validation": chosen.score().map(|score| score.balanced_accuracy),
-        "learning_rate": chosen.trial.learning_rate,
-        "epochs": chosen.epochs,
-    });
-    Ok(cell)
+    let method = Method { growth: 0, ..group.method };
+    let group = TrialGroup { method, trials: (-8..=0).map(trial).collect(), ..group };
+    (group, FitConfig { epochs: 500, patience: 50, keep: Keep::Best, race: None, ..config })
 }
 
 /// A trained group, and the balanced accuracy of the chosen trial on test.

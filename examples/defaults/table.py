@@ -48,19 +48,32 @@ def scikit_learn(path, decays):
     return best[1], losses
 
 
+def lines(path):
+    """The lines of a JSON Lines file."""
+    return list(map(json.loads, path.read_text().splitlines()))
+
+
+def key(cell):
+    """What names a cell."""
+    return tuple(cell[name] for name in ("model", "data", "kind", "seed"))
+
+
 def cells_of(folder):
     """Every cell with its reference, and the largest difference of a loss from scikit-learn's."""
     cache = folder / "scikit_learn.jsonl"
     known = {}
     if cache.exists():
-        known = {line["name"]: line for line in map(json.loads, cache.read_text().splitlines())}
+        known = {line["name"]: line for line in lines(cache)}
+    references = {key(cell): cell["found"] for cell in lines(folder / "references.jsonl")}
     cells, largest = [], 0.0
-    for cell in map(json.loads, (folder / "cells.jsonl").read_text().splitlines()):
+    for cell in lines(folder / "defaults.jsonl"):
         found = cell["found"]
+        found["reference"] = references[key(cell)]
         if "losses" in found:
             name = f"{cell['model']}-{cell['data']}-{cell['seed']}"
             if name not in known:
-                score, losses = scikit_learn(folder / f"{name}.npz", [decay for decay, *_ in found["losses"]])
+                decays = [decay for decay, *_ in found["losses"]]
+                score, losses = scikit_learn(folder / found["reference"]["arrays"], decays)
                 known[name] = {"name": name, "test": score, "losses": list(losses.items())}
                 with open(cache, "a") as file:
                     file.write(json.dumps(known[name]) + "\n")

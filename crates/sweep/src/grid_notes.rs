@@ -2,8 +2,8 @@
 
 use crate::config::ArchitectureConfig;
 use crate::fit::{GroupFit, TrialGroup};
+use crate::grid_end::short;
 use crate::report::AxisSpread;
-use crate::underfit::short;
 
 /// Balanced accuracy on validation that an axis must be worth to count.
 const NOTHING: f64 = 0.002;

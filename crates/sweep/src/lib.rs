@@ -29,6 +29,7 @@ mod findings;
 mod fit;
 mod folder;
 mod full_batch;
+mod grid_end;
 mod grid_notes;
 mod growth;
 mod haystack;

@@ -10,73 +10,17 @@ use crate::config::{ArchitectureConfig, GridConfig, SelectBy};
 use crate::early_stopping::{Keep, best_epoch};
 use crate::find_best_fit::find_best_fit;
 use crate::fit::{FitConfig, FitData, GroupFit, TrialFit, TrialGroup};
+use crate::grid_end::{End, best_of_each};
 use crate::method::Method;
 use crate::passes::predict_logits;
 use crate::plan::Trial;
 use crate::warning::{Warning, WarningKind};
-
-/// How much worse the neighbour of the best value must be, if that lies at the end of its list.
-const WORSE: f64 = 0.005;
 
 /// Share of the validation loss that the last epochs may bring.
 const FALL: f64 = 0.01;
 
 /// How many epochs are the last ones.
 const LAST_EPOCHS: usize = 3;
-
-/// The best value of a list, where it lies at the list's end and its neighbour is clearly worse.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct End {
-    best: f64,
-    is_lowest: bool,
-    neighbour: f64,
-    pub(crate) worse_by: f64,
-}
-
-impl End {
-    /// Looks at values and their scores, the higher the better, in any order.
-    pub(crate) fn of(scores: &[(f64, f64)], best: f64) -> Option<Self> {
-        let mut scores = scores.to_vec();
-        scores.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let place = scores.iter().position(|(value, _)| value.to_bits() == best.to_bits())?;
-        let is_lowest = place == 0;
-        let neighbour = if is_lowest {
-            scores.get(1)?
-        } else if place + 1 == scores.len() {
-            &scores[place - 1]
-        } else {
-            return None;
-        };
-        let worse_by = scores[place].1 - neighbour.1;
-        // A neighbour without a number is worse by any measure.
-        let is_level = worse_by <= WORSE;
-        (!is_level).then_some(Self { best, is_lowest, neighbour: neighbour.0, worse_by })
-    }
-
-    /// The warning about a probe, of which `what` was chosen from a list that `remedy` extends.
-    pub(crate) fn warning(&self, config_name: &str, (what, list): (&str, &str)) -> Warning {
-        let (end, more) = if self.is_lowest { ("lowest", "lower") } else { ("highest", "higher") };
-        let worse = if self.worse_by.is_finite() {
-            format!("is worse by {:.3}", self.worse_by)
-        } else {
-            "diverged".to_owned()
-        };
-        let message = format!(
-            "the best {what}, {}, is the {end} that was tried, and its neighbour, {}, {worse} on \
-             validation; add {more} ones to {list}",
-            short(self.best),
-            short(self.neighbour)
-        );
-        Warning::of_architecture(WarningKind::EndOfList, config_name, &message)
-    }
-}
-
-/// A number with at most three digits: `5e-3`, `1.58e-2`.
-pub(crate) fn short(value: f64) -> String {
-    let text = format!("{value:.2e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    format!("{}e{exponent}", digits.trim_end_matches('0').trim_end_matches('.'))
-}
 
 /// Everything about the training of a chosen trial that a person should know.
 pub(crate) fn warnings(
@@ -116,9 +60,7 @@ fn end_of_list(
         return Some((end, ("penalty", "the probe's `weight_decays`")));
     }
     fit.trials[fit.best].epochs?;
-    let is_like = |other: Trial| {
-        other.seed == chosen.seed && other.weight_decay.to_bits() == chosen.weight_decay.to_bits()
-    };
+    let is_like = |other: Trial| other.seed == chosen.seed;
     let scores = along(fit, select_by, |trial| trial.learning_rate, is_like);
     let list = if architecture.learning_rates.is_some() {
         "the probe's `learning_rates`"
@@ -128,7 +70,7 @@ fn end_of_list(
     Some((End::of(&scores, chosen.learning_rate)?, ("learning rate", list)))
 }
 
-/// Values and scores of some trials.
+/// The values of some trials, each with its best score.
 fn along(
     fit: &GroupFit,
     select_by: SelectBy,
@@ -137,7 +79,7 @@ fn along(
 ) -> Vec<(f64, f64)> {
     let wanted = fit.trials.iter().filter(|one| is_wanted(one.trial));
     let score = |one: &TrialFit| one.score().and_then(|score| score.value(select_by));
-    wanted.map(|one| (value(one.trial), score(one).unwrap_or(f64::NAN))).collect()
+    best_of_each(wanted.map(|one| (value(one.trial), score(one).unwrap_or(f64::NAN))))
 }
 
 /// What is wrong with a trial that trained to the last epoch that it was allowed, and was still
@@ -229,30 +171,6 @@ pub(crate) fn exact_predictions(
 mod tests {
     use super::*;
     use crate::early_stopping::tests::history;
-
-    #[test]
-    fn an_end_counts_where_its_neighbour_is_clearly_worse() {
-        let scores = [(1.0, 0.7), (10.0, 0.72), (0.1, 0.5)];
-        let end = End::of(&scores, 10.0).unwrap();
-        let message = end.warning("mlp", ("learning rate", "`sweep.learning_rates`")).message;
-        assert_eq!(
-            message,
-            "`mlp`: the best learning rate, 1e1, is the highest that was tried, and its neighbour, 1e0, is \
-             worse by 0.020 on validation; add higher ones to `sweep.learning_rates`"
-        );
-        assert_eq!(End::of(&scores, 1.0), None);
-        assert!(End::of(&[(1.0, 0.7), (2.0, 0.6)], 1.0).unwrap().is_lowest);
-        // A flat end, and a list of one, are no ends.
-        assert_eq!(End::of(&[(1.0, 0.7), (2.0, 0.704)], 2.0), None);
-        assert_eq!(End::of(&[(1.0, 0.7)], 1.0), None);
-        let diverged = End::of(&[(1.0, 0.7), (2.0, f64::NAN)], 1.0).unwrap();
-        assert!(diverged.warning("a", ("penalty", "it")).message.contains("2e0, diverged on"));
-    }
-
-    #[test]
-    fn numbers_have_the_digits_that_they_need() {
-        assert_eq!([5e-3, 0.0158, 1.0].map(short), ["5e-3", "1.58e-2", "1e0"]);
-    }
 
     #[test]
     fn a_loss_that_falls_at_the_last_epoch_is_told() {

@@ -20,9 +20,9 @@ use crate::config::{ArchitectureConfig, DataConfig};
 use crate::control::shuffle_rng;
 use crate::data_run::{DataRun, Prepared};
 use crate::findings::{describe, joined_layers, resolved_config};
+use crate::grid_end::End;
 use crate::results::{create_folder, write_json, write_text};
 use crate::tracker::Tracker;
-use crate::underfit::End;
 use crate::warning::Warning;
 
 /// Refuses sides that nothing can be learned from, or judged by.
