@@ -30,7 +30,7 @@ thread_local! {
 /// Whether a line is answered with a verdict; every line must be answered with something.
 pub(crate) fn read(lines: &[u8]) -> bool {
     PROBE.with(|probe| {
-        let answers = answers(std::slice::from_ref(probe), lines).expect("every line is answered");
-        answers.iter().any(|answer| answer.windows(7).any(|part| part == b"\"logit\""))
+        answers(std::slice::from_ref(probe), lines)
+            .is_ok_and(|answers| answers.windows(7).any(|part| part == b"\"logit\""))
     })
 }

@@ -98,7 +98,8 @@ fn string(name: &str) -> Option<NpyKind> {
         NpyKind::Bytes(n) => n,
         _ => return None,
     };
-    (n_bytes <= MAX_STRING_BYTES).then_some(kind)
+    // Strings of no bytes would fit into a file in any number.
+    (1..=MAX_STRING_BYTES).contains(&n_bytes).then_some(kind)
 }
 
 #[cfg(test)]

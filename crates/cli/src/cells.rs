@@ -1,6 +1,6 @@
 //! Rows of cells for a terminal, whatever stands in them.
 
-use crate::exit::escaped;
+use crate::exit::escaped_character;
 
 /// Characters of a cell that are shown; a value of a file may have any number of them.
 const MAX_WIDTH: usize = 200;
@@ -50,7 +50,7 @@ pub(crate) fn push(text: &mut String, rows: &[impl AsRef<[String]>], align: Alig
 
 /// A cell as it is shown.
 fn shown(cell: &str) -> String {
-    let mut all = cell.chars().flat_map(escaped);
+    let mut all = cell.chars().flat_map(escaped_character);
     let mut text: String = all.by_ref().take(MAX_WIDTH).collect();
     if all.next().is_some() {
         text.push('…');

@@ -9,6 +9,7 @@ use attention_probes_activations::{
     TableFormat,
 };
 use attention_probes_models::HubAccess;
+use attention_probes_wording::listed;
 use clap::{Args, ValueEnum};
 
 use crate::exit::InputError;
@@ -184,12 +185,6 @@ impl DataArgs {
         };
         hooks.iter().map(|hook| site(hook).map_err(Into::into)).collect()
     }
-}
-
-/// Names in backticks.
-pub(crate) fn listed(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
 }
 
 impl TextArgs {

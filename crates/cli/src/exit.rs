@@ -5,6 +5,7 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use attention_probes_activations::ActivationError;
+use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
 use attention_probes_sae::SaeError;
@@ -34,7 +35,7 @@ pub(crate) fn report_panics() {
     panic::set_hook(Box::new(|found| {
         let place = found.location().map_or_else(String::new, |place| format!(" at {place}"));
         let message = found.payload_as_str().unwrap_or("no message");
-        let text: String = message.chars().flat_map(escaped).collect();
+        let text = escaped(message);
         stderr::line(&format!(
             "error: internal fault{place}: {text}; please report it with the command that was run"
         ));
@@ -58,7 +59,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
 /// other libraries in plain words.
 pub(crate) fn to_text(error: &anyhow::Error) -> String {
     // A file, a name, or another library's message may hold a line break or a terminal's commands.
-    let escape = |text: &str| text.trim_end().chars().flat_map(escaped).collect::<String>();
+    let escape = |text: &str| escaped(text.trim_end());
     let mut causes: Vec<String> = Vec::new();
     for cause in error.chain() {
         if let Some(words) = foreign_words(cause) {
@@ -78,8 +79,13 @@ fn is_toml(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<TomlError>() || cause.is::<Box<TomlError>>()
 }
 
+/// A text of the data, so that a terminal shows it and does nothing else.
+pub(crate) fn escaped(text: &str) -> String {
+    text.chars().flat_map(escaped_character).collect()
+}
+
 /// A character, or what stands for it where a terminal would obey it.
-pub(crate) fn escaped(c: char) -> impl Iterator<Item = char> {
+pub(crate) fn escaped_character(c: char) -> impl Iterator<Item = char> {
     let (plain, control) = if c.is_control() { (None, Some(c)) } else { (Some(c), None) };
     plain.into_iter().chain(control.into_iter().flat_map(char::escape_default))
 }
@@ -103,6 +109,7 @@ fn is_input(error: &anyhow::Error) -> bool {
             || cause.is::<ActivationError>()
             || cause.is::<ModelError>()
             || cause.is::<ProbeError>()
+            || cause.is::<MetricError>()
             || cause.is::<std::io::Error>()
     })
 }

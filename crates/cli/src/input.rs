@@ -25,7 +25,7 @@ const TOKENS_PER_PROBE_BATCH: usize = 16_384;
 pub const MODEL_FLAGS: [&str; 4] = ["model", "layer", "component", "dtype"];
 
 /// Flags about the model that a probe reads.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct ModelArgs {
     /// Model, where the probe does not name it; another one than the probe's is refused.
     #[arg(long)]

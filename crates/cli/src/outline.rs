@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use attention_probes_activations::Storage;
-use attention_probes_sweep::{DataOutline, SweepOutline};
+use attention_probes_sweep::{ClassCount, DataOutline, SweepOutline};
+use attention_probes_wording::{first_of, shown};
 
 use crate::extract_report::shown_size;
 
@@ -39,20 +40,13 @@ fn data_text(data: &DataOutline) -> String {
     }
     let DataOutline { n_train, n_validation, n_test, .. } = data;
     let mut text = format!(
-        "data: `{name}`, {} examples: {n_train} to train on, {n_validation} validation, {n_test} test\n",
-        n_train + n_validation + n_test
+        "data: `{name}`, {n_train} training, {n_validation} validation, {n_test} test examples\n"
     );
     if !data.classes.is_empty() {
-        let mut classes: Vec<String> = data
-            .classes
-            .iter()
-            .take(MAX_CLASSES)
-            .map(|class| format!("`{}` {}", class.class, class.n_examples))
-            .collect();
-        if data.classes.len() > MAX_CLASSES {
-            classes.push(format!("and {} more", data.classes.len() - MAX_CLASSES));
-        }
-        let _ = writeln!(text, "  {} classes: {}", data.classes.len(), classes.join(", "));
+        let of_class =
+            |class: &ClassCount| format!("`{}` {}", shown(&class.class), class.n_examples);
+        let classes = first_of(data.classes.iter().map(of_class), MAX_CLASSES);
+        let _ = writeln!(text, "  {} classes: {classes}", data.classes.len());
     }
     let kept = match data.storage {
         Storage::Memory | Storage::Auto => "in memory",

@@ -8,8 +8,9 @@ use attention_probes_probes::{Optimizer, ProbeMetadata};
 use attention_probes_report::{fixed, scientific};
 use attention_probes_sweep::{
     ArchitectureReport, AxisSpread, Baselines, Evaluation, ExperimentReport, FittedOn, SweepReport,
-    TransferReport,
+    TransferReport, chosen,
 };
+use attention_probes_wording::first_of;
 
 pub use crate::cells::aligned;
 use crate::cells::{self, Align};
@@ -37,21 +38,16 @@ pub fn sweep(report: &SweepReport) -> String {
     text
 }
 
-/// The probe that validation likes best of every data set, on the others.
+/// The probe of every data set that was selected on validation, on the others.
 fn transfers(text: &mut String, report: &SweepReport) {
-    let header = ["trained on", "layer", "probe", "judged on", "balanced accuracy (95 %)", "own"];
+    let header =
+        ["trained on", "layer", "probe", "evaluated on", "balanced accuracy (95 %)", "own"];
     let mut rows = vec![header.map(str::to_owned)];
-    let mut best: BTreeMap<&str, (&ExperimentReport, &ArchitectureReport)> = BTreeMap::new();
+    let mut of_data: BTreeMap<&str, Vec<&ExperimentReport>> = BTreeMap::new();
     for experiment in &report.experiments {
-        for probe in &experiment.architectures {
-            let score = probe.validation.balanced_accuracy;
-            let known = best.entry(&experiment.data).or_insert((experiment, probe));
-            if score > known.1.validation.balanced_accuracy {
-                *known = (experiment, probe);
-            }
-        }
+        of_data.entry(&experiment.data).or_default().push(experiment);
     }
-    for (experiment, probe) in best.into_values() {
+    for (experiment, probe) in of_data.values().filter_map(|experiments| chosen_of(experiments)) {
         let of_probe = |found: &&TransferReport| {
             found.experiment == experiment.experiment && found.config_name == probe.config_name
         };
@@ -164,12 +160,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
 
 /// Names in quotes, the first of them where they are many.
 pub(crate) fn names(names: &[String]) -> String {
-    let mut list: Vec<String> =
-        names.iter().take(MAX_NAMES).map(|name| format!("{name:?}")).collect();
-    if names.len() > MAX_NAMES {
-        list.push(format!("and {} more", names.len() - MAX_NAMES));
-    }
-    list.join(", ")
+    first_of(names.iter().map(|name| format!("{name:?}")), MAX_NAMES)
 }
 
 /// What probes have to beat, each metric by its own baseline.
@@ -190,16 +181,20 @@ fn to_beat(text: &mut String, baselines: &Baselines, pairs: &str) {
     }
 }
 
+/// The probe of all experiments that was selected on validation, and its experiment.
+pub(crate) fn chosen_of<'a>(
+    experiments: &[&'a ExperimentReport],
+) -> Option<(&'a ExperimentReport, &'a ArchitectureReport)> {
+    let probes: Vec<_> = experiments
+        .iter()
+        .flat_map(|&one| one.architectures.iter().map(move |probe| (one, probe)))
+        .collect();
+    chosen(probes.iter().map(|(_, probe)| *probe)).map(|best| probes[best])
+}
+
 /// The thresholds of the probe that validation chose, with what they do on test.
 fn thresholds(text: &mut String, experiments: &[&ExperimentReport]) {
-    let probes =
-        experiments.iter().flat_map(|one| one.architectures.iter().map(move |probe| (one, probe)));
-    // Of equals the first.
-    let best = probes.reduce(|best, other| {
-        let score = |(_, probe): &(_, &ArchitectureReport)| probe.validation.balanced_accuracy;
-        if score(&other) > score(&best) { other } else { best }
-    });
-    let Some((experiment, probe)) = best else { return };
+    let Some((experiment, probe)) = chosen_of(experiments) else { return };
     let Evaluation { thresholds, unfitted_thresholds, fitted_on, .. } = &probe.evaluation;
     if thresholds.is_empty() && unfitted_thresholds.is_empty() {
         return;

@@ -11,6 +11,7 @@ use crate::ModelError;
 use crate::files::read_description;
 
 /// Files beside `vocab.json` that name tokens of their own.
+#[cfg(feature = "hub")]
 pub(crate) const ADDED_TOKENS: [&str; 3] = [SETTINGS, TOKENS, SPECIAL];
 
 const SETTINGS: &str = "tokenizer_config.json";

@@ -217,8 +217,17 @@ impl Checkpoint {
             }));
             course.histories = convert(&saved.histories);
             let n_trials = course.group.trials.len();
+            if course.first >= n_trials {
+                return None;
+            }
             let shape = StackedGroup::new(course.part(&[0]), None, seed);
             let sizes = shape.stack.stack().parts.iter().map(|part| part.params.len() * n_trials);
+            let is_counted = |history: &Vec<EpochRecord>| {
+                history.iter().zip(1..).all(|(record, epoch)| record.epoch == epoch)
+            };
+            if !course.histories.iter().all(is_counted) {
+                return None;
+            }
             if course.histories.len() != n_trials || !sizes.eq(saved.sizes.iter().copied()) {
                 return None;
             }
@@ -226,11 +235,19 @@ impl Checkpoint {
                 course.kept.push(numbers.take(size)?.to_vec());
             }
         }
+        let mut latest = None;
         for saved in running {
             let course = training.courses.get(saved.course)?;
-            if saved.trials.iter().any(|&trial| trial >= course.group.trials.len()) {
+            // Courses in their order, each once, with trials of its round in theirs.
+            let trials = course.first..course.group.trials.len();
+            if latest >= Some(saved.course)
+                || saved.trials.is_empty()
+                || !saved.trials.is_sorted_by(|a, b| a < b)
+                || !saved.trials.iter().all(|trial| trials.contains(trial))
+            {
                 return None;
             }
+            latest = Some(saved.course);
             let mut stacked = StackedGroup::new(course.part(&saved.trials), None, seed);
             let stack = stacked.stack.stack_mut();
             stack.step = saved.step;

@@ -23,10 +23,9 @@ pub struct ChosenProbe {
 impl ChosenProbe {
     /// Finds the probe of a folder: of an experiment, or of a run or a data set with one experiment.
     ///
-    /// Of several architectures it is the one with the best validation score; of equal ones, the
-    /// one with the lower validation loss, then the first. The score is the metric that chose the
-    /// trials, where one metric chose those of all architectures on validation, else balanced
-    /// accuracy; of numbers R², of several labels the mean AUROC, of distributions the loss.
+    /// Of several architectures it is the [`chosen`] one; of numbers the one with the highest R² on
+    /// validation, of several labels with the highest mean AUROC, of distributions with the lowest
+    /// loss.
     ///
     /// # Errors
     ///
@@ -53,32 +52,19 @@ impl ChosenProbe {
 
     fn of_experiment(folder: &Path) -> Result<Self, SweepError> {
         let best = folder.join("best.json");
-        let (experiment, candidates) = if TargetReport::is_in(&read_text(&best)?) {
+        let (experiment, n_architectures, best) = if TargetReport::is_in(&read_text(&best)?) {
             let report: TargetReport = read_json(&best)?;
-            let probes = report.probes.into_iter().map(|probe| Candidate {
-                score: score_of(&probe.validation),
-                loss: 0.0,
-                config_name: probe.config_name,
-                file: probe.file,
-            });
-            (report.experiment, probes.collect::<Vec<_>>())
+            let best = chosen_target(report.probes.iter().map(|probe| &probe.validation));
+            let best = best.map(|best| &report.probes[best]);
+            let best = best.map(|probe| (probe.config_name.clone(), probe.file.clone()));
+            (report.experiment, report.probes.len(), best)
         } else {
             let report: ExperimentReport = read_json(&best)?;
-            let selected_by = common_metric(&report.architectures);
-            let probes = report.architectures.into_iter().map(|one| Candidate {
-                score: selected_by
-                    .and(one.selected_value)
-                    .unwrap_or(one.validation.balanced_accuracy),
-                loss: one.validation.log_loss,
-                config_name: one.config_name,
-                file: one.file,
-            });
-            (report.experiment, probes.collect())
+            let best = chosen(&report.architectures).map(|best| &report.architectures[best]);
+            let best = best.map(|probe| (probe.config_name.clone(), probe.file.clone()));
+            (report.experiment, report.architectures.len(), best)
         };
-        let n_architectures = candidates.len();
-        let best =
-            candidates.into_iter().reduce(|best, one| if one.beats(&best) { one } else { best });
-        let Some(Candidate { config_name, file, .. }) = best else {
+        let Some((config_name, file)) = best else {
             return Err(SweepError::Diverged);
         };
         let file = folder.join("trained").join(file);
@@ -86,27 +72,43 @@ impl ChosenProbe {
     }
 }
 
-/// A probe that may be the chosen one.
-struct Candidate {
-    /// On validation, the higher the better.
-    score: f64,
-    /// On validation.
-    loss: f64,
-    config_name: String,
-    file: String,
+/// Which of several probes was selected on validation: the one with the best score; of equal ones,
+/// the one with the lower loss, then the first. `None` of none.
+///
+/// The score is the metric that selected the trials, if one metric selected those of all probes on
+/// validation, else balanced accuracy.
+pub fn chosen<'a>(probes: impl IntoIterator<Item = &'a ArchitectureReport>) -> Option<usize> {
+    let probes: Vec<&ArchitectureReport> = probes.into_iter().collect();
+    let selected_by = common_metric(&probes);
+    best_of(probes.iter().map(|one| {
+        let score = selected_by.and(one.selected_value).unwrap_or(one.validation.balanced_accuracy);
+        (score, one.validation.log_loss)
+    }))
 }
 
-impl Candidate {
-    fn beats(&self, other: &Self) -> bool {
-        let order = self.score.total_cmp(&other.score);
-        order.is_gt() || (order.is_eq() && self.loss < other.loss)
-    }
+/// Which of several probes of numbers, labels, or distributions was selected, by what they do on
+/// validation: the one with the highest R² of a number, the highest mean AUROC of labels, or the
+/// lowest loss of a distribution; of equal ones the first. `None` of none.
+pub fn chosen_target<'a>(validation: impl IntoIterator<Item = &'a SideReport>) -> Option<usize> {
+    best_of(validation.into_iter().map(|report| (score_of(report), 0.0)))
+}
+
+/// Index of the highest score, of equal ones of the lowest loss.
+fn best_of(scores: impl Iterator<Item = (f64, f64)>) -> Option<usize> {
+    let is_better = |a: (f64, f64), b: (f64, f64)| {
+        let order = a.0.total_cmp(&b.0);
+        order.is_gt() || (order.is_eq() && a.1 < b.1)
+    };
+    let better = |best: (usize, (f64, f64)), one: (usize, (f64, f64))| {
+        if is_better(one.1, best.1) { one } else { best }
+    };
+    scores.enumerate().reduce(better).map(|(best, _)| best)
 }
 
 /// The metric that chose the trials of all architectures on validation.
-fn common_metric(architectures: &[ArchitectureReport]) -> Option<SelectBy> {
+fn common_metric(architectures: &[&ArchitectureReport]) -> Option<SelectBy> {
     let first = architectures.first()?.selected_by;
-    let is_common = |one: &ArchitectureReport| {
+    let is_common = |one: &&ArchitectureReport| {
         one.selected_by == first && one.selected_value.is_some() && one.cross_validation.is_none()
     };
     architectures.iter().all(is_common).then_some(first)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use attention_probes_activations::{FolderLock, remove_own_files};
 
 use crate::config::DataConfig;
-use crate::results::write_text;
+use crate::results::{remove_probes, write_text};
 use crate::{SweepConfig, SweepError};
 
 /// Files of a run beside its experiments.
@@ -120,8 +120,7 @@ fn remove_run(path: &Path) -> Result<(), SweepError> {
         if !experiment.join("config.toml").is_file() && !trained.is_dir() {
             continue;
         }
-        let is_probe = |name: &str| name.ends_with("_state.npz") || name.ends_with("_meta.json");
-        remove_own_files(&trained, is_probe)?;
+        remove_probes(&trained)?;
         remove_own_files(&experiment, |name| EXPERIMENT_FILES.contains(&name))?;
     }
     Ok(remove_own_files(path, |name| RUN_FILES.contains(&name) || name.ends_with(".checkpoint"))?)

@@ -57,7 +57,7 @@ mod underfit;
 mod warning;
 
 pub use bag_of_words::{BagOfWords, BagOfWordsFit};
-pub use chosen::ChosenProbe;
+pub use chosen::{ChosenProbe, chosen, chosen_target};
 pub use config::{Keep, SelectBy, SweepConfig};
 pub use control::ControlReport;
 pub use cross_validation::{CrossValidation, CrossValidationScore};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use attention_probes_activations::write_atomically;
+use attention_probes_activations::{remove_own_files, write_atomically};
 use attention_probes_probes::{ProbeMetadata, SavedProbe, probe_file_stem};
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +175,12 @@ pub(crate) struct ExperimentFiles<'a> {
     pub(crate) evaluation: &'a EvaluationConfig,
 }
 
+/// Removes the probes of an experiment, which may have none, and no other files.
+pub(crate) fn remove_probes(trained: &Path) -> Result<(), SweepError> {
+    let is_probe = |name: &str| name.ends_with("_state.npz") || name.ends_with("_meta.json");
+    Ok(remove_own_files(trained, is_probe)?)
+}
+
 /// Writes every file of an experiment; `best.json` last, which says that it is complete.
 pub(crate) fn write_experiment(
     folder: &Path,
@@ -183,10 +189,7 @@ pub(crate) fn write_experiment(
 ) -> Result<(), SweepError> {
     let trained = folder.join("trained");
     // Probes of other data or another version, if the experiment is made anew.
-    if trained.exists() {
-        std::fs::remove_dir_all(&trained)
-            .map_err(|source| SweepError::Write { path: trained.clone(), source })?;
-    }
+    remove_probes(&trained)?;
     create_folder(&trained)?;
     let mut metrics = Vec::new();
     let mut history = String::new();

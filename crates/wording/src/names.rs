@@ -20,10 +20,24 @@ pub fn listed(names: &[String]) -> String {
     if names.is_empty() {
         return "none".to_owned();
     }
-    let mut list: Vec<String> =
-        names.iter().take(MAX_LISTED).map(|name| format!("`{}`", shown(name))).collect();
-    if names.len() > MAX_LISTED {
-        list.push(format!("and {} more", names.len() - MAX_LISTED));
+    first_of(names.iter().map(|name| format!("`{}`", shown(name))), MAX_LISTED)
+}
+
+/// The first `most` words with commas between them, and how many more there are.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_wording::first_of;
+///
+/// assert_eq!(first_of(["a", "b", "c"].into_iter(), 2), "a, b, and 1 more");
+/// assert_eq!(first_of(["a", "b"].into_iter(), 2), "a, b");
+/// ```
+pub fn first_of(words: impl ExactSizeIterator<Item = impl Into<String>>, most: usize) -> String {
+    let n_more = words.len().saturating_sub(most);
+    let mut list: Vec<String> = words.take(most).map(Into::into).collect();
+    if n_more > 0 {
+        list.push(format!("and {n_more} more"));
     }
     list.join(", ")
 }

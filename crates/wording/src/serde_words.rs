@@ -1,5 +1,6 @@
 //! Messages of the library that turns files into structs, in the words of who writes the files.
 
+use crate::names::first_of;
 use crate::{did_you_mean, nearest};
 
 /// Most names that a message lists.
@@ -68,12 +69,7 @@ fn unknown(rest: &str, what: &str, list: &str) -> String {
         return format!("{what} {name}, remove it");
     }
     let near = did_you_mean(nearest(name.trim_matches('`'), names.iter().copied()));
-    let mut listed: Vec<String> =
-        names.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect();
-    if names.len() > MAX_LISTED {
-        listed.push(format!("and {} more", names.len() - MAX_LISTED));
-    }
-    let listed = listed.join(", ");
+    let listed = first_of(names.iter().map(|name| format!("`{name}`")), MAX_LISTED);
     if near.is_empty() {
         format!("{what} {name}; {list}: {listed}")
     } else {

@@ -25,8 +25,8 @@ use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::output;
+use crate::output::remove_file;
 use crate::progress::Progress;
-use crate::sae::overwrite::remove_file;
 
 /// Heads whose pairs are printed.
 const HEADS_SHOWN: usize = 3;
@@ -90,7 +90,7 @@ pub struct AccumulateArgs {
     /// Go on with a run that was stopped.
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
-    /// Replace a run that is there already; files that this program did not write stay.
+    /// Replace the files of a run of the same heads and number of texts; others stay.
     #[arg(long)]
     pub overwrite: bool,
     /// Print one JSON object instead of tables.
@@ -142,7 +142,7 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         .iter()
         .map(|layer| args.output.join(format!("accumulated_fra_L{}.checkpoint", layer.layer())))
         .collect();
-    let settings = settings(args, &subject);
+    let settings = settings(args, &corpus);
     if args.overwrite {
         // Pages and tables get their names when they are written.
         checkpoints.iter().try_for_each(|path| remove_file(path))?;
@@ -323,7 +323,8 @@ fn too_large(args: &AccumulateArgs, error: anyhow::Error) -> anyhow::Error {
         .into()
 }
 
-fn settings(args: &AccumulateArgs, subject: &Subject) -> Settings {
+fn settings(args: &AccumulateArgs, corpus: &Corpus<'_>) -> Settings {
+    let subject = corpus.subject;
     Settings {
         data: args.data.display().to_string(),
         column: args.column.clone(),
@@ -336,6 +337,7 @@ fn settings(args: &AccumulateArgs, subject: &Subject) -> Settings {
         seed: args.seed,
         examples: args.examples,
         model_fingerprint: subject.model.fingerprint(),
+        inputs_hash: Some(corpus.digest.clone()),
     }
 }
 

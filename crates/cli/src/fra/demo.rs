@@ -271,6 +271,7 @@ fn settings(config: &SaeRunConfig, statistics: &FraStatistics, model: &LanguageM
         seed: of_pairs.seed,
         examples: N_EXAMPLES,
         model_fingerprint: model.fingerprint(),
+        inputs_hash: None,
     }
 }
 

@@ -12,6 +12,7 @@ use attention_probes_sae::fra::{FraCodes, FraLayer, FraPair, FraText, capture};
 
 use super::report::prior_of;
 use super::subject::{Reader, TextIds};
+use crate::exit::escaped;
 use crate::progress::Progress;
 
 /// Texts of a feature that a page shows, and those whose strongest tokens are its name.
@@ -131,16 +132,7 @@ pub(super) fn collect(
 
 /// What a feature is called in a table, after its number.
 pub(super) fn name_of(features: &BTreeMap<u32, FraFeature>, feature: u32) -> String {
-    features.get(&feature).map_or_else(String::new, |found| format!(" {}", printable(&found.label)))
-}
-
-/// A text of the data, so that a terminal shows it and does nothing else.
-fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for c in text.chars() {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
+    features.get(&feature).map_or_else(String::new, |found| format!(" {}", escaped(&found.label)))
 }
 
 /// What is collected of a layer.

@@ -51,6 +51,10 @@ pub(super) struct Settings {
     pub(super) examples: usize,
     /// What the weights of the model are known by.
     pub(super) model_fingerprint: String,
+    /// What the tokens of the texts, the autoencoders, and the device are known by; absent where the
+    /// texts are those of a training run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inputs_hash: Option<String>,
 }
 
 /// A pair with how sure its means are.

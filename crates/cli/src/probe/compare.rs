@@ -5,13 +5,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{LabelKind, write_atomically};
+use attention_probes_activations::write_atomically;
 use attention_probes_metrics::{Bootstrap, Comparison, Interval, compare_balanced_accuracy};
 use attention_probes_report::{
     ChosenDifference, ComparePage, ComparedResult, ComparedRun, Estimate, PairedDifference,
     measured, signed,
 };
-use attention_probes_sweep::{ArchitectureReport, SavedExperiment, SavedRun, TargetReport};
+use attention_probes_sweep::{
+    ArchitectureReport, SavedExperiment, SavedRun, SideReport, TargetReport, chosen, chosen_target,
+};
 use clap::Args;
 use serde::Serialize;
 use tracing::info;
@@ -92,14 +94,19 @@ struct Found<'a> {
     place: Place,
     metric: &'static str,
     validation: f64,
-    /// Whether a lower value is better.
-    is_loss: bool,
     test: Estimate,
     n_test: usize,
     /// Whether validation chose it among all probes of the data set.
     is_chosen: bool,
-    /// Where it is from, if it is a classifier.
-    classifier: Option<(&'a SavedExperiment, &'a ArchitectureReport)>,
+    probe: Probe<'a>,
+}
+
+/// A chosen probe, by the kind of its labels.
+#[derive(Clone, Copy)]
+enum Probe<'a> {
+    Class(&'a SavedExperiment, &'a ArchitectureReport),
+    /// What it does on validation.
+    Target(&'a SideReport),
 }
 
 /// Everything that runs are compared by.
@@ -217,7 +224,6 @@ fn results(run: &SavedRun) -> Vec<Found<'_>> {
             ),
             metric: "balanced accuracy",
             validation: architecture.validation.balanced_accuracy,
-            is_loss: false,
             test: (
                 architecture.test.balanced_accuracy,
                 architecture.test.balanced_accuracy_interval,
@@ -225,24 +231,26 @@ fn results(run: &SavedRun) -> Vec<Found<'_>> {
                 .into(),
             n_test: architecture.test.n_examples,
             is_chosen: false,
-            classifier: Some((experiment, architecture)),
+            probe: Probe::Class(experiment, architecture),
         })
     });
     let mut found: Vec<Found<'_>> = classes.chain(run.targets.iter().flat_map(targets)).collect();
-    let better = |a: &Found<'_>, b: &Found<'_>| match (a.validation.is_nan(), a.is_loss) {
-        (true, _) => false,
-        (false, false) => b.validation.is_nan() || a.validation > b.validation,
-        (false, true) => b.validation.is_nan() || a.validation < b.validation,
-    };
-    let mut best: BTreeMap<String, usize> = BTreeMap::new();
+    let mut of_data: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, result) in found.iter().enumerate() {
-        let known = best.entry(result.place.0.clone()).or_insert(index);
-        if better(result, &found[*known]) {
-            *known = index;
-        }
+        of_data.entry(result.place.0.clone()).or_default().push(index);
     }
-    for index in best.into_values() {
-        found[index].is_chosen = true;
+    for places in of_data.into_values() {
+        let classes = places.iter().filter_map(|&index| match found[index].probe {
+            Probe::Class(_, probe) => Some(probe),
+            Probe::Target(_) => None,
+        });
+        let targets = places.iter().filter_map(|&index| match found[index].probe {
+            Probe::Target(report) => Some(report),
+            Probe::Class(..) => None,
+        });
+        if let Some(best) = chosen(classes).or_else(|| chosen_target(targets)) {
+            found[places[best]].is_chosen = true;
+        }
     }
     found
 }
@@ -260,18 +268,18 @@ fn targets(report: &TargetReport) -> impl Iterator<Item = Found<'_>> {
             ),
             metric,
             validation: probe.validation.headline().1.unwrap_or(f64::NAN),
-            is_loss: report.label_kind == LabelKind::Distribution,
             test: Estimate { value: value.unwrap_or(f64::NAN), interval },
             n_test: report.n_test,
             is_chosen: false,
-            classifier: None,
+            probe: Probe::Target(&probe.validation),
         }
     })
 }
 
 /// Compares two classifiers if they were evaluated on the same examples.
 fn paired(result: &Found<'_>, base: &Found<'_>) -> Result<Option<Comparison>> {
-    let (Some((own, own_probe)), Some((first, first_probe))) = (result.classifier, base.classifier)
+    let (Probe::Class(own, own_probe), Probe::Class(first, first_probe)) =
+        (result.probe, base.probe)
     else {
         return Ok(None);
     };
@@ -340,10 +348,6 @@ fn description(run: &SavedRun) -> String {
 }
 
 fn write_page(path: &Path, page: &ComparePage) -> Result<()> {
-    if path.is_dir() {
-        let message = format!("`{}` is a folder, name a file in it", path.display());
-        return Err(InputError(message).into());
-    }
     let html = page.to_html()?;
     write_atomically(path, |file| file.write_all(html.as_bytes()))?;
     info!("wrote `{}`", path.display());

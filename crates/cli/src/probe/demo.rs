@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
 use attention_probes_probes::{Pool, ProbeKind};
 use attention_probes_sweep::config::{ArchitectureConfig, DataConfig, GridConfig};
-use attention_probes_sweep::{SweepConfig, SweepReport};
+use attention_probes_sweep::{ExperimentReport, SweepConfig, SweepReport};
 use clap::Args;
 
 use super::sweep::{EarlierRun, RunArgs, print_report, run_plan};
 use crate::input::ignore_broken_pipe;
+use crate::table;
 
 /// Movie-review snippets, positive and negative.
 const SENTIMENT: &str = include_str!("../../data/sentiment.csv");
@@ -55,18 +56,9 @@ fn print(report: &SweepReport, json: bool) -> Result<()> {
     if json {
         return Ok(());
     }
-    let best = report
-        .experiments
-        .iter()
-        .flat_map(|e| e.architectures.iter().map(move |probe| (e, probe)))
-        .filter(|(experiment, _)| experiment.data == "sentiment")
-        .max_by(|a, b| {
-            let score = |probe: &attention_probes_sweep::ArchitectureReport| {
-                probe.validation.balanced_accuracy
-            };
-            score(a.1).total_cmp(&score(b.1))
-        });
-    let Some((experiment, probe)) = best else { return Ok(()) };
+    let experiments: Vec<&ExperimentReport> =
+        report.experiments.iter().filter(|experiment| experiment.data == "sentiment").collect();
+    let Some((experiment, probe)) = table::chosen_of(&experiments) else { return Ok(()) };
     let file = report.folder.join(&experiment.experiment).join("trained").join(&probe.file);
     // The program as it was called, so that the next command works as it stands.
     let program = std::env::args().next().unwrap_or_else(|| "probe".to_owned());

@@ -1,13 +1,13 @@
 //! Making room for a run that replaces another.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Result;
 use attention_probes_activations::{ActivationError, remove_own_files};
 
 use super::guidance::GUIDANCE_FILE;
+use crate::output::remove_file;
 
 /// Removes the files of a run of `sae train`, and no others.
 pub(super) fn remove_run(folder: &Path) -> Result<()> {
@@ -21,14 +21,4 @@ pub(super) fn remove_run(folder: &Path) -> Result<()> {
         }
     }
     of_run.iter().try_for_each(|name| remove_file(&folder.join(name)))
-}
-
-/// Removes a file, which may not be there.
-pub(crate) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(ActivationError::Write { path: path.to_owned(), source }.into())
-        }
-        _ => Ok(()),
-    }
 }

@@ -18,7 +18,7 @@ use attention_probes_report::{
 };
 use attention_probes_sweep::{
     ArchitectureReport, Evaluation, ExperimentReport, HistoryRecord, SavedExperiment, SavedRun,
-    SelectBy, SidePredictions, TargetReport, TransferReport, TrialMetrics,
+    SelectBy, SidePredictions, TargetReport, TransferReport, TrialMetrics, chosen,
 };
 use tracing::info;
 
@@ -159,7 +159,7 @@ fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment
         describe(architecture, trials, &folder, &test, report.classes.len())
     });
     let architectures = architectures.collect::<Result<Vec<_>, _>>()?;
-    let best = best(&report.architectures);
+    let best = chosen(&report.architectures).map(|best| &report.architectures[best]);
     Ok(SweepExperiment {
         experiment: report.experiment.clone(),
         data: report.data.clone(),
@@ -189,12 +189,6 @@ fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment
         architectures,
         diverged: report.diverged.clone(),
     })
-}
-
-/// The architecture that validation likes best.
-fn best(architectures: &[ArchitectureReport]) -> Option<&ArchitectureReport> {
-    let score = |one: &ArchitectureReport| one.validation.balanced_accuracy;
-    architectures.iter().rev().max_by(|a, b| score(a).total_cmp(&score(b)))
 }
 
 fn shuffled_labels(evaluation: &Evaluation) -> Option<Estimate> {

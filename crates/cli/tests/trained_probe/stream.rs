@@ -263,8 +263,13 @@ fn a_first_line_says_what_the_stream_is_and_is_compared_with_the_probe() {
         assert!(stderr.contains(expected) && stderr.lines().count() == 1, "{header}: {stderr}");
     }
     let flags = ["attention_state.npz", "--convention", "tl_processed"];
-    let (_, stderr, code) = stream(&fixture, &flags, &[x]);
+    let (_, stderr, code) = stream(&fixture, &flags, std::slice::from_ref(&x));
     assert!(stderr.contains("the convention `raw`") && code == Some(2), "{stderr}");
+    // The first line and a flag that contradict each other.
+    let flags = ["attention_state.npz", "--hooks", &format!("{hook},hook_embed")];
+    let (answers, stderr, code) = stream(&fixture, &flags, &[good.to_string(), x]);
+    assert!(answers.is_empty() && code == Some(2), "{stderr}");
+    assert!(stderr.contains("in the first line of the stream, but"), "{stderr}");
 }
 
 #[test]
@@ -286,9 +291,11 @@ fn a_probe_of_processed_numbers_or_joined_layers_must_be_told_that_it_gets_them(
     (saved.metadata.layer, saved.metadata.layers) = (None, Some(vec![0, 2]));
     fixture.save(&saved, "joined");
     let probe = ["joined_state.npz"];
-    let (_, stderr, code) = stream(&fixture, &probe, std::slice::from_ref(&x));
-    assert!(stderr.contains("it reads 2 hooks side by side; begin the stream with"), "{stderr}");
-    assert_eq!(code, Some(2));
+    let (answers, _, code) = stream(&fixture, &probe, &["not JSON".to_owned(), x.clone()]);
+    assert!(answers[0]["error"].as_str().unwrap().contains("not an object"), "{answers:?}");
+    let error = answers[1]["error"].as_str().unwrap();
+    assert!(error.contains("reads 2 hooks side by side; give an object of lists"), "{error}");
+    assert_eq!(code, Some(0));
     let hooks = ["blocks.0.hook_resid_post", "blocks.2.hook_resid_post"];
     let said = json!({ "hooks": hooks }).to_string();
     let expected = stream(&fixture, &probe, &[said.clone(), x.clone()]).0[1]["logit"].clone();
@@ -296,8 +303,10 @@ fn a_probe_of_processed_numbers_or_joined_layers_must_be_told_that_it_gets_them(
     let values = activation(0, 0);
     let (low, high) = values.split_at(D_MODEL / 2);
     let by_hook = json!({ "x": { hooks[1]: high, hooks[0]: low } }).to_string();
-    let (answers, ..) = stream(&fixture, &probe, &[by_hook]);
+    let (answers, ..) = stream(&fixture, &probe, &[by_hook, x.clone()]);
     assert_eq!(answers[0]["logit"], expected);
+    // Every line for itself.
+    assert!(answers[1]["error"].as_str().unwrap().contains("2 hooks side by side"));
     let flags = ["joined_state.npz", "--hooks", &hooks.join(",")];
     assert_eq!(stream(&fixture, &flags, std::slice::from_ref(&x)).0[0]["logit"], expected);
     // Side by side in another order.

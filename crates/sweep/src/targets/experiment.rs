@@ -21,7 +21,7 @@ use crate::control::shuffle_rng;
 use crate::data_run::{DataRun, Prepared};
 use crate::findings::{describe, joined_layers, resolved_config};
 use crate::grid_end::End;
-use crate::results::{create_folder, write_json, write_text};
+use crate::results::{create_folder, remove_probes, write_json, write_text};
 use crate::tracker::Tracker;
 use crate::warning::Warning;
 
@@ -217,10 +217,7 @@ impl TargetData<'_> {
         let folder = self.run.folder.join(&experiment);
         let trained = folder.join("trained");
         // Probes of other data or another version, if the experiment is made anew.
-        if trained.exists() {
-            std::fs::remove_dir_all(&trained)
-                .map_err(|source| SweepError::Write { path: trained.clone(), source })?;
-        }
+        remove_probes(&trained)?;
         create_folder(&trained)?;
         let mut scores: Vec<PenaltyScore> = Vec::new();
         let mut arrays = self.examples.clone();

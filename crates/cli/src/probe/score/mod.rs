@@ -23,6 +23,7 @@ use crate::text_line::{read_line, text_from_line};
 use crate::verdict::VerdictArgs;
 use lines::{Prefix, ReadFrom, Scorer, write_lines};
 use origin::StreamOriginArgs;
+use stream::StreamConfig;
 use texts::TextReader;
 
 /// Most texts that are scored at a time.
@@ -89,7 +90,14 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let files: Vec<ProbeFile> =
         args.probe.iter().map(|path| ProbeFile::open(path, &device)).collect::<Result<_>>()?;
     if args.stream {
-        return ignore_broken_pipe(stream::run(&files, args));
+        let config = StreamConfig {
+            verdict: &args.verdict,
+            origin: &args.stream_origin,
+            model: &args.model,
+            max_streams: args.max_streams.get(),
+        };
+        let (stdin, stdout) = (std::io::stdin(), std::io::stdout().lock());
+        return ignore_broken_pipe(stream::serve(&files, config, (stdin, stdout)));
     }
     let scorer = Scorer::new(&files, &args.verdict, !args.no_tokens, &device)?;
     let result = match (&args.data.activations, &args.data.data) {
@@ -104,10 +112,18 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
 ///
 /// # Errors
 ///
-/// If a probe cannot read a stream.
+/// If a probe cannot read a stream, or the first line says that it is of other activations.
 #[doc(hidden)]
-pub fn answers(files: &[ProbeFile], lines: &[u8]) -> Result<Vec<Vec<u8>>> {
-    stream::answers(files, lines)
+pub fn answers(files: &[ProbeFile], lines: &[u8]) -> Result<Vec<u8>> {
+    let config = StreamConfig {
+        verdict: &VerdictArgs::default(),
+        origin: &StreamOriginArgs::default(),
+        model: &ModelArgs::default(),
+        max_streams: 4,
+    };
+    let mut answers = Vec::new();
+    stream::serve(files, config, (lines, &mut answers))?;
+    Ok(answers)
 }
 
 /// Scores the rows of an npz, or of a hook of a folder, of activations.

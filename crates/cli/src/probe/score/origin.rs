@@ -1,12 +1,11 @@
 //! What the activations of a stream are, by its first line or by flags, compared with the probes.
 
 use attention_probes_models::Convention;
-use attention_probes_wording::json_words;
+use attention_probes_wording::{json_words, listed};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::data_args::listed;
 use crate::exit::InputError;
 use crate::extract_args::ConventionArg;
 use crate::input::{MetModel, ModelArgs, ProbeFile};
@@ -81,14 +80,34 @@ impl StreamOrigin {
         KEYS.into_iter().zip(is_said).filter(|(_, is_said)| *is_said).map(|(key, _)| key).collect()
     }
 
-    /// What a line adds to what flags say.
-    pub(super) fn or(self, other: Self) -> Self {
-        Self {
-            model: self.model.or(other.model),
-            revision: self.revision.or(other.revision),
-            hooks: self.hooks.or(other.hooks),
-            convention: self.convention.or(other.convention),
+    /// What the first line and flags say together.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if they contradict each other.
+    pub(super) fn with_flags(self, flags: Self) -> Result<Self, InputError> {
+        fn either<T: PartialEq>(
+            key: &str,
+            (line, flag): (Option<T>, Option<T>),
+            shown: impl Fn(&T) -> String,
+        ) -> Result<Option<T>, InputError> {
+            match (&line, &flag) {
+                (Some(line), Some(flag)) if line != flag => Err(InputError(format!(
+                    "`{key}` is {} in the first line of the stream, but {} by `--{key}`; leave one \
+                     of them out",
+                    shown(line),
+                    shown(flag)
+                ))),
+                _ => Ok(line.or(flag)),
+            }
         }
+        let quoted = |text: &String| format!("`{text}`");
+        Ok(Self {
+            model: either("model", (self.model, flags.model), quoted)?,
+            revision: either("revision", (self.revision, flags.revision), quoted)?,
+            hooks: either("hooks", (self.hooks, flags.hooks), |hooks| listed(hooks))?,
+            convention: either("convention", (self.convention, flags.convention), quoted)?,
+        })
     }
 
     /// Refuses a stream of other activations than a probe was trained on, as far as both say it.
@@ -125,17 +144,12 @@ impl StreamOrigin {
         }
     }
 
-    /// Refuses a probe of numbers, or of joined layers, that the stream has to say it sends.
+    /// Refuses a probe of processed activations where the stream does not say that it sends these.
     ///
     /// # Errors
     ///
-    /// [`InputError`] if it does not say it. `is_by_hook`: whether `x` names its hooks itself.
-    pub(super) fn check_needs(
-        &self,
-        probe: &ProbeFile,
-        hooks: Option<&[String]>,
-        is_by_hook: bool,
-    ) -> Result<(), InputError> {
+    /// [`InputError`] if it does not say it.
+    pub(super) fn check_needs(&self, probe: &ProbeFile) -> Result<(), InputError> {
         if self.convention.is_none() && probe.convention()? == Some(Convention::TlProcessed) {
             return Err(probe.wrong(
                 "it reads activations of the convention `tl_processed`; begin the stream with a \
@@ -143,18 +157,6 @@ impl StreamOrigin {
                  `--convention tl_processed`",
             ));
         }
-        match hooks {
-            Some(hooks) if hooks.len() > 1 && self.hooks.is_none() && !is_by_hook => {
-                let quoted: Vec<String> = hooks.iter().map(|hook| format!("\"{hook}\"")).collect();
-                Err(probe.wrong(&format!(
-                    "it reads {} hooks side by side; begin the stream with a line `{{\"hooks\": \
-                     [{}]}}` if it sends these, or give `--hooks {}`",
-                    hooks.len(),
-                    quoted.join(", "),
-                    hooks.join(",")
-                )))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::io::{BufReader, Write as _};
+use std::io::{BufReader, Read, Write};
 
 use anyhow::Result;
 use attention_probes_probes::StreamingProbe;
@@ -11,9 +11,8 @@ use attention_probes_wording::json_words;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::ScoreArgs;
-use super::origin::StreamOrigin;
-use crate::input::ProbeFile;
+use super::origin::{StreamOrigin, StreamOriginArgs};
+use crate::input::{ModelArgs, ProbeFile};
 use crate::text_line::read_line;
 use crate::verdict::{Judge, Verdict, VerdictArgs};
 
@@ -92,39 +91,51 @@ struct Served<'a> {
     blank: StreamingProbe,
 }
 
-/// Answers the lines of stdin until it ends.
+/// How a stream is served.
+#[derive(Clone, Copy)]
+pub(super) struct StreamConfig<'a> {
+    pub(super) verdict: &'a VerdictArgs,
+    /// What flags say of the activations.
+    pub(super) origin: &'a StreamOriginArgs,
+    pub(super) model: &'a ModelArgs,
+    /// Most texts that are read at the same time.
+    pub(super) max_streams: usize,
+}
+
+/// Answers the lines of a stream until it ends.
 ///
 /// # Errors
 ///
-/// If a probe is at fault, or stdin or stdout cannot be used.
-pub(super) fn run(files: &[ProbeFile], args: &ScoreArgs) -> Result<()> {
+/// If a probe is at fault, the stream is of other activations than it reads, or the input or output
+/// cannot be used.
+pub(super) fn serve(
+    files: &[ProbeFile],
+    config: StreamConfig<'_>,
+    (input, mut output): (impl Read, impl Write),
+) -> Result<()> {
     let probes: Vec<Served<'_>> =
-        files.iter().map(|file| Served::new(file, &args.verdict)).collect::<Result<_>>()?;
-    let of_probes = || files.iter().zip(probes.iter().map(|probe| probe.hooks.as_deref()));
-    let mut origin = StreamOrigin::from_flags(&args.stream_origin, &args.model);
-    for (file, hooks) in of_probes() {
-        origin.check(file, hooks, &args.model)?;
-    }
-    let mut stdin = BufReader::with_capacity(1 << 16, std::io::stdin());
-    let mut stdout = std::io::stdout().lock();
-    let mut next = read_line(&mut stdin)?;
+        files.iter().map(|file| Served::new(file, config.verdict)).collect::<Result<_>>()?;
+    let check = |origin: &StreamOrigin| {
+        files
+            .iter()
+            .zip(&probes)
+            .try_for_each(|(file, probe)| origin.check(file, probe.hooks.as_deref(), config.model))
+    };
+    let mut origin = StreamOrigin::from_flags(config.origin, config.model);
+    check(&origin)?;
+    let mut input = BufReader::with_capacity(1 << 16, input);
+    let mut next = read_line(&mut input)?;
     let first = next.as_ref().and_then(|line| line.as_deref().ok());
     if let Some(found) = first.map(StreamOrigin::from_line).transpose()?.flatten() {
-        for (file, hooks) in of_probes() {
-            found.check(file, hooks, &args.model)?;
-        }
-        serde_json::to_writer(&mut stdout, &Checked { checked: found.keys() })?;
-        stdout.write_all(b"\n")?;
-        stdout.flush()?;
-        origin = found.or(origin);
-        next = read_line(&mut stdin)?;
+        check(&found)?;
+        let checked = Checked { checked: found.keys() };
+        origin = found.with_flags(origin)?;
+        serde_json::to_writer(&mut output, &checked)?;
+        output.write_all(b"\n")?;
+        output.flush()?;
+        next = read_line(&mut input)?;
     }
-    let first = next.as_ref().and_then(|line| line.as_deref().ok());
-    let first: Option<Request> = first.and_then(|line| serde_json::from_slice(line).ok());
-    let is_by_hook = first.is_some_and(|line| matches!(line.x, Some(Activation::ByHook(_))));
-    for (file, hooks) in of_probes() {
-        origin.check_needs(file, hooks, is_by_hook)?;
-    }
+    files.iter().try_for_each(|file| origin.check_needs(file))?;
     if next.is_some() && origin.keys().is_empty() {
         warn!(
             "the stream does not say what its activations are, so they are not compared with the \
@@ -132,38 +143,20 @@ pub(super) fn run(files: &[ProbeFile], args: &ScoreArgs) -> Result<()> {
              \"convention\": …}}, or give `--model`, `--revision`, `--hooks`, and `--convention`"
         );
     }
-    let max_streams = args.max_streams.get();
+    let max_streams = config.max_streams;
     let mut server =
         Server { probes: &probes, hooks: origin.hooks, streams: HashMap::new(), max_streams };
     while let Some(line) = next {
         let mut answer = server.answer(line)?;
         answer.push(b'\n');
-        stdout.write_all(&answer)?;
+        output.write_all(&answer)?;
         // Whoever waits for the answer to the last line that came is not kept waiting.
-        if stdin.buffer().is_empty() {
-            stdout.flush()?;
+        if input.buffer().is_empty() {
+            output.flush()?;
         }
-        next = read_line(&mut stdin)?;
+        next = read_line(&mut input)?;
     }
-    Ok(stdout.flush()?)
-}
-
-/// Answers lines as [`run`] does, one answer for each.
-///
-/// # Errors
-///
-/// As [`run`].
-pub(super) fn answers(files: &[ProbeFile], mut lines: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let args = VerdictArgs::default();
-    let probes: Vec<Served<'_>> =
-        files.iter().map(|file| Served::new(file, &args)).collect::<Result<_>>()?;
-    let mut server =
-        Server { probes: &probes, hooks: None, streams: HashMap::new(), max_streams: 4 };
-    let mut answers = Vec::new();
-    while let Some(line) = read_line(&mut lines)? {
-        answers.push(server.answer(line)?);
-    }
-    Ok(answers)
+    Ok(output.flush()?)
 }
 
 impl<'a> Served<'a> {
@@ -184,16 +177,7 @@ impl<'a> Served<'a> {
     ) -> Result<Cow<'x, [f32]>, String> {
         let values = match x {
             Activation::Same(values) => {
-                if let (Some(there), Some(hooks)) = (of_stream, &self.hooks)
-                    && there != hooks
-                {
-                    return Err(format!(
-                        "`x` is one list of {} hooks, of which probe `{}` does not read all in \
-                         this order; give an object of lists by hook",
-                        there.len(),
-                        self.name
-                    ));
-                }
+                self.check_order(of_stream)?;
                 Cow::Borrowed(&values[..])
             }
             Activation::ByHook(by_hook) => {
@@ -223,6 +207,26 @@ impl<'a> Served<'a> {
             return Err("`x` has a number that is not finite".to_owned());
         }
         Ok(values)
+    }
+
+    /// Whether one list of numbers is what this probe reads, of a stream whose hooks may be known.
+    fn check_order(&self, of_stream: Option<&[String]>) -> Result<(), String> {
+        match (of_stream, &self.hooks) {
+            (Some(there), Some(hooks)) if there != hooks => Err(format!(
+                "`x` is one list of {} hooks, of which probe `{}` does not read all in this order; \
+                 give an object of lists by hook",
+                there.len(),
+                self.name
+            )),
+            (None, Some(hooks)) if hooks.len() > 1 => Err(format!(
+                "`x` is one list, but probe `{}` reads {} hooks side by side; give an object of \
+                 lists by hook, or say the order with `--hooks {}`",
+                self.name,
+                hooks.len(),
+                hooks.join(",")
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
