@@ -40,7 +40,7 @@ impl fmt::Display for ClassDoubt {
         match self {
             Self::Alike { names, differ_in } => write!(
                 f,
-                "classes {} differ only in {differ_in}; write them alike if they are one class",
+                "classes {} differ only in {differ_in}; give them one name if they are one class",
                 listed(names)
             ),
             Self::NoValue { name } => write!(

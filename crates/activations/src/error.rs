@@ -58,22 +58,22 @@ pub enum ActivationError {
         array: &'static str,
     },
     /// An npz lacks an array.
-    #[error("`{}` has no array `{array}`; arrays: {}", path.display(), listed(arrays))]
+    #[error("`{}` has no array `{}`; arrays: {}", path.display(), shown(array), listed(arrays))]
     MissingArray {
         /// The file.
         path: PathBuf,
         /// The array that was asked for.
-        array: &'static str,
+        array: String,
         /// The arrays that exist.
         arrays: Vec<String>,
     },
-    /// An array has a shape that makes no sense for it.
-    #[error("array `{array}` of `{}` has shape {shape:?}, expected {expected}", path.display())]
+    /// An array has another shape than it should.
+    #[error("array `{}` of `{}` has shape {shape:?}, expected {expected}", shown(array), path.display())]
     ArrayShape {
         /// The file.
         path: PathBuf,
         /// The array.
-        array: &'static str,
+        array: String,
         /// Its shape.
         shape: Vec<usize>,
         /// The shape that was expected, in words.

@@ -174,7 +174,8 @@ pub fn read_npz_arrays(
     let entries = array_entries(&mut archive);
     if let Some(&array) = required.iter().find(|name| !entries.contains_key(**name)) {
         let arrays = entries.into_keys().collect();
-        return Err(ActivationError::MissingArray { path: path.to_owned(), array, arrays });
+        let (path, array) = (path.to_owned(), array.to_owned());
+        return Err(ActivationError::MissingArray { path, array, arrays });
     }
     read_where(&mut archive, path, |name| required.contains(&name) || optional.contains(&name))
 }

@@ -272,7 +272,7 @@ mod tests {
             origin: crate::ActivationOrigin::default(),
             hash: String::new(),
         };
-        let set = crate::ExampleSet::from_external(&external).unwrap();
+        let set = crate::ExampleSet::from_external(&external, &external.keys()).unwrap();
         let ends: Vec<_> = set.examples.iter().map(|e| (e.sequence, e.end, e.label)).collect();
         assert_eq!(ends, [(0, 5, 1), (1, 2, 0), (2, 4, 1)]);
         let mut source = MemoryActivations::from(external);

@@ -165,7 +165,7 @@ impl Targets {
             (&[rows, columns], LabelKind::Labels) if rows == n && columns > 0 => columns,
             (&[rows, columns], LabelKind::Distribution) if rows == n && columns > 1 => columns,
             _ => {
-                let (path, array) = (path.to_owned(), "y");
+                let (path, array) = (path.to_owned(), "y".to_owned());
                 let expected = match kind {
                     LabelKind::Labels => "[n, n_labels]",
                     LabelKind::Distribution => "[n], or [n, n_classes]",

@@ -208,7 +208,8 @@ pub fn examples(
 
 impl ExampleSet {
     /// One example for each sequence of activations that bring their labels; `None` if they do not.
-    pub fn from_external(activations: &ExternalActivations) -> Option<Self> {
+    /// Examples of equal `keys`, which are [`ExternalActivations::keys`], are one group.
+    pub fn from_external(activations: &ExternalActivations, keys: &[u64]) -> Option<Self> {
         let labels = activations.labels.as_ref()?;
         let examples = activations
             .offsets
@@ -218,7 +219,7 @@ impl ExampleSet {
             .map(|(sequence, (pair, &label))| Example { sequence, end: pair[1] - pair[0], label })
             .collect();
         let classes = activations.classes.clone();
-        let groups = joined_groups(activations.groups.clone(), &[activations.keys()]);
+        let groups = joined_groups(activations.groups.clone(), &[keys]);
         Some(Self { examples, classes, groups, pairs: None, n_skipped_words: 0 })
     }
 
@@ -325,19 +326,21 @@ fn class_counts(labels: impl Iterator<Item = usize>, n_classes: usize) -> Vec<us
 /// sequence stands alone.
 fn groups_of_sequences(dataset: &Dataset, tokens: &TokenizedDataset) -> Option<Vec<usize>> {
     let of_text = |groups: &Vec<usize>| tokens.text_rows.iter().map(|&row| groups[row]).collect();
-    let texts = tokens.text_rows.iter().map(|&row| text_key(&dataset.texts[row])).collect();
+    let texts: Vec<u64> =
+        tokens.text_rows.iter().map(|&row| text_key(&dataset.texts[row])).collect();
     // Texts that differ only behind the last token that is kept are one text to a probe.
-    let kept = (0..tokens.len()).map(|sequence| tokens_key(tokens.sequence(sequence))).collect();
-    joined_groups(dataset.groups.as_ref().map(of_text), &[texts, kept])
+    let kept: Vec<u64> =
+        (0..tokens.len()).map(|sequence| tokens_key(tokens.sequence(sequence))).collect();
+    joined_groups(dataset.groups.as_ref().map(of_text), &[&texts, &kept])
 }
 
 /// Groups, of which those with equal keys of any list are one; each element is a group of its own
 /// where there are none. `None` if all elements then stand alone.
-fn joined_groups(groups: Option<Vec<usize>>, keys: &[Vec<u64>]) -> Option<Vec<usize>> {
+fn joined_groups(groups: Option<Vec<usize>>, keys: &[&[u64]]) -> Option<Vec<usize>> {
     if groups.is_none() && !keys.iter().any(|keys| has_copies(keys)) {
         return None;
     }
-    let n = keys.first().map_or(0, Vec::len);
+    let n = keys.first().map_or(0, |keys| keys.len());
     let mut groups = groups.unwrap_or_else(|| (0..n).collect());
     for keys in keys {
         join_copies(&mut groups, keys);

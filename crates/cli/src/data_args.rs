@@ -56,8 +56,8 @@ pub struct TextArgs {
 /// How the fields of CSV and TSV files are written.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct TableArgs {
-    /// What a quote means in CSV and TSV files; with `none`, it is a character like any other, as in
-    /// the files of GLUE.
+    /// Say what a quote means in CSV and TSV files; `--quoting none` reads it as a character like any
+    /// other, as in GLUE's tables.
     #[arg(long, value_enum)]
     pub quoting: Option<QuotingArg>,
     /// Character before a quote within a quoted field of CSV and TSV files, e.g. `--escape '\'`.

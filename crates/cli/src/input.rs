@@ -326,7 +326,8 @@ impl ProbeFile {
             return Ok(());
         }
         Err(self.wrong(
-            "its outputs are no classes, which this needs; use `probe score` or `probe eval`",
+            "this command needs a classifier; the probe predicts numbers, several labels, or a \
+             distribution; use `probe score` or `probe eval`",
         ))
     }
 

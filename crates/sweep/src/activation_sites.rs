@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use attention_probes_activations::{
     ActivationOrigin, Component, ExternalActivations, ExternalConfig, ExternalStore, Place,
@@ -25,6 +26,8 @@ pub(crate) struct ActivationSites {
     probed: Vec<ProbedSite>,
     /// Names of what is there and not probed.
     idle: Vec<String>,
+    /// Found by reading every layer, once.
+    left_out: OnceLock<LeftOut>,
 }
 
 /// What an experiment reads.
@@ -70,7 +73,7 @@ impl ActivationSites {
             Some(_) => Vec::new(),
             None => names.filter(|name| !is_probed(name)).collect(),
         };
-        Ok(Self { data, validation, test, probed, idle })
+        Ok(Self { data, validation, test, probed, idle, left_out: OnceLock::new() })
     }
 
     /// Number of experiments.
@@ -105,19 +108,20 @@ impl ActivationSites {
 
     /// Rows to leave out, so that all layers have the same examples; where there is one, its reader
     /// leaves them out.
-    pub(crate) fn left_out(&self, config: &DataConfig) -> Result<LeftOut, SweepError> {
-        let mut left_out = LeftOut::default();
-        if self.len() == 1 {
+    pub(crate) fn left_out(&self, config: &DataConfig) -> Result<&LeftOut, SweepError> {
+        if let Some(left_out) = self.left_out.get() {
             return Ok(left_out);
         }
-        for site in 0..self.len() {
+        let mut left_out = LeftOut::default();
+        let sites = if self.len() == 1 { 0..0 } else { 0..self.len() };
+        for site in sites {
             for file in [File::Data, File::Validation, File::Test] {
                 if let Some(found) = self.read(file, site, config, &LeftOut::default())? {
                     left_out.of_mut(file).extend(found.skipped);
                 }
             }
         }
-        Ok(left_out)
+        Ok(self.left_out.get_or_init(|| left_out))
     }
 
     /// Reads what an experiment needs of a file, if there is such a file.

@@ -66,7 +66,7 @@ fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
             (architecture.loss != Loss::CrossEntropy, "architectures.loss"),
         ];
         if let Some((_, key)) = set.into_iter().find(|(is_set, _)| *is_set) {
-            return contradiction(key, "makes no sense where a formula gives the probe, remove it");
+            return contradiction(key, "is not allowed where a formula gives the probe, remove it");
         }
     }
     if let Some(values) = &architecture.learning_rates {
@@ -100,7 +100,7 @@ fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
     }
     match architecture.retrains {
         Some(_) if architecture.retrain_above.is_none() => {
-            contradiction("architectures.retrains", "makes no sense without `retrain_above`")
+            contradiction("architectures.retrains", "is not allowed without `retrain_above`")
         }
         Some(n) if !(1..=MAX_RETRAINS).contains(&n) => {
             let (key, expected) = ("architectures.retrains", "a number from 1 to 100");
@@ -114,13 +114,13 @@ fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
 fn check_folds(architecture: &ArchitectureConfig, n_folds: usize) -> Result<(), SweepError> {
     let key = "architectures.folds";
     let reason = if architecture.recipe.is_some() {
-        "makes no sense where a formula gives the probe, remove it"
+        "is not allowed where a formula gives the probe, remove it"
     } else if architecture.loss != Loss::CrossEntropy {
         "is for the loss `cross_entropy`; remove one of them"
     } else if architecture.optimizer() != Optimizer::Lbfgs {
         "is for a probe that is solved exactly; remove `optimizer` and `learning_rates`, or this"
     } else if architecture.retrain_above.is_some() {
-        "makes no sense with `retrain_above`: every fit ends at the same minimum"
+        "is not allowed with `retrain_above`: every fit ends at the same minimum"
     } else if !(2..=MAX_FOLDS).contains(&n_folds) {
         let expected = "a number from 2 to 1000";
         return Err(SweepError::Number { key, value: n_folds as f64, expected });

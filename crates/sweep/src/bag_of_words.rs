@@ -184,19 +184,18 @@ impl BagOfWords {
     ) -> Result<(), SweepError> {
         let features = self.features(vocabulary, train);
         let kept = KeptFits::new(&features, learned, follower.folder);
-        self.path_kept((vocabulary, train), learned, follower, (&kept, each))
+        self.path_kept(&features, learned, follower, (&kept, each))
     }
 
     fn path_kept(
         &self,
-        (vocabulary, train): (&Vocabulary, &[usize]),
+        features: &SparseFeatures,
         learned: WordTargets<'_>,
         FitFollower { data: name, tracker, .. }: FitFollower<'_>,
         (kept, each): (&KeptFits, Each<'_>),
     ) -> Result<(), SweepError> {
-        let features = self.features(vocabulary, train);
         let WordTargets { targets, weights } = learned;
-        let data = SparseLogisticData { features: &features, targets, weights };
+        let data = SparseLogisticData { features, targets, weights };
         let config = LogisticConfig { keep_unconverged: true, ..LogisticConfig::default() };
         let mut regression = SparseLogistic::new(data, config)?;
         tracker.baseline(name, 0, PENALTIES.len());
@@ -369,7 +368,8 @@ mod tests {
                 Ok(())
             };
             let follower = FitFollower { data: "", folder: None, tracker: &mut NoTracker };
-            bag.path_kept((&vocabulary, &rows), learned, follower, (kept, &mut each)).unwrap();
+            let features = bag.features(&vocabulary, &rows);
+            bag.path_kept(&features, learned, follower, (kept, &mut each)).unwrap();
             found
         };
         let whole = path(&kept);

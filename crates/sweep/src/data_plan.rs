@@ -115,7 +115,7 @@ fn check_label_kind(
         return of_kind("is for the task `sequence`, whose labels are of whole texts; remove it");
     }
     if !data.label_kind().is_class() && data.pair.is_some() {
-        return of_kind("makes no sense for minimal pairs, which bring their classes; remove it");
+        return of_kind("is not allowed with minimal pairs, which bring their classes; remove it");
     }
     if separator.is_some() && (data.label_kind() != LabelKind::Labels || brings_activations) {
         return of_separator("is for texts with `data.label_kind = \"labels\"`, remove it");
@@ -194,7 +194,7 @@ fn check_pair(data: &DataConfig, task: &Task, brings_activations: bool) -> Resul
 fn check_keys_of_task(data: &DataConfig, task: &Task) -> Result<(), SweepError> {
     let default = DataConfig::default();
     let (is_target, is_tokens) = (task.target().is_some(), *task == Task::Tokens);
-    let reason = "makes no sense for this task, remove it";
+    let reason = "is not allowed with this task, remove it";
     let columns = [
         (data.tokens != default.tokens, "data.tokens"),
         (data.tags != default.tags, "data.tags"),

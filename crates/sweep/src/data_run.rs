@@ -128,9 +128,9 @@ impl DataRun<'_> {
                 ));
             }
             let left_out = sites.left_out(self.config())?;
-            let found = LabelledActivations::read(self.config(), (sites, 0), &left_out, seed)?;
+            let found = LabelledActivations::read(self.config(), (sites, 0), left_out, seed)?;
             self.check_selection(found.examples.classes.len())?;
-            return Ok(Input::Activations(left_out));
+            return Ok(Input::Activations(left_out.clone()));
         }
         let (Some(task), Some(model)) = (self.plan.task(self.data), model) else {
             return Err(SweepError::Contradiction { key: "model", reason: "is missing" });

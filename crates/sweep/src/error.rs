@@ -55,7 +55,7 @@ pub enum SweepError {
         expected: &'static str,
     },
     /// A key is set that the kind of probe has no use for.
-    #[error("`{key}` makes no sense for a probe of kind `{kind}`, remove it")]
+    #[error("`{key}` is not allowed with a probe of kind `{kind}`, remove it")]
     IdleKey {
         /// The key.
         key: &'static str,
@@ -80,7 +80,7 @@ pub enum SweepError {
         /// The number that is written like it.
         second: f64,
     },
-    /// A key makes no sense beside another.
+    /// A key is not allowed with another.
     #[error("`{key}` {reason}")]
     Contradiction {
         /// Key of the configuration.

@@ -3,9 +3,10 @@
 use attention_probes_activations::{Place, Split};
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
+use attention_probes_wording::listed;
 
 use crate::baseline::FittedBaselines;
-use crate::config::{Components, Layers, SelectBy};
+use crate::config::{Components, HeldOut, Layers, SelectBy};
 use crate::control::ControlReport;
 use crate::data_run::DataRun;
 use crate::evaluation::{EvaluatedGroup, Evaluator, FittedOn, compare as compare_predictions};
@@ -105,7 +106,11 @@ impl Findings<'_> {
     ) -> Result<Vec<Warning>, SweepError> {
         let config = self.run.plan.config();
         let mut warnings = self.warnings.to_vec();
-        warnings.extend(few_test_examples(&self.test.examples.labels, self.classes));
+        warnings.extend(few_test_examples(
+            &self.test.examples.labels,
+            self.classes,
+            &self.run.config().test,
+        ));
         warnings.extend(diverged.iter().map(|name| {
             let message = "every trial diverged; lower its `learning_rates`, or raise the \
                            `weight_decays` of an exact fit";
@@ -214,25 +219,27 @@ impl Findings<'_> {
 const ENOUGH: usize = 10;
 
 /// Names the class with the fewest test examples, if these are too few.
-fn few_test_examples(labels: &[usize], classes: &[String]) -> Option<Warning> {
+fn few_test_examples(labels: &[usize], classes: &[String], test: &HeldOut) -> Option<Warning> {
     let mut counts = vec![0_usize; classes.len()];
     for &label in labels {
         counts[label] += 1;
     }
     let n_rare = counts.iter().filter(|count| **count < ENOUGH).count();
     let (rarest, n) = counts.iter().enumerate().min_by_key(|(_, count)| **count)?;
-    let name = &classes[rarest];
+    let name = listed(std::slice::from_ref(&classes[rarest]));
+    let remedy = match test {
+        HeldOut::Share(_) => "raise `data.test`, or give more examples",
+        HeldOut::File(_) => "add examples to the test file",
+    };
     let what = match n_rare {
         0 => return None,
-        1 => format!("class {name:?} has {n} test examples"),
+        1 => format!("class {name} has {n} test examples"),
         _ => format!(
-            "{n_rare} of {} classes have fewer than {ENOUGH} test examples, {name:?} has {n}",
+            "{n_rare} of {} classes have fewer than {ENOUGH} test examples, {name} has {n}",
             classes.len()
         ),
     };
-    let message = format!(
-        "{what}, too few for a recall to say much; raise `data.test`, or give more examples"
-    );
+    let message = format!("{what}, too few for a reliable recall; {remedy}");
     Some(Warning::of_data(WarningKind::FewTestExamples, message))
 }
 
@@ -310,15 +317,19 @@ mod tests {
         let labels = |counts: [usize; 3]| -> Vec<usize> {
             counts.iter().enumerate().flat_map(|(c, n)| std::iter::repeat_n(c, *n)).collect()
         };
-        assert_eq!(few_test_examples(&labels([10, 12, 90]), &classes), None);
-        let message = |counts| few_test_examples(&labels(counts), &classes).unwrap().message;
+        let test = HeldOut::Share(0.2);
+        assert_eq!(few_test_examples(&labels([10, 12, 90]), &classes, &test), None);
+        let message = |counts| few_test_examples(&labels(counts), &classes, &test).unwrap().message;
         assert_eq!(
             message([10, 9, 90]),
-            "class \"yes\" has 9 test examples, too few for a recall to say much; raise \
-             `data.test`, or give more examples"
+            "class `yes` has 9 test examples, too few for a reliable recall; raise `data.test`, or \
+             give more examples"
         );
         assert!(message([3, 9, 0]).starts_with(
-            "3 of 3 classes have fewer than 10 test examples, \"maybe\" has 0, too few"
+            "3 of 3 classes have fewer than 10 test examples, `maybe` has 0, too few"
         ));
+        let file =
+            few_test_examples(&labels([10, 9, 90]), &classes, &HeldOut::File("t.csv".into()));
+        assert!(file.unwrap().message.ends_with("add examples to the test file"));
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn check_haystack(data: &DataConfig, task: &Task) -> Result<(), Sweep
         (data.offsets.is_some(), "data.offsets"),
     ];
     if let Some((_, key)) = of_text.into_iter().find(|(is_set, _)| *is_set) {
-        let reason = "makes no sense for a folder of Gurnee et al., whose labels are those of \
+        let reason = "is not allowed with a folder of Gurnee et al., whose labels are those of \
                       `data.feature`; remove it";
         return Err(SweepError::Contradiction { key, reason });
     }

@@ -194,13 +194,13 @@ impl LabelledActivations {
         seed: u64,
     ) -> Result<Self, SweepError> {
         let (external, files) = read_activations(config, sites, site, left_out)?;
+        let keys = external.keys();
         let examples =
-            ExampleSet::from_external(&external).ok_or_else(|| no_labels(&config.path))?;
+            ExampleSet::from_external(&external, &keys).ok_or_else(|| no_labels(&config.path))?;
         let split = files.split(config, &examples, seed, |sequence| sequence)?;
         if let Some(targets) = &external.targets {
             check_sides(config, targets, &split)?;
         }
-        let keys = external.keys();
         let of_example = |example| files.side(example);
         let compared = Compared {
             keys: &keys,

@@ -128,7 +128,7 @@ impl Method {
             }
             (Some(recipe), ProbeConfig::Linear(config)) if recipe.is_closed_form() => {
                 if is_lbfgs {
-                    return error("optimizer", "makes no sense where a formula gives the probe");
+                    return error("optimizer", "is not allowed where a formula gives the probe");
                 }
                 match recipe {
                     Recipe::Lda => Ok(()),

@@ -56,7 +56,8 @@ pub struct DataOutline {
     pub n_tokens: usize,
     /// Names of the experiments: one for each place where probes read.
     pub experiments: Vec<String>,
-    /// Bytes of the activations of all places.
+    /// Bytes of the activations: of texts at all places, of stored activations at one, since these
+    /// are read one after the other.
     pub activations_bytes: u64,
     /// Where they are kept.
     pub storage: Storage,

@@ -48,7 +48,8 @@ pub struct SweepPlan {
 }
 
 impl SweepConfig {
-    /// Checks every field and expands the grid into trials; reads no data.
+    /// Checks every field and expands the grid into trials. Reads no data but the labels of array
+    /// files, to tell numbers from classes.
     ///
     /// # Errors
     ///
@@ -451,7 +452,7 @@ mod tests {
             ("weight_decays = [0.1, 0.1]", "`architectures.weight_decays` has 0.1 and 0.1"),
             ("learning_rates = []", "`architectures.learning_rates` is empty"),
             ("retrain_above = 0.5", "`architectures.retrain_above` is for `optimizer = \"lbfgs\"`"),
-            ("retrains = 2", "`architectures.retrains` makes no sense without"),
+            ("retrains = 2", "`architectures.retrains` is not allowed without"),
             (
                 "optimizer = \"lbfgs\"\nretrain_above = 0.5\nretrains = 0",
                 "`architectures.retrains` has 0",
@@ -462,14 +463,14 @@ mod tests {
             ("recipe = \"finetune_attn\"\nactivation = \"tanh\"", "`finetune_attn` needs"),
             ("recipe = \"finetune_attn\"\npool = \"max\"", "`finetune_attn` begins with"),
             ("recipe = \"finetune_attn\"\noptimizer = \"lbfgs\"", "`architectures.optimizer` must"),
-            ("recipe = \"lda\"", "`architectures.recipe` makes no sense for a probe of kind"),
+            ("recipe = \"lda\"", "`architectures.recipe` is not allowed with a probe of kind"),
             (
                 "name = \"linear\"\nrecipe = \"lda\"\noptimizer = \"lbfgs\"",
                 "`architectures.optimizer`",
             ),
             ("name = \"linear\"\nrecipe = \"mass_mean\"\nweight_decays = [1.0]", "a formula gives"),
-            ("pool = \"last\"", "`architectures.pool` makes no sense"),
-            ("folds = 5", "`architectures.folds` makes no sense for a probe of kind `attention`"),
+            ("pool = \"last\"", "`architectures.pool` is not allowed"),
+            ("folds = 5", "`architectures.folds` is not allowed with a probe of kind `attention`"),
             (
                 "name = \"linear\"\nfolds = 5\noptimizer = \"adamw\"",
                 "`architectures.folds` is for a probe that is solved exactly",
@@ -498,7 +499,7 @@ mod tests {
         let folded = format!("{DATA}[[architectures]]\nname = \"linear\"\noptimizer = \"lbfgs\"\n");
         let cases = [
             ("folds = 1", "`architectures.folds` has 1, expected a number from 2"),
-            ("folds = 5\nretrain_above = 1.0", "makes no sense with `retrain_above`"),
+            ("folds = 5\nretrain_above = 1.0", "is not allowed with `retrain_above`"),
             ("folds = 5\nloss = { name = \"focal\", gamma = 2.0 }", "is for the loss `cross_ent"),
             ("folds = 5\nweight_decays = [0.0, 1.0]", "`architectures.weight_decays` has 0, exp"),
             ("folds = 5\n[sweep]\nselect_by = \"auroc\"", "`sweep.select_by` must be"),

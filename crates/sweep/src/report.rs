@@ -36,12 +36,12 @@ pub struct ExperimentReport {
     pub experiment: String,
     /// Name of the data set.
     pub data: String,
-    /// The layer; `None` where the data are activations, and where several layers are joined.
+    /// The layer; `None` where the activations do not say it, and where several layers are joined.
     pub layer: Option<usize>,
     /// The layers whose rows stand side by side, where several are joined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<usize>,
-    /// Place in the layer; `None` where the data are activations.
+    /// Place in the layer; `None` where the activations do not say it.
     #[serde(default)]
     pub component: Option<String>,
     /// What the results depend on beside the configuration.

@@ -153,7 +153,7 @@ fn learned_by(
     if let Some(sites) = &run.activations {
         let left_out = sites.left_out(config)?;
         for (site, (_, experiment)) in experiments.iter().enumerate() {
-            let found = LabelledActivations::read(config, (sites, site), &left_out, seed)?;
+            let found = LabelledActivations::read(config, (sites, site), left_out, seed)?;
             let sides = found.sides();
             add(found.keys, &found.external.source_rows, &sides, &tested(experiment)?);
         }
@@ -229,7 +229,7 @@ fn judge(
             let at_site = |probe: &mut Chosen| probe.group.site == site;
             let mut probes: Vec<Chosen> = probes.extract_if(.., at_site).collect();
             let LabelledActivations { external, examples, split, keys, .. } =
-                LabelledActivations::read(config, (sites, site), &left_out, seed)?;
+                LabelledActivations::read(config, (sites, site), left_out, seed)?;
             // Each site is a source of its own.
             for probe in &mut probes {
                 probe.group.site = 0;

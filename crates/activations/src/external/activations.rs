@@ -165,7 +165,7 @@ impl ExternalActivations {
             return ShardError::NoLabels { path: path.to_owned() }.into();
         }
         let arrays = vec!["x".to_owned()];
-        ActivationError::MissingArray { path: path.to_owned(), array: "y", arrays }
+        ActivationError::MissingArray { path: path.to_owned(), array: "y".to_owned(), arrays }
     }
 
     /// Number of each example that was kept, which equal texts share, or equal activations where

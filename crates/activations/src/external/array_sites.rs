@@ -112,7 +112,8 @@ fn sites_of_x(
     let path = || about.file.path().to_owned();
     let Some(NpzArray { shape, data }) = about.file.read("layers", None)? else {
         let arrays = about.file.headers()?.into_keys().collect();
-        return Err(ActivationError::MissingArray { path: path(), array: "layers", arrays });
+        let array = "layers".to_owned();
+        return Err(ActivationError::MissingArray { path: path(), array, arrays });
     };
     if shape != [n_layers] {
         let (array, x_shape) = ("layers", header.shape.clone());
@@ -141,7 +142,7 @@ fn check(path: &Path, name: &str, header: &ArrayHeader) -> Result<(), Activation
     if n_axes.contains(&header.shape.len()) && !header.shape.contains(&0) {
         return Ok(());
     }
-    let (array, shape) = ("x", header.shape.clone());
+    let (array, shape) = (name.to_owned(), header.shape.clone());
     Err(ActivationError::ArrayShape { path, array, shape, expected: SHAPES })
 }
 

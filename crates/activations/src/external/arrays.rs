@@ -132,7 +132,7 @@ impl Padded {
     fn read(file: &ArrayFile, site: &SiteArray) -> Result<Self, ActivationError> {
         let path = file.path();
         let Some(NpzArray { shape, data }) = file.read(&site.array, site.index)? else {
-            let (path, array) = (path.to_owned(), "x");
+            let (path, array) = (path.to_owned(), site.array.clone());
             return Err(ActivationError::MissingArray { path, array, arrays: Vec::new() });
         };
         let axes = match shape[..] {
@@ -144,7 +144,7 @@ impl Padded {
         match data.into_f32() {
             Some(x) if !axes.contains(&0) => Ok(Self { x, shape: axes }),
             _ => {
-                let (path, array) = (path.to_owned(), "x");
+                let (path, array) = (path.to_owned(), site.array.clone());
                 let expected = "floats, no axis 0";
                 Err(ActivationError::ArrayShape { path, array, shape, expected })
             }
@@ -596,7 +596,7 @@ mod tests {
         let result = read(&[good(), ("mask", array(&[4, 2], vec![2_u8; 8]))]);
         assert!(matches!(result, Err(ActivationError::ArrayValue { array: "mask", .. })));
         let result = read(&[("x", array(&[16], x())), ones()]);
-        assert!(matches!(result, Err(ActivationError::ArrayShape { array: "x", .. })));
+        assert!(matches!(result, Err(ActivationError::ArrayShape { array, .. }) if array == "x"));
         let result = read(&[good(), ("mask", array(&[4, 2], vec![0_u8; 8]))]);
         assert!(matches!(result, Err(ActivationError::NoUsableExamples { n_skipped: 4, .. })));
         let error = read(&[("x", array(&[4, 4], (0..16).collect::<Vec<i32>>()))]).unwrap_err();

@@ -276,8 +276,8 @@ fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Pr
     let mut read = args.data.read_activations(path, kind, (probes, &args.model))?;
     // One probe reads one place.
     let mut external = read.places.swap_remove(0);
-    let examples =
-        ExampleSet::from_external(&external).ok_or_else(|| ExternalActivations::no_labels(path))?;
+    let examples = ExampleSet::from_external(&external, &external.keys())
+        .ok_or_else(|| ExternalActivations::no_labels(path))?;
     warn_of_known(file, path, &external.hash, &external.keys());
     let n_skipped = external.skipped.len();
     let targets = external.targets.take();

@@ -143,11 +143,13 @@ fn a_signal_ends_a_run_with_a_line_and_no_temporary_file() {
 #[test]
 fn a_command_that_is_stopped_before_it_reads_anything_says_so() {
     let folder = folder();
-    assert!(Command::new("mkfifo").arg(folder.path().join("config")).status().unwrap().success());
+    let pipe = folder.path().join("config");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     // It waits for a configuration that never comes.
     let mut command = command("probe", folder.path(), &["sweep", "config"]);
     let run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    sleep(Duration::from_secs(2));
+    // Opening one end of a pipe waits for the other.
+    let _writer = fs::File::options().write(true).open(&pipe).unwrap();
     signal("-TERM", &run);
     let output = run.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(143));

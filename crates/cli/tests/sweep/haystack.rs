@@ -85,7 +85,7 @@ fn keys_that_do_not_fit_a_folder_are_refused_before_it_is_read() {
         (
             COMPOUNDS,
             "task = \"tokens\"\ntags = \"labels\"",
-            "`data.tags` makes no sense for a folder",
+            "`data.tags` is not allowed with a folder",
         ),
         (COMPOUNDS, "task = \"tokens\"\nhook = \"x\"", "`data.hook` is for activations"),
         (

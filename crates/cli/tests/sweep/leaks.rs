@@ -234,7 +234,7 @@ fn labels_that_are_hardly_classes_are_refused_or_told() {
     let cased = reviews().replacen(",liked", ",Liked", 12);
     folder.write("data.csv", cased);
     let (stdout, _) = folder.succeed(&[]);
-    let expected = "classes `Liked`, `liked` differ only in case; write them alike";
+    let expected = "classes `Liked`, `liked` differ only in case; give them one name";
     assert!(stdout.contains(expected), "{stdout}");
 }
 

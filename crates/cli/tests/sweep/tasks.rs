@@ -215,13 +215,13 @@ fn a_mosaic_folder_is_swept_and_scored_without_its_padding() {
 #[test]
 fn keys_of_another_task_are_refused() {
     for (keys, expected) in [
-        ("task = \"tokens\"\ntarget = \" a\"", "`data.target` makes no sense"),
-        ("task = \"tokens\"\nbalance = true", "`data.balance` makes no sense"),
+        ("task = \"tokens\"\ntarget = \" a\"", "`data.target` is not allowed"),
+        ("task = \"tokens\"\nbalance = true", "`data.balance` is not allowed"),
         ("pair = [\"text\", \"text\"]", "`data.pair` names one column twice"),
         ("pair = [\"text\", \"b\"]\ntext = \"a\"", "`data.pair` stands instead of `data.text`"),
         ("pair = [\"text\", \"b\"]", "has no column `b`"),
         ("pair = [\"text\"]", "pair"),
-        ("offsets = \"at\"", "`data.offsets` makes no sense"),
+        ("offsets = \"at\"", "`data.offsets` is not allowed"),
         ("task = \"tokens\"", "tagged words are read from .jsonl files"),
         ("task = \"tags\"", "current_token, next_token, or tokens"),
     ] {

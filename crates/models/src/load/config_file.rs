@@ -66,7 +66,7 @@ impl ConfigFile<'_> {
             match effect_of(field, value) {
                 Effect::None => {}
                 Effect::Unknown => tracing::warn!(
-                    "`{}`: `{field}` is not known, and left out of account",
+                    "`{}`: unknown field `{field}` ignored; its name does not suggest that it changes the model",
                     self.path.display()
                 ),
                 Effect::Possible => {

@@ -16,14 +16,14 @@ const KEYS: [&str; 4] = ["model", "revision", "hooks", "convention"];
 /// Flags that say what the activations of a stream are, beside `--model`.
 #[derive(Args, Debug, Default)]
 pub struct StreamOriginArgs {
-    /// Revision of the model that the activations of `--stream` are of.
+    /// Name the revision of the model whose activations `--stream` reads, e.g. `--revision e49d…`.
     #[arg(long, requires = "stream")]
     pub revision: Option<String>,
-    /// Hooks that the activations of `--stream` are of, separated by commas; where `x` is one list,
-    /// the values of several stand side by side in this order.
+    /// Name the hooks whose values `x` holds side by side, in their order, e.g. `--hooks
+    /// blocks.0.hook_resid_post,blocks.3.hook_resid_post`.
     #[arg(long, requires = "stream", value_delimiter = ',')]
     pub hooks: Option<Vec<String>>,
-    /// Which numbers the activations of `--stream` are.
+    /// Say which numbers `--stream` reads, e.g. `--convention tl_processed`.
     #[arg(long, requires = "stream", value_enum)]
     pub convention: Option<ConventionArg>,
 }
