@@ -8,18 +8,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
-use attention_probes_activations::{ActivationSource, Component, Place, Task, length_buckets};
-use attention_probes_models::{Convention, Dtype, LanguageModel, host_values, open_model};
-use attention_probes_probes::{AnyProbe, Probe, ProbeError, SavedProbe, probabilities};
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use attention_probes_activations::{Component, Place, Task};
+use attention_probes_models::{Convention, Dtype, LanguageModel, open_model};
+use attention_probes_probes::{AnyProbe, Probe as _, SavedProbe};
+use burn::tensor::Device;
 use clap::Args;
 
 use crate::chosen::chosen_in;
 use crate::exit::InputError;
 use crate::hub::hub_access;
-
-/// Most tokens of one forward pass of a probe, padding included.
-const TOKENS_PER_PROBE_BATCH: usize = 16_384;
 
 /// Flags of [`ModelArgs`] that run a model, which nothing does where there are activations.
 pub const MODEL_FLAGS: [&str; 4] = ["model", "layer", "component", "dtype"];
@@ -97,18 +94,6 @@ impl fmt::Display for JoinedLayers {
         let layers: Vec<String> = self.0.iter().map(usize::to_string).collect();
         f.write_str(&layers.join("+"))
     }
-}
-
-/// What a probe says about one example.
-pub struct Reading<'a> {
-    /// Activations, `[n_tokens, d_model]`, row-major.
-    pub rows: &'a [f32],
-    /// Class scores, `[n_out]`.
-    pub logits: &'a [f32],
-    /// Probability of each class, `[n_classes]`; none where outputs are no classes.
-    pub probabilities: &'a [f64],
-    /// Weights of the tokens, one list of `[n_tokens]` per head, where the probe weighs tokens.
-    pub pattern: Option<Vec<&'a [f32]>>,
 }
 
 impl ProbeFile {
@@ -382,69 +367,6 @@ impl ProbeFile {
     }
 }
 
-/// Applies a probe to prefixes at one of the sites of a source, given as `(sequence, end)`; those of
-/// like length share a batch.
-///
-/// Calls `each` once per prefix, in no particular order, with its index.
-///
-/// # Errors
-///
-/// As [`ActivationSource::with_rows`], or if the device fails to hand over what the probe says.
-pub fn apply_probe(
-    probe: &AnyProbe,
-    (source, site): (&mut dyn ActivationSource, usize),
-    prefixes: &[(usize, usize)],
-    device: &Device,
-    mut each: impl FnMut(usize, &Reading<'_>),
-) -> Result<()> {
-    let lengths: Vec<usize> = prefixes.iter().map(|(_, end)| *end).collect();
-    for bucket in length_buckets(&lengths, TOKENS_PER_PROBE_BATCH) {
-        let wanted: Vec<(usize, usize)> = bucket.iter().map(|&index| prefixes[index]).collect();
-        let mut read = Ok(());
-        source.with_rows(&wanted, &mut |sites| {
-            read = read_rows(probe, &sites[site], device, &mut |row, reading| {
-                each(bucket[row], reading);
-            });
-        })?;
-        read?;
-    }
-    Ok(())
-}
-
-/// Applies a probe to sequences as one batch, and calls `each` once per row.
-fn read_rows(
-    probe: &AnyProbe,
-    rows: &[&[f32]],
-    device: &Device,
-    each: &mut dyn FnMut(usize, &Reading<'_>),
-) -> Result<(), ProbeError> {
-    let (x, mask_pad) = padded(rows, probe.d_model(), device);
-    let [batch, pos, d_model] = x.dims();
-    let n_classes = probe.n_classes();
-    let output = probe.forward(x, mask_pad);
-    let probabilities = match n_classes {
-        0 => Vec::new(),
-        _ => probabilities(output.logits.clone(), n_classes)?,
-    };
-    let logits = host_values(output.logits)?;
-    let pattern = output.pattern.map(host_values).transpose()?;
-    for (row, &values) in rows.iter().enumerate() {
-        let of_row = |all: &[f32]| row * all.len() / batch..(row + 1) * all.len() / batch;
-        let pattern = pattern.as_ref().map(|pattern| {
-            let heads = pattern[of_row(pattern)].chunks_exact(pos);
-            heads.map(|head| &head[..values.len() / d_model]).collect()
-        });
-        let reading = Reading {
-            rows: values,
-            logits: &logits[of_row(&logits)],
-            probabilities: &probabilities[row * n_classes..(row + 1) * n_classes],
-            pattern,
-        };
-        each(row, &reading);
-    }
-    Ok(())
-}
-
 /// Ends quietly where whoever reads stdout has gone, as `head` does.
 ///
 /// # Errors
@@ -462,23 +384,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     cause.is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Pads sequences behind their end: `[batch, pos, d_model]`, and `true` where padding.
-fn padded(rows: &[&[f32]], d_model: usize, device: &Device) -> (Tensor<3>, Tensor<2, Bool>) {
-    let batch = rows.len();
-    let pos = rows.iter().map(|row| row.len() / d_model).max().unwrap_or(0);
-    let mut x = Vec::with_capacity(batch * pos * d_model);
-    let mut mask_pad = Vec::with_capacity(batch * pos);
-    for (row, values) in rows.iter().enumerate() {
-        x.extend_from_slice(values);
-        x.resize((row + 1) * pos * d_model, 0.0);
-        mask_pad.resize(row * pos + values.len() / d_model, false);
-        mask_pad.resize((row + 1) * pos, true);
-    }
-    let x = TensorData::new(x, [batch, pos, d_model]);
-    let mask_pad = TensorData::new(mask_pad, [batch, pos]);
-    (Tensor::from_data(x, device), Tensor::from_data(mask_pad, device))
-}
-
 /// The beginning of a hash, enough to tell two apart.
 fn short(hash: &str) -> String {
     hash.chars().take(12).collect()
@@ -487,14 +392,6 @@ fn short(hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn padding_goes_behind_the_shorter_sequence() {
-        let rows: [&[f32]; 2] = [&[1.0, 2.0], &[3.0, 4.0, 5.0, 6.0]];
-        let (x, mask_pad) = padded(&rows, 2, &Device::default());
-        assert_eq!(host_values(x).unwrap(), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(host_values(mask_pad.float()).unwrap(), [0.0, 1.0, 0.0, 0.0]);
-    }
 
     #[test]
     fn layers_that_stand_side_by_side_are_joined_by_a_plus() {

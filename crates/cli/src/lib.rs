@@ -24,7 +24,6 @@ mod outline;
 mod output;
 pub mod probe;
 pub mod progress;
-mod readout;
 pub mod sae;
 pub mod signals;
 mod source;

@@ -178,7 +178,7 @@ impl<'a> Judge<'a> {
         Scores::Labels {
             labels: labels.map(|(name, _)| name).collect(),
             logits: logits.to_vec(),
-            probabilities: names.zip(logits.iter().map(|&logit| sigmoid(logit))).collect(),
+            probabilities: names.zip(Outputs::Labels.values(logits, 0)).collect(),
         }
     }
 
@@ -200,11 +200,6 @@ impl<'a> Judge<'a> {
         let logits: Vec<f64> = logits.iter().map(|logit| f64::from(*logit)).collect();
         temperature.apply_multiclass(&logits, n_classes).ok()
     }
-}
-
-/// Probability of a label by itself.
-pub(crate) fn sigmoid(logit: f32) -> f64 {
-    1.0 / (1.0 + (-f64::from(logit)).exp())
 }
 
 impl CalibrationChoice {

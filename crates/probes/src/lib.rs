@@ -23,6 +23,7 @@
 //! No backend is named here: a [`burn::tensor::Device`] is chosen at run time by the caller.
 
 mod aggregation;
+mod apply;
 mod attention;
 mod batches;
 mod convex;
@@ -59,6 +60,7 @@ mod trained_on;
 mod training_data;
 
 pub use aggregation::Aggregation;
+pub use apply::{Prefixes, Reading, Token, TokenReader, TokenScore, apply_probe};
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use convex::{
     Features, Folds, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticSelection,

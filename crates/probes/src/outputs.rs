@@ -3,6 +3,8 @@
 use attention_probes_metrics::{MultilabelReport, RegressionReport};
 use serde::{Deserialize, Serialize};
 
+use crate::probabilities_from_logits;
+
 /// What the outputs of a probe are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,6 +22,17 @@ impl Outputs {
     /// Whether they are classes.
     pub fn are_classes(&self) -> bool {
         *self == Self::Classes
+    }
+
+    /// What logits `[n_out]` say: the probability of each class `[n_classes]` or of each label
+    /// `[n_out]`, or the number.
+    pub fn values(&self, logits: &[f32], n_classes: usize) -> Vec<f64> {
+        let sigmoid = |logit: &f32| 1.0 / (1.0 + (-f64::from(*logit)).exp());
+        match self {
+            Self::Classes => probabilities_from_logits(logits, n_classes),
+            Self::Labels => logits.iter().map(sigmoid).collect(),
+            Self::Number => logits.iter().map(|&logit| f64::from(logit)).collect(),
+        }
     }
 }
 

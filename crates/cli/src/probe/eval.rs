@@ -15,7 +15,7 @@ use attention_probes_activations::{
 use attention_probes_metrics::{
     Bootstrap, ClassScores, ClassificationReport, ConfusionMatrix, PairAccuracy, predicted_class,
 };
-use attention_probes_probes::{KnownTexts, n_out};
+use attention_probes_probes::{KnownTexts, Prefixes, apply_probe, n_out};
 use attention_probes_report::fixed;
 use attention_probes_sweep::Tracker;
 use burn::tensor::Device;
@@ -28,7 +28,7 @@ use crate::data_args::DataArgs;
 use crate::decisions::Decisions;
 use crate::exit::InputError;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ProbeFile, apply_probe, ignore_broken_pipe};
+use crate::input::{ModelArgs, ProbeFile, ignore_broken_pipe};
 use crate::probe::eval_outputs::{self, OutputReport, label_kind};
 use crate::progress::Progress;
 use crate::word_args::WordArgs;
@@ -310,7 +310,8 @@ fn evaluate<'a>(
     let n_classes = classes.len();
     let n_out = n_out(n_classes);
     let mut logits = vec![0.0; labels.len() * n_out];
-    apply_probe(&file.probe, (&mut *source, 0), &prefixes, device, |index, reading| {
+    let prefixes = Prefixes { source: &mut *source, site: 0, ends: &prefixes };
+    apply_probe(&file.probe, prefixes, device, |index, reading| {
         for (kept, logit) in logits[index * n_out..][..n_out].iter_mut().zip(reading.logits) {
             *kept = f64::from(*logit);
         }

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use anyhow::Result;
 use attention_probes_activations::{ActivationSource, LabelKind, Targets};
-use attention_probes_probes::Outputs;
+use attention_probes_probes::{Outputs, Prefixes, apply_probe};
 use attention_probes_report::measured;
 use attention_probes_sweep::SideReport;
 use attention_probes_wording::{did_you_mean, listed, nearest};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use crate::input::{ProbeFile, apply_probe};
+use crate::input::ProbeFile;
 use crate::table;
 
 /// What is printed of such a probe.
@@ -79,7 +79,8 @@ pub(super) fn evaluate<'a>(
     })?;
     let n_out = names.len();
     let mut outputs = vec![0.0; prefixes.len() * n_out];
-    apply_probe(&file.probe, (source, 0), prefixes, device, |index, reading| {
+    let ends = Prefixes { source, site: 0, ends: prefixes };
+    apply_probe(&file.probe, ends, device, |index, reading| {
         outputs[index * n_out..(index + 1) * n_out].copy_from_slice(reading.logits);
     })?;
     Ok(OutputReport {

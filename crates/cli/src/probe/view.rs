@@ -11,7 +11,9 @@ use attention_probes_activations::{
     TokenizedDataset, open_activations, tokenize, write_atomically,
 };
 use attention_probes_metrics::predicted_class;
-use attention_probes_probes::{Probe as _, ProbeConfig};
+use attention_probes_probes::{
+    Prefixes, Probe as _, ProbeConfig, Reading, TokenReader, apply_probe,
+};
 use attention_probes_report::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};
 use attention_probes_sweep::Tracker as _;
 use burn::tensor::Device;
@@ -21,9 +23,8 @@ use tracing::{info, warn};
 use crate::data_args::TextArgs;
 use crate::extract_report::shown_size;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ProbeFile, ProbedModel, Reading, apply_probe, ignore_broken_pipe};
+use crate::input::{ModelArgs, ProbeFile, ProbedModel, ignore_broken_pipe};
 use crate::progress::Progress;
-use crate::readout::TokenReader;
 use crate::{device, output};
 
 /// Write a page that shows what probes say about every token of some texts.
@@ -248,7 +249,8 @@ fn read(
     let reader = TokenReader::new(&file.saved)?;
     let threshold = file.saved.metadata.threshold;
     let mut readings = vec![TokenReading::default(); prefixes.len()];
-    apply_probe(&file.probe, (source, 0), &prefixes, device, |index, reading| {
+    let prefixes = Prefixes { source, site: 0, ends: &prefixes };
+    apply_probe(&file.probe, prefixes, device, |index, reading| {
         readings[index] = token_reading(&reader, reading, threshold);
     })?;
     Ok(readings)

@@ -6,11 +6,11 @@ use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, MemoryActivations, PlaceActivations, PlaceSites,
 };
+use attention_probes_probes::{Prefixes, Reading, Token, TokenReader, TokenScore, apply_probe};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use crate::input::{ProbeFile, Reading, apply_probe};
-use crate::readout::{Token, TokenReader, TokenScore};
+use crate::input::ProbeFile;
 use crate::verdict::{Judge, Verdict, VerdictArgs};
 
 /// One line of output.
@@ -174,7 +174,8 @@ impl<'a> Scorer<'a> {
                 .with_tokens
                 .then(|| probe.readout.token_scores(prefix.tokens.clone(), reading)),
         };
-        apply_probe(&probe.file.probe, (source, 0), &ends, self.device, |index, reading| {
+        let ends = Prefixes { source, site: 0, ends: &ends };
+        apply_probe(&probe.file.probe, ends, self.device, |index, reading| {
             scores[index] = Some(Box::new(score(prefixes[index], reading)));
         })?;
         Ok(scores.into_iter().flatten().collect())

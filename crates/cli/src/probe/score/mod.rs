@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::MemoryActivations;
+use attention_probes_probes::Token;
 use clap::Args;
 use tracing::info;
 
@@ -18,7 +19,6 @@ use crate::data_args::DataArgs;
 use crate::device;
 use crate::hub::hub_access;
 use crate::input::{ModelArgs, ProbeFile, ignore_broken_pipe};
-use crate::readout::Token;
 use crate::text_line::{read_line, text_from_line};
 use crate::verdict::VerdictArgs;
 use lines::{Prefix, ReadFrom, Scorer, write_lines};

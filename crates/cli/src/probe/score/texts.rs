@@ -6,12 +6,12 @@ use attention_probes_activations::{
     TokenizedDataset,
 };
 use attention_probes_models::{CutEncoding, LanguageModel, Tokenizer};
+use attention_probes_probes::Token;
 
 use super::ScoreArgs;
 use super::lines::{Line, Prefix, ReadFrom, Scorer};
 use crate::exit::InputError;
 use crate::input::ProbedModel;
-use crate::readout::Token;
 
 /// Turns texts into activations and hands them to the scorer.
 pub(super) struct TextReader<'a> {

@@ -1,17 +1,13 @@
 //! What a probe says about each token, and what the token adds to the logits.
 
 use attention_probes_metrics::predicted_class;
-use attention_probes_probes::{
-    Outputs, Pool, ProbeConfig, ProbeError, ProbeMetadata, SavedProbe, StreamingProbe,
-    probabilities_from_logits,
-};
 use serde::Serialize;
 
-use crate::input::Reading;
-use crate::verdict::sigmoid;
+use super::reading::Reading;
+use crate::{Outputs, Pool, ProbeConfig, ProbeError, ProbeMetadata, SavedProbe, StreamingProbe};
 
-/// Reads what a probe says about each token of a text.
-pub(crate) struct TokenReader<'a> {
+/// Reads what a probe says about each token of a text that [`apply_probe`](crate::apply_probe) read.
+pub struct TokenReader<'a> {
     readout: Readout<'a>,
     running: StreamingProbe,
     outputs: Outputs,
@@ -30,15 +26,17 @@ enum Readout<'a> {
 }
 
 /// What is known of a token.
-#[derive(Clone)]
-pub(crate) struct Token {
-    pub(crate) id: Option<i64>,
-    pub(crate) text: Option<String>,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Token {
+    /// Its number in the vocabulary.
+    pub id: Option<i64>,
+    /// Its text.
+    pub text: Option<String>,
 }
 
 /// What the probe says about a token.
 #[derive(Debug, Serialize)]
-pub(crate) struct TokenScore {
+pub struct TokenScore {
     id: Option<i64>,
     text: Option<String>,
     /// Weight per head, where the probe weighs tokens.
@@ -66,7 +64,7 @@ impl<'a> TokenReader<'a> {
     /// # Errors
     ///
     /// As [`StreamingProbe::new`].
-    pub(crate) fn new(saved: &'a SavedProbe) -> Result<Self, ProbeError> {
+    pub fn new(saved: &'a SavedProbe) -> Result<Self, ProbeError> {
         let running = StreamingProbe::from_saved(saved)?;
         let metadata = &saved.metadata;
         let tagger = (metadata.task.as_deref() == Some("tokens")).then_some(metadata);
@@ -75,32 +73,27 @@ impl<'a> TokenReader<'a> {
 
     /// Probabilities if the text ended with each token, `[n_tokens]` lists of `[n_classes]`; of
     /// several labels one for each, and of a number the number.
-    pub(crate) fn running_probabilities(&self, reading: &Reading<'_>) -> Vec<Vec<f64>> {
+    pub fn running_probabilities(&self, reading: &Reading<'_>) -> Vec<Vec<f64>> {
         let config = self.running.config();
         let (n_classes, d_model) = (config.n_classes(), config.d_model());
         let mut running = self.running.clone();
         let tokens = reading.rows.chunks_exact(d_model);
-        let said = |logits: &[f32]| match self.outputs {
-            Outputs::Classes => probabilities_from_logits(logits, n_classes),
-            Outputs::Labels => logits.iter().map(|&logit| sigmoid(logit)).collect(),
-            Outputs::Number => logits.iter().map(|&logit| f64::from(logit)).collect(),
-        };
-        tokens.map(|x| said(running.push(x))).collect()
+        tokens.map(|x| self.outputs.values(running.push(x), n_classes)).collect()
     }
 
     /// What each token adds to each logit, `[n_tokens]` lists of `[n_out]`, biases left out; where
     /// the logits are a sum over tokens.
-    pub(crate) fn contributions(&self, reading: &Reading<'_>) -> Option<Vec<Vec<f32>>> {
+    pub fn contributions(&self, reading: &Reading<'_>) -> Option<Vec<Vec<f32>>> {
         let d_model = self.running.config().d_model();
         self.readout.contributions(reading.rows.len() / d_model, reading)
     }
 
     /// What the probe says about each token of a text.
-    pub(crate) fn token_scores(
-        &self,
-        tokens: Vec<Token>,
-        reading: &Reading<'_>,
-    ) -> Vec<TokenScore> {
+    ///
+    /// # Panics
+    ///
+    /// If there are more `tokens` than rows in the reading.
+    pub fn token_scores(&self, tokens: Vec<Token>, reading: &Reading<'_>) -> Vec<TokenScore> {
         let mut running = self.running_probabilities(reading);
         let mut contributions = self.contributions(reading);
         let score = |(p, token): (usize, Token)| {

@@ -1,0 +1,162 @@
+//! A probe applied to sequences of activations, batch by batch.
+
+use attention_probes_activations::{ActivationSource, length_buckets};
+use attention_probes_models::host_values;
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+use crate::{AnyProbe, Probe, ProbeError, probabilities};
+
+/// Most tokens of one forward pass of a probe, padding included.
+const TOKENS_PER_BATCH: usize = 16_384;
+
+/// What a probe says about one example.
+pub struct Reading<'a> {
+    /// Activations, `[n_tokens, d_model]`, row-major.
+    pub rows: &'a [f32],
+    /// Class scores, `[n_out]`.
+    pub logits: &'a [f32],
+    /// Probability of each class, `[n_classes]`; none where outputs are no classes.
+    pub probabilities: &'a [f64],
+    /// Weights of the tokens, one list of `[n_tokens]` per head, where the probe weighs tokens.
+    pub pattern: Option<Vec<&'a [f32]>>,
+}
+
+/// What a probe is applied to: the beginnings of sequences at one of the sites of a source.
+pub struct Prefixes<'a> {
+    /// Where the activations are.
+    pub source: &'a mut dyn ActivationSource,
+    /// Index of the site among those of the source.
+    pub site: usize,
+    /// Sequence, and number of its tokens that the probe sees, at least 1.
+    pub ends: &'a [(usize, usize)],
+}
+
+/// Applies a probe to prefixes; those of like length share a batch.
+///
+/// Calls `each` once per prefix, in no particular order, with its index.
+///
+/// # Errors
+///
+/// - [`ProbeError::File`] if the activations cannot be read
+/// - [`ProbeError::Device`] if the device fails to hand over what the probe says
+///
+/// # Panics
+///
+/// If the activations are not as wide as the probe reads, or as [`ActivationSource::with_rows`].
+///
+/// # Memory
+///
+/// The activations of one batch, padded: 16,384 tokens, or one sequence if that is longer.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_activations::{
+///     ExternalActivations, MemoryActivations, NpzArray, write_npz,
+/// };
+/// use attention_probes_probes::{LinearProbeConfig, Prefixes, ProbeConfig, apply_probe};
+/// use burn::tensor::Device;
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("x.npz");
+/// let x = NpzArray::new(vec![2, 1, 3], vec![0.5_f32; 6]);
+/// write_npz(&path, &[("x", x)])?;
+/// let mut source = MemoryActivations::from(ExternalActivations::read(&path)?);
+///
+/// let config: ProbeConfig = LinearProbeConfig::new(3, 2).into();
+/// let probe = config.init(1, &Device::default())?;
+/// let mut logits = vec![0.0; 2];
+/// let ends = [(0, 1), (1, 1)];
+/// let prefixes = Prefixes { source: &mut source, site: 0, ends: &ends };
+/// apply_probe(&probe, prefixes, &Device::default(), |index, reading| {
+///     logits[index] = reading.logits[0];
+/// })?;
+/// assert_eq!(logits[0], logits[1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn apply_probe(
+    probe: &AnyProbe,
+    prefixes: Prefixes<'_>,
+    device: &Device,
+    mut each: impl FnMut(usize, &Reading<'_>),
+) -> Result<(), ProbeError> {
+    let Prefixes { source, site, ends } = prefixes;
+    let lengths: Vec<usize> = ends.iter().map(|(_, end)| *end).collect();
+    for bucket in length_buckets(&lengths, TOKENS_PER_BATCH) {
+        let wanted: Vec<(usize, usize)> = bucket.iter().map(|&index| ends[index]).collect();
+        let mut read = Ok(());
+        source
+            .with_rows(&wanted, &mut |sites| {
+                read = read_rows(probe, &sites[site], device, &mut |row, reading| {
+                    each(bucket[row], reading);
+                });
+            })
+            .map_err(|source| ProbeError::File { source })?;
+        read?;
+    }
+    Ok(())
+}
+
+/// Applies a probe to sequences as one batch, and calls `each` once per row.
+fn read_rows(
+    probe: &AnyProbe,
+    rows: &[&[f32]],
+    device: &Device,
+    each: &mut dyn FnMut(usize, &Reading<'_>),
+) -> Result<(), ProbeError> {
+    let (x, mask_pad) = padded(rows, probe.d_model(), device);
+    let [batch, pos, d_model] = x.dims();
+    let n_classes = probe.n_classes();
+    let output = probe.forward(x, mask_pad);
+    let probabilities = match n_classes {
+        0 => Vec::new(),
+        _ => probabilities(output.logits.clone(), n_classes)?,
+    };
+    let logits = host_values(output.logits)?;
+    let pattern = output.pattern.map(host_values).transpose()?;
+    for (row, &values) in rows.iter().enumerate() {
+        let of_row = |all: &[f32]| row * all.len() / batch..(row + 1) * all.len() / batch;
+        let pattern = pattern.as_ref().map(|pattern| {
+            let heads = pattern[of_row(pattern)].chunks_exact(pos);
+            heads.map(|head| &head[..values.len() / d_model]).collect()
+        });
+        let reading = Reading {
+            rows: values,
+            logits: &logits[of_row(&logits)],
+            probabilities: &probabilities[row * n_classes..(row + 1) * n_classes],
+            pattern,
+        };
+        each(row, &reading);
+    }
+    Ok(())
+}
+
+/// Pads sequences behind their end: `[batch, pos, d_model]`, and `true` where padding.
+fn padded(rows: &[&[f32]], d_model: usize, device: &Device) -> (Tensor<3>, Tensor<2, Bool>) {
+    let batch = rows.len();
+    let pos = rows.iter().map(|row| row.len() / d_model).max().unwrap_or(0);
+    let mut x = Vec::with_capacity(batch * pos * d_model);
+    let mut mask_pad = Vec::with_capacity(batch * pos);
+    for (row, values) in rows.iter().enumerate() {
+        x.extend_from_slice(values);
+        x.resize((row + 1) * pos * d_model, 0.0);
+        mask_pad.resize(row * pos + values.len() / d_model, false);
+        mask_pad.resize((row + 1) * pos, true);
+    }
+    let x = TensorData::new(x, [batch, pos, d_model]);
+    let mask_pad = TensorData::new(mask_pad, [batch, pos]);
+    (Tensor::from_data(x, device), Tensor::from_data(mask_pad, device))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_goes_behind_the_shorter_sequence() {
+        let rows: [&[f32]; 2] = [&[1.0, 2.0], &[3.0, 4.0, 5.0, 6.0]];
+        let (x, mask_pad) = padded(&rows, 2, &Device::default());
+        assert_eq!(host_values(x).unwrap(), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(host_values(mask_pad.float()).unwrap(), [0.0, 1.0, 0.0, 0.0]);
+    }
+}
