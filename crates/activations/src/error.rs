@@ -4,11 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use attention_probes_models::ModelError;
+use attention_probes_wording::{did_you_mean, nearest};
 
 use crate::wording::{gib, listed, shown};
 use crate::{
-    ExternalError, HaystackError, NpyError, ShardError, Site, SplitError, SplitFault, TableError,
-    Target,
+    Component, ExternalError, HaystackError, NpyError, ShardError, Site, SplitError, SplitFault,
+    TableError, Target,
 };
 
 /// Why data could not be read, split, turned into activations, or written.
@@ -387,8 +388,9 @@ pub enum ActivationError {
     /// A component has a name that is not known.
     #[error(
         "component `{}` is not known, expected resid_pre, resid_mid, resid_post, attn_out, \
-         mlp_out, or z",
-        shown(name)
+         mlp_out, or z{}",
+        shown(name),
+        did_you_mean(nearest(name, Component::ALL.map(Component::name)))
     )]
     Component {
         /// The name.

@@ -15,6 +15,7 @@ mod disk;
 mod draw;
 mod error;
 mod external;
+mod failing_once;
 mod file_hash;
 mod file_map;
 mod folder_lock;

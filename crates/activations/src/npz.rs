@@ -10,6 +10,7 @@ use zip::read::ZipFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
+use crate::failing_once::FailingOnce;
 use crate::npy::{MAGIC, NpyError, npy_header, read_npy, read_npy_header, write_values};
 use crate::npy_dtype::NpyDtype;
 use crate::{
@@ -237,7 +238,7 @@ pub fn write_npz(
         array.assert_consistent();
     }
     write_atomically(path.as_ref(), |file| {
-        let mut zip = ZipWriter::new(file);
+        let mut zip = ZipWriter::new(FailingOnce::new(file));
         for (name, array) in arrays {
             write_entry(&mut zip, name, array)?;
         }
@@ -263,7 +264,7 @@ pub fn finish_as_npz(
 ) -> Result<(), ActivationError> {
     let path = tensors.path().to_owned();
     write_atomically(&path, |file| {
-        let mut zip = ZipWriter::new(file);
+        let mut zip = ZipWriter::new(FailingOnce::new(file));
         tensors.read_back(|tensor, values| {
             let descr = match tensor.dtype {
                 TensorDtype::Int64 => "<i8",

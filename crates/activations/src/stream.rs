@@ -59,7 +59,7 @@ impl Component {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ResidPre => "resid_pre",
             Self::ResidMid => "resid_mid",

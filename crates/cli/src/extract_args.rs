@@ -67,7 +67,8 @@ pub struct ExtractArgs {
     /// Most rows of a file of a folder; 1024 if not given.
     #[arg(long)]
     pub shard_rows: Option<NonZeroUsize>,
-    /// Replace the activations of a folder that holds others; not a folder with other files.
+    /// Replace a file, or the activations of a folder that holds others; not a folder with other
+    /// files.
     #[arg(long, conflicts_with = "shard")]
     pub overwrite: bool,
     /// Most tokens of one forward pass, padding included.

@@ -30,7 +30,7 @@ pub(crate) fn check(need: &Need) -> Result<()> {
 
 /// The memory of the machine, of the container, or of `ulimit -v`, whichever is least; `None` where
 /// the system does not say.
-fn limit_bytes() -> Option<u64> {
+pub(crate) fn limit_bytes() -> Option<u64> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let all = [
         machine_bytes(&read("/proc/meminfo")),

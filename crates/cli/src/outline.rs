@@ -23,8 +23,8 @@ pub(crate) fn outline_text(outline: &SweepOutline) -> String {
         });
         let _ = writeln!(
             text,
-            "time: about {}, of which {} for the model and {} for training; an estimate from one batch \
-             of the model and one matrix product on this machine",
+            "time: {}, of which {} for the model and {} for training; an estimate from one batch of \
+             the model and one matrix product on this machine",
             shown_time(model + training),
             shown_time(model),
             shown_time(training)
@@ -70,11 +70,11 @@ pub(crate) fn shown_time(seconds: f64) -> String {
     if seconds < 1.0 {
         "less than a second".to_owned()
     } else if seconds < 90.0 {
-        format!("{seconds:.0} s")
+        format!("about {seconds:.0} s")
     } else if seconds < 5400.0 {
-        format!("{:.0} min", seconds / 60.0)
+        format!("about {:.0} min", seconds / 60.0)
     } else {
-        format!("{:.1} h", seconds / 3600.0)
+        format!("about {:.1} h", seconds / 3600.0)
     }
 }
 
@@ -85,6 +85,9 @@ mod tests {
     #[test]
     fn times_are_said_in_one_unit() {
         let shown = [0.2, 12.4, 89.0, 600.0, 7200.0].map(shown_time);
-        assert_eq!(shown, ["less than a second", "12 s", "89 s", "10 min", "2.0 h"]);
+        assert_eq!(
+            shown,
+            ["less than a second", "about 12 s", "about 89 s", "about 10 min", "about 2.0 h"]
+        );
     }
 }

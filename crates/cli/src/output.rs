@@ -19,6 +19,54 @@ pub(crate) fn check_file(path: &Path) -> Result<()> {
     check_target(path)
 }
 
+/// As [`check_file`], and refuses a file that the command reads.
+pub(crate) fn check_file_beside<'a>(
+    path: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<()> {
+    check_file(path)?;
+    check_not_read(path, inputs)
+}
+
+/// Refuses a file that the command reads.
+pub(crate) fn check_not_read<'a>(
+    path: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<()> {
+    let Ok(written) = fs::canonicalize(path) else { return Ok(()) };
+    if inputs.into_iter().any(|input| fs::canonicalize(input).is_ok_and(|read| read == written)) {
+        let message = format!("`{}` is read by this command, name another file", path.display());
+        return Err(InputError(message).into());
+    }
+    Ok(())
+}
+
+/// As [`check_file_beside`], for a page, whose name has to say so: whatever else has the name of a
+/// page is one.
+pub(crate) fn check_page<'a>(
+    path: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<()> {
+    let ends = path.extension().and_then(|end| end.to_str()).map(str::to_lowercase);
+    if !matches!(ends.as_deref(), Some("html" | "htm")) {
+        let message = format!("`{}` does not end in .html, as a page does", path.display());
+        return Err(InputError(message).into());
+    }
+    check_file_beside(path, inputs)
+}
+
+/// Refuses a file that is there already, unless it is to be replaced.
+pub(crate) fn check_absent(path: &Path, overwrite: bool) -> Result<()> {
+    if overwrite || !path.is_file() {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` exists; give another `--output`, or replace it with `--overwrite`",
+        path.display()
+    );
+    Err(InputError(message).into())
+}
+
 /// As [`check_file`], without making the folder.
 pub(crate) fn check_target(path: &Path) -> Result<()> {
     if path.is_dir() {
@@ -70,5 +118,20 @@ mod tests {
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(check_file(&folder.path().join("file").join("page.html")).is_err());
         assert!(check_file(folder.path()).is_err());
+    }
+
+    #[test]
+    fn what_is_read_or_is_no_page_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let [page, table] = ["page.html", "table.csv"].map(|name| folder.path().join(name));
+        fs::write(&table, "text\n").unwrap();
+        check_page(&page, [&*table]).unwrap();
+        fs::write(&page, "<!doctype html>").unwrap();
+        check_page(&page, [&*table]).unwrap();
+        assert!(check_page(&page, [&*folder.path().join("./page.html")]).is_err());
+        assert!(check_page(&table, []).unwrap_err().to_string().contains("not end in .html"));
+        assert!(check_absent(&table, false).is_err());
+        check_absent(&table, true).unwrap();
+        check_absent(&folder.path().join("new.npz"), false).unwrap();
     }
 }

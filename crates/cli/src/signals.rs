@@ -38,13 +38,14 @@ pub(crate) fn handle(go_on: GoOn) {
 
     // A signal that cannot be handled does what it did without us.
     let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    // Before the flags, which would swallow a signal that comes between.
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     let is_second = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The first signal arms this, the second ends the process, whatever the first waits for.
         let _ = flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_second));
         let _ = flag::register(signal, Arc::clone(&is_second));
     }
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             remove_unfinished();

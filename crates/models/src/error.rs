@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use attention_probes_wording::{did_you_mean, nearest};
+
 use crate::demo::NAMES;
 use crate::hub::RepoKind;
 use crate::tokenizer::MAX_ID;
@@ -38,7 +40,8 @@ pub enum ModelError {
     /// A model name is neither an embedded model, nor a directory, nor one of the Hub's.
     #[error(
         "`{name}` is neither an embedded model ({embedded}), nor a directory with a `config.json`, \
-         nor the name of a repository on the Hub"
+         nor the name of a repository on the Hub{}",
+        did_you_mean(nearest(name, embedded.split(", ")))
     )]
     UnknownModel {
         /// What the caller asked for.
@@ -65,7 +68,8 @@ pub enum ModelError {
         "{} in the cache `{}`; {}",
         match id.kind() {
             RepoKind::Model => {
-                format!("`{id}` is neither an embedded model ({NAMES}), nor a directory, nor")
+                let near = did_you_mean(nearest(&id.to_string(), NAMES.split(", ")));
+                format!("`{id}` is neither an embedded model ({NAMES}{near}), nor a directory, nor")
             }
             RepoKind::DataSet => format!("the data set `{id}` is not"),
         },

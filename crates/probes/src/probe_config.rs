@@ -129,6 +129,15 @@ impl ProbeConfig {
         self.of_kind().check_state(state)
     }
 
+    /// Number of parameters.
+    pub fn n_params(&self) -> u64 {
+        let size = |shape: Vec<usize>| {
+            shape.into_iter().fold(1_u64, |size, axis| size.saturating_mul(axis as u64))
+        };
+        let sizes = self.of_kind().shapes().into_iter().map(|(_, shape)| size(shape));
+        sizes.fold(0, u64::saturating_add)
+    }
+
     /// Makes an untrained probe.
     ///
     /// # Errors

@@ -121,7 +121,10 @@ pub struct SweepBaselines {
 pub struct SweepArchitecture {
     /// Prefix of the file names.
     pub config_name: String,
-    /// Step size of the chosen trial.
+    /// Whether L-BFGS fitted it, which finds its own steps.
+    #[serde(default)]
+    pub has_own_steps: bool,
+    /// Step size of the chosen trial; shown unless it has its own steps.
     pub learning_rate: f64,
     /// Weight decay of the chosen trial.
     pub weight_decay: f64,

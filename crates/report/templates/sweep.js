@@ -66,7 +66,7 @@ function showSummary() {
       ...(hasPairs ? [estimateCell(found.pairs)] : []),
       ...(hasAuroc ? [fixed(auroc(found)?.test.value)] : []),
       ...(hasBag ? [gain === null ? "n/a" : signed(gain)] : []),
-      scientific(found.learning_rate),
+      found.has_own_steps ? "\u2013" : scientific(found.learning_rate),
       scientific(found.weight_decay),
     ];
   };

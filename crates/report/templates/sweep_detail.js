@@ -43,9 +43,10 @@ function showDetail() {
     byId("panels").replaceChildren(element("p", { class: "empty card wide" }, reason));
     return;
   }
+  const rate = found.has_own_steps ? "" : `learning rate ${scientific(found.learning_rate)}, `;
   byId("chosen").textContent =
-    `Chosen of ${counted(found.trials.length, "trial")} by ${found.selected_by}: ` +
-    `learning rate ${scientific(found.learning_rate)}, weight decay ${scientific(found.weight_decay)}, seed ${found.seed}.`;
+    `Chosen of ${counted(found.trials.length, "trial")} by ${found.selected_by}: ${rate}` +
+    `weight decay ${scientific(found.weight_decay)}, seed ${found.seed}.`;
   const panels = [
     gridPanel(found),
     metricsPanel(found),
@@ -70,6 +71,11 @@ function showDetail() {
     'metadata = json.loads(weights.pop("metadata").tobytes())';
 }
 
+/** A message whose parts in backticks are code. */
+function withCode(message) {
+  return message.split("`").map((part, i) => (i % 2 === 1 ? element("code", {}, part) : part));
+}
+
 /** What looks wrong, on top of everything else, one list for each data set. */
 function showWarnings() {
   const warnings = DATA.warnings;
@@ -79,7 +85,7 @@ function showWarnings() {
   const list = (name) => {
     const items = warnings
       .filter((warning) => warning.data === name)
-      .map((warning) => element("li", {}, warning.message));
+      .map((warning) => element("li", {}, ...withCode(warning.message)));
     return [element("h3", {}, name), element("ul", {}, ...items)];
   };
   byId("warning-list").replaceChildren(...names.flatMap(list));

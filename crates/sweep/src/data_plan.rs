@@ -94,6 +94,9 @@ pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> 
     check_pair(data, &task, brings_activations)?;
     check_label_kind(data, &task, brings_activations)?;
     check_format(data, &task, brings_activations)?;
+    if brings_activations {
+        check_keys_of_activations(data)?;
+    }
     if brings_activations && task != Task::Sequence {
         let reason = "must be `sequence` where the data are activations";
         return Err(SweepError::Contradiction { key: "data.task", reason });
@@ -101,7 +104,26 @@ pub(crate) fn check_data(data: &DataConfig) -> Result<Option<Task>, SweepError> 
     Ok((!brings_activations).then_some(task))
 }
 
-/// Refuses labels that are no classes where they make no sense.
+/// Refuses keys about texts, of which activations know nothing.
+fn check_keys_of_activations(data: &DataConfig) -> Result<(), SweepError> {
+    let default = DataConfig::default();
+    let idle = [
+        (data.text != default.text, "data.text"),
+        (data.label != default.label, "data.label"),
+        (data.group.is_some(), "data.group"),
+        (data.max_tokens != default.max_tokens, "data.max_tokens"),
+        (data.examples_per_text != default.examples_per_text, "data.examples_per_text"),
+    ];
+    match idle.into_iter().find(|(is_idle, _)| *is_idle) {
+        Some((_, key)) => {
+            let reason = "is for texts, and is not read where the data are activations; remove it";
+            Err(SweepError::Contradiction { key, reason })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses labels that are no classes where they are not allowed.
 fn check_label_kind(
     data: &DataConfig,
     task: &Task,

@@ -40,6 +40,8 @@ pub(crate) struct DataRun<'a> {
     pub(crate) device: &'a Device,
     /// Whether what an earlier run has finished is kept.
     pub(crate) keeps_complete: bool,
+    /// Memory that there is, where somebody says it.
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 /// What was found about a data set: classes, or labels that are none.
@@ -130,6 +132,9 @@ impl DataRun<'_> {
             let left_out = sites.left_out(self.config())?;
             let found = LabelledActivations::read(self.config(), (sites, 0), left_out, seed)?;
             self.check_selection(found.examples.classes.len())?;
+            // Layers are trained one after the other.
+            let sizes = (found.external.d_model, 1);
+            self.check_feasible((&found.examples, &found.split), sizes)?;
             return Ok(Input::Activations(left_out.clone()));
         }
         let (Some(task), Some(model)) = (self.plan.task(self.data), model) else {
@@ -138,6 +143,10 @@ impl DataRun<'_> {
         let cache = keeps_tokens.then(|| self.cache("tokens"));
         let texts = Texts::read(self.config(), &self.sources, task, seed, model, cache, tracker)?;
         self.check_selection(texts.examples.classes.len())?;
+        let split = texts.split(self.config(), &texts.examples, seed)?;
+        let places = self.plan.places(model.model.shape())?;
+        let width = places.first().map_or(0, |place| place.width(model.model.shape()));
+        self.check_feasible((&texts.examples, &split), (width, places.len()))?;
         Ok(Input::Texts(Box::new(texts)))
     }
 

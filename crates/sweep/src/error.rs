@@ -45,7 +45,10 @@ pub enum SweepError {
         expected: &'static str,
     },
     /// A word is not one of those that are known.
-    #[error("`{key}` is `{value}`, expected {expected}")]
+    #[error(
+        "`{key}` is `{value}`, expected {expected}{}",
+        did_you_mean(nearest(value, expected.split([',', ' '])))
+    )]
     Word {
         /// Key of the configuration.
         key: &'static str,
@@ -217,6 +220,20 @@ pub enum SweepError {
         /// Why.
         source: Box<ProbeError>,
     },
+    /// Probes need more memory than there is.
+    #[error(
+        "the parameters of all trials need {:.2} GiB of memory at least, but there are {:.2} GiB; \
+         lower the sizes of `{config_name}` in `[[architectures]]`, or try fewer settings",
+        gib(*needed), gib(*there)
+    )]
+    Memory {
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that the process may have.
+        there: u64,
+        /// The architecture that needs most.
+        config_name: String,
+    },
     /// A file of held-out examples has a class that there is nothing to train on.
     #[error(
         "`{}` has the class `{}`, which the training data lack; theirs are {}{}",
@@ -358,6 +375,10 @@ fn experiments_found(found: &[PathBuf]) -> String {
     }
     let names: Vec<String> = found.iter().map(|path| format!("`{}`", path.display())).collect();
     format!("has {} experiments, name one of them: {}", names.len(), names.join(", "))
+}
+
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
 }
 
 impl SweepError {

@@ -24,6 +24,7 @@ mod early_stopping;
 mod error;
 mod evaluation;
 mod experiment;
+mod feasible;
 mod find_best_fit;
 mod findings;
 mod fit;

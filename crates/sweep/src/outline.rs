@@ -189,8 +189,7 @@ impl DataRun<'_> {
         let (mut n_params, mut seconds) = (0, 0.0);
         for (index, architecture) in config.architectures.iter().enumerate() {
             let probe = self.plan.probe(index, d_model, n_classes);
-            let of_trial: usize =
-                probe.init_state(0).values().map(|array| array.values.len()).sum();
+            let of_trial = probe.n_params() as usize;
             let n_trials = self.plan.trials_of(index).len();
             let n_rows = match &probe {
                 ProbeConfig::Linear(_) | ProbeConfig::Mlp(_) => split.train.len(),

@@ -27,6 +27,9 @@ pub struct RunOptions<'a> {
     /// Whether an earlier run is replaced, where it is not continued: its files are removed once
     /// everything is checked, and nothing else of its folder.
     pub overwrite: bool,
+    /// Memory that the process may have, in bytes: probes that need more for their parameters alone
+    /// are refused. Without it, nothing is.
+    pub memory_bytes: Option<u64>,
 }
 
 impl RunOptions<'_> {
@@ -132,6 +135,7 @@ fn data_runs<'a>(
             folder,
             device: options.device,
             keeps_complete,
+            memory_bytes: options.memory_bytes,
         })
     };
     plan.config().data.iter().enumerate().map(run).collect()

@@ -81,7 +81,9 @@ fn unknown(rest: &str, what: &str, list: &str) -> String {
 fn found_words(found: &str, form: Form) -> String {
     for kind in ["integer ", "floating point ", "boolean ", "character ", "string "] {
         if let Some(value) = found.strip_prefix(kind) {
-            return value.to_owned();
+            // A number beyond 64 bits.
+            let beyond = [" as i128", " as u128"].iter().find_map(|end| value.strip_suffix(end));
+            return beyond.unwrap_or(value).to_owned();
         }
     }
     match found {

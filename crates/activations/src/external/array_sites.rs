@@ -53,6 +53,10 @@ pub(super) fn array_sites(file: &ArrayFile) -> Result<ArraySites, ActivationErro
     if let Some(header) = headers.remove("x") {
         let header = header?;
         check(file.path(), "x", &header)?;
+        if let Some(other) = headers.keys().find(|name| name.starts_with(OF_LAYER)) {
+            let expected = "`x`, or an array for each layer, and not both";
+            return Err(about.wrong("x", &format!("with `{other}`"), expected));
+        }
         for (order, (site, array)) in
             sites_of_x(&about, &header, component)?.into_iter().enumerate()
         {
@@ -103,6 +107,11 @@ fn sites_of_x(
 ) -> Result<Vec<(ExternalSite, SiteArray)>, ActivationError> {
     let array = |index| SiteArray { array: "x".to_owned(), index };
     let &[_, n_layers, _, _] = &header.shape[..] else {
+        if about.file.headers()?.contains_key("layers") {
+            let shape = format!("{:?}", header.shape);
+            let expected = "[n, n_layers, pos, d_model] with `layers`; of one layer give `layer`";
+            return Err(about.wrong("x", &shape, expected));
+        }
         let site = match about.number("layer")? {
             Some(layer) => ExternalSite::layer(layer, component),
             None => ExternalSite::unknown("x"),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use attention_probes_wording::{did_you_mean, nearest};
+
 use crate::wording::{listed, shown};
 
 /// Why a folder of shards could not be used.
@@ -108,7 +110,10 @@ pub enum ShardError {
         hooks: Vec<String>,
     },
     /// A hook was named that is not there.
-    #[error("`{}` has no hook `{}`; hooks: {}", path.display(), shown(hook), listed(hooks))]
+    #[error(
+        "`{}` has no hook `{}`; hooks: {}{}",
+        path.display(), shown(hook), listed(hooks), did_you_mean(nearest(hook, hooks))
+    )]
     NoSuchHook {
         /// The folder, or file.
         path: PathBuf,

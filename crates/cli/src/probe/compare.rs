@@ -125,7 +125,7 @@ struct Compared {
 /// If a folder is no run, or the page cannot be written.
 pub fn run(args: &CompareArgs) -> Result<()> {
     if let Some(path) = &args.output {
-        output::check_file(path)?;
+        output::check_page(path, [])?;
     }
     let runs: Vec<SavedRun> =
         args.results.iter().map(|path| SavedRun::read(path)).collect::<Result<_, _>>()?;

@@ -63,7 +63,9 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     if format != Format::Folder {
         let check = if args.dry_run { output::check_target } else { output::check_file };
         check(&args.output)?;
-        check_output(&args.output, path)?;
+        output::check_not_read(&args.output, [path])?;
+        check_writable(&args.output)?;
+        output::check_absent(&args.output, args.overwrite || args.dry_run)?;
     }
 
     let model = open_model_alone(&args.model, hub.as_ref(), (&device, args.dtype))?;
@@ -227,14 +229,8 @@ impl Prepared<'_> {
     }
 }
 
-/// Makes sure before the long part that the output can be written, and is not the input.
-fn check_output(output: &Path, source: &Path) -> Result<()> {
-    if let (Ok(output), Ok(source)) = (output.canonicalize(), source.canonicalize())
-        && output == source
-    {
-        let message = format!("`{}` is the input, name another output", output.display());
-        return Err(InputError(message).into());
-    }
+/// Makes sure before the long part that the output can be written.
+fn check_writable(output: &Path) -> Result<()> {
     // Made and dropped: whether the folder takes a file.
     TemporaryFile::create(output)
         .map_err(|source| ActivationError::Write { path: output.to_owned(), source })?;

@@ -22,7 +22,7 @@ use crate::input::ignore_broken_pipe;
 use crate::outline::outline_text;
 use crate::sweep_page::{page_path, write_page};
 use crate::tracking::{self, RunTracker, Track};
-use crate::{device, table};
+use crate::{device, memory, table};
 
 /// Train all trials of a configuration file together and write a folder of results.
 #[derive(Args, Debug)]
@@ -104,6 +104,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             hub: hub.as_ref(),
             resume: args.resume,
             overwrite: args.run.overwrite,
+            memory_bytes: memory::limit_bytes(),
         };
         let outline = match check_sweep(&plan, &options) {
             // A plan can be looked at before the weights are there.
@@ -139,7 +140,9 @@ pub fn run_plan(plan: &SweepPlan, earlier: EarlierRun, track: &[Track]) -> Resul
     let mut tracker = RunTracker::new(plan, track);
     let hub = hub_access();
     let EarlierRun { resume, overwrite } = earlier;
-    let options = RunOptions { device: &device, hub: hub.as_ref(), resume, overwrite };
+    let memory_bytes = memory::limit_bytes();
+    let options =
+        RunOptions { device: &device, hub: hub.as_ref(), resume, overwrite, memory_bytes };
     let report = run_sweep(plan, &options, &mut tracker);
     tracker.clear();
     let report = report?;

@@ -74,7 +74,8 @@ pub struct ViewArgs {
 /// If a probe, the data, the model, or the output is at fault, or they do not belong together.
 pub fn run(args: &ViewArgs) -> Result<()> {
     let device = device::parse(&args.device)?;
-    output::check_file(&args.output)?;
+    let inputs = args.probe.iter().chain([&args.data]).map(PathBuf::as_path);
+    output::check_page(&args.output, inputs)?;
     let files: Vec<ProbeFile> =
         args.probe.iter().map(|path| ProbeFile::open(path, &device)).collect::<Result<_>>()?;
     for file in &files {

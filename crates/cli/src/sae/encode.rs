@@ -26,6 +26,9 @@ pub struct EncodeArgs {
     /// `--reconstruct`.
     #[arg(long)]
     pub output: PathBuf,
+    /// Replace a file that is there already.
+    #[arg(long)]
+    pub overwrite: bool,
     /// Also write what the features decode to.
     #[arg(long)]
     pub reconstruct: bool,
@@ -37,7 +40,8 @@ pub struct EncodeArgs {
 ///
 /// If a file cannot be read or written, the width does not fit, or a number is not finite.
 pub fn run(args: &EncodeArgs) -> Result<()> {
-    output::check_file(&args.output)?;
+    output::check_file_beside(&args.output, [&*args.activations])?;
+    output::check_absent(&args.output, args.overwrite)?;
     let sae = read_sae(&args.sae)?;
     Kept { path: &args.sae, sae: &sae }.warn_of_scale();
     let mut arrays = read_npz_arrays(&args.activations, &["x"], &[])?;

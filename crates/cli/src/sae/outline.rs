@@ -33,7 +33,7 @@ pub(super) fn say_time(
     let step = started.elapsed().as_secs_f64() / f64::max(n_timed, 1.0);
     let model = filled / train.buffer_batches as f64 * n_steps;
     info!(
-        "time: about {}, of which {} for the model and {} for training; an estimate from one buffer \
+        "time: {}, of which {} for the model and {} for training; an estimate from one buffer \
          and a few steps",
         shown_time(model + step * n_steps),
         shown_time(model),

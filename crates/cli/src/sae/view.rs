@@ -67,7 +67,7 @@ pub struct ViewArgs {
 ///
 /// If the autoencoder, the model, or the texts are at fault, or do not fit each other.
 pub fn run(args: &ViewArgs) -> Result<()> {
-    output::check_file(&args.output)?;
+    output::check_page(&args.output, [])?;
     let Subject { sae, model, device, contexts, hook } = &Subject::open(&args.subject)?;
     let view = View { sae, model, device, contexts, hook: *hook };
     view.write(&args.output, &args.subject.sae, (args.max_contexts, args.features))

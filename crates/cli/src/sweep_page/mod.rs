@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
 use attention_probes_metrics::{ClassificationReport, MetricError, OperatingPoint};
+use attention_probes_probes::Optimizer;
 use attention_probes_report::{
     Estimate, SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment, SweepMetric,
     SweepPage, SweepTransfer, SweepTrial, SweepWarning, TrialHistory, fixed,
@@ -244,6 +245,7 @@ fn describe(
     let evaluation = &report.evaluation;
     Ok(SweepArchitecture {
         config_name: report.config_name.clone(),
+        has_own_steps: report.optimizer == Some(Optimizer::Lbfgs),
         learning_rate: report.learning_rate,
         weight_decay: report.weight_decay,
         seed: report.seed,

@@ -139,6 +139,6 @@ fn wrong_inputs_are_named_with_exit_code_2() {
     assert!(!path("o.safetensors").exists());
 
     let onto_itself = [("--input-ids", "good.safetensors"), ("--output", "good.safetensors")];
-    assert!(folder.refused(&onto_itself).contains("is the input, name another output"));
+    assert!(folder.refused(&onto_itself).contains("is read by this command, name another file"));
     assert_eq!(fs::read(path("good.safetensors")).unwrap(), good);
 }

@@ -132,11 +132,11 @@ fn a_dry_run_prints_the_plan_and_writes_nothing() {
     let (stdout, _) = folder.succeed(&["--dry-run"]);
     assert!(stdout.contains("4 trials by AdamW: 2 learning rates x 2 weight decays"), "{stdout}");
     for part in [
-        "data: `data`, 60 examples: ",
+        "data: `data`, 36 training, 12 validation, 12 test examples",
         "2 classes: `disliked` 30, `liked` 30",
         "1 experiment, ",
         " in memory, training ",
-        "time: about ",
+        "time: less than a second, of which ",
     ] {
         assert!(stdout.contains(part), "`{part}` is not in: {stdout}");
     }

@@ -121,7 +121,7 @@ fn a_number_is_learned_judged_and_scored() {
     }
     let args = ["view", "--probe", PROBE, "--data", "data.jsonl", "--output", "view.html"];
     let error = call::refused(&mut call::command(&folder.path(""), &args));
-    assert!(error.contains("its outputs are no classes"), "{error}");
+    assert!(error.contains("this command needs a classifier"), "{error}");
 
     let args = ["compare", "results/small", "results/small"];
     let (compared, _) = call::succeed(&mut call::command(&folder.path(""), &args));

@@ -124,9 +124,11 @@ fn warnings_stand_on_top_by_data_set() {
     let expected: Vec<String> = sample::sweep_page(3)
         .warnings
         .into_iter()
-        .flat_map(|warning| [warning.data, warning.message])
+        .flat_map(|warning| [warning.data, warning.message.replace('`', "")])
         .collect();
     assert_eq!(browser.evaluate(lists), json!(expected));
+    let code = "document.querySelector('#warning-list code').textContent";
+    assert_eq!(browser.text(code), "attention");
     browser.assert_quiet();
 
     let _folder = open(&mut browser, SweepPage::default().to_html(), 1440);

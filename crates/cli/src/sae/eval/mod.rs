@@ -146,7 +146,8 @@ struct Findings {
 /// other, or a flag is given that the evaluation does not have.
 pub fn run(args: &EvalArgs) -> Result<()> {
     if let Some(path) = &args.output {
-        output::check_file(path)?;
+        let inputs = args.data.iter().chain(&args.activations).map(PathBuf::as_path);
+        output::check_file_beside(path, inputs)?;
     }
     report::write(args, &find(args)?)
 }

@@ -88,6 +88,7 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
     };
     SweepArchitecture {
         config_name: name.to_owned(),
+        has_own_steps: false,
         learning_rate: best.learning_rate,
         weight_decay: best.weight_decay,
         seed: best.seed,
