@@ -83,12 +83,17 @@ pub enum SplitError {
         test: f64,
     },
     /// A side of a split would be empty.
-    #[error("{n_examples} examples are too few for the {side} side; add some, or change its share")]
+    #[error(
+        "{n_examples} examples{} are too few for the {side} side; add some, or change its share",
+        in_groups(*n_groups)
+    )]
     EmptySide {
         /// The side.
         side: Side,
         /// Number of examples.
         n_examples: usize,
+        /// Number of groups that stay on one side each, such as equal texts, where there are any.
+        n_groups: Option<usize>,
     },
     /// Every class is too rare to be on every side.
     #[error(
@@ -367,6 +372,15 @@ impl Grouped {
     }
 }
 
+/// The groups of examples, in words.
+fn in_groups(n_groups: Option<usize>) -> String {
+    match n_groups {
+        Some(1) => " in one group, which stays on one side,".to_owned(),
+        Some(n) => format!(" in {n} groups, which stay on one side each,"),
+        None => String::new(),
+    }
+}
+
 /// Refuses an empty side, and a side without one of the larger classes.
 fn check_sides(
     labels: &[usize],
@@ -385,7 +399,9 @@ fn check_sides(
             if most < MIN_EXAMPLES && n_classes > MIN_EXAMPLES {
                 return Err(SplitError::RareClasses { side, n_examples, n_classes, most }.into());
             }
-            return Err(SplitError::EmptySide { side, n_examples }.into());
+            let different = |groups: &[usize]| groups.iter().collect::<BTreeSet<_>>().len();
+            let n_groups = groups.map(different);
+            return Err(SplitError::EmptySide { side, n_examples, n_groups }.into());
         }
         let missing = present
             .iter()
@@ -505,7 +521,7 @@ mod tests {
         assert!(matches!(
             stratified_split(&[], None, &CONFIG),
             Err(ActivationError::Split {
-                source: SplitError::EmptySide { side: Side::Train, n_examples: 0 }
+                source: SplitError::EmptySide { side: Side::Train, n_examples: 0, .. }
             })
         ));
         assert!(matches!(

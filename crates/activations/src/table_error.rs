@@ -209,7 +209,7 @@ pub enum TableError {
     /// A column does not exist.
     #[error(
         "`{}` line {line} has no column `{}`; columns: {}{}",
-        path.display(), shown(column), listed(columns), column_remedy(path, nearest.as_deref())
+        path.display(), shown(column), listed(columns), column_remedy(path, columns, nearest.as_deref())
     )]
     MissingColumn {
         /// The file.
@@ -308,8 +308,19 @@ pub enum TableError {
 }
 
 /// The end of a message about a column that is not there.
-fn column_remedy(path: &Path, nearest: Option<&str>) -> String {
+fn column_remedy(path: &Path, columns: &[String], nearest: Option<&str>) -> String {
     let has_header = path.extension().is_none_or(|extension| extension != "jsonl");
+    if let [column] = columns
+        && has_header
+    {
+        if column.contains('\t') {
+            return "; columns separated by tabs are read of a file that ends in .tsv".to_owned();
+        }
+        if column.contains(';') {
+            return "; columns are separated by commas, or by tabs in a file that ends in .tsv"
+                .to_owned();
+        }
+    }
     match nearest {
         None if has_header => "; the first line must name the columns".to_owned(),
         near => did_you_mean(near),

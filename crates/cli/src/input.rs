@@ -260,7 +260,8 @@ impl ProbeFile {
         let recorded = trained_on.name.as_str();
         let is_other_name = met.name.is_some_and(|name| name != recorded);
         let revisions = trained_on.revision.as_deref().zip(met.revision);
-        let is_other = revisions.map_or(is_other_name, |(expected, found)| expected != found);
+        let is_other =
+            revisions.map_or(is_other_name, |(expected, found)| !is_same_revision(expected, found));
         let is_allowed = met.allows_other_revision && (!is_other_name || revisions.is_none());
         if !is_other || is_allowed {
             return Ok(());
@@ -384,14 +385,30 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     cause.is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe)
 }
 
+/// Whether two revisions are one, of which one may be short, as messages show it.
+fn is_same_revision(a: &str, b: &str) -> bool {
+    let is_short = |short: &str, long: &str| short.len() >= SHORT && long.starts_with(short);
+    a == b || is_short(a, b) || is_short(b, a)
+}
+
+/// Characters of a hash that messages show.
+const SHORT: usize = 12;
+
 /// The beginning of a hash, enough to tell two apart.
 fn short(hash: &str) -> String {
-    hash.chars().take(12).collect()
+    hash.chars().take(SHORT).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_revision_may_be_short() {
+        let whole = "8c45088225b2d1e0";
+        assert!(is_same_revision(whole, &whole[..12]) && is_same_revision(&whole[..13], whole));
+        assert!(!is_same_revision(whole, &whole[..11]) && !is_same_revision("", whole));
+    }
 
     #[test]
     fn layers_that_stand_side_by_side_are_joined_by_a_plus() {

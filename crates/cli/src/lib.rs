@@ -16,6 +16,7 @@ mod extract_file;
 mod extract_folder;
 mod extract_report;
 mod extraction;
+pub mod flags;
 pub mod fra;
 pub mod hub;
 pub mod input;

@@ -109,7 +109,9 @@ impl Files {
             examples.extend(of(Some(side)));
             let n_examples = sides.len();
             if examples.is_empty() {
-                return Err(unfit(SplitError::EmptySide { side, n_examples }.into()));
+                return Err(unfit(
+                    SplitError::EmptySide { side, n_examples, n_groups: None }.into(),
+                ));
             }
             Ok(examples)
         };

@@ -60,6 +60,9 @@ impl SweepConfig {
         check_grid(&self.sweep)?;
         check_evaluation(&self.evaluation)?;
         at_least("activations.memory_budget_gib", self.activations.memory_budget_gib, 0.0)?;
+        if let Layers::Word(word) = &self.activations.layers {
+            self.activations.layers = word.parse()?;
+        }
         match &self.activations.layers {
             Layers::Word(word) if word == "all" || word == "auto" => {}
             Layers::Word(word) => {

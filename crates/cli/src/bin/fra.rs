@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use attention_probes_cli::signals::GoOn;
-use attention_probes_cli::{exit, fra, start};
+use attention_probes_cli::{exit, flags, fra, start};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -35,7 +35,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let command = Args::parse().command;
+    let command = flags::parse::<Args>().command;
     start(command.go_on());
     exit::code(|| match command {
         Command::Demo(args) => fra::demo::run(&args),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use attention_probes_cli::extract_args::ExtractArgs;
 use attention_probes_cli::signals::GoOn;
-use attention_probes_cli::{exit, probe, start};
+use attention_probes_cli::{exit, flags, probe, start};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -42,7 +42,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let command = Args::parse().command;
+    let command = flags::parse::<Args>().command;
     start(command.go_on());
     exit::code(|| match command {
         Command::Demo(args) => probe::demo::run(&args),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use attention_probes_cli::signals::GoOn;
-use attention_probes_cli::{exit, sae, start};
+use attention_probes_cli::{exit, flags, sae, start};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -40,7 +40,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let command = Args::parse().command;
+    let command = flags::parse::<Args>().command;
     start(command.go_on());
     exit::code(|| match command {
         Command::Demo(args) => sae::demo::run(&args),

@@ -1,0 +1,68 @@
+//! Flags of a command line, and what is wrong with one in plain words.
+
+use std::process::exit;
+
+use clap::Parser;
+use clap::error::{Error, ErrorKind};
+
+use crate::stderr;
+
+/// What the standard library and clap say of a number, and what a person would.
+const WORDS: [(&str, &str); 6] = [
+    ("number would be zero for non-zero type", "expected a whole number from 1 on"),
+    (" is not in 1..18446744073709551615", ", expected a whole number from 1 on"),
+    ("invalid digit found in string", "expected a whole number"),
+    ("cannot parse integer from empty string", "expected a whole number"),
+    ("number too large to fit in target type", "it is too large"),
+    ("invalid float literal", "expected a number"),
+];
+
+/// The flags of this process; where they are wrong, or ask for help, prints and ends the process.
+pub fn parse<T: Parser>() -> T {
+    T::try_parse().unwrap_or_else(|error| {
+        if error.kind() != ErrorKind::ValueValidation {
+            error.exit();
+        }
+        stderr::line(in_words(&error).trim_end());
+        exit(error.exit_code());
+    })
+}
+
+fn in_words(error: &Error) -> String {
+    let text = error.render().to_string();
+    WORDS.iter().fold(text, |text, (foreign, plain)| text.replace(foreign, plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use clap::builder::RangedU64ValueParser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Numbers {
+        #[arg(long)]
+        n: Option<NonZeroUsize>,
+        #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+        m: Option<usize>,
+        #[arg(long)]
+        x: Option<f64>,
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_said_in_plain_words() {
+        for (args, expected) in [
+            (["--n", "0"], "'--n <N>': expected a whole number from 1 on"),
+            (["--n", "1e3"], "'--n <N>': expected a whole number\n"),
+            (["--n", "99999999999999999999"], "'--n <N>': it is too large"),
+            (["--m", "0"], "'--m <M>': 0, expected a whole number from 1 on"),
+            (["--x", "y"], "'--x <X>': expected a number"),
+        ] {
+            let error = Numbers::try_parse_from([&["a"][..], &args].concat()).unwrap_err();
+            let text = in_words(&error);
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+}
