@@ -47,6 +47,7 @@ pub(crate) fn check_page<'a>(
     path: &Path,
     inputs: impl IntoIterator<Item = &'a Path>,
 ) -> Result<()> {
+    check_target(path)?;
     let ends = path.extension().and_then(|end| end.to_str()).map(str::to_lowercase);
     if !matches!(ends.as_deref(), Some("html" | "htm")) {
         let message = format!("`{}` does not end in .html, as a page does", path.display());

@@ -103,7 +103,7 @@ fn pieces_and_formats_change_nothing() {
     let whole = run("whole.safetensors", "4096");
     let bytes = fs::read(&whole).unwrap();
     for batch_tokens in ["1", "20", "50"] {
-        let pieces = fs::read(run("pieces.safetensors", batch_tokens)).unwrap();
+        let pieces = fs::read(run(&format!("{batch_tokens}.safetensors"), batch_tokens)).unwrap();
         assert!(pieces == bytes, "at most {batch_tokens} tokens at a time");
     }
 

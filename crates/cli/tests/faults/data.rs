@@ -32,7 +32,7 @@ fn model(folder: &Path, name: &str, file: &str, change: impl FnOnce(&mut Value))
 /// What a model computes at its second layer, as the bytes of an npz.
 fn activations(folder: &Path, model: &str) -> Vec<u8> {
     let args = [&EXTRACT[..], &["blocks.1.hook_resid_post", "--model", model]].concat();
-    succeed("probe", folder, &[&args[..], &["--output", "x.npz"]].concat());
+    succeed("probe", folder, &[&args[..], &["--output", "x.npz", "--overwrite"]].concat());
     let arrays = read_npz(folder.join("x.npz")).unwrap();
     let Some(NpzData::F32(values)) =
         arrays.get("blocks.1.hook_resid_post").map(|array| array.data.clone())

@@ -53,7 +53,10 @@ fn a_link_is_followed_and_a_name_may_be_as_long_as_names_are() {
     fs::create_dir(path.join("data")).unwrap();
     fs::write(path.join("data/old.npz"), "old").unwrap();
     symlink("data/old.npz", path.join("link.npz")).unwrap();
-    succeed("probe", path, &extract("link.npz"));
+    let error = refused("probe", path, &extract("link.npz"));
+    assert!(error.contains("`link.npz` exists; give another `--output`"), "{error}");
+    assert_eq!(fs::read(path.join("data/old.npz")).unwrap(), b"old");
+    succeed("probe", path, &[extract("link.npz"), vec!["--overwrite"]].concat());
     assert!(path.join("link.npz").is_symlink());
     assert_eq!(fs::read(path.join("data/old.npz")).unwrap()[..2], *b"PK");
     // As a process that was killed leaves it, and one of another output.

@@ -30,7 +30,7 @@ fn on_hub<'a>(command: &'a mut Command, folder: &Folder, hub: &FakeHub) -> &'a m
 /// Activations of one split.
 fn extract(folder: &Folder, path: &str, split: &str) -> Command {
     let args = ["extract", "--model", "demo-gpt2", "--output", "out.npz", "--data", path];
-    let more = ["--split", split, "--hooks", "hook_embed"];
+    let more = ["--split", split, "--hooks", "hook_embed", "--overwrite"];
     call::command(&folder.path(""), &[&args[..], &more].concat())
 }
 

@@ -40,7 +40,7 @@ fn cache(folder: &Path) {
 fn extract(model: &str, folder: &Path) -> Command {
     fs::write(folder.join("data.csv"), "text\nThe probe reads\n").unwrap();
     let args = ["extract", "--model", model, "--data", "data.csv", "--output", "out.npz"];
-    command(&[&args[..], &["--hooks", "blocks.4.attn.hook_rot_q"]].concat(), folder)
+    command(&[&args[..], &["--hooks", "blocks.4.attn.hook_rot_q", "--overwrite"]].concat(), folder)
 }
 
 fn assert_refused(output: &Output, words: &[&str]) {
