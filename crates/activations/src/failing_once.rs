@@ -60,8 +60,8 @@ impl<W: Seek> Seek for FailingOnce<W> {
 mod tests {
     use std::io::Cursor;
 
-    use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
+    use zip::{CompressionMethod, ZipWriter};
 
     use super::*;
 
@@ -71,7 +71,9 @@ mod tests {
         let mut file = FailingOnce::new(Cursor::new(&mut space[..]));
         {
             let mut zip = ZipWriter::new(&mut file);
-            zip.start_file("a", SimpleFileOptions::default()).unwrap();
+            let options =
+                SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+            zip.start_file("a", options).unwrap();
             assert!(zip.write_all(&[1; 100]).and_then(|()| zip.flush()).is_err());
             zip.finish().unwrap();
         }

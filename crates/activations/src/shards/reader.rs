@@ -343,7 +343,11 @@ mod tests {
             ExternalActivations::read_hook(folder.path(), Some(hook)).unwrap_err().to_string()
         };
         assert!(error("pattern").contains("`pattern` of `"), "{}", error("pattern"));
-        assert!(error("strem").ends_with("has no hook `strem`; hooks: `stream`, `pattern`"));
+        assert!(
+            error("strem").ends_with(
+                "has no hook `strem`; hooks: `stream`, `pattern`; did you mean `stream`?"
+            )
+        );
     }
 
     #[test]
