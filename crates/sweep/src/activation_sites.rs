@@ -158,7 +158,7 @@ impl ActivationSites {
 
     /// Fills in what the activations say about where they are from.
     pub(crate) fn describe(&self, metadata: &mut ProbeMetadata) {
-        let ActivationOrigin { model, revision, convention, max_tokens } = self.data.origin();
+        let ActivationOrigin { model, revision, convention, max_tokens, .. } = self.data.origin();
         metadata.model =
             model.clone().map(|name| ModelMetadata { name, revision: revision.clone() });
         metadata.convention = convention.map(|convention| convention.to_string());

@@ -461,7 +461,7 @@ mod tests {
                 "`architectures.retrains` has 0",
             ),
             ("optimizer = \"lbfgs\"\nretrain_above = -1.0", "`architectures.retrain_above` has -1"),
-            ("name = \"linear\"\nrecipe = \"ensemble_mean\"", "`architectures.recipe` makes no"),
+            ("name = \"linear\"\nrecipe = \"ensemble_mean\"", "`architectures.recipe` is not"),
             ("recipe = \"ensemble_mean\"\nhidden_dim = 3", "`ensemble_mean` needs a probe without"),
             ("recipe = \"finetune_attn\"\nactivation = \"tanh\"", "`finetune_attn` needs"),
             ("recipe = \"finetune_attn\"\npool = \"max\"", "`finetune_attn` begins with"),

@@ -46,6 +46,7 @@ pub(super) fn array_sites(file: &ArrayFile) -> Result<ArraySites, ActivationErro
         revision: about.text("revision")?,
         convention,
         max_tokens: about.number("max_tokens")?,
+        data_hash: about.text("data_hash")?,
     };
     let class_names = about.class_names()?;
 

@@ -449,6 +449,7 @@ mod tests {
             revision: Some("main".to_owned()),
             convention: Some(Convention::TlProcessed),
             max_tokens: Some(256),
+            data_hash: None,
         };
         assert_eq!(found.origin, expected);
         assert!(ExternalActivations::read_hook(&path, Some("blocks.12.hook_mlp_out")).is_ok());

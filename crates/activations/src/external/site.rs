@@ -29,6 +29,8 @@ pub struct ActivationOrigin {
     pub convention: Option<Convention>,
     /// Most tokens of a text.
     pub max_tokens: Option<usize>,
+    /// BLAKE3 of the file of the texts.
+    pub data_hash: Option<String>,
 }
 
 impl ExternalSite {

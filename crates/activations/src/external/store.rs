@@ -109,6 +109,7 @@ impl ExternalStore {
             revision: Some(manifest.model.revision.clone()),
             convention: Some(manifest.convention),
             max_tokens: manifest.tokenizer.as_ref().map(|tokenizer| tokenizer.max_tokens),
+            data_hash: Some(manifest.data.hash.clone()),
         };
         Ok(Self { path, form: Form::Shards(Box::new(folder)), sites, origin, hash })
     }

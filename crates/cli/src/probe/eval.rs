@@ -250,11 +250,16 @@ fn evaluate_texts<'a>(
     evaluate(args, file, path, Prepared { source, examples, targets, n_skipped }, device)
 }
 
+/// Whether a probe was trained on a file with this hash.
+fn is_trained_on(file: &ProbeFile, hash: &str) -> bool {
+    file.saved.metadata.data.as_ref().is_some_and(|data| data.hash.as_deref() == Some(hash))
+}
+
 /// Warns of texts, or examples of activations, that the probe was trained or selected on.
 fn warn_of_known(file: &ProbeFile, path: &Path, hash: &str, keys: &[u64]) {
     let Some(data) = &file.saved.metadata.data else { return };
     let path = path.display();
-    if data.hash.as_deref() == Some(hash) {
+    if is_trained_on(file, hash) {
         warn!("`{path}` is the file that the probe was trained on, so the figures flatter it");
         return;
     }
@@ -276,9 +281,19 @@ fn prepare_external(file: &ProbeFile, path: &Path, args: &EvalArgs) -> Result<Pr
     let mut read = args.data.read_activations(path, kind, (probes, &args.model))?;
     // One probe reads one place.
     let mut external = read.places.swap_remove(0);
-    let examples = ExampleSet::from_external(&external, &external.keys())
+    let keys = external.keys();
+    let examples = ExampleSet::from_external(&external, &keys)
         .ok_or_else(|| ExternalActivations::no_labels(path))?;
-    warn_of_known(file, path, &external.hash, &external.keys());
+    let texts_hash = external.origin.data_hash.as_deref();
+    if texts_hash.is_some_and(|hash| is_trained_on(file, hash)) {
+        warn!(
+            "`{}` has activations of the file that the probe was trained on, so the figures flatter \
+             it; leave out those texts",
+            path.display()
+        );
+    } else {
+        warn_of_known(file, path, &external.hash, &keys);
+    }
     let n_skipped = external.skipped.len();
     let targets = external.targets.take();
     let source = Box::new(MemoryActivations::from(external));

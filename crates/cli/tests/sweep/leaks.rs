@@ -168,6 +168,17 @@ fn transfer_leaves_out_what_a_probe_was_trained_on() {
     folder.write("new.csv", data.replace("because", "since"));
     assert!(!eval("new.csv").contains("trained or selected"));
     assert!(eval("data.csv").contains("is the file that the probe was trained on"));
+    // So does it of activations that were made of this file.
+    for (data, is_known) in [("data.csv", true), ("new.csv", false)] {
+        let args = ["extract", "--model", "demo-gpt2", "--data", data, "--output", "x.npz"];
+        let more = ["--hooks", "blocks.1.hook_resid_post", "--overwrite"];
+        let extract = [&args[..], &more].concat();
+        call::succeed(&mut call::command(&folder.path(""), &extract));
+        let args = ["eval", "--probe", &probe, "--activations", "x.npz"];
+        let (_, stderr) = call::succeed(&mut call::command(&folder.path(""), &args));
+        let expected = "has activations of the file that the probe was trained on";
+        assert_eq!(stderr.contains(expected), is_known, "{stderr}");
+    }
 }
 
 #[test]
