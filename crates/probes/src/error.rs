@@ -301,6 +301,34 @@ pub enum ProbeError {
         tolerance: f64,
     },
 
+    /// A decision is asked for, and the outputs of the probe are no classes.
+    #[error("a decision needs a classifier; the probe predicts numbers or several labels")]
+    NotClasses,
+
+    /// A probe has no threshold for a false-positive rate.
+    #[error(
+        "it has no threshold for a false-positive rate of {target_fpr}, but for {}; train it with \
+         `evaluation.target_fprs`, and enough negatives",
+        rates(known)
+    )]
+    NoThreshold {
+        /// The rate that was asked for.
+        target_fpr: f64,
+        /// Those that it has a threshold for.
+        known: Vec<f64>,
+    },
+
+    /// A probe has no calibrator of a method.
+    #[error("it has no calibrator `{method}`, leave it out")]
+    NoCalibrator {
+        /// The method.
+        method: &'static str,
+    },
+
+    /// A probe has no two thresholds to defer by.
+    #[error("it has no two thresholds to defer by; train it with more examples of both classes")]
+    NoDeferral,
+
     /// A device did not hand over the numbers of a probe or of its data.
     #[error("cannot read the numbers of a probe or of its data")]
     Device {
@@ -315,4 +343,12 @@ pub enum ProbeError {
         /// What the metrics say.
         source: attention_probes_metrics::MetricError,
     },
+}
+
+/// Rates, or that there are none.
+fn rates(known: &[f64]) -> String {
+    if known.is_empty() {
+        return "none".to_owned();
+    }
+    known.iter().map(f64::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -60,7 +60,10 @@ mod trained_on;
 mod training_data;
 
 pub use aggregation::Aggregation;
-pub use apply::{Prefixes, Reading, Token, TokenReader, TokenScore, apply_probe};
+pub use apply::{
+    CalibrationMethod, Judge, Prefixes, Reading, Token, TokenReader, TokenScore, Verdict,
+    VerdictConfig, apply_probe,
+};
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use convex::{
     Features, Folds, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticSelection,

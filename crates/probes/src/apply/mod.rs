@@ -2,6 +2,8 @@
 
 mod reading;
 mod token_reader;
+mod verdict;
 
 pub use reading::{Prefixes, Reading, apply_probe};
 pub use token_reader::{Token, TokenReader, TokenScore};
+pub use verdict::{CalibrationMethod, Judge, Verdict, VerdictConfig};

@@ -6,12 +6,14 @@ use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, MemoryActivations, PlaceActivations, PlaceSites,
 };
-use attention_probes_probes::{Prefixes, Reading, Token, TokenReader, TokenScore, apply_probe};
+use attention_probes_probes::{
+    Judge, Prefixes, Reading, Token, TokenReader, TokenScore, Verdict, apply_probe,
+};
 use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::input::ProbeFile;
-use crate::verdict::{Judge, Verdict, VerdictArgs};
+use crate::verdict::VerdictArgs;
 
 /// One line of output.
 #[derive(Debug, Serialize)]
@@ -109,7 +111,7 @@ impl<'a> Scorer<'a> {
             Ok(ScoringProbe {
                 name: file.name(),
                 file,
-                judge: Judge::new(file, verdict)?,
+                judge: verdict.judge(file)?,
                 readout: TokenReader::new(&file.saved)?,
             })
         };

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::io::{BufReader, Read, Write};
 
 use anyhow::Result;
-use attention_probes_probes::StreamingProbe;
+use attention_probes_probes::{Judge, StreamingProbe, Verdict};
 use attention_probes_wording::json_words;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -14,7 +14,7 @@ use tracing::warn;
 use super::origin::{StreamOrigin, StreamOriginArgs};
 use crate::input::{ModelArgs, ProbeFile};
 use crate::text_line::read_line;
-use crate::verdict::{Judge, Verdict, VerdictArgs};
+use crate::verdict::VerdictArgs;
 
 /// One line of input.
 #[derive(Deserialize)]
@@ -164,7 +164,7 @@ impl<'a> Served<'a> {
         Ok(Self {
             name: file.name(),
             hooks: file.hooks()?,
-            judge: Judge::new(file, args)?,
+            judge: args.judge(file)?,
             blank: StreamingProbe::from_saved(&file.saved)?,
         })
     }
