@@ -184,36 +184,7 @@ impl BagOfWords {
     ) -> Result<(), SweepError> {
         let features = self.features(vocabulary, train);
         let kept = KeptFits::new(&features, learned, follower.folder);
-        self.path_kept(&features, learned, follower, (&kept, each))
-    }
-
-    fn path_kept(
-        &self,
-        features: &SparseFeatures,
-        learned: WordTargets<'_>,
-        FitFollower { data: name, tracker, .. }: FitFollower<'_>,
-        (kept, each): (&KeptFits, Each<'_>),
-    ) -> Result<(), SweepError> {
-        let WordTargets { targets, weights } = learned;
-        let data = SparseLogisticData { features, targets, weights };
-        let config = LogisticConfig { keep_unconverged: true, ..LogisticConfig::default() };
-        let mut regression = SparseLogistic::new(data, config)?;
-        tracker.baseline(name, 0, PENALTIES.len());
-        for (i, penalty) in PENALTIES.into_iter().rev().enumerate() {
-            let readout = if let Some(readout) = kept.read(penalty) {
-                readout
-            } else {
-                let fits = regression.fit(penalty)?;
-                let readout = joined(fits.iter().map(|fit| &fit.readout))?;
-                kept.write(penalty, &readout)?;
-                readout
-            };
-            // From what is kept, so that a resumed run goes the same way.
-            regression.resume(&divided(&readout, targets)?)?;
-            each(penalty, readout)?;
-            tracker.baseline(name, i + 1, PENALTIES.len());
-        }
-        Ok(())
+        path_kept(&features, learned, follower, (&kept, each))
     }
 }
 
@@ -225,6 +196,35 @@ fn joined<'a>(
     let weight: Vec<f64> = readouts.clone().flat_map(|one| widen(one.weight())).collect();
     let bias: Vec<f64> = readouts.flat_map(|one| widen(one.bias())).collect();
     Ok(LinearReadout::new(&weight, &bias)?)
+}
+
+/// Solves the problem of every penalty, but for those whose solution is kept.
+fn path_kept(
+    features: &SparseFeatures,
+    learned: WordTargets<'_>,
+    FitFollower { data: name, tracker, .. }: FitFollower<'_>,
+    (kept, each): (&KeptFits, Each<'_>),
+) -> Result<(), SweepError> {
+    let WordTargets { targets, weights } = learned;
+    let data = SparseLogisticData { features, targets, weights };
+    let config = LogisticConfig { keep_unconverged: true, ..LogisticConfig::default() };
+    let mut regression = SparseLogistic::new(data, config)?;
+    tracker.baseline(name, 0, PENALTIES.len());
+    for (i, penalty) in PENALTIES.into_iter().rev().enumerate() {
+        let readout = if let Some(readout) = kept.read(penalty) {
+            readout
+        } else {
+            let fits = regression.fit(penalty)?;
+            let readout = joined(fits.iter().map(|fit| &fit.readout))?;
+            kept.write(penalty, &readout)?;
+            readout
+        };
+        // From what is kept, so that a resumed run goes the same way.
+        regression.resume(&divided(&readout, targets)?)?;
+        each(penalty, readout)?;
+        tracker.baseline(name, i + 1, PENALTIES.len());
+    }
+    Ok(())
 }
 
 /// One readout as those of several labels, if the targets are several.
@@ -369,7 +369,7 @@ mod tests {
             };
             let follower = FitFollower { data: "", folder: None, tracker: &mut NoTracker };
             let features = bag.features(&vocabulary, &rows);
-            bag.path_kept(&features, learned, follower, (kept, &mut each)).unwrap();
+            path_kept(&features, learned, follower, (kept, &mut each)).unwrap();
             found
         };
         let whole = path(&kept);
