@@ -10,7 +10,7 @@ sweep NAME *ARGS:
 demo:
     cargo run --release --bin probe -- demo
 
-# Compare the defaults with scikit-learn and with far longer training (an hour on two cores).
+# Compare the defaults with scikit-learn and with far longer training (75 minutes on two cores).
 defaults *SEEDS:
     examples/defaults/run.sh {{SEEDS}}
 
