@@ -25,6 +25,8 @@ mod location;
 mod memory;
 mod npy;
 mod npy_dtype;
+mod npy_error;
+mod npy_header;
 mod npz;
 mod own_files;
 mod packed;
@@ -81,7 +83,7 @@ pub use haystack::{
 };
 pub use location::{data_files, data_name, is_on_hub};
 pub use memory::MemoryActivations;
-pub use npy::NpyError;
+pub use npy_error::NpyError;
 pub use npz::{NpzArray, NpzData, finish_as_npz, read_npz, read_npz_arrays, write_npz};
 pub use own_files::remove_own_files;
 pub use packed::PackedActivations;

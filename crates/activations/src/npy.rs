@@ -1,82 +1,19 @@
 //! One array of an npz archive: an npy header, then the values.
-//!
-//! The header is parsed here rather than by a crate, because those at hand allocate what the
-//! header asks for, and overflow on its shape.
 
 use std::io::{self, Read, Write};
 
 use half::f16;
 
 use crate::npy_dtype::{NpyDtype, NpyKind};
-use crate::wording::shown;
+use crate::npy_error::NpyError;
+use crate::npy_header::{Header, read_header};
 use crate::{NpzArray, NpzData};
 
 /// Largest array that is read, in bytes: 64 GiB.
 const MAX_ARRAY_BYTES: u64 = 1 << 36;
 
-/// Longest npy header that is read; `numpy` itself refuses those above 10,000 bytes.
-const MAX_HEADER_BYTES: usize = 10_000;
-
-/// How every npy file begins.
-pub(crate) const MAGIC: [u8; 6] = *b"\x93NUMPY";
-
 /// Values that are decoded at a time.
 const CHUNK: usize = 16 * 1024;
-
-/// Why an array of an npz could not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NpyError {
-    /// The data is damaged or ends early.
-    #[error("it is damaged or cut off")]
-    Data {
-        /// What went wrong.
-        #[from]
-        source: io::Error,
-    },
-    /// The header is malformed.
-    #[error("it has no valid npy header: {reason}")]
-    Header {
-        /// What is wrong with the header.
-        reason: &'static str,
-    },
-    /// The array holds pickled Python objects.
-    #[error(
-        "it holds pickled objects, which are never read; save it as numbers, or, after \
-         `.astype(str)`, as strings"
-    )]
-    Object,
-    /// The array has a type that is not read.
-    #[error(
-        "it has dtype `{}`, expected float16, float32, float64, bool, an integer, or a string",
-        shown(dtype)
-    )]
-    Type {
-        /// Name of the type in `numpy`.
-        dtype: String,
-    },
-    /// A string is not text.
-    #[error("it holds a string that is no text in UTF-8; save it as `numpy.str_`")]
-    Text,
-    /// The array has no axis of layers, or fewer layers.
-    #[error(
-        "it has shape {shape:?}, expected [n, n_layers, pos, d_model] and layer number {index}"
-    )]
-    Layer {
-        /// The shape that the header claims.
-        shape: Vec<usize>,
-        /// The layer that was asked for, counted from 0.
-        index: usize,
-    },
-    /// The header claims another size than the entry of the archive has.
-    #[error("it claims shape {shape:?}, but its entry has room for {size_bytes} bytes")]
-    Size {
-        /// The shape that the header claims.
-        shape: Vec<usize>,
-        /// Bytes that the entry can hold.
-        size_bytes: u64,
-    },
-}
 
 /// Reads one npy file of `size_bytes`, to its end, so that the archive checks its checksum.
 ///
@@ -116,32 +53,6 @@ pub(crate) fn read_npy(
     Ok(NpzArray { shape: kept_shape, data })
 }
 
-/// Type and shape of an npy file, from its header alone.
-pub(crate) fn read_npy_header(entry: &mut impl Read) -> Result<(NpyDtype, Vec<usize>), NpyError> {
-    let (Header { descr, shape, .. }, _) = read_header(entry)?;
-    Ok((NpyDtype::parse(&descr)?, shape))
-}
-
-/// An npy header of version 1, padded so that the data begins at a multiple of 64.
-///
-/// An error if the shape is too long for it to be read again.
-pub(crate) fn npy_header(shape: &[usize], descr: &str) -> io::Result<Vec<u8>> {
-    let axes: Vec<String> = shape.iter().map(usize::to_string).collect();
-    let axes = if let [axis] = &axes[..] { format!("{axis},") } else { axes.join(", ") };
-    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}");
-    let unpadded = 10 + text.len() + 1;
-    text.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(64) - unpadded));
-    text.push('\n');
-
-    if text.len() > MAX_HEADER_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "an array has too many axes"));
-    }
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((text.len() as u16).to_le_bytes());
-    bytes.extend(text.as_bytes());
-    Ok(bytes)
-}
-
 pub(crate) fn write_values(writer: &mut impl Write, data: &NpzData) -> io::Result<()> {
     match data {
         NpzData::F32(values) => encode(writer, values, f32::to_le_bytes),
@@ -167,13 +78,6 @@ pub(crate) fn write_values(writer: &mut impl Write, data: &NpzData) -> io::Resul
 /// Characters of the longest of some strings, at least one, as `numpy` wants it.
 fn text_width(values: &[String]) -> usize {
     values.iter().map(|value| value.chars().count()).max().unwrap_or(0).max(1)
-}
-
-/// What the header of an npy file says.
-struct Header {
-    descr: String,
-    fortran_order: bool,
-    shape: Vec<usize>,
 }
 
 impl NpzData {
@@ -213,96 +117,6 @@ impl NpzData {
             Self::Text(values) => Self::Text(row_major(&values, shape)),
         }
     }
-}
-
-/// Reads magic, version, and header; returns also how many bytes they took.
-fn read_header(reader: &mut impl Read) -> Result<(Header, u64), NpyError> {
-    let mut start = [0; 8];
-    reader.read_exact(&mut start)?;
-    if start[..6] != MAGIC {
-        return Err(NpyError::Header { reason: "it does not begin with `\\x93NUMPY`" });
-    }
-    let (length, length_bytes) = match start[6] {
-        1 => {
-            let mut length = [0; 2];
-            reader.read_exact(&mut length)?;
-            (usize::from(u16::from_le_bytes(length)), 2)
-        }
-        2 | 3 => {
-            let mut length = [0; 4];
-            reader.read_exact(&mut length)?;
-            (u32::from_le_bytes(length) as usize, 4)
-        }
-        _ => return Err(NpyError::Header { reason: "its version is not 1, 2, or 3" }),
-    };
-    if length > MAX_HEADER_BYTES {
-        return Err(NpyError::Header { reason: "it is longer than 10,000 bytes" });
-    }
-    let mut text = vec![0; length];
-    reader.read_exact(&mut text)?;
-    let text =
-        String::from_utf8(text).map_err(|_| NpyError::Header { reason: "it is not UTF-8" })?;
-    let header = parse_header(&text).ok_or(NpyError::Header {
-        reason: "it is not a dict of `descr`, `fortran_order`, and `shape`",
-    })?;
-    Ok((header, (8 + length_bytes + length) as u64))
-}
-
-/// Parses `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
-fn parse_header(text: &str) -> Option<Header> {
-    let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
-    let (mut descr, mut fortran_order, mut shape) = (None, None, None);
-    while !rest.is_empty() {
-        let (key, value) = quoted(rest)?;
-        let value = value.trim_start().strip_prefix(':')?.trim_start();
-        rest = match key {
-            "descr" if value.starts_with('[') => {
-                // The fields of a structured array, which is refused by this name.
-                descr = Some("structured".to_owned());
-                value.get(value.rfind(']')? + 1..)?
-            }
-            "descr" => {
-                let (text, rest) = quoted(value)?;
-                descr = Some(text.to_owned());
-                rest
-            }
-            "fortran_order" => {
-                let is_fortran = value.starts_with("True");
-                fortran_order = Some(is_fortran);
-                value.strip_prefix(if is_fortran { "True" } else { "False" })?
-            }
-            "shape" => {
-                let (axes, rest) = value.strip_prefix('(')?.split_once(')')?;
-                shape = Some(parse_shape(axes)?);
-                rest
-            }
-            _ => return None,
-        };
-        rest = rest.trim_start();
-        rest = rest.strip_prefix(',').map_or_else(|| rest.is_empty().then_some(rest), Some)?;
-        rest = rest.trim_start();
-    }
-    Some(Header { descr: descr?, fortran_order: fortran_order?, shape: shape? })
-}
-
-/// Splits a string in quotes, before which Python 2 writes a `u`, from what follows it.
-fn quoted(text: &str) -> Option<(&str, &str)> {
-    let text = text.strip_prefix('u').unwrap_or(text);
-    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
-    text[1..].split_once(quote)
-}
-
-/// Parses `3, 4`, `3,`, `3L, 4L` of Python 2, or nothing at all.
-fn parse_shape(axes: &str) -> Option<Vec<usize>> {
-    let axes = axes.trim();
-    if axes.is_empty() {
-        return Some(Vec::new());
-    }
-    let length = |text: &str| {
-        let text = text.trim();
-        text.strip_suffix('L').unwrap_or(text).parse().ok()
-    };
-    axes.strip_suffix(',').unwrap_or(axes).split(',').map(length).collect()
 }
 
 fn read_values(bytes: &mut Bytes<'_, impl Read>, dtype: NpyDtype) -> Result<NpzData, NpyError> {
@@ -478,6 +292,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::npy_header::npy_header;
 
     /// An npy file of version 1 with any header text and data.
     pub(crate) fn npy(header: &str, data: &[u8]) -> Vec<u8> {

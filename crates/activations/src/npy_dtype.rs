@@ -1,6 +1,6 @@
 //! The types of arrays that are read, as `numpy` spells them.
 
-use crate::npy::NpyError;
+use crate::npy_error::NpyError;
 
 /// Longest string of an array, in bytes: 16 MiB.
 const MAX_STRING_BYTES: u64 = 1 << 24;

@@ -11,8 +11,10 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::failing_once::FailingOnce;
-use crate::npy::{MAGIC, NpyError, npy_header, read_npy, read_npy_header, write_values};
+use crate::npy::{read_npy, write_values};
 use crate::npy_dtype::NpyDtype;
+use crate::npy_error::NpyError;
+use crate::npy_header::{MAGIC, npy_header, read_npy_header};
 use crate::{
     ActivationError, ExternalError, SafetensorsWriter, StoreDtype, TensorDtype, write_atomically,
 };

@@ -75,7 +75,8 @@ fn kind(found: FileType) -> Option<&'static str> {
     Some("a device")
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
