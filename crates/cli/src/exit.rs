@@ -1,9 +1,10 @@
 //! From an error to one line and an exit code.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, ErrorKind, Write};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
 
+use anyhow::Context;
 use attention_probes_activations::ActivationError;
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
@@ -14,18 +15,38 @@ use attention_probes_wording::{TomlError, foreign_words};
 
 use crate::stderr;
 
+/// The command did what it was asked for.
+pub(crate) const SUCCESS: u8 = 0;
+
+/// The command failed through a fault of its own.
+const FAULT: u8 = 1;
+
+/// An input is wrong, or a file cannot be used.
+pub(crate) const INPUT: u8 = 2;
+
 /// A wrong input that no library has a variant for.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InputError(pub String);
 
-/// Runs a command; returns what it ends with, after its error was printed if there is one.
-pub fn code(run: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+/// Runs a command; returns its exit code, after its error was printed if there is one, and stdout
+/// was flushed.
+pub(crate) fn code(run: impl FnOnce() -> anyhow::Result<()>) -> u8 {
+    let run = || {
+        run()?;
+        match io::stdout().flush() {
+            // Who read the output may have had enough of it.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(error).context("cannot write to stdout")
+            }
+            _ => Ok(()),
+        }
+    };
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(())) => SUCCESS,
         Ok(Err(error)) => report(&error),
         // The hook has told of it.
-        Err(_) => ExitCode::FAILURE,
+        Err(_) => FAULT,
     }
 }
 
@@ -50,9 +71,9 @@ pub(crate) fn report_panics() {
 ///
 /// Prints `error: ` and the chain of causes on one line, but for what a configuration file's
 /// parser shows with a caret.
-fn report(error: &anyhow::Error) -> ExitCode {
+fn report(error: &anyhow::Error) -> u8 {
     stderr::line(&format!("error: {}", to_text(error)));
-    if is_input(error) { ExitCode::from(2) } else { ExitCode::FAILURE }
+    if is_input(error) { INPUT } else { FAULT }
 }
 
 /// The chain of causes on one line, but for what a configuration file's parser shows; errors of

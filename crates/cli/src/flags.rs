@@ -1,11 +1,11 @@
 //! Flags of a command line, and what is wrong with one in plain words.
 
-use std::process::exit;
+use std::ffi::OsString;
 
 use clap::Parser;
 use clap::error::{Error, ErrorKind};
 
-use crate::stderr;
+use crate::{exit, stderr};
 
 /// What the standard library and clap say of a number, and what a person would.
 const WORDS: [(&str, &str); 6] = [
@@ -17,14 +17,19 @@ const WORDS: [(&str, &str); 6] = [
     ("invalid float literal", "expected a number"),
 ];
 
-/// The flags of this process; where they are wrong, or ask for help, prints and ends the process.
-pub fn parse<T: Parser>() -> T {
-    T::try_parse().unwrap_or_else(|error| {
-        if error.kind() != ErrorKind::ValueValidation {
-            error.exit();
+/// The flags of a command line, whose first argument is the name of the command.
+///
+/// # Errors
+///
+/// The exit code, after help was printed to stdout (0), or what is wrong to stderr (2).
+pub(crate) fn parse<T: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<T, u8> {
+    T::try_parse_from(args).map_err(|error| {
+        if error.kind() == ErrorKind::ValueValidation {
+            stderr::line(in_words(&error).trim_end());
+        } else {
+            let _ = error.print(); // nobody may read it
         }
-        stderr::line(in_words(&error).trim_end());
-        exit(error.exit_code());
+        if error.use_stderr() { exit::INPUT } else { exit::SUCCESS }
     })
 }
 

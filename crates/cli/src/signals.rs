@@ -1,5 +1,8 @@
 //! Signals: an interrupted run says how to go on, and leaves nothing half-written.
 
+#[cfg(unix)]
+use std::sync::{Mutex, Once, PoisonError};
+
 /// How a command is taken up again after it was stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GoOn {
@@ -23,10 +26,22 @@ impl GoOn {
     }
 }
 
+/// How the command that runs now is taken up again.
+#[cfg(unix)]
+static GO_ON: Mutex<GoOn> = Mutex::new(GoOn::Again);
+
 /// Handles SIGINT and SIGTERM from now on, and lets a write beyond `ulimit -f` fail instead of
-/// ending the process.
+/// ending the process. A second call in one process says only how to go on.
 #[cfg(unix)]
 pub(crate) fn handle(go_on: GoOn) {
+    static ONCE: Once = Once::new();
+
+    *GO_ON.lock().unwrap_or_else(PoisonError::into_inner) = go_on;
+    ONCE.call_once(register);
+}
+
+#[cfg(unix)]
+fn register() {
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
     use std::thread;
@@ -49,7 +64,7 @@ pub(crate) fn handle(go_on: GoOn) {
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             remove_unfinished();
-            tell(go_on.line());
+            tell(GO_ON.lock().unwrap_or_else(PoisonError::into_inner).line());
             // At once, and as a shell reports such an end: other threads are still at work.
             low_level::exit(128 + signal);
         }

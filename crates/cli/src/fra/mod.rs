@@ -3,6 +3,7 @@
 mod ablation;
 pub mod accumulate;
 mod arms;
+mod command;
 mod corpus;
 pub mod demo;
 mod examples;
@@ -12,3 +13,5 @@ mod page;
 mod report;
 pub mod sample;
 pub mod subject;
+
+pub use command::main;

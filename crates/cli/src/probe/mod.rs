@@ -1,5 +1,6 @@
 //! The subcommands of `probe`, one file each.
 
+mod command;
 pub mod compare;
 pub mod demo;
 pub mod eval;
@@ -8,3 +9,5 @@ pub mod extract;
 pub mod score;
 pub mod sweep;
 pub mod view;
+
+pub use command::main;

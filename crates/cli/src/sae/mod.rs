@@ -3,6 +3,7 @@
 pub mod ablate;
 mod ablation_metrics;
 mod attention;
+mod command;
 pub mod convert;
 pub mod demo;
 pub mod encode;
@@ -16,3 +17,5 @@ pub mod subject;
 pub(crate) mod texts;
 pub mod train;
 pub mod view;
+
+pub use command::main;
