@@ -3,8 +3,9 @@
 use attention_probes_report::FraSamplePage;
 use serde_json::json;
 
-use crate::devtools::{Browser, TOOLTIP};
-use crate::{open, open_at, sample};
+use crate::browser::devtools::{Browser, TOOLTIP};
+use crate::browser::{open, open_at};
+use crate::sample;
 
 /// Texts of the two tokens that are picked.
 const PICKED: &str = "[...document.querySelectorAll('#queries .picked, #keys .picked')]\
@@ -259,7 +260,11 @@ fn a_page_fits_a_phone_and_a_desk() {
         for width in [390, 1440] {
             let _folder = open(&mut browser, page.to_html(), width);
             browser.assert_fits();
-            assert_eq!(browser.evaluate(crate::ENDS_WITH_ITS_CARDS), json!(true), "{width}");
+            assert_eq!(
+                browser.evaluate(crate::browser::ENDS_WITH_ITS_CARDS),
+                json!(true),
+                "{width}"
+            );
             assert_ne!(browser.text("document.title"), "injected");
             assert_eq!(browser.evaluate("document.querySelectorAll('img').length"), json!(0));
             browser.assert_quiet();

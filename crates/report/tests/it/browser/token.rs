@@ -3,8 +3,9 @@
 use attention_probes_report::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};
 use serde_json::json;
 
-use crate::devtools::{Browser, TOOLTIP};
-use crate::{open, sample};
+use crate::browser::devtools::{Browser, TOOLTIP};
+use crate::browser::open;
+use crate::sample;
 
 /// Rows in the order in which they are listed.
 const ROWS: &str = "[...document.querySelectorAll('.text')].map((card) => card.text.row)";

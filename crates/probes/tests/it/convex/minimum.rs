@@ -6,7 +6,7 @@ use attention_probes_probes::{
 };
 use proptest::prelude::*;
 
-use crate::examples::{config, noisy_labels, numbers};
+use crate::convex::examples::{config, noisy_labels, numbers};
 
 /// Refuses a fit that is not what it says, or that a step along a weight would lower.
 fn assert_minimum(fit: &LogisticFit, features: Features<'_>, labels: &[usize]) {

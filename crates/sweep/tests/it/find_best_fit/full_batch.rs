@@ -10,7 +10,7 @@ use attention_probes_sweep::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::toy::{self, D_MODEL, N, Toy, config, probes, toy, trials};
+use crate::find_best_fit::toy::{self, D_MODEL, N, Toy, config, probes, toy, trials};
 
 /// Examples that the toy trains on.
 pub(crate) const N_TRAIN: usize = 44;

@@ -4,7 +4,7 @@ use attention_probes_activations::ActivationSource;
 use attention_probes_probes::{LinearProbeConfig, Loss};
 use attention_probes_sweep::{FitConfig, Trial, TrialGroup};
 
-use crate::toy::{D_MODEL, config, group, largest_difference, probes, toy, trials};
+use crate::find_best_fit::toy::{D_MODEL, config, group, largest_difference, probes, toy, trials};
 
 #[test]
 fn every_trial_equals_the_same_trial_trained_alone() {

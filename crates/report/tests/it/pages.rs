@@ -1,8 +1,6 @@
 //! Pages as files, without a browser.
 
-#[path = "support/sample/mod.rs"]
-mod sample;
-
+use crate::sample;
 use attention_probes_report::{
     ComparePage, FraCorpusPage, FraSamplePage, ReportError, SaeAblationPage, SaePage, SweepPage,
     TokenPage,

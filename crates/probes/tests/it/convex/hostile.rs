@@ -5,7 +5,7 @@ use attention_probes_probes::{
     Shrinkage, discriminant, logistic_path, mass_mean, ridge_path,
 };
 
-use crate::examples::{config, noisy_labels, numbers};
+use crate::convex::examples::{config, noisy_labels, numbers};
 
 #[test]
 fn an_unconverged_fit_is_refused_unless_it_is_wanted() {

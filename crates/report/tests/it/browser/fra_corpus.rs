@@ -4,8 +4,9 @@ use attention_probes_metrics::Interval;
 use attention_probes_report::{FraCorpusPage, FraCorpusPair};
 use serde_json::json;
 
-use crate::devtools::{Browser, TOOLTIP};
-use crate::{open, open_at, sample};
+use crate::browser::devtools::{Browser, TOOLTIP};
+use crate::browser::{open, open_at};
+use crate::sample;
 
 const SHOWN: &str = "document.querySelector('#shown').textContent";
 
@@ -145,7 +146,7 @@ fn self_interactions_stand_beside_their_nulls() {
     found.count_matched = Some((0.01, interval).into());
     let _folder = open(&mut browser, clear.to_html(), 1440);
     assert!(browser.text(words).contains("That is beyond no null"));
-    assert_eq!(browser.evaluate(crate::TOUCHING), json!([]));
+    assert_eq!(browser.evaluate(crate::browser::TOUCHING), json!([]));
     browser.assert_quiet();
 }
 
@@ -184,7 +185,7 @@ fn heads_of_other_pages_stand_beside_this_one_and_lead_there() {
     assert_eq!(browser.evaluate(links), json!(["head_0.html", "head_1.html", "head_3.html"]));
     assert_eq!(browser.evaluate("document.querySelector('#head-field').hidden"), json!(true));
     assert!(browser.text("document.querySelector('#subtitle').textContent").contains("L2H2"));
-    assert_eq!(browser.evaluate(crate::TOUCHING), json!([]));
+    assert_eq!(browser.evaluate(crate::browser::TOUCHING), json!([]));
     browser.assert_quiet();
 }
 
@@ -219,8 +220,16 @@ fn a_page_fits_a_phone_and_a_desk() {
                 browser.evaluate("document.querySelector('#table .open').click()");
             }
             browser.assert_fits();
-            assert_eq!(browser.evaluate(crate::ENDS_WITH_ITS_CARDS), json!(true), "{width}");
-            assert_eq!(browser.evaluate(crate::TOUCHING), json!([]), "labels touch at {width}");
+            assert_eq!(
+                browser.evaluate(crate::browser::ENDS_WITH_ITS_CARDS),
+                json!(true),
+                "{width}"
+            );
+            assert_eq!(
+                browser.evaluate(crate::browser::TOUCHING),
+                json!([]),
+                "labels touch at {width}"
+            );
             assert_eq!(
                 browser.evaluate("document.querySelector('#published').hidden"),
                 json!(!page.published)

@@ -11,7 +11,9 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{D_MODEL, N, Toy, config, group, largest_difference, probes, toy, trials};
+use crate::find_best_fit::toy::{
+    D_MODEL, N, Toy, config, group, largest_difference, probes, toy, trials,
+};
 
 /// The slow oracle: one trial as a module with automatic differentiation and burn's `AdamW`.
 fn trained_by_autodiff(toy: &Toy, probe: &ProbeConfig, loss: Loss, trial: Trial) -> ProbeState {

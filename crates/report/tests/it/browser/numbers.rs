@@ -3,13 +3,14 @@
 use attention_probes_report::{Estimate, SweepMetric, fixed, measured, scientific, signed};
 use serde_json::{Value, json};
 
-use crate::devtools::Browser;
-use crate::{open, sample};
+use crate::browser::devtools::Browser;
+use crate::browser::open;
+use crate::sample;
 
 #[test]
 fn numbers_are_rounded_once_and_as_on_a_terminal() {
     let Some(mut browser) = Browser::start() else { return };
-    let text = include_str!("../golden/numbers.json");
+    let text = include_str!("../../golden/numbers.json");
     let cases: Vec<Value> = serde_json::from_str(text).expect("a list of cases");
     let mut raws: Vec<f64> = cases.iter().map(|case| case["raw"].as_f64().unwrap()).collect();
     // Numbers near what is half way, and of every size.

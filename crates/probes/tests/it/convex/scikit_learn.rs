@@ -6,7 +6,7 @@ use attention_probes_probes::{
 };
 use serde::Deserialize;
 
-use crate::examples::{assert_close, config};
+use crate::convex::examples::{assert_close, config};
 
 /// What `tests/golden/make_convex.py` wrote.
 #[derive(Deserialize)]
@@ -64,7 +64,7 @@ struct GoldenRidgeFit {
 }
 
 fn golden() -> Golden {
-    serde_json::from_str(include_str!("../golden/convex.json")).unwrap()
+    serde_json::from_str(include_str!("../../golden/convex.json")).unwrap()
 }
 
 #[test]

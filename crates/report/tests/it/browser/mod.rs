@@ -10,10 +10,6 @@ mod look;
 mod numbers;
 mod sae;
 mod sae_ablation;
-#[path = "../support/sample/mod.rs"]
-mod sample;
-#[path = "../support/skip.rs"]
-mod skip;
 mod sweep;
 mod token;
 
@@ -22,7 +18,7 @@ use std::path::{Path, PathBuf};
 use attention_probes_report::ReportError;
 use tempfile::TempDir;
 
-use crate::devtools::Browser;
+use crate::browser::devtools::Browser;
 
 /// Labels of charts that overlap.
 const TOUCHING: &str = "[...document.querySelectorAll('.plot svg')].flatMap((svg) => { \

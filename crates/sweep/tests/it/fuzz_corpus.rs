@@ -1,16 +1,6 @@
 //! The corpus of the fuzz target for checkpoints, what it found included: nothing panics.
 
-#[path = "../../../fuzz/readers/corpus.rs"]
-mod corpus;
-#[path = "../../../fuzz/readers/folder.rs"]
-mod folder;
-#[path = "../../../fuzz/readers/hashed.rs"]
-mod hashed;
-#[path = "../../../fuzz/readers/seed.rs"]
-mod seed;
-#[path = "../../../fuzz/readers/sweep_checkpoint.rs"]
-mod sweep_checkpoint;
-
+use crate::{corpus, folder, seed, sweep_checkpoint};
 #[test]
 fn checkpoints_are_read_or_refused() {
     assert!(corpus::n_read("sweep_checkpoint", sweep_checkpoint::read) >= 1);

@@ -7,7 +7,7 @@ use attention_probes_sweep::{
     FitConfig, GroupFit, Keep, Method, Race, SelectBy, Trial, TrialGroup,
 };
 
-use crate::toy::{config, group, largest_difference, probes, toy};
+use crate::find_best_fit::toy::{config, group, largest_difference, probes, toy};
 
 /// Rates that are all too low, so that the grid grows.
 fn groups(n_classes: usize) -> Vec<TrialGroup> {

@@ -1,7 +1,7 @@
 //! Saves a probe for `PyTorch` to load.
 //!
 //! ```text
-//! cargo test -p attention-probes-probes --test pytorch -- --ignored --nocapture
+//! cargo test -p attention-probes-probes --test it pytorch -- --ignored --nocapture
 //! python crates/probes/tests/golden/make_attention_probe.py --check <the path that it prints>
 //! ```
 

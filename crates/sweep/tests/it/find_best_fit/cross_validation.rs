@@ -9,8 +9,8 @@ use attention_probes_sweep::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::full_batch::{N_TRAIN, class_weights, group};
-use crate::toy::{D_MODEL, N, Toy, config, toy};
+use crate::find_best_fit::full_batch::{N_TRAIN, class_weights, group};
+use crate::find_best_fit::toy::{D_MODEL, N, Toy, config, toy};
 
 const DECAYS: [f64; 4] = [1.0, 0.003, 0.1, 30.0];
 

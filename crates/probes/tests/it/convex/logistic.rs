@@ -8,7 +8,7 @@ use attention_probes_probes::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::examples::{assert_close, config, noisy_labels, numbers};
+use crate::convex::examples::{assert_close, config, noisy_labels, numbers};
 
 /// Plain gradient descent in `f64`, the slow way to the same minimum.
 fn slow_logistic(x: &[f32], targets: &[f64], weights: &[f64], d: usize, penalty: f64) -> Vec<f64> {

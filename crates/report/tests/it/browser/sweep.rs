@@ -3,8 +3,9 @@
 use attention_probes_report::{SweepArchitecture, SweepPage};
 use serde_json::json;
 
-use crate::devtools::{Browser, TOOLTIP};
-use crate::{open, sample};
+use crate::browser::devtools::{Browser, TOOLTIP};
+use crate::browser::open;
+use crate::sample;
 
 #[test]
 fn the_best_of_validation_is_shown_first() {
@@ -169,7 +170,11 @@ fn a_page_fits_a_phone_and_a_desk() {
         for width in [390, 1440] {
             let _folder = open(&mut browser, page.to_html(), width);
             browser.assert_fits();
-            assert_eq!(browser.evaluate(crate::TOUCHING), json!([]), "labels touch at {width}");
+            assert_eq!(
+                browser.evaluate(crate::browser::TOUCHING),
+                json!([]),
+                "labels touch at {width}"
+            );
             browser.assert_quiet();
         }
     }

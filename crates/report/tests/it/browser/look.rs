@@ -8,12 +8,13 @@ use attention_probes_report::{
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::devtools::Browser;
-use crate::{sample, write_page};
+use crate::browser::devtools::Browser;
+use crate::browser::write_page;
+use crate::sample;
 
 #[test]
 #[ignore = "writes pages and pictures to look at, those of PAGE=fra or all: \
-            cargo test --test browser -- --ignored"]
+            cargo test --test it browser -- --ignored"]
 fn write_sample_pages() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
     std::fs::create_dir_all(&folder).unwrap();

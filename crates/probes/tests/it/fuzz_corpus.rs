@@ -1,14 +1,6 @@
 //! The corpus of the fuzz target for saved probes, what it found included: nothing panics.
 
-#[path = "../../../fuzz/readers/corpus.rs"]
-mod corpus;
-#[path = "../../../fuzz/readers/folder.rs"]
-mod folder;
-#[path = "../../../fuzz/readers/probe.rs"]
-mod probe;
-#[path = "../../../fuzz/readers/seed.rs"]
-mod seed;
-
+use crate::{corpus, folder, probe, seed};
 use attention_probes_probes::{LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe};
 
 #[test]

@@ -3,8 +3,9 @@
 use attention_probes_report::{ComparePage, Estimate};
 use serde_json::json;
 
-use crate::devtools::{Browser, TOOLTIP};
-use crate::{open, sample};
+use crate::browser::devtools::{Browser, TOOLTIP};
+use crate::browser::open;
+use crate::sample;
 
 #[test]
 fn runs_stand_beside_each_other() {

@@ -3,8 +3,9 @@
 use attention_probes_report::SaeAblationPage;
 use serde_json::json;
 
-use crate::devtools::{Browser, TOOLTIP};
-use crate::{open, sample};
+use crate::browser::devtools::{Browser, TOOLTIP};
+use crate::browser::open;
+use crate::sample;
 
 #[test]
 fn a_dot_has_the_numbers_of_its_arm() {
@@ -151,7 +152,11 @@ fn a_page_fits_a_phone_and_a_desk() {
         for width in [390, 1440] {
             let _folder = open(&mut browser, page.to_html(), width);
             browser.assert_fits();
-            assert_eq!(browser.evaluate(crate::TOUCHING), json!([]), "labels touch at {width}");
+            assert_eq!(
+                browser.evaluate(crate::browser::TOUCHING),
+                json!([]),
+                "labels touch at {width}"
+            );
             assert_ne!(browser.text("document.title"), "injected");
             assert_eq!(browser.evaluate("document.querySelectorAll('img').length"), json!(0));
             browser.assert_quiet();

@@ -6,8 +6,9 @@ use attention_probes_report::{
 };
 use serde_json::{Value, json};
 
-use crate::devtools::{Browser, TOOLTIP};
-use crate::{open, open_at, sample};
+use crate::browser::devtools::{Browser, TOOLTIP};
+use crate::browser::{open, open_at};
+use crate::sample;
 
 const HEADING: &str = "document.querySelector('#detail-heading').textContent";
 const ROWS: &str =
@@ -402,7 +403,11 @@ fn a_page_fits_a_phone_and_a_desk() {
         for width in [390, 820, 1440] {
             let _folder = open(&mut browser, page.to_html(), width);
             browser.assert_fits();
-            assert_eq!(browser.evaluate(crate::TOUCHING), json!([]), "labels touch at {width}");
+            assert_eq!(
+                browser.evaluate(crate::browser::TOUCHING),
+                json!([]),
+                "labels touch at {width}"
+            );
             browser.assert_quiet();
         }
     }
