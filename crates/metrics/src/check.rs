@@ -1,6 +1,6 @@
 //! The checks that every metric begins with.
 
-use crate::{ClassScores, MetricError};
+use crate::MetricError;
 
 /// How far a probability may lie outside 0 to 1: the rounding of an `f32` softmax.
 const PROBABILITY_TOLERANCE: f64 = 1e-5;
@@ -111,13 +111,6 @@ pub(crate) fn distributions(values: &[f64], n_classes: usize) -> Result<(), Metr
         }
     }
     Ok(())
-}
-
-/// Checks labels beside what a classifier says about them.
-pub(crate) fn labelled(labels: &[usize], scores: &ClassScores) -> Result<(), MetricError> {
-    not_empty("labels", labels)?;
-    classes("labels", labels, scores.n_classes())?;
-    length("scores", scores.n_examples(), labels.len())
 }
 
 /// Checks labels beside `[n, n_classes]` finite scores in row-major order.

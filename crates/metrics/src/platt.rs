@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibrator::sigmoid;
+use crate::sigmoid::sigmoid;
 use crate::{MetricError, check};
 
 /// Turns a score into a probability by a sigmoid with a slope and an intercept.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibrator::sigmoid;
+use crate::sigmoid::sigmoid;
 use crate::{MetricError, check};
 
 /// How far the logarithm of the inverse temperature is searched to each side of the largest logit.
