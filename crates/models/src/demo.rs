@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::load::model_from_bytes;
+use crate::loading::model_from_bytes;
 use crate::{HookedModel, ModelError, Placement, Tokenizer};
 
 /// Names under which the embedded models are known, for error messages.

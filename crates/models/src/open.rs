@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::check_no_adapter;
 use crate::demo::{self, DemoModel};
-use crate::{
-    Dtype, HookedModel, HubAccess, HubId, ModelError, Placement, Tokenizer, load, other_names,
-};
+use crate::loading::checkpoint::check_no_adapter;
+use crate::{Dtype, HookedModel, HubAccess, HubId, ModelError, Placement, Tokenizer, load};
 
 /// A model that can read text.
 pub struct LanguageModel {
@@ -135,7 +133,7 @@ fn directory(name: &str, hub: Option<&HubAccess>) -> Result<PathBuf, ModelError>
     // A folder that is there, but holds no model, is no name of the Hub either; nor is a misspelt
     // embedded model.
     let is_local = dir.exists() || name.starts_with("demo-");
-    if !is_local && let Some(repository) = other_names::repository(name) {
+    if !is_local && let Some(repository) = crate::hub::repository(name) {
         // Where somebody has put it into the cache under that very name, it is no mistake.
         let cached = hub.zip(name.parse::<HubId>().ok());
         let cached = cached.and_then(|(hub, id)| hub.cached_model(&id).ok());

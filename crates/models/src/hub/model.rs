@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::ModelError;
-use crate::checkpoint::{INDEX, WEIGHTS, shard_names};
+use crate::loading::checkpoint::{INDEX, WEIGHTS, shard_names};
 #[cfg(feature = "hub")]
-use crate::{added_tokens::ADDED_TOKENS, checkpoint::ADAPTER};
+use crate::{loading::checkpoint::ADAPTER, tokenizer::ADDED_TOKENS};
 
 const CONFIG: &str = "config.json";
 
@@ -49,7 +49,7 @@ pub(crate) fn download_model(
         },
         error => Err(error),
     })?;
-    crate::load::check_config(&config)?;
+    crate::loading::check_config(&config)?;
     download.first_of(&TOKENIZERS)?;
     if !config.with_file_name(TOKENIZERS[0][0]).is_file() {
         for file in ADDED_TOKENS {

@@ -1,18 +1,14 @@
-//! Reading a checkpoint in Hugging Face layout; alone knows its tensor names.
-
-mod config_file;
-mod gemma;
-mod gpt2;
-mod harmless;
+//! From the files of a checkpoint, or their bytes, to a model of whatever family.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use self::config_file::{ConfigFile, Stated};
-use self::gemma::{gemma_config, gemma_from_tensors};
-use self::gpt2::{gpt2_config, gpt2_from_tensors};
-use crate::checkpoint::{Checkpoint, Tensors};
+use super::checkpoint::{Checkpoint, Tensors};
+use super::config_file::ConfigFile;
+use super::gemma::{gemma_config, gemma_from_tensors};
+use super::gpt2::{gpt2_config, gpt2_from_tensors};
+
 use crate::files::read_description;
 use crate::{
     Dtype, Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, HookedModel, ModelError,

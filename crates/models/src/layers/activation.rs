@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::{halve_rows, map_rows};
+use crate::layers::fused::{halve_rows, map_rows};
 
 /// Nonlinearity of an MLP, under the names of Hugging Face's `activation_function`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

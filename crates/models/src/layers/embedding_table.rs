@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::module::embedding;
 use burn::tensor::{Device, Tensor};
 
-use crate::checkpoint::{MappedRows, tensor_data};
+use crate::mapped::{MappedRows, tensor_data};
 use crate::{Dtype, TokenBatch};
 
 /// Rows of numbers, one per token, `[d_vocab, d_model]`.

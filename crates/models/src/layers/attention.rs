@@ -8,9 +8,9 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, FloatDType, Tensor, activation};
 
 use crate::TokenBatch;
-use crate::activation::exp;
-use crate::fused::map_rows;
 use crate::host::is_host;
+use crate::layers::activation::exp;
+use crate::layers::fused::map_rows;
 
 /// Queries of one fused product on the host. Their results, scores of a tile of keys, and the keys
 /// fit into a second-level cache; the rest of the keys streams by.

@@ -13,7 +13,9 @@ mod credentials;
 mod download;
 mod id;
 mod listing;
+mod lookup;
 mod model;
+mod other_names;
 #[cfg(feature = "hub")]
 mod pace;
 #[cfg(feature = "hub")]
@@ -26,4 +28,5 @@ pub use access::{DownloadProgress, HubAccess, NoDownload};
 pub use cache::HubCache;
 pub use id::HubId;
 pub(crate) use id::RepoKind;
+pub(crate) use other_names::repository;
 pub use token::Token;

@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use attention_probes_wording::edit_distance;
 
-use crate::{ModelError, other_names};
+use super::other_names;
+use crate::ModelError;
 
 /// A place in the model, by layer where it has one.
 ///

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{ConfigFile, RawGemmaConfig, Stated};
+use super::config::RawGemmaConfig;
+use crate::loading::config_file::{ConfigFile, Stated};
 use crate::{GemmaGeneration, ModelError, Rope};
 
 /// One set of rotary parameters.

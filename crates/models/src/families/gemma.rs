@@ -6,84 +6,18 @@
 use burn::module::{Module, Param};
 use burn::tensor::module::linear;
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::attention::{Heads, Scoring};
-use crate::attention_weights::{AttentionWeights, check_layer};
-use crate::embedding_table::EmbeddingTable;
-use crate::norm::{RmsNorm, rms_norm_heads};
-use crate::pass::{ForwardPass, Projection};
-use crate::rope::{Rope, RopeTable};
+use super::{GemmaConfig, GemmaGeneration, LayerKind};
+use crate::attention_weights::check_layer;
+use crate::hooks::pass::{ForwardPass, Projection};
+use crate::layers::attention::{Heads, Scoring};
+use crate::layers::embedding_table::EmbeddingTable;
+use crate::layers::norm::{RmsNorm, rms_norm_heads};
+use crate::layers::rope::{Rope, RopeTable};
 use crate::{
-    ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,
-    ModelShape, TokenBatch,
+    AttentionWeights, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput, ModelShape,
+    NormWeights, TokenBatch, host_values,
 };
-
-/// Everything about a Gemma that changes its numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GemmaConfig {
-    /// Which of the three architectures.
-    pub generation: GemmaGeneration,
-    /// Number of query heads.
-    pub n_heads: usize,
-    /// Number of key and value heads; divides `n_heads`.
-    pub n_key_value_heads: usize,
-    /// Width of a head, even; `n_heads * d_head` need not be `d_model`.
-    pub d_head: usize,
-    /// Width of the residual stream.
-    pub d_model: usize,
-    /// Width of the hidden layer of the MLP.
-    pub d_mlp: usize,
-    /// Number of token ids.
-    pub d_vocab: usize,
-    /// Longest text in tokens.
-    pub n_ctx: usize,
-    /// Nonlinearity of the MLP's gate.
-    pub activation: ActivationFunction,
-    /// Added to the mean square in every norm.
-    pub rms_norm_epsilon: f64,
-    /// Scores are divided by the root of this.
-    pub query_pre_attn_scalar: f64,
-    /// Soft cap of the scores.
-    pub attn_softcap: Option<f64>,
-    /// Soft cap of the logits.
-    pub logit_softcap: Option<f64>,
-    /// How many keys a query of a sliding layer sees, itself included.
-    pub sliding_window: usize,
-    /// Which keys each layer sees, one entry per layer.
-    pub layers: Vec<LayerKind>,
-    /// Rotary positions of the layers that see every key.
-    pub rope_full: Rope,
-    /// Rotary positions of the sliding layers.
-    pub rope_sliding: Rope,
-    /// Whether the output table is the embedding.
-    pub tie_word_embeddings: bool,
-}
-
-/// The three architectures that are called Gemma.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum GemmaGeneration {
-    /// Norms before attention and MLP.
-    #[serde(rename = "gemma")]
-    One,
-    /// Norms before and after attention and MLP; soft caps; sliding layers.
-    #[serde(rename = "gemma2")]
-    Two,
-    /// As 2, without soft caps, with norms on queries and keys.
-    #[serde(rename = "gemma3_text")]
-    Three,
-}
-
-/// Which keys a layer's queries see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LayerKind {
-    /// All before them.
-    #[serde(rename = "full_attention")]
-    Full,
-    /// The last [`GemmaConfig::sliding_window`].
-    #[serde(rename = "sliding_attention")]
-    Sliding,
-}
 
 /// A Gemma with hooks.
 ///
@@ -125,20 +59,6 @@ pub(crate) struct GemmaBlock {
 }
 
 impl GemmaConfig {
-    /// Sizes in the vocabulary of all families.
-    pub fn shape(&self) -> ModelShape {
-        ModelShape {
-            n_layers: self.layers.len(),
-            n_heads: self.n_heads,
-            n_key_value_heads: self.n_key_value_heads,
-            d_head: self.d_head,
-            d_model: self.d_model,
-            d_mlp: self.d_mlp,
-            d_vocab: self.d_vocab,
-            n_ctx: self.n_ctx,
-        }
-    }
-
     /// A model with random weights: normal with deviation 0.02, projections into the residual
     /// stream divided by `√(2 n_layers)`, norms one.
     ///
@@ -367,7 +287,7 @@ impl HookedModel for Gemma {
         check_layer(layer, self.shape.n_layers)?;
         let (block, epsilon) = (&self.blocks[layer], self.config.rms_norm_epsilon);
         let scoring = self.scoring(layer);
-        AttentionWeights::of_gemma(block, &self.shape, epsilon, (scoring, self.rope(layer)))
+        attention_weights(block, &self.shape, epsilon, (scoring, self.rope(layer)))
     }
 
     fn unembed_direction(&self, token: u32) -> Tensor<1> {
@@ -379,6 +299,43 @@ impl HookedModel for Gemma {
     fn centres_residuals(&self) -> bool {
         false
     }
+}
+
+/// What the attention of a block reads.
+fn attention_weights(
+    block: &GemmaBlock,
+    shape: &ModelShape,
+    epsilon: f64,
+    (scoring, rope): (Scoring, Rope),
+) -> Result<AttentionWeights, ModelError> {
+    let ModelShape { n_heads, n_key_value_heads, d_head, d_model, .. } = *shape;
+    let (d_q, d_k) = (n_heads * d_head, n_key_value_heads * d_head);
+    let part = |from: usize, n: usize| host_values(block.w_qkv.val().narrow(1, from, n));
+    let norm = |norm: &RmsNorm| {
+        host_values(norm.gain()).map(|gain| NormWeights::root_mean_square(gain, epsilon))
+    };
+    Ok(AttentionWeights {
+        n_heads,
+        n_key_value_heads,
+        d_head,
+        d_model,
+        norm: norm(&block.ln1)?,
+        w_q: part(0, d_q)?,
+        b_q: vec![0.0; d_q],
+        w_k: part(d_q, d_k)?,
+        b_k: vec![0.0; d_k],
+        w_v: part(d_q + d_k, d_k)?,
+        b_v: vec![0.0; d_k],
+        w_o: host_values(block.w_o.val())?,
+        b_o: vec![0.0; d_model],
+        q_norm: block.q_norm.as_ref().map(norm).transpose()?,
+        k_norm: block.k_norm.as_ref().map(norm).transpose()?,
+        post_norm: block.ln1_post.as_ref().map(norm).transpose()?,
+        rope: Some(rope),
+        scale: scoring.scale,
+        softcap: scoring.softcap,
+        window: scoring.window,
+    })
 }
 
 /// A factor as the number format of a model holds it.

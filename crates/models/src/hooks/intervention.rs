@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn::tensor::{Bool, Device, FloatDType, Tensor, TensorData};
 
-use crate::cache::Activation;
+use crate::hooks::cache::Activation;
 use crate::{HookPoint, ModelError, TokenBatch};
 
 /// A change to one activation while the model runs; everything after it sees what it left.

@@ -3,16 +3,16 @@
 use burn::module::Param;
 use burn::tensor::Tensor;
 
-use crate::checkpoint::Tensors;
-use crate::gemma::GemmaBlock;
-use crate::norm::RmsNorm;
+use crate::families::GemmaBlock;
+use crate::layers::norm::RmsNorm;
+use crate::loading::checkpoint::Tensors;
 use crate::{Gemma, GemmaConfig, GemmaGeneration, ModelError, Placement};
 
 /// Prefixes of the text model's tensors: alone, and in the two layouts of multimodal files.
 const PREFIXES: [&str; 4] = ["model.", "language_model.model.", "model.language_model.", ""];
 
 /// Puts a Gemma together from its tensors; those of a vision tower are never asked for.
-pub(in crate::load) fn gemma_from_tensors(
+pub(in crate::loading) fn gemma_from_tensors(
     config: GemmaConfig,
     tensors: &Tensors<'_>,
     placement: &Placement,

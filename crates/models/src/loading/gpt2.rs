@@ -6,9 +6,9 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::ConfigFile;
-use crate::checkpoint::Tensors;
-use crate::gpt2::Gpt2Block;
+use super::checkpoint::Tensors;
+use super::config_file::ConfigFile;
+use crate::families::Gpt2Block;
 use crate::{ActivationFunction, Gpt2, Gpt2Config, ModelError, Placement};
 
 /// `config.json` of a GPT-2 as Hugging Face writes it.

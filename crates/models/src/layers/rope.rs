@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::TokenBatch;
-use crate::fused::map_rows;
+use crate::layers::fused::map_rows;
 
 /// How angles depend on positions.
 ///

@@ -8,13 +8,13 @@ use burn::tensor::module::{embedding, linear};
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::attention::{Heads, Scoring};
-use crate::attention_weights::{AttentionWeights, check_layer};
-use crate::embedding_table::EmbeddingTable;
-use crate::pass::{ForwardPass, Projection};
+use crate::attention_weights::check_layer;
+use crate::hooks::pass::{ForwardPass, Projection};
+use crate::layers::attention::{Heads, Scoring};
+use crate::layers::embedding_table::EmbeddingTable;
 use crate::{
-    ActivationFunction, ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput,
-    ModelShape, TokenBatch,
+    ActivationFunction, AttentionWeights, ForwardRequest, HookPoint, HookedModel, ModelError,
+    ModelOutput, ModelShape, NormKind, NormWeights, TokenBatch, host_values,
 };
 
 /// Everything about a GPT-2 that changes its numbers.
@@ -282,7 +282,7 @@ impl HookedModel for Gpt2 {
     fn attention_weights(&self, layer: usize) -> Result<AttentionWeights, ModelError> {
         check_layer(layer, self.shape.n_layers)?;
         let (block, epsilon) = (&self.blocks[layer], self.config.layer_norm_epsilon);
-        AttentionWeights::of_gpt2(block, &self.shape, epsilon, self.score_scale(layer))
+        attention_weights(block, &self.shape, epsilon, self.score_scale(layer))
     }
 
     fn unembed_direction(&self, token: u32) -> Tensor<1> {
@@ -293,4 +293,50 @@ impl HookedModel for Gpt2 {
     fn centres_residuals(&self) -> bool {
         true
     }
+}
+
+/// What the attention of a block reads.
+fn attention_weights(
+    block: &Gpt2Block,
+    shape: &ModelShape,
+    epsilon: f64,
+    scale: f64,
+) -> Result<AttentionWeights, ModelError> {
+    let ModelShape { n_heads, d_head, d_model, .. } = *shape;
+    let weight = |i: usize| host_values(block.c_attn.weight.val().narrow(1, i * d_model, d_model));
+    let or_zero = |bias: Option<Tensor<1>>| match bias {
+        Some(bias) => host_values(bias),
+        None => Ok(vec![0.0; d_model]),
+    };
+    let bias = |i: usize| {
+        let all = block.c_attn.bias.as_ref();
+        or_zero(all.map(|bias| bias.val().narrow(0, i * d_model, d_model)))
+    };
+    Ok(AttentionWeights {
+        n_heads,
+        n_key_value_heads: n_heads,
+        d_head,
+        d_model,
+        norm: NormWeights {
+            kind: NormKind::Layer,
+            gain: host_values(block.ln_1.gamma.val())?,
+            bias: or_zero(block.ln_1.beta.as_ref().map(Param::val))?,
+            epsilon,
+        },
+        w_q: weight(0)?,
+        b_q: bias(0)?,
+        w_k: weight(1)?,
+        b_k: bias(1)?,
+        w_v: weight(2)?,
+        b_v: bias(2)?,
+        w_o: host_values(block.attn_c_proj.weight.val())?,
+        b_o: or_zero(block.attn_c_proj.bias.as_ref().map(Param::val))?,
+        q_norm: None,
+        k_norm: None,
+        post_norm: None,
+        rope: None,
+        scale,
+        softcap: None,
+        window: None,
+    })
 }

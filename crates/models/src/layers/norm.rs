@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::LayerNorm;
 use burn::tensor::{DType, FloatDType, Tensor};
 
-use crate::fused::{map_rows, sum_of_squares};
+use crate::layers::fused::{map_rows, sum_of_squares};
 
 /// A norm over the last axis that can be taken apart.
 ///

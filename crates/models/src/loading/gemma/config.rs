@@ -1,16 +1,12 @@
 //! Gemma's `config.json`, in both generations of its layout.
 
-mod rope;
-mod tensors;
-
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use self::rope::{RawRope, one_rope_type, ropes};
-pub(super) use self::tensors::gemma_from_tensors;
-use super::{ConfigFile, Stated};
+use super::rope::{RawRope, one_rope_type, ropes};
+use crate::loading::config_file::{ConfigFile, Stated};
 use crate::{ActivationFunction, GemmaConfig, GemmaGeneration, LayerKind, ModelError};
 
 /// Most layers that a configuration may ask for: a list of their kinds is made before any tensor
@@ -19,7 +15,7 @@ const MAX_LAYERS: usize = 4096;
 
 /// Parses and checks the configuration of a Gemma; that of a multimodal one has the text model's
 /// inside.
-pub(super) fn gemma_config(
+pub(in crate::loading) fn gemma_config(
     generation: GemmaGeneration,
     fields: &Map<String, Value>,
     file: &ConfigFile<'_>,
@@ -84,7 +80,7 @@ fn defaults(generation: GemmaGeneration) -> Map<String, Value> {
 
 /// `config.json` of a Gemma's text model, as Hugging Face writes it, defaults filled in.
 #[derive(Deserialize)]
-struct RawGemmaConfig {
+pub(super) struct RawGemmaConfig {
     hidden_size: usize,
     intermediate_size: usize,
     num_hidden_layers: usize,
@@ -115,13 +111,13 @@ struct RawGemmaConfig {
     #[serde(default)]
     sliding_window_pattern: Option<usize>,
     #[serde(default)]
-    rope_theta: Option<f64>,
+    pub(super) rope_theta: Option<f64>,
     #[serde(default)]
-    rope_local_base_freq: Option<f64>,
+    pub(super) rope_local_base_freq: Option<f64>,
     #[serde(default)]
-    rope_scaling: Option<RawRope>,
+    pub(super) rope_scaling: Option<RawRope>,
     #[serde(default)]
-    rope_parameters: Option<Map<String, Value>>,
+    pub(super) rope_parameters: Option<Map<String, Value>>,
     #[serde(default = "yes")]
     tie_word_embeddings: bool,
     #[serde(default)]

@@ -5,9 +5,9 @@ use std::ops::Range;
 use burn::tensor::module::linear;
 use burn::tensor::{FloatDType, Tensor};
 
-use crate::attention::{Heads, Scoring, pad, pattern_from_scores};
-use crate::cache::{Activation, ActivationCache};
-use crate::norm::{Norm, NormParts};
+use crate::hooks::cache::{Activation, ActivationCache};
+use crate::layers::attention::{Heads, Scoring, pad, pattern_from_scores};
+use crate::layers::norm::{Norm, NormParts};
 use crate::{ForwardRequest, HookPoint, HookedModel, ModelError, ModelOutput, TokenBatch};
 
 /// State of one forward pass.
@@ -36,7 +36,7 @@ impl<'a> ForwardPass<'a> {
         request: &'a ForwardRequest<'a>,
         tracks_gradients: bool,
     ) -> Result<Self, ModelError> {
-        let blocks = request.blocks(model, batch)?;
+        let blocks = blocks_to_run(request, model, batch)?;
         let cache = ActivationCache::default();
         Ok(Self { batch, request, cache, blocks, tracks_gradients })
     }
@@ -110,7 +110,7 @@ impl<'a> ForwardPass<'a> {
         if blocks.end < model.shape().n_layers {
             resid = self.stream(HookPoint::ResidPre(blocks.end), resid)?;
         }
-        if !self.request.needs_final_norm() {
+        if !needs_final_norm(self.request) {
             return Ok(ModelOutput { logits: None, cache: self.cache });
         }
         let hooks = (HookPoint::LnFinalScale, HookPoint::LnFinalNormalized);
@@ -194,4 +194,68 @@ impl<'a> ForwardPass<'a> {
         };
         Ok(z.narrow(2, 0, pos).swap_dims(1, 2))
     }
+}
+
+/// Checks a request against a model and a batch; returns the blocks that must run.
+fn blocks_to_run(
+    request: &ForwardRequest<'_>,
+    model: &dyn HookedModel,
+    batch: &TokenBatch,
+) -> Result<Range<usize>, ModelError> {
+    check_batch(model, batch)?;
+    let shape = model.shape();
+    let first = match &request.start {
+        Some((layer, resid)) => {
+            let [n_texts, pos] = batch.dims();
+            let (found, expected) = (resid.dims(), [n_texts, pos, shape.d_model]);
+            if *layer > shape.n_layers || found != expected {
+                let (found, expected) = (found.to_vec(), expected.to_vec());
+                let layer = *layer;
+                return Err(ModelError::Start { layer, found, expected });
+            }
+            *layer
+        }
+        None => 0,
+    };
+    let changed = request.interventions.iter().map(|change| change.hook);
+    for hook in request.hooks.iter().chain(changed) {
+        if let Some(layer) = hook.layer().filter(|layer| *layer >= shape.n_layers) {
+            let (hook, n_layers) = (hook.to_string(), shape.n_layers);
+            return Err(ModelError::LayerOutOfRange { hook, layer, n_layers });
+        }
+        let is_before_start = match hook.layer() {
+            Some(layer) => layer < first,
+            None => {
+                request.start.is_some() && matches!(hook, HookPoint::Embed | HookPoint::PosEmbed)
+            }
+        };
+        if !model.has_hook(hook) || is_before_start {
+            return Err(ModelError::NoSuchHook { hook: hook.to_string() });
+        }
+    }
+    let needed = if request.logits {
+        shape.n_layers
+    } else {
+        request.hooks.blocks_needed(shape.n_layers)?
+    };
+    Ok(first..needed.max(first))
+}
+
+/// Whether anything behind the last block is asked for.
+fn needs_final_norm(request: &ForwardRequest<'_>) -> bool {
+    let inside = [HookPoint::LnFinalScale, HookPoint::LnFinalNormalized];
+    request.logits || inside.iter().any(|hook| request.hooks.contains(*hook))
+}
+
+fn check_batch(model: &dyn HookedModel, batch: &TokenBatch) -> Result<(), ModelError> {
+    let shape = model.shape();
+    let found = batch.positions().iter().max().map_or(0, |last| last + 1);
+    if found > shape.n_ctx {
+        return Err(ModelError::ContextLength { found, n_ctx: shape.n_ctx });
+    }
+    if batch.max_id() as usize >= shape.d_vocab {
+        let (id, d_vocab) = (batch.max_id(), shape.d_vocab);
+        return Err(ModelError::TokenOutOfRange { id, d_vocab });
+    }
+    Ok(())
 }

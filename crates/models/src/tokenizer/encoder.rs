@@ -1,7 +1,5 @@
 //! Text to token ids and back, with offsets; knows where a tokenizer's files lie.
 
-mod checks;
-
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,16 +9,14 @@ use tokenizers::Tokenizer as HfTokenizer;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
-use self::checks::{
+use super::added_tokens::Additions;
+use super::checks::{
     RawTokenizer, TokenizerFault, check_depth, check_ids, check_merges, parse_merges,
 };
+use super::encoding::{CutEncoding, Encoding};
+use super::prefix::{Cuts, byte_of_char};
 use crate::ModelError;
-use crate::added_tokens::Additions;
 use crate::files::read_file;
-use crate::prefix::{Cuts, byte_of_char};
-
-/// Largest id of a token; tensors hold ids as signed numbers of 32 bits.
-pub(crate) const MAX_ID: u32 = i32::MAX as u32;
 
 /// Bytes of text that are tokenised at first for each token that is kept: some more than a token
 /// has in most languages.
@@ -36,24 +32,6 @@ pub struct Tokenizer {
     hash: String,
     /// Where long texts may be cut; found out when the first comes.
     cuts: Arc<OnceLock<Option<Cuts>>>,
-}
-
-/// Token ids of one text with the place of each token in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Encoding {
-    /// Token ids, `[pos]`.
-    pub ids: Vec<u32>,
-    /// Start and end of each token in bytes of the text.
-    pub byte_offsets: Vec<(usize, usize)>,
-}
-
-/// The first token ids of a text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CutEncoding {
-    /// Token ids, `[pos]`.
-    pub ids: Vec<u32>,
-    /// Whether the text has more.
-    pub is_truncated: bool,
 }
 
 impl Tokenizer {
