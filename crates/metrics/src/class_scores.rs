@@ -253,6 +253,7 @@ fn two_largest(row: &[f64]) -> [usize; 2] {
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
+    use attention_probes_errors::ValueError;
     use proptest::prelude::*;
 
     use super::*;
@@ -292,7 +293,7 @@ mod tests {
         let short = ClassScores::from_logits(&[1.0, 2.0], 3);
         assert!(matches!(short, Err(MetricError::LengthMismatch { name: "logits", .. })));
         let one = ClassScores::from_probabilities(&[1.0], 1);
-        assert!(matches!(one, Err(MetricError::Parameter { name: "n_classes", .. })));
+        assert!(matches!(one, Err(MetricError::Parameter(ValueError { name: "n_classes", .. }))));
         let logits = ClassScores::from_probabilities(&[-2.3, 2.3], 2);
         assert!(matches!(logits, Err(MetricError::NotAProbability { index: 0, .. })));
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use attention_probes_wording::edit_distance;
+use attention_probes_errors::edit_distance;
 
 use super::other_names;
 use crate::ModelError;

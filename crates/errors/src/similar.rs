@@ -10,7 +10,7 @@ use crate::shown;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_wording::edit_distance;
+/// use attention_probes_errors::edit_distance;
 ///
 /// assert_eq!(edit_distance("hook_resid_pots", "hook_resid_post"), 1);
 /// assert_eq!(edit_distance("kitten", "sitting"), 3);
@@ -44,7 +44,7 @@ pub fn edit_distance(a: &str, b: &str) -> usize {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_wording::nearest;
+/// use attention_probes_errors::nearest;
 ///
 /// let keys = ["learning_rates", "weight_decays", "epochs"];
 /// assert_eq!(nearest("learning_rate", keys), Some("learning_rates"));
@@ -102,7 +102,7 @@ fn folded(name: &str) -> String {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_wording::did_you_mean;
+/// use attention_probes_errors::did_you_mean;
 ///
 /// assert_eq!(did_you_mean(Some("label")), "; did you mean `label`?");
 /// assert_eq!(did_you_mean(None), "");

@@ -11,7 +11,7 @@ const MAX_SHOWN: usize = 40;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_wording::listed;
+/// use attention_probes_errors::listed;
 ///
 /// assert_eq!(listed(&["text".to_owned(), "label".to_owned()]), "`text`, `label`");
 /// assert_eq!(listed(&[]), "none");
@@ -28,7 +28,7 @@ pub fn listed(names: &[String]) -> String {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_wording::first_of;
+/// use attention_probes_errors::first_of;
 ///
 /// assert_eq!(first_of(["a", "b", "c"].into_iter(), 2), "a, b, and 1 more");
 /// assert_eq!(first_of(["a", "b"].into_iter(), 2), "a, b");
@@ -48,7 +48,7 @@ pub fn first_of(words: impl ExactSizeIterator<Item = impl Into<String>>, most: u
 /// # Examples
 ///
 /// ```
-/// use attention_probes_wording::shown;
+/// use attention_probes_errors::shown;
 ///
 /// assert_eq!(shown("caf\u{e9}"), "caf\u{e9}");
 /// assert_eq!(shown("cafe\u{301}\n"), "cafe\\u{301}\\n");
