@@ -14,6 +14,7 @@ mod host;
 mod hub;
 mod layers;
 mod lens;
+mod load_options;
 mod loading;
 mod mapped;
 mod open;
@@ -40,9 +41,12 @@ pub use hooks::{
     Activation, ActivationCache, Edit, ForwardRequest, HookPoint, HookSet, Intervention, Positions,
 };
 pub use host::{host_values, is_host};
-pub use hub::{DownloadProgress, HubAccess, HubCache, HubId, NoDownload, Token};
+pub use hub::{
+    DownloadProgress, HubAccess, HubCache, HubError, HubId, HubProxies, NoDownload, Token,
+};
 pub use layers::activation::{ActivationFunction, exp};
 pub use layers::rope::{Rope, RopeAngles};
 pub use lens::{direct_logit_attribution, logits_from_resid, next_token_losses};
+pub use load_options::LoadOptions;
 pub use open::{LanguageModel, ModelAlone, open_model, open_model_alone};
 pub use tokenizer::{CutEncoding, Encoding, Tokenizer, compatibility_form};

@@ -104,6 +104,7 @@ impl<'a> ForwardPass<'a> {
     ) -> Result<ModelOutput, ModelError> {
         let blocks = self.blocks.clone();
         for layer in blocks.clone() {
+            self.request.stop.check()?;
             resid = block(&mut self, layer, resid)?;
         }
         // A block that need not run may still be asked for the stream that enters it.

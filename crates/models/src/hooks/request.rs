@@ -1,5 +1,6 @@
 //! What a forward pass is asked for.
 
+use attention_probes_errors::Stop;
 use burn::tensor::Tensor;
 
 use super::{HookSet, Intervention};
@@ -19,11 +20,20 @@ pub struct ForwardRequest<'a> {
     /// A layer, and the residual stream `[batch, pos, d_model]` that enters it: what comes before
     /// is not run. The number of layers stands for the end. Default none, from the tokens on.
     pub start: Option<(usize, Tensor<3>)>,
+    /// Asked before each block; given, the pass ends with
+    /// [`ModelError::Stopped`](crate::ModelError::Stopped). Default never.
+    pub stop: Stop,
 }
 
 impl Default for ForwardRequest<'_> {
     fn default() -> Self {
-        Self { hooks: &NO_HOOKS, logits: false, interventions: &[], start: None }
+        Self {
+            hooks: &NO_HOOKS,
+            logits: false,
+            interventions: &[],
+            start: None,
+            stop: Stop::never(),
+        }
     }
 }
 

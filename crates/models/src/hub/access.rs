@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, fs};
 
-use crate::hub::cache::{folder, hf_home};
+use attention_probes_errors::Stop;
+
+use crate::hub::cache::{folder, kept_token};
 use crate::hub::credentials::without_credentials;
-use crate::hub::{HubCache, HubId, Token};
+use crate::hub::{HubCache, HubId, HubProxies, Token};
 
 /// Where the Hub is, unless somebody says otherwise.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -27,6 +29,8 @@ pub struct HubAccess {
     pub(super) token: Option<Token>,
     pub(super) progress: Option<Arc<dyn DownloadProgress>>,
     pub(super) backoff: Duration,
+    pub(super) stop: Stop,
+    pub(super) proxies: HubProxies,
     pub(super) no_download: Option<NoDownload>,
 }
 
@@ -61,6 +65,8 @@ impl HubAccess {
             token: None,
             progress: None,
             backoff: Duration::from_millis(500),
+            stop: Stop::never(),
+            proxies: HubProxies::default(),
             no_download,
         }
     }
@@ -70,16 +76,20 @@ impl HubAccess {
     /// - the cache as [`HubCache::from_vars`] finds it; `None` without one
     /// - the token in `HF_TOKEN`, in the file `HF_TOKEN_PATH`, or in `$HF_HOME/token`
     /// - the address in `HF_ENDPOINT`
+    /// - the proxies as [`HubProxies::from_vars`] finds them
     /// - no downloads if `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` is `1`, `ON`, `YES`, or `TRUE`
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let mut access = Self::new(HubCache::from_vars(&var)?);
-        let file = || folder("HF_TOKEN_PATH", &var).or_else(|| Some(hf_home(&var)?.join("token")));
-        let kept = || fs::read_to_string(file()?).ok();
+        let kept = || match folder("HF_TOKEN_PATH", &var) {
+            Some(file) => fs::read_to_string(file).ok(),
+            None => kept_token(&var),
+        };
         access.token =
             var("HF_TOKEN").as_deref().and_then(Token::new).or_else(|| Token::new(&kept()?));
         if let Some(endpoint) = var("HF_ENDPOINT").filter(|endpoint| !endpoint.trim().is_empty()) {
             access = access.with_endpoint(&endpoint);
         }
+        access.proxies = HubProxies::from_vars(&var);
         let is_set = |value: String| ["1", "ON", "YES", "TRUE"].contains(&&*value.to_uppercase());
         if OFFLINE.iter().any(|name| var(name).is_some_and(is_set)) {
             access = access.without_downloads(NoDownload::Offline);
@@ -103,6 +113,13 @@ impl HubAccess {
         self
     }
 
+    /// The proxies that requests go through. Default none.
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: HubProxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// Tells somebody how downloads go on.
     #[must_use]
     pub fn with_progress(mut self, progress: Arc<dyn DownloadProgress>) -> Self {
@@ -115,6 +132,14 @@ impl HubAccess {
     #[must_use]
     pub fn with_backoff(mut self, backoff: Duration) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// Ends downloads when a signal is given, which is asked for each 64 KiB and while a request
+    /// waits to be made again; what has come is kept. Default never.
+    #[must_use]
+    pub fn with_stop(mut self, stop: Stop) -> Self {
+        self.stop = stop;
         self
     }
 
@@ -190,6 +215,15 @@ mod tests {
                 assert_eq!(reason(name, value), not_built);
             }
         }
+    }
+
+    #[test]
+    fn the_proxies_are_those_of_the_variables() {
+        let set = [("HF_HOME", "/hf"), ("https_proxy", "http://me:secret@proxy:3128")];
+        let access = HubAccess::from_vars(vars(&set)).unwrap();
+        let expected = HubProxies::default().with_https("http://me:secret@proxy:3128");
+        assert_eq!(access.proxies, expected);
+        assert!(!format!("{access:?}").contains("secret"), "{access:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::ModelError;
 use crate::hub::id::is_inside;
 use crate::hub::model::missing_file;
-use crate::hub::{HubAccess, HubId, NoDownload, listing};
+use crate::hub::{HubAccess, HubError, HubId, NoDownload, listing};
 
 impl HubAccess {
     /// The folder of a model that is whole in the cache, downloaded if it was not.
@@ -16,17 +16,19 @@ impl HubAccess {
     ///
     /// # Errors
     ///
-    /// - [`ModelError::NotCached`] or [`ModelError::PartialSnapshot`] if something is missing, and
+    /// - [`HubError::NotCached`] or [`HubError::PartialSnapshot`] if something is missing, and
     ///   nothing is to be downloaded
-    /// - [`ModelError::HubGated`], [`ModelError::HubRepository`], [`ModelError::HubRevision`], or
-    ///   [`ModelError::HubFile`] if the Hub does not hand it out
-    /// - [`ModelError::HubToken`] or [`ModelError::HubEndpoint`] if no request can be made of these
-    /// - [`ModelError::HubStatus`], [`ModelError::HubConnection`], or [`ModelError::HubReply`] if
+    /// - [`HubError::Gated`], [`HubError::Repository`], [`HubError::Revision`], or
+    ///   [`HubError::File`] if the Hub does not hand it out
+    /// - [`HubError::Token`], [`HubError::Endpoint`], or [`HubError::Proxy`] if no request can be
+    ///   made of these
+    /// - [`HubError::Status`], [`HubError::Connection`], or [`HubError::Reply`] if
     ///   the server or the network fails, after some repetitions
-    /// - [`ModelError::HubChecksum`] if the content is not what was announced
+    /// - [`HubError::Checksum`] if the content is not what was announced
     /// - [`ModelError::UnsupportedArchitecture`] or [`ModelError::ConfigField`] if this version
     ///   cannot run it, which shows before the weights are downloaded
-    /// - [`ModelError::Read`] or [`ModelError::Write`] if the cache cannot be used
+    /// - [`ModelError::File`] if the cache cannot be used
+    /// - [`ModelError::Stopped`] if the signal of [`HubAccess::with_stop`] is given
     pub fn model(&self, id: &HubId) -> Result<PathBuf, ModelError> {
         let cached = self.cached_model(id);
         #[cfg(feature = "hub")]
@@ -51,7 +53,7 @@ impl HubAccess {
     /// As [`HubAccess::model`], whatever the file is.
     pub fn file(&self, id: &HubId, file: &str) -> Result<PathBuf, ModelError> {
         if !is_inside(file) {
-            return Err(ModelError::HubName { name: file.to_owned() });
+            return Err(HubError::Name { name: file.to_owned() }.into());
         }
         let cached = self.cached_snapshot(id).and_then(|snapshot| {
             let path = snapshot.join(file);
@@ -89,16 +91,17 @@ impl HubAccess {
     /// Folder of what the cache has of a repository.
     fn cached_snapshot(&self, id: &HubId) -> Result<PathBuf, ModelError> {
         let snapshot = self.cache.commit(id)?.map(|commit| self.cache.snapshot(id, &commit));
-        snapshot.filter(|snapshot| snapshot.is_dir()).ok_or_else(|| ModelError::NotCached {
+        let missing = || HubError::NotCached {
             id: id.clone(),
             cache: self.cache.root().to_owned(),
             reason: self.no_download.unwrap_or(NoDownload::CacheOnly),
-        })
+        };
+        Ok(snapshot.filter(|snapshot| snapshot.is_dir()).ok_or_else(missing)?)
     }
 
     fn partial(&self, id: &HubId, file: String, path: PathBuf) -> ModelError {
         let reason = self.no_download.unwrap_or(NoDownload::CacheOnly);
-        ModelError::PartialSnapshot { id: id.clone(), file, path, reason }
+        HubError::PartialSnapshot { id: id.clone(), file, path, reason }.into()
     }
 }
 

@@ -11,6 +11,7 @@ mod client;
 mod credentials;
 #[cfg(feature = "hub")]
 mod download;
+mod error;
 mod id;
 mod listing;
 mod lookup;
@@ -18,6 +19,7 @@ mod model;
 mod other_names;
 #[cfg(feature = "hub")]
 mod pace;
+mod proxies;
 #[cfg(feature = "hub")]
 mod reply;
 mod token;
@@ -26,7 +28,9 @@ mod url;
 
 pub use access::{DownloadProgress, HubAccess, NoDownload};
 pub use cache::HubCache;
+pub use error::HubError;
 pub use id::HubId;
 pub(crate) use id::RepoKind;
 pub(crate) use other_names::repository;
+pub use proxies::HubProxies;
 pub use token::Token;

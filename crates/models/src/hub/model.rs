@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::ModelError;
 use crate::loading::checkpoint::{INDEX, WEIGHTS, shard_names};
 #[cfg(feature = "hub")]
-use crate::{loading::checkpoint::ADAPTER, tokenizer::ADDED_TOKENS};
+use crate::{HubError, loading::checkpoint::ADAPTER, tokenizer::ADDED_TOKENS};
 
 const CONFIG: &str = "config.json";
 
@@ -43,7 +43,7 @@ pub(crate) fn download_model(
     let mut download = crate::hub::download::Download::new(access, id)?;
     let config = download.file(CONFIG).or_else(|error| match error {
         // A repository without it may be that of an adapter.
-        ModelError::HubFile { .. } => match download.file_if_there(ADAPTER)? {
+        ModelError::Hub(HubError::File { .. }) => match download.file_if_there(ADAPTER)? {
             Some(path) => Err(ModelError::Adapter { path }),
             None => Err(error),
         },

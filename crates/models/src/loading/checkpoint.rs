@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use attention_probes_errors::{FileError, Stop, Stopped};
 use burn::module::Param;
 use burn::tensor::Tensor;
 use memmap2::Mmap;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use crate::files::{read_description, refuse_pointer};
 use crate::layers::embedding_table::EmbeddingTable;
 use crate::mapped::{MappedRows, Numbers, release, tensor_data};
-use crate::{ModelError, Placement, is_host};
+use crate::{LoadOptions, ModelError, is_host};
 
 /// Bytes of a file that are hashed before their memory is given back.
 const HASH_CHUNK: usize = 64 << 20;
@@ -66,23 +67,23 @@ impl Checkpoint {
                     return Err(ModelError::MissingFile { path });
                 }
                 let map = File::open(&path).and_then(|file| map_file(&file));
-                match map {
-                    Ok(map) => Ok((path, Arc::new(map))),
-                    Err(source) => Err(ModelError::Read { path, source }),
-                }
+                let map = map.map_err(FileError::read(&path))?;
+                Ok((path, Arc::new(map)))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { dir: dir.to_owned(), files })
     }
 
-    /// Feeds the bytes of every file to a hasher.
-    pub(crate) fn hash(&self, hasher: &mut blake3::Hasher) {
+    /// Feeds the bytes of every file to a hasher, until a signal is given.
+    pub(crate) fn hash(&self, hasher: &mut blake3::Hasher, stop: &Stop) -> Result<(), Stopped> {
         for (_, map) in &self.files {
             for chunk in map.chunks(HASH_CHUNK) {
+                stop.check()?;
                 hasher.update(chunk);
                 release(map, chunk);
             }
         }
+        Ok(())
     }
 
     /// Parses the headers.
@@ -110,7 +111,7 @@ impl Checkpoint {
 ///
 /// # Errors
 ///
-/// - [`ModelError::Read`] or [`ModelError::Json`] if the index cannot be read
+/// - [`ModelError::File`] or [`ModelError::Json`] if the index cannot be read
 /// - [`ModelError::ConfigField`] if a name is not that of a file beside it
 pub(crate) fn shard_names(index: &Path) -> Result<BTreeSet<String>, ModelError> {
     let shards: ShardIndex = serde_json::from_slice(&read_description(index)?)
@@ -204,13 +205,16 @@ impl<'data> Tensors<'data> {
         self.files.iter().any(|file| file.tensors.tensor(name).is_ok())
     }
 
-    /// A parameter of exactly this shape, in the format of the placement.
+    /// A parameter of exactly this shape, in the format of the placement, unless a signal to stop is
+    /// given.
     pub(crate) fn get<const D: usize>(
         &self,
         name: &str,
         shape: [usize; D],
-        placement: &Placement,
+        options: &LoadOptions,
     ) -> Result<Param<Tensor<D>>, ModelError> {
+        options.stop.check()?;
+        let placement = &options.placement;
         let stored = self.find(name, &shape)?;
         let numbers = stored.numbers()?;
         let data = tensor_data(numbers.read(stored.view.data()), shape, placement.dtype);
@@ -227,8 +231,9 @@ impl<'data> Tensors<'data> {
         &self,
         name: &str,
         shape: [usize; 2],
-        placement: &Placement,
+        options: &LoadOptions,
     ) -> Result<EmbeddingTable, ModelError> {
+        let placement = &options.placement;
         let stored = self.find(name, &shape)?;
         match stored.map {
             Some(map) if is_host(&placement.device) && !placement.device.is_autodiff() => {
@@ -239,7 +244,7 @@ impl<'data> Tensors<'data> {
                 let rows = MappedRows { map, bytes, numbers, shape };
                 Ok(EmbeddingTable::from_mapped(rows, placement.dtype))
             }
-            _ => Ok(EmbeddingTable::Param(self.get(name, shape, placement)?)),
+            _ => Ok(EmbeddingTable::Param(self.get(name, shape, options)?)),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::checkpoint::Tensors;
 use super::config_file::ConfigFile;
 use crate::families::Gpt2Block;
-use crate::{ActivationFunction, Gpt2, Gpt2Config, ModelError, Placement};
+use crate::{ActivationFunction, Gpt2, Gpt2Config, LoadOptions, ModelError};
 
 /// `config.json` of a GPT-2 as Hugging Face writes it.
 #[derive(Deserialize)]
@@ -135,29 +135,31 @@ pub(super) fn gpt2_config(
 pub(super) fn gpt2_from_tensors(
     config: Gpt2Config,
     tensors: &Tensors<'_>,
-    placement: &Placement,
+    options: &LoadOptions,
 ) -> Result<Gpt2, ModelError> {
     // The table may lie under another name, and is no sure sign.
     let has_prefix = ["transformer.wte.weight", "transformer.wpe.weight"];
     let prefix =
         if has_prefix.iter().any(|name| tensors.contains(name)) { "transformer." } else { "" };
     let matrix = |name: &str, shape: [usize; 2]| {
-        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, placement)
+        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, options)
     };
     // Conv1D stores [d_input, d_output], which is how burn stores a linear layer.
     let conv1d = |name: &str, d_input: usize, d_output: usize| {
-        let bias = tensors.get::<1>(&format!("{prefix}{name}.bias"), [d_output], placement)?;
-        let mut linear: Linear = LinearConfig::new(d_input, d_output).init(&placement.device);
+        let bias = tensors.get::<1>(&format!("{prefix}{name}.bias"), [d_output], options)?;
+        let mut linear: Linear =
+            LinearConfig::new(d_input, d_output).init(&options.placement.device);
         linear.weight = matrix(name, [d_input, d_output])?;
         linear.bias = Some(bias);
         Ok::<_, ModelError>(linear)
     };
     let d = config.d_model;
     let norm = |name: &str| {
-        let mut norm: LayerNorm =
-            LayerNormConfig::new(d).with_epsilon(config.layer_norm_epsilon).init(&placement.device);
-        norm.gamma = tensors.get::<1>(&format!("{prefix}{name}.weight"), [d], placement)?;
-        norm.beta = Some(tensors.get::<1>(&format!("{prefix}{name}.bias"), [d], placement)?);
+        let mut norm: LayerNorm = LayerNormConfig::new(d)
+            .with_epsilon(config.layer_norm_epsilon)
+            .init(&options.placement.device);
+        norm.gamma = tensors.get::<1>(&format!("{prefix}{name}.weight"), [d], options)?;
+        norm.beta = Some(tensors.get::<1>(&format!("{prefix}{name}.bias"), [d], options)?);
         Ok::<_, ModelError>(norm)
     };
     let blocks = (0..config.n_layers)
@@ -175,13 +177,13 @@ pub(super) fn gpt2_from_tensors(
     let lm_head = if config.tie_word_embeddings {
         None
     } else {
-        Some(tensors.table("lm_head.weight", [config.d_vocab, d], placement)?)
+        Some(tensors.table("lm_head.weight", [config.d_vocab, d], options)?)
     };
     let wte = format!("{prefix}wte.weight");
     // Of names that share memory, safetensors' own `save_model` keeps one.
     let names = [&*wte, "lm_head.weight"];
     let wte = if lm_head.is_none() { tensors.first_of(&names) } else { names[0] };
-    let wte = tensors.table(wte, [config.d_vocab, d], placement)?;
+    let wte = tensors.table(wte, [config.d_vocab, d], options)?;
     let wpe = matrix("wpe", [config.n_ctx, d])?;
     let ln_f = norm("ln_f")?;
     Ok(Gpt2::from_parts(config, wte, wpe, blocks, ln_f, lm_head))

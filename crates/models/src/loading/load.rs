@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use attention_probes_errors::Stop;
 use serde_json::{Map, Value};
 
 use super::checkpoint::{Checkpoint, Tensors};
@@ -11,8 +12,8 @@ use super::gpt2::{gpt2_config, gpt2_from_tensors};
 
 use crate::files::read_description;
 use crate::{
-    Dtype, Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, HookedModel, ModelError,
-    Placement,
+    Dtype, Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, HookedModel, LoadOptions,
+    ModelError,
 };
 
 /// Names of families that can be loaded, for error messages.
@@ -30,7 +31,7 @@ enum FamilyConfig {
 ///
 /// # Errors
 ///
-/// - [`ModelError::MissingFile`] or [`ModelError::Read`] if a file cannot be read
+/// - [`ModelError::MissingFile`] or [`ModelError::File`] if a file cannot be read
 /// - [`ModelError::Json`], [`ModelError::UnsupportedArchitecture`] or [`ModelError::ConfigField`]
 ///   if the configuration is damaged, or sets what is not supported
 /// - [`ModelError::Safetensors`] if the weights are damaged
@@ -38,6 +39,7 @@ enum FamilyConfig {
 ///   the weights do not fit the configuration
 /// - [`ModelError::DeviceDtype`] or [`ModelError::F16Overflow`] if the device or the architecture
 ///   does not compute in the number format
+/// - [`ModelError::Stopped`] if the options' signal to stop is given
 ///
 /// # Memory
 ///
@@ -46,9 +48,9 @@ enum FamilyConfig {
 /// a batch reads the rows of its tokens.
 pub fn load_model(
     dir: &Path,
-    placement: impl Into<Placement>,
+    options: impl Into<LoadOptions>,
 ) -> Result<Box<dyn HookedModel>, ModelError> {
-    load(dir, placement.into(), model_from_tensors)
+    load(dir, options.into(), model_from_tensors)
 }
 
 /// Reads the GPT-2 in `dir`.
@@ -60,8 +62,8 @@ pub fn load_model(
 /// # Memory
 ///
 /// As [`load_model`].
-pub fn load_gpt2(dir: &Path, placement: impl Into<Placement>) -> Result<Gpt2, ModelError> {
-    load(dir, placement.into(), gpt2)
+pub fn load_gpt2(dir: &Path, options: impl Into<LoadOptions>) -> Result<Gpt2, ModelError> {
+    load(dir, options.into(), gpt2)
 }
 
 /// Reads the Gemma 1, 2, or 3 in `dir`; of a multimodal one the text model.
@@ -73,21 +75,26 @@ pub fn load_gpt2(dir: &Path, placement: impl Into<Placement>) -> Result<Gpt2, Mo
 /// # Memory
 ///
 /// As [`load_model`].
-pub fn load_gemma(dir: &Path, placement: impl Into<Placement>) -> Result<Gemma, ModelError> {
-    load(dir, placement.into(), gemma)
+pub fn load_gemma(dir: &Path, options: impl Into<LoadOptions>) -> Result<Gemma, ModelError> {
+    load(dir, options.into(), gemma)
 }
 
 /// Hash of configuration and weights of the checkpoint in `dir`.
 ///
 /// # Errors
 ///
-/// - [`ModelError::MissingFile`] or [`ModelError::Read`] if a file cannot be read
+/// - [`ModelError::MissingFile`] or [`ModelError::File`] if a file cannot be read
 /// - [`ModelError::Json`] or [`ModelError::ConfigField`] if the list of shards is damaged
 pub fn checkpoint_hash(dir: &Path) -> Result<String, ModelError> {
+    hash_until(dir, &Stop::never())
+}
+
+/// As [`checkpoint_hash`], until a signal is given.
+pub(crate) fn hash_until(dir: &Path, stop: &Stop) -> Result<String, ModelError> {
     let path = dir.join("config.json");
     let mut hasher = blake3::Hasher::new();
     hasher.update(&read_description(&path)?);
-    Checkpoint::open(dir)?.hash(&mut hasher);
+    Checkpoint::open(dir)?.hash(&mut hasher, stop)?;
     Ok(hasher.finalize().to_hex().to_string())
 }
 
@@ -105,10 +112,10 @@ pub fn model_from_bytes(
     config: &[u8],
     weights: &[u8],
     name: &Path,
-    placement: impl Into<Placement>,
+    options: impl Into<LoadOptions>,
 ) -> Result<Box<dyn HookedModel>, ModelError> {
     let tensors = Tensors::from_bytes(weights, name)?;
-    model_from_tensors(Parts::new(config, name, &tensors, placement.into())?)
+    model_from_tensors(Parts::new(config, name, &tensors, options.into())?)
 }
 
 /// Builds a GPT-2 from a configuration and a safetensors file that are already in memory.
@@ -124,10 +131,10 @@ pub fn gpt2_from_bytes(
     config: &[u8],
     weights: &[u8],
     name: &Path,
-    placement: impl Into<Placement>,
+    options: impl Into<LoadOptions>,
 ) -> Result<Gpt2, ModelError> {
     let tensors = Tensors::from_bytes(weights, name)?;
-    gpt2(Parts::new(config, name, &tensors, placement.into())?)
+    gpt2(Parts::new(config, name, &tensors, options.into())?)
 }
 
 /// Builds a Gemma from a configuration and a safetensors file that are already in memory.
@@ -143,10 +150,10 @@ pub fn gemma_from_bytes(
     config: &[u8],
     weights: &[u8],
     name: &Path,
-    placement: impl Into<Placement>,
+    options: impl Into<LoadOptions>,
 ) -> Result<Gemma, ModelError> {
     let tensors = Tensors::from_bytes(weights, name)?;
-    gemma(Parts::new(config, name, &tensors, placement.into())?)
+    gemma(Parts::new(config, name, &tensors, options.into())?)
 }
 
 /// Whether this version runs the model that a `config.json` describes.
@@ -165,7 +172,7 @@ struct Parts<'a> {
     /// Where the configuration came from.
     path: &'a Path,
     tensors: &'a Tensors<'a>,
-    placement: Placement,
+    options: LoadOptions,
 }
 
 impl<'a> Parts<'a> {
@@ -173,31 +180,32 @@ impl<'a> Parts<'a> {
         config: &[u8],
         path: &'a Path,
         tensors: &'a Tensors<'a>,
-        placement: Placement,
+        options: LoadOptions,
     ) -> Result<Self, ModelError> {
         let config = family_config(config, path)?;
-        let placement = placement.resolve()?;
+        let options = options.resolve()?;
         match &config {
             FamilyConfig::Gemma(config)
-                if config.generation == GemmaGeneration::Three && placement.dtype == Dtype::F16 =>
+                if config.generation == GemmaGeneration::Three
+                    && options.placement.dtype == Dtype::F16 =>
             {
                 Err(ModelError::F16Overflow)
             }
-            _ => Ok(Self { config, path, tensors, placement }),
+            _ => Ok(Self { config, path, tensors, options }),
         }
     }
 }
 
 fn gpt2(parts: Parts<'_>) -> Result<Gpt2, ModelError> {
     match parts.config {
-        FamilyConfig::Gpt2(config) => gpt2_from_tensors(config, parts.tensors, &parts.placement),
+        FamilyConfig::Gpt2(config) => gpt2_from_tensors(config, parts.tensors, &parts.options),
         FamilyConfig::Gemma(_) => Err(unsupported("gemma", parts.path, "gpt2")),
     }
 }
 
 fn gemma(parts: Parts<'_>) -> Result<Gemma, ModelError> {
     match parts.config {
-        FamilyConfig::Gemma(config) => gemma_from_tensors(config, parts.tensors, &parts.placement),
+        FamilyConfig::Gemma(config) => gemma_from_tensors(config, parts.tensors, &parts.options),
         FamilyConfig::Gpt2(_) => Err(unsupported("gpt2", parts.path, GEMMAS)),
     }
 }
@@ -205,13 +213,13 @@ fn gemma(parts: Parts<'_>) -> Result<Gemma, ModelError> {
 /// Opens the files in `dir` and hands them to `build`.
 fn load<M>(
     dir: &Path,
-    placement: Placement,
+    options: LoadOptions,
     build: impl FnOnce(Parts<'_>) -> Result<M, ModelError>,
 ) -> Result<M, ModelError> {
     let path = dir.join("config.json");
     let config = read_description(&path)?;
     let files = Checkpoint::open(dir)?;
-    build(Parts::new(&config, &path, &files.tensors()?, placement)?)
+    build(Parts::new(&config, &path, &files.tensors()?, options)?)
 }
 
 fn model_from_tensors(parts: Parts<'_>) -> Result<Box<dyn HookedModel>, ModelError> {

@@ -10,6 +10,7 @@ mod load;
 
 #[cfg(feature = "hub")]
 pub(crate) use self::load::check_config;
+pub(crate) use self::load::hash_until;
 pub use self::load::{
     checkpoint_hash, gemma_from_bytes, gpt2_from_bytes, load_gemma, load_gpt2, load_model,
     model_from_bytes,

@@ -67,7 +67,7 @@ impl Additions {
     ///
     /// # Errors
     ///
-    /// - [`ModelError::Read`], [`ModelError::DescriptionSize`], or [`ModelError::LfsPointer`] if a
+    /// - [`ModelError::File`], [`ModelError::DescriptionSize`], or [`ModelError::LfsPointer`] if a
     ///   file cannot be read
     /// - [`ModelError::Json`] if it does not hold what transformers writes
     pub(crate) fn read(folder: &Path, vocab: &HashMap<String, u32>) -> Result<Self, ModelError> {

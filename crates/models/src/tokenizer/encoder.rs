@@ -40,7 +40,7 @@ impl Tokenizer {
     /// # Errors
     ///
     /// - [`ModelError::MissingFile`] if neither is there
-    /// - [`ModelError::Read`] or [`ModelError::TokenizerFile`] if a file cannot be read
+    /// - [`ModelError::File`] or [`ModelError::TokenizerFile`] if a file cannot be read
     pub fn from_dir(dir: &Path) -> Result<Self, ModelError> {
         let json = dir.join("tokenizer.json");
         if json.is_file() {
@@ -57,7 +57,7 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Read`] or [`ModelError::TokenizerFile`] if it cannot be read.
+    /// [`ModelError::File`] or [`ModelError::TokenizerFile`] if it cannot be read.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         Self::parse(&read_file(path)?).map_err(file_error(path))
     }
@@ -99,7 +99,7 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Read`], [`ModelError::Json`], or [`ModelError::TokenizerFile`] if a file cannot
+    /// [`ModelError::File`], [`ModelError::Json`], or [`ModelError::TokenizerFile`] if a file cannot
     /// be read.
     pub fn from_vocab_and_merges(vocab: &Path, merges: &Path) -> Result<Self, ModelError> {
         let [vocab_bytes, merges_bytes] = [read_file(vocab)?, read_file(merges)?];

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use crate::families::GemmaBlock;
 use crate::layers::norm::RmsNorm;
 use crate::loading::checkpoint::Tensors;
-use crate::{Gemma, GemmaConfig, GemmaGeneration, ModelError, Placement};
+use crate::{Gemma, GemmaConfig, GemmaGeneration, LoadOptions, ModelError};
 
 /// Prefixes of the text model's tensors: alone, and in the two layouts of multimodal files.
 const PREFIXES: [&str; 4] = ["model.", "language_model.model.", "model.language_model.", ""];
@@ -15,7 +15,7 @@ const PREFIXES: [&str; 4] = ["model.", "language_model.model.", "model.language_
 pub(in crate::loading) fn gemma_from_tensors(
     config: GemmaConfig,
     tensors: &Tensors<'_>,
-    placement: &Placement,
+    options: &LoadOptions,
 ) -> Result<Gemma, ModelError> {
     // The table may lie under another name, and is no sure sign.
     let is_there = |prefix: &&&str| {
@@ -27,10 +27,10 @@ pub(in crate::loading) fn gemma_from_tensors(
     let (d, d_head) = (config.d_model, config.d_head);
     let (d_q, d_kv) = (config.n_heads * d_head, config.n_key_value_heads * d_head);
     let matrix = |name: &str, shape: [usize; 2]| {
-        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, placement)
+        tensors.get::<2>(&format!("{prefix}{name}.weight"), shape, options)
     };
     let norm = |name: &str, width: usize| {
-        let weight = tensors.get::<1>(&format!("{prefix}{name}.weight"), [width], placement)?;
+        let weight = tensors.get::<1>(&format!("{prefix}{name}.weight"), [width], options)?;
         Ok::<_, ModelError>(RmsNorm::new(weight))
     };
     // Linear stores [d_output, d_input]; parts that read the same input stand side by side here.
@@ -43,7 +43,7 @@ pub(in crate::loading) fn gemma_from_tensors(
         // Row-major once and for all: products would copy a transposed view each time.
         Ok::<_, ModelError>(Param::from_tensor(Tensor::from_data(
             side_by_side.into_data(),
-            (&placement.device, placement.dtype.of_tensors()),
+            (&options.placement.device, options.placement.dtype.of_tensors()),
         )))
     };
     let has_post_norms = config.generation != GemmaGeneration::One;
@@ -88,12 +88,12 @@ pub(in crate::loading) fn gemma_from_tensors(
     let lm_head = if config.tie_word_embeddings {
         None
     } else {
-        Some(tensors.table(tensors.first_of(&heads), [config.d_vocab, d], placement)?)
+        Some(tensors.table(tensors.first_of(&heads), [config.d_vocab, d], options)?)
     };
     let embed_tokens = format!("{prefix}embed_tokens.weight");
     // Of names that share memory, safetensors' own `save_model` keeps one.
     let names = [&*embed_tokens, heads[0], heads[1]];
     let table = if lm_head.is_none() { tensors.first_of(&names) } else { names[0] };
-    let embed_tokens = tensors.table(table, [config.d_vocab, d], placement)?;
+    let embed_tokens = tensors.table(table, [config.d_vocab, d], options)?;
     Ok(Gemma::from_parts(config, embed_tokens, blocks, norm("norm", d)?, lm_head))
 }
