@@ -57,10 +57,9 @@ impl Sorter {
         let batch = TokenBatch::new(&ids, PaddingSide::Right, &self.device)?;
         let hooks = HookSet::new([HookPoint::Pattern(0)]);
         let request = ForwardRequest {
-            hooks: &hooks,
             logits: true,
             interventions: &interventions,
-            start: None,
+            ..ForwardRequest::hooks(&hooks)
         };
         let mut output = self.model.execute(&batch, &request)?;
         let logits = host_values(output.logits.context("the model returned no logits")?)?;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
+use attention_probes_errors::parse_toml;
 use attention_probes_sae::{ContextStream, Contexts, SaeRun, SaeRunConfig};
-use attention_probes_wording::parse_toml;
 use burn::tensor::Device;
 
 use crate::folder::Folder;

@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::io_words;
 use attention_probes_models::files::{FileLock, Unfinished};
-use attention_probes_wording::io_words;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 

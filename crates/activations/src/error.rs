@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use attention_probes_errors::{did_you_mean, nearest};
 use attention_probes_models::ModelError;
-use attention_probes_wording::{did_you_mean, nearest};
 
 use crate::wording::{gib, listed, shown};
 use crate::{

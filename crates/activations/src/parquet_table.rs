@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attention_probes_wording::nearest;
+use attention_probes_errors::nearest;
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::page::PageReader;
 use parquet::column::reader::get_column_reader;

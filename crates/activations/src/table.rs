@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::nearest;
 use attention_probes_models::is_lfs_pointer;
-use attention_probes_wording::nearest;
 
 use crate::checked_file::{CheckedFile, line_at};
 use crate::delimited::Delimited;

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::io_words;
 use attention_probes_models::{CutEncoding, ModelError, Tokenizer};
-use attention_probes_wording::io_words;
 use rayon::prelude::*;
 
 use crate::{ActivationError, Dataset, write_atomically};

@@ -1,6 +1,6 @@
 //! How error messages show numbers and names from outside.
 
-pub(crate) use attention_probes_wording::{listed, shown};
+pub(crate) use attention_probes_errors::{listed, shown};
 
 /// Bytes in GiB with as many decimals as a person reads.
 pub(crate) fn gib(bytes: u64) -> String {

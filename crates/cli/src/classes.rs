@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use attention_probes_activations::{ExampleSet, Task};
-use attention_probes_wording::{listed, shown};
+use attention_probes_errors::{listed, shown};
 use tracing::warn;
 
 use crate::exit::InputError;

@@ -8,8 +8,8 @@ use attention_probes_activations::{
     DatasetConfig, ExternalActivations, ExternalConfig, ExternalStore, LabelKind, Quoting,
     TableFormat,
 };
+use attention_probes_errors::listed;
 use attention_probes_models::HubAccess;
-use attention_probes_wording::listed;
 use clap::{Args, ValueEnum};
 
 use crate::exit::InputError;

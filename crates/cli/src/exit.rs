@@ -6,12 +6,12 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use anyhow::Context;
 use attention_probes_activations::ActivationError;
+use attention_probes_errors::{TomlError, foreign_words};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
 use attention_probes_sae::SaeError;
 use attention_probes_sweep::SweepError;
-use attention_probes_wording::{TomlError, foreign_words};
 
 use crate::stderr;
 

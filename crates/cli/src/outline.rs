@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use attention_probes_activations::Storage;
+use attention_probes_errors::{first_of, shown};
 use attention_probes_sweep::{ClassCount, DataOutline, SweepOutline};
-use attention_probes_wording::{first_of, shown};
 
 use crate::extract_report::shown_size;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use attention_probes_errors::first_of;
 use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, Interval};
 use attention_probes_probes::{Optimizer, ProbeMetadata};
 use attention_probes_report::{fixed, scientific};
@@ -10,7 +11,6 @@ use attention_probes_sweep::{
     ArchitectureReport, AxisSpread, Baselines, Evaluation, ExperimentReport, FittedOn, SweepReport,
     TransferReport, chosen,
 };
-use attention_probes_wording::first_of;
 
 pub use crate::cells::aligned;
 use crate::cells::{self, Align};

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read as _};
 
-use attention_probes_wording::json_words;
+use attention_probes_errors::json_words;
 use serde::Deserialize;
 
 /// Longest line that is read, in bytes.

@@ -80,7 +80,7 @@ pub fn buckets(
     scores: &ClassScores,
     edges: &BucketEdges,
 ) -> Result<Vec<Bucket>, MetricError> {
-    check::labelled(labels, scores)?;
+    scores.check_labels(labels)?;
     check::length("keys", keys.len(), labels.len())?;
 
     let edges = starts(keys, edges)?;

@@ -227,7 +227,7 @@ mod tests {
             Err(MetricError::NotAProbability { index: 0, .. })
         ));
         assert!(matches!(brier(&[f64::NAN], &[true]), Err(MetricError::NotFinite { .. })));
-        assert!(matches!(ece(&[0.5], &[true], 0), Err(MetricError::Parameter { .. })));
+        assert!(matches!(ece(&[0.5], &[true], 0), Err(MetricError::Parameter(_))));
         assert_eq!(log_loss(&[0.5, 0.4], &[0], 2), Err(MetricError::RowSum { row: 0, sum: 0.9 }));
         assert_eq!(
             log_loss(&[0.5, 0.5, 0.0], &[0], 2),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sigmoid::sigmoid;
 use crate::{
     Isotonic, MetricError, Platt, Temperature, binary_log_loss, brier, brier_multiclass, check,
     ece, ece_equal_mass, log_loss, predicted_class,
@@ -224,11 +225,6 @@ impl CalibrationScores {
             ece_equal_mass: ece_equal_mass(&confidences, &correct, N_BINS)?,
         })
     }
-}
-
-/// `1 / (1 + e^-z)`.
-pub(crate) fn sigmoid(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The checks that every metric begins with.
 
-use crate::{ClassScores, MetricError};
+use attention_probes_errors::ValueError;
+
+use crate::MetricError;
 
 /// How far a probability may lie outside 0 to 1: the rounding of an `f32` softmax.
 const PROBABILITY_TOLERANCE: f64 = 1e-5;
@@ -60,7 +62,7 @@ pub(crate) fn at_least_one(name: &'static str, value: usize) -> Result<(), Metri
     if value > 0 {
         return Ok(());
     }
-    Err(MetricError::Parameter { name, value: 0.0, expected: "at least 1" })
+    Err(ValueError::new(name, value, "at least 1").into())
 }
 
 /// Refuses fewer classes than two.
@@ -68,8 +70,7 @@ pub(crate) fn at_least_two_classes(n_classes: usize) -> Result<(), MetricError> 
     if n_classes >= 2 {
         return Ok(());
     }
-    let value = n_classes as f64;
-    Err(MetricError::Parameter { name: "n_classes", value, expected: "at least 2" })
+    Err(ValueError::new("n_classes", n_classes, "at least 2").into())
 }
 
 /// Refuses a share that is not strictly between 0 and 1.
@@ -77,7 +78,7 @@ pub(crate) fn rate(name: &'static str, value: f64) -> Result<(), MetricError> {
     if value > 0.0 && value < 1.0 {
         return Ok(());
     }
-    Err(MetricError::Parameter { name, value, expected: "between 0 and 1" })
+    Err(ValueError::new(name, value, "between 0 and 1").into())
 }
 
 /// Refuses what is not finite, and what is not a probability.
@@ -111,13 +112,6 @@ pub(crate) fn distributions(values: &[f64], n_classes: usize) -> Result<(), Metr
         }
     }
     Ok(())
-}
-
-/// Checks labels beside what a classifier says about them.
-pub(crate) fn labelled(labels: &[usize], scores: &ClassScores) -> Result<(), MetricError> {
-    not_empty("labels", labels)?;
-    classes("labels", labels, scores.n_classes())?;
-    length("scores", scores.n_examples(), labels.len())
 }
 
 /// Checks labels beside `[n, n_classes]` finite scores in row-major order.

@@ -1,6 +1,6 @@
 //! What a classifier says about examples: the probabilities, and the log-odds that rank.
 
-use crate::{MetricError, check, predicted_class};
+use crate::{MetricError, check};
 
 /// Probabilities of every class, and the log-odds by which examples are ranked.
 ///
@@ -118,6 +118,13 @@ impl ClassScores {
         self.log_odds.iter().skip(class).step_by(self.n_classes).copied().collect()
     }
 
+    /// Checks the labels of the examples.
+    pub(crate) fn check_labels(&self, labels: &[usize]) -> Result<(), MetricError> {
+        check::not_empty("labels", labels)?;
+        check::classes("labels", labels, self.n_classes)?;
+        check::length("scores", self.n_examples(), labels.len())
+    }
+
     /// Class of each example, as [`predicted_class`] at 0.5.
     pub fn predicted(&self) -> Vec<usize> {
         let rows = self.probabilities.chunks_exact(self.n_classes);
@@ -165,6 +172,35 @@ pub fn class_probabilities<T: Copy + Into<f64>>(logits: &[T], n_classes: usize) 
         probabilities.extend(exps.map(|exp| exp / sum));
     }
     probabilities
+}
+
+/// The class that probabilities stand for: of two, class 1 from `threshold` on; of more, the most
+/// probable, of equals the first.
+///
+/// The threshold itself counts as class 1, as it does in
+/// [`tpr_at_fpr`](crate::tpr_at_fpr). NaN is class 0.
+///
+/// # Shapes
+///
+/// - `probabilities`: `[n_classes]`
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_metrics::predicted_class;
+///
+/// assert_eq!(predicted_class(&[0.4, 0.6], 0.5), 1);
+/// assert_eq!(predicted_class(&[0.4, 0.6], 0.9), 0);
+/// assert_eq!(predicted_class(&[0.2, 0.4, 0.4], 0.5), 1);
+/// ```
+pub fn predicted_class(probabilities: &[f64], threshold: f64) -> usize {
+    if let [_, positive] = probabilities {
+        return usize::from(*positive >= threshold);
+    }
+    let better = |best, (class, probability): (usize, &f64)| {
+        if *probability > probabilities[best] { class } else { best }
+    };
+    probabilities.iter().enumerate().fold(0, better)
 }
 
 /// `z_c - logsumexp(z of the others)` of every class.
@@ -217,6 +253,7 @@ fn two_largest(row: &[f64]) -> [usize; 2] {
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
+    use attention_probes_errors::ValueError;
     use proptest::prelude::*;
 
     use super::*;
@@ -256,7 +293,7 @@ mod tests {
         let short = ClassScores::from_logits(&[1.0, 2.0], 3);
         assert!(matches!(short, Err(MetricError::LengthMismatch { name: "logits", .. })));
         let one = ClassScores::from_probabilities(&[1.0], 1);
-        assert!(matches!(one, Err(MetricError::Parameter { name: "n_classes", .. })));
+        assert!(matches!(one, Err(MetricError::Parameter(ValueError { name: "n_classes", .. }))));
         let logits = ClassScores::from_probabilities(&[-2.3, 2.3], 2);
         assert!(matches!(logits, Err(MetricError::NotAProbability { index: 0, .. })));
     }

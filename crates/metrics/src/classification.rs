@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Bootstrap, ClassScores, ConfusionMatrix, Interval, MetricError, OperatingPoint, auroc,
     auroc_one_vs_rest, average_precision, binary_log_loss, bootstrap_balanced_accuracy, brier,
-    brier_multiclass, check, ece, log_loss, tpr_at_fpr, wilson,
+    brier_multiclass, ece, log_loss, tpr_at_fpr, wilson,
 };
 
 /// Confidence level of the intervals.
@@ -13,34 +13,6 @@ const LEVEL: f64 = 0.95;
 
 /// Bins of the expected calibration error: the number of Guo et al. (2017).
 const N_BINS: usize = 15;
-
-/// The class that probabilities stand for: of two, class 1 from `threshold` on; of more, the most
-/// probable, of equals the first.
-///
-/// The threshold itself counts as class 1, as it does in [`tpr_at_fpr`]. NaN is class 0.
-///
-/// # Shapes
-///
-/// - `probabilities`: `[n_classes]`
-///
-/// # Examples
-///
-/// ```
-/// use attention_probes_metrics::predicted_class;
-///
-/// assert_eq!(predicted_class(&[0.4, 0.6], 0.5), 1);
-/// assert_eq!(predicted_class(&[0.4, 0.6], 0.9), 0);
-/// assert_eq!(predicted_class(&[0.2, 0.4, 0.4], 0.5), 1);
-/// ```
-pub fn predicted_class(probabilities: &[f64], threshold: f64) -> usize {
-    if let [_, positive] = probabilities {
-        return usize::from(*positive >= threshold);
-    }
-    let better = |best, (class, probability): (usize, &f64)| {
-        if *probability > probabilities[best] { class } else { best }
-    };
-    probabilities.iter().enumerate().fold(0, better)
-}
 
 /// What a classifier's scores are worth on labelled examples.
 ///
@@ -94,7 +66,7 @@ pub struct ClassificationReport {
 }
 
 impl ClassificationReport {
-    /// Computes every metric; predicts as [`predicted_class`] does at 0.5.
+    /// Computes every metric; predicts as [`predicted_class`](crate::predicted_class) does at 0.5.
     ///
     /// `bootstrap` draws the resamples of the interval of the balanced accuracy.
     ///
@@ -112,7 +84,7 @@ impl ClassificationReport {
         scores: &ClassScores,
         bootstrap: &Bootstrap<'_>,
     ) -> Result<Self, MetricError> {
-        check::labelled(labels, scores)?;
+        scores.check_labels(labels)?;
         let (n_classes, probabilities) = (scores.n_classes(), scores.probabilities());
 
         let rows = || probabilities.chunks_exact(n_classes);

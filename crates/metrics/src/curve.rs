@@ -1,5 +1,6 @@
 //! Points of curves for plotting: ROC, precision against recall, and reliability.
 
+use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::check_binary;
@@ -185,8 +186,7 @@ fn check_max_points(max_points: usize) -> Result<(), MetricError> {
     if max_points >= 2 {
         return Ok(());
     }
-    let value = max_points as f64;
-    Err(MetricError::Parameter { name: "max_points", value, expected: "at least 2" })
+    Err(ValueError::new("max_points", max_points, "at least 2").into())
 }
 
 /// Counts at every distinct score, after those of a threshold above all of them.
@@ -333,7 +333,10 @@ mod tests {
     #[test]
     fn bad_input_is_refused() {
         let result = roc_curve(&[0.1, 0.2], &[true, false], 1);
-        assert!(matches!(result, Err(MetricError::Parameter { name: "max_points", .. })));
+        assert!(matches!(
+            result,
+            Err(MetricError::Parameter(ValueError { name: "max_points", .. }))
+        ));
         assert_eq!(roc_curve(&[0.1], &[true], 9), Err(MetricError::OneClass));
         assert!(roc_curve(&[f64::MAX, 0.0], &[true, false], 9).is_err());
         assert_eq!(precision_recall_curve(&[0.1], &[false], 9), Err(MetricError::NoPositives));

@@ -1,5 +1,7 @@
 //! Why a metric could not be computed.
 
+use attention_probes_errors::{ErrorKind, ValueError};
+
 /// Why a metric could not be computed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -67,15 +69,8 @@ pub enum MetricError {
     #[error("no label is positive, expected at least one")]
     NoPositives,
     /// A parameter is out of range.
-    #[error("`{name}` is {value}, expected {expected}")]
-    Parameter {
-        /// The parameter.
-        name: &'static str,
-        /// What the caller gave.
-        value: f64,
-        /// What would have been accepted.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Parameter(#[from] ValueError),
     /// Too few examples, groups, or seeds for what was asked.
     #[error("{n} in `{name}` are too few for this, expected at least {needed}")]
     TooFew {
@@ -121,4 +116,16 @@ pub enum MetricError {
         /// Number of resamples that were drawn.
         n_resamples: usize,
     },
+}
+
+impl MetricError {
+    /// [`ErrorKind::Input`]: a metric reads nothing but what it is given.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
+
+    /// `false`: a metric looks for nothing.
+    pub fn is_not_found(&self) -> bool {
+        false
+    }
 }

@@ -1,5 +1,6 @@
 //! Confidence intervals: Wilson's and the exact one for a share, the bootstrap for anything else.
 
+use attention_probes_errors::ValueError;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -250,11 +251,8 @@ fn check_counts(successes: usize, n: usize, level: f64) -> Result<(), MetricErro
         return Err(MetricError::Empty { name: "n" });
     }
     if successes > n {
-        return Err(MetricError::Parameter {
-            name: "successes",
-            value: successes as f64,
-            expected: "at most the number of examples",
-        });
+        let expected = "at most the number of examples";
+        return Err(ValueError::new("successes", successes, expected).into());
     }
     Ok(())
 }
@@ -325,12 +323,15 @@ mod tests {
         assert_eq!(wilson(0, 0, 0.95), Err(MetricError::Empty { name: "n" }));
         assert!(matches!(
             wilson(3, 2, 0.95),
-            Err(MetricError::Parameter { name: "successes", .. })
+            Err(MetricError::Parameter(ValueError { name: "successes", .. }))
         ));
-        assert!(matches!(wilson(1, 2, 1.0), Err(MetricError::Parameter { name: "level", .. })));
+        assert!(matches!(
+            wilson(1, 2, 1.0),
+            Err(MetricError::Parameter(ValueError { name: "level", .. }))
+        ));
         assert!(matches!(
             bootstrap(3, 0, 0.95, 1, |_| 0.0),
-            Err(MetricError::Parameter { name: "n_resamples", .. })
+            Err(MetricError::Parameter(ValueError { name: "n_resamples", .. }))
         ));
         let config = Bootstrap::default();
         assert!(bootstrap_balanced_accuracy(&[0, 3], &[0, 1], 2, &config).is_err());

@@ -49,6 +49,7 @@ mod platt;
 mod ranking;
 mod regression;
 mod resample;
+mod sigmoid;
 mod temperature;
 mod threshold;
 
@@ -60,8 +61,8 @@ pub use calibrator::{
     Calibration, CalibrationMethod, CalibrationReport, CalibrationScores, Calibrator,
     LabelledLogits, calibrate,
 };
-pub use class_scores::{ClassScores, class_probabilities};
-pub use classification::{ClassificationReport, predicted_class};
+pub use class_scores::{ClassScores, class_probabilities, predicted_class};
+pub use classification::ClassificationReport;
 pub use clustered::ClusteredRatio;
 pub use compare::{Comparison, compare_auroc, compare_balanced_accuracy};
 pub use confusion::ConfusionMatrix;

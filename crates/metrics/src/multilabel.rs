@@ -1,5 +1,6 @@
 //! Several labels at once, each of them there or not.
 
+use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 
 use crate::{Interval, MetricError, auroc, average_precision, bootstrap, check};
@@ -132,8 +133,7 @@ pub fn bootstrap_macro_auroc(
 ) -> Result<Interval, MetricError> {
     check::scores(scores, labels)?;
     if n_labels == 0 {
-        let expected = "at least 1";
-        return Err(MetricError::Parameter { name: "n_labels", value: 0.0, expected });
+        return Err(ValueError::new("n_labels", n_labels, "at least 1").into());
     }
     let n = labels.len() / n_labels;
     check::length("labels", labels.len(), n.max(1) * n_labels)?;

@@ -1,8 +1,9 @@
 //! Platt scaling: a logistic regression on one score.
 
+use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrator::sigmoid;
+use crate::sigmoid::sigmoid;
 use crate::{MetricError, check};
 
 /// Turns a score into a probability by a sigmoid with a slope and an intercept.
@@ -79,7 +80,7 @@ impl Platt {
     fn new(slope: f64, intercept: f64) -> Result<Self, MetricError> {
         if slope <= 0.0 {
             let expected = "a number above 0";
-            return Err(MetricError::Parameter { name: "slope", value: slope, expected });
+            return Err(ValueError::new("slope", slope, expected).into());
         }
         check::finite("slope", &[slope])?;
         check::finite("intercept", &[intercept])?;

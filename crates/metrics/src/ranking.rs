@@ -1,5 +1,6 @@
 //! Metrics of a ranking: how well scores put the positives above the negatives.
 
+use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 
 use crate::{MetricError, check};
@@ -120,11 +121,7 @@ pub fn tpr_at_fpr(
     max_fpr: f64,
 ) -> Result<OperatingPoint, MetricError> {
     if !(0.0..=1.0).contains(&max_fpr) {
-        return Err(MetricError::Parameter {
-            name: "max_fpr",
-            value: max_fpr,
-            expected: "a rate from 0 to 1",
-        });
+        return Err(ValueError::new("max_fpr", max_fpr, "a rate from 0 to 1").into());
     }
     let ranking = Ranking::new(scores, labels)?;
     let (n_positives, n_negatives) = ranking.both_classes()?;
@@ -251,7 +248,7 @@ mod tests {
         assert_eq!(average_precision(&[0.1], &[false]), Err(MetricError::NoPositives));
         assert!(matches!(
             tpr_at_fpr(&SCORES, &LABELS, f64::NAN),
-            Err(MetricError::Parameter { name: "max_fpr", .. })
+            Err(MetricError::Parameter(ValueError { name: "max_fpr", .. }))
         ));
         assert_eq!(auroc_one_vs_rest(&[1.0, 0.0], &[0], 2), Err(MetricError::OneClass));
     }

@@ -1,8 +1,9 @@
 //! Temperature scaling: one number that all logits are divided by.
 
+use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrator::sigmoid;
+use crate::sigmoid::sigmoid;
 use crate::{MetricError, check};
 
 /// How far the logarithm of the inverse temperature is searched to each side of the largest logit.
@@ -104,7 +105,7 @@ impl Temperature {
             return Ok(Self { temperature });
         }
         let expected = "a finite number above 0";
-        Err(MetricError::Parameter { name: "temperature", value: temperature, expected })
+        Err(ValueError::new("temperature", temperature, expected).into())
     }
 
     /// What logits are divided by, above 0.

@@ -198,6 +198,7 @@ fn n_needed(target: f64, guarantee: Guarantee) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use attention_probes_errors::ValueError;
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
@@ -282,13 +283,19 @@ mod tests {
     fn bad_input_is_refused() {
         for target in [0.0, 1.0, -0.1, f64::NAN] {
             let result = FprThreshold::fit(&[0.5], target, Guarantee::Marginal);
-            assert!(matches!(result, Err(MetricError::Parameter { name: "target_fpr", .. })));
+            assert!(matches!(
+                result,
+                Err(MetricError::Parameter(ValueError { name: "target_fpr", .. }))
+            ));
         }
         let result = FprThreshold::fit(&[0.5], 1e-300, Guarantee::Marginal);
         assert!(matches!(result, Err(MetricError::TooFew { needed: usize::MAX, .. })));
         let unsure = Guarantee::Confidence { confidence: 1.0 };
         let result = FprThreshold::fit(&[0.5], 0.5, unsure);
-        assert!(matches!(result, Err(MetricError::Parameter { name: "confidence", .. })));
+        assert!(matches!(
+            result,
+            Err(MetricError::Parameter(ValueError { name: "confidence", .. }))
+        ));
         let fit = |scores: &[f64]| FprThreshold::fit(scores, 0.5, Guarantee::Marginal);
         assert_eq!(fit(&[]), Err(MetricError::Empty { name: "negatives" }));
         assert!(matches!(fit(&[f64::NAN]), Err(MetricError::NotFinite { name: "negatives", .. })));

@@ -1,13 +1,6 @@
 //! What the scores and the output of one layer's attention read, in host memory.
 
-use burn::module::Param;
-use burn::tensor::Tensor;
-
-use crate::attention::Scoring;
-use crate::gemma::GemmaBlock;
-use crate::gpt2::Gpt2Block;
-use crate::norm::RmsNorm;
-use crate::{HookPoint, ModelError, ModelShape, Rope, host_values};
+use crate::{HookPoint, ModelError, Rope};
 
 /// Everything between the residual stream that enters a block and the scores of its attention, and
 /// from there to what attention adds to the stream.
@@ -110,92 +103,6 @@ impl AttentionWeights {
     /// Whether a query sees a key.
     pub fn sees(&self, query_pos: usize, key_pos: usize) -> bool {
         key_pos <= query_pos && self.window.is_none_or(|window| query_pos - key_pos < window)
-    }
-}
-
-impl AttentionWeights {
-    /// Takes the weights of a block of GPT-2.
-    pub(crate) fn of_gpt2(
-        block: &Gpt2Block,
-        shape: &ModelShape,
-        epsilon: f64,
-        scale: f64,
-    ) -> Result<Self, ModelError> {
-        let ModelShape { n_heads, d_head, d_model, .. } = *shape;
-        let weight =
-            |i: usize| host_values(block.c_attn.weight.val().narrow(1, i * d_model, d_model));
-        let or_zero = |bias: Option<Tensor<1>>| match bias {
-            Some(bias) => host_values(bias),
-            None => Ok(vec![0.0; d_model]),
-        };
-        let bias = |i: usize| {
-            let all = block.c_attn.bias.as_ref();
-            or_zero(all.map(|bias| bias.val().narrow(0, i * d_model, d_model)))
-        };
-        Ok(Self {
-            n_heads,
-            n_key_value_heads: n_heads,
-            d_head,
-            d_model,
-            norm: NormWeights {
-                kind: NormKind::Layer,
-                gain: host_values(block.ln_1.gamma.val())?,
-                bias: or_zero(block.ln_1.beta.as_ref().map(Param::val))?,
-                epsilon,
-            },
-            w_q: weight(0)?,
-            b_q: bias(0)?,
-            w_k: weight(1)?,
-            b_k: bias(1)?,
-            w_v: weight(2)?,
-            b_v: bias(2)?,
-            w_o: host_values(block.attn_c_proj.weight.val())?,
-            b_o: or_zero(block.attn_c_proj.bias.as_ref().map(Param::val))?,
-            q_norm: None,
-            k_norm: None,
-            post_norm: None,
-            rope: None,
-            scale,
-            softcap: None,
-            window: None,
-        })
-    }
-
-    /// Takes the weights of a block of Gemma.
-    pub(crate) fn of_gemma(
-        block: &GemmaBlock,
-        shape: &ModelShape,
-        epsilon: f64,
-        (scoring, rope): (Scoring, Rope),
-    ) -> Result<Self, ModelError> {
-        let ModelShape { n_heads, n_key_value_heads, d_head, d_model, .. } = *shape;
-        let (d_q, d_k) = (n_heads * d_head, n_key_value_heads * d_head);
-        let part = |from: usize, n: usize| host_values(block.w_qkv.val().narrow(1, from, n));
-        let norm = |norm: &RmsNorm| {
-            host_values(norm.gain()).map(|gain| NormWeights::root_mean_square(gain, epsilon))
-        };
-        Ok(Self {
-            n_heads,
-            n_key_value_heads,
-            d_head,
-            d_model,
-            norm: norm(&block.ln1)?,
-            w_q: part(0, d_q)?,
-            b_q: vec![0.0; d_q],
-            w_k: part(d_q, d_k)?,
-            b_k: vec![0.0; d_k],
-            w_v: part(d_q + d_k, d_k)?,
-            b_v: vec![0.0; d_k],
-            w_o: host_values(block.w_o.val())?,
-            b_o: vec![0.0; d_model],
-            q_norm: block.q_norm.as_ref().map(norm).transpose()?,
-            k_norm: block.k_norm.as_ref().map(norm).transpose()?,
-            post_norm: block.ln1_post.as_ref().map(norm).transpose()?,
-            rope: Some(rope),
-            scale: scoring.scale,
-            softcap: scoring.softcap,
-            window: scoring.window,
-        })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::load::model_from_bytes;
-use crate::{HookedModel, ModelError, Placement, Tokenizer};
+use crate::loading::model_from_bytes;
+use crate::{HookedModel, LoadOptions, ModelError, Tokenizer};
 
 /// Names under which the embedded models are known, for error messages.
 pub const NAMES: &str = "demo-gpt2, demo-gemma";
@@ -59,17 +59,20 @@ impl DemoModel {
     /// - [`ModelError::Embedded`] if the files in this build are damaged
     /// - [`ModelError::DeviceDtype`] or [`ModelError::F16Overflow`] if the device or the
     ///   architecture does not compute in the number format
+    /// - [`ModelError::Stopped`] if the options' signal to stop is given
     ///
     /// # Memory
     ///
     /// One copy of the weights in the number format of the placement.
     pub fn load(
         &self,
-        placement: impl Into<Placement>,
+        options: impl Into<LoadOptions>,
     ) -> Result<Box<dyn HookedModel>, ModelError> {
-        model_from_bytes(self.config, self.weights, Path::new(self.name), placement).map_err(
+        model_from_bytes(self.config, self.weights, Path::new(self.name), options).map_err(
             |error| match error {
-                ModelError::DeviceDtype { .. } | ModelError::F16Overflow => error,
+                ModelError::DeviceDtype { .. }
+                | ModelError::F16Overflow
+                | ModelError::Stopped(_) => error,
                 source => self.damaged(source),
             },
         )

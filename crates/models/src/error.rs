@@ -2,33 +2,21 @@
 
 use std::path::PathBuf;
 
-use attention_probes_wording::{did_you_mean, nearest};
+use attention_probes_errors::{ErrorKind, FileError, Stopped, did_you_mean, nearest};
 
-use crate::demo::NAMES;
-use crate::hub::RepoKind;
 use crate::tokenizer::MAX_ID;
-use crate::{Dtype, HubId, NoDownload};
+use crate::{Dtype, HubError};
 
 /// Why a model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// A file could not be opened or read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// A file could not be written.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Somebody asked to stop.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// A JSON file is not valid JSON, or a field has the wrong type.
     #[error("`{}` is not a valid configuration", path.display())]
     Json {
@@ -57,151 +45,9 @@ pub enum ModelError {
         /// The repository on the Hub.
         repository: String,
     },
-    /// A name does not follow the rules of the Hub.
-    #[error("`{name}` is no repository on the Hub, expected `org/name` or `org/name@revision`")]
-    HubName {
-        /// What the caller wrote.
-        name: String,
-    },
-    /// A repository, or the revision of it, has not been downloaded, and is not downloaded now.
-    #[error(
-        "{} in the cache `{}`; {}",
-        match id.kind() {
-            RepoKind::Model => {
-                let near = did_you_mean(nearest(&id.to_string(), NAMES.split(", ")));
-                format!("`{id}` is neither an embedded model ({NAMES}{near}), nor a directory, nor")
-            }
-            RepoKind::DataSet => format!("the data set `{id}` is not"),
-        },
-        cache.display(),
-        reason.remedy(id)
-    )]
-    NotCached {
-        /// The repository and its revision.
-        id: HubId,
-        /// The folder of the cache.
-        cache: PathBuf,
-        /// Why it is not downloaded.
-        reason: NoDownload,
-    },
-    /// A snapshot in the cache is not whole, and the rest is not downloaded now.
-    #[error("the snapshot `{}` of `{id}` lacks `{file}`; {}", path.display(), reason.remedy(id))]
-    PartialSnapshot {
-        /// The repository and its revision.
-        id: HubId,
-        /// The file that is missing.
-        file: String,
-        /// The folder of the snapshot.
-        path: PathBuf,
-        /// Why it is not downloaded.
-        reason: NoDownload,
-    },
-    /// A repository is for those only who have accepted its terms.
-    #[error(
-        "`{repo}` is gated: ask for access at `{page}`, {}",
-        if *token_sent {
-            "which the account of the token that was sent does not have, or set `HF_TOKEN` to \
-             another token"
-        } else {
-            "then set `HF_TOKEN` to a token of the account that has it; no token was sent"
-        }
-    )]
-    HubGated {
-        /// The repository.
-        repo: String,
-        /// Its page.
-        page: String,
-        /// Whether a token was sent.
-        token_sent: bool,
-    },
-    /// The Hub does not show a repository: it is absent or private, or the token is not accepted.
-    #[error(
-        "the Hub shows no repository `{repo}`: check the name at `{page}`, {}",
-        if *token_sent {
-            "and in `HF_TOKEN` a token that is valid and may read it; the one that was sent may not"
-        } else {
-            "and if it is private, set `HF_TOKEN` to a token that may read it; no token was sent"
-        }
-    )]
-    HubRepository {
-        /// The repository.
-        repo: String,
-        /// Its page.
-        page: String,
-        /// Whether a token was sent.
-        token_sent: bool,
-    },
-    /// A repository has no such branch, tag, or commit.
-    #[error("`{repo}` has no revision `{revision}`: see which it has at `{page}`")]
-    HubRevision {
-        /// The repository.
-        repo: String,
-        /// The revision.
-        revision: String,
-        /// Page of the repository.
-        page: String,
-    },
-    /// A repository has no such file.
-    #[error("`{id}` has no file `{file}`: see which it has at `{page}`")]
-    HubFile {
-        /// The repository and its revision.
-        id: HubId,
-        /// The file.
-        file: String,
-        /// Page of the repository.
-        page: String,
-    },
-    /// A token cannot be sent.
-    #[error("the token of the Hub holds a character that no request may: set `HF_TOKEN` anew")]
-    HubToken,
-    /// The address of the Hub is none.
-    #[error("`HF_ENDPOINT` is `{endpoint}`, expected an address such as `https://huggingface.co`")]
-    HubEndpoint {
-        /// What was given.
-        endpoint: String,
-    },
-    /// The Hub reports a fault.
-    #[error(
-        "`{url}` answers with status {status}: try again {}",
-        retry_after_s.map_or("later".to_owned(), |seconds| format!("in {seconds} seconds"))
-    )]
-    HubStatus {
-        /// What was asked for.
-        url: String,
-        /// The status of HTTP.
-        status: u16,
-        /// How many seconds the server asks to wait.
-        retry_after_s: Option<u64>,
-    },
-    /// The Hub cannot be reached, or a connection was cut.
-    #[error(
-        "the connection to `{url}` failed: check the network and run it again; what has come is \
-         kept"
-    )]
-    HubConnection {
-        /// What was asked for.
-        url: String,
-        /// What the network said.
-        source: std::io::Error,
-    },
-    /// A server does not speak as the Hub does.
-    #[error("`{url}` {fault}: check `HF_ENDPOINT`, or try again later")]
-    HubReply {
-        /// What was asked for.
-        url: String,
-        /// What is wrong with the reply.
-        fault: &'static str,
-    },
-    /// A file that was downloaded is not what was announced.
-    #[error("the content of `{url}` has SHA-256 `{found}`, expected `{expected}`: run it again")]
-    HubChecksum {
-        /// What was asked for.
-        url: String,
-        /// The hash of what has come.
-        found: String,
-        /// The hash that was announced.
-        expected: String,
-    },
+    /// A model of the Hub is not in the cache, or could not be downloaded.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// The checkpoint is of a family this version does not run.
     #[error(
         "`{}`: model_type `{model_type}` is not supported, use one of: {supported}",
@@ -493,8 +339,75 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::Stopped(stopped) => stopped.kind(),
+            Self::Hub(error) => error.kind(),
+            Self::UnknownModel { .. } | Self::MissingFile { .. } => ErrorKind::File,
+            Self::NotReturned { .. } | Self::Device { .. } | Self::Embedded { .. } => {
+                ErrorKind::Fault
+            }
+            _ => ErrorKind::Input,
+        }
+    }
+
+    /// Whether a file, a folder, a model, or a repository of the Hub is not there.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_not_found(),
+            Self::Hub(error) => error.is_not_found(),
+            Self::UnknownModel { .. } | Self::MissingFile { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether a part of the Hub is missing that a download would bring.
     pub fn is_not_cached(&self) -> bool {
-        matches!(self, Self::NotCached { .. } | Self::PartialSnapshot { .. })
+        matches!(self, Self::Hub(error) if error.is_not_cached())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{HubAccess, HubCache, HubId, NoDownload, load, open_model, read_description};
+
+    #[test]
+    fn what_is_not_there_is_seen_in_one_way() {
+        let nowhere = Path::new("/nowhere/at/all");
+        let device = burn::tensor::Device::flex();
+        let access = HubAccess::new(HubCache::new(nowhere)).without_downloads(NoDownload::Offline);
+        let id: HubId = "org/name".parse().unwrap();
+        for error in [
+            read_description(nowhere).unwrap_err(),
+            load::load_model(nowhere, &device).err().unwrap(),
+            open_model("nothing-of-this-name", None, &device).err().unwrap(),
+            access.model(&id).unwrap_err(),
+        ] {
+            assert!(error.is_not_found(), "{error}");
+            assert_eq!(error.kind(), ErrorKind::File, "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_has_the_kind_of_the_part_that_it_wraps() {
+        let kinds = [
+            (ModelError::EmptyBatch, ErrorKind::Input),
+            (ModelError::NotReturned { output: "logits".to_owned() }, ErrorKind::Fault),
+            (Stopped.into(), ErrorKind::Stopped),
+            (HubError::Token.into(), ErrorKind::Input),
+            (
+                HubError::Status { url: String::new(), status: 500, retry_after_s: None }.into(),
+                ErrorKind::Network,
+            ),
+        ];
+        for (error, kind) in kinds {
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(!error.is_not_found(), "{error}");
+        }
     }
 }

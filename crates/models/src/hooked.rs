@@ -61,6 +61,8 @@ pub trait HookedModel: Send + Sync {
     /// - [`ModelError::Start`] if the start is no layer, or its stream does not fit the batch
     /// - [`ModelError::InterventionShape`] or [`ModelError::InterventionIndex`] if a change does
     ///   not fit the activation
+    /// - [`ModelError::Stopped`] if the request's signal to stop is given, which is asked before
+    ///   each block
     fn execute(
         &self,
         batch: &TokenBatch,

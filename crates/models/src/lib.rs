@@ -1,57 +1,52 @@
 //! Language models whose activations can be read at named places.
 
-mod activation;
-mod added_tokens;
-mod attention;
 mod attention_weights;
 mod batch;
-mod cache;
 mod centred;
-mod checkpoint;
 pub mod demo;
 mod dtype;
-mod embedding_table;
 mod error;
+mod families;
 pub mod files;
-mod fused;
-mod gemma;
-mod gpt2;
-mod hook;
 mod hooked;
+mod hooks;
 mod host;
 mod hub;
-mod intervention;
+mod layers;
 mod lens;
-pub mod load;
-mod norm;
+mod load_options;
+mod loading;
+mod mapped;
 mod open;
-mod other_names;
-mod pass;
-mod prefix;
-mod request;
-mod rope;
 pub mod save;
 mod tokenizer;
-mod unicode_form;
 
-pub use activation::{ActivationFunction, exp};
+/// Reading a checkpoint in Hugging Face layout.
+pub mod load {
+    pub use crate::loading::{
+        checkpoint_hash, gemma_from_bytes, gpt2_from_bytes, load_gemma, load_gpt2, load_model,
+        model_from_bytes,
+    };
+}
+
 pub use attention_weights::{AttentionWeights, NormKind, NormWeights};
 pub use batch::{PaddingSide, TokenBatch};
-pub use cache::{Activation, ActivationCache};
 pub use centred::CentredModel;
 pub use dtype::{Dtype, Placement};
 pub use error::ModelError;
+pub use families::{Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, LayerKind};
 pub use files::{MAX_DESCRIPTION_BYTES, is_lfs_pointer, read_description};
-pub use gemma::{Gemma, GemmaConfig, GemmaGeneration, LayerKind};
-pub use gpt2::{Gpt2, Gpt2Config};
-pub use hook::{HookPoint, HookSet};
 pub use hooked::{Convention, HookedModel, ModelOutput, ModelShape};
+pub use hooks::{
+    Activation, ActivationCache, Edit, ForwardRequest, HookPoint, HookSet, Intervention, Positions,
+};
 pub use host::{host_values, is_host};
-pub use hub::{DownloadProgress, HubAccess, HubCache, HubId, NoDownload, Token};
-pub use intervention::{Edit, Intervention, Positions};
+pub use hub::{
+    DownloadProgress, HubAccess, HubCache, HubError, HubId, HubProxies, NoDownload, Token,
+};
+pub use layers::activation::{ActivationFunction, exp};
+pub use layers::rope::{Rope, RopeAngles};
 pub use lens::{direct_logit_attribution, logits_from_resid, next_token_losses};
+pub use load_options::LoadOptions;
 pub use open::{LanguageModel, ModelAlone, open_model, open_model_alone};
-pub use request::ForwardRequest;
-pub use rope::{Rope, RopeAngles};
-pub use tokenizer::{CutEncoding, Encoding, Tokenizer};
-pub use unicode_form::compatibility_form;
+pub use tokenizer::{CutEncoding, Encoding, Tokenizer, compatibility_form};

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::check_no_adapter;
 use crate::demo::{self, DemoModel};
-use crate::{
-    Dtype, HookedModel, HubAccess, HubId, ModelError, Placement, Tokenizer, load, other_names,
-};
+use crate::loading::checkpoint::check_no_adapter;
+use crate::loading::hash_until;
+use crate::{Dtype, HookedModel, HubAccess, HubId, LoadOptions, ModelError, Tokenizer, load};
 
 /// A model that can read text.
 pub struct LanguageModel {
@@ -72,6 +71,8 @@ impl LanguageModel {
 /// # Errors
 ///
 /// - [`ModelError::UnknownModel`] if `name` is none of these
+/// - [`ModelError::Stopped`] if a signal to stop is given, that of the options while the model is
+///   loaded, that of the [access](HubAccess::with_stop) while it is downloaded
 /// - as [`HubAccess::model`], [`load::load_model`], and [`Tokenizer::from_dir`]
 ///
 /// # Memory
@@ -91,9 +92,9 @@ impl LanguageModel {
 pub fn open_model(
     name: &str,
     hub: Option<&HubAccess>,
-    placement: impl Into<Placement>,
+    options: impl Into<LoadOptions>,
 ) -> Result<LanguageModel, ModelError> {
-    let alone = open_model_alone(name, hub, placement)?;
+    let alone = open_model_alone(name, hub, options)?;
     let tokenizer = alone.tokenizer()?;
     let ModelAlone { name, revision, dtype, model, .. } = alone;
     Ok(LanguageModel { name, revision, dtype, model, tokenizer })
@@ -111,16 +112,16 @@ pub fn open_model(
 pub fn open_model_alone(
     name: &str,
     hub: Option<&HubAccess>,
-    placement: impl Into<Placement>,
+    options: impl Into<LoadOptions>,
 ) -> Result<ModelAlone, ModelError> {
-    let placement = placement.into().resolve()?;
-    let (name, dtype) = (name.to_owned(), placement.dtype);
+    let options = options.into().resolve()?;
+    let (name, dtype) = (name.to_owned(), options.placement.dtype);
     if let Some(demo) = DemoModel::named(&name) {
-        let (revision, model) = (demo.hash(), demo.load(placement)?);
+        let (revision, model) = (demo.hash(), demo.load(options)?);
         return Ok(ModelAlone { name, revision, dtype, model, files: Files::Embedded(demo) });
     }
     let dir = directory(&name, hub)?;
-    let (revision, model) = (load::checkpoint_hash(&dir)?, load::load_model(&dir, placement)?);
+    let (revision, model) = (hash_until(&dir, &options.stop)?, load::load_model(&dir, options)?);
     Ok(ModelAlone { name, revision, dtype, model, files: Files::Folder(dir) })
 }
 
@@ -135,7 +136,7 @@ fn directory(name: &str, hub: Option<&HubAccess>) -> Result<PathBuf, ModelError>
     // A folder that is there, but holds no model, is no name of the Hub either; nor is a misspelt
     // embedded model.
     let is_local = dir.exists() || name.starts_with("demo-");
-    if !is_local && let Some(repository) = other_names::repository(name) {
+    if !is_local && let Some(repository) = crate::hub::repository(name) {
         // Where somebody has put it into the cache under that very name, it is no mistake.
         let cached = hub.zip(name.parse::<HubId>().ok());
         let cached = cached.and_then(|(hub, id)| hub.cached_model(&id).ok());

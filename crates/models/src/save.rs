@@ -13,7 +13,7 @@ use crate::{Gemma, GemmaGeneration, Gpt2, ModelError, Rope};
 ///
 /// # Errors
 ///
-/// - [`ModelError::Write`] if a file cannot be written
+/// - [`ModelError::File`] if a file cannot be written
 /// - [`ModelError::Safetensors`] if the weights cannot be laid out as such a file
 ///
 /// # Memory

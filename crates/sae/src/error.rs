@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::ActivationError;
+use attention_probes_errors::{TomlError, foreign_words, listed};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
-use attention_probes_wording::{TomlError, foreign_words, listed};
 
 /// Why an autoencoder could not be read, written, trained, or used.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::Quoting;
+use attention_probes_errors::parse_toml;
 use attention_probes_models::{Dtype, HookPoint};
-use attention_probes_wording::parse_toml;
 use serde::{Deserialize, Serialize};
 
 use crate::train::{LearningRateSchedule, SaeTrainConfig, ScheduleShape, TrainArchitecture};

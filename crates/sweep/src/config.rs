@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use attention_probes_activations::{Component, Storage};
+use attention_probes_errors::parse_toml;
 use attention_probes_models::{Convention, Dtype};
-use attention_probes_wording::parse_toml;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::SweepError;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::{ActivationError, Side};
+use attention_probes_errors::{TomlError, did_you_mean, listed, nearest, shown};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
-use attention_probes_wording::{TomlError, did_you_mean, listed, nearest, shown};
 
 /// Why a sweep could not be planned, run, or resumed.
 #[derive(Debug, thiserror::Error)]

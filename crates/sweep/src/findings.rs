@@ -1,9 +1,9 @@
 //! What was found at a layer: judged, described, and written.
 
 use attention_probes_activations::{Place, Split};
+use attention_probes_errors::listed;
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
-use attention_probes_wording::listed;
 
 use crate::baseline::FittedBaselines;
 use crate::config::{Components, HeldOut, Layers, SelectBy};

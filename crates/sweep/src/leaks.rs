@@ -7,7 +7,7 @@ use attention_probes_activations::{
     Dataset, ExampleSet, ExternalActivations, LabelKind, Side, Split, Targets, Task, class_doubts,
     contradictions,
 };
-use attention_probes_wording::listed;
+use attention_probes_errors::listed;
 
 use crate::config::DataConfig;
 use crate::sides::missing_classes;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attention_probes_wording::did_you_mean;
+use attention_probes_errors::did_you_mean;
 
 use crate::HaystackFamily;
 use crate::wording::shown;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use attention_probes_wording::nearest;
+use attention_probes_errors::nearest;
 
 use super::HaystackConfig;
 use super::arrow_stream::ArrowStream;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attention_probes_wording::{did_you_mean, nearest};
+use attention_probes_errors::{did_you_mean, nearest};
 
 use crate::wording::{listed, shown};
 

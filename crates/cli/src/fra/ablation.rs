@@ -136,8 +136,11 @@ impl Ablation<'_> {
         let changes = [Intervention::replace(scores_hook, by).on_heads([self.head])];
         let batch = TokenBatch::new(&[ids], PaddingSide::Right, self.device)?;
         let hooks = HookSet::new([pattern_hook]);
-        let request =
-            ForwardRequest { hooks: &hooks, logits: true, interventions: &changes, start: None };
+        let request = ForwardRequest {
+            interventions: &changes,
+            logits: true,
+            ..ForwardRequest::hooks(&hooks)
+        };
         let output = self.model.execute(&batch, &request)?;
         let mut cache = output.cache;
         let missing = |what: &str| ModelError::NotReturned { output: what.to_owned() };

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use attention_probes_activations::{ActivationSource, LabelKind, Targets};
+use attention_probes_errors::{did_you_mean, listed, nearest};
 use attention_probes_probes::{Outputs, Prefixes, apply_probe};
 use attention_probes_report::measured;
 use attention_probes_sweep::SideReport;
-use attention_probes_wording::{did_you_mean, listed, nearest};
 use burn::tensor::Device;
 use serde::Serialize;
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use attention_probes_errors::json_words;
 use attention_probes_report::{LayerWeights, SaeGuidance};
 use attention_probes_sae::GuidanceRecord;
-use attention_probes_wording::json_words;
 
 use crate::exit::InputError;
 

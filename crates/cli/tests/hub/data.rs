@@ -24,6 +24,7 @@ fn repository() -> Repository {
 /// A command that may use a Hub, and keeps a cache in the folder.
 fn on_hub<'a>(command: &'a mut Command, folder: &Folder, hub: &FakeHub) -> &'a mut Command {
     command.env("HF_HUB_OFFLINE", "0").env("HF_ENDPOINT", &hub.endpoint);
+    command.env("no_proxy", "127.0.0.1");
     command.env("HF_HOME", folder.path("hf")).env_remove("HF_HUB_CACHE").env_remove("HF_TOKEN")
 }
 

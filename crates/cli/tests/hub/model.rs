@@ -13,7 +13,7 @@ const FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 /// `probe` with nothing of this machine's Hub, offline unless a test says otherwise.
 fn command(args: &[&str], folder: &Path) -> Command {
     let mut command = call::command(folder, args);
-    command.env("HF_HOME", folder.join("hf"));
+    command.env("HF_HOME", folder.join("hf")).env("no_proxy", "127.0.0.1");
     for variable in ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT"] {
         command.env_remove(variable);
     }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
+use attention_probes_errors::FileError;
+
 use super::write_atomically;
 use crate::ModelError;
 
@@ -16,8 +18,7 @@ pub const MAX_DESCRIPTION_BYTES: u64 = 4 << 20;
 
 /// Reads a file.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(FileError::read(path))?;
     refuse_pointer(path, &bytes)?;
     Ok(bytes)
 }
@@ -26,13 +27,11 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
 ///
 /// # Errors
 ///
-/// - [`ModelError::Read`] if it cannot be read
+/// - [`ModelError::File`] if it cannot be read
 /// - [`ModelError::DescriptionSize`] if it is larger than [`MAX_DESCRIPTION_BYTES`]
 /// - [`ModelError::LfsPointer`] if it stands for a file of Git LFS
 pub fn read_description(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let size_bytes = std::fs::metadata(path)
-        .map_err(|source| ModelError::Read { path: path.to_owned(), source })?
-        .len();
+    let size_bytes = std::fs::metadata(path).map_err(FileError::read(path))?.len();
     if size_bytes > MAX_DESCRIPTION_BYTES {
         let (path, max_bytes) = (path.to_owned(), MAX_DESCRIPTION_BYTES);
         return Err(ModelError::DescriptionSize { path, size_bytes, max_bytes });
@@ -59,6 +58,5 @@ pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), ModelError
 
 /// Writes a file that is there whole or not at all.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    write_atomically(path, |file| file.write_all(bytes))
-        .map_err(|source| ModelError::Write { path: path.to_owned(), source })
+    Ok(write_atomically(path, |file| file.write_all(bytes)).map_err(FileError::write(path))?)
 }

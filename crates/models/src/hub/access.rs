@@ -1,16 +1,14 @@
 //! The Hub as this machine may use it: its cache, and on what terms something is downloaded.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, fs};
 
-use crate::ModelError;
-use crate::hub::cache::{folder, hf_home};
+use attention_probes_errors::Stop;
+
+use crate::hub::cache::{folder, kept_token};
 use crate::hub::credentials::without_credentials;
-use crate::hub::id::is_inside;
-use crate::hub::model::missing_file;
-use crate::hub::{HubCache, HubId, Token, listing};
+use crate::hub::{HubCache, HubId, HubProxies, Token};
 
 /// Where the Hub is, unless somebody says otherwise.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -31,7 +29,9 @@ pub struct HubAccess {
     pub(super) token: Option<Token>,
     pub(super) progress: Option<Arc<dyn DownloadProgress>>,
     pub(super) backoff: Duration,
-    no_download: Option<NoDownload>,
+    pub(super) stop: Stop,
+    pub(super) proxies: HubProxies,
+    pub(super) no_download: Option<NoDownload>,
 }
 
 /// Follows downloads.
@@ -65,6 +65,8 @@ impl HubAccess {
             token: None,
             progress: None,
             backoff: Duration::from_millis(500),
+            stop: Stop::never(),
+            proxies: HubProxies::default(),
             no_download,
         }
     }
@@ -74,16 +76,20 @@ impl HubAccess {
     /// - the cache as [`HubCache::from_vars`] finds it; `None` without one
     /// - the token in `HF_TOKEN`, in the file `HF_TOKEN_PATH`, or in `$HF_HOME/token`
     /// - the address in `HF_ENDPOINT`
+    /// - the proxies as [`HubProxies::from_vars`] finds them
     /// - no downloads if `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` is `1`, `ON`, `YES`, or `TRUE`
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let mut access = Self::new(HubCache::from_vars(&var)?);
-        let file = || folder("HF_TOKEN_PATH", &var).or_else(|| Some(hf_home(&var)?.join("token")));
-        let kept = || fs::read_to_string(file()?).ok();
+        let kept = || match folder("HF_TOKEN_PATH", &var) {
+            Some(file) => fs::read_to_string(file).ok(),
+            None => kept_token(&var),
+        };
         access.token =
             var("HF_TOKEN").as_deref().and_then(Token::new).or_else(|| Token::new(&kept()?));
         if let Some(endpoint) = var("HF_ENDPOINT").filter(|endpoint| !endpoint.trim().is_empty()) {
             access = access.with_endpoint(&endpoint);
         }
+        access.proxies = HubProxies::from_vars(&var);
         let is_set = |value: String| ["1", "ON", "YES", "TRUE"].contains(&&*value.to_uppercase());
         if OFFLINE.iter().any(|name| var(name).is_some_and(is_set)) {
             access = access.without_downloads(NoDownload::Offline);
@@ -107,6 +113,13 @@ impl HubAccess {
         self
     }
 
+    /// The proxies that requests go through. Default none.
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: HubProxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// Tells somebody how downloads go on.
     #[must_use]
     pub fn with_progress(mut self, progress: Arc<dyn DownloadProgress>) -> Self {
@@ -122,6 +135,14 @@ impl HubAccess {
         self
     }
 
+    /// Ends downloads when a signal is given, which is asked for each 64 KiB and while a request
+    /// waits to be made again; what has come is kept. Default never.
+    #[must_use]
+    pub fn with_stop(mut self, stop: Stop) -> Self {
+        self.stop = stop;
+        self
+    }
+
     /// Downloads nothing, for a reason that errors name; an earlier reason stays.
     #[must_use]
     pub fn without_downloads(mut self, reason: NoDownload) -> Self {
@@ -132,99 +153,6 @@ impl HubAccess {
     /// The cache.
     pub fn cache(&self) -> &HubCache {
         &self.cache
-    }
-
-    /// The folder of a model that is whole in the cache, downloaded if it was not.
-    ///
-    /// What is needed are `config.json`, the tokenizer's files, and the weights as safetensors, in
-    /// one file or in shards; nothing is sent if they are there. A download that was cut is gone on
-    /// with.
-    ///
-    /// # Errors
-    ///
-    /// - [`ModelError::NotCached`] or [`ModelError::PartialSnapshot`] if something is missing, and
-    ///   nothing is to be downloaded
-    /// - [`ModelError::HubGated`], [`ModelError::HubRepository`], [`ModelError::HubRevision`], or
-    ///   [`ModelError::HubFile`] if the Hub does not hand it out
-    /// - [`ModelError::HubToken`] or [`ModelError::HubEndpoint`] if no request can be made of these
-    /// - [`ModelError::HubStatus`], [`ModelError::HubConnection`], or [`ModelError::HubReply`] if
-    ///   the server or the network fails, after some repetitions
-    /// - [`ModelError::HubChecksum`] if the content is not what was announced
-    /// - [`ModelError::UnsupportedArchitecture`] or [`ModelError::ConfigField`] if this version
-    ///   cannot run it, which shows before the weights are downloaded
-    /// - [`ModelError::Read`] or [`ModelError::Write`] if the cache cannot be used
-    pub fn model(&self, id: &HubId) -> Result<PathBuf, ModelError> {
-        let cached = self.cached_model(id);
-        #[cfg(feature = "hub")]
-        if self.no_download.is_none() && cached.as_ref().is_err_and(ModelError::is_not_cached) {
-            return crate::hub::model::download_model(self, id);
-        }
-        cached
-    }
-
-    pub(crate) fn cached_model(&self, id: &HubId) -> Result<PathBuf, ModelError> {
-        let path = self.cached_snapshot(id)?;
-        match missing_file(&path)? {
-            None => Ok(path),
-            Some(file) => Err(self.partial(id, file, path)),
-        }
-    }
-
-    /// The file of that name, downloaded unless the cache has it.
-    ///
-    /// # Errors
-    ///
-    /// As [`HubAccess::model`], whatever the file is.
-    pub fn file(&self, id: &HubId, file: &str) -> Result<PathBuf, ModelError> {
-        if !is_inside(file) {
-            return Err(ModelError::HubName { name: file.to_owned() });
-        }
-        let cached = self.cached_snapshot(id).and_then(|snapshot| {
-            let path = snapshot.join(file);
-            let is_there = path.is_file();
-            if is_there { Ok(path) } else { Err(self.partial(id, file.to_owned(), snapshot)) }
-        });
-        #[cfg(feature = "hub")]
-        if self.no_download.is_none() && cached.as_ref().is_err_and(ModelError::is_not_cached) {
-            return crate::hub::download::Download::new(self, id)?.file(file);
-        }
-        cached
-    }
-
-    /// Paths of the files that a repository has, sorted.
-    ///
-    /// Asked for once for each commit. Where nothing may be sent, and it was never asked for, these
-    /// are the files in the cache.
-    ///
-    /// # Errors
-    ///
-    /// As [`HubAccess::model`], but for those about a file.
-    pub fn files(&self, id: &HubId) -> Result<Vec<String>, ModelError> {
-        if let Some(commit) = self.cache.commit(id)?
-            && let Some(files) = listing::cached(&self.cache, id, &commit)
-        {
-            return Ok(files);
-        }
-        #[cfg(feature = "hub")]
-        if self.no_download.is_none() {
-            return crate::hub::download::Download::new(self, id)?.listing();
-        }
-        listing::of_folder(&self.cached_snapshot(id)?)
-    }
-
-    /// Folder of what the cache has of a repository.
-    fn cached_snapshot(&self, id: &HubId) -> Result<PathBuf, ModelError> {
-        let snapshot = self.cache.commit(id)?.map(|commit| self.cache.snapshot(id, &commit));
-        snapshot.filter(|snapshot| snapshot.is_dir()).ok_or_else(|| ModelError::NotCached {
-            id: id.clone(),
-            cache: self.cache.root().to_owned(),
-            reason: self.no_download.unwrap_or(NoDownload::CacheOnly),
-        })
-    }
-
-    fn partial(&self, id: &HubId, file: String, path: PathBuf) -> ModelError {
-        let reason = self.no_download.unwrap_or(NoDownload::CacheOnly);
-        ModelError::PartialSnapshot { id: id.clone(), file, path, reason }
     }
 }
 
@@ -252,47 +180,8 @@ impl NoDownload {
 mod tests {
     use super::*;
 
-    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
-
-    fn id(name: &str) -> HubId {
-        name.parse().unwrap()
-    }
-
     fn vars<'a>(set: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
         |name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-    }
-
-    #[test]
-    fn a_snapshot_is_found_by_branch_and_by_commit() {
-        let root = tempfile::tempdir().unwrap();
-        let access =
-            HubAccess::new(HubCache::new(root.path())).without_downloads(NoDownload::Offline);
-        let error = access.model(&id("org/name")).unwrap_err().to_string();
-        for words in ["`org/name`", "`HF_HUB_OFFLINE`", "`hf download org/name`"] {
-            assert!(error.contains(words) || !cfg!(feature = "hub"), "{error}");
-        }
-
-        let folder = root.path().join("models--org--name");
-        let snapshot = folder.join("snapshots").join(COMMIT);
-        fs::create_dir_all(&snapshot).unwrap();
-        fs::create_dir_all(folder.join("refs")).unwrap();
-        fs::write(folder.join("refs/main"), COMMIT).unwrap();
-        let index = r#"{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}"#;
-        for (file, content, lacks) in [
-            ("config.json", "{}", "model.safetensors"),
-            ("model.safetensors.index.json", index, "1.safetensors"),
-            ("1.safetensors", "", "2.safetensors"),
-            ("2.safetensors", "", "tokenizer.json"),
-            ("vocab.json", "", "tokenizer.json"),
-        ] {
-            fs::write(snapshot.join(file), content).unwrap();
-            let error = access.model(&id("org/name")).unwrap_err().to_string();
-            assert!(error.contains(&format!("lacks `{lacks}`")), "{error}");
-        }
-        fs::write(snapshot.join("merges.txt"), "").unwrap();
-        assert_eq!(access.model(&id("org/name")).unwrap(), snapshot);
-        assert_eq!(access.model(&id(&format!("org/name@{COMMIT}"))).unwrap(), snapshot);
-        assert!(access.model(&id("org/name@v2")).is_err());
     }
 
     #[test]
@@ -326,6 +215,15 @@ mod tests {
                 assert_eq!(reason(name, value), not_built);
             }
         }
+    }
+
+    #[test]
+    fn the_proxies_are_those_of_the_variables() {
+        let set = [("HF_HOME", "/hf"), ("https_proxy", "http://me:secret@proxy:3128")];
+        let access = HubAccess::from_vars(vars(&set)).unwrap();
+        let expected = HubProxies::default().with_https("http://me:secret@proxy:3128");
+        assert_eq!(access.proxies, expected);
+        assert!(!format!("{access:?}").contains("secret"), "{access:?}");
     }
 
     #[test]

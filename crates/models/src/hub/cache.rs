@@ -6,9 +6,22 @@
 //! ├── blobs/<etag>                   content, written once
 //! └── snapshots/<commit>/config.json a relative link to its blob
 //! ```
+//!
+//! `hf-hub` names the folders of repositories and snapshots, and finds the token. What it has of
+//! the rest is not used:
+//!
+//! - its cache of the environment knows `HF_HOME` alone, and panics without a home
+//! - its reader of a reference takes whatever the file says as a path, and no revision that is a
+//!   commit itself
+//! - its writer of a reference empties the file before it writes, so that another process may find
+//!   it empty
+//! - its paths of blobs are built only with its own clients
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use attention_probes_errors::FileError;
+use hf_hub::Cache;
 
 use crate::ModelError;
 #[cfg(feature = "hub")]
@@ -59,8 +72,7 @@ impl HubCache {
     pub(crate) fn commit(&self, id: &HubId) -> Result<Option<String>, ModelError> {
         let reference = self.reference(id);
         let commit = if reference.is_file() {
-            let text = fs::read_to_string(&reference)
-                .map_err(|source| ModelError::Read { path: reference, source })?;
+            let text = fs::read_to_string(&reference).map_err(FileError::read(&reference))?;
             text.trim().to_owned()
         } else {
             id.revision().to_owned()
@@ -71,16 +83,21 @@ impl HubCache {
 
     /// Folder of a snapshot.
     pub(crate) fn snapshot(&self, id: &HubId, commit: &str) -> PathBuf {
-        self.root.join(id.folder()).join("snapshots").join(commit)
+        Cache::new(self.root.clone()).repo(id.in_cache()).pointer_path(commit)
     }
 
     /// What the Hub said about the files of a commit; Hugging Face's programs do not look at it.
     pub(crate) fn listing(&self, id: &HubId, commit: &str) -> PathBuf {
-        self.root.join(id.folder()).join(".listings").join(format!("{commit}.json"))
+        self.folder(id).join(".listings").join(format!("{commit}.json"))
+    }
+
+    /// Folder of a repository.
+    fn folder(&self, id: &HubId) -> PathBuf {
+        self.root.join(id.in_cache().folder_name())
     }
 
     fn reference(&self, id: &HubId) -> PathBuf {
-        self.root.join(id.folder()).join("refs").join(id.revision())
+        self.folder(id).join("refs").join(id.revision())
     }
 }
 
@@ -88,12 +105,12 @@ impl HubCache {
 impl HubCache {
     /// The content that has this etag.
     pub(crate) fn blob(&self, id: &HubId, etag: &str) -> PathBuf {
-        self.root.join(id.folder()).join("blobs").join(etag)
+        self.folder(id).join("blobs").join(etag)
     }
 
     /// The file that whoever downloads a blob locks, the same as for Hugging Face's programs.
     pub(crate) fn lock(&self, id: &HubId, etag: &str) -> PathBuf {
-        self.root.join(".locks").join(id.folder()).join(format!("{etag}.lock"))
+        self.root.join(".locks").join(id.in_cache().folder_name()).join(format!("{etag}.lock"))
     }
 
     /// Notes which commit a branch or tag stands for.
@@ -127,7 +144,7 @@ impl HubCache {
         };
         Unfinished::make(temporary_path(&path), make)
             .and_then(|(link, ())| link.rename(&path))
-            .map_err(|source| ModelError::Write { path: path.clone(), source })?;
+            .map_err(FileError::write(&path))?;
         Ok(path)
     }
 }
@@ -136,8 +153,7 @@ impl HubCache {
 #[cfg(feature = "hub")]
 pub(crate) fn make_parent(path: &Path) -> Result<(), ModelError> {
     let Some(folder) = path.parent() else { return Ok(()) };
-    fs::create_dir_all(folder)
-        .map_err(|source| ModelError::Write { path: folder.to_owned(), source })
+    Ok(fs::create_dir_all(folder).map_err(FileError::write(folder))?)
 }
 
 #[cfg(all(feature = "hub", unix))]
@@ -150,9 +166,14 @@ fn symlink(_: &Path, _: &Path) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
+/// The token in `$HF_HOME/token`, where Hugging Face's programs keep it.
+pub(super) fn kept_token(var: impl Fn(&str) -> Option<String>) -> Option<String> {
+    Cache::new(hf_home(var)?.join("hub")).token()
+}
+
 /// The folder of everything that Hugging Face's programs keep: `HF_HOME`,
 /// `$XDG_CACHE_HOME/huggingface`, `~/.cache/huggingface`.
-pub(super) fn hf_home(var: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+fn hf_home(var: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     folder("HF_HOME", &var)
         .or_else(|| Some(folder("XDG_CACHE_HOME", &var)?.join("huggingface")))
         .or_else(|| Some(home(&var)?.join(".cache/huggingface")))

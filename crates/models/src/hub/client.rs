@@ -2,20 +2,21 @@
 
 use std::io::Read;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use attention_probes_errors::Stopped;
 use serde::Deserialize;
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, LOCATION, RANGE};
 use ureq::http::{HeaderValue, Method, Request, Response};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use crate::ModelError;
-use crate::hub::credentials::with_credentials;
+use crate::hub::credentials::{with_credentials, without_credentials};
 use crate::hub::id::is_commit;
 use crate::hub::listing::checked;
 use crate::hub::pace::Paced;
 use crate::hub::reply::{FileHead, HeadParts, refusal, text};
-use crate::hub::{HubAccess, HubId, url};
+use crate::hub::{HubAccess, HubError, HubId, url};
 
 /// How often a request is made that keeps failing.
 pub(super) const ATTEMPTS: u32 = 4;
@@ -30,6 +31,9 @@ pub(super) const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Longest pause that a server may ask for; after a longer one a person had better come back.
 const MAX_PAUSE: Duration = Duration::from_mins(2);
+
+/// How often a pause asks whether to stop.
+const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Longest list of files that is read.
 const MAX_LISTING_BYTES: u64 = 64 << 20;
@@ -51,31 +55,36 @@ struct Sibling {
 pub(super) struct Client<'a> {
     pub(super) access: &'a HubAccess,
     agent: Agent,
+    /// Those of `https` and of `http`.
+    proxies: [Option<Proxy>; 2],
     authorization: Option<HeaderValue>,
 }
 
 impl<'a> Client<'a> {
-    /// Checks address and token; sends nothing.
+    /// Checks address, token, and proxies; sends nothing.
     ///
     /// # Errors
     ///
-    /// [`ModelError::HubEndpoint`] or [`ModelError::HubToken`] if no request can be made of them.
+    /// [`HubError::Endpoint`], [`HubError::Token`], or [`HubError::Proxy`] if no request can be made
+    /// of them.
     pub(super) fn new(access: &'a HubAccess) -> Result<Self, ModelError> {
-        let endpoint = || ModelError::HubEndpoint { endpoint: access.endpoint.clone() };
+        let endpoint = || HubError::Endpoint { endpoint: access.endpoint.clone() };
         url::origin(&access.endpoint).ok_or_else(endpoint)?;
         let authorization = match &access.token {
             Some(token) => {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
-                    .map_err(|_| ModelError::HubToken)?; // its cause would show the token
+                    .map_err(|_| HubError::Token)?; // its cause would show the token
                 value.set_sensitive(true);
                 Some(value)
             }
             None => None,
         };
+        let [https, http] = access.proxies.by_scheme();
+        let proxies = [https.map(parse_proxy).transpose()?, http.map(parse_proxy).transpose()?];
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            // What ureq finds by itself, it finds in the environment.
+            // What ureq finds by itself, it finds in the environment. Each request has its own.
             .proxy(None)
             .user_agent(concat!("attention-probes/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(CONNECT_TIMEOUT))
@@ -84,7 +93,7 @@ impl<'a> Client<'a> {
             .timeout_per_read(Some(READ_TIMEOUT))
             .timeout_per_write(Some(READ_TIMEOUT))
             .build();
-        Ok(Self { access, agent: config.new_agent(), authorization })
+        Ok(Self { access, agent: config.new_agent(), proxies, authorization })
     }
 
     /// What the Hub says about a file.
@@ -107,7 +116,7 @@ impl<'a> Client<'a> {
             let status = response.status();
             if !status.is_success() && !status.is_redirection() {
                 let headers = response.headers();
-                return Err(refusal(self.access, id, Some(file), &url, status, headers));
+                return Err(refusal(self.access, id, Some(file), &url, status, headers).into());
             }
             parts.finish(&url)
         })
@@ -124,12 +133,13 @@ impl<'a> Client<'a> {
         revision: &str,
     ) -> Result<(String, Vec<String>), ModelError> {
         let url = url::listing(&self.access.endpoint, id, revision);
-        let refuse = || ModelError::HubReply { url: url.clone(), fault: "is no list of files" };
+        let refuse =
+            || ModelError::from(HubError::Reply { url: url.clone(), fault: "is no list of files" });
         let listing: Listing = self.retry(|| {
             let mut reply = self.send(&Method::GET, &url, 0, |_| ())?;
             let status = reply.status();
             if !status.is_success() {
-                return Err(refusal(self.access, id, None, &url, status, reply.headers()));
+                return Err(refusal(self.access, id, None, &url, status, reply.headers()).into());
             }
             let reader = reply.body_mut().with_config().limit(MAX_LISTING_BYTES).reader();
             let mut body = Vec::new();
@@ -168,7 +178,7 @@ impl<'a> Client<'a> {
             match attempt() {
                 Err(error) if is_passing(&error) && n_failed + 1 < ATTEMPTS => {
                     n_failed += 1;
-                    self.pause(n_failed, &error);
+                    self.pause(n_failed, &error)?;
                 }
                 result => return result,
             }
@@ -176,9 +186,29 @@ impl<'a> Client<'a> {
     }
 
     /// Waits longer with each failure, and as long as the server asks for.
-    pub(super) fn pause(&self, n_failed: u32, error: &ModelError) {
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if that is asked for meanwhile.
+    pub(super) fn pause(&self, n_failed: u32, error: &ModelError) -> Result<(), Stopped> {
         let own = self.access.backoff * 2_u32.saturating_pow(n_failed.saturating_sub(1));
-        sleep(own.max(asked_pause(error).unwrap_or_default()));
+        let end = Instant::now() + own.max(asked_pause(error).unwrap_or_default());
+        loop {
+            self.access.stop.check()?;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            sleep(left.min(STOP_INTERVAL));
+        }
+    }
+
+    /// The proxy for an address.
+    fn proxy(&self, url: &str) -> Option<Proxy> {
+        let (scheme, host) = url::origin(url)?.split_once("://")?;
+        let [https, http] = &self.proxies;
+        let proxy = if scheme == "https" { https } else { http };
+        proxy.clone().filter(|_| !self.access.proxies.is_direct(host))
     }
 
     /// Sends a request and follows redirects, showing every reply to `see`.
@@ -192,7 +222,7 @@ impl<'a> Client<'a> {
         from_byte: u64,
         mut see: impl FnMut(&Response<Body>),
     ) -> Result<Response<Body>, ModelError> {
-        let refuse = |fault| ModelError::HubReply { url: url.to_owned(), fault };
+        let refuse = |fault| ModelError::from(HubError::Reply { url: url.to_owned(), fault });
         let mut at = url.to_owned();
         for _ in 0..=MAX_REDIRECTS {
             let is_hub = url::origin(&at) == url::origin(&self.access.endpoint);
@@ -212,6 +242,7 @@ impl<'a> Client<'a> {
             }
             let request =
                 request.body(()).map_err(|_| refuse("leads to an address that is none"))?;
+            let request = self.agent.configure_request(request).proxy(self.proxy(&at)).build();
             let reply = self.agent.run(request).map_err(|error| connection(url, error))?;
             see(&reply);
             if !reply.status().is_redirection() {
@@ -230,12 +261,22 @@ impl<'a> Client<'a> {
     }
 }
 
+/// A proxy that is spoken to over HTTP or HTTPS; ureq would do without any other.
+fn parse_proxy(address: &str) -> Result<Proxy, ModelError> {
+    let refuse = || HubError::Proxy { proxy: without_credentials(address).0 };
+    let proxy = Proxy::new(address).map_err(|_| refuse())?; // its cause says no more
+    match proxy.protocol() {
+        ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
+        _ => Err(refuse().into()),
+    }
+}
+
 /// Whether a repetition may go better.
 pub(super) fn is_passing(error: &ModelError) -> bool {
     match error {
-        ModelError::HubConnection { .. } => true,
+        ModelError::Hub(HubError::Connection { .. }) => true,
         // 416: the part that was asked for is not there; the whole is asked for next.
-        ModelError::HubStatus { status, .. } => {
+        ModelError::Hub(HubError::Status { status, .. }) => {
             matches!(status, 408 | 416 | 429 | 500..)
                 && asked_pause(error).is_none_or(|pause| pause <= MAX_PAUSE)
         }
@@ -246,12 +287,14 @@ pub(super) fn is_passing(error: &ModelError) -> bool {
 /// How long a server asks to wait.
 fn asked_pause(error: &ModelError) -> Option<Duration> {
     match error {
-        ModelError::HubStatus { retry_after_s, .. } => retry_after_s.map(Duration::from_secs),
+        ModelError::Hub(HubError::Status { retry_after_s, .. }) => {
+            retry_after_s.map(Duration::from_secs)
+        }
         _ => None,
     }
 }
 
 /// A failure of the network, which says nothing of what was sent.
 pub(super) fn connection(url: &str, error: ureq::Error) -> ModelError {
-    ModelError::HubConnection { url: url.to_owned(), source: error.into_io() }
+    HubError::Connection { url: url.to_owned(), source: error.into_io() }.into()
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use ring::digest;
 
 use crate::ModelError;
@@ -13,7 +14,7 @@ use crate::hub::cache::make_parent;
 use crate::hub::client::{ATTEMPTS, Client, READ_TIMEOUT, connection, is_passing};
 use crate::hub::pace::Paced;
 use crate::hub::reply::{FileHead, content_range, refusal, text};
-use crate::hub::{HubAccess, HubId, url};
+use crate::hub::{HubAccess, HubError, HubId, url};
 
 /// Bytes that a connection must bring before it is cut, not to count as a failure.
 const PROGRESS_BYTES: u64 = 1 << 20;
@@ -49,8 +50,8 @@ impl<'a> Download<'a> {
     ///
     /// # Errors
     ///
-    /// - [`ModelError::HubEndpoint`] or [`ModelError::HubToken`] if no request can be made
-    /// - [`ModelError::Read`] if the cache cannot be read
+    /// - [`HubError::Endpoint`] or [`HubError::Token`] if no request can be made
+    /// - [`ModelError::File`] if the cache cannot be read
     pub(crate) fn new(access: &'a HubAccess, id: &'a HubId) -> Result<Self, ModelError> {
         Ok(Self { client: Client::new(access)?, id, commit: access.cache.commit(id)? })
     }
@@ -102,10 +103,10 @@ impl<'a> Download<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Download::file`], but for [`ModelError::HubFile`].
+    /// As [`Download::file`], but for [`HubError::File`].
     pub(crate) fn file_if_there(&mut self, file: &str) -> Result<Option<PathBuf>, ModelError> {
         match self.file(file) {
-            Err(ModelError::HubFile { .. }) => Ok(None),
+            Err(ModelError::Hub(HubError::File { .. })) => Ok(None),
             found => found.map(Some),
         }
     }
@@ -114,13 +115,13 @@ impl<'a> Download<'a> {
     ///
     /// # Errors
     ///
-    /// [`ModelError::HubFile`] of the first choice if there is none; else as [`Download::file`].
+    /// [`HubError::File`] of the first choice if there is none; else as [`Download::file`].
     pub(crate) fn first_of(&mut self, choices: &[&[&str]]) -> Result<(), ModelError> {
         let mut absent = None;
         for files in choices {
             let got = files.iter().try_for_each(|file| self.file(file).map(|_| ()));
             match got {
-                Err(error @ ModelError::HubFile { .. }) => absent.get_or_insert(error),
+                Err(error @ ModelError::Hub(HubError::File { .. })) => absent.get_or_insert(error),
                 result => return result,
             };
         }
@@ -139,8 +140,7 @@ impl<'a> Download<'a> {
         let lock = cache.lock(self.id, &head.etag);
         make_parent(&lock)?;
         // Whoever comes second waits, and then finds the blob.
-        let _locked = FileLock::wait(&lock)
-            .map_err(|source| ModelError::Write { path: lock.clone(), source })?;
+        let _locked = FileLock::wait(&lock).map_err(FileError::write(&lock))?;
         if is_there() {
             return Ok(());
         }
@@ -150,7 +150,7 @@ impl<'a> Download<'a> {
             progress.end();
         }
         result?;
-        fs::rename(&wanted.part, &blob).map_err(|source| ModelError::Write { path: blob, source })
+        Ok(fs::rename(&wanted.part, &blob).map_err(FileError::write(&blob))?)
     }
 
     /// Downloads some content and compares it with what was announced.
@@ -159,7 +159,7 @@ impl<'a> Download<'a> {
         self.fetch(wanted)?;
         match check(wanted) {
             // The beginning came with another run, and perhaps from another program.
-            Err(ModelError::HubChecksum { .. }) if was_there > 0 => {
+            Err(ModelError::Hub(HubError::Checksum { .. })) if was_there > 0 => {
                 remove(&wanted.part)?;
                 self.fetch(wanted)?;
                 check(wanted)
@@ -184,7 +184,7 @@ impl<'a> Download<'a> {
                     if n_failed == ATTEMPTS {
                         return Err(error);
                     }
-                    self.client.pause(n_failed, &error);
+                    self.client.pause(n_failed, &error)?;
                 }
                 result => return result,
             }
@@ -194,8 +194,8 @@ impl<'a> Download<'a> {
     /// Downloads what is missing of some content over one connection.
     fn fetch_once(&self, wanted: &Wanted<'_>) -> Result<(), ModelError> {
         let size = wanted.head.size_bytes;
-        let write = |source| ModelError::Write { path: wanted.part.clone(), source };
-        let refuse = |fault| ModelError::HubReply { url: wanted.url.clone(), fault };
+        let write = |source| ModelError::from(FileError::write(&wanted.part)(source));
+        let refuse = |fault| ModelError::from(HubError::Reply { url: wanted.url.clone(), fault });
         // What lies there under that name may be a link to a file that is none of ours.
         if wanted.part.symlink_metadata().is_ok_and(|found| !found.is_file()) {
             fs::remove_file(&wanted.part).map_err(write)?;
@@ -233,7 +233,7 @@ impl<'a> Download<'a> {
                 file.set_len(if reply.status() == 416 { 0 } else { done }).map_err(write)?;
                 let (status, headers) = (reply.status(), reply.headers());
                 let (access, file) = (self.client.access, Some(wanted.file));
-                return Err(refusal(access, self.id, file, &wanted.url, status, headers));
+                return Err(refusal(access, self.id, file, &wanted.url, status, headers).into());
             }
         }
         file.seek(SeekFrom::Start(done)).map_err(write)?;
@@ -241,6 +241,7 @@ impl<'a> Download<'a> {
         let mut body = Paced::new(reply.into_body().into_reader(), READ_TIMEOUT);
         let mut buffer = vec![0; BUFFER_BYTES];
         while done < size {
+            self.client.access.stop.check()?;
             let left = usize::try_from(size - done).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES);
             let n_read = body.read(&mut buffer[..left]).map_err(cut)?;
             if n_read == 0 {
@@ -269,12 +270,11 @@ fn check(wanted: &Wanted<'_>) -> Result<(), ModelError> {
     if !is_sha256 {
         return Ok(());
     }
-    let found = sha256(&wanted.part)
-        .map_err(|source| ModelError::Read { path: wanted.part.clone(), source })?;
+    let found = sha256(&wanted.part).map_err(FileError::read(&wanted.part))?;
     if found == expected {
         return Ok(());
     }
-    Err(ModelError::HubChecksum { url: wanted.url.clone(), found, expected })
+    Err(HubError::Checksum { url: wanted.url.clone(), found, expected }.into())
 }
 
 fn sha256(path: &Path) -> io::Result<String> {
@@ -295,5 +295,5 @@ fn sha256(path: &Path) -> io::Result<String> {
 }
 
 fn remove(path: &Path) -> Result<(), ModelError> {
-    fs::remove_file(path).map_err(|source| ModelError::Write { path: path.to_owned(), source })
+    Ok(fs::remove_file(path).map_err(FileError::write(path))?)
 }

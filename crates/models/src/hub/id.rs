@@ -4,7 +4,10 @@ use std::fmt;
 use std::path::{Component, Path};
 use std::str::FromStr;
 
+use hf_hub::{Repo, RepoType};
+
 use crate::ModelError;
+use crate::hub::HubError;
 
 /// Revision that is meant when none is given.
 const MAIN: &str = "main";
@@ -47,9 +50,13 @@ impl HubId {
         &self.revision
     }
 
-    /// Its folder in a cache.
-    pub(crate) fn folder(&self) -> String {
-        format!("{}--{}", self.kind.plural(), self.repo.replace('/', "--"))
+    /// The same in the words of Hugging Face's library, which knows its folder in a cache.
+    pub(crate) fn in_cache(&self) -> Repo {
+        let kind = match self.kind {
+            RepoKind::Model => RepoType::Model,
+            RepoKind::DataSet => RepoType::Dataset,
+        };
+        Repo::with_revision(self.repo.clone(), kind, self.revision.clone())
     }
 
     /// The command of Hugging Face that downloads it.
@@ -84,7 +91,7 @@ impl FromStr for HubId {
     fn from_str(name: &str) -> Result<Self, ModelError> {
         let (repo, revision) = name.split_once('@').unwrap_or((name, MAIN));
         if !is_repo(repo) || !is_inside(revision) {
-            return Err(ModelError::HubName { name: name.to_owned() });
+            return Err(HubError::Name { name: name.to_owned() }.into());
         }
         let (repo, revision) = (repo.to_owned(), revision.to_owned());
         Ok(Self { kind: RepoKind::Model, repo, revision })
@@ -140,7 +147,7 @@ mod tests {
         let data = id("a/b").data_set();
         assert_eq!(data.download_command(), "hf download a/b --repo-type dataset");
         assert_eq!(
-            (id("a/b").folder(), data.folder()),
+            (id("a/b").in_cache().folder_name(), data.in_cache().folder_name()),
             ("models--a--b".into(), "datasets--a--b".into())
         );
         for name in [

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
+
 use crate::ModelError;
 use crate::hub::id::is_inside;
 use crate::hub::{HubCache, HubId};
@@ -21,14 +23,14 @@ pub(super) fn cached(cache: &HubCache, id: &HubId, commit: &str) -> Option<Vec<S
 ///
 /// # Errors
 ///
-/// [`ModelError::Read`] if a folder cannot be read.
+/// [`ModelError::File`] if a folder cannot be read.
 pub(super) fn of_folder(folder: &Path) -> Result<Vec<String>, ModelError> {
     let mut files = BTreeSet::new();
     let mut folders = vec![(folder.to_owned(), 0)];
     while let Some((next, depth)) = folders.pop() {
         let entries: Vec<PathBuf> = fs::read_dir(&next)
             .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-            .map_err(|source| ModelError::Read { path: next, source })?;
+            .map_err(FileError::read(&next))?;
         for path in entries {
             if path.is_dir() && depth < MAX_DEPTH {
                 folders.push((path, depth + 1));

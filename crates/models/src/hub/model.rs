@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::ModelError;
-use crate::checkpoint::{INDEX, WEIGHTS, shard_names};
+use crate::loading::checkpoint::{INDEX, WEIGHTS, shard_names};
 #[cfg(feature = "hub")]
-use crate::{added_tokens::ADDED_TOKENS, checkpoint::ADAPTER};
+use crate::{HubError, loading::checkpoint::ADAPTER, tokenizer::ADDED_TOKENS};
 
 const CONFIG: &str = "config.json";
 
@@ -43,13 +43,13 @@ pub(crate) fn download_model(
     let mut download = crate::hub::download::Download::new(access, id)?;
     let config = download.file(CONFIG).or_else(|error| match error {
         // A repository without it may be that of an adapter.
-        ModelError::HubFile { .. } => match download.file_if_there(ADAPTER)? {
+        ModelError::Hub(HubError::File { .. }) => match download.file_if_there(ADAPTER)? {
             Some(path) => Err(ModelError::Adapter { path }),
             None => Err(error),
         },
         error => Err(error),
     })?;
-    crate::load::check_config(&config)?;
+    crate::loading::check_config(&config)?;
     download.first_of(&TOKENIZERS)?;
     if !config.with_file_name(TOKENIZERS[0][0]).is_file() {
         for file in ADDED_TOKENS {

@@ -4,7 +4,7 @@ use ureq::http::{HeaderMap, StatusCode};
 
 use crate::ModelError;
 use crate::hub::id::is_commit;
-use crate::hub::{HubAccess, HubId, url};
+use crate::hub::{HubAccess, HubError, HubId, url};
 
 /// Longest name of content; a hash has 64 letters.
 const MAX_ETAG: usize = 128;
@@ -51,9 +51,9 @@ impl HeadParts {
     ///
     /// # Errors
     ///
-    /// [`ModelError::HubReply`] if something is missing, or would not do as the name of a file.
+    /// [`HubError::Reply`] if something is missing, or would not do as the name of a file.
     pub(super) fn finish(self, url: &str) -> Result<FileHead, ModelError> {
-        let refuse = |fault| ModelError::HubReply { url: url.to_owned(), fault };
+        let refuse = |fault| HubError::Reply { url: url.to_owned(), fault };
         let commit = self
             .commit
             .filter(|commit| is_commit(commit))
@@ -62,7 +62,7 @@ impl HeadParts {
         let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
         let is_plain = etag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         if etag.is_empty() || etag.len() > MAX_ETAG || !is_plain {
-            return Err(refuse("does not name its content by a plain etag"));
+            return Err(refuse("does not name its content by a plain etag").into());
         }
         let size = self.linked_size.or(self.size).and_then(|size| size.parse().ok());
         let size_bytes = size.ok_or_else(|| refuse("does not say how long the file is"))?;
@@ -91,23 +91,23 @@ pub(super) fn refusal(
     url: &str,
     status: StatusCode,
     headers: &HeaderMap,
-) -> ModelError {
+) -> HubError {
     let (repo, page) = (id.repo().to_owned(), url::page(&access.endpoint, id));
     let token_sent = access.token.is_some();
     match (status.as_u16(), text(headers, "x-error-code")) {
-        (401 | 403, Some("GatedRepo")) => ModelError::HubGated { repo, page, token_sent },
+        (401 | 403, Some("GatedRepo")) => HubError::Gated { repo, page, token_sent },
         (401 | 403, _) | (404, Some("RepoNotFound")) => {
-            ModelError::HubRepository { repo, page, token_sent }
+            HubError::Repository { repo, page, token_sent }
         }
         (404, code) => match file {
             Some(file) if code != Some("RevisionNotFound") => {
-                ModelError::HubFile { id: id.clone(), file: file.to_owned(), page }
+                HubError::File { id: id.clone(), file: file.to_owned(), page }
             }
-            _ => ModelError::HubRevision { repo, revision: id.revision().to_owned(), page },
+            _ => HubError::Revision { repo, revision: id.revision().to_owned(), page },
         },
         (status, _) => {
             let retry_after_s = text(headers, "retry-after").and_then(|text| text.parse().ok());
-            ModelError::HubStatus { url: url.to_owned(), status, retry_after_s }
+            HubError::Status { url: url.to_owned(), status, retry_after_s }
         }
     }
 }

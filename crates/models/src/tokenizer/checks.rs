@@ -5,7 +5,8 @@ use serde::Deserialize;
 use tokenizers::Tokenizer as HfTokenizer;
 use tokenizers::models::bpe;
 
-use super::MAX_ID;
+/// Largest id of a token; tensors hold ids as signed numbers of 32 bits.
+pub(crate) const MAX_ID: u32 = i32::MAX as u32;
 
 /// Deepest nesting of a `tokenizer.json`; real ones have nine levels.
 const MAX_DEPTH: usize = 32;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use attention_probes_models::{HubId, ModelError, NoDownload, Token};
+use attention_probes_models::{HubError, HubId, ModelError, NoDownload, Token};
 
 use crate::fixture::{access, has, tree};
 use crate::server::{COMMIT, FakeHub, Reply, Repository, TOKEN, sha};
@@ -82,6 +82,6 @@ fn a_list_of_files_that_is_none_or_leads_elsewhere_is_refused() {
     let error = access(folder.path(), &hub).files(&id).unwrap_err().to_string();
     has(&error, &["no revision `main`", "/datasets/org/reviews`"]);
     let error = access(folder.path(), &hub).file(&id, "../x.csv").unwrap_err();
-    assert!(matches!(error, ModelError::HubName { .. }), "{error}");
+    assert!(matches!(error, ModelError::Hub(HubError::Name { .. })), "{error}");
     assert_eq!(tree(folder.path()), BTreeMap::new());
 }

@@ -5,7 +5,8 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use attention_probes_models::{DownloadProgress, ModelError, open_model};
+use attention_probes_errors::{ErrorKind, Stop};
+use attention_probes_models::{DownloadProgress, HubError, ModelError, open_model};
 use burn::tensor::Device;
 
 use crate::fixture::{access, download, golden, has, refused, repository, tree};
@@ -64,7 +65,7 @@ fn a_cut_download_goes_on_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let access = access(folder.path(), &hub);
     let error = download(&access).unwrap_err();
-    assert!(matches!(error, ModelError::HubConnection { .. }), "{error}");
+    assert!(matches!(error, ModelError::Hub(HubError::Connection { .. })), "{error}");
     has(&error.to_string(), &["model.safetensors", "what has come is kept"]);
     let blobs = folder.path().join("hub/models--org--tiny/blobs");
     let (blob, part) =
@@ -156,6 +157,38 @@ fn a_tokenizer_of_two_files_will_do() {
     let hub = FakeHub::of(repository);
     let snapshot = download(&access(folder.path(), &hub)).unwrap();
     assert!(snapshot.join("merges.txt").is_file());
+}
+
+/// Gives a signal as soon as a part of the weights has come.
+#[derive(Debug)]
+struct StopsAtWeights(Stop);
+
+impl DownloadProgress for StopsAtWeights {
+    fn advance(&self, file: &str, done: u64, total: u64) {
+        if file == "model.safetensors" && done < total {
+            self.0.stop();
+        }
+    }
+
+    fn end(&self) {}
+}
+
+#[test]
+fn a_download_that_is_stopped_keeps_what_has_come() {
+    let (hub, folder) = (FakeHub::of(repository()), tempfile::tempdir().unwrap());
+    let access = access(folder.path(), &hub);
+    let stop = Stop::new();
+    let progress = Arc::new(StopsAtWeights(stop.clone()));
+    let stopped = access.clone().with_stop(stop).with_progress(progress);
+    let error = download(&stopped).unwrap_err();
+    assert!(matches!(error, ModelError::Stopped(_)), "{error}");
+    assert_eq!((error.kind(), error.is_not_found()), (ErrorKind::Stopped, false));
+    hub.take();
+    let snapshot = download(&access).unwrap();
+    let weights = &repository().files["model.safetensors"];
+    assert_eq!(fs::read(snapshot.join("model.safetensors")).unwrap(), *weights);
+    let has_range = |line: &String| line.starts_with("GET") && line.contains("bytes=");
+    assert!(hub.take_lines().iter().any(has_range));
 }
 
 /// Notes what it is told.

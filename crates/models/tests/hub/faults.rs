@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use attention_probes_models::{ModelError, Token};
+use attention_probes_models::{HubError, ModelError, Token};
 
 use crate::fixture::{access, download, has, refused, repository, tree};
 use crate::server::{COMMIT, FakeHub, Reply, Repository, Seen, TOKEN};
@@ -142,7 +142,7 @@ fn the_token_is_seen_by_the_hub_alone() {
 
     let bad = access.with_token(Token::new(&format!("{TOKEN}\r\nX-Evil: 1")).unwrap());
     let error = bad.model(&"org/other".parse().unwrap()).unwrap_err();
-    assert!(matches!(error, ModelError::HubToken), "{error}");
+    assert!(matches!(error, ModelError::Hub(HubError::Token)), "{error}");
     assert!(!format!("{error} {error:?}").contains(TOKEN), "{error:?}");
     assert_eq!(hub.take_lines(), [""; 0]);
 }

@@ -6,5 +6,6 @@ mod data_set;
 mod download;
 mod faults;
 mod fixture;
+mod proxy;
 mod refused;
 mod server;

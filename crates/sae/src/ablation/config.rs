@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_wording::parse_toml;
+use attention_probes_errors::parse_toml;
 use serde::{Deserialize, Serialize};
 
 use crate::run_config::{

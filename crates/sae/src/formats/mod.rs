@@ -11,6 +11,7 @@ mod sparsify;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
+use attention_probes_errors::FileError;
 use attention_probes_models::{ModelError, is_lfs_pointer, read_description};
 use serde::de::DeserializeOwned;
 
@@ -126,7 +127,7 @@ fn pointer_in(path: &Path) -> Option<PathBuf> {
 /// Reads a configuration.
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, SaeError> {
     let text = read_description(path).map_err(|error| match error {
-        ModelError::Read { path, source } => SaeError::Read { path, source },
+        ModelError::File(FileError { path, source, .. }) => SaeError::Read { path, source },
         error => error.into(),
     })?;
     serde_json::from_slice(&text).map_err(|source| SaeError::Json { path: path.to_owned(), source })

@@ -1,7 +1,7 @@
 //! What the activations of a stream are, by its first line or by flags, compared with the probes.
 
+use attention_probes_errors::{json_words, listed};
 use attention_probes_models::Convention;
-use attention_probes_wording::{json_words, listed};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;

@@ -6,8 +6,8 @@ use std::collections::hash_map::Entry;
 use std::io::{BufReader, Read, Write};
 
 use anyhow::Result;
+use attention_probes_errors::json_words;
 use attention_probes_probes::{Judge, StreamingProbe, Verdict};
-use attention_probes_wording::json_words;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 

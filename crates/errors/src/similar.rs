@@ -1,0 +1,169 @@
+//! Which known name a misspelt one may stand for.
+
+use crate::shown;
+
+/// Edits between two names: insertions, deletions, replacements, and swaps of two neighbours, each
+/// of which counts once, in characters.
+///
+/// This is the restricted Damerau–Levenshtein distance: no character is edited twice.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_errors::edit_distance;
+///
+/// assert_eq!(edit_distance("hook_resid_pots", "hook_resid_post"), 1);
+/// assert_eq!(edit_distance("kitten", "sitting"), 3);
+/// ```
+pub fn edit_distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().collect();
+    let b: Vec<char> = b.chars().collect();
+    // Distances of the beginnings of `a` one shorter, and two shorter, than the present one.
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    let mut before_last = last.clone();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1; b.len() + 1];
+        for j in 0..b.len() {
+            let replaced = last[j] + usize::from(a[i] != b[j]);
+            row[j + 1] = replaced.min(row[j] + 1).min(last[j + 1] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                row[j + 1] = row[j + 1].min(before_last[j - 1] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+/// The candidate that a misspelt name may stand for, or `None` if none is near.
+///
+/// Near is a name with few edits, at most a third of its characters (rounded), case and the choice between
+/// `-`, `_`, `.`, and a space aside; else one whose words begin with the letters of the name, as
+/// `lr` for `learning_rates`; else the only one that the name begins or ends.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_errors::nearest;
+///
+/// let keys = ["learning_rates", "weight_decays", "epochs"];
+/// assert_eq!(nearest("learning_rate", keys), Some("learning_rates"));
+/// assert_eq!(nearest("lr", keys), Some("learning_rates"));
+/// assert_eq!(nearest("lable", ["text", "label"]), Some("label"));
+/// assert_eq!(nearest("colour", keys), None);
+/// ```
+pub fn nearest<'a, S: AsRef<str> + ?Sized + 'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a S>,
+) -> Option<&'a str> {
+    let name = folded(name);
+    let n_chars = name.chars().count();
+    if n_chars == 0 {
+        return None;
+    }
+    let candidates: Vec<(&str, String)> = candidates
+        .into_iter()
+        .map(AsRef::as_ref)
+        // What is much longer, such as a row of text that stands where a header should, is no name.
+        .filter(|candidate| candidate.len() <= 4 * name.len() + 16)
+        .map(|candidate| (candidate, folded(candidate)))
+        .collect();
+    let max_edits = ((n_chars + 1) / 3).max(1);
+    let fewest = candidates
+        .iter()
+        .map(|(candidate, plain)| (edit_distance(&name, plain), *candidate))
+        // One edit turns a name of one character into any other.
+        .filter(|(n_edits, _)| *n_edits <= max_edits && *n_edits < n_chars)
+        .min_by_key(|(n_edits, _)| *n_edits);
+    if let Some((_, candidate)) = fewest {
+        return Some(candidate);
+    }
+    let only = |is_near: &dyn Fn(&str) -> bool| {
+        let mut near = candidates.iter().filter(|(_, plain)| is_near(plain));
+        let first = near.next()?;
+        near.next().is_none().then_some(first.0)
+    };
+    let initials = |plain: &str| -> String {
+        plain.split('_').filter_map(|word| word.chars().next()).collect()
+    };
+    only(&|plain| initials(plain) == name)
+        .or_else(|| only(&|plain| n_chars >= 3 && plain.starts_with(&name)))
+        .or_else(|| only(&|plain| n_chars >= 4 && plain.ends_with(&name)))
+}
+
+/// Small letters, and one separator.
+fn folded(name: &str) -> String {
+    let name = name.trim().trim_start_matches('-').to_lowercase();
+    name.chars().map(|c| if "-. ".contains(c) { '_' } else { c }).collect()
+}
+
+/// The end of a message about a name that is not known; empty without a near one.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_errors::did_you_mean;
+///
+/// assert_eq!(did_you_mean(Some("label")), "; did you mean `label`?");
+/// assert_eq!(did_you_mean(None), "");
+/// ```
+pub fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; did you mean `{}`?", shown(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_are_counted() {
+        assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("same", "same"), 0);
+        assert_eq!(edit_distance("lable", "label"), 1);
+        assert_eq!(edit_distance("ca", "abc"), 3, "no character is edited twice");
+        assert_eq!(edit_distance("ab", "ba"), 1);
+    }
+
+    #[test]
+    fn edits_are_the_same_both_ways_and_obey_the_length() {
+        let names = ["", "a", "ab", "ba", "learning_rates", "learnign_rate", "lr", "wd", "äöü"];
+        for a in names {
+            for b in names {
+                let (n_a, n_b) = (a.chars().count(), b.chars().count());
+                let n_edits = edit_distance(a, b);
+                assert_eq!(n_edits, edit_distance(b, a), "{a} {b}");
+                assert!((n_a.abs_diff(n_b)..=n_a.max(n_b)).contains(&n_edits), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn near_names_are_found() {
+        let keys = ["learning_rates", "weight_decays", "epochs", "batch_size", "select_by"];
+        for (name, expected) in [
+            ("learning_rate", Some("learning_rates")),
+            ("Learning-Rates", Some("learning_rates")),
+            ("lr", Some("learning_rates")),
+            ("wd", Some("weight_decays")),
+            ("bs", Some("batch_size")),
+            ("epcohs", Some("epochs")),
+            ("select", Some("select_by")),
+            ("rates", Some("learning_rates")),
+            ("colour", None),
+            ("", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(name, keys), expected, "{name}");
+        }
+        assert_eq!(nearest("b", ["a"]), None, "every name of one letter is one edit from it");
+        let row = "a whole row of text that was taken for a header because there is none";
+        assert_eq!(nearest("label", [row]), None);
+    }
+
+    #[test]
+    fn a_suggestion_is_one_short_line() {
+        let long = "a\n".repeat(100);
+        let end = did_you_mean(Some(&long));
+        assert!(!end.contains('\n') && end.chars().count() < 90, "{end}");
+    }
+}
