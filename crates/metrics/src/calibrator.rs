@@ -1,5 +1,6 @@
 //! Calibrators: what turns a score into a probability that means what it says.
 
+use attention_probes_kernels::sigmoid;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -224,11 +225,6 @@ impl CalibrationScores {
             ece_equal_mass: ece_equal_mass(&confidences, &correct, N_BINS)?,
         })
     }
-}
-
-/// `1 / (1 + e^-z)`.
-pub(crate) fn sigmoid(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
+use attention_probes_kernels::fast::exp;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, FloatDType, Tensor, activation};
 
 use crate::TokenBatch;
-use crate::activation::exp;
 use crate::fused::map_rows;
 use crate::host::is_host;
 

@@ -34,7 +34,7 @@ pub mod save;
 mod tokenizer;
 mod unicode_form;
 
-pub use activation::{ActivationFunction, exp};
+pub use activation::ActivationFunction;
 pub use attention_weights::{AttentionWeights, NormKind, NormWeights};
 pub use batch::{PaddingSide, TokenBatch};
 pub use cache::{Activation, ActivationCache};

@@ -4,7 +4,7 @@
     reason = "a loop gets the instructions of the place that it is inlined into"
 )]
 
-use attention_probes_models::exp;
+use attention_probes_kernels::fast::exp;
 
 use super::objective::{Columns, Examples, Problem};
 
