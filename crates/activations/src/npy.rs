@@ -1,10 +1,11 @@
-//! One array of an npz archive: an npy header, then the values.
+//! One array of an npz archive: an npy header, then the values, which `npyz` decodes.
 
 use std::io::{self, Read, Write};
 
 use half::f16;
+use npyz::{DType, Deserialize, Serialize, TypeChar, TypeRead, TypeStr, TypeWrite};
 
-use crate::npy_dtype::{NpyDtype, NpyKind};
+use crate::npy_dtype::NpyDtype;
 use crate::npy_error::NpyError;
 use crate::npy_header::{Header, read_header};
 use crate::{NpzArray, NpzData};
@@ -12,8 +13,8 @@ use crate::{NpzArray, NpzData};
 /// Largest array that is read, in bytes: 64 GiB.
 const MAX_ARRAY_BYTES: u64 = 1 << 36;
 
-/// Values that are decoded at a time.
-const CHUNK: usize = 16 * 1024;
+/// Bytes that are decoded at a time.
+const CHUNK: usize = 64 * 1024;
 
 /// Reads one npy file of `size_bytes`, to its end, so that the archive checks its checksum.
 ///
@@ -25,8 +26,7 @@ pub(crate) fn read_npy(
     max_reserved: usize,
     layer: Option<usize>,
 ) -> Result<NpzArray, NpyError> {
-    let (Header { descr, fortran_order, shape }, header_bytes) = read_header(entry)?;
-    let dtype = NpyDtype::parse(&descr)?;
+    let Header { dtype, fortran_order, shape, n_bytes } = read_header(entry, size_bytes)?;
     let n_values = shape.iter().try_fold(1_usize, |n, &axis| n.checked_mul(axis));
     let data_bytes = n_values
         .and_then(|n_values| (n_values as u64).checked_mul(dtype.item_bytes()))
@@ -34,7 +34,7 @@ pub(crate) fn read_npy(
     let (Some(n_values), Some(data_bytes)) = (n_values, data_bytes) else {
         return Err(NpyError::Size { shape, size_bytes });
     };
-    if size_bytes.checked_sub(header_bytes) != Some(data_bytes) {
+    if size_bytes.checked_sub(n_bytes) != Some(data_bytes) {
         return Err(NpyError::Size { shape, size_bytes });
     }
 
@@ -43,9 +43,9 @@ pub(crate) fn read_npy(
         Some(index) => Kept::layer(&shape, index, fortran_order)
             .ok_or_else(|| NpyError::Layer { shape: shape.clone(), index })?,
     };
-    let is_big_endian = dtype.is_big_endian;
-    let mut bytes = Bytes { reader: &mut *entry, kept, max_reserved, is_big_endian };
-    let data = read_values(&mut bytes, dtype)?;
+    let item_bytes = dtype.item_bytes() as usize;
+    let mut bytes = Bytes { reader: &mut *entry, kept, max_reserved, item_bytes };
+    let data = read_values(&mut bytes, &dtype)?;
     if entry.read(&mut [0])? != 0 {
         return Err(NpyError::Size { shape, size_bytes });
     }
@@ -54,24 +54,16 @@ pub(crate) fn read_npy(
 }
 
 pub(crate) fn write_values(writer: &mut impl Write, data: &NpzData) -> io::Result<()> {
+    let type_str: Result<TypeStr, _> = data.descr().parse();
+    let dtype = DType::new_scalar(type_str.map_err(io::Error::other)?);
     match data {
-        NpzData::F32(values) => encode(writer, values, f32::to_le_bytes),
-        NpzData::F64(values) => encode(writer, values, f64::to_le_bytes),
-        NpzData::I64(values) => encode(writer, values, i64::to_le_bytes),
-        NpzData::I32(values) => encode(writer, values, i32::to_le_bytes),
+        NpzData::F32(values) => encode(writer, &dtype, values),
+        NpzData::F64(values) => encode(writer, &dtype, values),
+        NpzData::I64(values) => encode(writer, &dtype, values),
+        NpzData::I32(values) => encode(writer, &dtype, values),
         NpzData::U8(values) => writer.write_all(values),
-        NpzData::Bool(values) => encode(writer, values, |value| [u8::from(value)]),
-        NpzData::Text(values) => {
-            let width = text_width(values);
-            let mut item = Vec::with_capacity(4 * width);
-            for value in values {
-                item.clear();
-                item.extend(value.chars().flat_map(|c| u32::from(c).to_le_bytes()));
-                item.resize(4 * width, 0);
-                writer.write_all(&item)?;
-            }
-            Ok(())
-        }
+        NpzData::Bool(values) => encode(writer, &dtype, values),
+        NpzData::Text(values) => encode(writer, &dtype, values.iter().map(String::as_str)),
     }
 }
 
@@ -119,41 +111,32 @@ impl NpzData {
     }
 }
 
-fn read_values(bytes: &mut Bytes<'_, impl Read>, dtype: NpyDtype) -> Result<NpzData, NpyError> {
-    Ok(match dtype.kind {
-        NpyKind::Float(2) => NpzData::F32(bytes.decode(|b| f16::from_le_bytes(b).to_f32())?),
-        NpyKind::Float(4) => NpzData::F32(bytes.decode(f32::from_le_bytes)?),
-        NpyKind::Float(_) => NpzData::F64(bytes.decode(f64::from_le_bytes)?),
-        NpyKind::Int(1) => NpzData::I32(bytes.decode(|b| i32::from(i8::from_le_bytes(b)))?),
-        NpyKind::Int(2) => NpzData::I32(bytes.decode(|b| i32::from(i16::from_le_bytes(b)))?),
-        NpyKind::Int(4) => NpzData::I32(bytes.decode(i32::from_le_bytes)?),
-        NpyKind::Int(_) => NpzData::I64(bytes.decode(i64::from_le_bytes)?),
-        NpyKind::Uint(1) => NpzData::U8(bytes.decode(u8::from_le_bytes)?),
-        NpyKind::Uint(2) => NpzData::I32(bytes.decode(|b| i32::from(u16::from_le_bytes(b)))?),
-        NpyKind::Uint(4) => NpzData::I64(bytes.decode(|b| i64::from(u32::from_le_bytes(b)))?),
-        NpyKind::Uint(_) => {
-            let values = bytes.decode(u64::from_le_bytes)?;
+fn read_values(bytes: &mut Bytes<'_, impl Read>, dtype: &NpyDtype) -> Result<NpzData, NpyError> {
+    let given = dtype.dtype();
+    Ok(match dtype.kind() {
+        (TypeChar::Float, 2) => NpzData::F32(bytes.decode(&given, f16::to_f32)?),
+        (TypeChar::Float, 4) => NpzData::F32(bytes.decode(&given, |x: f32| x)?),
+        (TypeChar::Float, _) => NpzData::F64(bytes.decode(&given, |x: f64| x)?),
+        (TypeChar::Int, 1) => NpzData::I32(bytes.decode(&given, |x: i8| x.into())?),
+        (TypeChar::Int, 2) => NpzData::I32(bytes.decode(&given, |x: i16| x.into())?),
+        (TypeChar::Int, 4) => NpzData::I32(bytes.decode(&given, |x: i32| x)?),
+        (TypeChar::Int, _) => NpzData::I64(bytes.decode(&given, |x: i64| x)?),
+        (TypeChar::Uint, 1) => NpzData::U8(bytes.decode(&given, |x: u8| x)?),
+        (TypeChar::Uint, 2) => NpzData::I32(bytes.decode(&given, |x: u16| x.into())?),
+        (TypeChar::Uint, 4) => NpzData::I64(bytes.decode(&given, |x: u32| x.into())?),
+        (TypeChar::Uint, _) => {
+            let values = bytes.decode(&given, |x: u64| x)?;
             let values: Result<_, _> = values.into_iter().map(i64::try_from).collect();
             NpzData::I64(values.map_err(|_| NpyError::Type {
                 dtype: "uint64 with values above those of int64".to_owned(),
             })?)
         }
-        NpyKind::Bool => NpzData::Bool(bytes.decode(|[b]| b != 0)?),
-        NpyKind::Unicode(n) => NpzData::Text(bytes.decode_text(4 * n as usize, utf32)?),
-        NpyKind::Bytes(n) => NpzData::Text(bytes.decode_text(n as usize, |item, _| {
-            let end = item.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-            str::from_utf8(&item[..end]).ok().map(str::to_owned)
-        })?),
+        // As `numpy`, which takes any byte but 0 for `True`; `npyz` refuses those above 1.
+        (TypeChar::Bool, _) => {
+            NpzData::Bool(bytes.decode(&NpyDtype::parse("|u1")?.dtype(), |x: u8| x != 0)?)
+        }
+        _ => NpzData::Text(bytes.decode_text(&given)?),
     })
-}
-
-/// A string of four bytes a character, without the NULs behind it.
-fn utf32(item: &[u8], is_big_endian: bool) -> Option<String> {
-    let codes = item.as_chunks::<4>().0.iter().map(|&bytes| {
-        if is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
-    });
-    let text: String = codes.map(char::from_u32).collect::<Option<_>>()?;
-    Some(text.trim_end_matches('\0').to_owned())
 }
 
 /// Which values of an array are kept: of each of `n_runs` runs, those from `before` on.
@@ -188,54 +171,67 @@ struct Bytes<'a, R> {
     reader: &'a mut R,
     kept: Kept,
     max_reserved: usize,
-    is_big_endian: bool,
+    item_bytes: usize,
 }
 
 impl<R: Read> Bytes<'_, R> {
-    /// Decodes values of `N` bytes; memory grows as they arrive, not by what was claimed.
-    fn decode<const N: usize, T>(&mut self, decode: impl Fn([u8; N]) -> T) -> io::Result<Vec<T>> {
-        let Kept { n_runs, before, length, behind } = self.kept;
-        if length == 0 {
-            return Ok(Vec::new());
-        }
-        let mut values = Vec::with_capacity((n_runs * length).min(self.max_reserved));
-        let mut buffer = vec![[0_u8; N]; length.min(CHUNK)];
-        for _ in 0..n_runs {
-            self.skip(before * N)?;
-            let end = values.len() + length;
-            while values.len() < end {
-                let chunk = &mut buffer[..(end - values.len()).min(CHUNK)];
-                self.reader.read_exact(chunk.as_flattened_mut())?;
-                if self.is_big_endian {
-                    for item in chunk.iter_mut() {
-                        item.reverse();
-                    }
-                }
-                values.extend(chunk.iter().map(|item| decode(*item)));
-            }
-            self.skip(behind * N)?;
-        }
+    /// Decodes numbers; memory grows as they arrive, not by what was claimed.
+    fn decode<T: Deserialize, U>(
+        &mut self,
+        dtype: &DType,
+        decode: impl Fn(T) -> U,
+    ) -> Result<Vec<U>, NpyError> {
+        let one = type_reader::<T>(dtype)?;
+        let n_values = self.kept.n_runs * self.kept.length;
+        let mut values = Vec::with_capacity(n_values.min(self.max_reserved));
+        self.visit(|item| {
+            values.push(decode(one.read_one(item)?));
+            Ok(())
+        })?;
         Ok(values)
     }
 
-    /// Decodes strings of `item_bytes` bytes, which are told the order of their bytes.
-    fn decode_text(
-        &mut self,
-        item_bytes: usize,
-        decode: impl Fn(&[u8], bool) -> Option<String>,
-    ) -> Result<Vec<String>, NpyError> {
-        let Kept { n_runs, before, length, behind } = self.kept;
-        let mut item = vec![0; item_bytes];
+    /// Decodes strings, without the NULs behind them.
+    fn decode_text(&mut self, dtype: &DType) -> Result<Vec<String>, NpyError> {
+        let one = type_reader::<String>(dtype)?;
         let mut values = Vec::new();
-        for _ in 0..if length == 0 { 0 } else { n_runs } {
-            self.skip(before * item_bytes)?;
-            for _ in 0..length {
-                self.reader.read_exact(&mut item)?;
-                values.push(decode(&item, self.is_big_endian).ok_or(NpyError::Text)?);
-            }
-            self.skip(behind * item_bytes)?;
-        }
+        self.visit(|item| {
+            let mut value = one.read_one(item).map_err(|_| NpyError::Text)?;
+            // Room for the padding would add up to what the header claims.
+            value.shrink_to_fit();
+            values.push(value);
+            Ok(())
+        })?;
         Ok(values)
+    }
+
+    /// Visits the bytes of every value that is kept.
+    #[inline]
+    fn visit(
+        &mut self,
+        mut visit: impl FnMut(&[u8]) -> Result<(), NpyError>,
+    ) -> Result<(), NpyError> {
+        let Kept { n_runs, before, length, behind } = self.kept;
+        if length == 0 {
+            return Ok(());
+        }
+        let size = self.item_bytes;
+        let mut buffer = vec![0; length.min((CHUNK / size).max(1)) * size];
+        for _ in 0..n_runs {
+            self.skip(before * size)?;
+            let mut n_left = length * size;
+            while n_left > 0 {
+                let n_bytes = n_left.min(buffer.len());
+                let chunk = &mut buffer[..n_bytes];
+                self.reader.read_exact(chunk)?;
+                for item in chunk.chunks_exact(size) {
+                    visit(item)?;
+                }
+                n_left -= n_bytes;
+            }
+            self.skip(behind * size)?;
+        }
+        Ok(())
     }
 
     /// Passes over bytes, all of which must be there.
@@ -273,18 +269,26 @@ fn row_major<T: Clone>(values: &[T], shape: &[usize]) -> Vec<T> {
     output
 }
 
-fn encode<const N: usize, T: Copy>(
+/// What decodes one value.
+fn type_reader<T: Deserialize>(dtype: &DType) -> Result<T::TypeReader, NpyError> {
+    T::reader(dtype).map_err(|_| NpyError::Type { dtype: dtype.descr() })
+}
+
+fn encode<'a, T: Serialize + ?Sized + 'a>(
     writer: &mut impl Write,
-    values: &[T],
-    encode: impl Fn(T) -> [u8; N],
+    dtype: &DType,
+    values: impl IntoIterator<Item = &'a T>,
 ) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(values.len().min(CHUNK));
-    for chunk in values.chunks(CHUNK) {
-        buffer.clear();
-        buffer.extend(chunk.iter().map(|value| encode(*value)));
-        writer.write_all(buffer.as_flattened())?;
+    let one = T::writer(dtype).map_err(io::Error::other)?;
+    let mut buffer = Vec::with_capacity(2 * CHUNK);
+    for value in values {
+        one.write_one(&mut buffer, value)?;
+        if buffer.len() >= CHUNK {
+            writer.write_all(&buffer)?;
+            buffer.clear();
+        }
     }
-    Ok(())
+    writer.write_all(&buffer)
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ mod tests {
             gradient_scale: 0.5,
             ..AdamStep::default()
         };
-        let (mut params, mut first, mut second) = ([1.0], [0.0], [0.0]);
+        let (mut params, mut first, mut second) = ([1.0_f64], [0.0], [0.0]);
         let (mut params_f32, mut first_f32, mut second_f32) = ([1.0_f32], [0.0], [0.0]);
         for (step, gradient) in [(1, 3.0), (2, 1.0)] {
             let (params, first, second) = (&mut params[..], &mut first[..], &mut second[..]);

@@ -112,6 +112,14 @@ mod tests {
     }
 
     #[test]
+    fn the_loss_of_a_label_is_its_cross_entropy() {
+        let p = 1.0 / (1.0 + (-0.3_f64).exp());
+        let expected = -(0.2 * p.ln() + 0.8 * (1.0 - p).ln());
+        approx::assert_abs_diff_eq!(binary_cross_entropy(0.3, 0.2), expected, epsilon = 1e-12);
+        approx::assert_abs_diff_eq!(binary_cross_entropy(-900.0, 1.0), 900.0, epsilon = 1e-9);
+    }
+
+    #[test]
     fn a_soft_target_costs_its_share_of_both_answers() {
         let p = sigmoid(-0.3);
         let expected = cross_entropy(&[0.8, 0.2], &[1.0 - p, p]);

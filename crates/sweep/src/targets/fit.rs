@@ -261,12 +261,4 @@ mod tests {
         let losses = cross_entropies(&[0.0; 4], &targets);
         approx::assert_abs_diff_eq!(losses[0], 2.0_f64.ln(), epsilon = 1e-12);
     }
-
-    #[test]
-    fn the_loss_of_a_label_is_its_cross_entropy() {
-        let p = 1.0 / (1.0 + (-0.3_f64).exp());
-        let expected = -(0.2 * p.ln() + 0.8 * (1.0 - p).ln());
-        approx::assert_abs_diff_eq!(label_loss(0.3, 0.2), expected, epsilon = 1e-12);
-        approx::assert_abs_diff_eq!(label_loss(-900.0, 1.0), 900.0, epsilon = 1e-9);
-    }
 }
