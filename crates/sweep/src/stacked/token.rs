@@ -114,6 +114,7 @@ impl TokenScoreKernel {
         let (mut loss, scale) = (0.0, 1.0 / temperature as f32);
         for (mean, share) in means.iter_mut().zip(weights.iter()) {
             let z = *mean + bias;
+            // The library's logarithm: weights of such probes are kept to the last bit.
             let of_token = z.max(0.0) - z * target + exp(-z.abs()).ln_1p();
             loss += share * of_token;
             *mean = of_token;
