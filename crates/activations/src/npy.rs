@@ -13,8 +13,8 @@ use crate::{NpzArray, NpzData};
 /// Largest array that is read, in bytes: 64 GiB.
 const MAX_ARRAY_BYTES: u64 = 1 << 36;
 
-/// Bytes that are decoded at a time.
-const CHUNK: usize = 64 * 1024;
+/// Values that are decoded at a time.
+const CHUNK: usize = 16 * 1024;
 
 /// Reads one npy file of `size_bytes`, to its end, so that the archive checks its checksum.
 ///
@@ -43,8 +43,7 @@ pub(crate) fn read_npy(
         Some(index) => Kept::layer(&shape, index, fortran_order)
             .ok_or_else(|| NpyError::Layer { shape: shape.clone(), index })?,
     };
-    let item_bytes = dtype.item_bytes() as usize;
-    let mut bytes = Bytes { reader: &mut *entry, kept, max_reserved, item_bytes };
+    let mut bytes = Bytes { reader: &mut *entry, kept, max_reserved };
     let data = read_values(&mut bytes, &dtype)?;
     if entry.read(&mut [0])? != 0 {
         return Err(NpyError::Size { shape, size_bytes });
@@ -57,13 +56,22 @@ pub(crate) fn write_values(writer: &mut impl Write, data: &NpzData) -> io::Resul
     let type_str: Result<TypeStr, _> = data.descr().parse();
     let dtype = DType::new_scalar(type_str.map_err(io::Error::other)?);
     match data {
-        NpzData::F32(values) => encode(writer, &dtype, values),
-        NpzData::F64(values) => encode(writer, &dtype, values),
-        NpzData::I64(values) => encode(writer, &dtype, values),
-        NpzData::I32(values) => encode(writer, &dtype, values),
+        NpzData::F32(values) => encode::<4, _>(writer, &dtype, values),
+        NpzData::F64(values) => encode::<8, _>(writer, &dtype, values),
+        NpzData::I64(values) => encode::<8, _>(writer, &dtype, values),
+        NpzData::I32(values) => encode::<4, _>(writer, &dtype, values),
         NpzData::U8(values) => writer.write_all(values),
-        NpzData::Bool(values) => encode(writer, &dtype, values),
-        NpzData::Text(values) => encode(writer, &dtype, values.iter().map(String::as_str)),
+        NpzData::Bool(values) => encode::<1, _>(writer, &dtype, values),
+        NpzData::Text(values) => {
+            let one = <str as Serialize>::writer(&dtype).map_err(io::Error::other)?;
+            let mut item = Vec::new();
+            for value in values {
+                item.clear();
+                one.write_one(&mut item, value)?;
+                writer.write_all(&item)?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -112,30 +120,30 @@ impl NpzData {
 }
 
 fn read_values(bytes: &mut Bytes<'_, impl Read>, dtype: &NpyDtype) -> Result<NpzData, NpyError> {
-    let given = dtype.dtype();
+    let given = &dtype.dtype();
     Ok(match dtype.kind() {
-        (TypeChar::Float, 2) => NpzData::F32(bytes.decode(&given, f16::to_f32)?),
-        (TypeChar::Float, 4) => NpzData::F32(bytes.decode(&given, |x: f32| x)?),
-        (TypeChar::Float, _) => NpzData::F64(bytes.decode(&given, |x: f64| x)?),
-        (TypeChar::Int, 1) => NpzData::I32(bytes.decode(&given, |x: i8| x.into())?),
-        (TypeChar::Int, 2) => NpzData::I32(bytes.decode(&given, |x: i16| x.into())?),
-        (TypeChar::Int, 4) => NpzData::I32(bytes.decode(&given, |x: i32| x)?),
-        (TypeChar::Int, _) => NpzData::I64(bytes.decode(&given, |x: i64| x)?),
-        (TypeChar::Uint, 1) => NpzData::U8(bytes.decode(&given, |x: u8| x)?),
-        (TypeChar::Uint, 2) => NpzData::I32(bytes.decode(&given, |x: u16| x.into())?),
-        (TypeChar::Uint, 4) => NpzData::I64(bytes.decode(&given, |x: u32| x.into())?),
+        (TypeChar::Float, 2) => NpzData::F32(bytes.decode::<2, _, _>(given, f16::to_f32)?),
+        (TypeChar::Float, 4) => NpzData::F32(bytes.decode::<4, _, _>(given, |x: f32| x)?),
+        (TypeChar::Float, _) => NpzData::F64(bytes.decode::<8, _, _>(given, |x: f64| x)?),
+        (TypeChar::Int, 1) => NpzData::I32(bytes.decode::<1, _, _>(given, |x: i8| x.into())?),
+        (TypeChar::Int, 2) => NpzData::I32(bytes.decode::<2, _, _>(given, |x: i16| x.into())?),
+        (TypeChar::Int, 4) => NpzData::I32(bytes.decode::<4, _, _>(given, |x: i32| x)?),
+        (TypeChar::Int, _) => NpzData::I64(bytes.decode::<8, _, _>(given, |x: i64| x)?),
+        (TypeChar::Uint, 1) => NpzData::U8(bytes.decode::<1, _, _>(given, |x: u8| x)?),
+        (TypeChar::Uint, 2) => NpzData::I32(bytes.decode::<2, _, _>(given, |x: u16| x.into())?),
+        (TypeChar::Uint, 4) => NpzData::I64(bytes.decode::<4, _, _>(given, |x: u32| x.into())?),
         (TypeChar::Uint, _) => {
-            let values = bytes.decode(&given, |x: u64| x)?;
+            let values = bytes.decode::<8, _, _>(given, |x: u64| x)?;
             let values: Result<_, _> = values.into_iter().map(i64::try_from).collect();
             NpzData::I64(values.map_err(|_| NpyError::Type {
                 dtype: "uint64 with values above those of int64".to_owned(),
             })?)
         }
         // As `numpy`, which takes any byte but 0 for `True`; `npyz` refuses those above 1.
-        (TypeChar::Bool, _) => {
-            NpzData::Bool(bytes.decode(&NpyDtype::parse("|u1")?.dtype(), |x: u8| x != 0)?)
-        }
-        _ => NpzData::Text(bytes.decode_text(&given)?),
+        (TypeChar::Bool, _) => NpzData::Bool(
+            bytes.decode::<1, _, _>(&NpyDtype::parse("|u1")?.dtype(), |x: u8| x != 0)?,
+        ),
+        _ => NpzData::Text(bytes.decode_text(given, dtype.item_bytes() as usize)?),
     })
 }
 
@@ -171,67 +179,61 @@ struct Bytes<'a, R> {
     reader: &'a mut R,
     kept: Kept,
     max_reserved: usize,
-    item_bytes: usize,
 }
 
 impl<R: Read> Bytes<'_, R> {
-    /// Decodes numbers; memory grows as they arrive, not by what was claimed.
-    fn decode<T: Deserialize, U>(
+    /// Decodes numbers of `N` bytes; memory grows as they arrive, not by what was claimed.
+    fn decode<const N: usize, T: Deserialize + Default, U>(
         &mut self,
         dtype: &DType,
         decode: impl Fn(T) -> U,
     ) -> Result<Vec<U>, NpyError> {
         let one = type_reader::<T>(dtype)?;
-        let n_values = self.kept.n_runs * self.kept.length;
-        let mut values = Vec::with_capacity(n_values.min(self.max_reserved));
-        self.visit(|item| {
-            values.push(decode(one.read_one(item)?));
-            Ok(())
-        })?;
+        let Kept { n_runs, before, length, behind } = self.kept;
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let mut values = Vec::with_capacity((n_runs * length).min(self.max_reserved));
+        let mut buffer = vec![[0_u8; N]; length.min(CHUNK)];
+        for _ in 0..n_runs {
+            self.skip(before * N)?;
+            let end = values.len() + length;
+            while values.len() < end {
+                let chunk = &mut buffer[..(end - values.len()).min(CHUNK)];
+                self.reader.read_exact(chunk.as_flattened_mut())?;
+                // A fault is looked at behind the loop, which vectorises so.
+                let mut read = Ok(());
+                values.extend(chunk.iter().map(|item| {
+                    decode(one.read_one(&item[..]).unwrap_or_else(|fault| {
+                        read = Err(fault);
+                        T::default()
+                    }))
+                }));
+                read?;
+            }
+            self.skip(behind * N)?;
+        }
         Ok(values)
     }
 
     /// Decodes strings, without the NULs behind them.
-    fn decode_text(&mut self, dtype: &DType) -> Result<Vec<String>, NpyError> {
+    fn decode_text(&mut self, dtype: &DType, item_bytes: usize) -> Result<Vec<String>, NpyError> {
         let one = type_reader::<String>(dtype)?;
-        let mut values = Vec::new();
-        self.visit(|item| {
-            let mut value = one.read_one(item).map_err(|_| NpyError::Text)?;
-            // Room for the padding would add up to what the header claims.
-            value.shrink_to_fit();
-            values.push(value);
-            Ok(())
-        })?;
-        Ok(values)
-    }
-
-    /// Visits the bytes of every value that is kept.
-    #[inline]
-    fn visit(
-        &mut self,
-        mut visit: impl FnMut(&[u8]) -> Result<(), NpyError>,
-    ) -> Result<(), NpyError> {
         let Kept { n_runs, before, length, behind } = self.kept;
-        if length == 0 {
-            return Ok(());
-        }
-        let size = self.item_bytes;
-        let mut buffer = vec![0; length.min((CHUNK / size).max(1)) * size];
-        for _ in 0..n_runs {
-            self.skip(before * size)?;
-            let mut n_left = length * size;
-            while n_left > 0 {
-                let n_bytes = n_left.min(buffer.len());
-                let chunk = &mut buffer[..n_bytes];
-                self.reader.read_exact(chunk)?;
-                for item in chunk.chunks_exact(size) {
-                    visit(item)?;
-                }
-                n_left -= n_bytes;
+        let mut item = vec![0; item_bytes];
+        let mut values = Vec::new();
+        for _ in 0..if length == 0 { 0 } else { n_runs } {
+            self.skip(before * item_bytes)?;
+            for _ in 0..length {
+                self.reader.read_exact(&mut item)?;
+                let mut value = one.read_one(&item[..]).map_err(|_| NpyError::Text)?;
+                // Room for the padding would add up to what the header claims.
+                value.shrink_to_fit();
+                values.push(value);
             }
-            self.skip(behind * size)?;
+            self.skip(behind * item_bytes)?;
         }
-        Ok(())
+        Ok(values)
     }
 
     /// Passes over bytes, all of which must be there.
@@ -274,21 +276,26 @@ fn type_reader<T: Deserialize>(dtype: &DType) -> Result<T::TypeReader, NpyError>
     T::reader(dtype).map_err(|_| NpyError::Type { dtype: dtype.descr() })
 }
 
-fn encode<'a, T: Serialize + ?Sized + 'a>(
+/// Writes numbers of `N` bytes.
+fn encode<const N: usize, T: Serialize>(
     writer: &mut impl Write,
     dtype: &DType,
-    values: impl IntoIterator<Item = &'a T>,
+    values: &[T],
 ) -> io::Result<()> {
     let one = T::writer(dtype).map_err(io::Error::other)?;
-    let mut buffer = Vec::with_capacity(2 * CHUNK);
-    for value in values {
-        one.write_one(&mut buffer, value)?;
-        if buffer.len() >= CHUNK {
-            writer.write_all(&buffer)?;
-            buffer.clear();
-        }
+    let mut buffer = Vec::with_capacity(values.len().min(CHUNK));
+    for chunk in values.chunks(CHUNK) {
+        buffer.clear();
+        let mut written = Ok(());
+        buffer.extend(chunk.iter().map(|value| {
+            let mut item = [0_u8; N];
+            one.write_one(&mut item[..], value).unwrap_or_else(|fault| written = Err(fault));
+            item
+        }));
+        written?;
+        writer.write_all(buffer.as_flattened())?;
     }
-    writer.write_all(&buffer)
+    Ok(())
 }
 
 #[cfg(test)]
