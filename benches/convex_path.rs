@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use attention_probes::probes::linalg::{Matrix, Write, matmul};
+use attention_probes::kernels::{Matrix, Write, matmul};
 use attention_probes::probes::{
     Features, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, logistic_path,
 };

@@ -16,8 +16,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use attention_probes::kernels::{Matrix, Write, matmul};
 use attention_probes::models::{ActivationFunction, Gpt2Config, HookPoint};
-use attention_probes::probes::linalg::{Matrix, Write, matmul};
 use attention_probes::sae::fra::{
     FraActivations, FraCodes, FraLayer, FraRank, FraStatistics, FraStatisticsConfig, FraText,
 };

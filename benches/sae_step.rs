@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use attention_probes::probes::linalg::{Matrix, Write, matmul};
+use attention_probes::kernels::{Matrix, Write, matmul};
 use attention_probes::sae::{
     CoefficientSchedule, LearningRateSchedule, SaeTrainConfig, SaeTrainer, TrainArchitecture,
 };

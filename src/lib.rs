@@ -21,6 +21,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`kernels`] | numerics that the others share: products, losses, optimisers |
 //! | [`metrics`] | accuracy, AUROC, calibration, and intervals from plain slices |
 //! | [`models`] | GPT-2 and Gemma with hooks and interventions, tokenizers, loading, embedded models |
 //! | [`activations`] | labelled text to tokens to activations |
@@ -34,6 +35,7 @@
 //! with `parquet`, Parquet files are read, and with `arrow`, folders of the Python library `datasets`.
 
 pub use attention_probes_activations as activations;
+pub use attention_probes_kernels as kernels;
 pub use attention_probes_metrics as metrics;
 pub use attention_probes_models as models;
 pub use attention_probes_probes as probes;

@@ -1,10 +1,11 @@
-//! One array of an npz archive: an npy header, then the values.
+//! One array of an npz archive: an npy header, then the values, which `npyz` decodes.
 
 use std::io::{self, Read, Write};
 
 use half::f16;
+use npyz::{DType, Deserialize, Serialize, TypeChar, TypeRead, TypeStr, TypeWrite};
 
-use crate::npy_dtype::{NpyDtype, NpyKind};
+use crate::npy_dtype::NpyDtype;
 use crate::npy_error::NpyError;
 use crate::npy_header::{Header, read_header};
 use crate::{NpzArray, NpzData};
@@ -25,8 +26,7 @@ pub(crate) fn read_npy(
     max_reserved: usize,
     layer: Option<usize>,
 ) -> Result<NpzArray, NpyError> {
-    let (Header { descr, fortran_order, shape }, header_bytes) = read_header(entry)?;
-    let dtype = NpyDtype::parse(&descr)?;
+    let Header { dtype, fortran_order, shape, n_bytes } = read_header(entry, size_bytes)?;
     let n_values = shape.iter().try_fold(1_usize, |n, &axis| n.checked_mul(axis));
     let data_bytes = n_values
         .and_then(|n_values| (n_values as u64).checked_mul(dtype.item_bytes()))
@@ -34,7 +34,7 @@ pub(crate) fn read_npy(
     let (Some(n_values), Some(data_bytes)) = (n_values, data_bytes) else {
         return Err(NpyError::Size { shape, size_bytes });
     };
-    if size_bytes.checked_sub(header_bytes) != Some(data_bytes) {
+    if size_bytes.checked_sub(n_bytes) != Some(data_bytes) {
         return Err(NpyError::Size { shape, size_bytes });
     }
 
@@ -43,9 +43,8 @@ pub(crate) fn read_npy(
         Some(index) => Kept::layer(&shape, index, fortran_order)
             .ok_or_else(|| NpyError::Layer { shape: shape.clone(), index })?,
     };
-    let is_big_endian = dtype.is_big_endian;
-    let mut bytes = Bytes { reader: &mut *entry, kept, max_reserved, is_big_endian };
-    let data = read_values(&mut bytes, dtype)?;
+    let mut bytes = Bytes { reader: &mut *entry, kept, max_reserved };
+    let data = read_values(&mut bytes, &dtype)?;
     if entry.read(&mut [0])? != 0 {
         return Err(NpyError::Size { shape, size_bytes });
     }
@@ -54,20 +53,21 @@ pub(crate) fn read_npy(
 }
 
 pub(crate) fn write_values(writer: &mut impl Write, data: &NpzData) -> io::Result<()> {
+    let type_str: Result<TypeStr, _> = data.descr().parse();
+    let dtype = DType::new_scalar(type_str.map_err(io::Error::other)?);
     match data {
-        NpzData::F32(values) => encode(writer, values, f32::to_le_bytes),
-        NpzData::F64(values) => encode(writer, values, f64::to_le_bytes),
-        NpzData::I64(values) => encode(writer, values, i64::to_le_bytes),
-        NpzData::I32(values) => encode(writer, values, i32::to_le_bytes),
+        NpzData::F32(values) => encode::<4, _>(writer, &dtype, values),
+        NpzData::F64(values) => encode::<8, _>(writer, &dtype, values),
+        NpzData::I64(values) => encode::<8, _>(writer, &dtype, values),
+        NpzData::I32(values) => encode::<4, _>(writer, &dtype, values),
         NpzData::U8(values) => writer.write_all(values),
-        NpzData::Bool(values) => encode(writer, values, |value| [u8::from(value)]),
+        NpzData::Bool(values) => encode::<1, _>(writer, &dtype, values),
         NpzData::Text(values) => {
-            let width = text_width(values);
-            let mut item = Vec::with_capacity(4 * width);
+            let one = <str as Serialize>::writer(&dtype).map_err(io::Error::other)?;
+            let mut item = Vec::new();
             for value in values {
                 item.clear();
-                item.extend(value.chars().flat_map(|c| u32::from(c).to_le_bytes()));
-                item.resize(4 * width, 0);
+                one.write_one(&mut item, value)?;
                 writer.write_all(&item)?;
             }
             Ok(())
@@ -119,41 +119,32 @@ impl NpzData {
     }
 }
 
-fn read_values(bytes: &mut Bytes<'_, impl Read>, dtype: NpyDtype) -> Result<NpzData, NpyError> {
-    Ok(match dtype.kind {
-        NpyKind::Float(2) => NpzData::F32(bytes.decode(|b| f16::from_le_bytes(b).to_f32())?),
-        NpyKind::Float(4) => NpzData::F32(bytes.decode(f32::from_le_bytes)?),
-        NpyKind::Float(_) => NpzData::F64(bytes.decode(f64::from_le_bytes)?),
-        NpyKind::Int(1) => NpzData::I32(bytes.decode(|b| i32::from(i8::from_le_bytes(b)))?),
-        NpyKind::Int(2) => NpzData::I32(bytes.decode(|b| i32::from(i16::from_le_bytes(b)))?),
-        NpyKind::Int(4) => NpzData::I32(bytes.decode(i32::from_le_bytes)?),
-        NpyKind::Int(_) => NpzData::I64(bytes.decode(i64::from_le_bytes)?),
-        NpyKind::Uint(1) => NpzData::U8(bytes.decode(u8::from_le_bytes)?),
-        NpyKind::Uint(2) => NpzData::I32(bytes.decode(|b| i32::from(u16::from_le_bytes(b)))?),
-        NpyKind::Uint(4) => NpzData::I64(bytes.decode(|b| i64::from(u32::from_le_bytes(b)))?),
-        NpyKind::Uint(_) => {
-            let values = bytes.decode(u64::from_le_bytes)?;
+fn read_values(bytes: &mut Bytes<'_, impl Read>, dtype: &NpyDtype) -> Result<NpzData, NpyError> {
+    let given = &dtype.dtype();
+    Ok(match dtype.kind() {
+        (TypeChar::Float, 2) => NpzData::F32(bytes.decode::<2, _, _>(given, f16::to_f32)?),
+        (TypeChar::Float, 4) => NpzData::F32(bytes.decode::<4, _, _>(given, |x: f32| x)?),
+        (TypeChar::Float, _) => NpzData::F64(bytes.decode::<8, _, _>(given, |x: f64| x)?),
+        (TypeChar::Int, 1) => NpzData::I32(bytes.decode::<1, _, _>(given, |x: i8| x.into())?),
+        (TypeChar::Int, 2) => NpzData::I32(bytes.decode::<2, _, _>(given, |x: i16| x.into())?),
+        (TypeChar::Int, 4) => NpzData::I32(bytes.decode::<4, _, _>(given, |x: i32| x)?),
+        (TypeChar::Int, _) => NpzData::I64(bytes.decode::<8, _, _>(given, |x: i64| x)?),
+        (TypeChar::Uint, 1) => NpzData::U8(bytes.decode::<1, _, _>(given, |x: u8| x)?),
+        (TypeChar::Uint, 2) => NpzData::I32(bytes.decode::<2, _, _>(given, |x: u16| x.into())?),
+        (TypeChar::Uint, 4) => NpzData::I64(bytes.decode::<4, _, _>(given, |x: u32| x.into())?),
+        (TypeChar::Uint, _) => {
+            let values = bytes.decode::<8, _, _>(given, |x: u64| x)?;
             let values: Result<_, _> = values.into_iter().map(i64::try_from).collect();
             NpzData::I64(values.map_err(|_| NpyError::Type {
                 dtype: "uint64 with values above those of int64".to_owned(),
             })?)
         }
-        NpyKind::Bool => NpzData::Bool(bytes.decode(|[b]| b != 0)?),
-        NpyKind::Unicode(n) => NpzData::Text(bytes.decode_text(4 * n as usize, utf32)?),
-        NpyKind::Bytes(n) => NpzData::Text(bytes.decode_text(n as usize, |item, _| {
-            let end = item.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-            str::from_utf8(&item[..end]).ok().map(str::to_owned)
-        })?),
+        // As `numpy`, which takes any byte but 0 for `True`; `npyz` refuses those above 1.
+        (TypeChar::Bool, _) => NpzData::Bool(
+            bytes.decode::<1, _, _>(&NpyDtype::parse("|u1")?.dtype(), |x: u8| x != 0)?,
+        ),
+        _ => NpzData::Text(bytes.decode_text(given, dtype.item_bytes() as usize)?),
     })
-}
-
-/// A string of four bytes a character, without the NULs behind it.
-fn utf32(item: &[u8], is_big_endian: bool) -> Option<String> {
-    let codes = item.as_chunks::<4>().0.iter().map(|&bytes| {
-        if is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
-    });
-    let text: String = codes.map(char::from_u32).collect::<Option<_>>()?;
-    Some(text.trim_end_matches('\0').to_owned())
 }
 
 /// Which values of an array are kept: of each of `n_runs` runs, those from `before` on.
@@ -188,12 +179,16 @@ struct Bytes<'a, R> {
     reader: &'a mut R,
     kept: Kept,
     max_reserved: usize,
-    is_big_endian: bool,
 }
 
 impl<R: Read> Bytes<'_, R> {
-    /// Decodes values of `N` bytes; memory grows as they arrive, not by what was claimed.
-    fn decode<const N: usize, T>(&mut self, decode: impl Fn([u8; N]) -> T) -> io::Result<Vec<T>> {
+    /// Decodes numbers of `N` bytes; memory grows as they arrive, not by what was claimed.
+    fn decode<const N: usize, T: Deserialize + Default, U>(
+        &mut self,
+        dtype: &DType,
+        decode: impl Fn(T) -> U,
+    ) -> Result<Vec<U>, NpyError> {
+        let one = type_reader::<T>(dtype)?;
         let Kept { n_runs, before, length, behind } = self.kept;
         if length == 0 {
             return Ok(Vec::new());
@@ -206,24 +201,24 @@ impl<R: Read> Bytes<'_, R> {
             while values.len() < end {
                 let chunk = &mut buffer[..(end - values.len()).min(CHUNK)];
                 self.reader.read_exact(chunk.as_flattened_mut())?;
-                if self.is_big_endian {
-                    for item in chunk.iter_mut() {
-                        item.reverse();
-                    }
-                }
-                values.extend(chunk.iter().map(|item| decode(*item)));
+                // A fault is looked at behind the loop, which vectorises so.
+                let mut read = Ok(());
+                values.extend(chunk.iter().map(|item| {
+                    decode(one.read_one(&item[..]).unwrap_or_else(|fault| {
+                        read = Err(fault);
+                        T::default()
+                    }))
+                }));
+                read?;
             }
             self.skip(behind * N)?;
         }
         Ok(values)
     }
 
-    /// Decodes strings of `item_bytes` bytes, which are told the order of their bytes.
-    fn decode_text(
-        &mut self,
-        item_bytes: usize,
-        decode: impl Fn(&[u8], bool) -> Option<String>,
-    ) -> Result<Vec<String>, NpyError> {
+    /// Decodes strings, without the NULs behind them.
+    fn decode_text(&mut self, dtype: &DType, item_bytes: usize) -> Result<Vec<String>, NpyError> {
+        let one = type_reader::<String>(dtype)?;
         let Kept { n_runs, before, length, behind } = self.kept;
         let mut item = vec![0; item_bytes];
         let mut values = Vec::new();
@@ -231,7 +226,10 @@ impl<R: Read> Bytes<'_, R> {
             self.skip(before * item_bytes)?;
             for _ in 0..length {
                 self.reader.read_exact(&mut item)?;
-                values.push(decode(&item, self.is_big_endian).ok_or(NpyError::Text)?);
+                let mut value = one.read_one(&item[..]).map_err(|_| NpyError::Text)?;
+                // Room for the padding would add up to what the header claims.
+                value.shrink_to_fit();
+                values.push(value);
             }
             self.skip(behind * item_bytes)?;
         }
@@ -273,15 +271,28 @@ fn row_major<T: Clone>(values: &[T], shape: &[usize]) -> Vec<T> {
     output
 }
 
-fn encode<const N: usize, T: Copy>(
+/// What decodes one value.
+fn type_reader<T: Deserialize>(dtype: &DType) -> Result<T::TypeReader, NpyError> {
+    T::reader(dtype).map_err(|_| NpyError::Type { dtype: dtype.descr() })
+}
+
+/// Writes numbers of `N` bytes.
+fn encode<const N: usize, T: Serialize>(
     writer: &mut impl Write,
+    dtype: &DType,
     values: &[T],
-    encode: impl Fn(T) -> [u8; N],
 ) -> io::Result<()> {
+    let one = T::writer(dtype).map_err(io::Error::other)?;
     let mut buffer = Vec::with_capacity(values.len().min(CHUNK));
     for chunk in values.chunks(CHUNK) {
         buffer.clear();
-        buffer.extend(chunk.iter().map(|value| encode(*value)));
+        let mut written = Ok(());
+        buffer.extend(chunk.iter().map(|value| {
+            let mut item = [0_u8; N];
+            one.write_one(&mut item[..], value).unwrap_or_else(|fault| written = Err(fault));
+            item
+        }));
+        written?;
         writer.write_all(buffer.as_flattened())?;
     }
     Ok(())

@@ -1,9 +1,13 @@
 //! The header of an npy file: type, order, and shape of an array.
 //!
-//! It is parsed here rather than by a crate, because those at hand allocate what the header asks
-//! for, and overflow on its shape.
+//! `npyz` parses it, behind a guard: the crate allocates as many bytes as a header says it has,
+//! multiplies axes without a look at overflow, calls itself for each bracket, and knows neither
+//! Python 2 nor types by their names. Headers are written here, in the bytes of `numpy`; `npyz` puts
+//! a comma behind the last axis.
 
 use std::io::{self, Read};
+
+use npyz::{NpyHeader, Order};
 
 use crate::npy_dtype::NpyDtype;
 use crate::npy_error::NpyError;
@@ -14,17 +18,17 @@ const MAX_HEADER_BYTES: usize = 10_000;
 /// How every npy file begins.
 pub(crate) const MAGIC: [u8; 6] = *b"\x93NUMPY";
 
+/// The keys of a header, all of which it has.
+const KEYS: [&str; 3] = ["descr", "fortran_order", "shape"];
+
 /// What the header of an npy file says.
 pub(crate) struct Header {
-    pub(crate) descr: String,
+    pub(crate) dtype: NpyDtype,
     pub(crate) fortran_order: bool,
+    /// The axes, whose product does not overflow.
     pub(crate) shape: Vec<usize>,
-}
-
-/// Type and shape of an npy file, from its header alone.
-pub(crate) fn read_npy_header(entry: &mut impl Read) -> Result<(NpyDtype, Vec<usize>), NpyError> {
-    let (Header { descr, shape, .. }, _) = read_header(entry)?;
-    Ok((NpyDtype::parse(&descr)?, shape))
+    /// Bytes that the header took.
+    pub(crate) n_bytes: u64,
 }
 
 /// An npy header of version 1, padded so that the data begins at a multiple of 64.
@@ -47,8 +51,8 @@ pub(crate) fn npy_header(shape: &[usize], descr: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads magic, version, and header; returns also how many bytes they took.
-pub(crate) fn read_header(reader: &mut impl Read) -> Result<(Header, u64), NpyError> {
+/// Reads magic, version, and header of an npy file of `size_bytes`.
+pub(crate) fn read_header(reader: &mut impl Read, size_bytes: u64) -> Result<Header, NpyError> {
     let mut start = [0; 8];
     reader.read_exact(&mut start)?;
     if start[..6] != MAGIC {
@@ -74,65 +78,101 @@ pub(crate) fn read_header(reader: &mut impl Read) -> Result<(Header, u64), NpyEr
     reader.read_exact(&mut text)?;
     let text =
         String::from_utf8(text).map_err(|_| NpyError::Header { reason: "it is not UTF-8" })?;
-    let header = parse_header(&text).ok_or(NpyError::Header {
-        reason: "it is not a dict of `descr`, `fortran_order`, and `shape`",
-    })?;
-    Ok((header, (8 + length_bytes + length) as u64))
+    let Guarded { text, dtype, shape } = guard(&text)?;
+    // Axes of 0 count as 1: what comes before them is multiplied as well.
+    let product = shape.iter().try_fold(1_u64, |n, &axis| n.checked_mul(axis.max(1) as u64));
+    if product.is_none() {
+        return Err(NpyError::Size { shape, size_bytes });
+    }
+    let text_bytes = (text.len() as u16).to_le_bytes();
+    let guarded = [&MAGIC[..], &[1, 0], &text_bytes, text.as_bytes()].concat();
+    let header = NpyHeader::from_reader(&guarded[..]).map_err(|_| MALFORMED)?;
+    Ok(Header {
+        dtype,
+        fortran_order: header.order() == Order::Fortran,
+        shape: header.shape().iter().map(|&axis| axis as usize).collect(),
+        n_bytes: (8 + length_bytes + length) as u64,
+    })
 }
 
-/// Parses `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
-fn parse_header(text: &str) -> Option<Header> {
-    let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
-    let (mut descr, mut fortran_order, mut shape) = (None, None, None);
-    while !rest.is_empty() {
-        let (key, value) = quoted(rest)?;
-        let value = value.trim_start().strip_prefix(':')?.trim_start();
-        rest = match key {
-            "descr" if value.starts_with('[') => {
+const MALFORMED: NpyError =
+    NpyError::Header { reason: "it is not a dict of `descr`, `fortran_order`, and `shape`" };
+
+/// What of a header may be parsed.
+struct Guarded {
+    /// A dict in one pair of braces, with at most one tuple in it.
+    text: String,
+    dtype: NpyDtype,
+    /// All numbers in the order in which they stand.
+    shape: Vec<usize>,
+}
+
+/// Takes `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }` apart, and puts together what
+/// has nothing but these words, numbers from 0 on, and signs.
+fn guard(header: &str) -> Result<Guarded, NpyError> {
+    let (mut text, mut dtype, mut shape) = (String::new(), None, Vec::new());
+    let (mut n_strings, mut n_brackets, mut is_type) = (0, [0; 2], false);
+    let mut rest = header.trim();
+    while let Some(sign) = rest.chars().next() {
+        let behind = &rest[sign.len_utf8()..];
+        rest = match sign {
+            // Python 2 writes `u'<f4'`, and `3L` for a number.
+            'u' if behind.starts_with(['\'', '"']) => behind,
+            '\'' | '"' => {
+                let (string, behind) = behind.split_once(sign).ok_or(MALFORMED)?;
+                if is_type {
+                    let parsed = NpyDtype::parse(string)?;
+                    text.push_str(&parsed.dtype().descr());
+                    dtype = Some(parsed);
+                } else if KEYS.contains(&string) {
+                    text.extend(["'", string, "'"]);
+                } else {
+                    return Err(MALFORMED);
+                }
+                is_type = !is_type && string == "descr";
+                n_strings += 1;
+                behind
+            }
+            '[' if is_type => {
                 // The fields of a structured array, which is refused by this name.
-                descr = Some("structured".to_owned());
-                value.get(value.rfind(']')? + 1..)?
+                return Err(NpyError::Type { dtype: "structured".to_owned() });
             }
-            "descr" => {
-                let (text, rest) = quoted(value)?;
-                descr = Some(text.to_owned());
-                rest
+            '0'..='9' => {
+                let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+                let axis: usize = rest[..end].parse().map_err(|_| MALFORMED)?;
+                // Apart from what follows, or `3L4` would be 34.
+                text.extend([&axis.to_string(), " "]);
+                shape.push(axis);
+                rest[end..].strip_prefix('L').unwrap_or(&rest[end..])
             }
-            "fortran_order" => {
-                let is_fortran = value.starts_with("True");
-                fortran_order = Some(is_fortran);
-                value.strip_prefix(if is_fortran { "True" } else { "False" })?
+            'T' | 'F' => {
+                let word = if sign == 'T' { "True" } else { "False" };
+                text.push_str(word);
+                rest.strip_prefix(word).ok_or(MALFORMED)?
             }
-            "shape" => {
-                let (axes, rest) = value.strip_prefix('(')?.split_once(')')?;
-                shape = Some(parse_shape(axes)?);
-                rest
+            '{' | '(' => {
+                let n = &mut n_brackets[usize::from(sign == '(')];
+                *n += 1;
+                if *n > 1 {
+                    return Err(MALFORMED);
+                }
+                text.push(sign);
+                behind
             }
-            _ => return None,
+            '}' | ')' | ':' | ',' => {
+                text.push(sign);
+                behind
+            }
+            sign if sign.is_whitespace() => {
+                text.push(' ');
+                behind
+            }
+            _ => return Err(MALFORMED),
         };
-        rest = rest.trim_start();
-        rest = rest.strip_prefix(',').map_or_else(|| rest.is_empty().then_some(rest), Some)?;
-        rest = rest.trim_start();
     }
-    Some(Header { descr: descr?, fortran_order: fortran_order?, shape: shape? })
-}
-
-/// Splits a string in quotes, before which Python 2 writes a `u`, from what follows it.
-fn quoted(text: &str) -> Option<(&str, &str)> {
-    let text = text.strip_prefix('u').unwrap_or(text);
-    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
-    text[1..].split_once(quote)
-}
-
-/// Parses `3, 4`, `3,`, `3L, 4L` of Python 2, or nothing at all.
-fn parse_shape(axes: &str) -> Option<Vec<usize>> {
-    let axes = axes.trim();
-    if axes.is_empty() {
-        return Some(Vec::new());
+    // Three keys and a type: whatever else there were, it would not be read.
+    match dtype {
+        Some(dtype) if n_strings == KEYS.len() + 1 => Ok(Guarded { text, dtype, shape }),
+        _ => Err(MALFORMED),
     }
-    let length = |text: &str| {
-        let text = text.trim();
-        text.strip_suffix('L').unwrap_or(text).parse().ok()
-    };
-    axes.strip_suffix(',').unwrap_or(axes).split(',').map(length).collect()
 }

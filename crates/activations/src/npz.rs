@@ -1,126 +1,22 @@
-//! The npz archives of `numpy`, read without trust and written without pickle.
+//! The npz archives of `numpy`, read without trust.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read as _, Seek, Write};
+use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 
 use attention_probes_models::is_lfs_pointer;
 use zip::read::ZipFile;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipArchive};
 
-use crate::failing_once::FailingOnce;
-use crate::npy::{read_npy, write_values};
+use crate::npy::read_npy;
 use crate::npy_dtype::NpyDtype;
 use crate::npy_error::NpyError;
-use crate::npy_header::{MAGIC, npy_header, read_npy_header};
-use crate::{
-    ActivationError, ExternalError, SafetensorsWriter, StoreDtype, TensorDtype, write_atomically,
-};
+use crate::npy_header::{MAGIC, read_header};
+use crate::{ActivationError, ExternalError, NpzArray};
 
 /// Most that deflate can shrink anything: 1032 to 1 (RFC 1951), and a block to start with.
 const MAX_DEFLATE_RATIO: u64 = 1032;
-
-/// An array of an npz archive, in row-major order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NpzArray {
-    /// Size of each axis; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// The values, as many as the axes multiply to.
-    pub data: NpzData,
-}
-
-/// The values of an array, in the type that they are kept in.
-#[derive(Clone, Debug, PartialEq)]
-pub enum NpzData {
-    /// `float32`, and `float16` after conversion.
-    F32(Vec<f32>),
-    /// `float64`.
-    F64(Vec<f64>),
-    /// `int64`, and `uint32` and `uint64` after conversion.
-    I64(Vec<i64>),
-    /// `int32`, and `int8`, `int16` and `uint16` after conversion.
-    I32(Vec<i32>),
-    /// `uint8`.
-    U8(Vec<u8>),
-    /// `bool`.
-    Bool(Vec<bool>),
-    /// Strings of fixed length, without the padding behind them.
-    Text(Vec<String>),
-}
-
-impl NpzArray {
-    /// An array of the given shape.
-    ///
-    /// # Panics
-    ///
-    /// If the axes do not multiply to the number of values.
-    pub fn new(shape: Vec<usize>, data: impl Into<NpzData>) -> Self {
-        let array = Self { shape, data: data.into() };
-        array.assert_consistent();
-        array
-    }
-
-    fn assert_consistent(&self) {
-        let n_values = self.shape.iter().product::<usize>();
-        assert_eq!(n_values, self.data.len(), "shape {:?} does not fit the data", self.shape);
-    }
-}
-
-impl NpzData {
-    /// Number of values.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::F32(values) => values.len(),
-            Self::F64(values) => values.len(),
-            Self::I64(values) => values.len(),
-            Self::I32(values) => values.len(),
-            Self::U8(values) => values.len(),
-            Self::Bool(values) => values.len(),
-            Self::Text(values) => values.len(),
-        }
-    }
-
-    /// Whether there is no value.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The values as `f32`, rounded if they are `f64`. `None` if they are no floats.
-    pub fn into_f32(self) -> Option<Vec<f32>> {
-        match self {
-            Self::F32(values) => Some(values),
-            Self::F64(values) => Some(values.into_iter().map(|value| value as f32).collect()),
-            _ => None,
-        }
-    }
-
-    /// The values as `i64`. `None` if they are floats or strings.
-    pub fn into_i64(self) -> Option<Vec<i64>> {
-        match self {
-            Self::I64(values) => Some(values),
-            Self::I32(values) => Some(values.into_iter().map(i64::from).collect()),
-            Self::U8(values) => Some(values.into_iter().map(i64::from).collect()),
-            Self::Bool(values) => Some(values.into_iter().map(i64::from).collect()),
-            Self::F32(_) | Self::F64(_) | Self::Text(_) => None,
-        }
-    }
-}
-
-macro_rules! from_values {
-    ($($value:ty => $variant:ident),+) => {$(
-        impl From<Vec<$value>> for NpzData {
-            fn from(values: Vec<$value>) -> Self {
-                Self::$variant(values)
-            }
-        }
-    )+};
-}
-
-from_values!(
-    f32 => F32, f64 => F64, i64 => I64, i32 => I32, u8 => U8, bool => Bool, String => Text
-);
 
 /// Reads every array of an npz archive, by name without `.npy`.
 ///
@@ -192,8 +88,11 @@ pub(crate) fn npz_headers(path: &Path) -> Result<ArrayHeaders, ActivationError> 
     let mut archive = open(path)?;
     let entries = array_entries(&mut archive);
     let header = |(name, index): (String, usize)| {
-        let header = open_entry(&mut archive, path, &name, index)
-            .and_then(|mut entry| read_npy_header(&mut entry).map_err(array_error(path, &name)));
+        let header = open_entry(&mut archive, path, &name, index).and_then(|mut entry| {
+            let size_bytes = entry.size();
+            let header = read_header(&mut entry, size_bytes).map_err(array_error(path, &name))?;
+            Ok((header.dtype, header.shape))
+        });
         (name, header)
     };
     Ok(entries.into_iter().map(header).collect())
@@ -217,102 +116,6 @@ pub(crate) fn read_npz_array(
         Some(&index) => read_entry(&mut archive, path, (name, index), layer).map(Some),
         None => Ok(None),
     }
-}
-
-/// Writes arrays as an npz archive that `numpy.load` opens, under a temporary name first.
-///
-/// The entries are stored, not compressed, and carry no time, so the same arrays always give the
-/// same bytes.
-///
-/// # Errors
-///
-/// [`ActivationError::Write`] if the file cannot be written, two arrays have one name, or one has
-/// so many axes that no header holds them.
-///
-/// # Panics
-///
-/// If the axes of an array do not multiply to its number of values.
-pub fn write_npz(
-    path: impl AsRef<Path>,
-    arrays: &[(&str, NpzArray)],
-) -> Result<(), ActivationError> {
-    for (_, array) in arrays {
-        array.assert_consistent();
-    }
-    write_atomically(path.as_ref(), |file| {
-        let mut zip = ZipWriter::new(FailingOnce::new(file));
-        for (name, array) in arrays {
-            write_entry(&mut zip, name, array)?;
-        }
-        zip.finish()?;
-        Ok(())
-    })
-}
-
-/// Writes the tensors of a file as an npz under the name of that file, one after the other, and
-/// then further arrays. The file itself is not kept.
-///
-/// # Errors
-///
-/// [`ActivationError::Write`] as [`write_npz`], or if a tensor is bfloat16, which `numpy` does not
-/// know.
-///
-/// # Memory
-///
-/// A buffer, and the further arrays.
-pub fn finish_as_npz(
-    mut tensors: SafetensorsWriter,
-    more: &[(&str, NpzArray)],
-) -> Result<(), ActivationError> {
-    let path = tensors.path().to_owned();
-    write_atomically(&path, |file| {
-        let mut zip = ZipWriter::new(FailingOnce::new(file));
-        tensors.read_back(|tensor, values| {
-            let descr = match tensor.dtype {
-                TensorDtype::Int64 => "<i8",
-                TensorDtype::Floats(StoreDtype::F32) => "<f4",
-                TensorDtype::Floats(StoreDtype::Bf16) => {
-                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "bfloat16 in an npz"));
-                }
-            };
-            start_entry(&mut zip, &tensor.name, &tensor.shape, descr, tensor.size_bytes())?;
-            io::copy(values, &mut zip)?;
-            Ok(())
-        })?;
-        for (name, array) in more {
-            write_entry(&mut zip, name, array)?;
-        }
-        zip.finish()?;
-        Ok(())
-    })
-}
-
-fn write_entry(
-    zip: &mut ZipWriter<impl Write + Seek>,
-    name: &str,
-    array: &NpzArray,
-) -> io::Result<()> {
-    let data_bytes = (array.data.len() * array.data.item_bytes()) as u64;
-    start_entry(zip, name, &array.shape, &array.data.descr(), data_bytes)?;
-    write_values(zip, &array.data)
-}
-
-/// Writes what comes before the values of an array.
-fn start_entry(
-    zip: &mut ZipWriter<impl Write + Seek>,
-    name: &str,
-    shape: &[usize],
-    descr: &str,
-    data_bytes: u64,
-) -> io::Result<()> {
-    let header = npy_header(shape, descr)?;
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Stored)
-        .last_modified_time(DateTime::default())
-        .unix_permissions(0o600)
-        .large_file(header.len() as u64 + data_bytes >= u64::from(u32::MAX));
-    zip.start_file(format!("{name}.npy"), options)?;
-    zip.write_all(&header)
 }
 
 type Archive = ZipArchive<BufReader<File>>;
@@ -426,13 +229,16 @@ fn read_where(
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Cursor;
+    use std::io::{Cursor, Write};
     use std::path::PathBuf;
 
     use proptest::prelude::*;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
 
     use super::*;
     use crate::npy::tests::npy;
+    use crate::{NpzData, write_npz};
 
     /// A file of an archive with the given entries, in a folder of its own.
     fn archive(

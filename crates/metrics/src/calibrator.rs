@@ -1,8 +1,8 @@
 //! Calibrators: what turns a score into a probability that means what it says.
 
+use attention_probes_kernels::sigmoid;
 use serde::{Deserialize, Serialize};
 
-use crate::sigmoid::sigmoid;
 use crate::{
     Isotonic, MetricError, Platt, Temperature, binary_log_loss, brier, brier_multiclass, check,
     ece, ece_equal_mass, log_loss, predicted_class,

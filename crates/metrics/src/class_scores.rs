@@ -1,5 +1,7 @@
 //! What a classifier says about examples: the probabilities, and the log-odds that rank.
 
+use attention_probes_kernels::{sigmoid, softmax};
+
 use crate::{MetricError, check};
 
 /// Probabilities of every class, and the log-odds by which examples are ranked.
@@ -160,16 +162,15 @@ pub fn class_probabilities<T: Copy + Into<f64>>(logits: &[T], n_classes: usize) 
     if n_classes == 2 {
         let both = |&logit: &T| {
             let logit: f64 = logit.into();
-            [1.0 / (1.0 + logit.exp()), 1.0 / (1.0 + (-logit).exp())]
+            [sigmoid(-logit), sigmoid(logit)]
         };
         return logits.iter().flat_map(both).collect();
     }
     let mut probabilities = Vec::with_capacity(logits.len());
     for row in logits.chunks_exact(n_classes) {
-        let largest = row.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b.into()));
-        let exps = row.iter().map(|&logit| (logit.into() - largest).exp());
-        let sum: f64 = exps.clone().sum();
-        probabilities.extend(exps.map(|exp| exp / sum));
+        let start = probabilities.len();
+        probabilities.extend(row.iter().map(|&logit| logit.into()));
+        softmax(&mut probabilities[start..]);
     }
     probabilities
 }

@@ -49,7 +49,6 @@ mod platt;
 mod ranking;
 mod regression;
 mod resample;
-mod sigmoid;
 mod temperature;
 mod threshold;
 

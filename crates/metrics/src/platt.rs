@@ -1,9 +1,9 @@
 //! Platt scaling: a logistic regression on one score.
 
 use attention_probes_errors::ValueError;
+use attention_probes_kernels::{binary_cross_entropy, sigmoid};
 use serde::{Deserialize, Serialize};
 
-use crate::sigmoid::sigmoid;
 use crate::{MetricError, check};
 
 /// Turns a score into a probability by a sigmoid with a slope and an intercept.
@@ -159,14 +159,11 @@ fn newton(examples: &[(f64, f64)], start: [f64; 2]) -> [f64; 2] {
     current
 }
 
-/// `Σ ln(1 + e^z) - t z`, without overflow.
+/// The sum of the cross-entropies.
 fn cross_entropy(examples: &[(f64, f64)], [slope, intercept]: [f64; 2]) -> f64 {
     examples
         .iter()
-        .map(|(score, target)| {
-            let z = slope * score + intercept;
-            z.max(0.0) + (-z.abs()).exp().ln_1p() - target * z
-        })
+        .map(|(score, target)| binary_cross_entropy(slope * score + intercept, *target))
         .sum()
 }
 

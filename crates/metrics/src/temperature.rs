@@ -1,9 +1,9 @@
 //! Temperature scaling: one number that all logits are divided by.
 
 use attention_probes_errors::ValueError;
+use attention_probes_kernels::{sigmoid, softmax};
 use serde::{Deserialize, Serialize};
 
-use crate::sigmoid::sigmoid;
 use crate::{MetricError, check};
 
 /// How far the logarithm of the inverse temperature is searched to each side of the largest logit.
@@ -140,15 +140,9 @@ impl Temperature {
         check::length("logits", logits.len(), logits.len() / n_classes * n_classes)?;
         let mut probabilities = Vec::with_capacity(logits.len());
         for row in logits.chunks_exact(n_classes) {
-            let highest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let powers =
-                row.iter().map(|z| (z / self.temperature - highest / self.temperature).exp());
             let start = probabilities.len();
-            probabilities.extend(powers);
-            let sum: f64 = probabilities[start..].iter().sum();
-            for power in &mut probabilities[start..] {
-                *power /= sum;
-            }
+            probabilities.extend(row.iter().map(|z| z / self.temperature));
+            softmax(&mut probabilities[start..]);
         }
         Ok(probabilities)
     }

@@ -44,7 +44,7 @@ pub use host::{host_values, is_host};
 pub use hub::{
     DownloadProgress, HubAccess, HubCache, HubError, HubId, HubProxies, NoDownload, Token,
 };
-pub use layers::activation::{ActivationFunction, exp};
+pub use layers::activation::ActivationFunction;
 pub use layers::rope::{Rope, RopeAngles};
 pub use lens::{direct_logit_attribution, logits_from_resid, next_token_losses};
 pub use load_options::LoadOptions;

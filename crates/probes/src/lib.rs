@@ -34,8 +34,6 @@ mod gated_bipolar;
 #[cfg(test)]
 #[path = "../tests/support/golden.rs"]
 mod golden;
-mod lbfgs;
-pub mod linalg;
 mod linear;
 mod loss;
 mod mlp;
@@ -74,7 +72,6 @@ pub use convex::{
 pub use error::ProbeError;
 pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};
 pub use gated_bipolar::{GatedBipolarProbe, GatedBipolarProbeConfig, NORM_EPSILON};
-pub use lbfgs::{Lbfgs, LbfgsResult, LbfgsStop, LossAndGradient};
 pub use linear::{LinearProbe, LinearProbeConfig};
 pub use loss::{Loss, loss_per_example, mean_loss, softmax_weighted_loss, targets_from_labels};
 pub use mlp::{MlpProbe, MlpProbeConfig};

@@ -1,5 +1,6 @@
 //! What the outputs of a probe are, where they need not be classes.
 
+use attention_probes_kernels::sigmoid;
 use attention_probes_metrics::{MultilabelReport, RegressionReport};
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +28,9 @@ impl Outputs {
     /// What logits `[n_out]` say: the probability of each class `[n_classes]` or of each label
     /// `[n_out]`, or the number.
     pub fn values(&self, logits: &[f32], n_classes: usize) -> Vec<f64> {
-        let sigmoid = |logit: &f32| 1.0 / (1.0 + (-f64::from(*logit)).exp());
         match self {
             Self::Classes => probabilities_from_logits(logits, n_classes),
-            Self::Labels => logits.iter().map(sigmoid).collect(),
+            Self::Labels => logits.iter().map(|&logit| sigmoid(f64::from(logit))).collect(),
             Self::Number => logits.iter().map(|&logit| f64::from(logit)).collect(),
         }
     }

@@ -4,9 +4,10 @@
 //! They follow `train_probe_repeatedly` of the reference, `EleutherAI/attention-probes`,
 //! `attention_probe/trainer.py`; what is done in another way is said at each of them.
 
+use attention_probes_kernels::standard_normal;
 use attention_probes_models::host_values;
 use burn::tensor::Device;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -148,16 +149,13 @@ pub fn finetune_start(mut state: ProbeState, deviation: f64, seed: u64) -> Probe
     rng.set_stream(FINETUNE_STREAM);
     for name in ["q.weight", "position_weight"] {
         if let Some(array) = state.get_mut(name) {
-            array.values.iter_mut().for_each(|x| *x = (deviation * normal(&mut rng)) as f32);
+            array
+                .values
+                .iter_mut()
+                .for_each(|x| *x = (deviation * standard_normal(&mut rng)) as f32);
         }
     }
     state
-}
-
-/// A number from N(0, 1), by Box and Muller (1958).
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
-    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
 }
 
 /// Adds a head that takes the mean to a trained attention probe: the reference's `ensemble_mean`.
@@ -243,6 +241,7 @@ mod tests {
     use approx::assert_abs_diff_eq;
     use attention_probes_activations::{NpzData, read_npz};
     use burn::tensor::{Tensor, TensorData};
+    use rand::Rng;
 
     use super::*;
     use crate::{Labels, LinearProbeConfig, evaluate_probe};

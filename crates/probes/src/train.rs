@@ -4,6 +4,7 @@
 //! Two optimizers: `AdamW` goes through batches and can stop early on a validation set, L-BFGS
 //! minimises the loss of all examples at once.
 
+use attention_probes_kernels::{Lbfgs, LbfgsStop};
 use attention_probes_models::host_values;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
@@ -16,9 +17,8 @@ use crate::loss::{focal_loss, weighted_mean};
 use crate::params::{grads_from_module, is_matrix, module_with_params, params_from_module};
 use crate::{
     AnyProbe, AttentionActivation, AttentionProbe, AttentionProbeConfig, AttentionProbeTrainConfig,
-    Lbfgs, LbfgsStop, Loss, Optimizer, Pool, Probe, ProbeConfig, ProbeError, ProbeState,
-    TrainConfig, TrainingData, evaluate_probe, loss_per_example, softmax_weighted_loss,
-    targets_from_labels,
+    Loss, Optimizer, Pool, Probe, ProbeConfig, ProbeError, ProbeState, TrainConfig, TrainingData,
+    evaluate_probe, loss_per_example, softmax_weighted_loss, targets_from_labels,
 };
 
 /// A trained probe and how it came about.

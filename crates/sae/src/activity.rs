@@ -1,7 +1,7 @@
 //! What the features of an autoencoder do on texts.
 
+use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::{HookPoint, HookedModel};
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use burn::tensor::Device;
 
 use crate::stream::activations;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::HookPoint;
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use rayon::prelude::*;
 
 use crate::config::{Architecture, Normalization, Reshape, SaeConfig};

@@ -1,6 +1,6 @@
 //! The largest numbers of a row, by a threshold instead of a sort.
 
-use attention_probes_probes::linalg::vectorize;
+use attention_probes_kernels::vectorize;
 
 /// Neighbours that are passed over together where their largest value does not suffice.
 const GROUP: usize = 32;

@@ -1,14 +1,10 @@
 //! `AdamW` over parameters with a leading `n_trials` axis, each trial with its own step.
 
-use attention_probes_probes::linalg::vectorize;
+use attention_probes_kernels::{AdamArrays, AdamStep};
 use rayon::prelude::*;
 
-/// Decay of the mean of gradients.
-const BETA_1: f64 = 0.9;
-/// Decay of the mean of squared gradients.
-const BETA_2: f64 = 0.999;
-/// Keeps the division finite.
-const EPSILON: f32 = 1e-8;
+/// Decays of the mean of gradients and of the mean of squared gradients, as in torch.
+const BETAS: [f64; 2] = [0.9, 0.999];
 
 /// Step size and decay of one trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,15 +30,7 @@ impl Moments {
         Self { first: vec![0.0; n], second: vec![0.0; n] }
     }
 
-    /// One step of every trial.
-    ///
-    /// ```text
-    /// p ← p (1 - lr wd);  m ← β₁ m + (1-β₁) g;  v ← β₂ v + (1-β₂) g²
-    /// p ← p - lr (m / (1-β₁ᵏ)) / (√(v / (1-β₂ᵏ)) + ε)
-    /// ```
-    ///
-    /// Decay is decoupled and applies to every parameter, as in `torch.optim.AdamW` (Loshchilov
-    /// and Hutter, 2019).
+    /// One step of every trial, as [`AdamArrays`] has it.
     ///
     /// # Shapes
     ///
@@ -59,36 +47,23 @@ impl Moments {
             return;
         }
         let per_trial = params.len() / rates.len();
-        let exponent = i32::try_from(step).unwrap_or(i32::MAX);
-        let correction_1 = (1.0 - BETA_1.powi(exponent)) as f32;
-        let correction_2 = (1.0 - BETA_2.powi(exponent)) as f32;
-        let (keep_1, new_1) = (BETA_1 as f32, (1.0 - BETA_1) as f32);
-        let (keep_2, new_2) = (BETA_2 as f32, (1.0 - BETA_2) as f32);
         params
             .par_chunks_mut(per_trial)
             .zip(gradients.par_chunks(per_trial))
             .zip(self.first.par_chunks_mut(per_trial))
             .zip(self.second.par_chunks_mut(per_trial))
             .zip(rates)
-            .for_each(|((((params, gradients), first), second), rate)| {
-                let decay = (1.0 - rate.learning_rate * rate.weight_decay) as f32;
-                let rate = rate.learning_rate as f32;
-                vectorize(
-                    #[inline(always)]
-                    || {
-                        for (((p, g), m), v) in params
-                            .iter_mut()
-                            .zip(gradients)
-                            .zip(first.iter_mut())
-                            .zip(second.iter_mut())
-                        {
-                            *m = keep_1 * *m + new_1 * g;
-                            *v = keep_2 * *v + new_2 * g * g;
-                            let scale = (*v / correction_2).sqrt() + EPSILON;
-                            *p = *p * decay - rate * (*m / correction_1) / scale;
-                        }
-                    },
-                );
+            .for_each(|((((params, gradient), first), second), rate)| {
+                let &Rate { learning_rate, weight_decay } = rate;
+                let step = step as u64;
+                let by = AdamStep {
+                    learning_rate,
+                    weight_decay,
+                    betas: BETAS,
+                    step,
+                    gradient_scale: 1.0,
+                };
+                AdamArrays { params, gradient, first, second }.step(&by);
             });
     }
 }

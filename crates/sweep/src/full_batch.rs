@@ -1,10 +1,11 @@
 //! L-BFGS on all training examples at once, trial by trial, and probes that a formula gives.
 
 use attention_probes_activations::ActivationSource;
+use attention_probes_kernels::{Lbfgs, LbfgsStop};
 use attention_probes_probes::{
-    Features, Lbfgs, LbfgsStop, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss,
-    MassMean, ParamArray, Pool, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant,
-    logistic_path, mass_mean,
+    Features, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss, MassMean,
+    ParamArray, Pool, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant, logistic_path,
+    mass_mean,
 };
 
 use crate::SweepError;

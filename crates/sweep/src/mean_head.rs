@@ -1,8 +1,8 @@
 //! A head that takes the mean, on what attention probes leave over.
 
 use attention_probes_activations::ActivationSource;
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
-use attention_probes_probes::{Lbfgs, Loss, ParamArray, Pool, ProbeState, join_heads, n_out};
+use attention_probes_kernels::{Lbfgs, Matrix, Write, matmul};
+use attention_probes_probes::{Loss, ParamArray, Pool, ProbeState, join_heads, n_out};
 
 use crate::SweepError;
 use crate::fit::{FitConfig, FitData, TrialFit, TrialGroup};

@@ -5,8 +5,8 @@ use std::time::Instant;
 use attention_probes_activations::{
     ActivationSource as _, ExampleSet, LabelKind, MemoryActivations, PlaceSites, Split, Storage,
 };
+use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::LanguageModel;
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use attention_probes_probes::{Optimizer, ProbeConfig};
 use serde::Serialize;
 

@@ -2,6 +2,7 @@
 
 use std::f64::consts::PI;
 
+use attention_probes_kernels::fast::exp;
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
@@ -82,43 +83,11 @@ fn gelu_tanh_scalar(x: f32) -> f32 {
     x / (1.0 + exp(-inner))
 }
 
-/// `e^x` to within two units in the last place, in a form that compilers vectorise.
-///
-/// `x = n ln 2 + r` with `|r| ≤ ln 2 / 2`, `e^r` by a polynomial of degree six, `2^n` through the
-/// exponent bits (Cephes `expf`). Saturates at `e^88` and at `e^-87`, the smallest normal number.
-#[inline(always)]
-#[expect(clippy::excessive_precision, reason = "the constants are the published ones")]
-pub fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = x - n * 0.693_359_375 + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4_f32;
-    let p = p * r + 1.398_199_9e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_1e-1;
-    let p = p * r * r + r + 1.0;
-    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    p * power
-}
-
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
 
     use super::*;
-
-    #[test]
-    fn exp_is_within_three_parts_in_ten_million() {
-        for i in -8_700..=8_800_i16 {
-            let x = f32::from(i) / 100.0;
-            let truth = f64::from(x).exp();
-            assert!((f64::from(exp(x)) / truth - 1.0).abs() < 3e-7, "exp({x})");
-        }
-    }
 
     #[test]
     fn gelu_on_the_host_equals_its_definition() {

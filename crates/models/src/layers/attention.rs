@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 
+use attention_probes_kernels::fast::exp;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, FloatDType, Tensor, activation};
 
 use crate::TokenBatch;
 use crate::host::is_host;
-use crate::layers::activation::exp;
 use crate::layers::fused::map_rows;
 
 /// Queries of one fused product on the host. Their results, scores of a tile of keys, and the keys

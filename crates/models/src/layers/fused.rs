@@ -3,6 +3,7 @@
 //! Tensors on another device than the host, or with gradients, go to the same formula in tensor
 //! operations, which the caller has.
 
+use attention_probes_kernels::vectorize;
 use burn::tensor::{DType, Tensor, TensorData};
 use rayon::prelude::*;
 
@@ -33,13 +34,15 @@ pub(crate) fn map_rows<const D: usize, const T: usize>(
         return otherwise(Tensor::from_data(data, &device));
     };
     let n_rows = (CHUNK / width).max(1);
-    let arch = pulp::Arch::new();
     values.par_chunks_mut(n_rows * width).enumerate().for_each(|(chunk, rows)| {
-        arch.dispatch(|| {
-            for (row, values) in rows.chunks_exact_mut(width).enumerate() {
-                change(&tables, chunk * n_rows + row, values);
-            }
-        });
+        vectorize(
+            #[inline(always)]
+            || {
+                for (row, values) in rows.chunks_exact_mut(width).enumerate() {
+                    change(&tables, chunk * n_rows + row, values);
+                }
+            },
+        );
     });
     Tensor::from_data(data, &device)
 }
@@ -64,14 +67,16 @@ pub(crate) fn halve_rows(
     };
     let mut halves = vec![0.0_f32; values.len() / 2];
     let n_rows = (CHUNK / width).max(1);
-    let arch = pulp::Arch::new();
     let chunks = halves.par_chunks_mut(n_rows * half).zip(values.par_chunks(n_rows * width));
     chunks.for_each(|(out, rows)| {
-        arch.dispatch(|| {
-            for (out, row) in out.chunks_exact_mut(half).zip(rows.chunks_exact(width)) {
-                combine(&row[..half], &row[half..], out);
-            }
-        });
+        vectorize(
+            #[inline(always)]
+            || {
+                for (out, row) in out.chunks_exact_mut(half).zip(rows.chunks_exact(width)) {
+                    combine(&row[..half], &row[half..], out);
+                }
+            },
+        );
     });
     Tensor::from_data(TensorData::new(halves, [batch, pos, half]), &device)
 }

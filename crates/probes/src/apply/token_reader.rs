@@ -1,5 +1,6 @@
 //! What a probe says about each token, and what the token adds to the logits.
 
+use attention_probes_kernels::dot_in_f64 as dot;
 use attention_probes_metrics::predicted_class;
 use serde::Serialize;
 
@@ -195,10 +196,6 @@ impl<'a> Readout<'a> {
 
 fn per_token(n_tokens: usize, n_out: usize, value: impl Fn(usize, usize) -> f32) -> Vec<Vec<f32>> {
     (0..n_tokens).map(|p| (0..n_out).map(|logit| value(p, logit)).collect()).collect()
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
 #[cfg(test)]

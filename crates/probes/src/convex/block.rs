@@ -4,7 +4,7 @@
     reason = "a loop gets the instructions of the place that it is inlined into"
 )]
 
-use attention_probes_models::exp;
+use attention_probes_kernels::fast::exp;
 
 use super::objective::{Columns, Examples, Problem};
 
@@ -137,6 +137,9 @@ impl Block {
 
 /// `ln(1 + x)` for `x` from 0 to 1, to 2e-7 of its value: twice the series of the area hyperbolic
 /// tangent of `x / (2 + x)`.
+///
+/// A term fewer than [`attention_probes_kernels::fast::ln_1p`]: in the solver's innermost loop, whose
+/// results are kept to the last bit.
 #[inline(always)]
 fn ln_1p(x: f32) -> f32 {
     let s = x / (2.0 + x);

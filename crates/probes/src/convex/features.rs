@@ -1,6 +1,6 @@
 //! Pooled activations on the host, checked once, and their scale.
 
-use crate::linalg::vectorize;
+use attention_probes_kernels::vectorize;
 use rayon::prelude::*;
 
 use crate::ProbeError;

@@ -1,9 +1,9 @@
 //! The matrix of weighed products of features, `X' diag(w) X`.
 
+use attention_probes_kernels::{Matrix, Write, matmul_on_one_core};
 use rayon::prelude::*;
 
 use super::features::{Features, Scaling};
-use crate::linalg::{Matrix, Write, matmul_on_one_core};
 
 /// Columns on a side of one tile of the matrix; tiles below the diagonal are mirrored, not computed.
 const TILE: usize = 128;

@@ -1,6 +1,6 @@
 //! The loss of many logistic regressions at once, and its gradients, in one pass over the features.
 
-use attention_probes_models::exp;
+use attention_probes_kernels::fast::exp;
 use rayon::prelude::*;
 
 use super::block::Block;
@@ -9,7 +9,7 @@ use super::gram::gram;
 use super::preconditioner::Preconditioner;
 use super::solver::Losses;
 use super::targets::LogisticTargets;
-use crate::linalg::{Matrix, Write, matmul_on_one_core, vectorize};
+use attention_probes_kernels::{Matrix, Write, matmul_on_one_core, vectorize};
 
 /// Rows that are multiplied while they lie in a core's cache.
 const BLOCK: usize = 128;

@@ -1,5 +1,6 @@
 //! Ridge regression over a whole path of penalties, from one eigendecomposition.
 
+use attention_probes_kernels::{Matrix, Write, matmul_on_one_core};
 use faer::{Mat, Side};
 use rayon::prelude::*;
 
@@ -7,7 +8,6 @@ use super::features::{Features, Moments, Scaling};
 use super::gram::gram;
 use super::readout::LinearReadout;
 use crate::ProbeError;
-use crate::linalg::{Matrix, Write, matmul_on_one_core};
 
 /// Rows that are multiplied while they lie in a core's cache.
 const BLOCK: usize = 128;

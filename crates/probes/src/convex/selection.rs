@@ -1,5 +1,6 @@
 //! Choosing the penalty of a logistic regression: by cross-validation, or on a validation side.
 
+use attention_probes_kernels::cross_entropy;
 use attention_probes_metrics::{ConfusionMatrix, predicted_class};
 
 use super::folds::Folds;
@@ -180,9 +181,7 @@ impl PenaltyScore {
             labels.push(targets.class(example, label));
             predictions.push(predicted_class(row, 0.5));
             let target = targets.distribution(example, label);
-            // A probability of 0 is one that has been rounded to it.
-            let terms = target.iter().zip(row).map(|(t, p)| -t * p.max(f64::EPSILON).ln());
-            loss += terms.sum::<f64>();
+            loss += cross_entropy(&target, row);
         }
         let confusion = ConfusionMatrix::new(&labels, &predictions, n_classes)
             .map_err(|source| ProbeError::Metrics { source })?;

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use attention_probes_kernels::{add_scaled_f64 as add, dot_f64 as dot};
 use rayon::prelude::*;
 
 use super::objective::{LossAndGradient, Problem};
@@ -348,23 +349,4 @@ fn penalised(
         }
     }
     (loss + 0.5 * sum, gradient)
-}
-
-/// `Σ a b`, by partial sums that vectorise.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum()
-}
-
-/// `a += scale b`.
-fn add(a: &mut [f64], scale: f64, b: &[f64]) {
-    for (a, b) in a.iter_mut().zip(b) {
-        *a += scale * b;
-    }
 }

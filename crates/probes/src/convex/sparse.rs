@@ -1,11 +1,11 @@
 //! Rows most of whose numbers are 0, such as counts of words.
 
+use attention_probes_kernels::vectorize;
 use rayon::prelude::*;
 
 use super::objective::Columns;
 use super::readout::LinearReadout;
 use crate::ProbeError;
-use crate::linalg::vectorize;
 
 /// Rows whose logits are worked on together.
 pub(super) const BLOCK: usize = 64;

@@ -1,5 +1,6 @@
 //! Logistic regression on rows most of whose numbers are 0.
 
+use attention_probes_kernels::vectorize;
 use rayon::prelude::*;
 
 use super::block::Block;
@@ -11,7 +12,6 @@ use super::solver::{HISTORY, Losses, Stop, minimise};
 use super::sparse::{BLOCK, SparseFeatures};
 use super::targets::LogisticTargets;
 use crate::ProbeError;
-use crate::linalg::vectorize;
 
 /// Logits that are kept at a time: 16 MiB.
 const CHUNK: usize = 1 << 22;

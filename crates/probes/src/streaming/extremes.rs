@@ -1,5 +1,7 @@
 //! Probes that keep the highest and lowest values of a text.
 
+use attention_probes_kernels::softplus;
+
 use super::rows::Rows;
 use crate::{GatedBipolarProbeConfig, NORM_EPSILON, ProbeState, n_out};
 
@@ -66,8 +68,7 @@ impl GatedBipolar {
         let (highest, lowest) = self.pooled.split_at_mut(self.projections.len());
         for (feature, (highest, lowest)) in highest.iter_mut().zip(lowest).enumerate() {
             let gate = self.gates.product(feature, &self.x);
-            let open = gate.max(0.0) + (-gate.abs()).exp().ln_1p();
-            let value = (self.projections.product(feature, &self.x) * open) as f32;
+            let value = (self.projections.product(feature, &self.x) * softplus(gate)) as f32;
             *highest = if position == 0 { value } else { highest.max(value) };
             *lowest = if position == 0 { -value } else { lowest.max(-value) };
         }

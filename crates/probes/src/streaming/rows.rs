@@ -1,7 +1,8 @@
 //! What every reader is made of: rows that meet an activation, and the last few numbers.
 
-use crate::linalg::vectorize;
 use std::sync::Arc;
+
+use attention_probes_kernels::dot_in_f64;
 
 use crate::ProbeState;
 
@@ -32,39 +33,8 @@ impl Rows {
     /// Product of one row with a vector.
     pub(super) fn product(&self, row: usize, x: &[f32]) -> f64 {
         let weights = &self.weights[row * self.n_columns..(row + 1) * self.n_columns];
-        dot(weights, x) + f64::from(self.biases[row])
+        dot_in_f64(weights, x) + f64::from(self.biases[row])
     }
-}
-
-/// Independent partial sums, so that a sum vectorises without reordering.
-const LANES: usize = 32;
-
-/// Sum of products in `f64`, by the widest registers of the machine.
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    vectorize(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0; LANES];
-            let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-            for (a, b) in a.iter().zip(b) {
-                for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-                    *sum += f64::from(*a) * f64::from(*b);
-                }
-            }
-            for ((sum, a), b) in sums.iter_mut().zip(rest_a).zip(rest_b) {
-                *sum += f64::from(*a) * f64::from(*b);
-            }
-            // Halves first: one after the other, the lanes would take longer than the products.
-            let mut n = LANES;
-            while n > 1 {
-                n /= 2;
-                for lane in 0..n {
-                    sums[lane] += sums[lane + n];
-                }
-            }
-            sums[0]
-        },
-    )
 }
 
 /// The last numbers of a sequence, a fixed number of them.

@@ -1,5 +1,6 @@
 //! Absorption: words on which a concept's own features are silent because others took it over.
 
+use attention_probes_kernels::dot_in_f64 as dot;
 use attention_probes_probes::{Features, LinearReadout};
 use serde::Serialize;
 
@@ -350,10 +351,6 @@ fn cosines(sae: &Sae, direction: &[f32]) -> Vec<f64> {
     let rows = sae.decoder.chunks_exact(sae.config.d_in);
     // As torch's `cosine_similarity` keeps its division finite.
     rows.map(|row| dot(row, direction) / (norm(row) * length).max(1e-8)).collect()
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
 fn norm(a: &[f32]) -> f64 {

@@ -1,5 +1,6 @@
 //! The linear probe of SCR, TPP, and the full-width accuracies of sparse probing.
 
+use attention_probes_kernels::{AdamArrays, AdamStep, sigmoid};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -7,11 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::examples::{Example, Rows};
 use crate::SaeError;
 
-/// Decay of `AdamW`'s mean of gradients, of its mean of squares, what keeps its division finite,
-/// and its weight decay: torch's defaults.
-const BETA_1: f64 = 0.9;
-const BETA_2: f64 = 0.999;
-const EPSILON: f64 = 1e-8;
+/// torch's default weight decay of `AdamW`.
 const WEIGHT_DECAY: f64 = 0.01;
 
 /// One output from a row of numbers: positive if `Σ_j weight_j x_j + bias > 0`.
@@ -104,12 +101,17 @@ pub(super) fn train_binary_probe(
     // As torch's `nn.Linear` begins.
     let bound = 1.0 / (width.max(1) as f64).sqrt();
     let mut params: Vec<f64> = (0..=width).map(|_| rng.random_range(-bound..=bound)).collect();
-    let mut moments = vec![(0.0_f64, 0.0_f64); width + 1];
+    let (mut first, mut second) = (vec![0.0_f64; width + 1], vec![0.0_f64; width + 1]);
     let mut gradient = vec![0.0_f64; width + 1];
     let mut order: Vec<usize> = (0..train.examples.len()).collect();
     let (mut best, mut best_accuracy) = (params.clone(), 0.0);
     let mut n_without = 0;
-    let mut step = 0_i32;
+    let mut by = AdamStep {
+        learning_rate: config.learning_rate,
+        weight_decay: WEIGHT_DECAY,
+        step: 0,
+        ..AdamStep::default()
+    };
     for _ in 0..config.epochs {
         order.shuffle(&mut rng);
         for batch in order.chunks(config.batch_size) {
@@ -119,7 +121,7 @@ pub(super) fn train_binary_probe(
                 let Example { source, text, is_positive } = train.examples[i];
                 let rows = &train.sources[source];
                 let logit = rows.dot(text, weight) + bias[0];
-                let error = 1.0 / (1.0 + (-logit).exp()) - f64::from(u8::from(is_positive));
+                let error = sigmoid(logit) - f64::from(u8::from(is_positive));
                 let error = error / batch.len() as f64;
                 rows.visit(text, |j, value| gradient[j] += error * f64::from(value));
                 gradient[width] += error;
@@ -127,15 +129,9 @@ pub(super) fn train_binary_probe(
             for (g, w) in gradient.iter_mut().zip(weight) {
                 *g += config.l1 * if *w == 0.0 { 0.0 } else { w.signum() };
             }
-            step = step.saturating_add(1);
-            let scales = [1.0 - BETA_1.powi(step), 1.0 - BETA_2.powi(step)];
-            for ((w, (m, v)), g) in params.iter_mut().zip(&mut moments).zip(&gradient) {
-                *w -= config.learning_rate * WEIGHT_DECAY * *w;
-                *m = BETA_1 * *m + (1.0 - BETA_1) * g;
-                *v = BETA_2 * *v + (1.0 - BETA_2) * g * g;
-                let deviation = (*v / scales[1]).sqrt() + EPSILON;
-                *w -= config.learning_rate * *m / scales[0] / deviation;
-            }
+            by.step += 1;
+            let (first, second) = (&mut first[..], &mut second[..]);
+            AdamArrays { params: &mut params, gradient: &gradient, first, second }.step(&by);
         }
         let (weight, bias) = params.split_at(width);
         let found = accuracy(weight, bias[0], test.sources, test.examples);

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use attention_probes_kernels::SoftmaxSum;
 use attention_probes_models::{
     Activation as Captured, ForwardRequest, HookPoint, HookSet, HookedModel, Intervention,
     ModelError, Positions, TokenBatch, host_values,
@@ -38,7 +39,7 @@ pub fn kl_div_score(with_sae: f64, with_ablation: f64) -> f64 {
 pub fn cross_entropies(logits: &[f32], targets: &[u32]) -> Vec<f64> {
     let d_vocab = row_width(logits, targets.len());
     let rows = logits.par_chunks_exact(d_vocab).zip(targets);
-    rows.map(|(row, target)| log_normalizer(row) - f64::from(row[*target as usize])).collect()
+    rows.map(|(row, target)| SoftmaxSum::new(row).ln() - f64::from(row[*target as usize])).collect()
 }
 
 /// `KL(original ‖ new) = Σ_v p_v (log p_v - log q_v)` of each row of logits, in nats.
@@ -55,7 +56,7 @@ pub fn kl_divergences(original: &[f32], new: &[f32], n: usize) -> Vec<f64> {
     let d_vocab = row_width(original, n);
     let rows = original.par_chunks_exact(d_vocab).zip(new.par_chunks_exact(d_vocab));
     rows.map(|(original, new)| {
-        let (p, q) = (log_normalizer(original), log_normalizer(new));
+        let (p, q) = (SoftmaxSum::new(original).ln(), SoftmaxSum::new(new).ln());
         let terms = original.iter().zip(new).map(|(a, b)| {
             let log_p = f64::from(*a) - p;
             log_p.exp() * (log_p - (f64::from(*b) - q))
@@ -68,13 +69,6 @@ pub fn kl_divergences(original: &[f32], new: &[f32], n: usize) -> Vec<f64> {
 fn row_width(logits: &[f32], n: usize) -> usize {
     assert!(n > 0 && logits.len().is_multiple_of(n), "{} logits of {n} tokens", logits.len());
     logits.len() / n
-}
-
-/// `log Σ_v exp(logit_v)`
-fn log_normalizer(row: &[f32]) -> f64 {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = row.iter().map(|logit| f64::from(logit - largest).exp()).sum();
-    f64::from(largest) + sum.ln()
 }
 
 /// How a model is run with an autoencoder.

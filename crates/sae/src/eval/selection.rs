@@ -1,5 +1,6 @@
 //! One linear probe for each class, on features or on activations, of the absorption evaluation.
 
+use attention_probes_kernels::{AdamArrays, AdamStep, sigmoid};
 use attention_probes_probes::LinearReadout;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -9,12 +10,6 @@ use rayon::prelude::*;
 use super::absorption::{ClassifiedWords, check_words};
 use super::examples::Rows;
 use crate::{Sae, SaeError};
-
-/// Decay of Adam's mean of gradients, of its mean of squares, and what keeps its division finite:
-/// torch's defaults.
-const BETA_1: f64 = 0.9;
-const BETA_2: f64 = 0.999;
-const EPSILON: f64 = 1e-8;
 
 /// How one probe for each class is trained: those whose largest weights choose features, or those
 /// that say which words are of a class.
@@ -174,36 +169,32 @@ fn train_one(
     let n_positive = labels.iter().filter(|label| **label == class).count() as f64;
     if n_positive > 0.0 {
         let ratio = (labels.len() as f64 - n_positive) / n_positive;
-        let mut moments = vec![(0.0_f64, 0.0_f64); width + 1];
+        let (mut first, mut second) = (vec![0.0_f64; width + 1], vec![0.0_f64; width + 1]);
         let mut gradient = vec![0.0_f64; width + 1];
-        let mut learning_rate = config.learning_rate;
+        let mut by =
+            AdamStep { learning_rate: config.learning_rate, step: 0, ..AdamStep::default() };
         let factor =
             (config.end_learning_rate / config.learning_rate).powf(1.0 / config.epochs as f64);
-        let mut step = 0_i32;
         for order in orders {
             for batch in order.chunks(config.batch_size) {
                 gradient.fill(0.0);
                 let scale = 1.0 / (batch.len() * n_classes) as f64;
                 for &row in batch {
                     let logit = rows.dot(row, &params) + params[width];
-                    let p = 1.0 / (1.0 + (-logit).exp());
+                    let p = sigmoid(logit);
                     let error = scale * if labels[row] == class { -ratio * (1.0 - p) } else { p };
                     rows.visit(row, |column, x| gradient[column] += error * f64::from(x));
                     gradient[width] += error;
                 }
-                step = step.saturating_add(1);
-                let scales = [1.0 - BETA_1.powi(step), 1.0 - BETA_2.powi(step)];
-                let all = params.iter_mut().zip(&mut moments).zip(&gradient).enumerate();
-                for (i, ((w, (m, v)), g)) in all {
+                for (i, (g, w)) in gradient.iter_mut().zip(&params).enumerate() {
                     let sign = if i == width || *w == 0.0 { 0.0 } else { w.signum() };
-                    let g = g + config.l1 * sign / n_classes as f64 + config.l2 * *w;
-                    *m = BETA_1 * *m + (1.0 - BETA_1) * g;
-                    *v = BETA_2 * *v + (1.0 - BETA_2) * g * g;
-                    let deviation = (*v / scales[1]).sqrt() + EPSILON;
-                    *w -= learning_rate * *m / scales[0] / deviation;
+                    *g += config.l1 * sign / n_classes as f64 + config.l2 * *w;
                 }
+                by.step += 1;
+                let (first, second) = (&mut first[..], &mut second[..]);
+                AdamArrays { params: &mut params, gradient: &gradient, first, second }.step(&by);
             }
-            learning_rate *= factor;
+            by.learning_rate *= factor;
         }
     }
     let bias = params[width];

@@ -1,6 +1,6 @@
 //! What the weights of each feature say without any activation.
 
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
+use attention_probes_kernels::{Matrix, Write, matmul};
 use rayon::prelude::*;
 use serde::Serialize;
 

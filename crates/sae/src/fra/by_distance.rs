@@ -1,7 +1,7 @@
 //! Sums over positions of one head where a pair's value depends on the distance, or on anything
 //! else that differs from position to position.
 
-use attention_probes_probes::linalg::{Matrix, Write, matmul_on_one_core};
+use attention_probes_kernels::{Matrix, Write, matmul_on_one_core};
 
 use super::entry::RowBuffer;
 use super::table::PairTable;

@@ -1,10 +1,10 @@
 //! Sums over positions where a pair's value does not depend on the distance.
 
+use attention_probes_kernels::{add_scaled, vectorize};
+
 use super::codes::FraCodes;
 use super::entry::RowBuffer;
 use super::table::PairTable;
-use crate::train::kernels::add_scaled;
-use attention_probes_probes::linalg::vectorize;
 
 /// What keys up to each position add up to, each `[n_positions, n_slots]`.
 struct KeysSoFar {

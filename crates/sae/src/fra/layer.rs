@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::{AttentionWeights, HookPoint, HookedModel, NormKind};
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use burn::tensor::Device;
 
 use super::site::{FraSite, hook_of};

@@ -1,7 +1,7 @@
 //! What features at the keys add to a head's output.
 
+use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::HookPoint;
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use serde::Serialize;
 
 use super::codes::{FraCodes, rows};

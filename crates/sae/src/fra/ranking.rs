@@ -1,6 +1,6 @@
 //! The strongest pairs of features of a head, by several figures in one pass.
 
-use attention_probes_probes::linalg::vectorize;
+use attention_probes_kernels::{dot, vectorize};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -10,7 +10,6 @@ use super::layer::FraLayer;
 use super::statistics::FraStatistics;
 use super::table::PairTable;
 use crate::SaeError;
-use crate::train::kernels::dot;
 
 /// Query features that one task works on, and key features that it works with at a time, so that
 /// the directions of one head stay in the second-level cache.

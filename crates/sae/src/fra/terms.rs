@@ -1,6 +1,6 @@
 //! The four terms of a score, and any slice of the pair term.
 
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
+use attention_probes_kernels::{Matrix, Write, matmul};
 
 use super::text::FraHead;
 use crate::SaeError;

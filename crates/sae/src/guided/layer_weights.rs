@@ -1,5 +1,6 @@
 //! Weights of layers under a softmax whose temperature falls.
 
+use attention_probes_kernels::{AdamArrays, AdamStep, softmax};
 use serde::{Deserialize, Serialize};
 
 use super::config::LayerWeighting;
@@ -11,8 +12,6 @@ pub(super) const LAYER_STEPS: u64 = 10;
 const LEARNING_RATE: f64 = 0.02;
 /// Decay rates of Adam.
 const BETAS: [f64; 2] = [0.9, 0.99];
-/// Keeps the division of Adam finite.
-const EPSILON: f64 = 1e-8;
 
 /// `T(step) = exp(-step/1000) + 0.5`: 1.5 at the beginning, 0.868 after 1000 steps, 0.507 after
 /// 5000.
@@ -63,7 +62,7 @@ impl LayerWeights {
 
     /// The weights at a step; they sum to 1.
     pub(super) fn at(&self, step: u64) -> Vec<f64> {
-        softmax(&self.theta, temperature(step))
+        softmax_at(&self.theta, temperature(step))
     }
 
     /// A step of Adam, given the derivatives of a loss by the weights; writes them down.
@@ -71,16 +70,19 @@ impl LayerWeights {
         let weights = self.at(step);
         let mean: f64 = weights.iter().zip(by_weights).map(|(w, g)| w * g).sum();
         self.n_updates += 1;
-        let exponent = i32::try_from(self.n_updates).unwrap_or(i32::MAX);
-        let [beta_1, beta_2] = BETAS;
-        for (l, (w, g)) in weights.iter().zip(by_weights).enumerate() {
-            let gradient = w * (g - mean) / temperature(step);
-            self.first[l] = beta_1 * self.first[l] + (1.0 - beta_1) * gradient;
-            self.second[l] = beta_2 * self.second[l] + (1.0 - beta_2) * gradient * gradient;
-            let first = self.first[l] / (1.0 - beta_1.powi(exponent));
-            let second = self.second[l] / (1.0 - beta_2.powi(exponent));
-            self.theta[l] -= LEARNING_RATE * first / (second.sqrt() + EPSILON);
-        }
+        let gradient: Vec<f64> = weights
+            .iter()
+            .zip(by_weights)
+            .map(|(w, g)| w * (g - mean) / temperature(step))
+            .collect();
+        let by = AdamStep {
+            learning_rate: LEARNING_RATE,
+            betas: BETAS,
+            step: self.n_updates,
+            ..AdamStep::default()
+        };
+        let (first, second) = (&mut self.first[..], &mut self.second[..]);
+        AdamArrays { params: &mut self.theta, gradient: &gradient, first, second }.step(&by);
         // The temperature falls until the next update.
         self.keep_entropy(temperature(step + LAYER_STEPS));
         self.write_down(step);
@@ -96,7 +98,7 @@ impl LayerWeights {
     fn keep_entropy(&mut self, temperature: f64) {
         let least = self.entropy_floor * (self.theta.len() as f64).ln();
         let scaled = |scale: f64| self.theta.iter().map(|t| t * scale).collect::<Vec<_>>();
-        let entropy = |scale: f64| entropy(&softmax(&scaled(scale), temperature));
+        let entropy = |scale: f64| entropy(&softmax_at(&scaled(scale), temperature));
         if entropy(1.0) >= least {
             return;
         }
@@ -110,11 +112,11 @@ impl LayerWeights {
     }
 }
 
-fn softmax(theta: &[f64], temperature: f64) -> Vec<f64> {
-    let largest = theta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let exps: Vec<f64> = theta.iter().map(|t| ((t - largest) / temperature).exp()).collect();
-    let sum: f64 = exps.iter().sum();
-    exps.iter().map(|e| e / sum).collect()
+/// The softmax of `theta / temperature`.
+fn softmax_at(theta: &[f64], temperature: f64) -> Vec<f64> {
+    let mut weights: Vec<f64> = theta.iter().map(|t| t / temperature).collect();
+    softmax(&mut weights);
+    weights
 }
 
 fn entropy(weights: &[f64]) -> f64 {
@@ -151,9 +153,9 @@ mod tests {
         let theta = [0.4, -0.2, 0.1];
         let by_weights = [0.7, 0.1, -0.5];
         let loss = |theta: &[f64]| -> f64 {
-            softmax(theta, temperature(7)).iter().zip(by_weights).map(|(w, g)| w * g).sum()
+            softmax_at(theta, temperature(7)).iter().zip(by_weights).map(|(w, g)| w * g).sum()
         };
-        let weights = softmax(&theta, temperature(7));
+        let weights = softmax_at(&theta, temperature(7));
         let mean: f64 = weights.iter().zip(by_weights).map(|(w, g)| w * g).sum();
         for l in 0..3 {
             let at = |change: f64| {

@@ -1,6 +1,6 @@
 //! How well an autoencoder finds features that are known.
 
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
+use attention_probes_kernels::{Matrix, Write, matmul};
 use serde::Serialize;
 
 use super::assignment::best_assignment;

@@ -1,12 +1,7 @@
 //! Weights with their gradient and moments, and the step of Adam.
 
-use attention_probes_probes::linalg::vectorize;
+use attention_probes_kernels::{AdamArrays, AdamStep, dot, vectorize};
 use rayon::prelude::*;
-
-use super::kernels::{dot, squares};
-
-/// Keeps the division finite.
-const EPSILON: f32 = 1e-8;
 
 /// Values that a task takes; tasks are divided the same whatever the number of threads.
 const CHUNK: usize = 1 << 14;
@@ -20,17 +15,6 @@ pub(super) struct Trained {
     pub(super) first: Vec<f32>,
     /// Running mean of squared gradients.
     pub(super) second: Vec<f32>,
-}
-
-/// What a step of Adam needs beside the gradients.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AdamStep {
-    pub(super) learning_rate: f64,
-    pub(super) betas: [f64; 2],
-    /// Number of this step, counted from 1.
-    pub(super) step: u64,
-    /// What every gradient is multiplied by, to keep to the largest norm.
-    pub(super) clip: f32,
 }
 
 impl Trained {
@@ -51,38 +35,15 @@ impl Trained {
         sums.iter().sum()
     }
 
-    /// One step of Adam (Kingma and Ba, 2015), as in `torch.optim.Adam`:
-    ///
-    /// ```text
-    /// m ← β₁ m + (1-β₁) g;  v ← β₂ v + (1-β₂) g²
-    /// w ← w - lr / (1-β₁ᵏ) · m / (√v / √(1-β₂ᵏ) + ε)
-    /// ```
-    pub(super) fn update(&mut self, by: AdamStep) {
-        let [beta_1, beta_2] = by.betas;
-        let exponent = i32::try_from(by.step).unwrap_or(i32::MAX);
-        let rate = (by.learning_rate / (1.0 - beta_1.powi(exponent))) as f32;
-        let correction = (1.0 / (1.0 - beta_2.powi(exponent)).sqrt()) as f32;
-        let (keep_1, new_1) = (beta_1 as f32, (1.0 - beta_1) as f32);
-        let (keep_2, new_2) = (beta_2 as f32, (1.0 - beta_2) as f32);
-        let clip = by.clip;
+    /// One step of Adam, as in `torch.optim.Adam`.
+    pub(super) fn update(&mut self, by: &AdamStep) {
         self.values
             .par_chunks_mut(CHUNK)
             .zip(self.gradient.par_chunks(CHUNK))
             .zip(self.first.par_chunks_mut(CHUNK))
             .zip(self.second.par_chunks_mut(CHUNK))
-            .for_each(|(((values, gradient), first), second)| {
-                vectorize(
-                    #[inline(always)]
-                    || {
-                        let moments = first.iter_mut().zip(second.iter_mut());
-                        for ((w, g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
-                            let g = g * clip;
-                            *m = keep_1 * *m + new_1 * g;
-                            *v = keep_2 * *v + new_2 * g * g;
-                            *w -= rate * *m / (v.sqrt() * correction + EPSILON);
-                        }
-                    },
-                );
+            .for_each(|(((params, gradient), first), second)| {
+                AdamArrays { params, gradient, first, second }.step(by);
             });
     }
 
@@ -98,6 +59,13 @@ impl Trained {
     }
 }
 
+/// `Σ a²`, in `f64` from row to row.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
+pub(super) fn squares(a: &[f32]) -> f64 {
+    f64::from(dot(a, a))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,12 +74,18 @@ mod tests {
     fn the_first_steps_follow_the_formula() {
         let mut trained = Trained::new(vec![1.0, -2.0]);
         trained.gradient = vec![3.0, -0.5];
-        let step = |step| AdamStep { learning_rate: 0.1, betas: [0.9, 0.99], step, clip: 0.5 };
-        trained.update(step(1));
+        let step = |step| AdamStep {
+            learning_rate: 0.1,
+            betas: [0.9, 0.99],
+            step,
+            gradient_scale: 0.5,
+            ..AdamStep::default()
+        };
+        trained.update(&step(1));
         // The first step has the size of the rate, whatever the gradient.
         approx::assert_abs_diff_eq!(trained.values[..], [0.9, -1.9][..], epsilon = 1e-6);
         trained.gradient = vec![1.0, 0.0];
-        trained.update(step(2));
+        trained.update(&step(2));
         let (m, v) = (0.9 * 0.15 + 0.1 * 0.5, 0.99 * 0.0225 + 0.01 * 0.25_f64);
         let moved = 0.1 * (m / (1.0 - 0.81)) / (v / (1.0 - 0.9801)).sqrt();
         approx::assert_abs_diff_eq!(f64::from(trained.values[0]), 0.9 - moved, epsilon = 1e-6);

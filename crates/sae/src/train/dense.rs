@@ -2,7 +2,7 @@
 //!
 //! For the `TopK` kinds this is the oracle of the sparse way.
 
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
+use attention_probes_kernels::{Matrix, Write, matmul};
 
 use super::config::TrainArchitecture;
 use super::rows::{add, column_sums, each_row};

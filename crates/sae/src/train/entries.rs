@@ -1,9 +1,7 @@
 //! The active features of a batch, by row and by feature, and products with them.
 
-use attention_probes_probes::linalg::{Write, vectorize};
+use attention_probes_kernels::{Write, add_scaled, dot, vectorize};
 use rayon::prelude::*;
-
-use super::kernels::{add_scaled, dot};
 
 /// Columns of a matrix that are summed at a time: those of all rows of a batch stay in the cache.
 const COLUMNS: usize = 64;

@@ -8,7 +8,6 @@ mod contexts;
 mod dense;
 mod entries;
 mod export;
-pub(crate) mod kernels;
 mod memory;
 mod rows;
 mod schedule;

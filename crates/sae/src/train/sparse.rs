@@ -1,6 +1,6 @@
 //! The gradients of the `TopK` kinds: one dense product, everything else with active features only.
 
-use attention_probes_probes::linalg::{Matrix, Write, matmul, vectorize};
+use attention_probes_kernels::{Matrix, Write, matmul, vectorize};
 use rayon::prelude::*;
 
 use super::adam::Trained;

@@ -1,13 +1,12 @@
 //! One step of training, for every architecture.
 
-use attention_probes_probes::linalg::{Matrix, Write, matmul, vectorize};
+use attention_probes_kernels::{AdamStep, Matrix, Write, add_scaled, matmul, vectorize};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::adam::{AdamStep, Trained};
+use super::adam::{Trained, squares};
 use super::config::TrainArchitecture;
 use super::entries::Entry;
-use super::kernels::{add_scaled, squares};
 use super::trainer::{SaeTrainer, Weights};
 use crate::SaeError;
 
@@ -185,13 +184,18 @@ impl SaeTrainer {
 
     fn update(&mut self, gradient_norm: f64) {
         // As `torch.nn.utils.clip_grad_norm_`.
-        let clip = (self.config.max_gradient_norm / (gradient_norm + 1e-6)).min(1.0) as f32;
+        let clip = (self.config.max_gradient_norm / (gradient_norm + 1e-6)).min(1.0);
         let learning_rate = self.config.learning_rate.at(self.step);
         self.step += 1;
-        let betas = [self.config.adam_beta1, self.config.adam_beta2];
-        let by = AdamStep { learning_rate, betas, step: self.step, clip };
+        let by = AdamStep {
+            learning_rate,
+            weight_decay: 0.0,
+            betas: [self.config.adam_beta1, self.config.adam_beta2],
+            step: self.step,
+            gradient_scale: clip,
+        };
         for array in self.weights.arrays_mut() {
-            array.update(by);
+            array.update(&by);
         }
         if let (TrainArchitecture::JumpRelu { .. }, [_, threshold]) =
             (self.config.architecture, &mut self.weights.vectors[..])

@@ -1,10 +1,11 @@
 //! The attention probe on the scores and values of a block.
 
+use attention_probes_kernels::{dot, sum};
 use attention_probes_probes::{AttentionActivation, AttentionProbeConfig, Loss, n_out};
 
 use super::Targets;
 use super::tokens::{Block, Layout, TokenKernel, TrialOfBlock};
-use super::vector::{dot, position_dot, softmax_pattern, sum, tanh_pattern};
+use super::vector::{position_dot, softmax_pattern, tanh_pattern};
 
 /// Score of a dropped token, as in the reference.
 const SCORE_DROPPED: f32 = -1e9;

@@ -1,11 +1,12 @@
 //! The gated bipolar probe on the projections and gates of a block.
 
-use attention_probes_models::exp;
+use attention_probes_kernels::fast::{sigmoid, softplus};
+use attention_probes_kernels::{dot, sum};
 use attention_probes_probes::{GatedBipolarProbeConfig, Loss, NORM_EPSILON, n_out};
 
 use super::Targets;
 use super::tokens::{Block, Layout, TokenKernel, TrialOfBlock};
-use super::vector::{dot, highest, ln_1p, lowest, sum};
+use super::vector::{highest, lowest};
 
 /// [`attention_probes_probes::GatedBipolarProbe`]: rows are projections, then gates; the other
 /// parameters are their biases, then output weights and biases.
@@ -62,19 +63,6 @@ impl GatedBipolarKernel {
             }
         }
     }
-}
-
-/// `ln(1 + exp(x))`, without overflow.
-#[inline(always)]
-fn softplus(x: f32) -> f32 {
-    x.max(0.0) + ln_1p(exp(-x.abs()))
-}
-
-/// Its derivative.
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    let decayed = exp(-x.abs());
-    if x >= 0.0 { 1.0 / (1.0 + decayed) } else { decayed / (1.0 + decayed) }
 }
 
 impl TokenKernel for GatedBipolarKernel {

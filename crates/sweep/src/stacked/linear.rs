@@ -1,11 +1,11 @@
 //! Stacked linear probes: one product per step for the logits of all trials, one for the gradients.
 
+use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_probes::{LinearProbeConfig, Loss, Pool, ProbeState, n_out};
 
 use super::pooled::pool;
 use super::{RaggedBatch, Stack, StackedProbes, Targets};
 use crate::adamw::Rate;
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
 /// Part of the stack with the weights, `[n_trials, n_out, d_model]`.
 const WEIGHTS: usize = 0;

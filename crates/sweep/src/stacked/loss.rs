@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use attention_probes_kernels::{Margin, SoftmaxSum};
 use attention_probes_probes::Loss;
 
 /// Labels of a batch and what each class weighs.
@@ -69,11 +70,7 @@ impl<'a> Targets<'a> {
 /// Loss of a sigmoid; the logit becomes its gradient.
 fn binary(logit: &mut f32, positive: bool, loss: Loss) -> f64 {
     let sign = if positive { 1.0 } else { -1.0 };
-    let margin = sign * f64::from(*logit);
-    let decayed = (-margin.abs()).exp();
-    let cross_entropy = (-margin).max(0.0) + decayed.ln_1p();
-    // Probability of the wrong class.
-    let wrong = if margin >= 0.0 { decayed / (1.0 + decayed) } else { 1.0 / (1.0 + decayed) };
+    let Margin { cross_entropy, wrong } = Margin::new(sign * f64::from(*logit));
     let (value, slope) = focal(loss, cross_entropy, wrong);
     *logit = (-sign * slope * wrong) as f32;
     value
@@ -81,13 +78,12 @@ fn binary(logit: &mut f32, positive: bool, loss: Loss) -> f64 {
 
 /// Loss of a softmax; the logits become their gradients.
 fn softmax(logits: &mut [f32], label: usize, loss: Loss) -> f64 {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|z| f64::from(z - highest).exp()).sum();
-    let cross_entropy = sum.ln() - f64::from(logits[label] - highest);
+    let sum = SoftmaxSum::new(logits);
+    let cross_entropy = sum.cross_entropy(logits[label]);
     let (value, slope) = focal(loss, cross_entropy, -(-cross_entropy).exp_m1());
     for (class, z) in logits.iter_mut().enumerate() {
-        let probability = f64::from(*z - highest).exp() / sum;
-        *z = (slope * (probability - if class == label { 1.0 } else { 0.0 })) as f32;
+        let wrong = sum.probability(*z) - if class == label { 1.0 } else { 0.0 };
+        *z = (slope * wrong) as f32;
     }
     value
 }

@@ -1,5 +1,6 @@
 //! Stacked MLP probes: the hidden layers of all trials are one product.
 
+use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_probes::{Loss, MlpProbeConfig, Pool, ProbeState, n_out};
 use rayon::prelude::*;
 
@@ -7,7 +8,6 @@ use super::linear::{residuals, transpose_each};
 use super::pooled::pool;
 use super::{RaggedBatch, Stack, StackedProbes, Targets};
 use crate::adamw::Rate;
-use attention_probes_probes::linalg::{Matrix, Write, matmul};
 
 /// Part of the stack with the hidden weights, `[n_trials, hidden_dim, d_model]`.
 const HIDDEN_WEIGHTS: usize = 0;

@@ -1,7 +1,7 @@
 //! Pooling on the host: one vector per example.
 
+use attention_probes_kernels::vectorize;
 use attention_probes_probes::Pool;
-use attention_probes_probes::linalg::vectorize;
 use rayon::prelude::*;
 
 use super::RaggedBatch;

@@ -1,6 +1,6 @@
 //! The rolling attention probe on the scores and values of a block.
 
-use attention_probes_models::exp;
+use attention_probes_kernels::fast::exp;
 use attention_probes_probes::{Loss, RollingAttentionProbeConfig, n_out};
 
 use super::Targets;

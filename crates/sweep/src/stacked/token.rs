@@ -1,11 +1,12 @@
 //! Token probes on the scores of a block: one way back for every aggregation.
 
-use attention_probes_models::exp;
+use attention_probes_kernels::dot;
+use attention_probes_kernels::fast::{exp, sigmoid};
 use attention_probes_probes::{Aggregation, Loss, TokenProbeConfig, n_out};
 
 use super::Targets;
 use super::tokens::{Block, Layout, TokenKernel, TrialOfBlock};
-use super::vector::{dot, highest, softmax_pattern};
+use super::vector::{highest, softmax_pattern};
 
 /// [`attention_probes_probes::TokenProbe`]: a row per logit, and its bias.
 pub(crate) struct TokenScoreKernel {
@@ -113,6 +114,7 @@ impl TokenScoreKernel {
         let (mut loss, scale) = (0.0, 1.0 / temperature as f32);
         for (mean, share) in means.iter_mut().zip(weights.iter()) {
             let z = *mean + bias;
+            // The library's logarithm: weights of such probes are kept to the last bit.
             let of_token = z.max(0.0) - z * target + exp(-z.abs()).ln_1p();
             loss += share * of_token;
             *mean = of_token;
@@ -124,9 +126,7 @@ impl TokenScoreKernel {
         let mut bias_gradient = 0.0;
         for ((of_token, share), mean) in losses.iter_mut().zip(weights.iter()).zip(means.iter()) {
             let z = mean + bias;
-            let decayed = exp(-z.abs());
-            let p = if z >= 0.0 { 1.0 / (1.0 + decayed) } else { decayed / (1.0 + decayed) };
-            let slope = share * (p - target);
+            let slope = share * (sigmoid(z) - target);
             bias_gradient += slope;
             *of_token = weight * (slope + share * (*of_token - loss) * scale) / window as f32;
         }
@@ -235,7 +235,7 @@ impl TokenKernel for TokenScoreKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stacked::vector::sum;
+    use attention_probes_kernels::sum;
 
     #[test]
     fn of_equal_scores_only_as_many_as_wanted_are_taken() {

@@ -1,5 +1,6 @@
 //! Stacked probes that read every token: all trials in two products per block.
 
+use attention_probes_kernels::{Matrix, Write, matmul, vectorize};
 use attention_probes_probes::ProbeState;
 use rand::{Rng as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -7,7 +8,6 @@ use rayon::prelude::*;
 
 use super::{RaggedBatch, Stack, StackedProbes, Targets, take_array};
 use crate::adamw::Rate;
-use attention_probes_probes::linalg::{Matrix, Write, matmul, vectorize};
 
 /// Tokens per block: activations of a block stay in the cache between the two products.
 const BLOCK_TOKENS: usize = 1024;

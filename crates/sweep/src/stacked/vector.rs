@@ -1,6 +1,6 @@
 //! Loops over the tokens of one example, written so that they vectorise.
 
-use attention_probes_models::exp;
+use attention_probes_kernels::fast::exp;
 
 /// Softmax over the tokens of one example, in place; position `t` adds `slope t`.
 #[inline(always)]
@@ -37,44 +37,8 @@ pub(super) fn tanh_pattern(scores: &mut [f32], slope: f32) {
     }
 }
 
-/// `ln(1 + x)` for `x` from 0 to 1, to a few units in the last place.
-///
-/// With `s = x / (2 + x)`, at most 1/3, it is `2 (s + s³/3 + s⁵/5 + …)`.
-#[inline(always)]
-pub(super) fn ln_1p(x: f32) -> f32 {
-    let s = x / (2.0 + x);
-    let square = s * s;
-    let mut sum = 1.0 / 15.0;
-    for term in [13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0] {
-        sum = sum * square + 1.0 / term;
-    }
-    2.0 * s * sum
-}
-
 /// Independent partial sums, so that a sum vectorises without reordering.
 const LANES: usize = 16;
-
-#[inline(always)]
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum()
-}
-
-#[inline(always)]
-pub(super) fn sum(a: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    for a in a.chunks(LANES) {
-        for (sum, a) in sums.iter_mut().zip(a) {
-            *sum += a;
-        }
-    }
-    sums.iter().sum()
-}
 
 /// `Σ_t t a[t]`.
 #[inline(always)]
@@ -130,14 +94,5 @@ mod tests {
         assert_eq!(highest(&values), (17, 2.0));
         assert_eq!(lowest(&values), (5, -3.0));
         assert_eq!(highest(&[-1.0]), (0, -1.0));
-    }
-
-    #[test]
-    fn the_logarithm_is_that_of_the_library() {
-        for i in 0..=1000_u16 {
-            let x = f32::from(i) / 1000.0;
-            approx::assert_relative_eq!(ln_1p(x), x.ln_1p(), max_relative = 4e-7);
-        }
-        approx::assert_relative_eq!(ln_1p(1e-12), 1e-12);
     }
 }

@@ -1,6 +1,7 @@
 //! A probe over a path of penalties, of which validation chooses.
 
 use attention_probes_activations::{LabelKind, Targets};
+use attention_probes_kernels::{binary_cross_entropy, cross_entropy};
 use attention_probes_metrics::r_squared;
 use attention_probes_probes::{
     Features, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticTargets,
@@ -189,16 +190,11 @@ pub(super) fn mean_log_loss(logits: &[f32], targets: &Targets, label: usize) -> 
     let n_columns = targets.n_columns();
     let losses: Vec<f64> = if targets.kind == LabelKind::Labels {
         let rows = targets.values.chunks_exact(n_columns).zip(logits);
-        rows.map(|(row, logit)| label_loss(f64::from(*logit), row[label])).collect()
+        rows.map(|(row, logit)| binary_cross_entropy(f64::from(*logit), row[label])).collect()
     } else {
         cross_entropies(logits, targets)
     };
     losses.iter().sum::<f64>() / losses.len() as f64
-}
-
-/// Cross-entropy of a logit: `ln(1 + exp(z)) - p z`.
-fn label_loss(logit: f64, target: f64) -> f64 {
-    logit.max(0.0) + (-logit.abs()).exp().ln_1p() - target * logit
 }
 
 /// Cross-entropy in nats of each example from the logits of its classes, `[n, n_out]`.
@@ -206,11 +202,7 @@ pub(super) fn cross_entropies(logits: &[f32], targets: &Targets) -> Vec<f64> {
     let n_classes = targets.n_columns();
     let probabilities = probabilities_from_logits(logits, n_classes);
     let rows = targets.values.chunks_exact(n_classes).zip(probabilities.chunks_exact(n_classes));
-    // A probability of 0 is one that has been rounded to it.
-    let loss = |(target, given): (&[f64], &[f64])| {
-        target.iter().zip(given).map(|(t, p)| -t * p.max(f64::EPSILON).ln()).sum()
-    };
-    rows.map(loss).collect()
+    rows.map(|(target, given)| cross_entropy(target, given)).collect()
 }
 
 #[cfg(test)]
@@ -268,13 +260,5 @@ mod tests {
         approx::assert_abs_diff_eq!(bias, (0.4_f64 / 0.6).ln(), epsilon = 1e-3);
         let losses = cross_entropies(&[0.0; 4], &targets);
         approx::assert_abs_diff_eq!(losses[0], 2.0_f64.ln(), epsilon = 1e-12);
-    }
-
-    #[test]
-    fn the_loss_of_a_label_is_its_cross_entropy() {
-        let p = 1.0 / (1.0 + (-0.3_f64).exp());
-        let expected = -(0.2 * p.ln() + 0.8 * (1.0 - p).ln());
-        approx::assert_abs_diff_eq!(label_loss(0.3, 0.2), expected, epsilon = 1e-12);
-        approx::assert_abs_diff_eq!(label_loss(-900.0, 1.0), 900.0, epsilon = 1e-9);
     }
 }

@@ -1,6 +1,7 @@
 //! What the words alone tell of labels that are no classes: regressions on sparse rows.
 
 use attention_probes_activations::{LabelKind, Split, Targets};
+use attention_probes_kernels::{ConjugateGradients, conjugate_gradients, dot_f64_in_order as dot};
 use attention_probes_metrics::r_squared;
 use attention_probes_probes::{LinearReadout, LogisticTargets};
 
@@ -11,11 +12,8 @@ use crate::bag_of_words::{BagOfWords, FitFollower, WordTargets};
 /// Penalties that a ridge regression chooses from; rows have length 1.
 const RIDGE_PENALTIES: [f64; 6] = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];
 
-/// Most steps of conjugate gradients.
-const MAX_STEPS: usize = 500;
-
-/// Size of the residual, as a share of what it was at the beginning, at which they end.
-const TOLERANCE: f64 = 1e-8;
+/// When conjugate gradients end.
+const UNTIL: ConjugateGradients = ConjugateGradients { max_steps: 500, tolerance: 1e-8 };
 
 /// The penalty that validation chose, and the logits of a logistic regression for every test
 /// example, `[n, n_out]`.
@@ -143,38 +141,10 @@ impl<'a> RidgeProblem<'a> {
         result
     }
 
-    /// Conjugate gradients (Hestenes and Stiefel, 1952) from a start.
-    fn solve(&self, mut params: Vec<f64>) -> Vec<f64> {
-        let applied = self.apply(&params);
-        let mut residual: Vec<f64> =
-            self.products.iter().zip(&applied).map(|(b, a)| b - a).collect();
-        let mut direction = residual.clone();
-        let mut square = dot(&residual, &residual);
-        let enough = TOLERANCE * TOLERANCE * dot(&self.products, &self.products);
-        for _ in 0..MAX_STEPS {
-            if square <= enough {
-                break;
-            }
-            let applied = self.apply(&direction);
-            let step = square / dot(&direction, &applied);
-            for ((w, r), (d, a)) in
-                params.iter_mut().zip(&mut residual).zip(direction.iter().zip(&applied))
-            {
-                *w += step * d;
-                *r -= step * a;
-            }
-            let next = dot(&residual, &residual);
-            for (d, r) in direction.iter_mut().zip(&residual) {
-                *d = r + next / square * *d;
-            }
-            square = next;
-        }
-        params
+    /// The solution, from a start.
+    fn solve(&self, start: Vec<f64>) -> Vec<f64> {
+        conjugate_gradients(|params| self.apply(params), &self.products, start, UNTIL)
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::{add_scaled_f64 as add_scaled, dot_f64_in_order as dot};
+
 /// Sufficient decrease, the constant `c1` of the Wolfe conditions.
 const DECREASE: f64 = 1e-4;
 /// Curvature, the constant `c2` of the Wolfe conditions.
@@ -20,7 +22,7 @@ const MIN_CURVATURE: f64 = 1e-10;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::Lbfgs;
+/// use attention_probes_kernels::Lbfgs;
 ///
 /// let mut bowl = |x: &[f32]| (f64::from(x[0] - 3.0).powi(2), vec![2.0 * (x[0] - 3.0)]);
 /// let result = Lbfgs::default().minimise(&[0.0], &mut bowl);
@@ -330,18 +332,8 @@ fn to_f32(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&value| value as f32).collect()
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
-}
-
-fn add_scaled(target: &mut [f64], scale: f64, values: &[f64]) {
-    for (target, value) in target.iter_mut().zip(values) {
-        *target += scale * value;
-    }
 }
 
 fn max_abs(values: &[f64]) -> f64 {

@@ -1,10 +1,19 @@
-//! Matrix products and other loops over slices: the one place that calls the `gemm` and `pulp`
-//! crates.
+//! Matrix products: the one place that calls the `gemm` crate.
 
 use gemm::Parallelism;
-use pulp::{Arch, Simd, WithSimd};
 
 /// A row-major matrix that is read, or some of its columns, or the transpose of either.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_kernels::{Matrix, Write, matmul};
+///
+/// let (a, b) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, -1.0]);
+/// let mut product = [0.0; 4];
+/// matmul(&mut product, Matrix::new(&a, 2, 2).transpose(), Matrix::new(&b, 2, 2), Write::Replace);
+/// assert_eq!(product, [1.0, -3.0, 2.0, -4.0]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     values: &'a [f32],
@@ -66,6 +75,12 @@ pub enum Write {
 ///
 /// No sum is divided among threads, so the result does not depend on their number.
 ///
+/// # Shapes
+///
+/// - `lhs`: `[m, k]`
+/// - `rhs`: `[k, n]`
+/// - `dst`: `[m, n]`
+///
 /// # Panics
 ///
 /// If the shapes do not fit.
@@ -120,28 +135,6 @@ fn product(
             false,
             parallelism,
         );
-    }
-}
-
-/// Calls a loop compiled for the widest registers of the machine.
-///
-/// The closure must be `#[inline(always)]`, and all that it calls: what is not inlined is compiled
-/// for the narrowest. Rust wraps a closure that is called once in a function of its own, which is
-/// why this one asks for a closure that could be called again.
-pub fn vectorize<R>(of: impl FnMut() -> R) -> R {
-    Arch::new().dispatch(Loop(of))
-}
-
-/// What [`vectorize`] compiles for each kind of register.
-struct Loop<F>(F);
-
-impl<R, F: FnMut() -> R> WithSimd for Loop<F> {
-    type Output = R;
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "what is not inlined is not vectorised")]
-    fn with_simd<S: Simd>(mut self, _: S) -> R {
-        (self.0)()
     }
 }
 
