@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use attention_probes_models::ModelError;
+use attention_probes_models::{HookPoint, ModelError};
 use attention_probes_wording::{did_you_mean, nearest};
 
 use crate::wording::{gib, listed, shown};
@@ -407,6 +407,21 @@ pub enum ActivationError {
         /// Number of tokens.
         end: usize,
     },
+    /// A sequence has NaN or infinity among its activations.
+    #[error("`{hook}` of sequence {sequence} has {value} at value {index}; leave the sequence out")]
+    NotFinite {
+        /// The sequence.
+        sequence: usize,
+        /// The hook.
+        hook: HookPoint,
+        /// Index among the values of the sequence at this hook.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The caller asked to stop.
+    #[error("stopped before all sequences were run")]
+    Stopped,
     /// Every sequence has NaN or infinity among its activations.
     #[error("all {n_sequences} sequences have NaN or infinity among their activations")]
     NothingFinite {

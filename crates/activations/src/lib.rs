@@ -5,6 +5,7 @@
 
 mod atomic;
 mod batch;
+mod capture;
 mod checked_file;
 mod class_names;
 mod copies;
@@ -66,6 +67,10 @@ mod words;
 
 pub use atomic::{check_output, write_atomically};
 pub use batch::length_buckets;
+pub use capture::{
+    Batching, CaptureHook, CaptureOptions, CaptureOrder, CaptureSummary, HookLayout, HookShape,
+    ModelCapture, NonFinite, NonFinitePolicy, SequenceRows, capture_rows, hook_shapes,
+};
 pub use class_names::{ClassDoubt, class_doubts, look_like_numbers};
 pub use copies::{contradictions, rows_key, text_key};
 pub use corpus::{Corpus, CorpusTokens};
@@ -92,8 +97,8 @@ pub use place::{Place, PlaceActivations, PlaceSites};
 pub use recomputed::RecomputedActivations;
 pub use safetensors_file::{SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec};
 pub use shards::{
-    HookLayout, PartRecord, PartTokens, PartWriter, Shard, ShardData, ShardError, ShardFolder,
-    ShardHook, ShardManifest, ShardModel, ShardPart, ShardTokenizer, ShardWriter, is_shard_folder,
+    PartRecord, PartTokens, PartWriter, Shard, ShardData, ShardError, ShardFolder, ShardHook,
+    ShardManifest, ShardModel, ShardPart, ShardTokenizer, ShardWriter, is_shard_folder,
 };
 pub use split::{Side, Split, SplitConfig, SplitError, stratified_split};
 pub use split_files::SplitFault;

@@ -1,17 +1,18 @@
 //! The one pass: every sequence through the model once, all activations that are asked for out.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use attention_probes_models::{
-    Convention, HookPoint, HookSet, HookedModel, ModelError, ModelShape, PaddingSide, TokenBatch,
-    host_values,
-};
+use attention_probes_models::{Convention, HookPoint, HookedModel, ModelShape};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::{ActivationError, TokenizedDataset, length_buckets};
+use crate::{
+    ActivationError, Batching, CaptureHook, CaptureOptions, ModelCapture, TokenizedDataset,
+    capture_rows,
+};
 
 /// A part of a block whose output can be probed.
 #[derive(
@@ -104,6 +105,12 @@ impl Site {
     /// Where a model keeps these activations.
     pub fn hook(self) -> HookPoint {
         self.component.hook(self.layer)
+    }
+}
+
+impl From<Site> for CaptureHook {
+    fn from(site: Site) -> Self {
+        Self { hook: site.hook(), convention: site.convention }
     }
 }
 
@@ -214,61 +221,34 @@ pub(crate) fn stream_prefixes(
     mut sink: impl FnMut(usize, usize, &[f32]) -> Result<(), ActivationError>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<StreamReport, ActivationError> {
-    let d_model = capture.d_model()?;
-    let hooks = HookSet::new(capture.sites.iter().map(|site| site.hook()));
-    let lengths: Vec<usize> = prefixes.iter().map(|(_, end)| *end).collect();
+    capture.d_model()?;
     let distinct: BTreeSet<usize> = prefixes.iter().map(|(sequence, _)| *sequence).collect();
     assert_eq!(distinct.len(), prefixes.len(), "each sequence is given once");
-    let mut skipped = BTreeSet::new();
-    let mut n_done = 0;
-    // The longest go first: if they are too long for the model or the memory, that shows at once.
-    for bucket in length_buckets(&lengths, capture.max_tokens_per_batch).into_iter().rev() {
-        let texts: Vec<&[u32]> = bucket
-            .iter()
-            .map(|&index| &capture.tokens.sequence(prefixes[index].0)[..lengths[index]])
-            .collect();
-        let batch = TokenBatch::new(&texts, PaddingSide::Right, capture.device)?;
-        let sites = run_sites(capture, &batch, &hooks)?;
-
-        let [_, pos] = batch.dims();
-        for (row, &index) in bucket.iter().enumerate() {
-            let start = row * pos * d_model;
-            let rows = start..start + lengths[index] * d_model;
-            let sequence = prefixes[index].0;
-            let is_finite = |site: &Vec<f32>| site[rows.clone()].iter().all(|x| x.is_finite());
-            if !sites.iter().all(is_finite) {
-                tracing::warn!(
-                    sequence,
-                    text = capture.tokens.text_rows[sequence],
-                    "skipped: NaN or infinity among its activations"
-                );
-                skipped.insert(sequence);
-                continue;
-            }
-            for (index, site) in sites.iter().enumerate() {
-                sink(sequence, index, &site[rows.clone()])?;
-            }
-        }
-        n_done += bucket.len();
-        progress(n_done, prefixes.len());
+    let ids: Vec<&[u32]> =
+        prefixes.iter().map(|&(sequence, end)| &capture.tokens.sequence(sequence)[..end]).collect();
+    let hooks: Vec<CaptureHook> = capture.sites.iter().map(|site| (*site).into()).collect();
+    let progress = RefCell::new(progress);
+    let progress = |done: usize, total: usize| (*progress.borrow_mut())(done, total);
+    let batching = Batching::ByLength { max_tokens: capture.max_tokens_per_batch };
+    let options =
+        CaptureOptions { batching, progress: Some(&progress), ..CaptureOptions::default() };
+    let run = ModelCapture { model: capture.model, device: capture.device, hooks: &hooks, options };
+    let summary = capture_rows(&run, &ids, |rows| {
+        let sequence = prefixes[rows.sequence].0;
+        let mut sites = rows.values.iter().enumerate();
+        sites.try_for_each(|(site, values)| sink(sequence, site, values))
+    })?;
+    let mut skipped: Vec<usize> =
+        summary.non_finite.iter().map(|found| prefixes[found.sequence].0).collect();
+    skipped.sort_unstable();
+    for &sequence in &skipped {
+        tracing::warn!(
+            sequence,
+            text = capture.tokens.text_rows[sequence],
+            "skipped: NaN or infinity among its activations"
+        );
     }
-    Ok(StreamReport { skipped: skipped.into_iter().collect() })
-}
-
-/// One forward pass: for each site `[batch, pos, d_model]`, read back from the device once.
-fn run_sites(
-    capture: &Capture<'_>,
-    batch: &TokenBatch,
-    hooks: &HookSet,
-) -> Result<Vec<Vec<f32>>, ActivationError> {
-    let cache = capture.model.run_with_cache(batch, hooks)?;
-    let read = |site: &Site| {
-        let hook = site.hook();
-        let not_returned = || ModelError::NotReturned { output: hook.to_string() };
-        let activation = cache.get(hook).cloned().ok_or_else(not_returned)?.flatten_heads();
-        Ok(host_values(site.convention.apply(capture.model, hook, activation))?)
-    };
-    capture.sites.iter().map(read).collect()
+    Ok(StreamReport { skipped })
 }
 
 #[cfg(test)]
@@ -276,6 +256,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use approx::assert_abs_diff_eq;
+    use attention_probes_models::{HookSet, PaddingSide, TokenBatch};
 
     use super::*;
     use crate::testing::{Disguised, Fixture};

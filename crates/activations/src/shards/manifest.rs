@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::ShardError;
 use super::shard::MAX_SHARDS;
 use crate::atomic::write_error;
-use crate::{ActivationError, StoreDtype};
+use crate::{ActivationError, HookLayout, StoreDtype};
 
 /// Name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -73,16 +73,6 @@ pub struct ShardHook {
     pub layout: HookLayout,
     /// Axes after the tokens, or `[n_heads]` where positions are related.
     pub shape: Vec<usize>,
-}
-
-/// How the values of a hook lie in the tensor of a part file, rows one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HookLayout {
-    /// `[n_tokens, …]`.
-    Tokens,
-    /// Flat; a row of `n` tokens has `[n_heads, n, n]` values, of queries and keys.
-    Pairs,
 }
 
 /// The corpus.

@@ -13,7 +13,7 @@ mod writer;
 
 pub use error::ShardError;
 pub use manifest::{
-    HookLayout, ShardData, ShardHook, ShardManifest, ShardModel, ShardTokenizer, is_shard_folder,
+    ShardData, ShardHook, ShardManifest, ShardModel, ShardTokenizer, is_shard_folder,
 };
 pub use part::{PartTokens, PartWriter};
 pub use reader::{ShardFolder, ShardPart};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use super::{HookLayout, ShardManifest};
-use crate::{ActivationError, SafetensorsWriter, TensorDtype, TensorSpec};
+use super::ShardManifest;
+use crate::{ActivationError, HookLayout, SafetensorsWriter, TensorDtype, TensorSpec};
 
 /// Tokens and labels of the rows of a part, known before its activations are.
 #[derive(Clone, Debug, PartialEq, Eq)]

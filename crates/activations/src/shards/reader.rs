@@ -11,9 +11,9 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::part::hook_starts;
 use super::record::{n_parts, read_record};
-use super::{HookLayout, PartRecord, Shard, ShardError, ShardManifest};
+use super::{PartRecord, Shard, ShardError, ShardManifest};
 use crate::file_map::map;
-use crate::{ActivationError, StoreDtype};
+use crate::{ActivationError, HookLayout, StoreDtype};
 
 /// A folder whose shards are all complete; its parts are opened one by one.
 ///
