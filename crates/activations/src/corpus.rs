@@ -86,6 +86,11 @@ impl Corpus {
         })
     }
 
+    /// Which columns are read.
+    pub fn columns(&self) -> &DatasetConfig {
+        &self.columns
+    }
+
     /// Begins to read the rows again.
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use attention_probes_wording::{did_you_mean, nearest};
 
 use crate::wording::{gib, listed, shown};
 use crate::{
-    Component, ExternalError, HaystackError, NpyError, ShardError, Site, SplitError, SplitFault,
-    TableError, Target,
+    Component, ExternalError, ExtractError, HaystackError, NpyError, ShardError, Site, SplitError,
+    SplitFault, TableError, Target,
 };
 
 /// Why data could not be read, split, turned into activations, or written.
@@ -443,6 +443,13 @@ pub enum ActivationError {
     /// Activations should be kept on disk, but no folder is given.
     #[error("storage is `disk`, but no folder for the activations is given")]
     NoFolder,
+    /// Activations could not be extracted.
+    #[error(transparent)]
+    Extract {
+        /// Why not.
+        #[from]
+        source: ExtractError,
+    },
     /// A folder of shards could not be used.
     #[error(transparent)]
     Shards {

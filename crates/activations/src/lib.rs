@@ -48,6 +48,7 @@ mod shards;
 mod split;
 mod split_files;
 mod store;
+mod stores;
 mod stream;
 mod table;
 mod table_error;
@@ -69,7 +70,8 @@ pub use atomic::{check_output, write_atomically};
 pub use batch::length_buckets;
 pub use capture::{
     Batching, CaptureHook, CaptureOptions, CaptureOrder, CaptureSummary, HookLayout, HookShape,
-    ModelCapture, NonFinite, NonFinitePolicy, SequenceRows, capture_rows, hook_shapes,
+    ModelCapture, NonFinite, NonFinitePolicy, SequenceRows, TOKENS_PER_FORWARD, Watch,
+    capture_rows, hook_shapes,
 };
 pub use class_names::{ClassDoubt, class_doubts, look_like_numbers};
 pub use copies::{contradictions, rows_key, text_key};
@@ -103,7 +105,11 @@ pub use shards::{
 pub use split::{Side, Split, SplitConfig, SplitError, stratified_split};
 pub use split_files::SplitFault;
 pub use store::{ActivationSource, SiteRows, Storage, StorageConfig, open_activations};
-pub use stream::{Capture, Component, Site, StreamReport, TOKENS_PER_FORWARD, stream_activations};
+pub use stores::{
+    ExtractConfig, ExtractData, ExtractError, ExtractInput, ExtractReport, ExtractWritten,
+    FolderConfig, IdsFault, ShardReport, StoreFormat, TokenRows, extract,
+};
+pub use stream::{Capture, Component, Site, StreamReport, stream_activations};
 pub use table::{LabelColumn, TextReader, TextRow};
 pub use table_error::TableError;
 pub use table_format::{Quoting, TableFormat};

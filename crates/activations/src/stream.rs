@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActivationError, Batching, CaptureHook, CaptureOptions, ModelCapture, TokenizedDataset,
+    ActivationError, Batching, CaptureHook, CaptureOptions, ModelCapture, TokenizedDataset, Watch,
     capture_rows,
 };
 
@@ -120,10 +120,6 @@ impl fmt::Display for Site {
     }
 }
 
-/// Most tokens of one forward pass of a model, padding included, that sweeps and commands use:
-/// enough for full matrix products, few enough that a batch's activations stay small.
-pub const TOKENS_PER_FORWARD: usize = 4096;
-
 /// What runs on what, and which activations are kept.
 #[derive(Clone, Copy)]
 pub struct Capture<'a> {
@@ -230,8 +226,8 @@ pub(crate) fn stream_prefixes(
     let progress = RefCell::new(progress);
     let progress = |done: usize, total: usize| (*progress.borrow_mut())(done, total);
     let batching = Batching::ByLength { max_tokens: capture.max_tokens_per_batch };
-    let options =
-        CaptureOptions { batching, progress: Some(&progress), ..CaptureOptions::default() };
+    let watch = Watch { progress: Some(&progress), ..Watch::default() };
+    let options = CaptureOptions { batching, watch, ..CaptureOptions::default() };
     let run = ModelCapture { model: capture.model, device: capture.device, hooks: &hooks, options };
     let summary = capture_rows(&run, &ids, |rows| {
         let sequence = prefixes[rows.sequence].0;

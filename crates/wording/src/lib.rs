@@ -10,6 +10,7 @@ mod json;
 mod names;
 mod serde_words;
 mod similar;
+mod size;
 
 pub use self::config::{TomlError, parse_toml};
 pub use self::foreign::foreign_words;
@@ -17,3 +18,4 @@ pub use self::io::io_words;
 pub use self::json::json_words;
 pub use self::names::{first_of, listed, shown};
 pub use self::similar::{did_you_mean, edit_distance, nearest};
+pub use self::size::shown_size;

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::{TOKENS_PER_FORWARD, length_buckets};
+use crate::length_buckets;
+
+/// Most tokens of one forward pass of a model, padding included, that sweeps and commands use:
+/// enough for full matrix products, few enough that a batch's activations stay small.
+pub const TOKENS_PER_FORWARD: usize = 4096;
 
 /// Positions that attention sees are a multiple of this, and at least twice as many, if the model's
 /// context is as long: so they depend on the sequence alone, and its activations, to the last bit,

@@ -1,109 +1,13 @@
 //! Every sequence through the model once, all activations that are asked for out.
 
-use attention_probes_models::{HookPoint, HookSet, HookedModel};
-use burn::tensor::Device;
+use attention_probes_models::{HookPoint, HookSet};
 
-use super::batching::Batching;
 use super::hook::CaptureHook;
+use super::options::{CaptureOrder, ModelCapture, NonFinitePolicy};
 use super::order::Waiting;
 use super::pass::run_pass;
+use super::rows::{CaptureSummary, NonFinite, SequenceRows};
 use crate::ActivationError;
-
-/// What runs, and what is captured.
-#[derive(Clone, Copy)]
-pub struct ModelCapture<'a> {
-    /// The model.
-    pub model: &'a dyn HookedModel,
-    /// Device of the model.
-    pub device: &'a Device,
-    /// What is captured, in this order.
-    pub hooks: &'a [CaptureHook],
-    /// How.
-    pub options: CaptureOptions<'a>,
-}
-
-/// How a model is run over sequences.
-#[derive(Clone, Copy, Default)]
-pub struct CaptureOptions<'a> {
-    /// Which sequences share a forward pass. Default [`Batching::ByLength`].
-    pub batching: Batching,
-    /// In which order sequences are handed on. Default [`CaptureOrder::AsComputed`].
-    pub order: CaptureOrder,
-    /// What happens to NaN and infinity. Default [`NonFinitePolicy::Skip`].
-    pub non_finite: NonFinitePolicy,
-    /// Tokens at the beginning of each sequence whose rows are not handed on, such as one that
-    /// stands for the beginning of a text. Pairs of positions are whole. Default 0.
-    pub n_before: usize,
-    /// Called after each forward pass with the number of sequences done and to do, without those
-    /// that have no token. Default none.
-    pub progress: Option<&'a dyn Fn(usize, usize)>,
-    /// Asked before each forward pass whether to stop. Default none.
-    pub stop: Option<&'a dyn Fn() -> bool>,
-}
-
-/// In which order sequences are handed on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CaptureOrder {
-    /// Batch by batch.
-    #[default]
-    AsComputed,
-    /// In the order given; those that are computed before their turn are kept in memory.
-    AsGiven,
-}
-
-/// What happens to a sequence with NaN or infinity among what would be handed on. The minus
-/// infinity of a score whose key is hidden does not count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NonFinitePolicy {
-    /// It is not handed on at any hook, and named in [`CaptureSummary::non_finite`].
-    #[default]
-    Skip,
-    /// It is handed on, and named in [`CaptureSummary::non_finite`].
-    Keep,
-    /// The capture ends with [`ActivationError::NotFinite`].
-    Refuse,
-}
-
-/// What one sequence has at every hook.
-#[derive(Clone, Debug)]
-pub struct SequenceRows<'a> {
-    /// The sequence, an index into those given.
-    pub sequence: usize,
-    /// Tokens that have rows: all but the first [`CaptureOptions::n_before`].
-    pub n_tokens: usize,
-    /// Values at each hook without padding, heads side by side: `[n_tokens, width]`, or
-    /// `[n_heads, pos, pos]` for what relates two positions.
-    pub values: Vec<&'a [f32]>,
-    /// The first value that is not finite, if there is one.
-    pub non_finite: Option<NonFinite>,
-}
-
-/// A value that is NaN or infinite.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NonFinite {
-    /// The sequence, an index into those given.
-    pub sequence: usize,
-    /// The first hook, in the order given, where it has such a value.
-    pub hook: HookPoint,
-    /// Index among the values at this hook.
-    pub index: usize,
-    /// The value.
-    pub value: f32,
-}
-
-/// What a capture has done.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CaptureSummary {
-    /// Sequences that ran, those that were skipped included.
-    pub n_sequences: usize,
-    /// Sequences without a token, which are never handed on.
-    pub n_empty: usize,
-    /// Tokens that ran, without padding.
-    pub n_tokens: usize,
-    /// The first value that is not finite, of each sequence that has one, in the order of the
-    /// sequences.
-    pub non_finite: Vec<NonFinite>,
-}
 
 /// Runs a model once over sequences of token ids and hands on what its hooks see of each.
 ///
@@ -115,7 +19,8 @@ pub struct CaptureSummary {
 ///
 /// - [`ActivationError::Model`] if the model refuses a batch, or its device fails
 /// - [`ActivationError::NotFinite`] if a value is NaN or infinite and that is refused
-/// - [`ActivationError::Stopped`] if [`CaptureOptions::stop`] says so; what was handed on stands
+/// - [`ActivationError::Stopped`] if [`Watch::stop`](super::Watch::stop) says so; what was handed on
+///   stands
 /// - whatever `sink` returns
 ///
 /// # Memory
@@ -167,7 +72,7 @@ pub fn capture_rows<E: From<ActivationError>>(
     let n_filled = lengths.len() - n_empty;
     let mut summary = CaptureSummary { n_empty, ..CaptureSummary::default() };
     for batch in options.batching.batches(&lengths, capture.model.shape().n_ctx) {
-        if options.stop.is_some_and(|stop| stop()) {
+        if options.watch.stop.is_some_and(|stop| stop()) {
             return Err(ActivationError::Stopped.into());
         }
         let mut pass = run_pass(capture, &hooks, &batch, &ids)?;
@@ -194,7 +99,7 @@ pub fn capture_rows<E: From<ActivationError>>(
             }
         }
         summary.n_sequences += batch.sequences.len();
-        if let Some(progress) = options.progress {
+        if let Some(progress) = options.watch.progress {
             progress(summary.n_sequences, n_filled);
         }
     }
@@ -223,6 +128,7 @@ mod tests {
 
     use super::*;
     use crate::testing::Fixture;
+    use crate::{Batching, CaptureOptions, Watch};
 
     const HOOKS: [CaptureHook; 3] = [
         CaptureHook { hook: HookPoint::ResidPost(1), convention: Convention::Raw },
@@ -330,8 +236,7 @@ mod tests {
         };
         let options = CaptureOptions {
             batching: Batching::InOrder { max_sequences: 2 },
-            progress: Some(&progress),
-            stop: Some(&stop),
+            watch: Watch { progress: Some(&progress), stop: Some(&stop) },
             ..CaptureOptions::default()
         };
         let error = run(&fixture, &all, options).unwrap_err();

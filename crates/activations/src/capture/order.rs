@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{NonFinite, SequenceRows};
+use super::rows::{NonFinite, SequenceRows};
 
 /// Sequences that wait for earlier ones.
 pub(super) struct Waiting {

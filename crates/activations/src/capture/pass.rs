@@ -3,8 +3,8 @@
 use attention_probes_models::{HookSet, ModelError, PaddingSide, TokenBatch, host_values};
 
 use super::batching::Batch;
-use super::engine::ModelCapture;
 use super::hook::HookLayout;
+use super::options::ModelCapture;
 use crate::ActivationError;
 
 /// Values of a batch at every hook, padding included.

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use attention_probes_models::files::TemporaryFile;
-use attention_probes_models::{Convention, Dtype};
+use attention_probes_models::{Convention, Dtype, LanguageModel, ModelAlone};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,20 @@ pub struct ShardModel {
     pub revision: String,
     /// Number format that it computed in.
     pub dtype: Dtype,
+}
+
+impl From<&LanguageModel> for ShardModel {
+    fn from(model: &LanguageModel) -> Self {
+        let LanguageModel { name, revision, dtype, .. } = model;
+        Self { name: name.clone(), revision: revision.clone(), dtype: *dtype }
+    }
+}
+
+impl From<&ModelAlone> for ShardModel {
+    fn from(model: &ModelAlone) -> Self {
+        let ModelAlone { name, revision, dtype, .. } = model;
+        Self { name: name.clone(), revision: revision.clone(), dtype: *dtype }
+    }
 }
 
 /// One hook of a folder.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use attention_probes_activations::{
-    Batching, CaptureHook, CaptureOptions, ModelCapture, NonFinitePolicy, capture_rows,
+    Batching, CaptureHook, CaptureOptions, ModelCapture, NonFinitePolicy, Watch, capture_rows,
 };
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{HookPoint, HookedModel};
@@ -67,7 +67,7 @@ impl AttentionLayers {
         let options = CaptureOptions {
             batching: Batching::InOrder { max_sequences: contexts_per_forward },
             non_finite: NonFinitePolicy::Keep,
-            progress: Some(&progress),
+            watch: Watch { progress: Some(&progress), ..Watch::default() },
             ..CaptureOptions::default()
         };
         let capture = ModelCapture { model, device, hooks: &hooks, options };
