@@ -1,5 +1,6 @@
 //! Text to token ids and back, with offsets; knows where a tokenizer's files lie.
 
+mod beginning;
 mod checks;
 
 use std::collections::HashMap;
