@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use attention_probes_models::Tokenizer;
 
 use crate::dataset::{is_empty, sorted_classes};
-use crate::tokens::encode;
-use crate::{ActivationError, DatasetConfig, LabelColumn, PartTokens, TextReader, TextRow};
+use crate::{
+    ActivationError, DatasetConfig, EncodeConfig, LabelColumn, PartTokens, TextReader, TextRow,
+    encode_texts,
+};
 
 /// What is known of files of texts once they have been read through; the texts stay in the files.
 ///
@@ -137,7 +139,8 @@ impl Corpus {
             labels: (!self.classes.is_empty()).then_some(labels),
         };
         let mut n_truncated = 0;
-        for (row, text) in encode(&texts, tokenizer, max_tokens).into_iter().enumerate() {
+        let config = EncodeConfig { max_tokens, ..EncodeConfig::default() };
+        for (row, text) in encode_texts(&texts, tokenizer, config).into_iter().enumerate() {
             let text = text.map_err(|source| ActivationError::Tokenize {
                 row: first + row,
                 source: Box::new(source),

@@ -117,4 +117,4 @@ pub use tagged::{TaggedConfig, Word};
 pub use target::Target;
 pub use targets::{LabelKind, Targets};
 pub use task::{Example, ExampleConfig, ExampleSet, Task, class_weights, examples};
-pub use tokens::{TokenizeConfig, TokenizedDataset, tokenize};
+pub use tokens::{EncodeConfig, TokenizeConfig, TokenizedDataset, encode_texts, tokenize};

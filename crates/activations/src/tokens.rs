@@ -92,7 +92,8 @@ pub fn tokenize(
         }
     }
 
-    let encoded = encode(&dataset.texts, tokenizer, config.max_tokens);
+    let of_text = EncodeConfig { max_tokens: config.max_tokens, ..EncodeConfig::default() };
+    let encoded = encode_texts(&dataset.texts, tokenizer, of_text);
     let (mut ids, mut lengths, mut n_truncated) = (Vec::new(), Vec::with_capacity(n_texts), 0);
     for (row, text) in encoded.into_iter().enumerate() {
         let text = text.map_err(|source| ActivationError::Tokenize {
@@ -111,13 +112,59 @@ pub fn tokenize(
     TokenizedDataset::from_lengths(ids, &lengths, n_truncated).check(n_texts)
 }
 
+/// How each of several texts becomes tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeConfig {
+    /// Most tokens of a text; what follows is cut off. Default as many as it has.
+    pub max_tokens: usize,
+    /// Whether the tokenizer puts special tokens into a text, such as one for the beginning.
+    /// Default yes.
+    pub special_tokens: bool,
+}
+
+impl Default for EncodeConfig {
+    fn default() -> Self {
+        Self { max_tokens: usize::MAX, special_tokens: true }
+    }
+}
+
 /// Turns texts into token ids, on all cores; those that are too long are cut.
-pub(crate) fn encode(
-    texts: &[String],
+///
+/// # Errors
+///
+/// Of a text, [`ModelError::Tokenizer`] if it cannot be encoded.
+///
+/// # Memory
+///
+/// The tokens of all texts.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_activations::{EncodeConfig, encode_texts};
+/// use attention_probes_models::demo::DemoModel;
+///
+/// let tokenizer = DemoModel::named("demo-gpt2").ok_or("is embedded")?.tokenizer()?;
+/// let config = EncodeConfig { max_tokens: 3, ..EncodeConfig::default() };
+/// let encoded = encode_texts(&["Once upon a time", "The"], &tokenizer, config);
+/// let cut = encoded.into_iter().collect::<Result<Vec<_>, _>>()?;
+/// assert!(cut[0].is_truncated && !cut[1].is_truncated);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn encode_texts(
+    texts: &[impl AsRef<str> + Sync],
     tokenizer: &Tokenizer,
-    max_tokens: usize,
+    config: EncodeConfig,
 ) -> Vec<Result<CutEncoding, ModelError>> {
-    texts.par_iter().map(|text| tokenizer.encode_up_to(text, max_tokens)).collect()
+    let EncodeConfig { max_tokens, special_tokens } = config;
+    let encode = |text: &str| {
+        if special_tokens {
+            tokenizer.encode_up_to(text, max_tokens)
+        } else {
+            tokenizer.encode_up_to_without_special(text, max_tokens)
+        }
+    };
+    texts.par_iter().map(|text| encode(text.as_ref())).collect()
 }
 
 impl TokenizedDataset {
