@@ -318,7 +318,7 @@ pub enum ActivationError {
         n_texts: usize,
     },
     /// Another process writes into a folder.
-    #[error("`{}` is in use by another process; wait for it, or choose another --output", path.display())]
+    #[error("`{}` is in use by another process; wait for it, or choose another folder", path.display())]
     Busy {
         /// The folder.
         path: PathBuf,

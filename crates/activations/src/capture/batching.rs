@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::length_buckets;
+use super::batch::length_buckets;
 
 /// Most tokens of one forward pass of a model, padding included, that sweeps and commands use:
 /// enough for full matrix products, few enough that a batch's activations stay small.
