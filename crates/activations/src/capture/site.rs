@@ -114,3 +114,23 @@ impl fmt::Display for Site {
         write!(f, "L{:02}-{}", self.layer, self.component)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_print_as_they_parse() {
+        for component in Component::ALL {
+            let name = component.to_string();
+            assert_eq!(name.parse::<Component>().unwrap(), component);
+            assert_eq!(serde_json::to_string(&component).unwrap(), format!("\"{name}\""));
+            assert!(component.hook(4).to_string().ends_with(&name));
+        }
+        assert_eq!(
+            "resid".parse::<Component>().unwrap_err().to_string(),
+            "component `resid` is not known, expected resid_pre, resid_mid, resid_post, attn_out, \
+             mlp_out, or z"
+        );
+    }
+}

@@ -145,7 +145,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use approx::assert_abs_diff_eq;
-    use attention_probes_models::{HookSet, PaddingSide, TokenBatch};
+    use attention_probes_models::{Convention, HookSet, ModelShape, PaddingSide, TokenBatch};
 
     use super::*;
     use crate::testing::{Disguised, Fixture};
@@ -273,20 +273,5 @@ mod tests {
         fixture.sites[0].layer = 2;
         let result = stream_activations(&fixture.capture(), &[0], |_, _, _| Ok(()), &mut |_, _| {});
         assert!(matches!(result, Err(ActivationError::Model { .. })));
-    }
-
-    #[test]
-    fn components_print_as_they_parse() {
-        for component in Component::ALL {
-            let name = component.to_string();
-            assert_eq!(name.parse::<Component>().unwrap(), component);
-            assert_eq!(serde_json::to_string(&component).unwrap(), format!("\"{name}\""));
-            assert!(component.hook(4).to_string().ends_with(&name));
-        }
-        assert_eq!(
-            "resid".parse::<Component>().unwrap_err().to_string(),
-            "component `resid` is not known, expected resid_pre, resid_mid, resid_post, attn_out, \
-             mlp_out, or z"
-        );
     }
 }

@@ -97,3 +97,18 @@ pub(crate) fn missing_column(
 pub(crate) fn is_empty(text: &str) -> bool {
     text.trim().is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_column_is_suggested() {
+        let columns = ["Text", "labels", "prompt_id"].map(str::to_owned);
+        assert_eq!(nearest("text", &columns), Some("Text"));
+        assert_eq!(nearest("label", &columns), Some("labels"));
+        assert_eq!(nearest("lable", &columns), Some("labels"));
+        assert_eq!(nearest("promptid", &columns), Some("prompt_id"));
+        assert_eq!(nearest("sentence", &columns), None);
+    }
+}

@@ -256,14 +256,4 @@ mod tests {
         assert!(error.contains("b.jsonl` line 1 has no column `text`"), "{error}");
         assert!(rows.next().is_none());
     }
-
-    #[test]
-    fn the_nearest_column_is_suggested() {
-        let columns = ["Text", "labels", "prompt_id"].map(str::to_owned);
-        assert_eq!(nearest("text", &columns), Some("Text"));
-        assert_eq!(nearest("label", &columns), Some("labels"));
-        assert_eq!(nearest("lable", &columns), Some("labels"));
-        assert_eq!(nearest("promptid", &columns), Some("prompt_id"));
-        assert_eq!(nearest("sentence", &columns), None);
-    }
 }

@@ -227,6 +227,7 @@ impl Targets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Dataset, DatasetConfig};
 
     fn read(file: &str, text: &str, kind: LabelKind) -> Result<Dataset, ActivationError> {
         let folder = tempfile::tempdir().unwrap();

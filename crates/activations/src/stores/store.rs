@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ActivationError, Capture, DiskActivations, MemoryActivations, RecomputedActivations};
+use crate::{
+    ActivationError, ActivationSource, Capture, DiskActivations, MemoryActivations,
+    RecomputedActivations,
+};
 
 /// Where activations are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

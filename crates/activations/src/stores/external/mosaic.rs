@@ -6,8 +6,8 @@ use std::path::{Component as PathPart, Path, PathBuf};
 use super::site::{ActivationOrigin, ExternalSite};
 use crate::data::classes::{class_indices, grouped, sorted_classes};
 use crate::{
-    ActivationError, DatasetConfig, ExternalActivations, ExternalConfig, NpzArray, TableError,
-    TextRow, hash_file, read_npz_arrays,
+    ActivationError, DatasetConfig, ExternalActivations, ExternalConfig, LabelColumn, NpzArray,
+    TableError, TextReader, TextRow, hash_file, read_npz_arrays,
 };
 
 /// How the name of a table of examples ends; before it stand model and layer.
