@@ -144,3 +144,144 @@ fn write_folder(run: &Run<'_>) -> Result<(Tensors, ExtractWritten), ActivationEr
     let tensors = shapes.iter().map(|hook| (hook.hook.to_string(), hook.shape.clone()));
     Ok((tensors.collect(), ExtractWritten::Shard(report)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use attention_probes_models::{Dtype, HookPoint, HookSet};
+    use safetensors::SafeTensors;
+
+    use super::*;
+    use crate::testing::Fixture;
+    use crate::{ExtractData, FolderConfig, ShardFolder, ShardModel, TokenRows};
+
+    /// Sequences of a fixture as token ids of a file.
+    struct Setting {
+        fixture: Fixture,
+        data: ExtractData,
+        identity: ShardModel,
+    }
+
+    impl Setting {
+        fn new(fixture: Fixture) -> Self {
+            let rows = TokenRows::new(fixture.tokens.ids.clone(), fixture.tokens.offsets.clone());
+            let (name, revision) = ("model".to_owned(), "5a".to_owned());
+            Self {
+                fixture,
+                data: ExtractData::Ids { rows, hash: "90".to_owned() },
+                identity: ShardModel { name, revision, dtype: Dtype::F32 },
+            }
+        }
+
+        fn run(
+            &self,
+            config: &ExtractConfig,
+            watch: Watch<'_>,
+        ) -> Result<ExtractReport, ActivationError> {
+            let input = ExtractInput {
+                model: &self.fixture.model,
+                identity: &self.identity,
+                device: &self.fixture.device,
+                data: &self.data,
+                path: Path::new("ids.safetensors"),
+            };
+            extract(&input, config, watch)
+        }
+    }
+
+    /// A stream and a pattern, two rows in a part file.
+    fn config(output: PathBuf) -> ExtractConfig {
+        let hooks = HookSet::new([HookPoint::ResidPost(1), HookPoint::Pattern(0)]);
+        let folder = FolderConfig { rows_per_part: 2, ..FolderConfig::default() };
+        ExtractConfig { folder, ..ExtractConfig::new(hooks, output) }
+    }
+
+    fn floats(path: &Path, tensor: &str) -> Vec<f32> {
+        let bytes = fs::read(path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let values = file.tensor(tensor).unwrap().data().to_vec();
+        values.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+
+    #[test]
+    fn a_file_and_a_folder_hold_the_same_bits() {
+        let setting = Setting::new(Fixture::new());
+        let folder = tempfile::tempdir().unwrap();
+        let (file, shards) = (folder.path().join("a.safetensors"), folder.path().join("a"));
+        let report = setting.run(&config(file.clone()), Watch::default()).unwrap();
+        assert_eq!(report.tensors["blocks.1.hook_resid_post"], [6, 11, 8]);
+        assert_eq!(report.tensors["blocks.0.attn.hook_pattern"], [6, 2, 11, 11]);
+        setting.run(&config(shards.clone()), Watch::default()).unwrap();
+
+        let stream = floats(&file, "blocks.1.hook_resid_post");
+        let shards = ShardFolder::open(&shards).unwrap();
+        let hooks: Vec<&str> =
+            shards.manifest().hooks.iter().map(|hook| hook.name.as_str()).collect();
+        let hook = hooks.iter().position(|name| *name == "blocks.1.hook_resid_post").unwrap();
+        for part in 0..3 {
+            let part = shards.part(part).unwrap();
+            for row in part.rows() {
+                let n_tokens = setting.fixture.tokens.sequence(row).len();
+                let (of_row, padding) = stream[row * 11 * 8..][..11 * 8].split_at(n_tokens * 8);
+                assert_eq!(part.activations(hook, row), of_row);
+                assert!(padding.iter().all(|value| *value == 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn nan_is_refused_unless_it_is_allowed() {
+        let setting = Setting::new(Fixture::damaged());
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path().join("a.safetensors"));
+        let error = setting.run(&config, Watch::default()).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                ActivationError::Extract {
+                    source: ExtractError::NonFiniteTexts { text: 3, n_texts: 1, .. }
+                }
+            ),
+            "{error:?}"
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let config = ExtractConfig { allow_non_finite: true, ..config };
+        let report = setting.run(&config, Watch::default()).unwrap();
+        let ExtractWritten::File { non_finite_texts, .. } = report.written else {
+            panic!("one file is written")
+        };
+        assert_eq!(non_finite_texts, [3]);
+        assert!(config.output.exists());
+    }
+
+    #[test]
+    fn a_folder_goes_on_where_it_was_stopped() {
+        let setting = Setting::new(Fixture::new());
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path().join("a"));
+        let (n_done, total) = (Cell::new(0), Cell::new(0));
+        let progress = |done, of| {
+            n_done.set(done);
+            total.set(of);
+        };
+        let stop = || n_done.get() >= 2;
+        let watch = Watch { progress: Some(&progress), stop: Some(&stop) };
+        assert!(matches!(setting.run(&config, watch), Err(ActivationError::Stopped)));
+        let watch = Watch { stop: None, ..watch };
+        let report = setting.run(&config, watch).unwrap();
+        let ExtractWritten::Shard(shard) = report.written else { panic!("a shard is written") };
+        assert_eq!((shard.n_found, shard.n_written, shard.n_tokens), (1, 2, 28));
+        assert_eq!((n_done.get(), total.get()), (6, 6));
+    }
+
+    #[test]
+    fn bf16_is_refused_in_an_npz() {
+        let setting = Setting::new(Fixture::new());
+        let config = ExtractConfig { dtype: StoreDtype::Bf16, ..config("a.npz".into()) };
+        let error = setting.run(&config, Watch::default()).unwrap_err().to_string();
+        assert!(error.starts_with("bf16 cannot be kept in `a.npz`"), "{error}");
+    }
+}
