@@ -26,7 +26,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use attention_probes::models::HookPoint;
-use attention_probes::sae::fra::{FraLayer, capture};
+use attention_probes::sae::fra::{FraLayer, capture_texts};
 use burn::tensor::Device;
 
 use ablation::{Ablation, N_DRAWS};
@@ -95,9 +95,10 @@ fn main() -> Result<()> {
 
 /// What a hook reads of some inputs, `N_POS` rows for each.
 fn rows(sorter: &Sorter, inputs: &[Input], hook: HookPoint) -> Result<Vec<f32>> {
+    let ids: Vec<&[u32]> = inputs.iter().map(|input| &input.ids[..]).collect();
     let mut rows = Vec::new();
-    for input in inputs {
-        rows.extend(capture(&sorter.model, &sorter.device, &input.ids, &[hook])?.remove(&hook));
+    for found in capture_texts(&sorter.model, &sorter.device, &ids, &[hook])? {
+        rows.extend(found?.remove(&hook));
     }
     Ok(rows.concat())
 }

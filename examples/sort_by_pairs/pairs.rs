@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use attention_probes::sae::fra::{
-    FraActivations, FraLayer, FraRank, FraStatistics, FraStatisticsConfig, FraText, capture,
+    FraActivations, FraLayer, FraRank, FraStatistics, FraStatisticsConfig, FraText, capture_texts,
 };
 
 use crate::inputs::{Input, N_LETTERS};
@@ -39,12 +39,14 @@ pub(crate) type Text = (FraActivations, FraText);
 /// Reads inputs for all heads of a layer.
 pub(crate) fn read(sorter: &Sorter, layer: &FraLayer<'_>, inputs: &[Input]) -> Result<Vec<Text>> {
     let heads: Vec<usize> = (0..layer.n_heads()).collect();
-    let text = |input: &Input| {
-        let kept = capture(&sorter.model, &sorter.device, &input.ids, &layer.hooks())?;
-        let text = FraText::new(layer, &heads, &input.ids, &kept, 0)?;
+    let ids: Vec<&[u32]> = inputs.iter().map(|input| &input.ids[..]).collect();
+    let captured = capture_texts(&sorter.model, &sorter.device, &ids, &layer.hooks())?;
+    let text = |(ids, kept): (&&[u32], _)| {
+        let kept: FraActivations = kept?;
+        let text = FraText::new(layer, &heads, ids, &kept, 0)?;
         Ok((kept, text))
     };
-    inputs.iter().map(text).collect()
+    ids.iter().zip(captured).map(text).collect()
 }
 
 /// Ranks the pairs of all heads.

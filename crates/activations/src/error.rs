@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use attention_probes_errors::{did_you_mean, nearest};
-use attention_probes_models::ModelError;
+use attention_probes_models::{HookPoint, ModelError};
 
 use crate::wording::{gib, listed, shown};
 use crate::{
-    Component, ExternalError, HaystackError, NpyError, ShardError, Site, SplitError, SplitFault,
-    TableError, Target,
+    Component, ExternalError, ExtractError, HaystackError, NpyError, ShardError, Site, SplitError,
+    SplitFault, TableError, Target,
 };
 
 /// Why data could not be read, split, turned into activations, or written.
@@ -318,7 +318,7 @@ pub enum ActivationError {
         n_texts: usize,
     },
     /// Another process writes into a folder.
-    #[error("`{}` is in use by another process; wait for it, or choose another --output", path.display())]
+    #[error("`{}` is in use by another process; wait for it, or choose another folder", path.display())]
     Busy {
         /// The folder.
         path: PathBuf,
@@ -407,6 +407,21 @@ pub enum ActivationError {
         /// Number of tokens.
         end: usize,
     },
+    /// A sequence has NaN or infinity among its activations.
+    #[error("`{hook}` of sequence {sequence} has {value} at value {index}; leave the sequence out")]
+    NotFinite {
+        /// The sequence.
+        sequence: usize,
+        /// The hook.
+        hook: HookPoint,
+        /// Index among the values of the sequence at this hook.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The caller asked to stop.
+    #[error("stopped before all sequences were run")]
+    Stopped,
     /// Every sequence has NaN or infinity among its activations.
     #[error("all {n_sequences} sequences have NaN or infinity among their activations")]
     NothingFinite {
@@ -428,6 +443,13 @@ pub enum ActivationError {
     /// Activations should be kept on disk, but no folder is given.
     #[error("storage is `disk`, but no folder for the activations is given")]
     NoFolder,
+    /// Activations could not be extracted.
+    #[error(transparent)]
+    Extract {
+        /// Why not.
+        #[from]
+        source: ExtractError,
+    },
     /// A folder of shards could not be used.
     #[error(transparent)]
     Shards {

@@ -1,12 +1,12 @@
 //! Flags of `probe extract`, checked one against another.
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationError, DatasetConfig, LabelColumn, Shard, StoreDtype, hash_file,
+    ActivationError, Corpus, DatasetConfig, ExtractData, LabelColumn, Shard, StoreDtype,
+    StoreFormat,
 };
 use attention_probes_models::{Convention, Dtype, HubAccess};
 use clap::{Args, ValueEnum};
@@ -14,10 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::signals::GoOn;
-use crate::source::Source;
-use crate::tensor_file::Format;
 use crate::text_source::TextSource;
-use crate::token_rows::TokenRows;
 
 /// Run a model and write its activations at named hooks.
 #[derive(Args, Debug)]
@@ -95,21 +92,29 @@ pub struct ExtractArgs {
     pub json: bool,
 }
 
+/// What the model is to be run on, before there is one.
+pub(crate) enum Read {
+    /// Texts that were looked through.
+    Texts(Corpus),
+    /// Token ids.
+    Ids(ExtractData),
+}
+
 impl ExtractArgs {
     /// How the command is taken up again after it was stopped: parts of a folder that are whole are
     /// not written again.
     pub fn go_on(&self) -> GoOn {
-        match Format::from_path(&self.output) {
-            Ok(Format::Folder) => GoOn::SameCommand,
+        match StoreFormat::from_path(&self.output) {
+            Ok(StoreFormat::Folder) => GoOn::SameCommand,
             _ => GoOn::Again,
         }
     }
 
     /// Refuses flags that do not go with the form of the output; returns the shard.
-    pub(crate) fn check_flags(&self, format: Format) -> Result<Shard> {
+    pub(crate) fn check_flags(&self, format: StoreFormat) -> Result<Shard> {
         let output = self.output.display();
         let wrong = |message: String| Err(InputError(message).into());
-        if format != Format::Folder {
+        if format != StoreFormat::Folder {
             let flag = self.shard.as_ref().map(|shard| format!("--shard {shard}"));
             let rows = self.shard_rows.map(|rows| format!("--shard-rows {rows}"));
             if let Some(flag) = flag.or(rows) {
@@ -119,7 +124,7 @@ impl ExtractArgs {
                 ));
             }
         }
-        if format == Format::Npz && self.store_dtype == StoreDtypeArg::Bf16 {
+        if format == StoreFormat::Npz && self.store_dtype == StoreDtypeArg::Bf16 {
             return wrong(format!(
                 "`--store-dtype bf16` cannot be kept in `{output}`, as numpy has no such type; \
                  write .safetensors, a folder, or f32"
@@ -130,14 +135,9 @@ impl ExtractArgs {
     }
 
     /// Reads token ids, or looks through texts.
-    pub(crate) fn read_source(&self, hub: Option<&HubAccess>) -> Result<(&Path, Source)> {
+    pub(crate) fn read(&self, hub: Option<&HubAccess>) -> Result<(&Path, Read)> {
         match (&self.input_ids, &self.data) {
-            (Some(path), _) => {
-                let bytes = fs::read(path)
-                    .map_err(|source| ActivationError::Read { path: path.clone(), source })?;
-                let rows = TokenRows::read(path, &bytes)?;
-                Ok((path, Source::Ids { rows, hash: hash_file(path)? }))
-            }
+            (Some(path), _) => Ok((path, Read::Ids(ExtractData::read_ids(path)?))),
             (None, Some(path)) => {
                 let (label, how) = match &self.label {
                     Some(label) => (label.clone(), LabelColumn::Needed),
@@ -145,9 +145,7 @@ impl ExtractArgs {
                 };
                 let columns = DatasetConfig { label, ..self.table.columns(&self.text)? };
                 let texts = TextSource { path, split: &self.split, hub };
-                let corpus = texts.scan(&columns, how)?;
-                let max_tokens = self.max_tokens.map_or(usize::MAX, NonZeroUsize::get);
-                Ok((path, Source::Texts { corpus, max_tokens, tokenizer: None }))
+                Ok((path, Read::Texts(texts.scan(&columns, how)?)))
             }
             (None, None) => Err(InputError("give `--data` or `--input-ids`".to_owned()).into()),
         }

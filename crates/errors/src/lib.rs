@@ -21,6 +21,7 @@ mod names;
 #[cfg(feature = "words")]
 mod serde_words;
 mod similar;
+mod size;
 mod stop;
 mod value_error;
 
@@ -36,5 +37,6 @@ pub use self::json::json_words;
 pub use self::kind::ErrorKind;
 pub use self::names::{first_of, listed, shown};
 pub use self::similar::{did_you_mean, edit_distance, nearest};
+pub use self::size::shown_size;
 pub use self::stop::{Stop, Stopped};
 pub use self::value_error::ValueError;

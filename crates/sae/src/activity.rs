@@ -1,10 +1,12 @@
 //! What the features of an autoencoder do on texts.
 
+use attention_probes_activations::{
+    Batching, CaptureOptions, ModelCapture, NonFinitePolicy, capture_rows,
+};
 use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::{HookPoint, HookedModel};
 use burn::tensor::Device;
 
-use crate::stream::activations;
 use crate::train::Contexts;
 use crate::{Sae, SaeError, SparseCodes};
 
@@ -61,10 +63,20 @@ impl FeatureActivity {
         let mut codes = SparseCodes::new(sae.config.d_sae);
         let (mut left, mut squares, mut n) = (0.0_f64, 0.0_f64, 0_usize);
         let mut sums = vec![0.0_f64; d_in];
+        let options = CaptureOptions {
+            batching: Batching::InOrder { max_sequences: CONTEXTS_PER_FORWARD },
+            non_finite: NonFinitePolicy::Keep,
+            ..CaptureOptions::default()
+        };
+        let capture = ModelCapture { model, device, hooks: &[hook.into()], options };
         let all: Vec<usize> = (0..contexts.len().min(n_contexts)).collect();
         for chunk in all.chunks(CONTEXTS_PER_FORWARD) {
             let texts: Vec<&[u32]> = chunk.iter().map(|i| contexts.ids(*i)).collect();
-            let x = activations(model, device, &texts, &[hook])?.remove(0);
+            let mut x: Vec<f32> = Vec::with_capacity(texts.len() * length * d_in);
+            capture_rows(&capture, &texts, |rows| {
+                x.extend_from_slice(rows.values[0]);
+                Ok::<(), SaeError>(())
+            })?;
             let width = x.len() / (chunk.len() * length);
             if width != d_in {
                 return Err(SaeError::Site {
@@ -258,9 +270,14 @@ pub fn attribute_to_sources(
     };
     let shape = model.shape();
     let (n_heads, d_head, length) = (shape.n_heads, shape.d_head, ids.len());
-    let hooks = [HookPoint::Pattern(layer), HookPoint::V(layer)];
-    let mut found = activations(model, device, &[ids], &hooks)?;
-    let (values, patterns) = (found.remove(1), found.remove(0));
+    let hooks = [HookPoint::Pattern(layer).into(), HookPoint::V(layer).into()];
+    let options = CaptureOptions { non_finite: NonFinitePolicy::Keep, ..CaptureOptions::default() };
+    let capture = ModelCapture { model, device, hooks: &hooks, options };
+    let (mut patterns, mut values) = (Vec::new(), Vec::new());
+    capture_rows(&capture, &[ids], |rows| {
+        (patterns, values) = (rows.values[0].to_vec(), rows.values[1].to_vec());
+        Ok::<(), SaeError>(())
+    })?;
     let n_values = shape.n_key_value_heads;
     let row = &sae.encoder[feature * sae.config.d_in..][..sae.config.d_in];
     let mut sources = vec![0.0; length];

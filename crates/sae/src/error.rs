@@ -342,6 +342,9 @@ pub(crate) fn plain(error: &(dyn std::error::Error + 'static)) -> String {
 
 impl From<ActivationError> for SaeError {
     fn from(source: ActivationError) -> Self {
-        Self::Activation(Box::new(source))
+        match source {
+            ActivationError::Model { source } => source.into(),
+            other => Self::Activation(Box::new(other)),
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use attention_probes_models::{
-    HookPoint, HookSet, HookedModel, PaddingSide, TokenBatch, host_values,
+use attention_probes_activations::{
+    Batching, CaptureHook, CaptureOptions, HookLayout, ModelCapture, NonFinitePolicy, capture_rows,
 };
+use attention_probes_models::{HookPoint, HookedModel};
 use burn::tensor::Device;
 
 use crate::SaeError;
@@ -15,7 +16,7 @@ pub struct ContextStream<'a> {
     model: &'a dyn HookedModel,
     device: &'a Device,
     contexts: &'a Contexts,
-    hooks: Vec<HookPoint>,
+    hooks: Vec<CaptureHook>,
     widths: Vec<usize>,
     contexts_per_forward: usize,
     seed: u64,
@@ -57,20 +58,25 @@ impl<'a> ContextStream<'a> {
             device,
             contexts,
             widths: Vec::new(),
-            hooks,
+            hooks: hooks.into_iter().map(CaptureHook::from).collect(),
             contexts_per_forward: contexts_per_forward.max(1),
             seed,
             order: contexts.order(seed, 0),
             position: StreamPosition::default(),
         };
-        let first = stream.run(&[0])?;
-        for (hook, activation) in stream.hooks.iter().zip(&first) {
-            let is_rows = !matches!(hook, HookPoint::AttnScores(_) | HookPoint::Pattern(_));
-            if !is_rows || activation.len() % contexts.length() != 0 {
-                return Err(SaeError::Hook { hook: hook.to_string() });
-            }
-            stream.widths.push(activation.len() / contexts.length());
+        let no_rows = |hook: &&CaptureHook| HookLayout::of(hook.hook) == HookLayout::Pairs;
+        if let Some(CaptureHook { hook, .. }) = stream.hooks.iter().find(no_rows) {
+            return Err(SaeError::Hook { hook: hook.to_string() });
         }
+        let options =
+            CaptureOptions { non_finite: NonFinitePolicy::Keep, ..CaptureOptions::default() };
+        let first = ModelCapture { model, device, hooks: &stream.hooks, options };
+        let mut widths = Vec::new();
+        capture_rows(&first, &[contexts.ids(0)], |rows| {
+            widths = rows.values.iter().map(|values| values.len() / rows.n_tokens).collect();
+            Ok::<(), SaeError>(())
+        })?;
+        stream.widths = widths;
         Ok(stream)
     }
 
@@ -108,14 +114,8 @@ impl<'a> ContextStream<'a> {
         }
         let mut rows = vec![Vec::new(); self.hooks.len()];
         let all: Vec<usize> = (0..contexts.len()).collect();
-        for chunk in all.chunks(self.contexts_per_forward) {
-            let texts: Vec<&[u32]> = chunk.iter().map(|i| contexts.ids(*i)).collect();
-            let activations = activations(self.model, self.device, &texts, &self.hooks)?;
-            for i in 0..chunk.len() {
-                if !self.take(i, &activations, &mut rows) {
-                    return Err(SaeError::NotFinite { n_contexts: 1 });
-                }
-            }
+        if !self.append(contexts, &all, &mut rows)?.is_empty() {
+            return Err(SaeError::NotFinite { n_contexts: 1 });
         }
         Ok(rows)
     }
@@ -153,9 +153,9 @@ impl<'a> ContextStream<'a> {
         while read.len() < n_contexts {
             let n = (n_contexts - read.len()).min(self.contexts_per_forward);
             let batch: Vec<usize> = (0..n).map(|_| self.next_context()).collect();
-            let activations = self.run(&batch)?;
+            let skipped = self.append(self.contexts, &batch, &mut rows)?;
             for (i, &context) in batch.iter().enumerate() {
-                if self.take(i, &activations, &mut rows) {
+                if !skipped.contains(&i) {
                     read.push(context);
                     continue;
                 }
@@ -180,43 +180,28 @@ impl<'a> ContextStream<'a> {
         context
     }
 
-    /// Appends the rows of one context of a batch, but the first where it stands for the beginning;
-    /// `false` if one is not finite.
-    fn take(&self, i: usize, activations: &[Vec<f32>], rows: &mut [Vec<f32>]) -> bool {
-        let Range { start: first, end: length } = self.positions();
-        let of_context = |width: usize| (i * length + first) * width..(i + 1) * length * width;
-        let places = activations.iter().zip(&self.widths);
-        let is_finite = places.clone().all(|(activation, &width)| {
-            activation[of_context(width)].iter().all(|x| x.is_finite())
-        });
-        if is_finite {
-            for ((activation, &width), rows) in places.zip(rows) {
-                rows.extend_from_slice(&activation[of_context(width)]);
+    /// Appends the rows of some contexts at every hook, but the first where it stands for the
+    /// beginning; returns which of them, by index, are left out because one is not finite.
+    fn append(
+        &self,
+        contexts: &Contexts,
+        which: &[usize],
+        rows: &mut [Vec<f32>],
+    ) -> Result<Vec<usize>, SaeError> {
+        let ids: Vec<&[u32]> = which.iter().map(|i| contexts.ids(*i)).collect();
+        let options = CaptureOptions {
+            batching: Batching::InOrder { max_sequences: self.contexts_per_forward },
+            n_before: self.positions().start,
+            ..CaptureOptions::default()
+        };
+        let capture =
+            ModelCapture { model: self.model, device: self.device, hooks: &self.hooks, options };
+        let summary = capture_rows(&capture, &ids, |found| {
+            for (rows, values) in rows.iter_mut().zip(&found.values) {
+                rows.extend_from_slice(values);
             }
-        }
-        is_finite
+            Ok::<(), SaeError>(())
+        })?;
+        Ok(summary.non_finite.iter().map(|found| found.sequence).collect())
     }
-
-    /// Activations of some contexts, `[n, length, width]` for each hook.
-    fn run(&self, contexts: &[usize]) -> Result<Vec<Vec<f32>>, SaeError> {
-        let texts: Vec<&[u32]> = contexts.iter().map(|i| self.contexts.ids(*i)).collect();
-        activations(self.model, self.device, &texts, &self.hooks)
-    }
-}
-
-/// Activations of texts of one length at some hooks, heads side by side, `[n, length, width]` each.
-pub(crate) fn activations(
-    model: &dyn HookedModel,
-    device: &Device,
-    texts: &[&[u32]],
-    hooks: &[HookPoint],
-) -> Result<Vec<Vec<f32>>, SaeError> {
-    let batch = TokenBatch::new(texts, PaddingSide::Right, device)?;
-    let mut cache = model.run_with_cache(&batch, &HookSet::new(hooks.iter().copied()))?;
-    let take = |hook: &HookPoint| {
-        let missing = || SaeError::Hook { hook: hook.to_string() };
-        let activation = cache.remove(*hook).ok_or_else(missing)?;
-        Ok(host_values(activation.flatten_heads())?)
-    };
-    hooks.iter().map(take).collect()
 }

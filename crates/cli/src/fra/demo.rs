@@ -220,7 +220,7 @@ fn texts_of(contexts: &Contexts, n: usize) -> Vec<Vec<u32>> {
 /// Random tokens of which a segment is repeated, after what begins every text.
 fn repeated(model: &LanguageModel, n_before: usize) -> Vec<Vec<u32>> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let bos = texts::beginning(model).filter(|_| n_before > 0);
+    let bos = model.tokenizer.beginning().filter(|_| n_before > 0);
     let d_vocab = model.model.shape().d_vocab as u32;
     let text = |_| {
         let segment: Vec<u32> = (0..SEGMENT).map(|_| rng.random_range(1..d_vocab)).collect();

@@ -18,7 +18,6 @@ use crate::device;
 use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::sae::kept::Kept;
-use crate::sae::texts::beginning;
 
 /// Tokens of a text where the autoencoder does not say.
 const MAX_TOKENS: usize = 128;
@@ -182,7 +181,7 @@ impl Subject {
             );
         }
         Ok(Self {
-            bos: beginning(&model).filter(|_| has_bos),
+            bos: model.tokenizer.beginning().filter(|_| has_bos),
             saes,
             paths: args.saes.clone(),
             model,

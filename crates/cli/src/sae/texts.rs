@@ -46,7 +46,7 @@ pub(super) fn contexts_of_files(
     for row in TextReader::open_files(paths, columns, LabelColumn::Ignored)? {
         texts.push(model.tokenizer.encode_without_special(&row?.text)?.ids);
     }
-    let bos = beginning(model).filter(|_| prepend_bos);
+    let bos = model.tokenizer.beginning().filter(|_| prepend_bos);
     let contexts = Contexts::pack(texts.iter().map(Vec::as_slice), context_size, bos, None);
     if contexts.is_empty() {
         let shown: Vec<String> =
@@ -56,14 +56,6 @@ pub(super) fn contexts_of_files(
         return Err(InputError(error).into());
     }
     Ok(contexts)
-}
-
-/// The token that stands for the beginning of a text.
-pub(crate) fn beginning(model: &LanguageModel) -> Option<u32> {
-    let tokenizer = &model.tokenizer;
-    let of_template = tokenizer.encode("").ok().and_then(|encoding| encoding.ids.first().copied());
-    of_template
-        .or_else(|| ["<bos>", "<|endoftext|>"].iter().find_map(|name| tokenizer.token_to_id(name)))
 }
 
 /// The direction of every token's logit in the residual stream, but for the scale of the final

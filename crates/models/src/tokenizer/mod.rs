@@ -1,6 +1,7 @@
 //! Text to token ids and back.
 
 mod added_tokens;
+mod beginning;
 mod checks;
 mod encoder;
 mod encoding;

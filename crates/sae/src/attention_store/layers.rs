@@ -1,11 +1,15 @@
 //! Attention of several layers over the same contexts, in one file.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use attention_probes_activations::{
+    Batching, CaptureHook, CaptureOptions, ModelCapture, NonFinitePolicy, Watch, capture_rows,
+};
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{HookPoint, HookedModel};
 use burn::tensor::Device;
@@ -16,7 +20,6 @@ use safetensors::tensor::TensorView;
 use super::column::{Column, Number};
 use super::store::{AttentionStore, KeepAttention, PoolHeads};
 use crate::SaeError;
-use crate::stream::activations;
 use crate::train::Contexts;
 
 /// Key of the metadata that says which contexts and model a file is of.
@@ -49,30 +52,39 @@ impl AttentionLayers {
         contexts: &Contexts,
         layers: &[usize],
         (keep, pool, contexts_per_forward): (KeepAttention, PoolHeads, usize),
-        mut progress: impl FnMut(usize),
+        progress: impl FnMut(usize),
     ) -> Result<Self, SaeError> {
         let n_heads = model.shape().n_heads;
-        let hooks: Vec<HookPoint> = layers.iter().map(|layer| HookPoint::Pattern(*layer)).collect();
+        let hooks: Vec<CaptureHook> =
+            layers.iter().map(|layer| HookPoint::Pattern(*layer).into()).collect();
         let mut stores = layers
             .iter()
             .map(|_| AttentionStore::new(contexts.length()))
             .collect::<Result<Vec<_>, _>>()?;
-        let all: Vec<usize> = (0..contexts.len()).collect();
-        for chunk in all.chunks(contexts_per_forward.max(1)) {
-            let texts: Vec<&[u32]> = chunk.iter().map(|i| contexts.ids(*i)).collect();
-            let patterns = activations(model, device, &texts, &hooks)?;
-            let size = n_heads * contexts.length() * contexts.length();
-            for (mut pattern, store) in patterns.into_iter().zip(&mut stores) {
+        let ids: Vec<&[u32]> = (0..contexts.len()).map(|i| contexts.ids(i)).collect();
+        let progress = RefCell::new(progress);
+        let progress = |n_done: usize, _: usize| (*progress.borrow_mut())(n_done);
+        let options = CaptureOptions {
+            batching: Batching::InOrder { max_sequences: contexts_per_forward },
+            non_finite: NonFinitePolicy::Keep,
+            watch: Watch { progress: Some(&progress), ..Watch::default() },
+            ..CaptureOptions::default()
+        };
+        let capture = ModelCapture { model, device, hooks: &hooks, options };
+        capture_rows(&capture, &ids, |rows| {
+            for (pattern, store) in rows.values.iter().zip(&mut stores) {
                 // What is not finite guides nothing; its activations are left out elsewhere.
-                for one in pattern.chunks_exact_mut(size) {
-                    if one.iter().any(|weight| !weight.is_finite()) {
-                        one.fill(0.0);
-                    }
-                }
-                store.push(&pattern, n_heads, pool, keep)?;
+                let nothing: Vec<f32>;
+                let pattern = if pattern.iter().all(|weight| weight.is_finite()) {
+                    pattern
+                } else {
+                    nothing = vec![0.0; pattern.len()];
+                    &nothing[..]
+                };
+                store.push(pattern, n_heads, pool, keep)?;
             }
-            progress(chunk.last().map_or(0, |last| last + 1));
-        }
+            Ok::<(), SaeError>(())
+        })?;
         Ok(Self { layers: layers.to_vec(), stores })
     }
 

@@ -25,7 +25,7 @@ mod terms;
 mod text;
 
 pub use codes::FraCodes;
-pub use layer::{FraActivations, FraLayer, capture};
+pub use layer::{FraActivations, FraLayer, capture, capture_texts};
 pub use nulls::SelfInteractions;
 pub use output::{FraContribution, FraOutput, FraSource};
 pub use ranking::{FraHeadPairs, FraPair, FraRank};

@@ -16,7 +16,6 @@ use super::{EvalArgs, Findings, report};
 use crate::exit::InputError;
 use crate::progress::Progress;
 use crate::sae::subject::SaeInModel;
-use crate::sae::texts::beginning;
 
 /// Letters from `a` to `z`.
 const N_LETTERS: usize = 26;
@@ -110,7 +109,8 @@ fn batch_size(n_words: usize) -> usize {
 fn read(subject: &SaeInModel, prompts: &[LetterPrompt]) -> Result<Words> {
     let SaeInModel { sae, model, hook, .. } = subject;
     let n_ctx = model.model.shape().n_ctx;
-    let bos = beginning(model).filter(|_| sae.config.metadata.prepend_bos().unwrap_or(true));
+    let bos =
+        model.tokenizer.beginning().filter(|_| sae.config.metadata.prepend_bos().unwrap_or(true));
     let (mut tokens, mut places) = (Vec::new(), Vec::new());
     for prompt in prompts {
         let encoding = model.tokenizer.encode_without_special(&prompt.text)?;

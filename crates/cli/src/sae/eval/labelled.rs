@@ -17,7 +17,6 @@ use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::progress::Progress;
 use crate::sae::subject::{SaeInModel, check_width};
-use crate::sae::texts::beginning;
 
 /// Fewest texts of a class, or of a share of one.
 pub(super) const MIN_TEXTS: usize = 10;
@@ -91,7 +90,8 @@ pub(super) fn read_rows(
 pub(super) fn encode(subject: &SaeInModel, texts: &[(&str, usize)]) -> Result<Labelled> {
     let SaeInModel { sae, model, hook, context_size, .. } = subject;
     let max_tokens = *context_size;
-    let bos = beginning(model).filter(|_| sae.config.metadata.prepend_bos().unwrap_or(true));
+    let bos =
+        model.tokenizer.beginning().filter(|_| sae.config.metadata.prepend_bos().unwrap_or(true));
     let mut tokens = Vec::with_capacity(texts.len());
     for (text, _) in texts {
         let ids = model.tokenizer.encode_without_special(text)?.ids;

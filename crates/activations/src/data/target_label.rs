@@ -1,0 +1,155 @@
+//! One label that is no class, as it stands in a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::classes::sorted_classes;
+use super::json_lines::name_from;
+use super::row::name_of;
+use crate::{ActivationError, LabelKind, Targets};
+
+/// Largest distance of the sum of a distribution from 1.
+pub(crate) const SUM_TOLERANCE: f64 = 1e-4;
+
+/// Largest magnitude of a number that is predicted; the square of anything larger leaves the range
+/// of `f32`.
+const LARGEST: f64 = 1e18;
+
+/// What was expected of a number.
+pub(crate) const NUMBER: &str =
+    "a finite number of magnitude at most 1e18; correct it or remove the row";
+/// What was expected of a probability.
+pub(crate) const PROBABILITY: &str = "a probability from 0 to 1; correct it or remove the row";
+/// What was expected of the probabilities of a row.
+pub(crate) const SUM: &str = "probabilities with the sum 1; correct them or remove the row";
+
+pub(crate) fn is_number(value: f64) -> bool {
+    value.abs() <= LARGEST
+}
+
+/// An error about a label; rows are counted from 0 here.
+pub(crate) fn fault(
+    path: &Path,
+    row: usize,
+    column: &str,
+    value: impl Into<String>,
+    expected: &'static str,
+) -> ActivationError {
+    let (path, column) = (path.to_owned(), column.to_owned());
+    ActivationError::BadTarget { path, row: row + 1, column, value: value.into(), expected }
+}
+
+/// One label as it stands in a file.
+pub(crate) enum Label {
+    Number(f64),
+    Names(BTreeSet<String>),
+    /// Probability of each class by name; a class that is not named has none.
+    Shares(BTreeMap<String, f64>),
+    /// Probability of the second of two classes without names.
+    Share(f64),
+}
+
+impl Label {
+    /// Whether both name their classes, or neither does.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// Reads a label: JSON, or the field of a delimited file. The error is what was expected.
+    pub(crate) fn parse(
+        text: &str,
+        is_json: bool,
+        kind: LabelKind,
+        separator: &str,
+    ) -> Result<Self, &'static str> {
+        let value =
+            if is_json { serde_json::from_str(text).unwrap_or(Value::Null) } else { text.into() };
+        let number = |value: &Value| match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        match kind {
+            LabelKind::Class | LabelKind::Number => {
+                number(&value).filter(|value| is_number(*value)).map(Self::Number).ok_or(NUMBER)
+            }
+            LabelKind::Labels => match value {
+                Value::Array(values) => names(values.into_iter().map(name_from)),
+                Value::String(text) if !is_json => {
+                    let text = text.trim();
+                    let names_of = |part: &str| match name_of(part) {
+                        name if name.is_empty() => Err("an empty string"),
+                        name => Ok(name),
+                    };
+                    if text.is_empty() {
+                        return Ok(Self::Names(BTreeSet::new()));
+                    }
+                    names(text.split(separator).map(names_of))
+                }
+                _ => Err("a list of labels such as [\"news\", \"sport\"]"),
+            },
+            LabelKind::Distribution => match value {
+                Value::Object(shares) => distribution(shares),
+                value => {
+                    let share = number(&value).filter(|p| (0.0..=1.0).contains(p));
+                    share.map(Self::Share).ok_or(
+                        "an object such as {\"no\": 0.3, \"yes\": 0.7}, or the probability of the \
+                         second class, from 0 to 1",
+                    )
+                }
+            },
+        }
+    }
+}
+
+fn names(
+    values: impl Iterator<Item = Result<String, &'static str>>,
+) -> Result<Label, &'static str> {
+    let names = values.collect::<Result<BTreeSet<String>, _>>();
+    names.map(Label::Names).map_err(|_| "labels that are strings or integers, none of them empty")
+}
+
+fn distribution(shares: serde_json::Map<String, Value>) -> Result<Label, &'static str> {
+    let mut found = BTreeMap::new();
+    for (class, share) in shares {
+        let class = name_of(&class);
+        let share = share.as_f64().filter(|p| (0.0..=1.0).contains(p)).ok_or(PROBABILITY)?;
+        if class.is_empty() || found.insert(class, share).is_some() {
+            return Err("classes with distinct names, none of them empty");
+        }
+    }
+    let sum: f64 = found.values().sum();
+    if (sum - 1.0).abs() > SUM_TOLERANCE { Err(SUM) } else { Ok(Label::Shares(found)) }
+}
+
+/// Labels as a table; no column if no row has a label.
+pub(crate) fn targets_of(labels: &[Label], kind: LabelKind, column: &str) -> Targets {
+    let mut distinct: BTreeSet<&str> = BTreeSet::new();
+    for label in labels {
+        match label {
+            Label::Names(names) => distinct.extend(names.iter().map(String::as_str)),
+            Label::Shares(shares) => distinct.extend(shares.keys().map(String::as_str)),
+            Label::Number(_) | Label::Share(_) => {}
+        }
+    }
+    let mut names = sorted_classes(distinct.into_iter());
+    if kind == LabelKind::Number {
+        names = vec![column.to_owned()];
+    } else if let Some(Label::Share(_)) = labels.first() {
+        names = vec!["0".to_owned(), "1".to_owned()];
+    }
+    let values = labels.iter().flat_map(|label| match label {
+        Label::Number(value) => vec![*value],
+        Label::Names(found) => {
+            names.iter().map(|name| f64::from(u8::from(found.contains(name)))).collect()
+        }
+        Label::Shares(shares) => {
+            names.iter().map(|name| shares.get(name).copied().unwrap_or(0.0)).collect()
+        }
+        Label::Share(share) => vec![1.0 - share, *share],
+    });
+    let values = values.collect();
+    Targets { kind, names, values }
+}
