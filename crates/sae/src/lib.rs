@@ -8,8 +8,6 @@
 //! [`synthetic`] makes activations whose features are known.
 
 pub mod ablation;
-mod activity;
-mod attention_store;
 mod codes;
 mod config;
 mod error;
@@ -18,30 +16,29 @@ mod formats;
 pub mod fra;
 mod guided;
 mod run;
-mod run_config;
 mod sae;
-mod stream;
 pub mod synthetic;
 mod top_k;
 mod train;
 
-pub use activity::{FeatureActivity, FeaturePeak, attribute_to_sources};
-pub use attention_store::{AttentionLayers, AttentionStore, KeepAttention, PoolHeads};
 pub use codes::SparseCodes;
 pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 pub use error::SaeError;
+pub use eval::{FeatureActivity, FeaturePeak, attribute_to_sources};
 pub use formats::{SaeFormat, read_sae, write_sae_lens};
 pub use guided::{
-    CONTEXT_LAYERS, GuidanceConfig, GuidanceLosses, GuidanceRecord, GuidanceSource,
-    LayerWeightHistory, LayerWeighting, RunGuidance, attended_cosine, context_rows, temperature,
+    AttentionLayers, AttentionStore, CONTEXT_LAYERS, GuidanceConfig, GuidanceLosses,
+    GuidanceRecord, GuidanceSource, KeepAttention, LayerWeightHistory, LayerWeighting, PoolHeads,
+    RunGuidance, attended_cosine, context_rows, temperature,
 };
-pub use run::{RunProgress, SaeRun};
-pub use run_config::{
-    RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, SaeTask,
+pub use run::{
+    RunAttention, RunData, RunModel, RunProgress, RunTraining, SaeEntry, SaeRun, SaeRunConfig,
+    SaeTask, TrainingMemory,
 };
 pub use sae::{Activation, Encoded, Sae};
-pub use stream::{ContextStream, StreamPosition};
 pub use train::{
-    CoefficientSchedule, Contexts, LearningRateSchedule, MixingBuffer, SaeTrainConfig, SaeTrainer,
-    ScheduleShape, StepReport, TrainArchitecture, TrainingMemory,
+    CoefficientSchedule, ContextStream, Contexts, LearningRateSchedule, MixingBuffer,
+    SaeTrainConfig, SaeTrainer, ScheduleShape, StepReport, StreamPosition, TrainArchitecture,
 };
+
+use train::stream;

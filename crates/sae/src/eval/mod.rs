@@ -2,6 +2,7 @@
 //! right figure beside those that are wrong.
 
 mod absorption;
+mod activity;
 mod attribution;
 mod binary_probe;
 mod core_metrics;
@@ -26,6 +27,7 @@ pub use absorption::{
     Absorption, AbsorptionConfig, AbsorptionMeans, AbsorptionProbes, ClassAbsorption,
     ClassifiedWords, WordAbsorption, absorption, word_absorption,
 };
+pub use activity::{FeatureActivity, FeaturePeak, attribute_to_sources};
 pub use attribution::ablated_means;
 pub use binary_probe::{BinaryProbe, BinaryProbeConfig};
 pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureFrequency, core_metrics};

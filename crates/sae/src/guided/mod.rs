@@ -2,6 +2,7 @@
 //! common.
 
 mod attended;
+pub(crate) mod attention_store;
 mod codes;
 mod config;
 mod context;
@@ -12,6 +13,7 @@ mod run;
 mod tuning;
 
 pub use attended::attended_cosine;
+pub use attention_store::{AttentionLayers, AttentionStore, KeepAttention, PoolHeads};
 pub use config::{GuidanceConfig, GuidanceSource, LayerWeighting};
 pub use context::{CONTEXT_LAYERS, context_rows};
 pub use layer_weights::{LayerWeightHistory, temperature};

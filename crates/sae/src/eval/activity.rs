@@ -4,8 +4,8 @@ use attention_probes_models::{HookPoint, HookedModel};
 use attention_probes_probes::linalg::{Matrix, Write, matmul};
 use burn::tensor::Device;
 
-use crate::stream::activations;
 use crate::train::Contexts;
+use crate::train::stream::activations;
 use crate::{Sae, SaeError, SparseCodes};
 
 /// Contexts of one forward pass.

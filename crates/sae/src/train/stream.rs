@@ -7,8 +7,8 @@ use attention_probes_models::{
 };
 use burn::tensor::Device;
 
+use super::contexts::Contexts;
 use crate::SaeError;
-use crate::train::Contexts;
 
 /// Runs a model over contexts in a random order and hands on the rows of every text token.
 pub struct ContextStream<'a> {

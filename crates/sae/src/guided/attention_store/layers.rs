@@ -16,8 +16,8 @@ use safetensors::tensor::TensorView;
 use super::column::{Column, Number};
 use super::store::{AttentionStore, KeepAttention, PoolHeads};
 use crate::SaeError;
-use crate::stream::activations;
 use crate::train::Contexts;
+use crate::train::stream::activations;
 
 /// Key of the metadata that says which contexts and model a file is of.
 const DIGEST: &str = "attention_probes_digest";
