@@ -12,6 +12,7 @@ mod codes;
 mod config;
 mod error;
 pub mod eval;
+mod follow;
 mod formats;
 pub mod fra;
 mod guided;
@@ -25,20 +26,23 @@ pub use codes::SparseCodes;
 pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 pub use error::SaeError;
 pub use eval::{FeatureActivity, FeaturePeak, attribute_to_sources};
-pub use formats::{SaeFormat, read_sae, write_sae_lens};
+pub use follow::{Follow, SaeEvent};
+pub use formats::{PublishedSae, SaeFormat, SaeNote, SiteError, read_sae, write_sae_lens};
 pub use guided::{
     AttentionLayers, AttentionStore, CONTEXT_LAYERS, GuidanceConfig, GuidanceLosses,
     GuidanceRecord, GuidanceSource, KeepAttention, LayerWeightHistory, LayerWeighting, PoolHeads,
-    RunGuidance, attended_cosine, context_rows, temperature,
+    RunGuidance, attended_cosine, context_rows, read_guidance, temperature,
 };
 pub use run::{
-    RunAttention, RunData, RunModel, RunProgress, RunTraining, SaeEntry, SaeRun, SaeRunConfig,
-    SaeTask, TrainingMemory,
+    HistoryPoint, RunAttention, RunData, RunError, RunModel, RunProgress, RunTraining, SaeEntry,
+    SaeRun, SaeRunConfig, SaeRunOptions, SaeRunOutline, SaeRunPlan, SaeRunTime, SaeTask,
+    TrainedSae, TrainingMemory, check_sae_run, read_history, run_sae, run_sae_on,
 };
 pub use sae::{Activation, Encoded, Sae};
 pub use train::{
-    CoefficientSchedule, ContextStream, Contexts, LearningRateSchedule, MixingBuffer,
-    SaeTrainConfig, SaeTrainer, ScheduleShape, StepReport, StreamPosition, TrainArchitecture,
+    CoefficientSchedule, ContextConfig, ContextStream, Contexts, LearningRateSchedule,
+    MixingBuffer, SaeTrainConfig, SaeTrainer, ScheduleShape, StepReport, StreamPosition,
+    TrainArchitecture, beginning_token, read_contexts,
 };
 
 use train::stream;

@@ -1,17 +1,15 @@
 //! The commands of `sae`, one file each.
 
 pub mod ablate;
-mod ablation_metrics;
-mod attention;
 pub mod convert;
 pub mod demo;
 pub mod encode;
 pub mod eval;
+mod flag_words;
+mod follow;
 mod guidance;
 pub mod info;
 pub(crate) mod kept;
-mod outline;
-pub(crate) mod overwrite;
 pub mod subject;
 pub(crate) mod texts;
 pub mod train;

@@ -7,10 +7,14 @@ mod files;
 mod form;
 mod gemma_scope;
 mod pickle;
+mod published;
 mod read;
 mod sae_lens;
+mod site_error;
 mod sparsify;
 
 pub use form::SaeFormat;
+pub use published::{PublishedSae, SaeNote};
 pub use read::read_sae;
 pub use sae_lens::write_sae_lens;
+pub use site_error::SiteError;

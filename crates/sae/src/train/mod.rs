@@ -16,6 +16,7 @@ mod scratch;
 mod sparse;
 mod step;
 pub(crate) mod stream;
+mod texts;
 mod trainer;
 
 pub use buffer::MixingBuffer;
@@ -27,4 +28,5 @@ pub(crate) use report::Aids;
 pub use report::StepReport;
 pub use schedule::{CoefficientSchedule, LearningRateSchedule, ScheduleShape};
 pub use stream::{ContextStream, StreamPosition};
+pub use texts::{ContextConfig, beginning_token, read_contexts};
 pub use trainer::SaeTrainer;

@@ -53,27 +53,50 @@ impl AttentionLayers {
     ) -> Result<Self, SaeError> {
         let n_heads = model.shape().n_heads;
         let hooks: Vec<HookPoint> = layers.iter().map(|layer| HookPoint::Pattern(*layer)).collect();
-        let mut stores = layers
-            .iter()
-            .map(|_| AttentionStore::new(contexts.length()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut extracted = Self::new(layers, contexts.length())?;
         let all: Vec<usize> = (0..contexts.len()).collect();
         for chunk in all.chunks(contexts_per_forward.max(1)) {
             let texts: Vec<&[u32]> = chunk.iter().map(|i| contexts.ids(*i)).collect();
             let patterns = activations(model, device, &texts, &hooks)?;
-            let size = n_heads * contexts.length() * contexts.length();
-            for (mut pattern, store) in patterns.into_iter().zip(&mut stores) {
-                // What is not finite guides nothing; its activations are left out elsewhere.
-                for one in pattern.chunks_exact_mut(size) {
-                    if one.iter().any(|weight| !weight.is_finite()) {
-                        one.fill(0.0);
-                    }
-                }
-                store.push(&pattern, n_heads, pool, keep)?;
-            }
+            extracted.push(patterns, n_heads, (keep, pool))?;
             progress(chunk.last().map_or(0, |last| last + 1));
         }
-        Ok(Self { layers: layers.to_vec(), stores })
+        Ok(extracted)
+    }
+
+    /// Begins without contexts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AttentionStore::new`].
+    pub(crate) fn new(layers: &[usize], length: usize) -> Result<Self, SaeError> {
+        let stores = layers.iter().map(|_| AttentionStore::new(length));
+        Ok(Self { layers: layers.to_vec(), stores: stores.collect::<Result<_, _>>()? })
+    }
+
+    /// Appends the patterns of some contexts, `[n, n_heads, length, length]` of each layer; nothing of
+    /// a context whose attention is not finite.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AttentionStore::push`].
+    pub(crate) fn push(
+        &mut self,
+        patterns: Vec<Vec<f32>>,
+        n_heads: usize,
+        (keep, pool): (KeepAttention, PoolHeads),
+    ) -> Result<(), SaeError> {
+        let size = n_heads * self.length() * self.length();
+        for (mut pattern, store) in patterns.into_iter().zip(&mut self.stores) {
+            // What is not finite guides nothing; its activations are left out elsewhere.
+            for one in pattern.chunks_exact_mut(size) {
+                if one.iter().any(|weight| !weight.is_finite()) {
+                    one.fill(0.0);
+                }
+            }
+            store.push(&pattern, n_heads, pool, keep)?;
+        }
+        Ok(())
     }
 
     #[cfg(test)]
