@@ -2,32 +2,6 @@
 
 use std::fs;
 
-use anyhow::Result;
-
-use crate::exit::InputError;
-use crate::extract_report::shown_size;
-
-/// Something that a plan needs memory for.
-pub(crate) struct Need {
-    /// In bytes, at least.
-    pub(crate) size_bytes: u64,
-    /// What it is for, as in `the run`.
-    pub(crate) what: &'static str,
-    /// What could be lowered.
-    pub(crate) remedy: String,
-}
-
-/// Refuses what needs more memory than this process may have.
-pub(crate) fn check(need: &Need) -> Result<()> {
-    let Some(limit) = limit_bytes().filter(|limit| need.size_bytes > *limit) else {
-        return Ok(());
-    };
-    let Need { size_bytes, what, remedy } = need;
-    let (size, limit) = (shown_size(*size_bytes), shown_size(limit));
-    let error = format!("{what} needs {size} of memory at least, but there are {limit}; {remedy}");
-    Err(InputError(error).into())
-}
-
 /// The memory of the machine, of the container, or of `ulimit -v`, whichever is least; `None` where
 /// the system does not say.
 pub(crate) fn limit_bytes() -> Option<u64> {
@@ -68,19 +42,5 @@ mod tests {
         };
         assert_eq!(address_space_bytes(&limits("4294967296")), Some(1 << 32));
         assert_eq!(address_space_bytes(&limits("unlimited")), None);
-    }
-
-    #[test]
-    fn what_no_machine_has_is_refused_with_the_remedy() {
-        let need = |size_bytes| Need {
-            size_bytes,
-            what: "the run",
-            remedy: "lower `saes.d_sae`".to_owned(),
-        };
-        assert!(check(&need(1)).is_ok());
-        if limit_bytes().is_some() {
-            let error = check(&need(u64::MAX)).unwrap_err().to_string();
-            assert!(error.contains("the run needs") && error.ends_with("lower `saes.d_sae`"));
-        }
     }
 }

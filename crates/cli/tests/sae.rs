@@ -105,7 +105,7 @@ fn autoencoders_are_trained_looked_at_converted_and_used() {
     assert_eq!(reconstruction.data.into_f32().unwrap(), full.decode(&encoded));
     assert_eq!(codes["shape"].clone().data.into_i64().unwrap(), [3, 64]);
 
-    let args = ["eval", "--sae", "results/small/sae/z", "--data", "texts.jsonl"];
+    let args = ["eval", "core", "--sae", "results/small/sae/z", "--data", "texts.jsonl"];
     let table = succeed(path, &args);
     assert!(table.contains("ce_loss_score") && table.contains("explained_variance_r2"), "{table}");
     succeed(path, &[&args[..], &["--output", "core.json"]].concat());

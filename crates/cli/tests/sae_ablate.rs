@@ -163,7 +163,7 @@ fn encoders_of_the_context_are_compared_with_as_many_weights() {
     let info = succeed(path, &["info", mask.to_str().unwrap()]);
     assert!(info.contains("480"), "three blocks of 160: {info}");
     // Nobody can take it for an autoencoder of the activation alone.
-    let args = ["eval", "--sae", mask.to_str().unwrap(), "--data", "texts.jsonl"];
+    let args = ["eval", "core", "--sae", mask.to_str().unwrap(), "--data", "texts.jsonl"];
     let error = refused(path, &args);
     assert!(error.contains("was trained with `context_encoder`"), "{error}");
 }

@@ -8,6 +8,10 @@ use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
 
+use crate::eval::EvalError;
+use crate::formats::SiteError;
+use crate::run::RunError;
+
 /// Why an autoencoder could not be read, written, trained, or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -68,6 +72,24 @@ pub enum SaeError {
     /// The texts fill no context.
     #[error("the texts have fewer tokens than one context of {length}, lower `data.context_size`")]
     NoContext {
+        /// Tokens of a context.
+        length: usize,
+    },
+    /// Contexts are longer than what a model reads.
+    #[error("`context_size` is {context_size}, but `{model}` reads {n_ctx} tokens at most")]
+    ContextLength {
+        /// Tokens of a context.
+        context_size: usize,
+        /// Name of the model.
+        model: String,
+        /// Tokens that it reads.
+        n_ctx: usize,
+    },
+    /// The texts of some files fill no context.
+    #[error("{}: fewer tokens than one context of {length}", named(files))]
+    ShortTexts {
+        /// The files.
+        files: Vec<PathBuf>,
         /// Tokens of a context.
         length: usize,
     },
@@ -321,6 +343,18 @@ pub enum SaeError {
         /// The loss.
         loss: f64,
     },
+    /// The work was stopped by the caller; what was written can be used.
+    #[error("stopped")]
+    Stopped,
+    /// An autoencoder cannot be used with a model.
+    #[error(transparent)]
+    InModel(#[from] SiteError),
+    /// Texts, words, or activations cannot be used for an evaluation.
+    #[error(transparent)]
+    Evaluation(Box<EvalError>),
+    /// A run cannot be made.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// A model failed.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -335,6 +369,12 @@ pub enum SaeError {
     Probe(#[from] ProbeError),
 }
 
+/// Files, each in backticks.
+fn named(files: &[PathBuf]) -> String {
+    let shown: Vec<String> = files.iter().map(|path| format!("`{}`", path.display())).collect();
+    shown.join(", ")
+}
+
 /// What an error of another library says.
 pub(crate) fn plain(error: &(dyn std::error::Error + 'static)) -> String {
     foreign_words(error).unwrap_or_else(|| error.to_string())
@@ -346,5 +386,11 @@ impl From<ActivationError> for SaeError {
             ActivationError::Model { source } => source.into(),
             other => Self::Activation(Box::new(other)),
         }
+    }
+}
+
+impl From<EvalError> for SaeError {
+    fn from(source: EvalError) -> Self {
+        Self::Evaluation(Box::new(source))
     }
 }

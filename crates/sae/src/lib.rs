@@ -8,40 +8,39 @@
 //! [`synthetic`] makes activations whose features are known.
 
 pub mod ablation;
-mod activity;
-mod attention_store;
 mod codes;
 mod config;
 mod error;
 pub mod eval;
+mod follow;
 mod formats;
 pub mod fra;
 mod guided;
 mod run;
-mod run_config;
 mod sae;
-mod stream;
 pub mod synthetic;
 mod top_k;
 mod train;
 
-pub use activity::{FeatureActivity, FeaturePeak, attribute_to_sources};
-pub use attention_store::{AttentionLayers, AttentionStore, KeepAttention, PoolHeads};
 pub use codes::SparseCodes;
 pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 pub use error::SaeError;
-pub use formats::{SaeFormat, read_sae, write_sae_lens};
+pub use eval::{FeatureActivity, FeaturePeak, attribute_to_sources};
+pub use follow::{Follow, SaeEvent};
+pub use formats::{PublishedSae, SaeFormat, SaeNote, SiteError, read_sae, write_sae_lens};
 pub use guided::{
-    CONTEXT_LAYERS, GuidanceConfig, GuidanceLosses, GuidanceRecord, GuidanceSource,
-    LayerWeightHistory, LayerWeighting, RunGuidance, attended_cosine, context_rows, temperature,
+    AttentionLayers, AttentionStore, CONTEXT_LAYERS, GuidanceConfig, GuidanceLosses,
+    GuidanceRecord, GuidanceSource, KeepAttention, LayerWeightHistory, LayerWeighting, PoolHeads,
+    RunGuidance, attended_cosine, context_rows, read_guidance, temperature,
 };
-pub use run::{RunProgress, SaeRun};
-pub use run_config::{
-    RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, SaeTask,
+pub use run::{
+    HistoryPoint, RunAttention, RunData, RunError, RunModel, RunProgress, RunTraining, SaeEntry,
+    SaeRun, SaeRunConfig, SaeRunOptions, SaeRunOutline, SaeRunPlan, SaeRunTime, SaeTask,
+    TrainedSae, TrainingMemory, check_sae_run, read_history, run_sae, run_sae_on,
 };
 pub use sae::{Activation, Encoded, Sae};
-pub use stream::{ContextStream, StreamPosition};
 pub use train::{
-    CoefficientSchedule, Contexts, LearningRateSchedule, MixingBuffer, SaeTrainConfig, SaeTrainer,
-    ScheduleShape, StepReport, TrainArchitecture, TrainingMemory,
+    CoefficientSchedule, ContextConfig, ContextStream, Contexts, LearningRateSchedule,
+    MixingBuffer, SaeTrainConfig, SaeTrainer, ScheduleShape, StepReport, StreamPosition,
+    TrainArchitecture, read_contexts,
 };

@@ -1,7 +1,5 @@
 //! A sparse autoencoder in host memory: its weights, encoding, and decoding.
 
-use std::path::Path;
-
 use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::HookPoint;
 use rayon::prelude::*;
@@ -160,15 +158,6 @@ impl Sae {
             }
         }
         Ok(())
-    }
-
-    /// Reads an autoencoder in any of the known forms, as [`read_sae`](crate::read_sae) does.
-    ///
-    /// # Errors
-    ///
-    /// As [`read_sae`](crate::read_sae).
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, SaeError> {
-        crate::read_sae(path)
     }
 
     /// Says at which hook it reads; of the heads' outputs, that rows are heads side by side.

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use attention_probes_models::{LanguageModel, open_model};
 use attention_probes_sae::{
-    ContextStream, Contexts, Reshape, RunTraining, Sae, SaeRun, SaeRunConfig, SaeTask,
+    ContextStream, Contexts, Follow, Reshape, RunError, RunTraining, Sae, SaeError, SaeEvent,
+    SaeRun, SaeRunConfig, SaeRunOptions, SaeTask, check_sae_run, read_history, read_sae, run_sae,
 };
 use burn::tensor::Device;
 
@@ -147,4 +150,61 @@ fn autoencoders_read_activations_as_they_come() {
         assert!((found - expected).abs() < 0.25 * expected, "{}: {found} {expected}", names[i]);
         assert!((l0 - 8.0).abs() < 0.1, "{}: {l0} active", names[i]);
     }
+}
+
+/// A configuration whose texts and results lie in a folder.
+fn written(folder: &std::path::Path) -> SaeRunConfig {
+    let line = "{\"text\": \"The fox ran to the cat and the dog, and then it came home.\"}\n";
+    std::fs::write(folder.join("texts.jsonl"), line.repeat(60)).unwrap();
+    std::fs::write(folder.join("run.toml"), CONFIG).unwrap();
+    let mut config = SaeRunConfig::read(folder.join("run.toml")).unwrap();
+    config.output = folder.join("results");
+    config
+}
+
+#[test]
+fn a_run_that_its_caller_stops_goes_on_to_the_same_bits() {
+    let device = Device::flex();
+    let [whole, stopped] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    let plan = written(whole.path()).check().unwrap();
+    let expected = run_sae(&plan, &SaeRunOptions::new(&device)).unwrap();
+
+    let plan = written(stopped.path()).check().unwrap();
+    let stop = AtomicBool::new(false);
+    let progress = |event: SaeEvent<'_>| {
+        if let SaeEvent::Step { progress, .. } = event
+            && progress.step == 5
+        {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    let follow = Follow { progress: &progress, stop: Some(&stop) };
+    let options = SaeRunOptions { follow, ..SaeRunOptions::new(&device) };
+    assert!(matches!(run_sae(&plan, &options), Err(SaeError::Stopped)));
+    let exists = run_sae(&plan, &SaeRunOptions::new(&device)).unwrap_err();
+    assert!(matches!(exists, SaeError::Run(RunError::Exists { .. })), "{exists}");
+    let resumed = SaeRunOptions { resume: true, ..SaeRunOptions::new(&device) };
+    let found = run_sae(&plan, &resumed).unwrap();
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(
+            read_sae(&found.folder).unwrap().encoder,
+            read_sae(&expected.folder).unwrap().encoder
+        );
+        assert_eq!(read_history(&found.folder), read_history(&expected.folder));
+        assert_eq!(read_history(&found.folder).len(), 16);
+    }
+    assert!(run_sae(&plan, &resumed).unwrap().is_empty(), "it is complete");
+}
+
+#[test]
+fn more_memory_than_there_is_is_refused_before_anything_is_written() {
+    let (device, folder) = (Device::flex(), tempfile::tempdir().unwrap());
+    let plan = written(folder.path()).check().unwrap();
+    let options = SaeRunOptions { memory_bytes: Some(1000), ..SaeRunOptions::new(&device) };
+    let error = run_sae(&plan, &options).unwrap_err().to_string();
+    assert!(error.starts_with("the run needs ") && error.contains("lower `"), "{error}");
+    assert!(!folder.path().join("results").exists());
+    let outline = check_sae_run(&plan, &SaeRunOptions::new(&device)).unwrap();
+    assert_eq!((outline.n_saes, outline.context_size), (3, 32));
+    assert!(outline.time.is_some() && !folder.path().join("results").exists());
 }

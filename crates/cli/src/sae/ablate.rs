@@ -5,22 +5,24 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use attention_probes_activations::{FolderLock, write_atomically};
+use attention_probes_activations::write_atomically;
 use attention_probes_metrics::SeedSummary;
 use attention_probes_report::{AblationArm, AblationMetric, ArmKind, Estimate, SaeAblationPage};
-use attention_probes_sae::ablation::{AblationConfig, AblationVerdict, Arm, ArmRole, MetricValues};
-use attention_probes_sae::read_sae;
+use attention_probes_sae::ablation::{
+    AblationConfig, AblationReport, Arm, ArmRole, MetricValues, run_ablation,
+};
+use attention_probes_sae::{Follow, SaeRunOptions, check_sae_run, read_sae};
 use clap::Args;
-use serde_json::json;
-use tracing::info;
 
-use super::ablation_metrics::{Evaluator, Measured, Metric};
 use super::guidance::layer_weights;
-use super::train::{TrainFlags, train};
-use crate::exit::InputError;
+use super::train::say_time;
+use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
+use crate::memory::limit_bytes;
 use crate::output::check_utf8;
-use crate::table;
+use crate::sae::flag_words::in_flags;
+use crate::sae::follow::Follower;
+use crate::{device, table};
 
 /// Compare autoencoders that attention guides with one that nothing guides, and with controls.
 #[derive(Args, Debug)]
@@ -65,65 +67,40 @@ pub fn run(args: &AblateArgs) -> Result<()> {
         config.device.clone_from(device);
     }
     config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
-    let run_config = config.run_config()?;
-    let arms = config.arms();
-    for data in &config.evaluation.labelled {
-        check_utf8(&data.path)?;
+    for path in config.evaluation.labelled.iter().map(|data| &data.path) {
+        check_utf8(path)?;
     }
-    let mut labelled = config.evaluation.labelled.iter();
-    if let Some(missing) = labelled.find(|data| !data.path.exists()) {
-        let path = missing.path.display();
-        return Err(InputError(format!("there is no `{path}`, which `evaluation` names")).into());
-    }
-    let folder = config.output.join(&config.run);
-    let _lock = if args.dry_run { None } else { Some(FolderLock::claim(&folder)?) };
-    let flags =
-        TrainFlags { resume: args.resume, overwrite: args.overwrite, dry_run: args.dry_run };
-    train(&run_config, flags)?;
+    check_utf8(&config.output)?;
+    check_utf8(&config.data.path)?;
+    let plan = config.check()?;
+    let (device, hub, follower) =
+        (device::parse(&config.device)?, hub_access(), Follower::default());
+    let options = SaeRunOptions {
+        hub: hub.as_ref(),
+        resume: args.resume,
+        overwrite: args.overwrite,
+        memory_bytes: limit_bytes(),
+        follow: Follow { progress: &|event| follower.show(event), stop: None },
+        ..SaeRunOptions::new(&device)
+    };
     if args.dry_run {
-        return print_arms(&arms, config.seeds.len());
+        say_time(check_sae_run(&plan, &options)?.time);
+        return print_arms(&config.arms(), config.seeds.len());
     }
-    // Only now, so that the model of the training is no longer in memory.
-    let evaluator = Evaluator::open(&config)?;
-    let mut measured: Vec<Vec<Measured>> = Vec::new();
-    for (i, arm) in arms.iter().enumerate() {
-        info!("measuring arm {} of {}: {}", i + 1, arms.len(), arm.label);
-        let of_seed = |seed: &u64| evaluator.measure(&folder_of(&folder, arm, *seed), *seed);
-        measured.push(config.seeds.iter().map(of_seed).collect::<Result<_>>()?);
-    }
-    let metrics = metrics(evaluator.metrics(), &measured);
-    let verdict = AblationVerdict::new(&arms, config.seeds.len(), &metrics)?;
-    let names: Vec<_> = arms
-        .iter()
-        .map(|arm| json!({ "name": arm.name, "label": arm.label, "role": arm.role }))
-        .collect();
-    let json = json!({
-        "config": config,
-        "seeds": config.seeds,
-        "arms": names,
-        "metrics": metrics,
-        "verdict": verdict,
-    });
-    let json = format!("{json:#}\n");
-    let path = folder.join("ablation.json");
-    write_atomically(&path, |file| file.write_all(json.as_bytes()))?;
-    let page = page(&config, &arms, &metrics, &verdict)?.to_html()?;
-    let html = folder.join("ablation.html");
+    let report = run_ablation(&config, &options).map_err(in_flags)?;
+    let page = page(&report)?.to_html()?;
+    let html = report.folder().join("ablation.html");
     write_atomically(&html, |file| file.write_all(page.as_bytes()))?;
     let text = if args.json {
-        json
+        report.to_json()?
     } else {
-        let mut text = summary(&arms, &metrics);
-        let _ = writeln!(text, "\n{}\n", verdict.text);
-        let _ = writeln!(text, "wrote {}\nwrote {}", path.display(), html.display());
+        let mut text = summary(&report);
+        let _ = writeln!(text, "\n{}\n", report.verdict.text);
+        let json = report.json_path();
+        let _ = writeln!(text, "wrote {}\nwrote {}", json.display(), html.display());
         text
     };
     ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
-}
-
-/// Where an autoencoder is.
-fn folder_of(folder: &Path, arm: &Arm, seed: u64) -> PathBuf {
-    folder.join("sae").join(format!("{}-seed{seed}", arm.name))
 }
 
 fn print_arms(arms: &[Arm], n_seeds: usize) -> Result<()> {
@@ -135,22 +112,13 @@ fn print_arms(arms: &[Arm], n_seeds: usize) -> Result<()> {
     ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
 }
 
-/// What was measured, metric by metric.
-fn metrics(metrics: Vec<Metric>, measured: &[Vec<Measured>]) -> Vec<MetricValues> {
-    let of = |(i, metric): (usize, Metric)| {
-        let by_arm = measured.iter().map(|seeds| seeds.iter().map(|one| one[i]).collect());
-        let Metric { name, label, note, higher_is_better } = metric;
-        MetricValues { name, label, note, higher_is_better, by_arm: by_arm.collect() }
-    };
-    metrics.into_iter().enumerate().map(of).collect()
-}
-
 /// Means and half-widths of intervals, an arm in a row.
-fn summary(arms: &[Arm], metrics: &[MetricValues]) -> String {
+fn summary(report: &AblationReport) -> String {
+    let metrics = &report.metrics;
     let mut header = vec!["guided by".to_owned()];
     header.extend(metrics.iter().map(|metric| metric.label.clone()));
     let mut rows = vec![header];
-    for (i, arm) in arms.iter().enumerate() {
+    for (i, arm) in report.arms.iter().enumerate() {
         let mut row = vec![arm.label.clone()];
         row.extend(metrics.iter().map(|metric| {
             let summary = SeedSummary::new(&metric.by_arm[i], 0.95);
@@ -173,13 +141,8 @@ fn trained_tokens(folder: &Path) -> Result<u64> {
 }
 
 /// The page.
-fn page(
-    config: &AblationConfig,
-    arms: &[Arm],
-    metrics: &[MetricValues],
-    verdict: &AblationVerdict,
-) -> Result<SaeAblationPage> {
-    let folder = config.output.join(&config.run);
+fn page(report: &AblationReport) -> Result<SaeAblationPage> {
+    let AblationReport { config, arms, metrics, verdict, .. } = report;
     let mut page_arms = Vec::new();
     for (i, arm) in arms.iter().enumerate() {
         let values = metrics.iter().map(|metric| {
@@ -199,7 +162,7 @@ fn page(
             },
             values: values.collect(),
             by_seed: metrics.iter().map(|metric| metric.by_arm[i].clone()).collect(),
-            layer_weights: layer_weights(&folder_of(&folder, arm, first))?,
+            layer_weights: layer_weights(&report.folder_of(arm, first))?,
         });
     }
     let as_metric = |metric: &MetricValues| AblationMetric {
@@ -214,7 +177,7 @@ fn page(
         model: config.model.name.clone(),
         hook: config.sae.hook.clone(),
         verdict: verdict.text.clone(),
-        n_training_tokens: trained_tokens(&folder_of(&folder, &arms[0], config.seeds[0]))?,
+        n_training_tokens: trained_tokens(&report.folder_of(&arms[0], config.seeds[0]))?,
         l0: l0.unwrap_or_default(),
         seeds: config.seeds.clone(),
         config: toml::to_string(config).context("the configuration cannot be written")?,

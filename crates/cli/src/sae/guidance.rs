@@ -1,35 +1,14 @@
 //! What guided an autoencoder, as a file beside its weights.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use attention_probes_errors::json_words;
+use anyhow::Result;
 use attention_probes_report::{LayerWeights, SaeGuidance};
-use attention_probes_sae::GuidanceRecord;
-
-use crate::exit::InputError;
-
-/// Name of the file.
-pub(super) const GUIDANCE_FILE: &str = "guidance.json";
+use attention_probes_sae::{GuidanceRecord, read_guidance};
 
 /// Weights of layers over the steps, where more than one guided.
 pub(super) fn layer_weights(folder: &Path) -> Result<Option<LayerWeights>> {
-    Ok(guidance_of(folder)?.as_ref().and_then(page_weights))
-}
-
-/// What guided the autoencoder of a folder.
-pub(super) fn guidance_of(folder: &Path) -> Result<Option<GuidanceRecord>> {
-    let path = folder.join(GUIDANCE_FILE);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let record = serde_json::from_str(&text).map_err(|error| {
-        InputError(format!("`{}` is no record of guidance: {}", path.display(), json_words(&error)))
-    })?;
-    Ok(Some(record))
+    Ok(read_guidance(folder)?.as_ref().and_then(page_weights))
 }
 
 /// How attention guided an autoencoder, for its page.

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
-use attention_probes_models::{HookPoint, LanguageModel, PaddingSide, TokenBatch};
+use attention_probes_models::{HookPoint, LanguageModel, PaddingSide, TokenBatch, host_values};
 use attention_probes_report::{
     ActivationBin, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken, PageToken,
     SaeFeature, SaePage, SaeSummary, SaeTrainingPoint, SourceAttribution,
 };
-use attention_probes_sae::eval::{RecoveryConfig, recovered};
+use attention_probes_sae::eval::{RecoveryConfig, SaeInModel, recovered};
 use attention_probes_sae::{
-    Activation, Contexts, FeatureActivity, FeaturePeak, Sae, attribute_to_sources,
+    Activation, Contexts, FeatureActivity, FeaturePeak, HistoryPoint, Sae, attribute_to_sources,
+    read_guidance, read_history,
 };
 use burn::tensor::Device;
 use clap::Args;
@@ -21,9 +22,8 @@ use serde_json::Value;
 use tracing::info;
 
 use crate::output;
-use crate::sae::guidance::{guidance_of, page_of};
-use crate::sae::subject::{Subject, SubjectArgs};
-use crate::sae::texts;
+use crate::sae::guidance::page_of;
+use crate::sae::subject::{SubjectArgs, open_with_texts};
 
 /// Texts of a feature: the strongest, and of each sample from further down.
 const N_TOP: usize = 12;
@@ -68,7 +68,7 @@ pub struct ViewArgs {
 /// If the autoencoder, the model, or the texts are at fault, or do not fit each other.
 pub fn run(args: &ViewArgs) -> Result<()> {
     output::check_page(&args.output, [])?;
-    let Subject { sae, model, device, contexts, hook } = &Subject::open(&args.subject)?;
+    let (SaeInModel { sae, model, device, hook, .. }, contexts) = &open_with_texts(&args.subject)?;
     let view = View { sae, model, device, contexts, hook: *hook };
     view.write(&args.output, &args.subject.sae, (args.max_contexts, args.features))
 }
@@ -110,10 +110,10 @@ impl View<'_> {
             sae: self.summary(&activity, &densities)?,
             config: config_beside(path),
             file: path.display().to_string(),
-            training: history(path),
+            training: history(path, self.sae.config.d_sae),
             densities,
             features,
-            guidance: guidance_of(path)?.as_ref().and_then(page_of),
+            guidance: read_guidance(path)?.as_ref().and_then(page_of),
         };
         let html = page.to_html()?;
         write_atomically(output, |file| file.write_all(html.as_bytes()))?;
@@ -268,7 +268,7 @@ impl View<'_> {
                 | HookPoint::AttnOut(_)
                 | HookPoint::MlpOut(_)
         );
-        if is_residual { texts::logit_directions(self.model) } else { Ok(Vec::new()) }
+        if is_residual { logit_directions(self.model) } else { Ok(Vec::new()) }
     }
 
     /// Tokens whose logits the direction of a feature raises and lowers most.
@@ -332,23 +332,24 @@ fn config_beside(path: &Path) -> String {
 }
 
 /// The history in an autoencoder's folder, if there is one.
-fn history(path: &Path) -> Vec<SaeTrainingPoint> {
-    let text = fs::read_to_string(path.join("history.jsonl")).unwrap_or_default();
-    let d_sae = read_json(&path.join("cfg.json"))["d_sae"].as_f64().unwrap_or(f64::NAN);
-    let point = |line: &str| {
-        let line: Value = serde_json::from_str(line).ok()?;
-        let number = |key: &str| line[key].as_f64().unwrap_or(f64::NAN);
-        Some(SaeTrainingPoint {
-            step: line["step"].as_u64()?,
-            loss: number("loss"),
-            l0: number("l0"),
-            fvu: number("fvu"),
-            dead_share: number("n_dead") / d_sae,
-        })
+fn history(path: &Path, d_sae: usize) -> Vec<SaeTrainingPoint> {
+    let point = |point: HistoryPoint| SaeTrainingPoint {
+        step: point.step,
+        loss: point.report.loss,
+        l0: point.report.l0,
+        fvu: point.report.fvu,
+        dead_share: point.report.n_dead as f64 / d_sae as f64,
     };
-    text.lines().filter_map(point).collect()
+    read_history(path).into_iter().map(point).collect()
 }
 
-fn read_json(path: &Path) -> Value {
-    fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+/// The direction of every token's logit in the residual stream, but for the scale of the final
+/// norm: `[d_vocab, d_model]`.
+fn logit_directions(model: &LanguageModel) -> Result<Vec<f32>> {
+    let n_tokens = model.model.shape().d_vocab as u32;
+    let mut directions = Vec::with_capacity(n_tokens as usize * model.model.shape().d_model);
+    for token in 0..n_tokens {
+        directions.extend(host_values(model.model.unembed_direction(token))?);
+    }
+    Ok(directions)
 }

@@ -21,7 +21,7 @@ fn with_metadata(folder: &Path, key: &str, value: Value) {
 
 /// Active features of a token, as `sae eval` counts them.
 fn l0(folder: &Path, sae: &str) -> f64 {
-    let args = ["eval", "--sae", sae, "--data", "texts.csv", "--json"];
+    let args = ["eval", "core", "--sae", sae, "--data", "texts.csv", "--json"];
     let found: Value = serde_json::from_str(&succeed("sae", folder, &args).stdout).unwrap();
     found["eval_result_metrics"]["sparsity"]["l0"].as_f64().unwrap()
 }
@@ -70,7 +70,7 @@ fn centred_weights_are_followed_and_other_processing_is_refused() {
     assert!(l0(path, "raw") > 0.5, "the features look along the mean of the stream");
     // What is left of a mean that was taken away is rounding, below their bias.
     assert!(l0(path, "centred") < 1e-9);
-    let eval = ["eval", "--sae", "folded", "--data", "texts.csv"];
+    let eval = ["eval", "core", "--sae", "folded", "--data", "texts.csv"];
     let error = refused("sae", path, &eval);
     assert!(
         error.contains("`folded`: `model_from_pretrained_kwargs.fold_value_biases`"),
@@ -86,22 +86,23 @@ fn one_head_and_positions_are_refused_or_said() {
     with_metadata(&path.join("slice"), "seqpos_slice", json!([10, null]));
     with_metadata(&path.join("all"), "seqpos_slice", json!([null]));
     for args in [
-        &["eval", "--sae", "head", "--data", "texts.csv"][..],
+        &["eval", "core", "--sae", "head", "--data", "texts.csv"][..],
         &["view", "--sae", "head", "--data", "texts.csv", "--output", "v.html"],
     ] {
         let error = refused("sae", path, args);
         assert!(error.contains("`head`: `hook_head_index` is 3"), "{error}");
         assert!(error.contains("blocks.2.hook_resid_pre"), "{error}");
     }
-    let of =
-        |sae: &str| succeed("sae", path, &["eval", "--sae", sae, "--data", "texts.csv"]).stderr;
+    let of = |sae: &str| {
+        succeed("sae", path, &["eval", "core", "--sae", sae, "--data", "texts.csv"]).stderr
+    };
     assert!(of("slice").contains("`seqpos_slice` is [10,null]"));
     assert!(!of("all").contains("seqpos_slice"));
     // Any other width names the hook as well.
     let mut sae = along_the_mean();
     sae.config.metadata.set("hook_name", "blocks.2.mlp.hook_post");
     write_sae_lens(&sae, path.join("narrow")).unwrap();
-    let error = refused("sae", path, &["eval", "--sae", "narrow", "--data", "texts.csv"]);
+    let error = refused("sae", path, &["eval", "core", "--sae", "narrow", "--data", "texts.csv"]);
     assert!(error.contains("rows of 160, not `blocks.2.mlp.hook_post`"), "{error}");
 }
 
@@ -111,7 +112,7 @@ fn a_context_without_room_for_a_token_is_refused_with_the_file() {
     let path = folder.path();
     for (name, size) in [("zero", json!(0)), ("one", json!(1)), ("less", json!(-1))] {
         with_metadata(&path.join(name), "context_size", size.clone());
-        let eval = ["eval", "--sae", name, "--data", "texts.csv"];
+        let eval = ["eval", "core", "--sae", name, "--data", "texts.csv"];
         let view = ["view", "--sae", name, "--data", "texts.csv", "--output", "v.html"];
         for args in [&eval[..], &view] {
             let error = refused("sae", path, args);
@@ -119,10 +120,12 @@ fn a_context_without_room_for_a_token_is_refused_with_the_file() {
         }
     }
     with_metadata(&path.join("none"), "context_size", Value::Null);
-    let said = succeed("sae", path, &["eval", "--sae", "none", "--data", "texts.csv"]).stderr;
+    let said =
+        succeed("sae", path, &["eval", "core", "--sae", "none", "--data", "texts.csv"]).stderr;
     assert!(said.contains("names no `context_size`: contexts have 128 tokens"), "{said}");
     with_metadata(&path.join("long"), "context_size", json!(1024));
-    let said = succeed("sae", path, &["eval", "--sae", "long", "--data", "texts.csv"]).stderr;
+    let said =
+        succeed("sae", path, &["eval", "core", "--sae", "long", "--data", "texts.csv"]).stderr;
     assert!(said.contains("contexts have 256 tokens"), "{said}");
 }
 
@@ -138,7 +141,7 @@ fn a_scale_that_is_in_no_file_is_warned_of() {
     let encode = ["encode", "--sae", "unfolded", "--activations", "x.npz", "--output", "o.npz"];
     for args in [
         &encode[..],
-        &["eval", "--sae", "unfolded", "--data", "texts.csv"],
+        &["eval", "core", "--sae", "unfolded", "--data", "texts.csv"],
         &["convert", "unfolded", "--output", "converted"],
     ] {
         let said = succeed("sae", path, args).stderr;

@@ -31,7 +31,7 @@ fn a_pipe_a_device_and_a_folder_are_no_output() {
         ("probe", vec!["compare", "a", "b", "--output", "pipe"], "pipe"),
         ("sae", [&encode[..], &["--output", "pipe"]].concat(), "pipe"),
         ("sae", [&["view"][..], &of_texts, &["--output", "pipe"]].concat(), "pipe"),
-        ("sae", [&["eval"][..], &of_texts, &["--output", "pipe"]].concat(), "pipe"),
+        ("sae", [&["eval", "core"][..], &of_texts, &["--output", "pipe"]].concat(), "pipe"),
         ("fra", [&["sample"][..], &of_texts, &["--output", "pipe.html"]].concat(), "pipe.html"),
     ];
     for (program, args, name) in commands {

@@ -73,7 +73,7 @@ fn a_feature_that_takes_words_from_a_letter_is_found() {
     let path = folder.path();
     write_model(path);
     write_sae_lens(&absorbing(), path.join("absorbing")).unwrap();
-    let args = ["eval", "--sae", "absorbing", "--eval", "absorption"];
+    let args = ["eval", "absorption", "--sae", "absorbing"];
     let found: Value =
         serde_json::from_str(&succeed(path, &[&args[..], &["--json"]].concat())).unwrap();
     check_layout(&found);
@@ -97,10 +97,10 @@ fn a_feature_that_takes_words_from_a_letter_is_found() {
 fn a_model_that_knows_no_letters_has_no_result() {
     let folder = folder();
     let path = folder.path();
-    let args = ["eval", "--sae", "resid", "--eval", "absorption", "--seeds", "1"];
+    let args = ["eval", "absorption", "--sae", "resid", "--seeds", "1"];
     let args = [&args[..], &["--max-texts", "400"]].concat();
     let said = refused(path, &args);
     assert!(said.contains("of 26 letters have a probe with F1 above 0.6, and 20"), "{said}");
-    let few = refused(path, &[&args[..5], &["--max-texts", "50"]].concat());
+    let few = refused(path, &[&args[..4], &["--max-texts", "50"]].concat());
     assert!(few.contains("gives 50, at least 100 are needed"), "{few}");
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::call::succeed;
 use crate::fixture::{check_layout, folder};
 
-fn json(folder: &Path, args: &[&str]) -> Value {
-    let args = [&["eval", "--json"], args].concat();
+fn json(folder: &Path, evaluation: &str, args: &[&str]) -> Value {
+    let args = [&["eval", evaluation, "--json"], args].concat();
     let found = serde_json::from_str(&succeed(folder, &args)).unwrap();
     check_layout(&found);
     found
@@ -25,8 +25,8 @@ const TEXTS: [&str; 6] = ["--sae", "resid", "--data", "texts.jsonl", "--label", 
 fn subjects_are_told_from_features_over_several_seeds() {
     let folder = folder();
     let path = folder.path();
-    let args = [&TEXTS[..], &["--eval", "sparse_probing", "--seeds", "2"]].concat();
-    let found = json(path, &args);
+    let args = [&TEXTS[..], &["--seeds", "2"]].concat();
+    let found = json(path, "sparse-probing", &args);
     // Every text names its subject, so that the activations tell them apart.
     assert!(metric(&found, "llm", "llm_test_accuracy") > 0.95, "{found}");
     assert!(metric(&found, "sae", "sae_top_5_test_accuracy") > 0.7, "{found}");
@@ -42,9 +42,12 @@ fn subjects_are_told_from_features_over_several_seeds() {
         (&settings["probe_train_set_size"], &settings["context_length"]),
         (&Value::from(128), &Value::from(16))
     );
-    assert_eq!(json(path, &args)["eval_result_metrics"], found["eval_result_metrics"]);
+    assert_eq!(
+        json(path, "sparse-probing", &args)["eval_result_metrics"],
+        found["eval_result_metrics"]
+    );
 
-    let args = [&["eval"], &TEXTS[..], &["--eval", "sparse_probing", "--output", "s.json"]];
+    let args = [&["eval", "sparse-probing"], &TEXTS[..], &["--output", "s.json"]];
     let table = succeed(path, &args.concat());
     assert!(table.contains("2 classes, 64 training and 16 test texts of each"), "{table}");
     assert!(table.contains("95 % over seeds") && table.contains("sae_top_1"), "{table}");
@@ -58,15 +61,15 @@ fn subjects_are_told_from_features_over_several_seeds() {
 fn ablating_a_subject_harms_its_probe() {
     let folder = folder();
     let path = folder.path();
-    let args = [&TEXTS[..], &["--eval", "tpp", "--seeds", "1"]].concat();
-    let found = json(path, &args);
+    let args = [&TEXTS[..], &["--seeds", "1"]].concat();
+    let found = json(path, "tpp", &args);
     let intended = |n: usize| {
         let name = format!("tpp_threshold_{n}_intended_diff_only");
         metric(&found, "tpp_metrics", &name)
     };
     // All features together are most of what a probe reads.
     assert!(intended(100) >= intended(2) && intended(100) > 0.1, "{found}");
-    let table = succeed(path, &[&["eval"], &args[..]].concat());
+    let table = succeed(path, &[&["eval", "tpp"], &args[..]].concat());
     assert!(table.contains("tpp_threshold_2_total_metric"), "{table}");
     assert!(table.contains("32 texts test a probe, so one text is 0.031"), "{table}");
     assert!(
@@ -79,8 +82,8 @@ fn ablating_a_subject_harms_its_probe() {
 fn a_biased_probe_is_scored_by_what_frees_it() {
     let folder = folder();
     let path = folder.path();
-    let scr = ["--eval", "scr", "--spurious", "form", "--seeds", "2"];
-    let found = json(path, &[&TEXTS[..], &scr].concat());
+    let scr = ["--spurious", "form", "--seeds", "2"];
+    let found = json(path, "scr", &[&TEXTS[..], &scr].concat());
     assert_eq!(found["eval_config"]["perform_scr"], true);
     let pair = &found["eval_config"]["column1_vals_lookup"]["texts (seed 42)"];
     assert_eq!(*pair, serde_json::json!([["sea", "garden"]]));
@@ -90,7 +93,7 @@ fn a_biased_probe_is_scored_by_what_frees_it() {
     assert!(clean(0, 0) > 0.9 && clean(1, 1) > 0.9 && clean(2, 2) > 0.9, "{data}");
     assert!(clean(0, 2) < 1.0 || clean(1, 2) < 1.0, "{data}");
     let pairs = ["--pair", "garden", "sea", "--spurious-pair", "told", "asked"];
-    let table = succeed(path, &[&["eval"], &TEXTS[..], &scr, &pairs].concat());
+    let table = succeed(path, &[&["eval", "scr"], &TEXTS[..], &scr, &pairs].concat());
     assert!(table.contains("\"garden\" or \"sea\" with \"told\" or \"asked\""), "{table}");
     assert!(table.contains("scr_dir1_threshold_2"), "{table}");
 }
@@ -100,15 +103,15 @@ fn activations_need_no_model() {
     let folder = folder();
     let path = folder.path();
     let file = ["--sae", "four", "--activations", "x.npz"];
-    let found = json(path, &file);
+    let found = json(path, "core", &file);
     // Nothing is below 0, so nothing is lost.
     assert!(metric(&found, "reconstruction_quality", "mse") < 1e-12, "{found}");
     assert!(metric(&found, "token_stats", "total_tokens_eval_sparsity_variance") > 700.0);
     assert!(metric(&found, "model_performance_preservation", "ce_loss_score") < 0.0);
-    let table = succeed(path, &[&["eval"], &file[..]].concat());
+    let table = succeed(path, &[&["eval", "core"], &file[..]].concat());
     assert!(table.contains("cossim") && !table.contains("ce_loss_score"), "{table}");
 
-    let found = json(path, &[&file[..], &["--eval", "sparse_probing"]].concat());
+    let found = json(path, "sparse-probing", &file);
     for name in ["sae_top_1_test_accuracy", "sae_test_accuracy"] {
         assert!(metric(&found, "sae", name) > 0.999, "{found}");
     }
@@ -116,6 +119,6 @@ fn activations_need_no_model() {
     assert_eq!(class["class"], "1");
     // The number that is the class's own, or the one that is the other's.
     assert!(class["sae"][0]["features"][0].as_u64().unwrap() < 2, "{class}");
-    let found = json(path, &[&file[..], &["--eval", "tpp", "--seeds", "1"]].concat());
+    let found = json(path, "tpp", &[&file[..], &["--seeds", "1"]].concat());
     assert!(metric(&found, "tpp_metrics", "tpp_threshold_2_intended_diff_only") > 0.2, "{found}");
 }

@@ -1,40 +1,58 @@
 //! What cannot be measured is refused in one line.
 
-use crate::call::refused;
+use crate::call::{refused, succeed};
 use crate::fixture::folder;
 
 #[test]
 fn flags_that_an_evaluation_does_not_have_are_refused() {
     let folder = folder();
-    let refused = |args: &[&str]| {
-        let said = refused(folder.path(), &[&["eval", "--sae", "resid"], args].concat());
-        assert_eq!(said.lines().count(), 1, "{said}");
-        said
+    let refused = |evaluation: &str, args: &[&str]| {
+        let all = [&["eval", evaluation, "--sae", "resid"], args].concat();
+        refused(folder.path(), &all)
     };
     let data = ["--data", "texts.jsonl"];
-    let with = |args: &[&str]| refused(&[&data[..], args].concat());
-    assert!(refused(&[]).contains("`--eval core` needs `--data` or `--activations`"));
-    assert!(refused(&["--data", "hf://nothing"]).contains("`hf://nothing` is no data set"));
-    assert!(with(&["--seeds", "2"]).contains("`--eval core` has no `--seeds`"));
-    assert!(with(&["--seed", "2"]).contains("`--eval core` draws nothing"));
-    assert!(with(&["--eval", "tpp", "--spurious", "form"]).contains("has no `--spurious`"));
-    assert!(with(&["--eval", "absorption"]).contains("`--eval absorption` has no `--data`"));
-    assert!(with(&["--eval", "scr"]).contains("needs `--spurious`"));
-    let file = ["--activations", "x.npz", "--eval", "scr", "--spurious", "form"];
-    assert!(refused(&file).contains("`--eval scr` has no `--activations`"));
+    let with = |evaluation: &str, args: &[&str]| refused(evaluation, &[&data[..], args].concat());
+    let unexpected = |said: &str, flag: &str| {
+        assert!(said.contains(&format!("unexpected argument '{flag}' found")), "{said}");
+    };
+    assert!(refused("core", &[]).contains("--data <DATA>"));
+    let nothing = refused("core", &["--data", "hf://nothing"]);
+    assert!(nothing.contains("`hf://nothing` is no data set"), "{nothing}");
+    assert_eq!(nothing.lines().count(), 1, "{nothing}");
+    unexpected(&with("core", &["--seeds", "2"]), "--seeds");
+    unexpected(&with("core", &["--seed", "2"]), "--seed");
+    unexpected(&with("tpp", &["--spurious", "form"]), "--spurious");
+    unexpected(&with("absorption", &[]), "--data");
+    assert!(with("scr", &[]).contains("--spurious <SPURIOUS>"));
+    let file = ["--activations", "x.npz", "--spurious", "form"];
+    unexpected(&refused("scr", &file), "--activations");
+    let both = refused("tpp", &["--activations", "x.npz", "--label", "subject"]);
+    assert!(both.contains("cannot be used with"), "{both}");
+    let both = refused("core", &["--activations", "x.npz", "--max-contexts", "3"]);
+    assert!(both.contains("cannot be used with"), "{both}");
+}
+
+#[test]
+fn every_evaluation_has_an_example_in_its_help() {
+    let folder = folder();
+    for evaluation in ["core", "sparse-probing", "tpp", "scr", "absorption"] {
+        let help = succeed(folder.path(), &["eval", evaluation, "--help"]);
+        assert!(help.contains(&format!("Example: sae eval {evaluation} --sae ")), "{help}");
+    }
 }
 
 #[test]
 fn columns_and_classes_that_do_not_do_are_refused() {
     let folder = folder();
     let refused = |data: &str, args: &[&str]| {
-        let args = [&["eval", "--sae", "resid", "--data", data], args].concat();
+        let (evaluation, args) = args.split_first().unwrap();
+        let args = [&["eval", *evaluation, "--sae", "resid", "--data", data], args].concat();
         let said = refused(folder.path(), &args);
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains(data), "{said}");
         said
     };
-    let (probing, scr) = (["--eval", "sparse_probing"], ["--eval", "scr", "--label", "subject"]);
+    let (probing, scr) = (["sparse-probing"], ["scr", "--label", "subject"]);
     let label = |label: &'static str| [&probing[..], &["--label", label]].concat();
     assert!(refused("texts.jsonl", &probing).contains("`label`"));
     assert!(refused("texts.jsonl", &label("topic")).contains("`topic`"));
@@ -63,24 +81,22 @@ fn columns_and_classes_that_do_not_do_are_refused() {
 fn what_does_not_fit_the_autoencoder_or_the_split_is_refused() {
     let folder = folder();
     let refused = |args: &[&str]| {
-        let said = refused(folder.path(), &[&["eval"], args].concat());
+        let said = refused(folder.path(), &[&["eval", "sparse-probing"], args].concat());
         assert_eq!(said.lines().filter(|line| !line.contains(" INFO ")).count(), 1, "{said}");
         said
     };
-    let probing = ["--eval", "sparse_probing"];
-    let file = |sae: &'static str, file: &'static str| {
-        refused(&[&["--sae", sae, "--activations", file], &probing[..]].concat())
-    };
+    let file =
+        |sae: &'static str, file: &'static str| refused(&["--sae", sae, "--activations", file]);
     let wide = file("resid", "x.npz");
     assert!(wide.contains("`x` is 4 wide, but the autoencoder reads rows of 160"), "{wide}");
     assert!(file("four", "no_y.npz").contains("`y`"));
     let texts = ["--data", "texts.jsonl", "--label", "subject"];
-    let no_model = refused(&[&["--sae", "four"], &texts[..], &probing].concat());
+    let no_model = refused(&[&["--sae", "four"], &texts[..]].concat());
     assert!(no_model.contains("names no model, give `--model`"), "{no_model}");
     let place = ["--sae", "four", "--model", "demo-gpt2", "--hook", "blocks.1.hook_resid_post"];
-    let narrow = refused(&[&place[..], &texts, &probing].concat());
+    let narrow = refused(&[&place[..], &texts].concat());
     assert!(narrow.contains("reads rows of 4, not `blocks.1.hook_resid_post`"), "{narrow}");
-    let resid = [&["--sae", "resid"], &texts[..], &probing].concat();
+    let resid = [&["--sae", "resid"], &texts[..]].concat();
     let few = refused(&[&resid[..], &["--max-texts", "15"]].concat());
     assert!(few.contains("`--max-texts` is 15, but 2 classes need at least 20"), "{few}");
     let share = refused(&[&resid[..], &["--test", "1.5"]].concat());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use attention_probes_errors::parse_toml;
 use serde::{Deserialize, Serialize};
 
-use crate::run_config::{
+use crate::run::config::{
     RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, auto, output, seed, text,
 };
 use crate::train::TrainArchitecture;

@@ -2,13 +2,16 @@
 //! right figure beside those that are wrong.
 
 mod absorption;
+mod activity;
 mod attribution;
 mod binary_probe;
 mod core_metrics;
 mod encoded;
+mod error;
 mod examples;
 mod first_letter;
 mod main_features;
+mod measure;
 mod output;
 mod parts;
 mod recovered;
@@ -26,14 +29,25 @@ pub use absorption::{
     Absorption, AbsorptionConfig, AbsorptionMeans, AbsorptionProbes, ClassAbsorption,
     ClassifiedWords, WordAbsorption, absorption, word_absorption,
 };
+pub use activity::{FeatureActivity, FeaturePeak, attribute_to_sources};
 pub use attribution::ablated_means;
 pub use binary_probe::{BinaryProbe, BinaryProbeConfig};
 pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureFrequency, core_metrics};
 pub use encoded::{EncodedTexts, Texts};
+pub use error::EvalError;
 pub use examples::{LabelledTexts, Sampling};
 pub use first_letter::{LetterPrompt, letter_prompts, letter_words};
+pub(crate) use measure::EncodedJobs;
+pub use measure::{
+    ActivationData, CoreConfig, EvalFindings, EvalSae, LabelledConfig, LabelledData,
+    LabelledEvaluation, LabelledJob, LabelledText, LettersConfig, SaeInModel, SaeModelOptions,
+    SaeSite, ScrColumns, WantedLabels, absorption_of_letters, core_of_activations,
+    core_of_contexts, evaluate_activations, evaluate_labelled, open_sae_in_model, read_activations,
+    read_labelled,
+};
 pub use output::{CoreResults, EvalOutput, EvalRun, MetricCategory};
 pub use parts::{cut_to_parts, draw_in_parts};
+pub(crate) use recovered::{OriginalBatch, RecoveryPlace, recovered_each};
 pub use recovered::{
     Recovered, RecoveredSums, RecoveryConfig, ce_loss_score, cross_entropies, hook_of_sae,
     kl_div_score, kl_divergences, recovered, recovered_with,

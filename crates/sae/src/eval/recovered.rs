@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use attention_probes_kernels::SoftmaxSum;
 use attention_probes_models::{
-    Activation as Captured, ForwardRequest, HookPoint, HookSet, HookedModel, Intervention,
-    ModelError, Positions, TokenBatch, host_values,
+    Activation as Captured, ActivationCache, ForwardRequest, HookPoint, HookSet, HookedModel,
+    Intervention, ModelError, Positions, TokenBatch, host_values,
 };
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
@@ -216,64 +216,132 @@ pub fn recovered_with<'a>(
     config: &RecoveryConfig,
     mut reconstruct: impl FnMut(usize, Vec<f32>, usize) -> Result<Vec<f32>, SaeError>,
 ) -> Result<Recovered, SaeError> {
-    let mut sums = RecoveredSums::default();
-    for (i, batch) in batches.into_iter().enumerate() {
-        let [_, pos] = batch.dims();
-        let counts: Vec<bool> = batch
-            .ids()
-            .iter()
-            .zip(batch.mask())
-            .map(|(id, is_real)| *is_real && !config.special_tokens.contains(id))
-            .collect();
-        let hooks = HookSet::new([hook]);
+    let place = RecoveryPlace { hook, others: &[], n_saes: 1 };
+    let reconstruct = |_, batch: &OriginalBatch| {
+        reconstruct(batch.number, batch.activations.clone(), batch.width)
+    };
+    let found = recovered_each(model, place, batches, config, |_, _| Ok(()), reconstruct)?;
+    found.into_iter().next().ok_or(SaeError::NoTokens)
+}
+
+/// What is read and replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecoveryPlace<'a> {
+    /// The hook whose activations are replaced.
+    pub(crate) hook: HookPoint,
+    /// Other hooks that are read in the same pass.
+    pub(crate) others: &'a [HookPoint],
+    /// Reconstructions that there are.
+    pub(crate) n_saes: usize,
+}
+
+/// What a batch has at the hook before anything is replaced.
+#[derive(Clone, Debug)]
+pub(crate) struct OriginalBatch {
+    /// Number of the batch.
+    pub(crate) number: usize,
+    /// `[batch · pos, width]`
+    pub(crate) activations: Vec<f32>,
+    /// Width of a row.
+    pub(crate) width: usize,
+}
+
+/// As [`recovered_with`], with several reconstructions: the model runs once over each batch as it
+/// is, once with zeros, and once with each reconstruction. `observe` sees what the first of these
+/// passes has at the other hooks, before anything is reconstructed.
+///
+/// # Errors
+///
+/// As [`recovered`], and those of `observe` and `reconstruct`.
+pub(crate) fn recovered_each<'a>(
+    model: &dyn HookedModel,
+    place: RecoveryPlace<'_>,
+    batches: impl IntoIterator<Item = &'a TokenBatch>,
+    config: &RecoveryConfig,
+    mut observe: impl FnMut(&OriginalBatch, &mut ActivationCache) -> Result<(), SaeError>,
+    mut reconstruct: impl FnMut(usize, &OriginalBatch) -> Result<Vec<f32>, SaeError>,
+) -> Result<Vec<Recovered>, SaeError> {
+    let RecoveryPlace { hook, others, n_saes } = place;
+    let mut sums = vec![RecoveredSums::default(); n_saes];
+    let missing = |output: &str| ModelError::NotReturned { output: output.to_owned() };
+    let hooks = HookSet::new([hook].into_iter().chain(others.iter().copied()));
+    for (number, batch) in batches.into_iter().enumerate() {
+        let counted = CountedTokens::new(batch, config);
         let request = ForwardRequest { hooks: &hooks, logits: true, ..ForwardRequest::default() };
-        let output = model.execute(batch, &request)?;
-        let missing = |output: &str| ModelError::NotReturned { output: output.to_owned() };
-        let original = output.logits.ok_or_else(|| missing("logits"))?;
-        let captured = output.cache.get(hook).ok_or_else(|| missing(&hook.to_string()))?;
-        let mut replacement =
-            Intervention::replace(hook, replaced(captured, |x, width| reconstruct(i, x, width))?);
-        if config.keep_special_activations {
-            replacement.positions = Positions::Where(counts.clone());
-        }
-        let original = host_values(original)?;
+        let mut output = model.execute(batch, &request)?;
+        let original = host_values(output.logits.ok_or_else(|| missing("logits"))?)?;
+        let captured = output.cache.remove(hook).ok_or_else(|| missing(&hook.to_string()))?;
+        let flat = captured.clone().flatten_heads();
+        let [_, _, width] = flat.dims();
+        let before = OriginalBatch { number, activations: host_values(flat)?, width };
+        observe(&before, &mut output.cache)?;
         let run = |change: Intervention| -> Result<Vec<f32>, SaeError> {
             let changes = [change];
             let request = ForwardRequest { interventions: &changes, ..ForwardRequest::logits() };
             let logits = model.execute(batch, &request)?.logits;
             Ok(host_values(logits.ok_or_else(|| missing("logits"))?)?)
         };
-        let logits = [original, run(replacement)?, run(Intervention::zero(hook))?];
-        let n = counts.len();
-        let mask = batch.mask();
-        let is_predicted = |i: usize| counts[i] && !(i + 1).is_multiple_of(pos) && mask[i + 1];
-        let targets: Vec<u32> =
-            (0..n).map(|i| batch.ids().get(i + 1).copied().unwrap_or(0)).collect();
-        let kept = |values: Vec<f64>, keep: &dyn Fn(usize) -> bool| -> Vec<f64> {
-            values.into_iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, v)| v).collect()
-        };
-        let losses =
-            logits.each_ref().map(|one| kept(cross_entropies(one, &targets), &is_predicted));
-        sums.add_losses(losses.each_ref().map(|one| &one[..]));
-        let divergence = |new: &[f32]| kept(kl_divergences(&logits[0], new, n), &|i| counts[i]);
-        sums.add_divergences([&divergence(&logits[1]), &divergence(&logits[2])]);
+        let zeros = run(Intervention::zero(hook))?;
+        let [as_it_is, with_zeros] = [&original, &zeros].map(|logits| counted.losses(logits));
+        let to_zeros = counted.divergences(&original, &zeros);
+        for (sae, sums) in sums.iter_mut().enumerate() {
+            let reconstructed = like(&captured, reconstruct(sae, &before)?);
+            let mut replacement = Intervention::replace(hook, reconstructed);
+            if config.keep_special_activations {
+                replacement.positions = Positions::Where(counted.counts.clone());
+            }
+            let logits = run(replacement)?;
+            sums.add_losses([&as_it_is, &counted.losses(&logits), &with_zeros]);
+            sums.add_divergences([&counted.divergences(&original, &logits), &to_zeros]);
+        }
     }
-    sums.finish()
+    sums.into_iter().map(RecoveredSums::finish).collect()
 }
 
-/// What is made of an activation, in the same shape and on the same device.
-fn replaced(
-    captured: &Captured,
-    reconstruct: impl FnOnce(Vec<f32>, usize) -> Result<Vec<f32>, SaeError>,
-) -> Result<Captured, SaeError> {
+/// The tokens of a batch that count.
+struct CountedTokens<'a> {
+    batch: &'a TokenBatch,
+    counts: Vec<bool>,
+    /// The token after each.
+    targets: Vec<u32>,
+}
+
+impl<'a> CountedTokens<'a> {
+    fn new(batch: &'a TokenBatch, config: &RecoveryConfig) -> Self {
+        let counts: Vec<bool> = batch
+            .ids()
+            .iter()
+            .zip(batch.mask())
+            .map(|(id, is_real)| *is_real && !config.special_tokens.contains(id))
+            .collect();
+        let next = |i: usize| batch.ids().get(i + 1).copied().unwrap_or(0);
+        let targets = (0..counts.len()).map(next).collect();
+        Self { batch, counts, targets }
+    }
+
+    /// Losses of the tokens that are predicted from one that counts.
+    fn losses(&self, logits: &[f32]) -> Vec<f64> {
+        let ([_, pos], mask) = (self.batch.dims(), self.batch.mask());
+        let is_predicted = |i: usize| self.counts[i] && !(i + 1).is_multiple_of(pos) && mask[i + 1];
+        let losses = cross_entropies(logits, &self.targets).into_iter().enumerate();
+        losses.filter(|(i, _)| is_predicted(*i)).map(|(_, loss)| loss).collect()
+    }
+
+    /// Divergences of the tokens that count.
+    fn divergences(&self, original: &[f32], new: &[f32]) -> Vec<f64> {
+        let all = kl_divergences(original, new, self.counts.len()).into_iter().enumerate();
+        all.filter(|(i, _)| self.counts[*i]).map(|(_, divergence)| divergence).collect()
+    }
+}
+
+/// Values in the shape of an activation, on the same device.
+fn like(captured: &Captured, values: Vec<f32>) -> Captured {
     let flat = captured.clone().flatten_heads();
-    let ([batch, pos, width], device) = (flat.dims(), flat.device());
-    let decoded = reconstruct(host_values(flat)?, width)?;
-    let stream = Tensor::<3>::from_data(TensorData::new(decoded, [batch, pos, width]), &device);
-    Ok(match captured {
+    let stream = Tensor::<3>::from_data(TensorData::new(values, flat.dims()), &flat.device());
+    match captured {
         Captured::Stream(_) => Captured::Stream(stream),
         Captured::Heads(heads) => Captured::Heads(stream.reshape(heads.dims())),
-    })
+    }
 }
 
 #[cfg(test)]

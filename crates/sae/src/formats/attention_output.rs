@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{pickle, read_json};
+use super::files::read_json;
+use super::pickle;
 use crate::config::{Reshape, SaeConfig};
 use crate::{Activation, Sae, SaeError};
 

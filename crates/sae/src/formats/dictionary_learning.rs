@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{pickle, read_json};
+use super::files::read_json;
+use super::pickle;
 use crate::config::SaeConfig;
 use crate::{Activation, Sae, SaeError};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::arrays::Arrays;
-use super::layer_of;
+use super::files::layer_of;
 use crate::config::{Reshape, SaeConfig};
 use crate::{Activation, Sae, SaeError};
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use half::{bf16, f16};
 
 use super::arrays::{Arrays, transposed};
-use super::read_json;
+use super::files::read_json;
 use crate::config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 use crate::error::plain;
 use crate::{Activation, Sae, SaeError};

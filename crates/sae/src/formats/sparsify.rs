@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::arrays::Arrays;
-use super::{layer_of, read_json};
+use super::files::{layer_of, read_json};
 use crate::config::SaeConfig;
 use crate::{Activation, Sae, SaeError};
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::codes::{Spread, UnitCodes};
 use super::patterns::{BatchPattern, PatternSource};
-use crate::attention_store::AttentionLayers;
+use crate::guided::attention_store::AttentionLayers;
 use crate::{Sae, SaeError};
 
 /// Mean over tokens and layers of `Σ_k A[q,k] cos(f_q, f_k)`: what `L_guide` raises.

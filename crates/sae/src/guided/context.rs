@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::patterns::{BatchPattern, PatternSource};
 use super::tuning::GuidanceRecord;
-use crate::attention_store::AttentionLayers;
+use crate::guided::attention_store::AttentionLayers;
 use crate::{GuidanceSource, SaeError};
 
 /// Key of the metadata of an autoencoder that reads what a token attends to in some layers.

@@ -330,7 +330,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention_store::AttentionLayers;
+    use crate::guided::attention_store::AttentionLayers;
     use crate::guided::patterns::PatternSource;
     use crate::{AttentionStore, KeepAttention, PoolHeads};
 

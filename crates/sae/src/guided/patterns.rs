@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::config::GuidanceSource;
 use crate::SaeError;
-use crate::attention_store::{AttentionLayers, AttentionStore};
+use crate::guided::attention_store::{AttentionLayers, AttentionStore};
 
 /// Contexts whose mean distance of attention is taken for that of all.
 const N_DISTANCES: usize = 256;

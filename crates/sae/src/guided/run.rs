@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use super::tuning::{Guidance, GuidanceRecord, GuidedBatch, HeldOut};
-use crate::attention_store::AttentionLayers;
-use crate::run_config::{RunTraining, SaeTask};
-use crate::stream::ContextStream;
+use crate::guided::attention_store::AttentionLayers;
+use crate::run::{RunTraining, SaeTask};
 use crate::train::{
-    Aids, CheckpointArrays, CheckpointFile, Contexts, Entry, SaeTrainer, StepReport,
+    Aids, CheckpointArrays, CheckpointFile, ContextStream, Contexts, Entry, SaeTrainer, StepReport,
 };
 use crate::{Sae, SaeError};
 

@@ -9,7 +9,7 @@ use super::context::{CONTEXT_LAYERS, beside, gathered};
 use super::layer_weights::{LAYER_STEPS, LayerWeightHistory, LayerWeights};
 use super::losses::{GuidanceLosses, Guided};
 use super::patterns::{BatchPattern, PatternSource};
-use crate::attention_store::AttentionLayers;
+use crate::guided::attention_store::AttentionLayers;
 use crate::train::{CheckpointArrays, CheckpointFile, Entry, SaeTrainer};
 use crate::{Sae, SaeError};
 

@@ -5,29 +5,14 @@
 use attention_probes_kernels::{Matrix, Write, matmul};
 
 use super::config::TrainArchitecture;
+use super::report::StepReport;
 use super::rows::{add, column_sums, each_row};
-use super::step::StepReport;
-use super::trainer::{SaeTrainer, Scratch};
+use super::scratch::{DenseBlock, Scratch};
+use super::trainer::SaeTrainer;
 use crate::top_k::TopK;
 
 /// Pre-activations that are held at a time, once as such and once as gradients.
 const BLOCK_VALUES: usize = 2 << 20;
-
-/// Memory of the dense way, each `[n, d_sae]` unless said.
-#[derive(Clone, Debug, Default)]
-pub(super) struct DenseBlock {
-    /// `(x - b_dec) W_enc`, later the gradient of that.
-    pre: Vec<f32>,
-    /// What the decoder multiplies.
-    features: Vec<f32>,
-    /// Gradients of what the decoder multiplies.
-    gradients: Vec<f32>,
-    /// Gates, rectified, and their gradients.
-    gates: Vec<f32>,
-    gate_gradients: Vec<f32>,
-    /// What the gates alone leave, `[n, d_in]`.
-    gate_residual: Vec<f32>,
-}
 
 /// Losses of a block: of the reconstruction, of sparsity, and the other one.
 type Losses = [f64; 3];

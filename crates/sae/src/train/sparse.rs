@@ -6,8 +6,9 @@ use rayon::prelude::*;
 use super::adam::Trained;
 use super::config::TrainArchitecture;
 use super::entries::{ByFeature, Entry, Rows, decode, differentiate};
-use super::step::{Guide, StepReport};
-use super::trainer::{SaeTrainer, Scratch};
+use super::report::{Guide, StepReport};
+use super::scratch::{Scratch, SparseBatch};
+use super::trainer::SaeTrainer;
 use crate::top_k::TopK;
 
 /// Pre-activations that are held at a time.
@@ -15,22 +16,6 @@ const BLOCK_VALUES: usize = 3 << 20;
 
 /// Share of the value that just suffices in one block, from which on values are candidates.
 const MARGIN: f32 = 0.9;
-
-/// Memory of the sparse way.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SparseBatch {
-    /// Pre-activations of a block of rows.
-    pre: Vec<f32>,
-    /// Active features.
-    rows: Rows,
-    /// Dead features that learn from what is left.
-    dead_rows: Rows,
-    /// What the dead features leave of it.
-    dead_residual: Vec<f32>,
-    by_feature: ByFeature,
-    /// From which value on the last batch had candidates; only how long a search takes depends on it.
-    least: Option<f32>,
-}
 
 /// What is selected in each row.
 #[derive(Clone, Copy, Debug)]

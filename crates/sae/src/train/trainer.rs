@@ -6,8 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::adam::Trained;
 use super::config::{SaeTrainConfig, TrainArchitecture};
-use super::dense::DenseBlock;
-use super::sparse::SparseBatch;
+use super::scratch::Scratch;
 use crate::SaeError;
 
 /// Trains one autoencoder, a batch at a time.
@@ -50,19 +49,6 @@ pub(super) struct Weights {
     pub(super) b_dec: Trained,
     /// Each `[d_sae]`: `b_enc`; `b_enc` and `threshold`; or `b_gate`, `r_mag`, and `b_mag`.
     pub(super) vectors: Vec<Trained>,
-}
-
-/// Memory that is kept from step to step.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Scratch {
-    /// What is encoded, `[n, d_enc]`.
-    pub(super) input: Vec<f32>,
-    /// `2 (x̂ - x) / n`, `[n, d_in]`.
-    pub(super) residual: Vec<f32>,
-    pub(super) sparse: SparseBatch,
-    pub(super) dense: DenseBlock,
-    /// How many rows each feature is active in.
-    pub(super) n_fired: Vec<u32>,
 }
 
 impl SaeTrainer {

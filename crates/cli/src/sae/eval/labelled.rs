@@ -1,155 +1,197 @@
-//! Texts with a label each, drawn in equal parts, and encoded in batches.
+//! `sae eval sparse-probing`, `tpp`, and `scr`: texts with labels.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{
-    ActivationError, DatasetConfig, LabelColumn, SplitConfig, TOKENS_PER_FORWARD, TextReader,
-    data_files, length_buckets, stratified_split,
+use attention_probes_activations::{DatasetConfig, data_files};
+use attention_probes_sae::eval::{
+    ActivationData, EvalFindings, EvalSae, LabelledEvaluation, LabelledJob, ScrColumns,
+    WantedLabels, evaluate_activations, evaluate_labelled, read_activations, read_labelled,
 };
-use attention_probes_models::{HookPoint, HookSet, PaddingSide, TokenBatch, host_values};
-use attention_probes_sae::SaeError;
-use attention_probes_sae::eval::{EncodedTexts, TextActivations, cut_to_parts};
+use attention_probes_sae::{Follow, Sae, read_sae};
+use clap::Args;
 use tracing::warn;
 
-use super::EvalArgs;
-use crate::exit::InputError;
+use super::report::{self, Title};
+use super::{DrawArgs, PlaceArgs, ResultArgs};
+use crate::data_args::TableArgs;
 use crate::hub::hub_access;
-use crate::progress::Progress;
-use crate::sae::subject::{SaeInModel, check_width};
+use crate::sae::flag_words::in_flags;
+use crate::sae::follow::Follower;
+use crate::sae::kept::Kept;
 
-/// Fewest texts of a class, or of a share of one.
-pub(super) const MIN_TEXTS: usize = 10;
-
-/// Texts that were encoded, and the group of each.
-pub(super) struct Labelled {
-    pub(super) encoded: EncodedTexts,
-    pub(super) groups: Vec<usize>,
+/// Flags of `sae eval sparse-probing` and `sae eval tpp`.
+#[derive(Args, Debug)]
+pub struct ClassArgs {
+    /// The autoencoder and its model.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Texts: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or `hf://datasets/org/name[@revision][/path]`.
+    #[arg(long, required_unless_present = "activations")]
+    pub data: Option<PathBuf>,
+    /// Activations instead of texts and a model: an `.npz` with `x`, `mask`, and `y`, a folder of
+    /// shards, or a MOSAIC folder.
+    #[arg(long, conflicts_with_all = [
+        "data", "model", "hook", "device", "dtype", "split", "text", "quoting", "escape", "label",
+    ])]
+    pub activations: Option<PathBuf>,
+    /// Where texts and labels stand.
+    #[command(flatten)]
+    pub columns: ColumnArgs,
+    /// What is drawn and split.
+    #[command(flatten)]
+    pub draw: DrawArgs,
+    /// Where the result goes.
+    #[command(flatten)]
+    pub result: ResultArgs,
 }
 
-/// One side of a split: the texts of each group.
-pub(super) type Side = Vec<Vec<usize>>;
-
-impl Labelled {
-    /// Texts of each group on either side, as many as the parts ask for in both.
-    pub(super) fn split(&self, parts: &[usize], test: f64, seed: u64) -> Result<[Side; 2]> {
-        let config = SplitConfig { validation: 0.0, test, seed };
-        let split = stratified_split(&self.groups, None, &config)?;
-        Ok([split.train, split.test].map(|texts| {
-            let mut by_group = vec![Vec::new(); parts.len()];
-            for text in texts {
-                by_group[self.groups[text]].push(text);
-            }
-            cut_to_parts(&mut by_group, parts, usize::MAX);
-            by_group
-        }))
-    }
+/// Flags of `sae eval scr`.
+#[derive(Args, Debug)]
+pub struct ScrArgs {
+    /// The autoencoder and its model.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Texts: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or `hf://datasets/org/name[@revision][/path]`.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Where texts and labels stand.
+    #[command(flatten)]
+    pub columns: ColumnArgs,
+    /// Column of the spurious attribute.
+    #[arg(long)]
+    pub spurious: String,
+    /// The two labels, the positive one first; may be left out where there are just two.
+    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"])]
+    pub pair: Option<Vec<String>>,
+    /// The two values of the spurious attribute that go with them.
+    #[arg(long, num_args = 2, value_names = ["POSITIVE", "NEGATIVE"])]
+    pub spurious_pair: Option<Vec<String>>,
+    /// What is drawn and split.
+    #[command(flatten)]
+    pub draw: DrawArgs,
+    /// Where the result goes.
+    #[command(flatten)]
+    pub result: ResultArgs,
 }
 
-/// Rows of a file: the text, its label, and another column's value where one is named.
-pub(super) fn read_rows(
-    args: &EvalArgs,
-    path: &Path,
-    other: Option<&str>,
-) -> Result<Vec<(String, String, String)>> {
-    let columns = DatasetConfig {
-        label: args.label().to_owned(),
-        group: other.map(str::to_owned),
-        ..args.table.columns(args.text())?
+/// Where texts and labels stand in a file or a data set of the Hub.
+#[derive(Args, Debug)]
+pub struct ColumnArgs {
+    /// Split of a data set of the Hub.
+    #[arg(long, default_value = "train")]
+    pub split: String,
+    /// Column of the texts.
+    #[arg(long, default_value = "text")]
+    pub text: String,
+    /// Column of the labels.
+    #[arg(long, default_value = "label")]
+    pub label: String,
+    /// How fields are written.
+    #[command(flatten)]
+    pub table: TableArgs,
+}
+
+/// Runs `sae eval sparse-probing`.
+pub(super) fn sparse_probing(args: &ClassArgs) -> Result<()> {
+    of_classes(args, "sparse_probing", LabelledEvaluation::SparseProbing)
+}
+
+/// Runs `sae eval tpp`.
+pub(super) fn tpp(args: &ClassArgs) -> Result<()> {
+    of_classes(args, "tpp", LabelledEvaluation::Tpp)
+}
+
+/// Runs `sae eval scr`.
+pub(super) fn scr(args: &ScrArgs) -> Result<()> {
+    args.result.check([&*args.data])?;
+    let pair = |pair: &Option<Vec<String>>| pair.clone().and_then(|pair| pair.try_into().ok());
+    let columns = ScrColumns {
+        label: args.columns.label.clone(),
+        spurious: args.spurious.clone(),
+        pair: pair(&args.pair),
+        spurious_pair: pair(&args.spurious_pair),
     };
-    let files = data_files(path, args.split(), hub_access().as_ref())?;
-    let (mut rows, mut n_rows) = (Vec::new(), 0);
-    for row in TextReader::open_files(&files, &columns, LabelColumn::Needed)? {
-        let row = row?;
-        n_rows += 1;
-        if !row.text.trim().is_empty() {
-            if let (Some(column), None) = (other, &row.group) {
-                let row = n_rows - 1;
-                let from = path.display();
-                let error = format!("`{from}` row {row}: column `{column}` holds nothing");
-                return Err(InputError(error).into());
-            }
-            let label = row.label.unwrap_or_default();
-            rows.push((row.text, label, row.group.unwrap_or_default()));
-        }
-    }
-    if rows.is_empty() {
-        return Err(ActivationError::NoText { name: args.source(), n_rows }.into());
-    }
-    Ok(rows)
+    let texts = Texts {
+        place: &args.place,
+        data: &args.data,
+        columns: &args.columns,
+        spurious: Some(&args.spurious),
+        draw: &args.draw,
+    };
+    let found = texts.evaluate(LabelledEvaluation::Scr(columns))?;
+    let from = Some(args.data.display().to_string());
+    report::write(&Title { evaluation: "scr", sae: &args.place.sae, from }, &args.result, &found)
 }
 
-/// Runs the model over texts, one for itself, and encodes what it computes.
-///
-/// Special tokens, such as the one for the beginning, are left out of every mean. Texts without
-/// another token, or with NaN or infinity, are left out and counted in the log.
-///
-/// # Memory
-///
-/// The tokens of the texts, activations of one batch, and what [`EncodedTexts`] keeps.
-pub(super) fn encode(subject: &SaeInModel, texts: &[(&str, usize)]) -> Result<Labelled> {
-    let SaeInModel { sae, model, hook, context_size, .. } = subject;
-    let max_tokens = *context_size;
-    let bos =
-        model.tokenizer.beginning().filter(|_| sae.config.metadata.prepend_bos().unwrap_or(true));
-    let mut tokens = Vec::with_capacity(texts.len());
-    for (text, _) in texts {
-        let ids = model.tokenizer.encode_without_special(text)?.ids;
-        let mut ids: Vec<u32> = bos.into_iter().chain(ids).collect();
-        ids.truncate(max_tokens);
-        tokens.push(ids);
-    }
-    let counts = |id: &u32| Some(*id) != bos && !model.tokenizer.is_special(*id);
-    let lengths: Vec<usize> = tokens.iter().map(Vec::len).collect();
-    let mut encoded = EncodedTexts::new(sae);
-    let (mut groups, mut n_done) = (Vec::new(), 0);
-    let mut progress = Progress::default();
-    for bucket in length_buckets(&lengths, TOKENS_PER_FORWARD) {
-        n_done += bucket.len();
-        let bucket: Vec<usize> =
-            bucket.into_iter().filter(|text| tokens[*text].iter().any(counts)).collect();
-        if bucket.is_empty() {
-            continue;
+fn of_classes(args: &ClassArgs, name: &'static str, evaluation: LabelledEvaluation) -> Result<()> {
+    args.result.check(args.data.iter().chain(&args.activations).map(PathBuf::as_path))?;
+    let path = args.activations.as_ref().or(args.data.as_ref());
+    let from = path.map(|path| path.display().to_string());
+    let found = match (&args.activations, &args.data) {
+        (Some(path), _) => {
+            let sae = read_sae(&args.place.sae)?;
+            let data = activations(path, (&args.place.sae, &sae), WantedLabels::Classes)?;
+            let subject = EvalSae { sae: &sae, run: report::eval_run(&args.place.sae) };
+            let job = LabelledJob { subject, evaluation, config: args.draw.config() };
+            evaluate_activations(&data, &job).map_err(in_flags)?
         }
-        let ids: Vec<&[u32]> = bucket.iter().map(|text| &tokens[*text][..]).collect();
-        let (values, width) = activations(subject, &ids)?;
-        let pos = ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
-        let (mut kept, mut kept_lengths) = (Vec::new(), Vec::new());
-        for (row, (text, ids)) in bucket.iter().zip(&ids).enumerate() {
-            let rows = (0..ids.len()).filter(|at| counts(&ids[*at])).map(|at| row * pos + at);
-            let before = kept.len();
-            kept.extend(rows.flat_map(|at| &values[at * width..][..width]).copied());
-            let of_text = &kept[before..];
-            if of_text.iter().all(|x| x.is_finite()) && of_text.iter().any(|x| x.abs() > 0.0) {
-                kept_lengths.push(of_text.len() / width);
-                groups.push(texts[*text].1);
-            } else {
-                kept.truncate(before);
-            }
+        (None, Some(data)) => Texts {
+            place: &args.place,
+            data,
+            columns: &args.columns,
+            spurious: None,
+            draw: &args.draw,
         }
-        if !kept_lengths.is_empty() {
-            encoded.push(sae, &TextActivations::ragged(kept, &kept_lengths, width)?)?;
-        }
-        progress.advance("reading texts".to_owned(), n_done, texts.len());
-    }
-    progress.clear();
-    if groups.len() < texts.len() {
-        let n = texts.len() - groups.len();
-        warn!("{n} texts left out: no token but special ones, or NaN or infinity at `{hook}`");
-    }
-    Ok(Labelled { encoded, groups })
+        .evaluate(evaluation)?,
+        (None, None) => unreachable!("one of the two was asked for"),
+    };
+    report::write(&Title { evaluation: name, sae: &args.place.sae, from }, &args.result, &found)
 }
 
-/// Activations of texts of any length at the autoencoder's hook, `[n, longest, width]`.
-pub(super) fn activations(subject: &SaeInModel, ids: &[&[u32]]) -> Result<(Vec<f32>, usize)> {
-    let SaeInModel { sae, model, device, hook, .. } = subject;
-    let is_square = matches!(hook, HookPoint::AttnScores(_) | HookPoint::Pattern(_));
-    let missing = || SaeError::Hook { hook: hook.to_string() };
-    let batch = TokenBatch::new(ids, PaddingSide::Right, device)?;
-    let mut cache = model.model.run_with_cache(&batch, &HookSet::new([*hook]))?;
-    let captured = cache.remove(*hook).filter(|_| !is_square).ok_or_else(missing)?;
-    let captured = captured.flatten_heads();
-    let [_, _, found] = captured.dims();
-    check_width(sae, *hook, found)?;
-    Ok((host_values(captured)?, found))
+/// Texts with labels, and what is done with them.
+struct Texts<'a> {
+    place: &'a PlaceArgs,
+    data: &'a Path,
+    columns: &'a ColumnArgs,
+    spurious: Option<&'a str>,
+    draw: &'a DrawArgs,
+}
+
+impl Texts<'_> {
+    fn evaluate(&self, evaluation: LabelledEvaluation) -> Result<EvalFindings> {
+        let columns = DatasetConfig {
+            label: self.columns.label.clone(),
+            group: self.spurious.map(str::to_owned),
+            ..self.columns.table.columns(&self.columns.text)?
+        };
+        let files = data_files(self.data, &self.columns.split, hub_access().as_ref())?;
+        let data = read_labelled(self.data, &files, &columns)?;
+        let config = self.draw.config();
+        // Before the model is opened, which takes longer.
+        evaluation.check(&data, &config).map_err(in_flags)?;
+        let opened = self.place.open()?;
+        let subject = EvalSae { sae: &opened.sae, run: report::eval_run(&self.place.sae) };
+        let jobs = [LabelledJob { subject, evaluation, config }];
+        let follower = Follower::default();
+        let follow = Follow { progress: &|event| follower.show(event), stop: None };
+        let mut found =
+            evaluate_labelled(&opened.site(), &data, &jobs, &follow).map_err(in_flags)?;
+        Ok(found.swap_remove(0))
+    }
+}
+
+/// Reads activations that are as wide as the autoencoder reads, with their classes if asked to.
+pub(super) fn activations(
+    path: &Path,
+    (of, sae): (&Path, &Sae),
+    labels: WantedLabels,
+) -> Result<ActivationData> {
+    Kept { path: of, sae }.warn_of_scale();
+    let data = read_activations(path, sae, labels)?;
+    if !data.activations.skipped.is_empty() {
+        let n = data.activations.skipped.len();
+        warn!("{n} examples left out: NaN or infinity in a real token, or no real token");
+    }
+    Ok(data)
 }

@@ -2,47 +2,47 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
-use attention_probes_sae::eval::{
-    EvalOutput, EvalRun, PerturbationConfig, ReseedSummary, over_seeds, reseed,
-};
-use serde_json::{Map, Value, json};
+use attention_probes_sae::eval::{EvalFindings, EvalOutput, EvalRun, ReseedSummary, reseed};
 
-use super::{EvalArgs, Evaluation, Findings};
+use super::ResultArgs;
 use crate::input::ignore_broken_pipe;
 use crate::table::aligned;
 
 /// Level of the intervals.
 const LEVEL: f64 = 0.95;
 
-/// Tested texts below which a table says how coarse an accuracy is.
-const FEW_TESTED: usize = 200;
+/// What stands above the table.
+pub(super) struct Title<'a> {
+    /// `SAEBench`'s name.
+    pub(super) evaluation: &'static str,
+    /// The autoencoder.
+    pub(super) sae: &'a Path,
+    /// Texts or activations, where there are any.
+    pub(super) from: Option<String>,
+}
 
 /// Prints the findings, and writes them to `--output`.
-pub(super) fn write(args: &EvalArgs, findings: &Findings) -> Result<()> {
-    let output = match &findings.outputs[..] {
-        [output] => output.clone(),
-        outputs => over_seeds(outputs, LEVEL)?,
-    };
-    let mut text = format!("{:#}\n", output.to_json());
+pub(super) fn write(title: &Title<'_>, args: &ResultArgs, found: &EvalFindings) -> Result<()> {
+    let mut text = format!("{:#}\n", found.pooled()?.to_json());
     if let Some(path) = &args.output {
         write_atomically(path, |file| file.write_all(text.as_bytes()))?;
     }
     if !args.json {
-        text = match &findings.outputs[..] {
+        text = match &found.outputs[..] {
             [output] => one_seed(output),
             outputs => several_seeds(outputs)?,
         };
-        let (eval, sae) = (args.eval.name(), args.sae.display());
-        let mut title = format!("{eval} of {sae}");
-        if args.eval != Evaluation::Absorption {
-            let _ = write!(title, " on {}", args.source());
+        let mut above = format!("{} of {}", title.evaluation, title.sae.display());
+        if let Some(from) = &title.from {
+            let _ = write!(above, " on {from}");
         }
-        text.insert_str(0, &format!("{title}: {}\n", findings.on));
-        for note in &findings.notes {
+        text.insert_str(0, &format!("{above}: {}\n", found.on));
+        for note in &found.notes {
             let _ = writeln!(text, "{note}");
         }
     }
@@ -104,62 +104,12 @@ fn several_seeds(outputs: &[EvalOutput]) -> Result<String> {
 }
 
 /// The run as `SAEBench` names one.
-pub(super) fn eval_run(args: &EvalArgs, eval_config: Map<String, Value>) -> EvalRun {
+pub(super) fn eval_run(sae: &Path) -> EvalRun {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     EvalRun {
         eval_id: format!("{now}-{}", std::process::id()),
         datetime_epoch_millis: now as u64,
-        sae_id: Some(args.sae.display().to_string()),
-        sae_release: None,
-        eval_config,
+        sae_id: Some(sae.display().to_string()),
+        ..EvalRun::default()
     }
-}
-
-/// What is said where so few texts are tested that one of them can be seen in a score.
-pub(super) fn coarse(n_tested: usize) -> Option<String> {
-    let step = 1.0 / n_tested as f64;
-    let few = format!("{n_tested} texts test a probe, so one text is {step:.3} of an accuracy");
-    (n_tested < FEW_TESTED).then_some(few)
-}
-
-/// Settings by name; all are names that `SAEBench` has.
-pub(super) fn settings<const N: usize>(named: [(&str, Value); N]) -> Map<String, Value> {
-    named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// Settings of every evaluation of labelled texts.
-pub(super) fn common(
-    args: &EvalArgs,
-    seed: u64,
-    model: Option<&(String, usize)>,
-) -> Map<String, Value> {
-    let mut common =
-        settings([("random_seed", json!(seed)), ("dataset_names", json!([args.data_name(seed)]))]);
-    if let Some((name, context)) = model {
-        common.insert("model_name".to_owned(), json!(name));
-        common.insert("context_length".to_owned(), json!(context));
-    }
-    common
-}
-
-/// Settings of SCR and TPP.
-pub(super) fn perturbation(
-    args: &EvalArgs,
-    config: &PerturbationConfig,
-    seed: u64,
-    [n_train, n_test]: [usize; 2],
-    model: Option<&(String, usize)>,
-) -> Map<String, Value> {
-    let mut all = common(args, seed, model);
-    all.extend(settings([
-        ("early_stopping_patience", json!(config.probe.patience)),
-        ("train_set_size", json!(n_train)),
-        ("test_set_size", json!(n_test)),
-        ("probe_train_batch_size", json!(config.probe.batch_size)),
-        ("probe_epochs", json!(config.probe.epochs)),
-        ("probe_lr", json!(config.probe.learning_rate)),
-        ("probe_l1_penalty", json!(config.probe.l1)),
-        ("n_values", json!(config.n_values)),
-    ]));
-    all
 }

@@ -9,11 +9,13 @@ use attention_probes_activations::write_atomically;
 use attention_probes_models::HookPoint;
 use safetensors::SafeTensors;
 
+use super::config::{RunTraining, SaeTask};
 use crate::error::plain;
 use crate::guided::{GuidedRun, RunGuidance, contexts_per_step};
-use crate::run_config::{RunTraining, SaeTask};
-use crate::stream::{ContextStream, StreamPosition};
-use crate::train::{CheckpointArrays, CheckpointFile, MixingBuffer, SaeTrainer, StepReport};
+use crate::train::{
+    CheckpointArrays, CheckpointFile, ContextStream, MixingBuffer, SaeTrainer, StepReport,
+    StreamPosition,
+};
 use crate::{GuidanceRecord, Sae, SaeError};
 
 /// All autoencoders of a run, their stream, and its buffer.

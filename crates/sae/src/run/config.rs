@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::Quoting;
+use attention_probes_activations::{DatasetConfig, Quoting, TableFormat};
 use attention_probes_errors::parse_toml;
 use attention_probes_models::{Dtype, HookPoint};
 use serde::{Deserialize, Serialize};
 
-use crate::train::{LearningRateSchedule, SaeTrainConfig, ScheduleShape, TrainArchitecture};
-use crate::{GuidanceConfig, KeepAttention, PoolHeads, SaeError};
+use crate::train::{
+    ContextConfig, LearningRateSchedule, SaeTrainConfig, ScheduleShape, TrainArchitecture,
+};
+use crate::{GuidanceConfig, KeepAttention, PoolHeads, RunError, SaeError};
 
 /// A training run: what is read, and every autoencoder that learns from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +97,26 @@ pub struct RunData {
     /// Contexts at the end that nothing is trained on.
     #[serde(default)]
     pub test_contexts: usize,
+}
+
+impl RunData {
+    /// The column of the texts, and how their file is written.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Escape`] if fields cannot be written so.
+    pub fn columns(&self) -> Result<DatasetConfig, SaeError> {
+        let format = TableFormat { quoting: self.quoting, escape: self.escape };
+        if let Some(fault) = format.fault() {
+            return Err(RunError::Escape { fault }.into());
+        }
+        Ok(DatasetConfig { text: self.text.clone(), format, ..DatasetConfig::default() })
+    }
+
+    /// How the texts become contexts.
+    pub fn size(&self) -> ContextConfig {
+        ContextConfig { context_size: self.context_size, prepend_bos: self.prepend_bos }
+    }
 }
 
 /// What all autoencoders of a run share.

@@ -1,6 +1,6 @@
 //! Bytes that a training run needs, before any of them is asked for.
 
-use crate::run_config::{RunTraining, SaeTask};
+use super::config::{RunTraining, SaeTask};
 
 /// Values kept of each weight: itself, its gradient, and two moments.
 const VALUES_PER_WEIGHT: u64 = 4;

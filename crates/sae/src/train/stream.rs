@@ -8,8 +8,8 @@ use attention_probes_activations::{
 use attention_probes_models::{HookPoint, HookedModel};
 use burn::tensor::Device;
 
+use super::contexts::Contexts;
 use crate::SaeError;
-use crate::train::Contexts;
 
 /// Runs a model over contexts in a random order and hands on the rows of every text token.
 pub struct ContextStream<'a> {

@@ -57,10 +57,7 @@ impl AttentionLayers {
         let n_heads = model.shape().n_heads;
         let hooks: Vec<CaptureHook> =
             layers.iter().map(|layer| HookPoint::Pattern(*layer).into()).collect();
-        let mut stores = layers
-            .iter()
-            .map(|_| AttentionStore::new(contexts.length()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut extracted = Self::new(layers, contexts.length())?;
         let ids: Vec<&[u32]> = (0..contexts.len()).map(|i| contexts.ids(i)).collect();
         let progress = RefCell::new(progress);
         let progress = |n_done: usize, _: usize| (*progress.borrow_mut())(n_done);
@@ -72,20 +69,45 @@ impl AttentionLayers {
         };
         let capture = ModelCapture { model, device, hooks: &hooks, options };
         capture_rows(&capture, &ids, |rows| {
-            for (pattern, store) in rows.values.iter().zip(&mut stores) {
-                // What is not finite guides nothing; its activations are left out elsewhere.
-                let nothing: Vec<f32>;
-                let pattern = if pattern.iter().all(|weight| weight.is_finite()) {
-                    pattern
-                } else {
-                    nothing = vec![0.0; pattern.len()];
-                    &nothing[..]
-                };
-                store.push(pattern, n_heads, pool, keep)?;
-            }
-            Ok::<(), SaeError>(())
+            let patterns = rows.values.iter().map(|pattern| pattern.to_vec()).collect();
+            extracted.push(patterns, n_heads, (keep, pool))
         })?;
-        Ok(Self { layers: layers.to_vec(), stores })
+        Ok(extracted)
+    }
+
+    /// Begins without contexts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AttentionStore::new`].
+    pub(crate) fn new(layers: &[usize], length: usize) -> Result<Self, SaeError> {
+        let stores = layers.iter().map(|_| AttentionStore::new(length));
+        Ok(Self { layers: layers.to_vec(), stores: stores.collect::<Result<_, _>>()? })
+    }
+
+    /// Appends the patterns of some contexts, `[n, n_heads, length, length]` of each layer; nothing of
+    /// a context whose attention is not finite.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AttentionStore::push`].
+    pub(crate) fn push(
+        &mut self,
+        patterns: Vec<Vec<f32>>,
+        n_heads: usize,
+        (keep, pool): (KeepAttention, PoolHeads),
+    ) -> Result<(), SaeError> {
+        let size = n_heads * self.length() * self.length();
+        for (mut pattern, store) in patterns.into_iter().zip(&mut self.stores) {
+            // What is not finite guides nothing; its activations are left out elsewhere.
+            for one in pattern.chunks_exact_mut(size) {
+                if one.iter().any(|weight| !weight.is_finite()) {
+                    one.fill(0.0);
+                }
+            }
+            store.push(&pattern, n_heads, pool, keep)?;
+        }
+        Ok(())
     }
 
     #[cfg(test)]

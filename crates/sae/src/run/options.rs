@@ -1,0 +1,40 @@
+//! How a run is made on this machine.
+
+use attention_probes_models::HubAccess;
+use burn::tensor::Device;
+
+use crate::follow::Follow;
+
+/// How a run is made on this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct SaeRunOptions<'a> {
+    /// Where the model runs.
+    pub device: &'a Device,
+    /// Where models and data sets of the Hub are looked for; without it, a model is embedded or a
+    /// directory.
+    pub hub: Option<&'a HubAccess>,
+    /// Whether an earlier run is continued. Default no.
+    pub resume: bool,
+    /// Whether an earlier run is replaced, where it is not continued: its files are removed once
+    /// everything is checked, and nothing else of its folder. Default no.
+    pub overwrite: bool,
+    /// Memory that the process may have, in bytes; a run that needs more is refused. Without it,
+    /// nothing is.
+    pub memory_bytes: Option<u64>,
+    /// Who follows the run, and may end it.
+    pub follow: Follow<'a>,
+}
+
+impl<'a> SaeRunOptions<'a> {
+    /// A new run on a device, which nobody follows.
+    pub fn new(device: &'a Device) -> Self {
+        Self {
+            device,
+            hub: None,
+            resume: false,
+            overwrite: false,
+            memory_bytes: None,
+            follow: Follow::default(),
+        }
+    }
+}

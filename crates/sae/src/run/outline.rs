@@ -1,0 +1,30 @@
+//! What a run would do.
+
+use super::memory::TrainingMemory;
+
+/// What a run does, or would do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SaeRunOutline {
+    /// Contexts that are trained on.
+    pub n_contexts: usize,
+    /// Tokens of a context.
+    pub context_size: usize,
+    /// Times that all contexts are read.
+    pub epochs: f64,
+    /// Number of autoencoders.
+    pub n_saes: usize,
+    /// What the run keeps in memory beside the model.
+    pub memory: TrainingMemory,
+    /// An estimate of how long it takes, where one was made; none where attention guides, which is
+    /// extracted first.
+    pub time: Option<SaeRunTime>,
+}
+
+/// How long a run takes, from one filling of the buffer and a few steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SaeRunTime {
+    /// For the model, in seconds.
+    pub model_s: f64,
+    /// For training, in seconds.
+    pub training_s: f64,
+}
