@@ -27,7 +27,10 @@ pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeM
 pub use error::SaeError;
 pub use eval::{FeatureActivity, FeaturePeak, attribute_to_sources};
 pub use follow::{Follow, SaeEvent};
-pub use formats::{PublishedSae, SaeFormat, SaeNote, SiteError, read_sae, write_sae_lens};
+pub use formats::{
+    ConvertOptions, EncodeOptions, EncodedNpz, PublishedSae, SaeFormat, SaeNote, SiteError,
+    convert_sae, encode_npz, read_sae, sae_facts, write_sae_lens,
+};
 pub use guided::{
     AttentionLayers, AttentionStore, CONTEXT_LAYERS, GuidanceConfig, GuidanceLosses,
     GuidanceRecord, GuidanceSource, KeepAttention, LayerWeightHistory, LayerWeighting, PoolHeads,

@@ -2,19 +2,16 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use attention_probes_activations::write_atomically;
 use attention_probes_metrics::SeedSummary;
-use attention_probes_report::{AblationArm, AblationMetric, ArmKind, Estimate, SaeAblationPage};
-use attention_probes_sae::ablation::{
-    AblationConfig, AblationReport, Arm, ArmRole, MetricValues, run_ablation,
-};
-use attention_probes_sae::{Follow, SaeRunOptions, check_sae_run, read_sae};
+use attention_probes_pages::sae_ablation_page;
+use attention_probes_sae::ablation::{AblationConfig, AblationReport, Arm, run_ablation};
+use attention_probes_sae::{Follow, SaeRunOptions, check_sae_run};
 use clap::Args;
 
-use super::guidance::layer_weights;
 use super::train::say_time;
 use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
@@ -88,7 +85,7 @@ pub fn run(args: &AblateArgs) -> Result<()> {
         return print_arms(&config.arms(), config.seeds.len());
     }
     let report = run_ablation(&config, &options).map_err(in_flags)?;
-    let page = page(&report)?.to_html()?;
+    let page = sae_ablation_page(&report)?.to_html()?;
     let html = report.folder().join("ablation.html");
     write_atomically(&html, |file| file.write_all(page.as_bytes()))?;
     let text = if args.json {
@@ -131,57 +128,4 @@ fn summary(report: &AblationReport) -> String {
     let mut text = String::new();
     table::aligned(&mut text, &rows);
     text
-}
-
-/// Tokens that an autoencoder saw, as its file says.
-fn trained_tokens(folder: &Path) -> Result<u64> {
-    let sae = read_sae(folder)?;
-    let tokens = sae.config.metadata.get("training_tokens");
-    Ok(tokens.and_then(serde_json::Value::as_u64).unwrap_or_default())
-}
-
-/// The page.
-fn page(report: &AblationReport) -> Result<SaeAblationPage> {
-    let AblationReport { config, arms, metrics, verdict, .. } = report;
-    let mut page_arms = Vec::new();
-    for (i, arm) in arms.iter().enumerate() {
-        let values = metrics.iter().map(|metric| {
-            let values = &metric.by_arm[i];
-            match SeedSummary::new(values, 0.95) {
-                Ok(summary) => Estimate::from((summary.mean, summary.interval)),
-                Err(_) => Estimate::from(f64::NAN),
-            }
-        });
-        let first = config.seeds.first().copied().unwrap_or_default();
-        page_arms.push(AblationArm {
-            name: arm.label.clone(),
-            kind: match arm.role {
-                ArmRole::Baseline => ArmKind::Baseline,
-                ArmRole::Mask | ArmRole::Full | ArmRole::EqualWeights => ArmKind::Mask,
-                ArmRole::Control => ArmKind::Control,
-            },
-            values: values.collect(),
-            by_seed: metrics.iter().map(|metric| metric.by_arm[i].clone()).collect(),
-            layer_weights: layer_weights(&report.folder_of(arm, first))?,
-        });
-    }
-    let as_metric = |metric: &MetricValues| AblationMetric {
-        name: metric.label.clone(),
-        note: metric.note.clone(),
-        higher_is_better: metric.higher_is_better,
-    };
-    let l0 = metrics.iter().find(|metric| metric.name == "l0");
-    let l0 = l0.map(|metric| metric.by_arm[0].iter().sum::<f64>() / config.seeds.len() as f64);
-    Ok(SaeAblationPage {
-        title: format!("Does attention guide? {}", config.run),
-        model: config.model.name.clone(),
-        hook: config.sae.hook.clone(),
-        verdict: verdict.text.clone(),
-        n_training_tokens: trained_tokens(&report.folder_of(&arms[0], config.seeds[0]))?,
-        l0: l0.unwrap_or_default(),
-        seeds: config.seeds.clone(),
-        config: toml::to_string(config).context("the configuration cannot be written")?,
-        metrics: metrics.iter().map(as_metric).collect(),
-        arms: page_arms,
-    })
 }

@@ -4,13 +4,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use attention_probes_sae::{SaeDtype, SaeFormat, read_sae, write_sae_lens};
+use attention_probes_sae::{ConvertOptions, SaeDtype, convert_sae};
 use clap::{Args, ValueEnum};
-use tracing::info;
 
-use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
-use crate::sae::kept::Kept;
+use crate::sae::flag_words::in_flags;
+use crate::sae::kept::say;
 
 /// Write a sparse autoencoder of any known form as a folder that `sae_lens` loads.
 #[derive(Args, Debug)]
@@ -45,32 +44,13 @@ pub enum FileDtype {
 ///
 /// If the autoencoder cannot be read, or the folder holds one.
 pub fn run(args: &ConvertArgs) -> Result<()> {
-    let mut sae = read_sae(&args.sae)?;
-    let earlier = SaeFormat::of(&args.output).ok().map(|(format, _)| format);
-    if earlier.is_some_and(|earlier| !args.overwrite || earlier != SaeFormat::SaeLens) {
-        let output = args.output.display();
-        let error = format!(
-            "`{output}` holds an autoencoder already; name another folder{}",
-            if earlier == Some(SaeFormat::SaeLens) {
-                ", or replace it with `--overwrite`"
-            } else {
-                ""
-            }
-        );
-        return Err(InputError(error).into());
-    }
-    Kept { path: &args.sae, sae: &sae }.warn_of_scale();
-    if args.dtype.is_none() && !sae.config.mixed_dtypes.is_empty() {
-        info!("the arrays are of several types: all are written as float32, which holds each");
-    }
-    if let Some(dtype) = args.dtype {
-        sae.config.dtype = match dtype {
-            FileDtype::F32 => SaeDtype::Float32,
-            FileDtype::Bf16 => SaeDtype::Bfloat16,
-            FileDtype::F16 => SaeDtype::Float16,
-        };
-    }
-    write_sae_lens(&sae, &args.output)?;
+    let dtype = args.dtype.map(|dtype| match dtype {
+        FileDtype::F32 => SaeDtype::Float32,
+        FileDtype::Bf16 => SaeDtype::Bfloat16,
+        FileDtype::F16 => SaeDtype::Float16,
+    });
+    let options = ConvertOptions { overwrite: args.overwrite, dtype };
+    say(&convert_sae(&args.sae, &args.output, options).map_err(in_flags)?);
     let mut stdout = std::io::stdout().lock();
     let line = writeln!(stdout, "wrote {}", args.output.display());
     ignore_broken_pipe(line.map_err(Into::into))

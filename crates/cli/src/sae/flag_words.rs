@@ -24,6 +24,9 @@ pub(crate) fn in_flags(mut error: SaeError) -> anyhow::Error {
             return InputError(text).into();
         }
         SaeError::InModel(SiteError::Unnamed { setting, .. }) => *setting = flag_of(setting),
+        SaeError::InModel(SiteError::Occupied { hint, .. }) if !hint.is_empty() => {
+            *hint = ", or replace it with `--overwrite`";
+        }
         SaeError::Evaluation(error) => match &mut **error {
             EvalError::MaxTexts { setting, .. }
             | EvalError::OneSide { setting, .. }

@@ -8,7 +8,6 @@ pub mod encode;
 pub mod eval;
 mod flag_words;
 mod follow;
-mod guidance;
 pub mod info;
 pub(crate) mod kept;
 pub mod subject;

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use attention_probes_sae::{
-    Follow, SaeRunConfig, SaeRunOptions, SaeRunTime, SaeTask, StepReport, TrainedSae,
-    check_sae_run, run_sae,
+    Follow, SaeRunConfig, SaeRunOptions, SaeRunTime, StepReport, TrainedSae, check_sae_run, run_sae,
 };
 use clap::Args;
 use tracing::info;
@@ -98,11 +97,11 @@ pub(crate) struct TrainFlags {
 
 /// Trains everything and writes it; nothing if it is complete already, or only planned.
 pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<TrainedSae>> {
-    let _: Vec<SaeTask> = config.tasks()?;
-    let device = device::parse(&config.device)?;
     check_utf8(&config.output)?;
     check_utf8(&config.data.path)?;
-    let (plan, hub, follower) = (config.check()?, hub_access(), Follower::default());
+    let plan = config.check()?;
+    let (device, hub, follower) =
+        (device::parse(&config.device)?, hub_access(), Follower::default());
     let options = SaeRunOptions {
         hub: hub.as_ref(),
         resume: flags.resume,

@@ -1,2 +1,14 @@
 //! Pages of results: what sweeps, saved probes, autoencoders, and feature-resolved attention return,
 //! made into the structs of [`attention_probes_report`] and written as self-contained HTML.
+
+#[cfg(feature = "sae")]
+mod guidance;
+#[cfg(feature = "sae")]
+mod sae_ablation_page;
+#[cfg(feature = "sae")]
+mod sae_page;
+
+#[cfg(feature = "sae")]
+pub use sae_ablation_page::sae_ablation_page;
+#[cfg(feature = "sae")]
+pub use sae_page::{SaePageConfig, sae_page};

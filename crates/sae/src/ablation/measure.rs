@@ -1,8 +1,7 @@
 //! Measuring the autoencoders of an ablation, all of them on texts that are run once.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use attention_probes_activations::{DatasetConfig, data_files, hash_file};
 use attention_probes_models::{
@@ -11,18 +10,17 @@ use attention_probes_models::{
 
 use super::config::{AblationConfig, AblationData};
 use super::metrics::{self, Metric};
+use super::opened::{Opened, of_activation};
+use crate::SaeError;
 use crate::eval::{
     EncodedJobs, EvalFindings, EvalRun, EvalSae, LabelledConfig, LabelledData, LabelledEvaluation,
     LabelledJob, OriginalBatch, RecoveryConfig, RecoveryPlace, SaeSite, ScrColumns, read_labelled,
     recovered_each,
 };
 use crate::follow::SaeEvent;
-use crate::guided::{
-    AttentionLayers, GuidanceRecord, attended_cosine, context_rows, read_guidance,
-};
+use crate::guided::{AttentionLayers, attended_cosine};
 use crate::run::{RunError, SaeRunOptions, SaeRunPlan, hash_ids};
 use crate::train::{Contexts, read_contexts};
-use crate::{Sae, SaeError, read_sae};
 
 /// Contexts of one forward pass.
 const CONTEXTS_PER_BATCH: usize = 16;
@@ -48,16 +46,6 @@ pub(super) struct Bench<'a> {
     layers: Vec<usize>,
     metrics: Vec<Metric>,
     /// Everything that the metrics depend on beside the autoencoder.
-    digest: String,
-}
-
-/// An autoencoder in memory.
-struct Opened {
-    /// Which of the measured ones it is.
-    number: usize,
-    sae: Sae,
-    /// What guided it, where it reads a context.
-    context: Option<GuidanceRecord>,
     digest: String,
 }
 
@@ -337,30 +325,6 @@ impl<'a> Bench<'a> {
     }
 }
 
-impl Opened {
-    fn read(number: usize, folder: &Path, digest: String) -> Result<Self, SaeError> {
-        let sae = read_sae(folder)?;
-        let context = read_guidance(folder)?.filter(|record| record.config.context_encoder);
-        Ok(Self { number, sae, context, digest })
-    }
-
-    /// Rows as the autoencoder reads them.
-    fn wide(
-        &self,
-        x: &[f32],
-        d_in: usize,
-        attention: Option<&AttentionLayers>,
-        (contexts, positions): (&[usize], Range<usize>),
-    ) -> Result<Vec<f32>, SaeError> {
-        match (&self.context, attention) {
-            (Some(record), Some(attention)) => {
-                context_rows(x, d_in, record, attention, (contexts, positions))
-            }
-            _ => Ok(x.to_vec()),
-        }
-    }
-}
-
 /// What is measured on some labelled texts.
 fn evaluations(of: &AblationData) -> Vec<LabelledEvaluation> {
     let mut evaluations = vec![LabelledEvaluation::SparseProbing, LabelledEvaluation::Tpp];
@@ -380,14 +344,6 @@ fn value(findings: &[EvalFindings], name: &str) -> f64 {
     let outputs = findings.iter().filter_map(|found| found.outputs.first());
     let mut metrics = outputs.flat_map(|output| &output.metrics).flat_map(|(_, metrics)| metrics);
     metrics.find(|(found, _)| found == name).map_or(f64::NAN, |(_, value)| *value)
-}
-
-/// The part of decoded rows that stands for the activation.
-fn of_activation(sae: &Sae, decoded: Vec<f32>, d_in: usize) -> Vec<f32> {
-    if sae.config.d_in == d_in {
-        return decoded;
-    }
-    decoded.chunks_exact(sae.config.d_in).flat_map(|row| &row[..d_in]).copied().collect()
 }
 
 /// `1 - Σ ‖x - x̂‖² / Σ ‖x - mean x‖²`

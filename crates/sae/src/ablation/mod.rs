@@ -3,6 +3,7 @@
 mod config;
 mod measure;
 mod metrics;
+mod opened;
 mod run;
 mod verdict;
 

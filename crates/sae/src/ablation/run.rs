@@ -62,7 +62,19 @@ impl AblationReport {
         Ok(format!("{value:#}\n"))
     }
 
-    /// Where that lies.
+    /// The configuration in TOML.
+    ///
+    /// # Errors
+    ///
+    /// As [`AblationReport::to_json`].
+    pub fn config_toml(&self) -> Result<String, SaeError> {
+        toml::to_string(&self.config).map_err(|error| SaeError::Write {
+            path: self.json_path(),
+            source: std::io::Error::other(error),
+        })
+    }
+
+    /// Where [`AblationReport::to_json`] is written.
     pub fn json_path(&self) -> PathBuf {
         self.folder().join("ablation.json")
     }

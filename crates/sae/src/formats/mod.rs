@@ -2,7 +2,10 @@
 
 mod arrays;
 mod attention_output;
+mod convert;
 mod dictionary_learning;
+mod encode;
+mod facts;
 mod files;
 mod form;
 mod gemma_scope;
@@ -13,6 +16,9 @@ mod sae_lens;
 mod site_error;
 mod sparsify;
 
+pub use convert::{ConvertOptions, convert_sae};
+pub use encode::{EncodeOptions, EncodedNpz, encode_npz};
+pub use facts::sae_facts;
 pub use form::SaeFormat;
 pub use published::{PublishedSae, SaeNote};
 pub use read::read_sae;

@@ -67,6 +67,8 @@ pub enum SaeNote {
         /// Tokens that the model reads.
         n_ctx: usize,
     },
+    /// Its arrays are of several types, and are written in one that holds each.
+    MixedDtypes,
 }
 
 impl SaeNote {
@@ -108,6 +110,9 @@ impl fmt::Display for SaeNote {
                 "`{}`: `context_size` is {found}, more than the model reads: contexts have \
                  {n_ctx} tokens",
                 path.display()
+            ),
+            Self::MixedDtypes => f.write_str(
+                "the arrays are of several types: all are written as float32, which holds each",
             ),
         }
     }

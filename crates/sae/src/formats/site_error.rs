@@ -1,10 +1,10 @@
-//! Why an autoencoder cannot be used with a model.
+//! Why an autoencoder cannot be used with a model, activations, or a folder.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// Why an autoencoder cannot be used with a model.
+/// Why an autoencoder cannot be used with a model, activations, or a folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SiteError {
@@ -58,5 +58,39 @@ pub enum SiteError {
         reads: String,
         /// What the caller says.
         asked: String,
+    },
+    /// Activations have no rows that the autoencoder reads.
+    #[error("`{}`: `x` is {shape:?}, but the autoencoder reads rows of {d_in}", path.display())]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// Shape of the activations.
+        shape: Vec<usize>,
+        /// Width of a row.
+        d_in: usize,
+    },
+    /// Activations are no floating-point numbers.
+    #[error("`{}`: `x` holds no floating-point numbers", path.display())]
+    NotFloats {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An activation is NaN or infinite.
+    #[error("`{}`: `x` has {value} in row {row}; leave such rows out", path.display())]
+    NotFiniteRow {
+        /// The file.
+        path: PathBuf,
+        /// The first such row.
+        row: usize,
+        /// The number.
+        value: f32,
+    },
+    /// A folder that is to be written holds an autoencoder.
+    #[error("`{}` holds an autoencoder already; name another folder{hint}", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// What else the caller can do; may be empty.
+        hint: &'static str,
     },
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::findings::{EvalFindings, EvalSae, coarse, settings};
-use super::labelled::{
+use super::setting::{
     LabelledConfig, LabelledEvaluation, MAX_TEXTS, MIN_TEXTS, Provenance, Side, check_side, split,
 };
 use super::texts::Grouped;

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::classes::{perturbation, perturbation_settings};
 use super::data::LabelledData;
 use super::findings::{EvalFindings, EvalSae, coarse};
-use super::labelled::{
+use super::setting::{
     LabelledConfig, MAX_TEXTS, MIN_TEXTS, Provenance, ScrColumns, Side, check_side, split,
 };
 use super::texts::Grouped;

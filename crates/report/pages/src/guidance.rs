@@ -1,19 +1,11 @@
-//! What guided an autoencoder, as a file beside its weights.
+//! How attention guided an autoencoder, for pages.
 
-use std::path::Path;
-
-use anyhow::Result;
 use attention_probes_report::{LayerWeights, SaeGuidance};
-use attention_probes_sae::{GuidanceRecord, read_guidance};
+use attention_probes_sae::GuidanceRecord;
 
-/// Weights of layers over the steps, where more than one guided.
-pub(super) fn layer_weights(folder: &Path) -> Result<Option<LayerWeights>> {
-    Ok(read_guidance(folder)?.as_ref().and_then(page_weights))
-}
-
-/// How attention guided an autoencoder, for its page.
-pub(super) fn page_of(record: &GuidanceRecord) -> Option<SaeGuidance> {
-    let weights = page_weights(record)?;
+/// How attention guided an autoencoder; `None` where a single layer did.
+pub(crate) fn guidance(record: &GuidanceRecord) -> Option<SaeGuidance> {
+    let weights = layer_weights(record)?;
     // Where a layer's attention joins like with like, its part of the guidance is what it weighs.
     let parts: Vec<f64> =
         record.weights.iter().zip(&record.losses.cosines).map(|(w, cosine)| w * cosine).collect();
@@ -29,7 +21,8 @@ pub(super) fn page_of(record: &GuidanceRecord) -> Option<SaeGuidance> {
     })
 }
 
-fn page_weights(record: &GuidanceRecord) -> Option<LayerWeights> {
+/// Weights of layers over the steps, where more than one guided.
+pub(crate) fn layer_weights(record: &GuidanceRecord) -> Option<LayerWeights> {
     (record.weights.len() > 1).then(|| LayerWeights {
         layers: record.layers.iter().map(|layer| format!("layer {layer}")).collect(),
         steps: record.history.steps.clone(),
