@@ -21,6 +21,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`errors`] | kinds of error, and the signal that stops long work |
 //! | [`metrics`] | accuracy, AUROC, calibration, and intervals from plain slices |
 //! | [`models`] | GPT-2 and Gemma with hooks and interventions, tokenizers, loading, embedded models |
 //! | [`activations`] | labelled text to tokens to activations |
@@ -34,6 +35,7 @@
 //! with `parquet`, Parquet files are read, and with `arrow`, folders of the Python library `datasets`.
 
 pub use attention_probes_activations as activations;
+pub use attention_probes_errors as errors;
 pub use attention_probes_metrics as metrics;
 pub use attention_probes_models as models;
 pub use attention_probes_probes as probes;
