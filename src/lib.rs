@@ -22,6 +22,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`kernels`] | numerics that the others share: products, losses, optimisers |
+//! | [`errors`] | kinds of error, and the signal that stops long work |
 //! | [`metrics`] | accuracy, AUROC, calibration, and intervals from plain slices |
 //! | [`models`] | GPT-2 and Gemma with hooks and interventions, tokenizers, loading, embedded models |
 //! | [`activations`] | labelled text to tokens to activations |
@@ -36,6 +37,7 @@
 
 pub use attention_probes_activations as activations;
 pub use attention_probes_kernels as kernels;
+pub use attention_probes_errors as errors;
 pub use attention_probes_metrics as metrics;
 pub use attention_probes_models as models;
 pub use attention_probes_probes as probes;

@@ -328,6 +328,9 @@ pub enum ModelError {
         /// What the tokenizers library said.
         source: tokenizers::Error,
     },
+    /// A model that is not of this crate failed.
+    #[error(transparent)]
+    Foreign(Box<dyn std::error::Error + Send + Sync>),
     /// The embedded model's files do not fit together.
     #[error("the embedded model `{name}` is damaged")]
     Embedded {
@@ -339,6 +342,22 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// Wraps what a [`HookedModel`](crate::HookedModel) of the caller's says of its own failure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_errors::ErrorKind;
+    /// use attention_probes_models::ModelError;
+    ///
+    /// let error = ModelError::foreign("the accelerator is gone");
+    /// assert_eq!(error.to_string(), "the accelerator is gone");
+    /// assert_eq!(error.kind(), ErrorKind::Fault);
+    /// ```
+    pub fn foreign(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Foreign(error.into())
+    }
+
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -346,9 +365,10 @@ impl ModelError {
             Self::Stopped(stopped) => stopped.kind(),
             Self::Hub(error) => error.kind(),
             Self::UnknownModel { .. } | Self::MissingFile { .. } => ErrorKind::File,
-            Self::NotReturned { .. } | Self::Device { .. } | Self::Embedded { .. } => {
-                ErrorKind::Fault
-            }
+            Self::NotReturned { .. }
+            | Self::Device { .. }
+            | Self::Foreign(_)
+            | Self::Embedded { .. } => ErrorKind::Fault,
             _ => ErrorKind::Input,
         }
     }

@@ -33,7 +33,7 @@ pub(super) const READ_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_PAUSE: Duration = Duration::from_mins(2);
 
 /// How often a pause asks whether to stop.
-const STOP_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Longest list of files that is read.
 const MAX_LISTING_BYTES: u64 = 64 << 20;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
 
 use attention_probes_errors::FileError;
 use ring::digest;
@@ -11,7 +12,7 @@ use ring::digest;
 use crate::ModelError;
 use crate::files::{FileLock, write_file};
 use crate::hub::cache::make_parent;
-use crate::hub::client::{ATTEMPTS, Client, READ_TIMEOUT, connection, is_passing};
+use crate::hub::client::{ATTEMPTS, Client, READ_TIMEOUT, STOP_INTERVAL, connection, is_passing};
 use crate::hub::pace::Paced;
 use crate::hub::reply::{FileHead, content_range, refusal, text};
 use crate::hub::{HubAccess, HubError, HubId, url};
@@ -140,7 +141,7 @@ impl<'a> Download<'a> {
         let lock = cache.lock(self.id, &head.etag);
         make_parent(&lock)?;
         // Whoever comes second waits, and then finds the blob.
-        let _locked = FileLock::wait(&lock).map_err(FileError::write(&lock))?;
+        let _locked = self.wait_for(&lock)?;
         if is_there() {
             return Ok(());
         }
@@ -151,6 +152,17 @@ impl<'a> Download<'a> {
         }
         result?;
         Ok(fs::rename(&wanted.part, &blob).map_err(FileError::write(&blob))?)
+    }
+
+    /// Takes a lock as soon as nobody holds it, unless a signal to stop is given meanwhile.
+    fn wait_for(&self, lock: &Path) -> Result<FileLock, ModelError> {
+        loop {
+            if let Some(locked) = FileLock::claim(lock).map_err(FileError::write(lock))? {
+                return Ok(locked);
+            }
+            self.client.access.stop.check()?;
+            sleep(STOP_INTERVAL);
+        }
     }
 
     /// Downloads some content and compares it with what was announced.
