@@ -448,6 +448,7 @@ pub(crate) mod tests {
             "(1000000000000,)".to_owned(),
             format!("({n_huge}, 4)"),
             format!("({n_huge}, {n_huge}, {n_huge})"),
+            format!("({n_huge}, {n_huge}, 0)"),
         ] {
             let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}");
             let result = read_one(&header, &[0; 8]);
@@ -466,6 +467,10 @@ pub(crate) mod tests {
             "{'descr': '<f4', 'fortran_order': Maybe, 'shape': ()}",
             "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
             "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'more': 1}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (1L2,)}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': ((1,),)}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'shape': (2,)}",
+            "{'descr': '<f4', 'fortran_order': 0, 'shape': (1,)}",
             "{'descr': '<f4' 'fortran_order': False}",
             "{'é",
             &deep,
