@@ -134,67 +134,6 @@ pub enum ActivationError {
         /// The column.
         column: String,
     },
-    /// Labels that are no classes are asked of a folder, which has only classes.
-    #[error(
-        "`{}` is a folder, whose labels are classes; other labels come from one .npz, as `y`",
-        path.display()
-    )]
-    FolderTargets {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Activations have no example without NaN or infinity, with a real token, and with a label if
-    /// labels are read.
-    #[error(
-        "`{}` has no usable example: all {n_skipped} have NaN, infinity, no real token, or no \
-         label",
-        path.display()
-    )]
-    NoUsableExamples {
-        /// The file.
-        path: PathBuf,
-        /// Number of examples that were skipped.
-        n_skipped: usize,
-    },
-    /// A padding token is given where padding is told by a mask, or where there is none.
-    #[error(
-        "`{}` is no MOSAIC folder, and only there a padding token makes sense; remove \
-         `pad_token_id`",
-        path.display()
-    )]
-    PadToken {
-        /// The activations.
-        path: PathBuf,
-    },
-    /// A table of MOSAIC names a file that is not there.
-    #[error(
-        "`{}` row {row} names `{}`, which is not below the folder of the table",
-        path.display(),
-        shown(file)
-    )]
-    MosaicFile {
-        /// The table.
-        path: PathBuf,
-        /// The row, from 0.
-        row: usize,
-        /// The file.
-        file: String,
-    },
-    /// A label of MOSAIC is of several places, or of none that can be read.
-    #[error(
-        "`{}` row {row} has the label `{}`, expected one place such as `POSITIONAL|10:14:verb`; \
-         write a row for each place",
-        path.display(),
-        shown(label)
-    )]
-    MosaicLabel {
-        /// The table.
-        path: PathBuf,
-        /// The row, from 0.
-        row: usize,
-        /// The label.
-        label: String,
-    },
     /// Activations that have been computed before could not be used.
     #[error(transparent)]
     External {

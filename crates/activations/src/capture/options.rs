@@ -59,10 +59,12 @@ pub enum CaptureOrder {
 /// infinity of a score whose key is hidden does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NonFinitePolicy {
-    /// It is not handed on at any hook, and named in [`CaptureSummary::non_finite`](super::CaptureSummary::non_finite).
+    /// It is not handed on at any hook, and named in
+    /// [`CaptureSummary::non_finite`](super::CaptureSummary::non_finite).
     #[default]
     Skip,
-    /// It is handed on, and named in [`CaptureSummary::non_finite`](super::CaptureSummary::non_finite).
+    /// It is handed on, and named in
+    /// [`CaptureSummary::non_finite`](super::CaptureSummary::non_finite).
     Keep,
     /// The capture ends with [`ActivationError::NotFinite`](crate::ActivationError::NotFinite).
     Refuse,

@@ -7,7 +7,8 @@ use attention_probes_models::HookPoint;
 pub struct SequenceRows<'a> {
     /// The sequence, an index into those given.
     pub sequence: usize,
-    /// Tokens that have rows: all but the first [`CaptureOptions::n_before`](super::CaptureOptions::n_before).
+    /// Tokens that have rows: all but the first
+    /// [`CaptureOptions::n_before`](super::CaptureOptions::n_before).
     pub n_tokens: usize,
     /// Values at each hook without padding, heads side by side: `[n_tokens, width]`, or
     /// `[n_heads, pos, pos]` for what relates two positions.

@@ -11,7 +11,8 @@ impl Dataset {
     /// Reads texts whose labels are no classes.
     ///
     /// `separator` stands between labels in CSV and TSV files. Labels are then
-    /// [`Dataset::targets`], and [`Dataset::labels`] are [`Targets::strata`](crate::Targets::strata).
+    /// [`Dataset::targets`], and [`Dataset::labels`] are
+    /// [`Targets::strata`](crate::Targets::strata).
     ///
     /// # Errors
     ///

@@ -87,7 +87,7 @@ pub(super) fn read_arrays(
     }
     if source_rows.is_empty() {
         let (path, n_skipped) = (file.path().to_owned(), skipped.len());
-        return Err(ActivationError::NoUsableExamples { path, n_skipped });
+        return Err(ExternalError::NoUsableExamples { path, n_skipped }.into());
     }
 
     let packed: Vec<(Vec<f32>, usize)> = sites.into_iter().map(|site| site.pack(&tokens)).collect();
@@ -599,7 +599,12 @@ mod tests {
         let result = read(&[("x", array(&[16], x())), ones()]);
         assert!(matches!(result, Err(ActivationError::ArrayShape { array, .. }) if array == "x"));
         let result = read(&[good(), ("mask", array(&[4, 2], vec![0_u8; 8]))]);
-        assert!(matches!(result, Err(ActivationError::NoUsableExamples { n_skipped: 4, .. })));
+        assert!(matches!(
+            result,
+            Err(ActivationError::External {
+                source: ExternalError::NoUsableExamples { n_skipped: 4, .. }
+            })
+        ));
         let error = read(&[("x", array(&[4, 4], (0..16).collect::<Vec<i32>>()))]).unwrap_err();
         assert!(
             error.to_string().ends_with("holds int32, expected float16, float32, or float64"),

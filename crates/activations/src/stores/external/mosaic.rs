@@ -6,8 +6,8 @@ use std::path::{Component as PathPart, Path, PathBuf};
 use super::site::{ActivationOrigin, ExternalSite};
 use crate::data::classes::{class_indices, grouped, sorted_classes};
 use crate::{
-    ActivationError, DatasetConfig, ExternalActivations, ExternalConfig, LabelColumn, NpzArray,
-    TableError, TextReader, TextRow, hash_file, read_npz_arrays,
+    ActivationError, DatasetConfig, ExternalActivations, ExternalConfig, ExternalError,
+    LabelColumn, NpzArray, TableError, TextReader, TextRow, hash_file, read_npz_arrays,
 };
 
 /// How the name of a table of examples ends; before it stand model and layer.
@@ -64,7 +64,7 @@ impl ExternalActivations {
         let mut ends = RepeatedEnds::default();
         for (number, (row, TextRow { text: file, label, group })) in rows.into_iter().enumerate() {
             let label = label.map(|label| class_of(&table, row, &label)).transpose()?;
-            let path = find(folder, &file).ok_or_else(|| ActivationError::MosaicFile {
+            let path = find(folder, &file).ok_or_else(|| ExternalError::MosaicFile {
                 path: table.clone(),
                 row,
                 file: file.clone(),
@@ -93,7 +93,7 @@ impl ExternalActivations {
         }
         if found.source_rows.is_empty() {
             let (path, n_skipped) = (table, found.skipped.len());
-            return Err(ActivationError::NoUsableExamples { path, n_skipped });
+            return Err(ExternalError::NoUsableExamples { path, n_skipped }.into());
         }
         if config.pad_token_id.is_none() {
             ends.warn(&table);
@@ -157,11 +157,10 @@ fn class_of(table: &Path, row: usize, label: &str) -> Result<Option<String>, Act
         Some(class) if is_place && !class.is_empty() && !class.contains('|') => {
             Ok(Some(class.to_owned()))
         }
-        _ => Err(ActivationError::MosaicLabel {
-            path: table.to_owned(),
-            row,
-            label: label.to_owned(),
-        }),
+        _ => {
+            let (path, label) = (table.to_owned(), label.to_owned());
+            Err(ExternalError::MosaicLabel { path, row, label }.into())
+        }
     }
 }
 

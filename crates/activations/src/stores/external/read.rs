@@ -32,9 +32,9 @@ impl ExternalActivations {
     /// - [`ActivationError::ArrayMismatch`] if another array does not fit `x`
     /// - [`ActivationError::FloatArray`] if `position` or `input_ids` holds floats
     /// - [`ActivationError::ArrayValue`] if `mask` is anything but 0 or 1
-    /// - [`ExternalError`](crate::ExternalError) if `y` is no class, or not among `class_names`
-    /// - [`ActivationError::NoUsableExamples`] if every example was left out
-    /// - [`ShardError::Pairs`] if a hook relates positions
+    /// - [`ExternalError`](crate::ExternalError) if `y` is no class, or not among `class_names`, or if
+    ///   every example was left out
+    /// - [`ShardError`](crate::ShardError) if a hook relates positions
     ///
     /// # Memory
     ///
@@ -48,7 +48,7 @@ impl ExternalActivations {
     /// # Errors
     ///
     /// - as [`ExternalActivations::read`]
-    /// - [`ShardError::NoSuchHook`] if a hook is named that is not there
+    /// - [`ShardError`](crate::ShardError) if a hook is named that is not there
     ///
     /// # Memory
     ///
@@ -72,9 +72,10 @@ impl ExternalActivations {
     /// # Errors
     ///
     /// - as [`ExternalActivations::read_hook`]
-    /// - [`ActivationError::PadToken`] if a padding token is given for anything but a MOSAIC folder
-    /// - [`ActivationError::Table`], [`ActivationError::MosaicFile`], or
-    ///   [`ActivationError::MosaicLabel`] if the table of a MOSAIC folder or a row of it is at fault
+    /// - [`ExternalError`](crate::ExternalError) if a padding token is given for anything but a
+    ///   MOSAIC folder
+    /// - [`ActivationError::Table`], or [`ExternalError`](crate::ExternalError), if the table of a
+    ///   MOSAIC folder or a row of it is at fault
     ///
     /// # Memory
     ///

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::site::Sites;
 use crate::data::classes::{class_indices, sorted_classes};
-use crate::{ActivationError, ExternalActivations, ExternalConfig, ShardFolder};
+use crate::{ActivationError, ExternalActivations, ExternalConfig, ExternalError, ShardFolder};
 
 /// Reads some hooks of every part of a folder of shards; their rows stand side by side.
 pub(super) fn read_shards(
@@ -60,7 +60,7 @@ pub(super) fn read_shards(
     }
     if source_rows.is_empty() {
         let n_skipped = skipped.len();
-        return Err(ActivationError::NoUsableExamples { path: path.to_owned(), n_skipped });
+        return Err(ExternalError::NoUsableExamples { path: path.to_owned(), n_skipped }.into());
     }
     let classes = sorted_classes(names.iter().map(String::as_str));
     let labels = has_labels.then(|| class_indices(&classes, &names));

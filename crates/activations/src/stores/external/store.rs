@@ -10,8 +10,8 @@ use super::mosaic::{is_mosaic_folder, table_names};
 use super::shards::read_shards;
 use super::site::{ActivationOrigin, ExternalSite, Sites};
 use crate::{
-    ActivationError, ExternalActivations, ExternalConfig, HookLayout, ShardError, ShardFolder,
-    ShardHook, TableError, hash_file, is_datasets_folder, is_shard_folder,
+    ActivationError, ExternalActivations, ExternalConfig, ExternalError, HookLayout, ShardError,
+    ShardFolder, ShardHook, TableError, hash_file, is_datasets_folder, is_shard_folder,
 };
 
 /// A file or folder of activations: where in a model they were taken, and which model it was.
@@ -165,10 +165,10 @@ impl ExternalStore {
             return Err(ShardError::Pairs { path, hook: site.name.clone() }.into());
         }
         if !self.form.is_arrays() && config.with_labels && !config.label_kind.is_class() {
-            return Err(ActivationError::FolderTargets { path });
+            return Err(ExternalError::FolderTargets { path }.into());
         }
         if config.pad_token_id.is_some() && !self.form.is_mosaic() {
-            return Err(ActivationError::PadToken { path });
+            return Err(ExternalError::PadToken { path }.into());
         }
         let about = |hash| Sites {
             sites: sites.iter().map(|&site| self.sites[site].clone()).collect(),
