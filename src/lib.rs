@@ -36,8 +36,8 @@
 //! with `parquet`, Parquet files are read, and with `arrow`, folders of the Python library `datasets`.
 
 pub use attention_probes_activations as activations;
-pub use attention_probes_kernels as kernels;
 pub use attention_probes_errors as errors;
+pub use attention_probes_kernels as kernels;
 pub use attention_probes_metrics as metrics;
 pub use attention_probes_models as models;
 pub use attention_probes_probes as probes;

@@ -33,7 +33,7 @@ impl Dtype {
     /// [`ModelError::DeviceDtype`] if the device does not compute in this format.
     pub fn resolve(self, device: &Device) -> Result<Self, ModelError> {
         let computes = |dtype: Self| device.supports_dtype(dtype.of_tensors());
-        let is_cuda = format!("{device:?}").starts_with("Device<Cuda");
+        let is_cuda = format!("{device:?}").contains("Cuda("); // `Device<Cube(Cuda(…))>` in burn 0.22.1
         match self {
             Self::Auto if is_cuda && computes(Self::Bf16) => Ok(Self::Bf16),
             Self::Auto => Ok(Self::F32),
