@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use attention_probes_activations::ActivationError;
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
+use attention_probes_pages::PageError;
 use attention_probes_probes::ProbeError;
 use attention_probes_sae::SaeError;
 use attention_probes_sweep::SweepError;
@@ -111,6 +112,7 @@ fn is_input(error: &anyhow::Error) -> bool {
             || cause.is::<ProbeError>()
             || cause.is::<MetricError>()
             || cause.is::<std::io::Error>()
+            || matches!(cause.downcast_ref(), Some(error) if !matches!(error, PageError::Report { .. }))
     })
 }
 

@@ -5,11 +5,10 @@
 
 pub mod allocator;
 mod cells;
-mod chosen;
-mod classes;
 pub mod data_args;
 mod decisions;
 pub mod device;
+mod eval_table;
 pub mod exit;
 pub mod extract_args;
 mod extract_file;
@@ -29,17 +28,14 @@ pub mod sae;
 pub mod signals;
 mod source;
 mod stderr;
-mod sweep_page;
 pub mod table;
 mod target_table;
 mod tensor_file;
-mod tensorboard;
 mod text_line;
 mod text_source;
 mod token_rows;
 pub mod tracking;
 pub mod verdict;
-mod warnings;
 pub mod word_args;
 
 use std::io::IsTerminal;

@@ -15,5 +15,5 @@ pub use self::config::{TomlError, parse_toml};
 pub use self::foreign::foreign_words;
 pub use self::io::io_words;
 pub use self::json::json_words;
-pub use self::names::{first_of, listed, shown};
+pub use self::names::{first_of, is_plain_name, listed, shown};
 pub use self::similar::{did_you_mean, edit_distance, nearest};

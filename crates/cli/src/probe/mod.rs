@@ -3,7 +3,6 @@
 pub mod compare;
 pub mod demo;
 pub mod eval;
-mod eval_outputs;
 pub mod extract;
 pub mod score;
 pub mod sweep;

@@ -30,44 +30,68 @@ pub enum CalibrationMethod {
 }
 
 /// What is said of a text.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verdict<'a> {
+    /// Label, logits, and probabilities.
     #[serde(flatten)]
-    scores: Scores<'a>,
+    pub scores: Scores<'a>,
+    /// What the two thresholds of the probe decide, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    decision: Option<Decision>,
+    pub decision: Option<Decision>,
 }
 
 /// One number for two classes, a list for more; what the outputs are if they are no classes.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-enum Scores<'a> {
+pub enum Scores<'a> {
+    /// Of two classes.
     Binary {
         /// Predicted class; `None` if the scores are not finite.
         label: Option<&'a str>,
+        /// Logit of class 1.
         logit: f32,
+        /// Its probability.
         probability: f64,
+        /// The same, calibrated, if that was asked for.
         #[serde(skip_serializing_if = "Option::is_none")]
         calibrated_probability: Option<f64>,
     },
+    /// Of more classes.
     Classes {
         /// Predicted class; `None` if the scores are not finite.
         label: Option<&'a str>,
+        /// Logit of each class.
         logits: Vec<f32>,
+        /// Probability of each class.
         probabilities: Vec<f64>,
+        /// The same, calibrated, if that was asked for.
         #[serde(skip_serializing_if = "Option::is_none")]
         calibrated_probabilities: Option<Vec<f64>>,
     },
+    /// Of a number.
     Number {
+        /// The number.
         value: f32,
     },
+    /// Of several labels.
     Labels {
         /// Those of probability 1/2 and more.
         labels: Vec<&'a str>,
+        /// Logit of each label.
         logits: Vec<f32>,
         /// By label.
         probabilities: BTreeMap<&'a str, f64>,
     },
+}
+
+impl<'a> Verdict<'a> {
+    /// The predicted class; `None` if the scores are not finite, or the outputs are no classes.
+    pub fn label(&self) -> Option<&'a str> {
+        match self.scores {
+            Scores::Binary { label, .. } | Scores::Classes { label, .. } => label,
+            Scores::Number { .. } | Scores::Labels { .. } => None,
+        }
+    }
 }
 
 /// Turns the logits of a saved probe into verdicts.

@@ -1,2 +1,10 @@
 //! Pages of results: what sweeps, saved probes, autoencoders, and feature-resolved attention return,
 //! made into the structs of [`attention_probes_report`] and written as self-contained HTML.
+
+mod error;
+#[cfg(feature = "probes")]
+pub mod probes;
+#[cfg(feature = "probes")]
+pub mod sweep;
+
+pub use error::PageError;
