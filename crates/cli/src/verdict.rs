@@ -1,6 +1,7 @@
 //! Flags about how logits become labels and probabilities.
 
-use attention_probes_probes::{CalibrationMethod, VerdictConfig};
+use attention_probes_metrics::CalibrationMethod;
+use attention_probes_probes::VerdictConfig;
 use clap::{Args, ValueEnum};
 
 /// Flags about how logits become labels and probabilities.

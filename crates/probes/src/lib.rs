@@ -62,13 +62,13 @@ mod training_data;
 
 pub use aggregation::Aggregation;
 pub use apply::{
-    ApplyError, AtThreshold, CalibrationMethod, ClassEvaluation, Contribution, Decisions,
-    EvaluateConfig, Judge, KnownData, LabelledRows, LabelledTexts, MetModel, ModelChoice,
-    ModelRemedy, NamedScore, NamedVerdict, OtherModel, OutputEvaluation, Prefixes, ProbeFile,
-    ProbedActivations, ProbedConfig, ProbedModel, Reading, RowScorer, Said, SavedEvaluation,
-    ScoreConfig, ScoredText, Scorer, Scores, StreamAnswer, StreamChecked, StreamConfig, StreamLine,
-    StreamOrigin, StreamReader, TextResult, TextScore, TextScorer, Token, TokenReader, TokenScore,
-    Verdict, VerdictConfig, apply_probe, label_separator,
+    ApplyError, AtThreshold, ClassEvaluation, Contribution, Decisions, EvaluateConfig, Judge,
+    KnownData, KnownToken, LabelledRows, LabelledTexts, MetModel, ModelChoice, ModelRemedy,
+    NamedScore, NamedVerdict, OtherModel, OutputEvaluation, Prefixes, ProbeFile, ProbedActivations,
+    ProbedConfig, ProbedModel, Reading, RowScorer, Said, SavedEvaluation, ScoreConfig, ScoredText,
+    Scorer, Scores, StreamAnswer, StreamChecked, StreamConfig, StreamLine, StreamOrigin,
+    StreamReader, TextResult, TextScore, TextScorer, TokenReader, TokenScore, Verdict,
+    VerdictConfig, apply_probe, label_separator,
 };
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use convex::{

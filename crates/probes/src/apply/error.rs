@@ -101,13 +101,22 @@ pub enum ApplyError {
     },
 
     /// Activations are not of the hook that the probe reads.
-    #[error("it reads `{hook}`, which {of} does not have; its hooks: {}", listed(hooks))]
+    #[error("it reads `{hook}`, which {of} does not have; hooks there: {}", listed(hooks))]
     MissingHook {
         /// The hook.
         hook: String,
         /// What does not have it, in words.
         of: String,
         /// The hooks that there are.
+        hooks: Vec<String>,
+    },
+
+    /// A stream is not of the hook that the probe reads.
+    #[error("it reads `{hook}`, which the stream does not have; its hooks: {}", listed(hooks))]
+    StreamHook {
+        /// The hook.
+        hook: String,
+        /// The hooks that the stream has.
         hooks: Vec<String>,
     },
 

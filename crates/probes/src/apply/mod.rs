@@ -33,5 +33,5 @@ pub use stream::{
 };
 pub use stream_origin::StreamOrigin;
 pub use texts::{RowScorer, TextScorer};
-pub use token_reader::{Contribution, Token, TokenReader, TokenScore};
-pub use verdict::{CalibrationMethod, Judge, Scores, Verdict, VerdictConfig};
+pub use token_reader::{Contribution, KnownToken, TokenReader, TokenScore};
+pub use verdict::{Judge, Scores, Verdict, VerdictConfig};

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::error::ApplyError;
 use super::probe_file::ProbeFile;
 use super::reading::{Prefixes, Reading, apply_probe};
-use super::token_reader::{Token, TokenReader, TokenScore};
+use super::token_reader::{KnownToken, TokenReader, TokenScore};
 use super::verdict::{Judge, Verdict, VerdictConfig};
 use crate::ProbeError;
 
@@ -103,7 +103,7 @@ pub(super) struct TextPrefix {
     pub(super) end: usize,
     pub(super) truncated: bool,
     /// What is known of each token.
-    pub(super) tokens: Vec<Token>,
+    pub(super) tokens: Vec<KnownToken>,
 }
 
 /// Where probes read the activations of texts.

@@ -86,7 +86,7 @@ impl StreamOrigin {
     ///
     /// - as [`SavedProbe::check_model`] and [`SavedProbe::check_convention`]
     /// - [`ApplyError::StreamConvention`] if the convention of the stream is not known
-    /// - [`ApplyError::MissingHook`] if the stream does not have a hook that the probe reads
+    /// - [`ApplyError::StreamHook`] if the stream does not have a hook that the probe reads
     pub fn check(&self, saved: &SavedProbe, allow_other_revision: bool) -> Result<(), ProbeError> {
         saved.check_model(&MetModel {
             name: self.model.as_deref(),
@@ -101,10 +101,7 @@ impl StreamOrigin {
         saved.check_convention(convention.transpose()?, "the stream")?;
         let (Some(there), Some(hooks)) = (&self.hooks, saved.hooks()?) else { return Ok(()) };
         match hooks.into_iter().find(|hook| !there.contains(hook)) {
-            Some(hook) => {
-                let (of, hooks) = ("the stream".to_owned(), there.clone());
-                Err(ApplyError::MissingHook { hook, of, hooks }.into())
-            }
+            Some(hook) => Err(ApplyError::StreamHook { hook, hooks: there.clone() }.into()),
             None => Ok(()),
         }
     }

@@ -12,7 +12,7 @@ use super::external::ProbedActivations;
 use super::reading::{Prefixes, apply_probe};
 use super::scorer::{ReadFrom, ScoredText, Scorer, TextPrefix, TextScore};
 use super::site::{ModelChoice, ProbedModel};
-use super::token_reader::{Token, TokenReader};
+use super::token_reader::{KnownToken, TokenReader};
 use super::verdict::{Judge, VerdictConfig};
 use crate::{ProbeError, SavedProbe};
 
@@ -152,9 +152,9 @@ impl<'a> TextScorer<'a> {
         batches.flat_map(one_by_one)
     }
 
-    fn token(&self, id: u32) -> Token {
+    fn token(&self, id: u32) -> KnownToken {
         if !self.scorer.config.with_tokens {
-            return Token::default();
+            return KnownToken::default();
         }
         token(&self.model.tokenizer, id)
     }
@@ -226,7 +226,7 @@ impl<'a> RowScorer<'a> {
             sequence,
             end: tokens.len(),
             truncated: false,
-            tokens: tokens.map(|token| Token { id: id(token), text: None }).collect(),
+            tokens: tokens.map(|token| KnownToken { id: id(token), text: None }).collect(),
         })
     }
 }
@@ -374,6 +374,6 @@ fn encode(
 }
 
 /// A token with its text.
-fn token(tokenizer: &Tokenizer, id: u32) -> Token {
-    Token { id: Some(i64::from(id)), text: tokenizer.token_text(id).ok() }
+fn token(tokenizer: &Tokenizer, id: u32) -> KnownToken {
+    KnownToken { id: Some(i64::from(id)), text: tokenizer.token_text(id).ok() }
 }

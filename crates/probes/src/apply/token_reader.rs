@@ -27,7 +27,7 @@ enum Readout<'a> {
 
 /// What is known of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Token {
+pub struct KnownToken {
     /// Its number in the vocabulary.
     pub id: Option<i64>,
     /// Its text.
@@ -125,10 +125,10 @@ impl<'a> TokenReader<'a> {
     /// # Panics
     ///
     /// If there are more `tokens` than rows in the reading.
-    pub fn token_scores(&self, tokens: Vec<Token>, reading: &Reading<'_>) -> Vec<TokenScore> {
+    pub fn token_scores(&self, tokens: Vec<KnownToken>, reading: &Reading<'_>) -> Vec<TokenScore> {
         let mut running = self.running_probabilities(reading);
         let mut contributions = self.contributions(reading);
-        let score = |(p, token): (usize, Token)| {
+        let score = |(p, token): (usize, KnownToken)| {
             let scores = contributions.as_mut().map(|scores| std::mem::take(&mut scores[p]));
             // JSON has no NaN.
             let probabilities = Some(std::mem::take(&mut running[p]))

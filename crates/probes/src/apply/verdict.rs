@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use attention_probes_metrics::{Calibrator, Decision, Deferral, FprThreshold, predicted_class};
+use attention_probes_metrics::{
+    CalibrationMethod, Calibrator, Decision, Deferral, FprThreshold, predicted_class,
+};
 use serde::Serialize;
 
 use crate::{Outputs, ProbeError, SavedProbe, probabilities_from_logits};
@@ -16,17 +18,6 @@ pub struct VerdictConfig {
     pub calibration: Option<CalibrationMethod>,
     /// Also decide by the probe's two thresholds.
     pub defers: bool,
-}
-
-/// A way to calibrate probabilities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CalibrationMethod {
-    /// One number that divides the logits.
-    Temperature,
-    /// A slope and an intercept.
-    Platt,
-    /// A rising curve.
-    Isotonic,
 }
 
 /// What is said of a text.
@@ -144,8 +135,8 @@ impl<'a> Judge<'a> {
             })
         });
         let calibrator = config.calibration.map(|method| {
-            let known = metadata.calibrators.iter().find(|calibrator| method.is_of(calibrator));
-            known.ok_or(ProbeError::NoCalibrator { method: method.name() })
+            let known = metadata.calibrators.iter().find(|calibrator| is_of(method, calibrator));
+            known.ok_or(ProbeError::NoCalibrator { method: name_of(method) })
         });
         if config.defers && metadata.deferral.is_none() {
             return Err(ProbeError::NoDeferral);
@@ -221,22 +212,20 @@ impl<'a> Judge<'a> {
     }
 }
 
-impl CalibrationMethod {
-    fn is_of(self, calibrator: &Calibrator) -> bool {
-        matches!(
-            (self, calibrator),
-            (Self::Temperature, Calibrator::Temperature(_))
-                | (Self::Platt, Calibrator::Platt(_))
-                | (Self::Isotonic, Calibrator::Isotonic(_))
-        )
-    }
+fn is_of(method: CalibrationMethod, calibrator: &Calibrator) -> bool {
+    matches!(
+        (method, calibrator),
+        (CalibrationMethod::Temperature, Calibrator::Temperature(_))
+            | (CalibrationMethod::Platt, Calibrator::Platt(_))
+            | (CalibrationMethod::Isotonic, Calibrator::Isotonic(_))
+    )
+}
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Temperature => "temperature",
-            Self::Platt => "platt",
-            Self::Isotonic => "isotonic",
-        }
+fn name_of(method: CalibrationMethod) -> &'static str {
+    match method {
+        CalibrationMethod::Temperature => "temperature",
+        CalibrationMethod::Platt => "platt",
+        CalibrationMethod::Isotonic => "isotonic",
     }
 }
 
