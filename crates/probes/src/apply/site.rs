@@ -357,4 +357,60 @@ mod tests {
         assert!(is_same_revision(whole, &whole[..12]) && is_same_revision(&whole[..13], whole));
         assert!(!is_same_revision(whole, &whole[..11]) && !is_same_revision("", whole));
     }
+
+    fn saved(layers: &[usize]) -> SavedProbe {
+        let config: crate::ProbeConfig = crate::LinearProbeConfig::new(3, 2).into();
+        let classes = vec!["no".to_owned(), "yes".to_owned()];
+        let metadata = ProbeMetadata {
+            model: Some(ModelMetadata { name: "small".to_owned(), revision: None }),
+            layers: Some(layers.to_vec()),
+            component: Some("resid_post".to_owned()),
+            ..ProbeMetadata::new(config.clone(), classes)
+        };
+        SavedProbe { state: config.init_state(1), metadata }
+    }
+
+    #[test]
+    fn what_is_given_fills_gaps_and_contradicts_nothing() {
+        let mut probe = saved(&[0, 2]);
+        let place = probe.place().unwrap();
+        assert_eq!(place.layers(), [0, 2]);
+        let hooks = ["blocks.0.hook_resid_post", "blocks.2.hook_resid_post"].map(str::to_owned);
+        assert_eq!(probe.hooks().unwrap().unwrap(), hooks);
+        let given = ModelChoice { layers: Some(vec![1]), ..ModelChoice::default() };
+        let error = probe.place_with(&given).unwrap_err().to_string();
+        assert!(error.starts_with("layer `1` contradicts the probe, which reads `0+2`"), "{error}");
+
+        probe.metadata.layers = None;
+        let error = probe.place().unwrap_err().to_string();
+        assert!(error.starts_with("it does not say which layer it reads"), "{error}");
+        assert_eq!(probe.place_with(&given).unwrap().layer(), Some(1));
+        probe.metadata.hook = Some("hook_embed".to_owned());
+        assert_eq!(probe.hooks().unwrap().unwrap(), ["hook_embed"]);
+        assert!(probe.place_with(&given).unwrap_err().to_string().contains("`hook_embed`"));
+    }
+
+    #[test]
+    fn a_model_is_told_by_its_revision_or_else_by_its_name() {
+        let mut probe = saved(&[0]);
+        let check = |probe: &SavedProbe, name, revision, allows_other_revision| {
+            let remedy = ModelRemedy::GiveOwn;
+            let met = MetModel { name, revision, allows_other_revision, remedy };
+            probe.check_model(&met).map_err(|error| error.to_string())
+        };
+        check(&probe, Some("small"), Some("0123"), false).unwrap();
+        check(&probe, None, None, false).unwrap();
+        let error = check(&probe, Some("large"), None, false).unwrap_err();
+        assert!(error.ends_with("not on `large`; allow another revision if both are one model"));
+        check(&probe, Some("large"), None, true).unwrap();
+
+        let model = probe.metadata.model.as_mut().unwrap();
+        model.revision = Some("0123456789abcdef".to_owned());
+        check(&probe, Some("another name"), Some("0123456789ab"), false).unwrap();
+        let error = check(&probe, Some("small"), Some("ffff"), false).unwrap_err();
+        assert!(error.ends_with("`small` is of revision ffff; allow another revision to go on"));
+        check(&probe, Some("small"), Some("ffff"), true).unwrap();
+        let error = check(&probe, Some("large"), Some("ffff"), true).unwrap_err();
+        assert!(error.ends_with("; give activations of the probe's model"), "{error}");
+    }
 }
