@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
-use attention_probes_cli::input::ProbeFile;
-use attention_probes_cli::probe::score::answers;
-use attention_probes_probes::{LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe};
+use attention_probes_probes::{
+    LinearProbeConfig, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe, StreamAnswer,
+    StreamConfig, StreamReader,
+};
 use burn::tensor::Device;
 use tempfile::TempDir;
 
@@ -30,7 +31,21 @@ thread_local! {
 /// Whether a line is answered with a verdict; every line must be answered with something.
 pub(crate) fn read(lines: &[u8]) -> bool {
     PROBE.with(|probe| {
-        answers(std::slice::from_ref(probe), lines)
-            .is_ok_and(|answers| answers.windows(7).any(|part| part == b"\"logit\""))
+        let config = StreamConfig { max_streams: 4, ..StreamConfig::default() };
+        let mut reader = StreamReader::new(std::slice::from_ref(probe), config)
+            .expect("the probe brings all that is asked for");
+        let mut lines =
+            lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).peekable();
+        let Ok(begun) = lines.peek().map(|line| reader.begin(line)).transpose() else {
+            return false;
+        };
+        if begun.flatten().is_some() {
+            lines.next();
+        }
+        reader.check_needs().is_ok()
+            && lines.fold(false, |found, line| {
+                let is_one = matches!(reader.answer(line).answer, StreamAnswer::One { .. });
+                found || is_one
+            })
     })
 }

@@ -1,6 +1,16 @@
 //! Rows of cells for a terminal, whatever stands in them.
 
+use std::fmt::Write as _;
+
+use attention_probes_errors::first_of;
+use attention_probes_metrics::Interval;
+use attention_probes_report::fixed;
+use attention_probes_sweep::LayersWarning;
+
 use crate::exit::escaped_character;
+
+/// Most names of classes in a list.
+const MAX_NAMES: usize = 12;
 
 /// Characters of a cell that are shown; a value of a file may have any number of them.
 const MAX_WIDTH: usize = 200;
@@ -45,6 +55,24 @@ pub(crate) fn push(text: &mut String, rows: &[impl AsRef<[String]>], align: Alig
         }
         text.push_str(line.trim_end());
         text.push('\n');
+    }
+}
+
+/// A value and its interval.
+pub fn with_interval(value: f64, interval: &Interval) -> String {
+    let [value, lower, upper] = [value, interval.lower, interval.upper].map(|of| fixed(of, 3));
+    format!("{value} [{lower}, {upper}]")
+}
+
+/// Names in quotes, the first of them where they are many.
+pub(crate) fn names(names: &[String]) -> String {
+    first_of(names.iter().map(|name| format!("{name:?}")), MAX_NAMES)
+}
+
+/// Writes a line for each warning below a table.
+pub(crate) fn warnings(text: &mut String, warnings: &[LayersWarning]) {
+    for warning in warnings {
+        let _ = writeln!(text, "  warning: {}", warning.line());
     }
 }
 

@@ -1,19 +1,15 @@
 //! Flags about the texts, or the activations, that probes are applied to.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{
-    DatasetConfig, ExternalActivations, ExternalConfig, ExternalStore, LabelKind, Quoting,
-    TableFormat,
-};
-use attention_probes_errors::listed;
+use attention_probes_activations::{DatasetConfig, ExternalStore, LabelKind, Quoting, TableFormat};
 use attention_probes_models::HubAccess;
+use attention_probes_probes::{ProbeFile, ProbedActivations, ProbedConfig};
 use clap::{Args, ValueEnum};
 
 use crate::exit::InputError;
-use crate::input::{MODEL_FLAGS, MetModel, ModelArgs, ProbeFile};
+use crate::input::{MODEL_FLAGS, ModelArgs, with_flags};
 use crate::text_source::TextSource;
 
 /// Texts, or activations instead of them. A command that has these flags has
@@ -95,14 +91,6 @@ impl TableArgs {
     }
 }
 
-/// Activations that probes read.
-pub(crate) struct ProbedActivations {
-    /// At every place that some probe reads; each has the same examples.
-    pub(crate) places: Vec<ExternalActivations>,
-    /// The place of each probe, an index into the others.
-    pub(crate) of_probe: Vec<usize>,
-}
-
 impl DataArgs {
     /// Reads the activations that each probe reads, with labels if a kind is given; refuses those
     /// that are not what a probe was trained on.
@@ -113,77 +101,13 @@ impl DataArgs {
         (probes, model): (&[ProbeFile], &ModelArgs),
     ) -> Result<ProbedActivations> {
         let store = ExternalStore::open(path)?;
-        let shown = format!("`{}`", path.display());
-        let (mut places, mut of_probe): (Vec<Vec<usize>>, Vec<usize>) = (Vec::new(), Vec::new());
-        for probe in probes {
-            let origin = store.origin();
-            probe.check_model(&MetModel {
-                name: origin.model.as_deref(),
-                revision: origin.revision.as_deref(),
-                allows_other_revision: model.allow_other_revision,
-                remedy: "give activations of the probe's model",
-            })?;
-            probe.check_convention(origin.convention, &shown)?;
-            let sites = self.sites_of(probe, &store)?;
-            let known = places.iter().position(|place| *place == sites);
-            of_probe.push(known.unwrap_or(places.len()));
-            if known.is_none() {
-                places.push(sites);
-            }
-        }
-        let mut config = ExternalConfig {
-            hook: None,
-            with_labels: labels.is_some(),
-            label_kind: labels.unwrap_or_default(),
+        let config = ProbedConfig {
+            hook: self.hook.clone(),
+            labels,
             pad_token_id: self.pad_token_id,
-            left_out: BTreeSet::new(),
+            allow_other_revision: model.allow_other_revision,
         };
-        let read = |config: &ExternalConfig| {
-            places.iter().map(|sites| store.read(sites, config)).collect::<Result<Vec<_>, _>>()
-        };
-        let mut found = read(&config)?;
-        // A row that one place lacks is left out at all of them.
-        config.left_out = found.iter().flat_map(|place| &place.skipped).copied().collect();
-        if found.iter().any(|place| place.skipped.len() < config.left_out.len()) {
-            found = read(&config)?;
-        }
-        for (probe, &place) in probes.iter().zip(&of_probe) {
-            probe.check_width(found[place].d_model, &shown)?;
-        }
-        Ok(ProbedActivations { places: found, of_probe })
-    }
-
-    /// The sites that a probe reads: those that it says, unless it leaves them open or the
-    /// activations do not say what they are.
-    fn sites_of(&self, probe: &ProbeFile, store: &ExternalStore) -> Result<Vec<usize>> {
-        let of_probe = probe.hooks()?;
-        let flag = self.hook.as_deref();
-        let is_told = store.sites().iter().any(|site| site.is_hook);
-        let Some(hooks) = of_probe.filter(|_| is_told) else {
-            return Ok(vec![store.choose(flag)?]);
-        };
-        if let Some(flag) = flag
-            && hooks != [flag]
-        {
-            return Err(probe
-                .wrong(&format!(
-                    "`--hook {flag}` contradicts the probe, which reads {}; leave out the flag",
-                    listed(&hooks)
-                ))
-                .into());
-        }
-        let site = |hook: &String| {
-            store.sites().iter().position(|site| site.name == *hook).ok_or_else(|| {
-                let there: Vec<String> =
-                    store.sites().iter().map(|site| site.name.clone()).collect();
-                probe.wrong(&format!(
-                    "it reads `{hook}`, which `{}` does not have; hooks there: {}",
-                    store.path().display(),
-                    listed(&there)
-                ))
-            })
-        };
-        hooks.iter().map(|hook| site(hook).map_err(Into::into)).collect()
+        ProbedActivations::read(&store, probes, &config).map_err(with_flags)
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a device's name to a device of this build.
 
+use attention_probes_models::DeviceName;
 use burn::tensor::Device;
 
 use crate::exit::InputError;
@@ -10,37 +11,30 @@ use crate::exit::InputError;
 ///
 /// [`InputError`] if the name is unknown, or this build or this machine lacks the device.
 pub fn parse(name: &str) -> Result<Device, InputError> {
-    match name {
-        "auto" => Ok(Device::default()),
+    let device = DeviceName::named(name).ok_or_else(|| {
+        InputError(format!("device `{name}` is unknown, use {}", DeviceName::EXPECTED))
+    })?;
+    match device {
+        DeviceName::Auto => Ok(Device::default()),
         #[cfg(feature = "flex")]
-        "cpu" => Ok(Device::flex()),
+        DeviceName::Cpu => Ok(Device::flex()),
         #[cfg(feature = "wgpu")]
-        "wgpu" => {
+        DeviceName::Wgpu => {
             found(name, 0, Device::enumerate(burn::tensor::DeviceType::Wgpu).len())?;
             Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
         }
         #[cfg(feature = "cuda")]
-        name if cuda_index(name).is_some() => {
-            let index = cuda_index(name).unwrap_or_default();
+        DeviceName::Cuda(index) => {
             found(name, index, Device::enumerate(burn::tensor::DeviceType::Cuda).len())?;
             Ok(Device::cuda(index))
         }
         #[cfg(not(feature = "flex"))]
-        "cpu" => Err(not_built(name, "flex")),
+        DeviceName::Cpu => Err(not_built(name, "flex")),
         #[cfg(not(feature = "wgpu"))]
-        "wgpu" => Err(not_built(name, "wgpu")),
+        DeviceName::Wgpu => Err(not_built(name, "wgpu")),
         #[cfg(not(feature = "cuda"))]
-        name if name == "cuda" || name.starts_with("cuda:") => Err(not_built(name, "cuda")),
-        other => Err(InputError(format!(
-            "device `{other}` is unknown, use auto, cpu, wgpu, cuda, or cuda:N"
-        ))),
+        DeviceName::Cuda(_) => Err(not_built(name, "cuda")),
     }
-}
-
-/// The card that `cuda` or `cuda:N` names.
-#[cfg(feature = "cuda")]
-fn cuda_index(name: &str) -> Option<usize> {
-    if name == "cuda" { Some(0) } else { name.strip_prefix("cuda:")?.parse().ok() }
 }
 
 /// Refuses a device that the machine does not have, before anything is put on it.

@@ -9,6 +9,7 @@ use attention_probes_activations::ActivationError;
 use attention_probes_errors::{TomlError, foreign_words};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
+use attention_probes_pages::PageError;
 use attention_probes_probes::ProbeError;
 use attention_probes_sae::SaeError;
 use attention_probes_sweep::SweepError;
@@ -132,6 +133,7 @@ fn is_input(error: &anyhow::Error) -> bool {
             || cause.is::<ProbeError>()
             || cause.is::<MetricError>()
             || cause.is::<std::io::Error>()
+            || matches!(cause.downcast_ref(), Some(error) if !matches!(error, PageError::Report { .. }))
     })
 }
 

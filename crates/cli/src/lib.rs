@@ -6,11 +6,10 @@
 
 pub mod allocator;
 mod cells;
-mod chosen;
-mod classes;
 pub mod data_args;
 mod decisions;
 pub mod device;
+mod eval_table;
 pub mod exit;
 pub mod extract_args;
 mod extract_report;
@@ -26,15 +25,12 @@ pub mod progress;
 pub mod sae;
 pub mod signals;
 mod stderr;
-mod sweep_page;
 pub mod table;
 mod target_table;
-mod tensorboard;
 mod text_line;
 mod text_source;
 pub mod tracking;
 pub mod verdict;
-mod warnings;
 pub mod word_args;
 
 use std::io::IsTerminal;

@@ -3,21 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use attention_probes_errors::first_of;
-use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, Interval};
+use attention_probes_metrics::{AxisSpread, ClassificationReport, ConfusionMatrix};
 use attention_probes_probes::{Optimizer, ProbeMetadata};
 use attention_probes_report::{fixed, scientific};
 use attention_probes_sweep::{
-    ArchitectureReport, AxisSpread, Baselines, Evaluation, ExperimentReport, FittedOn, SweepReport,
-    TransferReport, chosen,
+    ArchitectureReport, Baselines, ExperimentReport, FittedOn, SweepReport, TestEvaluation,
+    TransferReport, chosen, experiment_warnings,
 };
 
-pub use crate::cells::aligned;
-use crate::cells::{self, Align};
-use crate::{decisions, target_table, warnings};
-
-/// Most names of classes in a list.
-const MAX_NAMES: usize = 12;
+use crate::cells::{self, Align, names};
+pub use crate::cells::{aligned, with_interval};
+use crate::{decisions, target_table};
 
 /// The results of a sweep: one table per data set, then what each axis bought.
 pub fn sweep(report: &SweepReport) -> String {
@@ -154,13 +150,8 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
     to_beat(text, &first.baselines, &pairs);
     thresholds(text, experiments);
     axes(text, experiments);
-    warnings::write(text, &warnings::of_experiments(experiments));
+    cells::warnings(text, &experiment_warnings(experiments));
     text.push('\n');
-}
-
-/// Names in quotes, the first of them where they are many.
-pub(crate) fn names(names: &[String]) -> String {
-    first_of(names.iter().map(|name| format!("{name:?}")), MAX_NAMES)
 }
 
 /// What probes have to beat, each metric by its own baseline.
@@ -195,7 +186,7 @@ pub(crate) fn chosen_of<'a>(
 /// The thresholds of the probe that validation chose, with what they do on test.
 fn thresholds(text: &mut String, experiments: &[&ExperimentReport]) {
     let Some((experiment, probe)) = chosen_of(experiments) else { return };
-    let Evaluation { thresholds, unfitted_thresholds, fitted_on, .. } = &probe.evaluation;
+    let TestEvaluation { thresholds, unfitted_thresholds, fitted_on, .. } = &probe.evaluation;
     if thresholds.is_empty() && unfitted_thresholds.is_empty() {
         return;
     }
@@ -245,12 +236,6 @@ fn axes(text: &mut String, experiments: &[&ExperimentReport]) {
         let title = "what each axis bought, at most over all layers, on validation:";
         let _ = write!(text, "  {title}\n{lines}");
     }
-}
-
-/// A value and its interval.
-pub fn with_interval(value: f64, interval: &Interval) -> String {
-    let [value, lower, upper] = [value, interval.lower, interval.upper].map(|of| fixed(of, 3));
-    format!("{value} [{lower}, {upper}]")
 }
 
 /// Counts, one line per true class.

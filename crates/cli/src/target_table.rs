@@ -2,14 +2,12 @@
 
 use std::fmt::Write as _;
 
-use attention_probes_report::{measured, scientific};
-use attention_probes_sweep::{SideReport, TargetProbe, TargetReport};
+use attention_probes_pages::sweep::LABELS_SHUFFLED;
+use attention_probes_probes::SideReport;
+use attention_probes_report::{measured, scientific, scientific_range};
+use attention_probes_sweep::{TargetReport, target_warnings};
 
-use crate::table::{aligned, names, with_interval};
-use crate::warnings;
-
-/// Heading of the column of probes that learned shuffled labels.
-pub(crate) const LABELS_SHUFFLED: &str = "labels shuffled";
+use crate::cells::{aligned, names, warnings, with_interval};
 
 /// The results of a data set at all its layers.
 pub(crate) fn targets(text: &mut String, reports: &[TargetReport]) {
@@ -48,12 +46,12 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
     for report in reports {
         for probe in &report.probes {
             let mut cells = vec![
-                place(report, has_components),
+                report.place_name(has_components),
                 probe.config_name.clone(),
-                penalty(&probe.penalties),
+                scientific_range(&probe.penalties),
             ];
             cells.extend(numbers(&probe.test));
-            cells.push(number(shuffled(probe)));
+            cells.push(number(probe.shuffled_headline()));
             rows.push(cells);
         }
     }
@@ -69,34 +67,8 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
         rows.push(baseline("bag of words", penalty, bag));
     }
     aligned(text, &rows);
-    warnings::write(text, &warnings::of_targets(reports));
+    warnings(text, &target_warnings(reports));
     text.push('\n');
-}
-
-/// The layer, or the layers that stand side by side, and the component where there are several.
-pub(crate) fn place(report: &TargetReport, has_components: bool) -> String {
-    let mut place = match (report.layer, &report.layers[..]) {
-        (Some(layer), _) => layer.to_string(),
-        (None, []) => "-".to_owned(),
-        (None, layers) => layers.iter().map(usize::to_string).collect::<Vec<_>>().join("+"),
-    };
-    if let Some(component) = report.component.as_ref().filter(|_| has_components) {
-        let _ = write!(place, " {component}");
-    }
-    place
-}
-
-/// A penalty, or the lowest and the highest of several.
-pub(crate) fn penalty(penalties: &[f64]) -> String {
-    let low = penalties.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = penalties.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let [shown_low, shown_high] = [low, high].map(scientific);
-    if low < high { format!("{shown_low} to {shown_high}") } else { shown_high }
-}
-
-/// What sums up a probe of the same penalties that learned shuffled labels.
-pub(crate) fn shuffled(probe: &TargetProbe) -> Option<f64> {
-    probe.shuffled_labels.as_ref().and_then(|side| side.headline().1)
 }
 
 fn number(value: Option<f64>) -> String {
@@ -111,15 +83,4 @@ fn numbers(side: &SideReport) -> Vec<String> {
     };
     let details = side.details().into_iter().map(|(_, value)| number(value));
     std::iter::once(headline).chain(details).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_penalty_is_one_number_or_a_range() {
-        assert_eq!(penalty(&[10.0]), "1e1");
-        assert_eq!(penalty(&[10.0, 0.1]), "1e-1 to 1e1");
-    }
 }

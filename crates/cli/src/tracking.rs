@@ -1,22 +1,15 @@
-//! What a run leaves for programs that draw curves of many runs.
+//! What follows a run: progress bars, and files for programs that draw curves of many runs.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
 
 use anyhow::Result;
-use attention_probes_activations::Place;
 use attention_probes_sweep::{
-    ExperimentSite, HistoryRecord, SavedExperiment, SavedRun, SweepConfig, SweepPlan, Tracker,
+    ExperimentSite, HistoryRecord, SweepPlan, TensorBoardTracker, Tracker, write_tensorboard,
 };
 use clap::ValueEnum;
 use tracing::{info, warn};
 
 use crate::progress::Progress;
-use crate::sweep_page::component;
-use crate::tensorboard::{Events, GrowingEvents, Step};
 
 /// A program that draws curves of many runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,19 +25,7 @@ pub enum Track {
 /// If the run cannot be read back, or a file cannot be written.
 pub fn track(folder: &Path, programs: &[Track]) -> Result<()> {
     if programs.contains(&Track::Tensorboard) {
-        let run = SavedRun::read(folder)?;
-        let logs = run.folder.join("tensorboard");
-        let now = seconds();
-        for saved in &run.experiments {
-            let report = &saved.report;
-            let layers: Vec<usize> = report.layers.iter().copied().chain(report.layer).collect();
-            let place = folder_of(&run.config, &report.data, &layers, &component(saved));
-            let folder = logs.join(place);
-            std::fs::create_dir_all(&folder)?;
-            // TensorBoard looks for `tfevents` in the name; the same name is written over.
-            let file = folder.join("events.out.tfevents.0.attention-probes");
-            Events { wall_time_s: now, steps: steps(saved) }.write(&file)?;
-        }
+        let logs = write_tensorboard(folder)?;
         info!("wrote `{}`, for tensorboard --logdir", logs.display());
     }
     Ok(())
@@ -53,48 +34,20 @@ pub fn track(folder: &Path, programs: &[Track]) -> Result<()> {
 /// Follows a run with progress bars and, for `TensorBoard`, files that grow with every epoch.
 pub struct RunTracker<'a> {
     progress: Progress,
-    plan: &'a SweepPlan,
-    /// Files by the name of the experiment; none if nobody asked for them or one could not be
-    /// written.
-    files: Option<BTreeMap<String, GrowingEvents>>,
+    tensorboard: Option<TensorBoardTracker<'a>>,
 }
 
 impl<'a> RunTracker<'a> {
     /// Follows the run of a plan.
     pub fn new(plan: &'a SweepPlan, programs: &[Track]) -> Self {
-        let files = programs.contains(&Track::Tensorboard).then(BTreeMap::new);
-        Self { progress: Progress::default(), plan, files }
+        let wants_curves = programs.contains(&Track::Tensorboard);
+        let tensorboard = wants_curves.then(|| TensorBoardTracker::new(plan));
+        Self { progress: Progress::default(), tensorboard }
     }
 
     /// Takes the bar away.
     pub fn clear(&mut self) {
         self.progress.clear();
-    }
-
-    /// Appends what leads to the file of its experiment.
-    fn append(&mut self, site: &ExperimentSite<'_>, record: &HistoryRecord) -> io::Result<()> {
-        let Some(files) = &mut self.files else { return Ok(()) };
-        let file = match files.entry(site.experiment.to_owned()) {
-            Entry::Occupied(file) => file.into_mut(),
-            Entry::Vacant(entry) => {
-                let layers = site.place.map_or(&[][..], Place::layers);
-                let component = match (site.place, layers) {
-                    (None, _) => String::new(),
-                    (Some(place), [_]) => place.component().to_string(),
-                    // Joined layers are told by the name of the experiment.
-                    _ => site.experiment[site.data.len() + 1..].to_owned(),
-                };
-                let place = folder_of(self.plan.config(), site.data, layers, &component);
-                let folder = self.plan.folder().join("tensorboard").join(place);
-                // A run that goes on from a checkpoint begins with a later epoch.
-                entry.insert(match record.epoch {
-                    1 => GrowingEvents::begin(&folder, seconds())?,
-                    _ => GrowingEvents::resume(&folder, seconds())?,
-                })
-            }
-        };
-        let scalars = scalars(&format!("{}/leading", record.config_name), record).collect();
-        file.append(seconds(), Step { step: record.epoch as i64, scalars })
     }
 }
 
@@ -112,80 +65,14 @@ impl Tracker for RunTracker<'_> {
     }
 
     fn leads(&mut self, site: &ExperimentSite<'_>, record: &HistoryRecord) {
-        if let Err(error) = self.append(site, record) {
+        let Some(tensorboard) = &mut self.tensorboard else { return };
+        tensorboard.leads(site, record);
+        if let Some(error) = tensorboard.take_error() {
             warn!("no curves for TensorBoard until the run ends: {error}");
-            self.files = None;
         }
     }
 
     fn finished(&mut self, experiment: &str) {
         self.progress.finished(experiment);
     }
-}
-
-/// Seconds since 1970.
-fn seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
-}
-
-/// Folder of an experiment among the logs, such as
-/// `sentiment-resid_post/probe-layer5-ctx256-all-sentiment-gemma-3-270m`.
-///
-/// The first part is what the layers of a data set have in common, the second says what was probed:
-/// `all` stands for several architectures; a single one is named.
-fn folder_of(config: &SweepConfig, data: &str, layers: &[usize], component: &str) -> PathBuf {
-    let parts = [data, component];
-    let group = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
-    let kinds = match &config.architectures[..] {
-        [only] => only.config_name.as_str(),
-        _ => "all",
-    };
-    if layers.is_empty() {
-        return Path::new(&group).join(format!("probe-{kinds}-{data}"));
-    }
-    let layer = layers.iter().map(usize::to_string).collect::<Vec<_>>().join("+");
-    let n_ctx = config.data.iter().find(|one| one.name == data).map_or(0, |data| data.max_tokens);
-    let model = config.model.name.trim_end_matches('/');
-    let model = model.rsplit('/').next().unwrap_or(model);
-    Path::new(&group).join(format!("probe-layer{layer}-ctx{n_ctx}-{kinds}-{data}-{model}"))
-}
-
-/// The chosen trial of every architecture after every epoch.
-fn steps(saved: &SavedExperiment) -> Vec<Step> {
-    let is_chosen = |record: &HistoryRecord| {
-        saved.report.architectures.iter().any(|chosen| {
-            chosen.config_name == record.config_name
-                && chosen.learning_rate.to_bits() == record.learning_rate.to_bits()
-                && chosen.weight_decay.to_bits() == record.weight_decay.to_bits()
-                && chosen.seed == record.seed
-        })
-    };
-    let mut steps: Vec<Step> = Vec::new();
-    for record in saved.history.iter().filter(|record| is_chosen(record)) {
-        let step = record.epoch as i64;
-        let index = steps.iter().position(|known| known.step == step).unwrap_or_else(|| {
-            steps.push(Step { step, scalars: Vec::new() });
-            steps.len() - 1
-        });
-        steps[index].scalars.extend(scalars(&record.config_name, record));
-    }
-    steps
-}
-
-/// The numbers of a record, under tags that begin alike.
-fn scalars(name: &str, record: &HistoryRecord) -> impl Iterator<Item = (String, f32)> {
-    let counts = record.validation_counts;
-    let values = [
-        ("train/loss", record.train_loss),
-        ("validation/loss", record.validation_loss),
-        ("validation/accuracy", Some(record.validation_accuracy)),
-        ("validation/balanced_accuracy", Some(record.validation_balanced_accuracy)),
-        ("validation/auroc", record.validation_auroc),
-        ("validation/true_negatives", counts.map(|counts| counts.true_negatives as f64)),
-        ("validation/false_positives", counts.map(|counts| counts.false_positives as f64)),
-        ("validation/false_negatives", counts.map(|counts| counts.false_negatives as f64)),
-        ("validation/true_positives", counts.map(|counts| counts.true_positives as f64)),
-    ];
-    let tagged = values.map(|(tag, value)| Some((format!("{name}/{tag}"), value? as f32)));
-    tagged.into_iter().flatten()
 }

@@ -1,10 +1,8 @@
 //! Flags about how logits become labels and probabilities.
 
-use attention_probes_probes::{CalibrationMethod, Judge, ProbeError, VerdictConfig};
+use attention_probes_metrics::CalibrationMethod;
+use attention_probes_probes::VerdictConfig;
 use clap::{Args, ValueEnum};
-
-use crate::exit::InputError;
-use crate::input::ProbeFile;
 
 /// Flags about how logits become labels and probabilities.
 #[derive(Args, Clone, Debug, Default)]
@@ -33,24 +31,13 @@ pub enum CalibrationChoice {
 }
 
 impl VerdictArgs {
-    /// What makes verdicts of a probe's logits.
-    ///
-    /// # Errors
-    ///
-    /// [`InputError`] if the probe does not bring what is asked for.
-    pub(crate) fn judge<'a>(&self, file: &'a ProbeFile) -> Result<Judge<'a>, InputError> {
+    /// How logits become verdicts.
+    pub(crate) fn config(&self) -> VerdictConfig {
         let calibration = self.calibration.map(|choice| match choice {
             CalibrationChoice::Temperature => CalibrationMethod::Temperature,
             CalibrationChoice::Platt => CalibrationMethod::Platt,
             CalibrationChoice::Isotonic => CalibrationMethod::Isotonic,
         });
-        let config = VerdictConfig { target_fpr: self.target_fpr, calibration, defers: self.defer };
-        Judge::new(&file.saved, &config).map_err(|error| match error {
-            ProbeError::NotClasses => file.wrong(
-                "its outputs are no classes; leave out `--target-fpr`, `--calibration`, and \
-                 `--defer`",
-            ),
-            error => file.wrong(&error.to_string()),
-        })
+        VerdictConfig { target_fpr: self.target_fpr, calibration, defers: self.defer }
     }
 }

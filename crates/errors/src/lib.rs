@@ -35,7 +35,7 @@ pub use self::io::io_words;
 #[cfg(feature = "words")]
 pub use self::json::json_words;
 pub use self::kind::ErrorKind;
-pub use self::names::{first_of, listed, shown};
+pub use self::names::{first_of, is_plain_name, listed, shown};
 pub use self::similar::{did_you_mean, edit_distance, nearest};
 pub use self::size::shown_size;
 pub use self::stop::{Stop, Stopped};

@@ -42,6 +42,22 @@ pub fn first_of(words: impl ExactSizeIterator<Item = impl Into<String>>, most: u
     list.join(", ")
 }
 
+/// Whether a name can be that of a folder or a file on any system: 1 to 100 letters, digits, `-`,
+/// `_`, and `.`, not beginning with a point.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_errors::is_plain_name;
+///
+/// assert!(is_plain_name("gpt2-L05"));
+/// assert!(!is_plain_name("../up") && !is_plain_name(".hidden") && !is_plain_name(""));
+/// ```
+pub fn is_plain_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=100).contains(&name.len()) && name.chars().all(is_plain) && !name.starts_with('.')
+}
+
 /// A name on one line, its end left out where it is long. Characters that cannot be seen, or that
 /// join the one before, are written as in `\u{301}`.
 ///

@@ -42,6 +42,12 @@ pub struct DeferralReport {
 }
 
 impl ThresholdReport {
+    /// Whether the threshold lets through more than it promised, by more than chance: the interval
+    /// of its false-positive rate lies above the rate it was fitted for.
+    pub fn breaks_promise(&self) -> bool {
+        self.false_positive_interval.lower > self.fitted.target_fpr
+    }
+
     /// Applies a threshold to examples that it was not fitted on.
     ///
     /// # Errors

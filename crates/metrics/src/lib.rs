@@ -26,6 +26,7 @@
 //! ```
 
 mod agreement;
+mod axis_spread;
 mod bins;
 mod buckets;
 mod calibration;
@@ -53,6 +54,7 @@ mod temperature;
 mod threshold;
 
 pub use agreement::{Agreement, SeedSummary};
+pub use axis_spread::AxisSpread;
 pub use bins::Binning;
 pub use buckets::{Bucket, BucketEdges, buckets};
 pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, ece_equal_mass, log_loss};

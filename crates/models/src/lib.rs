@@ -4,6 +4,7 @@ mod attention_weights;
 mod batch;
 mod centred;
 pub mod demo;
+mod device_name;
 mod dtype;
 mod error;
 mod families;
@@ -32,6 +33,7 @@ pub mod load {
 pub use attention_weights::{AttentionWeights, NormKind, NormWeights};
 pub use batch::{PaddingSide, TokenBatch};
 pub use centred::CentredModel;
+pub use device_name::DeviceName;
 pub use dtype::{Dtype, Placement};
 pub use error::ModelError;
 pub use families::{Gemma, GemmaConfig, GemmaGeneration, Gpt2, Gpt2Config, LayerKind};

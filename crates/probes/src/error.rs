@@ -329,6 +329,21 @@ pub enum ProbeError {
     #[error("it has no two thresholds to defer by; train it with more examples of both classes")]
     NoDeferral,
 
+    /// A saved probe cannot be used as it was asked for.
+    #[error(transparent)]
+    Apply {
+        /// Why.
+        #[from]
+        source: crate::ApplyError,
+    },
+
+    /// The model of a probe could not be opened.
+    #[error(transparent)]
+    Model {
+        /// Why.
+        source: attention_probes_models::ModelError,
+    },
+
     /// A device did not hand over the numbers of a probe or of its data.
     #[error("cannot read the numbers of a probe or of its data")]
     Device {

@@ -46,6 +46,7 @@ mod probe_config;
 mod recipes;
 mod rolling_attention;
 mod saved;
+mod side_report;
 mod state;
 mod streaming;
 #[cfg(test)]
@@ -59,8 +60,13 @@ mod training_data;
 
 pub use aggregation::Aggregation;
 pub use apply::{
-    CalibrationMethod, Judge, Prefixes, Reading, Token, TokenReader, TokenScore, Verdict,
-    VerdictConfig, apply_probe,
+    ApplyError, AtThreshold, ClassEvaluation, Contribution, Decisions, EvaluateConfig, Judge,
+    KnownData, KnownToken, LabelledRows, LabelledTexts, MetModel, ModelChoice, ModelRemedy,
+    NamedScore, NamedVerdict, OtherModel, OutputEvaluation, Prefixes, ProbeFile, ProbedActivations,
+    ProbedConfig, ProbedModel, Reading, RowScorer, Said, SavedEvaluation, ScoreConfig, ScoredText,
+    Scorer, Scores, StreamAnswer, StreamChecked, StreamConfig, StreamLine, StreamOrigin,
+    StreamReader, TextResult, TextScore, TextScorer, TokenReader, TokenScore, Verdict,
+    VerdictConfig, apply_probe, label_separator,
 };
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use convex::{
@@ -92,6 +98,7 @@ pub use saved::{
     DataMetadata, FORMAT_VERSION, ModelMetadata, ProbeMetadata, ProbeMetrics, SavedProbe,
     probe_file_stem,
 };
+pub use side_report::{SideReport, target_cross_entropies};
 pub use state::{ParamArray, ProbeState};
 pub use streaming::StreamingProbe;
 pub use token::{TokenProbe, TokenProbeConfig};

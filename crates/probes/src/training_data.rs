@@ -3,6 +3,7 @@
 use attention_probes_models::host_values;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
+use crate::apply::{Prefixes, padded};
 use crate::pool::Pool;
 use crate::{ProbeError, n_out};
 
@@ -119,6 +120,38 @@ impl TrainingData {
         }
         tracing::warn!(n_skipped, "examples with NaN or infinity are left out");
         Ok(data.select(&kept))
+    }
+
+    /// Gathers the activations of the beginnings of sequences, padded to the longest, on a device.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::File`] if the activations cannot be read
+    /// - as [`TrainingData::new`]
+    ///
+    /// # Panics
+    ///
+    /// If there is no such site, or as [`ActivationSource::with_rows`].
+    ///
+    /// # Memory
+    ///
+    /// The activations, padded to the longest sequence.
+    ///
+    /// [`ActivationSource::with_rows`]: attention_probes_activations::ActivationSource::with_rows
+    pub fn from_prefixes(
+        prefixes: Prefixes<'_>,
+        labels: Labels,
+        device: &Device,
+    ) -> Result<Self, ProbeError> {
+        let Prefixes { source, site, ends } = prefixes;
+        let d_model = source.d_model();
+        let mut gathered = None;
+        let read = source.with_rows(ends, &mut |sites| {
+            gathered = Some(padded(&sites[site], d_model, device));
+        });
+        read.map_err(|source| ProbeError::File { source })?;
+        let (x, mask_pad) = gathered.ok_or(ProbeError::NoExamples { n_skipped: 0 })?;
+        Self::new(x, mask_pad, labels)
     }
 
     /// Returns the activations, `[n_examples, pos, d_model]`.

@@ -25,12 +25,12 @@
 //! # Examples
 //!
 //! ```
-//! use attention_probes_report::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};
+//! use attention_probes_report::{PageToken, TokenPage, PageProbe, TokenReading, TokenText};
 //!
 //! let page = TokenPage {
 //!     title: "Sentiment".to_owned(),
 //!     model: "demo-gpt2".to_owned(),
-//!     probes: vec![TokenProbe {
+//!     probes: vec![PageProbe {
 //!         label: "linear, layer 2".to_owned(),
 //!         series: "linear".to_owned(),
 //!         kind: "linear".to_owned(),
@@ -94,7 +94,7 @@ pub use fra_feature::FraFeature;
 pub use fra_sample_page::{FraEntry, FraSampleHead, FraSamplePage, FraSamplePair};
 pub use fra_terms::FraTermMaps;
 pub use layer_weights::LayerWeights;
-pub use number::{fixed, measured, scientific, signed};
+pub use number::{fixed, measured, scientific, scientific_range, signed};
 pub use sae_ablation_page::{AblationArm, AblationMetric, ArmKind, SaeAblationPage};
 pub use sae_feature::{
     ActivationBin, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken, SaeFeature,
@@ -102,10 +102,10 @@ pub use sae_feature::{
 };
 pub use sae_page::{SaeGuidance, SaePage, SaeSummary, SaeTrainingPoint};
 pub use sweep_page::{
-    CalibrationRow, ComparisonRow, LengthRow, ReliabilityBin, SeedsSummary, SweepArchitecture,
-    SweepAxis, SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer, SweepTrial,
+    CalibrationRow, ComparisonRow, LengthRow, ReliabilityBar, SeedsSummary, SweepArchitecture,
+    SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer, SweepTrial,
     SweepWarning, ThresholdRow, TrialHistory,
 };
 pub use target_table::{TargetRow, TargetTable};
 pub use token::PageToken;
-pub use token_page::{TokenPage, TokenProbe, TokenReading, TokenText};
+pub use token_page::{PageProbe, TokenPage, TokenReading, TokenText};

@@ -63,6 +63,23 @@ pub fn scientific(value: f64) -> String {
     format!("{digits}e{exponent}")
 }
 
+/// As [`scientific`], a number, or the lowest and the highest of several.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_report::scientific_range;
+///
+/// assert_eq!(scientific_range(&[10.0]), "1e1");
+/// assert_eq!(scientific_range(&[10.0, 0.1]), "1e-1 to 1e1");
+/// ```
+pub fn scientific_range(values: &[f64]) -> String {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let [shown_low, shown_high] = [low, high].map(scientific);
+    if low < high { format!("{shown_low} to {shown_high}") } else { shown_high }
+}
+
 /// A number as digits and a power of ten.
 fn power(value: f64, decimals: usize) -> String {
     // Half way in decimal: five is the last digit of the exact number, and the next after those

@@ -1,5 +1,6 @@
 //! What a sweep found.
 
+use attention_probes_metrics::{AxisSpread, CalibrationScores};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Template, render};
@@ -146,7 +147,7 @@ pub struct SweepArchitecture {
     /// Every trial, the chosen one among them.
     pub trials: Vec<SweepTrial>,
     /// What each axis of the grid bought, on validation.
-    pub axes: Vec<SweepAxis>,
+    pub axes: Vec<AxisSpread>,
     /// Test examples by true class (rows) and predicted class (columns); may be empty.
     pub confusion: Vec<Vec<usize>>,
     /// Points of the ROC curve on test, (false, true) positive rate; may be empty.
@@ -154,7 +155,7 @@ pub struct SweepArchitecture {
     /// Points of the precision-recall curve on test, (recall, precision); may be empty.
     pub precision_recall: Vec<(f64, f64)>,
     /// Confidence against accuracy on test; may be empty.
-    pub reliability: Vec<ReliabilityBin>,
+    pub reliability: Vec<ReliabilityBar>,
     /// Decision thresholds and what they cost on test; may be empty.
     pub thresholds: Vec<ThresholdRow>,
     /// How well probabilities mean what they say; may be empty.
@@ -251,22 +252,9 @@ pub struct TrialHistory {
     pub balanced_accuracy: Vec<f64>,
 }
 
-/// How much results change along one axis of the grid while the others stay.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SweepAxis {
-    /// `learning_rate`, `weight_decay`, or `seed`.
-    pub axis: String,
-    /// Number of values tried.
-    pub n_values: usize,
-    /// Best minus worst validation loss, the largest over all other settings.
-    pub loss: f64,
-    /// The same of balanced accuracy.
-    pub balanced_accuracy: f64,
-}
-
 /// Examples whose confidence is alike.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ReliabilityBin {
+pub struct ReliabilityBar {
     /// Lowest confidence of the bin, 0 to 1.
     pub lower: f64,
     /// Highest confidence of the bin, 0 to 1.
@@ -303,12 +291,9 @@ pub struct ThresholdRow {
 pub struct CalibrationRow {
     /// What was done to the probabilities, such as `as trained` or `temperature 1.7`.
     pub method: String,
-    /// Expected calibration error.
-    pub ece: f64,
-    /// Brier score.
-    pub brier: f64,
-    /// Mean negative log-likelihood in nats.
-    pub log_loss: f64,
+    /// How far they are from what happens.
+    #[serde(flatten)]
+    pub scores: CalibrationScores,
 }
 
 impl SweepPage {

@@ -32,14 +32,14 @@ pub struct TokenPage {
     /// Model whose activations the probes read; may be empty.
     pub model: String,
     /// The probes; every text has a reading of each.
-    pub probes: Vec<TokenProbe>,
+    pub probes: Vec<PageProbe>,
     /// The texts, in the order of their rows.
     pub texts: Vec<TokenText>,
 }
 
 /// One probe of a [`TokenPage`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TokenProbe {
+pub struct PageProbe {
     /// What the probe is called where it stands alone.
     pub label: String,
     /// What it has in common with the same probe at other layers, such as `attention`.
@@ -116,7 +116,7 @@ impl TokenPage {
 }
 
 impl TokenReading {
-    fn check(&self, text: &TokenText, probe: &TokenProbe) -> Result<(), ReportError> {
+    fn check(&self, text: &TokenText, probe: &PageProbe) -> Result<(), ReportError> {
         let at = || format!("text {}, probe `{}`", text.row, probe.label);
         let (n_tokens, n_classes) = (text.tokens.len(), probe.classes.len());
         check_length(at, "probabilities", self.probabilities.len(), n_classes)?;
@@ -143,7 +143,7 @@ impl TokenReading {
 #[derive(Serialize)]
 struct PackedPage<'a> {
     model: &'a str,
-    probes: &'a [TokenProbe],
+    probes: &'a [PageProbe],
     /// Text and id of each token that occurs, in the order of their first occurrence.
     vocabulary: Vec<(&'a str, Option<i64>)>,
     texts: Vec<PackedText<'a>>,
@@ -183,12 +183,12 @@ mod tests {
     use super::*;
 
     fn page(texts: &[&str]) -> TokenPage {
-        let probe = TokenProbe {
+        let probe = PageProbe {
             label: "probe".to_owned(),
             classes: vec!["no".to_owned(), "yes".to_owned()],
             n_heads: 1,
             threshold: 0.5,
-            ..TokenProbe::default()
+            ..PageProbe::default()
         };
         let text = |(row, token): (usize, &&str)| TokenText {
             row: row as u64,

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use attention_probes_probes::SideReport;
+
 use crate::report::{ArchitectureReport, ExperimentReport};
 use crate::saved_run::{entries, folder_of, read_json, read_text};
-use crate::targets::{SideReport, TargetReport};
+use crate::targets::TargetReport;
 use crate::{SelectBy, SweepError};
 
 /// The probe that validation chose in an experiment.

@@ -308,6 +308,15 @@ impl GridConfig {
         self.epochs.unwrap_or(Self::MOST_EPOCHS)
     }
 
+    /// How long the trials train, such as `10 epochs`.
+    pub fn epochs_in_words(&self) -> String {
+        match self.epochs {
+            Some(1) => "1 epoch".to_owned(),
+            Some(epochs) => format!("{epochs} epochs"),
+            None => format!("at most {} epochs", self.most_epochs()),
+        }
+    }
+
     /// Epochs without a better score after which the training of a probe stops; 0 never.
     pub fn patience(&self) -> usize {
         self.patience.unwrap_or(if self.epochs.is_none() { Self::PATIENCE } else { 0 })

@@ -20,7 +20,7 @@ const N_BUCKETS: usize = 4;
 
 /// What a chosen probe is worth beyond its metrics, on the test examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
+pub struct TestEvaluation {
     /// Side that thresholds and calibrators were fitted on.
     pub fitted_on: FittedOn,
     /// Thresholds at fixed false-positive rates, of two classes; those for which there are enough
@@ -94,7 +94,7 @@ impl Evaluator<'_> {
         &self,
         group: EvaluatedGroup<'_>,
         shuffled_labels: Option<ControlReport>,
-    ) -> Result<Evaluation, SweepError> {
+    ) -> Result<TestEvaluation, SweepError> {
         let EvaluatedGroup { fit, calibration, test, .. } = group;
         let trial = fit.best;
         let predicted = test.predicted(trial);
@@ -104,7 +104,7 @@ impl Evaluator<'_> {
             _ => None,
         };
         let (thresholds, unfitted_thresholds) = thresholds(self.config, calibration, trial)?;
-        Ok(Evaluation {
+        Ok(TestEvaluation {
             fitted_on: self.fitted_on,
             unfitted_thresholds,
             thresholds: thresholds
@@ -217,7 +217,11 @@ mod tests {
         (0..n).map(logit).collect()
     }
 
-    fn evaluate(logits: &[f32], n_trials: u64, best: Option<(usize, Vec<usize>)>) -> Evaluation {
+    fn evaluate(
+        logits: &[f32],
+        n_trials: u64,
+        best: Option<(usize, Vec<usize>)>,
+    ) -> TestEvaluation {
         let examples = examples(logits.len() / n_trials as usize);
         let trials = TrialLogits { logits, examples: &examples, n_classes: 2 };
         let config = EvaluationConfig::default();

@@ -13,7 +13,7 @@ use crate::evaluation::{EvaluatedGroup, Evaluator, FittedOn, compare as compare_
 use crate::fit::{GroupFit, TrialGroup};
 use crate::judged::Judged;
 use crate::predictions::Predictions;
-use crate::report::{ArchitectureReport, AxisSpread, ExperimentReport};
+use crate::report::{ArchitectureReport, ExperimentReport, axis_spreads};
 use crate::results::{ExperimentFiles, FittedArchitecture, write_experiment};
 use crate::select::compare;
 use crate::tracker::Tracker;
@@ -208,7 +208,7 @@ impl Findings<'_> {
                 test: architecture.test.report(fit.best, chosen.trial.seed)?,
                 pair_accuracy: architecture.test.pair_accuracy(fit.best)?,
                 evaluation: evaluator.evaluate(group, control)?,
-                axes: AxisSpread::of(fit),
+                axes: axis_spreads(fit),
             })
         };
         sound.iter().map(report).collect()

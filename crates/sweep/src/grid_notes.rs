@@ -1,9 +1,11 @@
 //! Notes about the grid of a data set: learning rates that were added, axes that bought nothing.
 
+use attention_probes_metrics::AxisSpread;
+
 use crate::config::ArchitectureConfig;
 use crate::fit::{GroupFit, TrialGroup};
 use crate::grid_end::short;
-use crate::report::AxisSpread;
+use crate::report::axis_spreads;
 
 /// Balanced accuracy on validation that an axis must be worth to count.
 const NOTHING: f64 = 0.002;
@@ -39,7 +41,7 @@ pub(crate) fn grid_notes(
             ));
         }
         let spreads: Vec<Vec<AxisSpread>> =
-            of_architecture().map(|(_, fit)| AxisSpread::of(fit)).collect();
+            of_architecture().map(|(_, fit)| axis_spreads(fit)).collect();
         for (index, axis) in spreads.first().into_iter().flatten().enumerate() {
             let of_axis = spreads.iter().filter_map(|spreads| spreads.get(index));
             let most = of_axis.map(|spread| spread.balanced_accuracy).fold(0.0, f64::max);

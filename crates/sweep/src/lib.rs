@@ -13,6 +13,7 @@ mod baseline;
 mod batched;
 mod checkpoint;
 mod chosen;
+mod compare;
 pub mod config;
 mod control;
 mod cross_validation;
@@ -37,6 +38,7 @@ mod haystack;
 mod held_out;
 mod input;
 mod judged;
+mod layers_warning;
 mod leaks;
 mod mean_head;
 mod method;
@@ -52,6 +54,8 @@ mod select;
 mod sides;
 mod stacked;
 mod targets;
+#[cfg(feature = "tensorboard")]
+mod tensorboard;
 mod tracker;
 mod transfer;
 mod underfit;
@@ -59,31 +63,35 @@ mod warning;
 
 pub use bag_of_words::{BagOfWords, BagOfWordsFit};
 pub use chosen::{ChosenProbe, chosen, chosen_target};
+pub use compare::{ComparedProbe, RunComparison, compare_runs};
 pub use config::{Keep, SelectBy, SweepConfig};
 pub use control::ControlReport;
 pub use cross_validation::{CrossValidation, CrossValidationScore};
 pub use decision::UnfittedThreshold;
 pub use early_stopping::Race;
 pub use error::SweepError;
-pub use evaluation::{Evaluation, FittedOn, SeedReport};
+pub use evaluation::{FittedOn, SeedReport, TestEvaluation};
 pub use find_best_fit::find_best_fit;
 pub use fit::{
     EpochRecord, EpochReport, FitConfig, FitData, GroupFit, Leader, TrialFit, TrialGroup,
 };
+pub use layers_warning::{LayersWarning, experiment_warnings, target_warnings, warnings_by_data};
 pub use method::{Method, Recipe};
 pub use outline::{ClassCount, DataOutline, SweepOutline};
 pub use passes::predict_logits;
 pub use plan::{SweepPlan, Trial};
 pub use predictions::{HeldOutExamples, Predictions, SidePredictions};
 pub use report::{
-    ArchitectureReport, AxisSpread, BagOfWordsBaseline, Baselines, ExperimentReport, Origin,
-    SplitMetrics, SweepReport, TrialMetrics,
+    ArchitectureReport, BagOfWordsBaseline, Baselines, ExperimentReport, Origin, SplitMetrics,
+    SweepReport, TrialMetrics,
 };
 pub use results::HistoryRecord;
 pub use run::{RunOptions, check_sweep, run_sweep};
 pub use saved_run::{SavedExperiment, SavedRun};
 pub use select::{BinaryCounts, Score};
-pub use targets::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};
+pub use targets::{PenaltyMetrics, TargetBaselines, TargetProbe, TargetReport};
+#[cfg(feature = "tensorboard")]
+pub use tensorboard::{TensorBoardTracker, write_tensorboard};
 pub use tracker::{ExperimentSite, NoTracker, Tracker};
 pub use transfer::TransferReport;
 pub use warning::{Warning, WarningKind};

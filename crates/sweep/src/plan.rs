@@ -7,7 +7,8 @@ use attention_probes_activations::{
     ActivationError, Component, LabelKind, Place, Task, data_name, has_fractional_labels,
     is_array_file,
 };
-use attention_probes_models::ModelShape;
+use attention_probes_errors::is_plain_name;
+use attention_probes_models::{DeviceName, ModelShape};
 use attention_probes_probes::ProbeConfig;
 
 use crate::architecture_plan::{check_architecture, check_folds_in};
@@ -19,9 +20,6 @@ use crate::folder::path_of;
 use crate::haystack::haystack_name;
 use crate::method::Recipe;
 use crate::{SweepConfig, SweepError};
-
-/// Longest name of a data set or an architecture.
-const MAX_NAME: usize = 100;
 
 /// Most shuffles of labels, as a control.
 const MAX_SHUFFLES: usize = 1000;
@@ -349,23 +347,20 @@ fn check_evaluation(config: &EvaluationConfig) -> Result<(), SweepError> {
 }
 
 fn check_device(device: &str) -> Result<(), SweepError> {
-    let number = device.strip_prefix("cuda:").map(str::parse::<usize>);
-    if ["auto", "cpu", "wgpu", "cuda"].contains(&device) || matches!(number, Some(Ok(_))) {
+    if DeviceName::named(device).is_some() {
         return Ok(());
     }
-    let expected = "auto, cpu, wgpu, cuda, or cuda:N";
+    let expected = DeviceName::EXPECTED;
     Err(SweepError::Word { key: "device", value: device.to_owned(), expected })
 }
 
 /// Names become folders and files, so they must be plain, and no longer than a file name may be
 /// with what is added to it.
 pub(crate) fn check_name(key: &'static str, name: &str) -> Result<(), SweepError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let fits = (1..=MAX_NAME).contains(&name.len());
     let reserved = Path::new(name)
         .extension()
         .is_some_and(|end| ["toml", "html", "checkpoint"].iter().any(|other| end == *other));
-    if fits && name.chars().all(plain) && !name.starts_with('.') && !reserved {
+    if is_plain_name(name) && !reserved {
         return Ok(());
     }
     let expected = "1 to 100 letters, digits, `-`, `_`, and `.`, not beginning with `.` and not \

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use attention_probes_metrics::{ClassificationReport, Interval, PairAccuracy};
+use attention_probes_metrics::{AxisSpread, ClassificationReport, Interval, PairAccuracy};
 use attention_probes_probes::Optimizer;
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
 use crate::cross_validation::CrossValidation;
-use crate::evaluation::Evaluation;
+use crate::evaluation::TestEvaluation;
 use crate::fit::{GroupFit, TrialFit};
 use crate::select::Score;
 use crate::targets::TargetReport;
@@ -150,70 +150,9 @@ pub struct ArchitectureReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair_accuracy: Option<PairAccuracy>,
     /// What it is worth beyond its metrics.
-    pub evaluation: Evaluation,
+    pub evaluation: TestEvaluation,
     /// What each axis of the grid bought, on validation.
     pub axes: Vec<AxisSpread>,
-}
-
-/// How much results change along one axis while the others stay.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AxisSpread {
-    /// `learning_rate`, `weight_decay`, or `seed`.
-    pub axis: String,
-    /// Number of values tried.
-    pub n_values: usize,
-    /// Best minus worst validation loss along the axis, the largest over all other settings.
-    pub loss: f64,
-    /// The same for balanced accuracy.
-    pub balanced_accuracy: f64,
-}
-
-impl AxisSpread {
-    /// Spreads along every axis of a grid.
-    pub fn of(fit: &GroupFit) -> Vec<Self> {
-        // The key of an axis is its value; the key of its rest is everything that stays.
-        type Key = fn(&TrialFit) -> (u64, (u64, u64));
-        let axes: [(&str, Key); 3] = [
-            ("learning_rate", |fit| {
-                let trial = fit.trial;
-                (trial.learning_rate.to_bits(), (trial.weight_decay.to_bits(), trial.seed))
-            }),
-            ("weight_decay", |fit| {
-                let trial = fit.trial;
-                (trial.weight_decay.to_bits(), (trial.learning_rate.to_bits(), trial.seed))
-            }),
-            ("seed", |fit| {
-                let trial = fit.trial;
-                (trial.seed, (trial.learning_rate.to_bits(), trial.weight_decay.to_bits()))
-            }),
-        ];
-        axes.iter().map(|(axis, key)| Self::along(axis, fit, *key)).collect()
-    }
-
-    fn along(axis: &str, fit: &GroupFit, key: fn(&TrialFit) -> (u64, (u64, u64))) -> Self {
-        let mut values: Vec<u64> = fit.trials.iter().map(|trial| key(trial).0).collect();
-        values.sort_unstable();
-        values.dedup();
-        let mut rests: Vec<(u64, u64)> = fit.trials.iter().map(|trial| key(trial).1).collect();
-        rests.sort_unstable();
-        rests.dedup();
-        let spread = |metric: fn(Score) -> f64| {
-            let of_rest = |rest: &(u64, u64)| {
-                let same = fit.trials.iter().filter(|trial| key(trial).1 == *rest);
-                let scores = same.filter_map(TrialFit::score).map(metric).filter(|x| x.is_finite());
-                let (low, high) = scores
-                    .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
-                (high - low).max(0.0)
-            };
-            rests.iter().map(of_rest).fold(0.0, f64::max)
-        };
-        Self {
-            axis: axis.to_owned(),
-            n_values: values.len(),
-            loss: spread(|score| score.loss),
-            balanced_accuracy: spread(|score| score.balanced_accuracy),
-        }
-    }
 }
 
 /// One trial in `metrics.json`.
@@ -250,4 +189,50 @@ pub struct SplitMetrics {
     pub log_loss: f64,
     /// Examples by true class (rows) and predicted class (columns).
     pub confusion: Vec<Vec<usize>>,
+}
+
+/// Spreads along every axis of a grid.
+pub(crate) fn axis_spreads(fit: &GroupFit) -> Vec<AxisSpread> {
+    // The key of an axis is its value; the key of its rest is everything that stays.
+    type Key = fn(&TrialFit) -> (u64, (u64, u64));
+    let axes: [(&str, Key); 3] = [
+        ("learning_rate", |fit| {
+            let trial = fit.trial;
+            (trial.learning_rate.to_bits(), (trial.weight_decay.to_bits(), trial.seed))
+        }),
+        ("weight_decay", |fit| {
+            let trial = fit.trial;
+            (trial.weight_decay.to_bits(), (trial.learning_rate.to_bits(), trial.seed))
+        }),
+        ("seed", |fit| {
+            let trial = fit.trial;
+            (trial.seed, (trial.learning_rate.to_bits(), trial.weight_decay.to_bits()))
+        }),
+    ];
+    axes.iter().map(|(axis, key)| spread_along(axis, fit, *key)).collect()
+}
+
+fn spread_along(axis: &str, fit: &GroupFit, key: fn(&TrialFit) -> (u64, (u64, u64))) -> AxisSpread {
+    let mut values: Vec<u64> = fit.trials.iter().map(|trial| key(trial).0).collect();
+    values.sort_unstable();
+    values.dedup();
+    let mut rests: Vec<(u64, u64)> = fit.trials.iter().map(|trial| key(trial).1).collect();
+    rests.sort_unstable();
+    rests.dedup();
+    let spread = |metric: fn(Score) -> f64| {
+        let of_rest = |rest: &(u64, u64)| {
+            let same = fit.trials.iter().filter(|trial| key(trial).1 == *rest);
+            let scores = same.filter_map(TrialFit::score).map(metric).filter(|x| x.is_finite());
+            let (low, high) =
+                scores.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+            (high - low).max(0.0)
+        };
+        rests.iter().map(of_rest).fold(0.0, f64::max)
+    };
+    AxisSpread {
+        axis: axis.to_owned(),
+        n_values: values.len(),
+        loss: spread(|score| score.loss),
+        balanced_accuracy: spread(|score| score.balanced_accuracy),
+    }
 }

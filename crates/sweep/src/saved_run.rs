@@ -81,9 +81,28 @@ impl SavedRun {
         let transfers = read_transfers(&folder)?;
         Ok(Self { folder, config, config_text, experiments, targets, transfers })
     }
+
+    /// The model whose activations were read; empty if every data set brought its own.
+    pub fn model(&self) -> String {
+        let reads_model = self.experiments.iter().any(|saved| saved.report.component.is_some())
+            || self.targets.iter().any(|report| report.component.is_some());
+        if reads_model { self.config.model.name.clone() } else { String::new() }
+    }
 }
 
 impl SavedExperiment {
+    /// The place that the experiment reads; empty where the data are activations.
+    pub fn component(&self) -> String {
+        let report = &self.report;
+        let component = report.component.clone().unwrap_or_default();
+        if report.layers.is_empty() {
+            return component;
+        }
+        // Joined layers are told by the name of the experiment.
+        let place = report.experiment.strip_prefix(&format!("{}-", report.data));
+        place.map_or(component, str::to_owned)
+    }
+
     fn read(folder: &Path) -> Result<Self, SweepError> {
         let history = folder.join("history.jsonl");
         let lines = read_text(&history)?;

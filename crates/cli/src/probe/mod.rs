@@ -4,7 +4,6 @@ mod command;
 pub mod compare;
 pub mod demo;
 pub mod eval;
-mod eval_outputs;
 pub mod extract;
 pub mod score;
 pub mod sweep;

@@ -7,20 +7,19 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
 use attention_probes_models::{Dtype, NoDownload};
+use attention_probes_pages::sweep::{sweep_page_path, write_sweep_page};
 use attention_probes_probes::Optimizer;
-use attention_probes_sweep::config::GridConfig;
 use attention_probes_sweep::{
     Recipe, RunOptions, SweepConfig, SweepError, SweepOutline, SweepPlan, SweepReport, Trial,
     check_sweep, run_sweep,
 };
 use clap::Args;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::exit::{InputError, to_text};
 use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
 use crate::outline::outline_text;
-use crate::sweep_page::{page_path, write_page};
 use crate::tracking::{self, RunTracker, Track};
 use crate::{device, memory, table};
 
@@ -146,7 +145,9 @@ pub fn run_plan(plan: &SweepPlan, earlier: EarlierRun, track: &[Track]) -> Resul
     let report = run_sweep(plan, &options, &mut tracker);
     tracker.clear();
     let report = report?;
-    write_page(&report.folder)?;
+    for error in write_sweep_page(&report.folder)?.left_out {
+        info!("not on the page: {}", to_text(&error.into()));
+    }
     tracking::track(&report.folder, track)?;
     Ok(report)
 }
@@ -163,7 +164,7 @@ pub fn print_report(report: &SweepReport, json: bool) -> Result<()> {
     } else {
         write!(stdout, "{}", table::sweep(report))?;
         writeln!(stdout, "results: {}", report.folder.display())?;
-        writeln!(stdout, "page: {}", page_path(&report.folder).display())?;
+        writeln!(stdout, "page: {}", sweep_page_path(&report.folder).display())?;
     }
     Ok(())
 }
@@ -270,7 +271,7 @@ fn print_plan(plan: &SweepPlan, outline: Option<&SweepOutline>, json: bool) -> R
                 format!(
                     "{n_trials} trials by AdamW: {n_rates} learning rates x {n_decays} weight \
                      decays, {}, batches of {}",
-                    epochs(&config.sweep),
+                    config.sweep.epochs_in_words(),
                     config.sweep.batch_size
                 )
             }
@@ -283,13 +284,4 @@ fn print_plan(plan: &SweepPlan, outline: Option<&SweepOutline>, json: bool) -> R
 /// How many values a number of the trials has.
 fn distinct(trials: &[Trial], number: fn(&Trial) -> f64) -> usize {
     trials.iter().map(|trial| number(trial).to_bits()).collect::<BTreeSet<u64>>().len()
-}
-
-/// How long the trials of a grid train.
-pub(crate) fn epochs(grid: &GridConfig) -> String {
-    match grid.epochs {
-        Some(1) => "1 epoch".to_owned(),
-        Some(epochs) => format!("{epochs} epochs"),
-        None => format!("at most {} epochs", grid.most_epochs()),
-    }
 }

@@ -6,24 +6,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{
-    ActivationError, ActivationSource, Capture, Dataset, DatasetConfig, Place, PlaceActivations,
-    PlaceSites, StorageConfig, TOKENS_PER_FORWARD, TableError, Task, TokenizeConfig,
-    TokenizedDataset, open_activations, tokenize, write_atomically,
+    ActivationError, Dataset, DatasetConfig, TableError, Task, write_atomically,
 };
-use attention_probes_metrics::predicted_class;
-use attention_probes_probes::{
-    Prefixes, Probe as _, ProbeConfig, Reading, TokenReader, apply_probe,
-};
-use attention_probes_report::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};
+use attention_probes_pages::PageError;
+use attention_probes_pages::probes::{TextsPage, TokenPageConfig, token_page};
+use attention_probes_probes::ProbeFile;
+use attention_probes_report::TokenPage;
 use attention_probes_sweep::Tracker as _;
-use burn::tensor::Device;
 use clap::Args;
 use tracing::{info, warn};
 
 use crate::data_args::TextArgs;
 use crate::extract_report::shown_size;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ProbeFile, ProbedModel, ignore_broken_pipe};
+use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags, wrong};
 use crate::progress::Progress;
 use crate::{device, output};
 
@@ -77,49 +73,38 @@ pub fn run(args: &ViewArgs) -> Result<()> {
     let inputs = args.probe.iter().chain([&args.data]).map(PathBuf::as_path);
     output::check_page(&args.output, inputs)?;
     let files: Vec<ProbeFile> =
-        args.probe.iter().map(|path| ProbeFile::open(path, &device)).collect::<Result<_>>()?;
-    for file in &files {
-        file.check_classes()?;
+        args.probe.iter().map(|path| open_probe(path, &device)).collect::<Result<_>>()?;
+    if let Some(file) = files.iter().find(|file| file.saved.check_classes().is_err()) {
+        return Err(wrong(
+            file,
+            "this command needs a classifier; the probe predicts numbers, several labels, or a \
+             distribution; use `probe score` or `probe eval`",
+        )
+        .into());
     }
     let dataset = read_texts(args, &files[0])?;
-    let probed = files[0].open_model(&args.model, &device)?;
-    let places = places(args, &files, &probed)?;
-
-    let model = &probed.model;
-    let otherwise = TokenizeConfig::default().max_tokens;
-    let max_tokens = files[0].max_tokens(args.max_tokens, otherwise, model.model.shape().n_ctx);
-    let tokens = tokenize(&dataset, &model.tokenizer, &TokenizeConfig { max_tokens, cache: None })?;
-    let sites = PlaceSites::new(&places);
-    let capture = Capture {
-        model: &*model.model,
-        tokens: &tokens,
-        sites: sites.sites(),
+    let given = args.model.choice();
+    let opened = files[0].saved.open_model(&given, hub_access().as_ref(), &device);
+    let probed = opened.map_err(|error| with_flags(files[0].in_file(error)))?;
+    let title = args.title.clone().unwrap_or_else(|| title(&args.data));
+    let config = TokenPageConfig {
+        title: &title,
+        dataset: &dataset,
+        max_tokens: args.max_tokens.map(NonZeroUsize::get),
+        given: &given,
+        model: &probed.model,
         device: &device,
-        max_tokens_per_batch: TOKENS_PER_FORWARD,
     };
-    let sequences: Vec<usize> = (0..tokens.len()).collect();
     let mut bar = Progress::default();
     let mut progress = |done, total| bar.extracted("view", done, total);
-    let mut source =
-        open_activations(capture, &sequences, &StorageConfig::default(), &mut progress)?;
+    let page = token_page(&files, &config, &mut progress);
     bar.clear();
-    if !source.skipped().is_empty() {
-        let n = source.skipped().len();
-        warn!("{n} texts are left out: their activations have NaN or infinity");
-    }
-
-    let mut page = TokenPage {
-        title: args.title.clone().unwrap_or_else(|| title(&args.data)),
-        model: model.name.clone(),
-        probes: describe(&files, &places),
-        texts: texts(&dataset, &tokens, &probed, source.skipped()),
-    };
-    for (index, file) in files.iter().enumerate() {
-        let mut source = PlaceActivations::new(Box::new(&mut *source), &sites.only(index));
-        let readings = read(file, &mut source, &tokens, &device)?;
-        for (text, reading) in page.texts.iter_mut().zip(readings) {
-            text.readings.push(reading);
-        }
+    let TextsPage { page, n_skipped } = page.map_err(|error| match error {
+        PageError::Probe { source } => with_flags(source),
+        error => error.into(),
+    })?;
+    if n_skipped > 0 {
+        warn!("{n_skipped} texts are left out: their activations have NaN or infinity");
     }
     let html = page.to_html()?;
     write_atomically(&args.output, |file| file.write_all(html.as_bytes()))?;
@@ -132,7 +117,8 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
     let columns = DatasetConfig { label, ..args.texts.columns()? };
     let hub = hub_access();
     let source = args.texts.source(&args.data, hub.as_ref());
-    let with_labels = args.label.is_some() || file.task()? == Task::Sequence;
+    let task = file.saved.task().map_err(|error| with_flags(file.in_file(error)))?;
+    let with_labels = args.label.is_some() || task == Task::Sequence;
     let mut dataset = match &args.tokens {
         Some(tokens) => source.read_words(tokens)?,
         None => match source.read(&columns, with_labels) {
@@ -161,119 +147,6 @@ fn is_about_labels(error: &ActivationError) -> bool {
             source: TableError::MissingColumn { column, .. } | TableError::NoColumn { column, .. },
         } => *column == default,
         _ => false,
-    }
-}
-
-/// Where each probe reads the model.
-fn places(args: &ViewArgs, files: &[ProbeFile], probed: &ProbedModel) -> Result<Vec<Place>> {
-    let others = files.iter().skip(1).map(|file| file.place_in(&probed.model, &args.model));
-    std::iter::once(Ok(probed.place.clone())).chain(others).collect()
-}
-
-/// What the page says of each probe. Probes that differ in their layer alone are one series.
-fn describe(files: &[ProbeFile], places: &[Place]) -> Vec<TokenProbe> {
-    let short = |file: &ProbeFile| {
-        let stem = file.name();
-        stem.split_once("_probe_").map_or(stem.clone(), |(name, _)| name.to_owned())
-    };
-    let named: Vec<(String, &Place)> =
-        files.iter().zip(places).map(|(file, place)| (short(file), place)).collect();
-    let is_alone = |one: &(String, &Place)| named.iter().filter(|other| *other == one).count() == 1;
-    let all_alone = named.iter().all(is_alone);
-    let describe = |(file, place): (&ProbeFile, &Place)| {
-        let metadata = &file.saved.metadata;
-        let series = if all_alone { short(file) } else { file.name() };
-        TokenProbe {
-            label: match place.layer() {
-                Some(layer) => format!("{series}, layer {layer}"),
-                None => format!("{series}, {place}"),
-            },
-            series: match place.layer() {
-                Some(_) => format!("{series}, {}", place.component()),
-                None => format!("{series}, {place}"),
-            },
-            kind: file.probe.kind().to_string(),
-            layer: place.layer(),
-            component: place.component().to_string(),
-            task: match (&metadata.task, &metadata.target) {
-                (Some(task), Some(target)) => format!("{task} {:?}", target.to_string()),
-                (task, _) => task.clone().unwrap_or_default(),
-            },
-            classes: file.class_names().to_vec(),
-            n_heads: match file.saved.config() {
-                ProbeConfig::Attention(config) => config.n_heads,
-                _ => 0,
-            },
-            threshold: metadata.threshold,
-            file: file.path.display().to_string(),
-        }
-    };
-    files.iter().zip(places).map(describe).collect()
-}
-
-/// The texts of the page, still without what the probes say.
-fn texts(
-    dataset: &Dataset,
-    tokens: &TokenizedDataset,
-    probed: &ProbedModel,
-    skipped: &[usize],
-) -> Vec<TokenText> {
-    let tokenizer = &probed.model.tokenizer;
-    let token = |(position, &id): (usize, &u32)| PageToken {
-        text: tokenizer.token_text(id).unwrap_or_default(),
-        id: Some(i64::from(id)),
-        position,
-    };
-    let text = |sequence: usize| {
-        let row = tokens.text_rows[sequence];
-        TokenText {
-            row: dataset.source_rows[row] as u64,
-            label: dataset.labels.get(row).map(|&label| dataset.classes[label].clone()),
-            tokens: tokens.sequence(sequence).iter().enumerate().map(token).collect(),
-            readings: Vec::new(),
-        }
-    };
-    (0..tokens.len()).filter(|sequence| !skipped.contains(sequence)).map(text).collect()
-}
-
-/// What a probe says about every text that has activations, in order.
-fn read(
-    file: &ProbeFile,
-    source: &mut dyn ActivationSource,
-    tokens: &TokenizedDataset,
-    device: &Device,
-) -> Result<Vec<TokenReading>> {
-    let prefixes: Vec<(usize, usize)> = (0..tokens.len())
-        .filter(|sequence| !source.skipped().contains(sequence))
-        .map(|sequence| (sequence, tokens.sequence(sequence).len()))
-        .collect();
-    let reader = TokenReader::new(&file.saved)?;
-    let threshold = file.saved.metadata.threshold;
-    let mut readings = vec![TokenReading::default(); prefixes.len()];
-    let prefixes = Prefixes { source, site: 0, ends: &prefixes };
-    apply_probe(&file.probe, prefixes, device, |index, reading| {
-        readings[index] = token_reading(&reader, reading, threshold);
-    })?;
-    Ok(readings)
-}
-
-fn token_reading(reader: &TokenReader<'_>, reading: &Reading<'_>, threshold: f64) -> TokenReading {
-    let is_finite = reading.probabilities.iter().all(|probability| probability.is_finite());
-    let predicted = if is_finite { predicted_class(reading.probabilities, threshold) } else { 0 };
-    // Of two classes everything is about class 1, of more about the predicted one.
-    let is_binary = reading.logits.len() == 1;
-    let (class, logit) = if is_binary { (1, 0) } else { (predicted, predicted) };
-    let running = reader.running_probabilities(reading);
-    let contributions = reader.contributions(reading);
-    let doubles = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect();
-    TokenReading {
-        probabilities: reading.probabilities.to_vec(),
-        logits: doubles(reading.logits),
-        predicted,
-        pattern: reading.pattern.iter().flatten().map(|head| doubles(head)).collect(),
-        prefix_probabilities: Some(running.iter().map(|p| p[class]).collect()),
-        contributions: contributions
-            .map(|all| all.iter().map(|scores| f64::from(scores[logit])).collect()),
     }
 }
 

@@ -132,7 +132,11 @@ fn read_rows(
 }
 
 /// Pads sequences behind their end: `[batch, pos, d_model]`, and `true` where padding.
-fn padded(rows: &[&[f32]], d_model: usize, device: &Device) -> (Tensor<3>, Tensor<2, Bool>) {
+pub(crate) fn padded(
+    rows: &[&[f32]],
+    d_model: usize,
+    device: &Device,
+) -> (Tensor<3>, Tensor<2, Bool>) {
     let batch = rows.len();
     let pos = rows.iter().map(|row| row.len() / d_model).max().unwrap_or(0);
     let mut x = Vec::with_capacity(batch * pos * d_model);

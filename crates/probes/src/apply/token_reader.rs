@@ -28,7 +28,7 @@ enum Readout<'a> {
 
 /// What is known of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Token {
+pub struct KnownToken {
     /// Its number in the vocabulary.
     pub id: Option<i64>,
     /// Its text.
@@ -36,27 +36,59 @@ pub struct Token {
 }
 
 /// What the probe says about a token.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TokenScore {
-    id: Option<i64>,
-    text: Option<String>,
+    /// Its number in the vocabulary, where it is known.
+    pub id: Option<i64>,
+    /// Its text, where it is known.
+    pub text: Option<String>,
     /// Weight per head, where the probe weighs tokens.
-    attention: Option<Vec<f32>>,
+    pub attention: Option<Vec<f32>>,
     /// Predicted class of the word that ends here, of a probe of the task `tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    label: Option<String>,
+    pub label: Option<String>,
+    /// What it adds to the logits, and what the probe says up to here.
     #[serde(flatten)]
-    contribution: Contribution,
+    pub contribution: Contribution,
 }
 
 /// What a token adds to the logits, biases left out, where it is defined, and what the probe would
 /// say if the text ended with it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-enum Contribution {
-    Binary { score: Option<f32>, running_probability: Option<f64> },
-    Classes { scores: Option<Vec<f32>>, running_probabilities: Option<Vec<f64>> },
-    Number { score: Option<f32>, running_value: Option<f64> },
+pub enum Contribution {
+    /// Of two classes.
+    Binary {
+        /// What it adds to the logit of class 1.
+        score: Option<f32>,
+        /// Probability of class 1 up to here; `None` if it is not finite.
+        running_probability: Option<f64>,
+    },
+    /// Of more classes, or of several labels.
+    Classes {
+        /// What it adds to each logit.
+        scores: Option<Vec<f32>>,
+        /// Probability of each class or label up to here; `None` if one is not finite.
+        running_probabilities: Option<Vec<f64>>,
+    },
+    /// Of a number.
+    Number {
+        /// What it adds to the number.
+        score: Option<f32>,
+        /// The number up to here; `None` if it is not finite.
+        running_value: Option<f64>,
+    },
+}
+
+impl TokenScore {
+    /// What the token adds to the only logit, or to the number; `None` if there are several logits,
+    /// or if the logits are no sum over tokens.
+    pub fn score(&self) -> Option<f32> {
+        match self.contribution {
+            Contribution::Binary { score, .. } | Contribution::Number { score, .. } => score,
+            Contribution::Classes { .. } => None,
+        }
+    }
 }
 
 impl<'a> TokenReader<'a> {
@@ -94,10 +126,10 @@ impl<'a> TokenReader<'a> {
     /// # Panics
     ///
     /// If there are more `tokens` than rows in the reading.
-    pub fn token_scores(&self, tokens: Vec<Token>, reading: &Reading<'_>) -> Vec<TokenScore> {
+    pub fn token_scores(&self, tokens: Vec<KnownToken>, reading: &Reading<'_>) -> Vec<TokenScore> {
         let mut running = self.running_probabilities(reading);
         let mut contributions = self.contributions(reading);
-        let score = |(p, token): (usize, Token)| {
+        let score = |(p, token): (usize, KnownToken)| {
             let scores = contributions.as_mut().map(|scores| std::mem::take(&mut scores[p]));
             // JSON has no NaN.
             let probabilities = Some(std::mem::take(&mut running[p]))

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use attention_probes_metrics::{Calibrator, Decision, Deferral, FprThreshold, predicted_class};
+use attention_probes_metrics::{
+    CalibrationMethod, Calibrator, Decision, Deferral, FprThreshold, predicted_class,
+};
 use serde::Serialize;
 
 use crate::{Outputs, ProbeError, SavedProbe, probabilities_from_logits};
@@ -18,56 +20,69 @@ pub struct VerdictConfig {
     pub defers: bool,
 }
 
-/// A way to calibrate probabilities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CalibrationMethod {
-    /// One number that divides the logits.
-    Temperature,
-    /// A slope and an intercept.
-    Platt,
-    /// A rising curve.
-    Isotonic,
-}
-
 /// What is said of a text.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verdict<'a> {
+    /// Label, logits, and probabilities.
     #[serde(flatten)]
-    scores: Scores<'a>,
+    pub scores: Scores<'a>,
+    /// What the two thresholds of the probe decide, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    decision: Option<Decision>,
+    pub decision: Option<Decision>,
 }
 
 /// One number for two classes, a list for more; what the outputs are if they are no classes.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-enum Scores<'a> {
+pub enum Scores<'a> {
+    /// Of two classes.
     Binary {
         /// Predicted class; `None` if the scores are not finite.
         label: Option<&'a str>,
+        /// Logit of class 1.
         logit: f32,
+        /// Its probability.
         probability: f64,
+        /// The same, calibrated, if that was asked for.
         #[serde(skip_serializing_if = "Option::is_none")]
         calibrated_probability: Option<f64>,
     },
+    /// Of more classes.
     Classes {
         /// Predicted class; `None` if the scores are not finite.
         label: Option<&'a str>,
+        /// Logit of each class.
         logits: Vec<f32>,
+        /// Probability of each class.
         probabilities: Vec<f64>,
+        /// The same, calibrated, if that was asked for.
         #[serde(skip_serializing_if = "Option::is_none")]
         calibrated_probabilities: Option<Vec<f64>>,
     },
+    /// Of a number.
     Number {
+        /// The number.
         value: f32,
     },
+    /// Of several labels.
     Labels {
         /// Those of probability 1/2 and more.
         labels: Vec<&'a str>,
+        /// Logit of each label.
         logits: Vec<f32>,
         /// By label.
         probabilities: BTreeMap<&'a str, f64>,
     },
+}
+
+impl<'a> Verdict<'a> {
+    /// The predicted class; `None` if the scores are not finite, or the outputs are no classes.
+    pub fn label(&self) -> Option<&'a str> {
+        match self.scores {
+            Scores::Binary { label, .. } | Scores::Classes { label, .. } => label,
+            Scores::Number { .. } | Scores::Labels { .. } => None,
+        }
+    }
 }
 
 /// Turns the logits of a saved probe into verdicts.
@@ -120,8 +135,8 @@ impl<'a> Judge<'a> {
             })
         });
         let calibrator = config.calibration.map(|method| {
-            let known = metadata.calibrators.iter().find(|calibrator| method.is_of(calibrator));
-            known.ok_or(ProbeError::NoCalibrator { method: method.name() })
+            let known = metadata.calibrators.iter().find(|calibrator| is_of(method, calibrator));
+            known.ok_or(ProbeError::NoCalibrator { method: name_of(method) })
         });
         if config.defers && metadata.deferral.is_none() {
             return Err(ProbeError::NoDeferral);
@@ -197,22 +212,20 @@ impl<'a> Judge<'a> {
     }
 }
 
-impl CalibrationMethod {
-    fn is_of(self, calibrator: &Calibrator) -> bool {
-        matches!(
-            (self, calibrator),
-            (Self::Temperature, Calibrator::Temperature(_))
-                | (Self::Platt, Calibrator::Platt(_))
-                | (Self::Isotonic, Calibrator::Isotonic(_))
-        )
-    }
+fn is_of(method: CalibrationMethod, calibrator: &Calibrator) -> bool {
+    matches!(
+        (method, calibrator),
+        (CalibrationMethod::Temperature, Calibrator::Temperature(_))
+            | (CalibrationMethod::Platt, Calibrator::Platt(_))
+            | (CalibrationMethod::Isotonic, Calibrator::Isotonic(_))
+    )
+}
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Temperature => "temperature",
-            Self::Platt => "platt",
-            Self::Isotonic => "isotonic",
-        }
+fn name_of(method: CalibrationMethod) -> &'static str {
+    match method {
+        CalibrationMethod::Temperature => "temperature",
+        CalibrationMethod::Platt => "platt",
+        CalibrationMethod::Isotonic => "isotonic",
     }
 }
 

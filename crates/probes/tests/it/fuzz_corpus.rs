@@ -1,11 +1,17 @@
-//! The corpus of the fuzz target for saved probes, what it found included: nothing panics.
+//! The corpora of the fuzz targets for saved probes and for streams, what they found included:
+//! nothing panics, and every line is answered.
 
-use crate::{corpus, folder, probe, seed};
+use crate::{corpus, folder, probe, seed, stream};
 use attention_probes_probes::{LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe};
 
 #[test]
 fn probes_are_read_or_refused() {
     assert!(corpus::n_read("probe", probe::read) >= 2);
+}
+
+#[test]
+fn lines_are_answered_or_refused() {
+    assert!(corpus::n_read("stream", stream::read) >= 2);
 }
 
 #[test]

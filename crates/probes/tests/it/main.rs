@@ -13,3 +13,5 @@ mod probe;
 mod pytorch;
 #[path = "../../../../fuzz/readers/seed.rs"]
 mod seed;
+#[path = "../../../../fuzz/readers/stream.rs"]
+mod stream;

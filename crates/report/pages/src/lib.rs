@@ -12,3 +12,10 @@ mod sae_page;
 pub use sae_ablation_page::sae_ablation_page;
 #[cfg(feature = "sae")]
 pub use sae_page::{SaePageConfig, sae_page};
+mod error;
+#[cfg(feature = "probes")]
+pub mod probes;
+#[cfg(feature = "probes")]
+pub mod sweep;
+
+pub use error::PageError;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{DatasetConfig, Quoting, TableFormat};
-use attention_probes_errors::parse_toml;
+use attention_probes_errors::{is_plain_name, parse_toml};
 use attention_probes_models::{Dtype, HookPoint};
 use serde::{Deserialize, Serialize};
 
@@ -263,7 +263,7 @@ impl SaeRunConfig {
         let word = |key, value: &str, expected| {
             Err(SaeError::Word { key, value: value.to_owned(), expected })
         };
-        if !is_name(&self.run) {
+        if !is_plain_name(&self.run) {
             return word("run", &self.run, NAME);
         }
         let sizes = [
@@ -300,7 +300,7 @@ impl SaeRunConfig {
         let mut names = BTreeSet::new();
         let mut tasks = Vec::new();
         for entry in &self.saes {
-            if !is_name(&entry.name) {
+            if !is_plain_name(&entry.name) {
                 return word("saes.name", &entry.name, NAME);
             }
             let hook: HookPoint = entry.hook.parse()?;
@@ -352,11 +352,6 @@ impl SaeRunConfig {
 
 /// What a name must be.
 const NAME: &str = "letters, digits, `-`, `_`, and `.`, not beginning with a point";
-
-fn is_name(name: &str) -> bool {
-    let is_right = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    !name.is_empty() && name.len() <= 100 && name.chars().all(is_right) && !name.starts_with('.')
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,9 @@
 //! What a probe of labels that are no classes has to beat: their mean, and the words alone.
 
 use attention_probes_activations::{LabelKind, Split, Targets};
+use attention_probes_probes::SideReport;
 
-use super::report::{SideReport, TargetBaselines};
+use super::report::TargetBaselines;
 use super::words::{logistic_on_words, ridge_on_words};
 use crate::SweepError;
 use crate::bag_of_words::{BagOfWords, FitFollower};

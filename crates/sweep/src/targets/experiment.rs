@@ -6,14 +6,16 @@ use attention_probes_activations::{
     LabelKind, NpzArray, Place, Side, Split, Targets, TokenizedDataset, write_npz,
 };
 use attention_probes_models::LanguageModel;
-use attention_probes_probes::{DataMetadata, Features, Outputs, Pool, ProbeMetadata, SavedProbe};
+use attention_probes_probes::{
+    DataMetadata, Features, Outputs, Pool, ProbeMetadata, SavedProbe, SideReport,
+};
 
 use rand::seq::SliceRandom;
 
 use super::baseline::baselines;
 use super::features::{pooled, rows};
 use super::fit::{FitSide, FittedProbe, fit, fit_again};
-use super::report::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};
+use super::report::{PenaltyMetrics, TargetBaselines, TargetProbe, TargetReport};
 use crate::SweepError;
 use crate::bag_of_words::{BagOfWords, FitFollower};
 use crate::config::{ArchitectureConfig, DataConfig};
@@ -163,7 +165,7 @@ fn end_of_list(name: &str, fitted: &FittedProbe, targets: &Targets) -> Option<Wa
             .path
             .iter()
             .filter(|one| one.output.as_ref().is_none_or(|name| *name == targets.names[output]));
-        let score = |one: &PenaltyScore| if one.converged { one.validation } else { f64::NAN };
+        let score = |one: &PenaltyMetrics| if one.converged { one.validation } else { f64::NAN };
         let scores: Vec<(f64, f64)> = of_output.map(|one| (one.penalty, score(one))).collect();
         End::of(&scores, *chosen)
     };
@@ -219,7 +221,7 @@ impl TargetData<'_> {
         // Probes of other data or another version, if the experiment is made anew.
         remove_probes(&trained)?;
         create_folder(&trained)?;
-        let mut scores: Vec<PenaltyScore> = Vec::new();
+        let mut scores: Vec<PenaltyMetrics> = Vec::new();
         let mut arrays = self.examples.clone();
         let mut probes = Vec::new();
         let mut warnings = self.warnings.clone();
@@ -279,7 +281,9 @@ impl TargetData<'_> {
             let targets = shuffled(train.targets, config.seed);
             let readout = fit_again(FitSide { targets: &targets, ..train }, &fitted.penalties)?;
             let outputs = readout.map(|readout| readout.outputs(test.features)).transpose()?;
-            outputs.map(|outputs| SideReport::new(test.targets, &outputs, config.seed)).transpose()
+            let report =
+                outputs.map(|outputs| SideReport::new(test.targets, &outputs, config.seed));
+            Ok::<_, SweepError>(report.transpose()?)
         });
         let shuffled_labels = shuffled_labels.transpose()?.flatten();
         let mut judge = |side: FitSide<'_>, of: &str| {

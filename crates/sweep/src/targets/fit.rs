@@ -1,14 +1,14 @@
 //! A probe over a path of penalties, of which validation chooses.
 
 use attention_probes_activations::{LabelKind, Targets};
-use attention_probes_kernels::{binary_cross_entropy, cross_entropy};
+use attention_probes_kernels::binary_cross_entropy;
 use attention_probes_metrics::r_squared;
 use attention_probes_probes::{
     Features, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticTargets,
-    ProbeError, RidgeConfig, logistic_path, probabilities_from_logits, ridge_path,
+    ProbeError, RidgeConfig, logistic_path, ridge_path, target_cross_entropies,
 };
 
-use super::report::PenaltyScore;
+use super::report::PenaltyMetrics;
 use crate::SweepError;
 
 /// The probe of an architecture.
@@ -17,7 +17,7 @@ pub(super) struct FittedProbe {
     /// The chosen penalty: one for all outputs, or one for each label.
     pub(super) penalties: Vec<f64>,
     /// Every penalty, and how validation likes it.
-    pub(super) path: Vec<PenaltyScore>,
+    pub(super) path: Vec<PenaltyMetrics>,
 }
 
 /// One side of a split.
@@ -60,7 +60,7 @@ fn fit_number(
         let outputs = fit.readout.outputs(validation.features)?;
         let outputs: Vec<f64> = outputs.iter().map(|output| f64::from(*output)).collect();
         let score = r_squared(&validation.targets.values, &outputs)?;
-        path.push(PenaltyScore {
+        path.push(PenaltyMetrics {
             config_name: config_name.to_owned(),
             output: None,
             penalty: fit.penalty,
@@ -147,7 +147,7 @@ fn fit_logits(
         let logits = fit.readout.outputs(validation.features)?;
         let score = -mean_log_loss(&logits, validation.targets, fit.label);
         let is_label = kind == LabelKind::Labels;
-        path.push(PenaltyScore {
+        path.push(PenaltyMetrics {
             config_name: config_name.to_owned(),
             output: is_label.then(|| train.targets.names[fit.label].clone()),
             penalty: fit.penalty,
@@ -192,17 +192,9 @@ pub(super) fn mean_log_loss(logits: &[f32], targets: &Targets, label: usize) -> 
         let rows = targets.values.chunks_exact(n_columns).zip(logits);
         rows.map(|(row, logit)| binary_cross_entropy(f64::from(*logit), row[label])).collect()
     } else {
-        cross_entropies(logits, targets)
+        target_cross_entropies(logits, targets)
     };
     losses.iter().sum::<f64>() / losses.len() as f64
-}
-
-/// Cross-entropy in nats of each example from the logits of its classes, `[n, n_out]`.
-pub(super) fn cross_entropies(logits: &[f32], targets: &Targets) -> Vec<f64> {
-    let n_classes = targets.n_columns();
-    let probabilities = probabilities_from_logits(logits, n_classes);
-    let rows = targets.values.chunks_exact(n_classes).zip(probabilities.chunks_exact(n_classes));
-    rows.map(|(target, given)| cross_entropy(target, given)).collect()
 }
 
 #[cfg(test)]
@@ -258,7 +250,7 @@ mod tests {
         let found = fit("linear", side, side, &[1e6]).unwrap();
         let bias = f64::from(found.readout.bias()[0]);
         approx::assert_abs_diff_eq!(bias, (0.4_f64 / 0.6).ln(), epsilon = 1e-3);
-        let losses = cross_entropies(&[0.0; 4], &targets);
+        let losses = target_cross_entropies(&[0.0; 4], &targets);
         approx::assert_abs_diff_eq!(losses[0], 2.0_f64.ln(), epsilon = 1e-12);
     }
 }

@@ -11,4 +11,4 @@ mod report;
 mod words;
 
 pub(crate) use experiment::{check_sides, run_target_experiments};
-pub use report::{PenaltyScore, SideReport, TargetBaselines, TargetProbe, TargetReport};
+pub use report::{PenaltyMetrics, TargetBaselines, TargetProbe, TargetReport};

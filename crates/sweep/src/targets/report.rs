@@ -1,21 +1,11 @@
 //! What was found about labels that are no classes, as it is written and printed.
 
-use attention_probes_activations::{LabelKind, Targets};
-use attention_probes_metrics::{
-    Bootstrap, ClassScores, ClassificationReport, Interval, MetricError, MultilabelReport,
-    RegressionReport, bootstrap, bootstrap_macro_auroc,
-};
-use attention_probes_probes::{OutputMetrics, Pool};
+use attention_probes_activations::LabelKind;
+use attention_probes_probes::{Pool, SideReport};
 use serde::{Deserialize, Serialize};
 
-use super::fit::cross_entropies;
-use crate::SweepError;
-use crate::judged::LEVEL;
 use crate::report::Origin;
 use crate::warning::Warning;
-
-/// Resamples of a bootstrap.
-const N_RESAMPLES: usize = 1000;
 
 /// One data set at one layer whose labels are no classes: the content of `best.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,7 +81,7 @@ pub struct TargetProbe {
 
 /// One penalty in `metrics.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PenaltyScore {
+pub struct PenaltyMetrics {
     /// Prefix of the file names of its architecture.
     pub config_name: String,
     /// The label that it is about, where each has a penalty of its own.
@@ -104,31 +94,21 @@ pub struct PenaltyScore {
     pub converged: bool,
 }
 
-/// Metrics on the examples of one side.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SideReport {
-    /// Of a number.
-    Number(RegressionReport),
-    /// Of several labels.
-    Labels {
-        /// Percentile bootstrap of the mean AUROC; `None` if it is not defined.
-        macro_auroc_interval: Option<Interval>,
-        /// Everything, a label being there from probability 1/2 on.
-        report: MultilabelReport,
-    },
-    /// Of distributions over classes.
-    Distribution {
-        /// Mean cross-entropy against the distributions, in nats.
-        cross_entropy: f64,
-        /// Its percentile bootstrap.
-        cross_entropy_interval: Interval,
-        /// The likeliest class taken for the label.
-        likeliest: ClassificationReport,
-    },
-}
-
 impl TargetReport {
+    /// The layer, or the layers that stand side by side, and the component where there are several.
+    pub fn place_name(&self, has_components: bool) -> String {
+        let mut place = match (self.layer, &self.layers[..]) {
+            (Some(layer), _) => layer.to_string(),
+            (None, []) => "-".to_owned(),
+            (None, layers) => layers.iter().map(usize::to_string).collect::<Vec<_>>().join("+"),
+        };
+        if let Some(component) = self.component.as_ref().filter(|_| has_components) {
+            place.push(' ');
+            place.push_str(component);
+        }
+        place
+    }
+
     /// Whether the text of a `best.json` is one of these, and not about classes.
     pub(crate) fn is_in(text: &str) -> bool {
         #[derive(Deserialize)]
@@ -140,107 +120,9 @@ impl TargetReport {
     }
 }
 
-impl SideReport {
-    /// Judges outputs, `[n, n_out]`: numbers, or logits.
-    ///
-    /// # Errors
-    ///
-    /// [`SweepError::Metric`] if a number is not finite, or the numbers to predict are all alike.
-    pub fn new(targets: &Targets, outputs: &[f32], seed: u64) -> Result<Self, SweepError> {
-        let n_columns = targets.n_columns();
-        match targets.kind {
-            LabelKind::Class | LabelKind::Number => {
-                let outputs: Vec<f64> = outputs.iter().map(|output| f64::from(*output)).collect();
-                Ok(Self::Number(RegressionReport::new(&targets.values, &outputs, seed)?))
-            }
-            LabelKind::Labels => {
-                let labels: Vec<bool> = targets.values.iter().map(|value| *value > 0.5).collect();
-                // A label is ranked by its logit, and there from a probability of 1/2 on.
-                let scores: Vec<f64> = outputs.iter().map(|logit| f64::from(*logit)).collect();
-                let report = MultilabelReport::new(&labels, &scores, &vec![0.0; n_columns])?;
-                let interval =
-                    bootstrap_macro_auroc(&labels, &scores, n_columns, N_RESAMPLES, LEVEL, seed);
-                let macro_auroc_interval = match interval {
-                    Err(MetricError::UndefinedStatistic { .. }) => None,
-                    interval => Some(interval?),
-                };
-                Ok(Self::Labels { macro_auroc_interval, report })
-            }
-            LabelKind::Distribution => {
-                let losses = cross_entropies(outputs, targets);
-                let n = losses.len() as f64;
-                let cross_entropy_interval =
-                    bootstrap(losses.len(), N_RESAMPLES, LEVEL, seed, |indices| {
-                        indices.iter().map(|&i| losses[i]).sum::<f64>() / n
-                    })?;
-                let scores = ClassScores::from_logits(outputs, n_columns)?;
-                let bootstrap = Bootstrap { seed, ..Bootstrap::default() };
-                let labels = targets.likeliest();
-                Ok(Self::Distribution {
-                    cross_entropy: losses.iter().sum::<f64>() / n,
-                    cross_entropy_interval,
-                    likeliest: ClassificationReport::new(&labels, &scores, &bootstrap)?,
-                })
-            }
-        }
-    }
-
-    /// Name of the number that sums the report up, its value, and its interval, where it has them.
-    pub fn headline(&self) -> (&'static str, Option<f64>, Option<Interval>) {
-        match self {
-            Self::Number(report) => ("R²", Some(report.r_squared), Some(report.r_squared_interval)),
-            Self::Labels { macro_auroc_interval, report } => {
-                ("macro AUROC", report.macro_auroc, *macro_auroc_interval)
-            }
-            Self::Distribution { cross_entropy, cross_entropy_interval, .. } => {
-                ("cross-entropy (nats)", Some(*cross_entropy), Some(*cross_entropy_interval))
-            }
-        }
-    }
-
-    /// Further numbers, by name.
-    pub fn details(&self) -> Vec<(&'static str, Option<f64>)> {
-        match self {
-            Self::Number(report) => vec![
-                ("MSE", Some(report.mean_squared_error)),
-                ("MAE", Some(report.mean_absolute_error)),
-                ("Pearson", report.pearson),
-                ("Spearman", report.spearman),
-            ],
-            Self::Labels { report, .. } => vec![
-                ("mAP", report.mean_average_precision),
-                ("micro F1", Some(report.micro_f1)),
-                ("macro F1", Some(report.macro_f1)),
-                ("subset accuracy", Some(report.subset_accuracy)),
-                ("Hamming loss", Some(report.hamming_loss)),
-            ],
-            Self::Distribution { likeliest, .. } => vec![
-                ("balanced accuracy", Some(likeliest.balanced_accuracy)),
-                ("AUROC", likeliest.auroc),
-                ("accuracy", Some(likeliest.accuracy)),
-            ],
-        }
-    }
-
-    /// What a saved probe keeps; `None` of distributions, whose outputs are classes.
-    pub(super) fn output_metrics(validation: &Self, test: &Self) -> Option<OutputMetrics> {
-        match (validation, test) {
-            (Self::Number(validation), Self::Number(test)) => {
-                Some(OutputMetrics::Number { validation: *validation, test: *test })
-            }
-            (Self::Labels { report: validation, .. }, Self::Labels { report: test, .. }) => {
-                let (validation, test) = (validation.clone(), test.clone());
-                Some(OutputMetrics::Labels { validation, test })
-            }
-            _ => None,
-        }
-    }
-
-    /// The report of the likeliest class.
-    pub(super) fn likeliest(&self) -> Option<ClassificationReport> {
-        match self {
-            Self::Distribution { likeliest, .. } => Some(likeliest.clone()),
-            _ => None,
-        }
+impl TargetProbe {
+    /// What sums up a probe of the same penalties that learned shuffled labels.
+    pub fn shuffled_headline(&self) -> Option<f64> {
+        self.shuffled_labels.as_ref().and_then(|side| side.headline().1)
     }
 }

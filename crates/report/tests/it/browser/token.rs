@@ -1,6 +1,6 @@
 //! The page of tokens.
 
-use attention_probes_report::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};
+use attention_probes_report::{PageProbe, PageToken, TokenPage, TokenReading, TokenText};
 use serde_json::json;
 
 use crate::browser::devtools::{Browser, TOOLTIP};
@@ -16,7 +16,7 @@ fn token(text: &str, index: usize) -> PageToken {
 
 /// Two texts, two layers, numbers that are easy to recognise.
 fn small_page() -> TokenPage {
-    let probe = |layer| TokenProbe {
+    let probe = |layer| PageProbe {
         label: format!("attention, layer {layer}"),
         series: "attention".to_owned(),
         kind: "attention".to_owned(),
@@ -24,7 +24,7 @@ fn small_page() -> TokenPage {
         classes: vec!["no".to_owned(), "yes".to_owned()],
         n_heads: 2,
         threshold: 0.5,
-        ..TokenProbe::default()
+        ..PageProbe::default()
     };
     let reading = |p: f64, first: f64| TokenReading {
         probabilities: vec![1.0 - p, p],

@@ -1,10 +1,10 @@
 //! A sweep with everything that a page can show.
 
-use attention_probes_metrics::Interval;
+use attention_probes_metrics::{AxisSpread, CalibrationScores, Interval};
 use attention_probes_report::{
-    CalibrationRow, ComparisonRow, Estimate, LengthRow, ReliabilityBin, SeedsSummary,
-    SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment, SweepMetric, SweepPage,
-    SweepTransfer, SweepTrial, SweepWarning, TargetRow, TargetTable, ThresholdRow, TrialHistory,
+    CalibrationRow, ComparisonRow, Estimate, LengthRow, ReliabilityBar, SeedsSummary,
+    SweepArchitecture, SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer,
+    SweepTrial, SweepWarning, TargetRow, TargetTable, ThresholdRow, TrialHistory,
 };
 
 use super::dice::{Dice, interval};
@@ -69,7 +69,7 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
             let confidence = lower + 0.05;
             let n = (40.0 + 60.0 * dice.roll()) as usize;
             let accuracy = (confidence - 0.06 + 0.04 * dice.normal()).clamp(0.0, 1.0);
-            ReliabilityBin { lower, upper: lower + 0.1, n, confidence, accuracy }
+            ReliabilityBar { lower, upper: lower + 0.1, n, confidence, accuracy }
         })
         .collect();
     let row = |rule: &str, threshold: f64, fpr: f64| ThresholdRow {
@@ -110,13 +110,13 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
         ],
         trials,
         axes: vec![
-            SweepAxis {
+            AxisSpread {
                 axis: "learning_rate".to_owned(),
                 n_values: 9,
                 loss: 0.213,
                 balanced_accuracy: 0.184,
             },
-            SweepAxis {
+            AxisSpread {
                 axis: "weight_decay".to_owned(),
                 n_values: 9,
                 loss: 0.012,
@@ -150,15 +150,21 @@ fn calibrations() -> Vec<CalibrationRow> {
     vec![
         CalibrationRow {
             method: "as trained".to_owned(),
-            ece: 0.061,
-            brier: 0.182,
-            log_loss: 0.531,
+            scores: CalibrationScores {
+                ece: 0.061,
+                ece_equal_mass: 0.058,
+                brier: 0.182,
+                log_loss: 0.531,
+            },
         },
         CalibrationRow {
             method: "temperature 1.62".to_owned(),
-            ece: 0.019,
-            brier: 0.174,
-            log_loss: 0.508,
+            scores: CalibrationScores {
+                ece: 0.019,
+                ece_equal_mass: 0.021,
+                brier: 0.174,
+                log_loss: 0.508,
+            },
         },
     ]
 }

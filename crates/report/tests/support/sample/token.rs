@@ -1,6 +1,6 @@
 //! Texts and what probes say about them.
 
-use attention_probes_report::{PageToken, TokenPage, TokenProbe, TokenReading, TokenText};
+use attention_probes_report::{PageProbe, PageToken, TokenPage, TokenReading, TokenText};
 
 use super::dice::Dice;
 
@@ -56,7 +56,7 @@ fn sigmoid(x: f64) -> f64 {
 }
 
 /// What a kind of probe says of one text.
-fn reading(probe: &TokenProbe, scores: &[f64], n_layers: usize, dice: &mut Dice) -> TokenReading {
+fn reading(probe: &PageProbe, scores: &[f64], n_layers: usize, dice: &mut Dice) -> TokenReading {
     let layer = probe.layer.unwrap_or(0) as f64 + 1.0;
     let strength = 1.6 * layer / n_layers as f64;
     let n = scores.len();
@@ -91,7 +91,7 @@ fn reading(probe: &TokenProbe, scores: &[f64], n_layers: usize, dice: &mut Dice)
 
 /// Film reviews under an attention probe of four heads and a linear one, at every layer.
 pub(crate) fn token_page(n_texts: usize, n_tokens: usize, n_layers: usize) -> TokenPage {
-    let probe = |series: &str, kind: &str, n_heads: usize, layer: usize| TokenProbe {
+    let probe = |series: &str, kind: &str, n_heads: usize, layer: usize| PageProbe {
         label: format!("{series}, layer {layer}"),
         series: series.to_owned(),
         kind: kind.to_owned(),
@@ -105,7 +105,7 @@ pub(crate) fn token_page(n_texts: usize, n_tokens: usize, n_layers: usize) -> To
             "sentiment-L{layer:02}-resid_post/trained/{series}_probe_lr1.00e-03_wd1.00e-05_state.npz"
         ),
     };
-    let mut probes: Vec<TokenProbe> =
+    let mut probes: Vec<PageProbe> =
         (0..n_layers).map(|layer| probe("attention", "attention", 4, layer)).collect();
     probes.extend((0..n_layers).map(|layer| probe("linear-mean", "linear", 0, layer)));
     let mut dice = Dice::new(7);

@@ -1,75 +1,109 @@
-//! What probes say about texts, a JSON line for each text.
+//! What probes say about texts: verdicts, and scores of tokens.
 
-use std::io::Write as _;
-
-use anyhow::Result;
 use attention_probes_activations::{
     ActivationSource, MemoryActivations, PlaceActivations, PlaceSites,
 };
-use attention_probes_probes::{
-    Judge, Prefixes, Reading, Token, TokenReader, TokenScore, Verdict, apply_probe,
-};
 use burn::tensor::Device;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::input::ProbeFile;
-use crate::verdict::VerdictArgs;
+use super::error::ApplyError;
+use super::probe_file::ProbeFile;
+use super::reading::{Prefixes, Reading, apply_probe};
+use super::token_reader::{KnownToken, TokenReader, TokenScore};
+use super::verdict::{Judge, Verdict, VerdictConfig};
+use crate::ProbeError;
 
-/// One line of output.
-#[derive(Debug, Serialize)]
-pub(super) struct Line<'a> {
-    /// Number of the text, from 0.
-    index: usize,
-    #[serde(flatten)]
-    result: LineResult<'a>,
+/// How texts are scored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreConfig {
+    /// How logits become verdicts.
+    pub verdict: VerdictConfig,
+    /// Whether each token gets a score. Default true.
+    pub with_tokens: bool,
+    /// Most tokens of a text, at most the model's context. Default none: as many as in training, or
+    /// the whole context where a probe does not say.
+    pub max_tokens: Option<usize>,
 }
 
+impl Default for ScoreConfig {
+    fn default() -> Self {
+        Self { verdict: VerdictConfig::default(), with_tokens: true, max_tokens: None }
+    }
+}
+
+/// A text, and what probes say about it.
+#[derive(Debug, Serialize)]
+pub struct ScoredText<'a> {
+    /// Number of the text, from 0.
+    pub index: usize,
+    /// What is said, or why nothing is.
+    #[serde(flatten)]
+    pub result: TextResult<'a>,
+}
+
+/// What probes say about a text, or why they say nothing.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum LineResult<'a> {
+pub enum TextResult<'a> {
+    /// It was scored.
     Scored {
+        /// What the probes say.
         #[serde(flatten)]
         said: Said<'a>,
         /// Whether the text was longer than allowed, and cut.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         truncated: bool,
     },
+    /// It could not be scored.
     Failed {
-        error: String,
+        /// Why; [`ApplyError::EmptyText`], [`ApplyError::NoToken`], [`ApplyError::NotFinite`], or
+        /// [`ApplyError::Unreadable`].
+        #[serde(serialize_with = "as_text")]
+        error: ApplyError,
     },
 }
 
 /// What the only probe says about a text, or each of several.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Said<'a> {
-    One(Box<Score<'a>>),
-    Several { probes: Vec<NamedScore<'a>> },
+pub enum Said<'a> {
+    /// Of one probe.
+    One(Box<TextScore<'a>>),
+    /// Of several.
+    Several {
+        /// In the order of the probes.
+        probes: Vec<NamedScore<'a>>,
+    },
 }
 
+/// What one of several probes says about a text.
 #[derive(Debug, Serialize)]
-struct NamedScore<'a> {
-    probe: &'a str,
+pub struct NamedScore<'a> {
+    /// Name of the probe's file, without `_state.npz`.
+    pub probe: &'a str,
+    /// What it says.
     #[serde(flatten)]
-    score: Box<Score<'a>>,
+    pub score: Box<TextScore<'a>>,
 }
 
 /// What a probe says about a text.
 #[derive(Debug, Serialize)]
-struct Score<'a> {
+pub struct TextScore<'a> {
+    /// About the whole text.
     #[serde(flatten)]
-    verdict: Verdict<'a>,
+    pub verdict: Verdict<'a>,
+    /// About each token, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    tokens: Option<Vec<TokenScore>>,
+    pub tokens: Option<Vec<TokenScore>>,
 }
 
 /// A sequence with activations, as far as probes see it.
-pub(super) struct Prefix {
+pub(super) struct TextPrefix {
     pub(super) sequence: usize,
     pub(super) end: usize,
     pub(super) truncated: bool,
     /// What is known of each token.
-    pub(super) tokens: Vec<Token>,
+    pub(super) tokens: Vec<KnownToken>,
 }
 
 /// Where probes read the activations of texts.
@@ -80,11 +114,14 @@ pub(super) enum ReadFrom<'s> {
     Places(&'s mut [MemoryActivations], &'s [usize]),
 }
 
-/// Probes that read the same texts.
-pub(super) struct Scorer<'a> {
+/// Probes that read the same texts: their verdicts and their scores of tokens.
+///
+/// [`TextScorer`](crate::TextScorer) gives it texts, [`RowScorer`](crate::RowScorer) stored
+/// activations.
+pub struct Scorer<'a> {
     pub(super) files: &'a [ProbeFile],
     pub(super) device: &'a Device,
-    pub(super) with_tokens: bool,
+    pub(super) config: ScoreConfig,
     probes: Vec<ScoringProbe<'a>>,
 }
 
@@ -100,33 +137,35 @@ impl<'a> Scorer<'a> {
     ///
     /// # Errors
     ///
-    /// If a probe does not bring what was asked for.
-    pub(super) fn new(
+    /// - [`ProbeError::InFile`] of what [`Judge::new`] returns if a probe does not bring what was
+    ///   asked for
+    /// - as [`TokenReader::new`]
+    pub fn new(
         files: &'a [ProbeFile],
-        verdict: &VerdictArgs,
-        with_tokens: bool,
+        config: &ScoreConfig,
         device: &'a Device,
-    ) -> Result<Self> {
+    ) -> Result<Self, ProbeError> {
         let probe = |file: &'a ProbeFile| {
+            let judge = Judge::new(&file.saved, &config.verdict);
             Ok(ScoringProbe {
                 name: file.name(),
                 file,
-                judge: verdict.judge(file)?,
+                judge: judge.map_err(|error| file.in_file(error))?,
                 readout: TokenReader::new(&file.saved)?,
             })
         };
-        let probes = files.iter().map(probe).collect::<Result<_>>()?;
-        Ok(Self { files, device, with_tokens, probes })
+        let probes = files.iter().map(probe).collect::<Result<_, ProbeError>>()?;
+        Ok(Self { files, device, config: config.clone(), probes })
     }
 
-    /// One line per text, in order.
-    pub(super) fn lines<'s>(
+    /// One result per text, in order.
+    pub(super) fn scored<'s>(
         &'s self,
-        indices: &[usize],
-        texts: Vec<Result<Prefix, String>>,
+        first_index: usize,
+        texts: Vec<Result<TextPrefix, ApplyError>>,
         mut source: ReadFrom<'_>,
-    ) -> Result<Vec<Line<'s>>> {
-        let prefixes: Vec<&Prefix> = texts.iter().flatten().collect();
+    ) -> Result<Vec<ScoredText<'s>>, ProbeError> {
+        let prefixes: Vec<&TextPrefix> = texts.iter().flatten().collect();
         let mut said = Vec::new();
         for (index, probe) in self.probes.iter().enumerate() {
             let scores = match &mut source {
@@ -150,29 +189,30 @@ impl<'a> Scorer<'a> {
             });
             Some(Said::Several { probes: named.collect::<Option<_>>()? })
         };
-        let line = |(&index, text): (&usize, Result<Prefix, String>)| {
+        let scored = |(index, text): (usize, Result<TextPrefix, ApplyError>)| {
             let result = match text {
-                Ok(prefix) => LineResult::Scored { said: next()?, truncated: prefix.truncated },
-                Err(error) => LineResult::Failed { error },
+                Ok(prefix) => TextResult::Scored { said: next()?, truncated: prefix.truncated },
+                Err(error) => TextResult::Failed { error },
             };
-            Some(Line { index, result })
+            Some(ScoredText { index, result })
         };
-        Ok(indices.iter().zip(texts).filter_map(line).collect())
+        Ok((first_index..).zip(texts).filter_map(scored).collect())
     }
 
     /// What a probe says about some texts, in order.
     fn scores<'s>(
         &'s self,
         probe: &'s ScoringProbe<'a>,
-        prefixes: &[&Prefix],
+        prefixes: &[&TextPrefix],
         source: &mut dyn ActivationSource,
-    ) -> Result<Vec<Box<Score<'s>>>> {
+    ) -> Result<Vec<Box<TextScore<'s>>>, ProbeError> {
         let ends: Vec<(usize, usize)> =
             prefixes.iter().map(|prefix| (prefix.sequence, prefix.end)).collect();
-        let mut scores: Vec<Option<Box<Score<'s>>>> = prefixes.iter().map(|_| None).collect();
-        let score = |prefix: &Prefix, reading: &Reading<'_>| Score {
+        let mut scores: Vec<Option<Box<TextScore<'s>>>> = prefixes.iter().map(|_| None).collect();
+        let score = |prefix: &TextPrefix, reading: &Reading<'_>| TextScore {
             verdict: probe.judge.judge(reading.logits),
             tokens: self
+                .config
                 .with_tokens
                 .then(|| probe.readout.token_scores(prefix.tokens.clone(), reading)),
         };
@@ -184,15 +224,6 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// Writes lines and sends them off at once, since somebody may be waiting for them.
-pub(super) fn write_lines(lines: &[Line<'_>]) -> Result<()> {
-    let mut text = String::new();
-    for line in lines {
-        text.push_str(&serde_json::to_string(line)?);
-        text.push('\n');
-    }
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()?;
-    Ok(())
+fn as_text<S: Serializer>(error: &ApplyError, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(error)
 }

@@ -10,20 +10,20 @@ use prost::Message;
 
 /// Scalars of one run of `TensorBoard`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Events {
+pub(super) struct Events {
     /// Seconds since 1970 that every event is dated with.
-    pub(crate) wall_time_s: f64,
+    pub(super) wall_time_s: f64,
     /// Scalars by step.
-    pub(crate) steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
 }
 
 /// Scalars of one step.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Step {
+pub(super) struct Step {
     /// Its number, from 0 or 1.
-    pub(crate) step: i64,
+    pub(super) step: i64,
     /// Tag and value of each scalar; NaN is drawn as a gap.
-    pub(crate) scalars: Vec<(String, f32)>,
+    pub(super) scalars: Vec<(String, f32)>,
 }
 
 /// `tensorflow.Event`, as far as it is written here.
@@ -63,7 +63,7 @@ const GROWING: &str = "events.out.tfevents.0.";
 
 /// A file that grows while a run goes on.
 #[derive(Debug)]
-pub(crate) struct GrowingEvents {
+pub(super) struct GrowingEvents {
     file: File,
     /// Last step of each tag, in this file and those before it.
     last_steps: HashMap<String, i64>,
@@ -71,7 +71,7 @@ pub(crate) struct GrowingEvents {
 
 impl GrowingEvents {
     /// Begins the next file of a folder, in which no step of the earlier ones is written again.
-    pub(crate) fn resume(folder: &Path, wall_time_s: f64) -> io::Result<Self> {
+    pub(super) fn resume(folder: &Path, wall_time_s: f64) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let mut last_steps = HashMap::new();
         let earlier = growing_files(folder)?;
@@ -90,7 +90,7 @@ impl GrowingEvents {
     }
 
     /// Begins the first file of a folder, instead of those of an earlier run.
-    pub(crate) fn begin(folder: &Path, wall_time_s: f64) -> io::Result<Self> {
+    pub(super) fn begin(folder: &Path, wall_time_s: f64) -> io::Result<Self> {
         for path in growing_files(folder)? {
             std::fs::remove_file(path)?;
         }
@@ -98,7 +98,7 @@ impl GrowingEvents {
     }
 
     /// Appends the scalars of a step that are not in the files yet.
-    pub(crate) fn append(&mut self, wall_time_s: f64, mut step: Step) -> io::Result<()> {
+    pub(super) fn append(&mut self, wall_time_s: f64, mut step: Step) -> io::Result<()> {
         let last_steps = &mut self.last_steps;
         let number = step.step;
         step.scalars.retain(|(tag, _)| last_steps.get(tag).is_none_or(|last| *last < number));
@@ -160,7 +160,7 @@ impl Events {
     /// # Errors
     ///
     /// [`ActivationError::Write`] if it cannot be written.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), ActivationError> {
+    pub(super) fn write(&self, path: &Path) -> Result<(), ActivationError> {
         write_atomically(path, |file| file.write_all(&self.to_bytes()))
     }
 

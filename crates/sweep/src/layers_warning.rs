@@ -1,37 +1,37 @@
-//! Warnings of a run, for the terminal and the page: those of several layers told once.
+//! Warnings of a run as they are shown: those of several layers told once.
 
-use std::fmt::Write as _;
-
-use attention_probes_sweep::{ExperimentReport, TargetReport, Warning};
+use crate::report::ExperimentReport;
+use crate::targets::TargetReport;
+use crate::warning::Warning;
 
 /// A warning and the layers that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LayersWarning {
+pub struct LayersWarning {
     /// Layers, such as `layers 0, 3: `; empty if it is about the data.
-    pub(crate) layers: String,
+    pub layers: String,
     /// What looks wrong, and the remedy.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl LayersWarning {
     /// Layers and message, in one line.
-    pub(crate) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         format!("{}{}", self.layers, self.message)
     }
 }
 
 /// The warnings of a data set at all its layers, in the order in which they first appear.
-pub(crate) fn of_experiments(reports: &[&ExperimentReport]) -> Vec<LayersWarning> {
+pub fn experiment_warnings(reports: &[&ExperimentReport]) -> Vec<LayersWarning> {
     grouped(reports.iter().map(|one| (one.layer, one.warnings.as_slice())))
 }
 
-/// As [`of_experiments`], of number, label, and distribution probes.
-pub(crate) fn of_targets(reports: &[&TargetReport]) -> Vec<LayersWarning> {
+/// As [`experiment_warnings`], of number, label, and distribution probes.
+pub fn target_warnings(reports: &[&TargetReport]) -> Vec<LayersWarning> {
     grouped(reports.iter().map(|one| (one.layer, one.warnings.as_slice())))
 }
 
 /// The warnings of every data set, with its name.
-pub(crate) fn by_data<'a, R>(
+pub fn warnings_by_data<'a, R>(
     reports: &[&'a R],
     data: impl Fn(&'a R) -> &'a str,
     grouped: impl Fn(&[&'a R]) -> Vec<LayersWarning>,
@@ -49,13 +49,6 @@ pub(crate) fn by_data<'a, R>(
         grouped(&of_data).into_iter().map(with_name).collect::<Vec<_>>()
     };
     names.into_iter().flat_map(warnings).collect()
-}
-
-/// Writes a line for each warning below a table.
-pub(crate) fn write(text: &mut String, warnings: &[LayersWarning]) {
-    for warning in warnings {
-        let _ = writeln!(text, "  warning: {}", warning.line());
-    }
 }
 
 fn grouped<'a>(
@@ -86,9 +79,8 @@ fn grouped<'a>(
 
 #[cfg(test)]
 mod tests {
-    use attention_probes_sweep::WarningKind;
-
     use super::*;
+    use crate::warning::WarningKind;
 
     fn warning(config_name: Option<&str>, message: &str) -> Warning {
         Warning {

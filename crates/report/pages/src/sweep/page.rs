@@ -1,66 +1,32 @@
 //! The page of a run: what its files say, as `report` draws it.
 
-mod curves;
-mod evaluation;
-mod targets;
-
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use attention_probes_activations::write_atomically;
 use attention_probes_metrics::{ClassificationReport, MetricError, OperatingPoint};
 use attention_probes_probes::Optimizer;
 use attention_probes_report::{
-    Estimate, SweepArchitecture, SweepAxis, SweepBaselines, SweepExperiment, SweepMetric,
-    SweepPage, SweepTransfer, SweepTrial, SweepWarning, TrialHistory, fixed,
+    Estimate, SweepArchitecture, SweepBaselines, SweepExperiment, SweepMetric, SweepPage,
+    SweepTransfer, SweepTrial, SweepWarning, TrialHistory, fixed,
 };
 use attention_probes_sweep::{
-    ArchitectureReport, Evaluation, ExperimentReport, HistoryRecord, SavedExperiment, SavedRun,
-    SelectBy, SidePredictions, TargetReport, TransferReport, TrialMetrics, chosen,
+    ArchitectureReport, ExperimentReport, HistoryRecord, LayersWarning, SavedExperiment, SavedRun,
+    SelectBy, SidePredictions, TargetReport, TestEvaluation, TransferReport, TrialMetrics, chosen,
+    experiment_warnings, target_warnings, warnings_by_data,
 };
-use tracing::info;
 
-use crate::warnings::{self, LayersWarning};
-use curves::Curves;
-use evaluation::{calibrations, comparisons, lengths, seeds, thresholds, thresholds_note};
+use super::curves::Curves;
+use super::evaluation::{calibrations, comparisons, lengths, seeds, thresholds, thresholds_note};
+use super::targets;
 
-/// Writes the page of a run, beside the folders of its seeds, and returns its path.
-///
-/// Other seeds of the run that lie there are on the page too, if they can be read.
+/// Describes the seeds of a run; name, model, and configuration are those of the first.
 ///
 /// # Errors
 ///
-/// If the run cannot be read back, or the page cannot be written.
-pub(crate) fn write_page(folder: &Path) -> Result<PathBuf> {
-    let path = page_path(folder);
-    let mut runs = vec![SavedRun::read(folder)?];
-    let siblings = path.parent().map(std::fs::read_dir).into_iter().flatten().flatten().flatten();
-    for sibling in siblings.map(|entry| entry.path()) {
-        let is_run = sibling.join("config.toml").is_file();
-        if is_run && sibling.file_name() != folder.file_name() {
-            match SavedRun::read(&sibling) {
-                Ok(run) => runs.push(run),
-                Err(error) => info!("not on the page: {:#}", anyhow::Error::from(error)),
-            }
-        }
-    }
-    let html = sweep_page(&mut runs)?.to_html()?;
-    write_atomically(&path, |file| file.write_all(html.as_bytes()))?;
-    Ok(path)
-}
-
-/// Where the page of a run lies.
-pub(crate) fn page_path(folder: &Path) -> PathBuf {
-    folder.parent().unwrap_or(folder).join("report.html")
-}
-
-/// Describes the seeds of a run, the one that was just run first.
-fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage> {
+/// [`MetricError`] if the curves of a probe cannot be drawn.
+pub fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage, MetricError> {
     let (run, config) = (runs[0].config.run.clone(), runs[0].config_text.clone());
-    let model = model(&runs[0]);
+    let model = runs[0].model();
     runs.sort_by_key(|run| run.config.seed);
     let mut page = SweepPage { run, model, config, ..SweepPage::default() };
     for run in &*runs {
@@ -99,8 +65,8 @@ fn warnings_of(run: &SavedRun, names_seed: bool) -> Vec<SweepWarning> {
     let experiments: Vec<&ExperimentReport> =
         run.experiments.iter().map(|saved| &saved.report).collect();
     let targets: Vec<&TargetReport> = run.targets.iter().collect();
-    let mut found = warnings::by_data(&experiments, |one| &one.data, warnings::of_experiments);
-    found.extend(warnings::by_data(&targets, |one| &one.data, warnings::of_targets));
+    let mut found = warnings_by_data(&experiments, |one| &one.data, experiment_warnings);
+    found.extend(warnings_by_data(&targets, |one| &one.data, target_warnings));
     let seed = if names_seed { format!(", seed {}", run.config.seed) } else { String::new() };
     let described = |(data, warning): (String, LayersWarning)| SweepWarning {
         data: format!("{data}{seed}"),
@@ -117,30 +83,11 @@ fn transfer(run: &SavedRun, found: &TransferReport) -> Option<SweepTransfer> {
         trained_on: saved.report.data.clone(),
         judged_on: found.judged_on.clone(),
         layer: saved.report.layer,
-        component: component(saved),
+        component: saved.component(),
         config_name: found.config_name.clone(),
         balanced_accuracy: balanced_accuracy(&found.test),
         n_test: found.test.n_examples,
     })
-}
-
-/// The model whose activations were read; empty if every data set brought its own.
-pub(crate) fn model(run: &SavedRun) -> String {
-    let reads_model = run.experiments.iter().any(|saved| saved.report.component.is_some())
-        || run.targets.iter().any(|report| report.component.is_some());
-    if reads_model { run.config.model.name.clone() } else { String::new() }
-}
-
-/// The place that an experiment reads; empty where the data are activations.
-pub(crate) fn component(saved: &SavedExperiment) -> String {
-    let report = &saved.report;
-    let component = report.component.clone().unwrap_or_default();
-    if report.layers.is_empty() {
-        return component;
-    }
-    // Joined layers are told by the name of the experiment.
-    let place = report.experiment.strip_prefix(&format!("{}-", report.data));
-    place.map_or(component, str::to_owned)
 }
 
 fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment, MetricError> {
@@ -165,7 +112,7 @@ fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment
         experiment: report.experiment.clone(),
         data: report.data.clone(),
         layer: report.layer,
-        component: component(saved),
+        component: saved.component(),
         classes: report.classes.clone(),
         n_train: report.n_train,
         n_validation: report.n_validation,
@@ -192,7 +139,7 @@ fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment
     })
 }
 
-fn shuffled_labels(evaluation: &Evaluation) -> Option<Estimate> {
+fn shuffled_labels(evaluation: &TestEvaluation) -> Option<Estimate> {
     let control = evaluation.shuffled_labels?;
     Some(Estimate { value: control.balanced_accuracy?, interval: control.interval })
 }
@@ -256,17 +203,7 @@ fn describe(
         pairs: report.pair_accuracy.map(|found| (found.accuracy, found.interval).into()),
         metrics: metrics(report),
         trials,
-        axes: report
-            .axes
-            .iter()
-            .filter(|axis| axis.n_values > 1)
-            .map(|axis| SweepAxis {
-                axis: axis.axis.clone(),
-                n_values: axis.n_values,
-                loss: axis.loss,
-                balanced_accuracy: axis.balanced_accuracy,
-            })
-            .collect(),
+        axes: report.axes.iter().filter(|axis| axis.n_values > 1).cloned().collect(),
         confusion: report.test.confusion.counts().to_vec(),
         roc: curves.roc,
         precision_recall: curves.precision_recall,

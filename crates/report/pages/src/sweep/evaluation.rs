@@ -6,9 +6,7 @@ use attention_probes_metrics::{
 use attention_probes_report::{
     CalibrationRow, ComparisonRow, Estimate, LengthRow, SeedsSummary, ThresholdRow, fixed, measured,
 };
-use attention_probes_sweep::{ArchitectureReport, Evaluation, FittedOn};
-
-use crate::decisions;
+use attention_probes_sweep::{ArchitectureReport, FittedOn, TestEvaluation};
 
 pub(super) fn thresholds(report: &ArchitectureReport) -> Vec<ThresholdRow> {
     if report.test.n_classes != 2 {
@@ -48,19 +46,14 @@ fn threshold_row(report: &ThresholdReport) -> ThresholdRow {
         threshold: report.fitted.threshold,
         true_positive_rate: (report.true_positive_rate, report.true_positive_interval).into(),
         false_positive_rate: (report.false_positive_rate, report.false_positive_interval).into(),
-        note: decisions::promise(report).to_owned(),
+        note: if report.breaks_promise() { "above its promise" } else { "" }.to_owned(),
         precision: report.precision.unwrap_or(f64::NAN),
         balanced_accuracy: report.balanced_accuracy,
     }
 }
 
-pub(super) fn calibrations(evaluation: &Evaluation) -> Vec<CalibrationRow> {
-    let row = |method: String, scores: CalibrationScores| CalibrationRow {
-        method,
-        ece: scores.ece,
-        brier: scores.brier,
-        log_loss: scores.log_loss,
-    };
+pub(super) fn calibrations(evaluation: &TestEvaluation) -> Vec<CalibrationRow> {
+    let row = |method: String, scores: CalibrationScores| CalibrationRow { method, scores };
     let before = evaluation.calibrations.first().map(|fitted| fitted.report.before);
     let before = before.map(|scores| row("as trained".to_owned(), scores));
     let after = evaluation.calibrations.iter().map(|fitted| {
@@ -76,7 +69,7 @@ pub(super) fn calibrations(evaluation: &Evaluation) -> Vec<CalibrationRow> {
     before.into_iter().chain(after).collect()
 }
 
-pub(super) fn thresholds_note(evaluation: &Evaluation) -> String {
+pub(super) fn thresholds_note(evaluation: &TestEvaluation) -> String {
     let side = match evaluation.fitted_on {
         FittedOn::Calibration => {
             "Fitted on the calibration examples, which nothing else was done with"
@@ -133,7 +126,7 @@ pub(super) fn lengths(buckets: &[Bucket], n_tokens: &[usize]) -> Vec<LengthRow> 
     if buckets.len() < 2 { Vec::new() } else { buckets.iter().filter_map(row).collect() }
 }
 
-pub(super) fn comparisons(evaluation: &Evaluation) -> Vec<ComparisonRow> {
+pub(super) fn comparisons(evaluation: &TestEvaluation) -> Vec<ComparisonRow> {
     let row = |(with, comparison): (&str, Comparison)| ComparisonRow {
         with: with.to_owned(),
         difference: (comparison.difference, comparison.interval).into(),
@@ -146,7 +139,7 @@ pub(super) fn comparisons(evaluation: &Evaluation) -> Vec<ComparisonRow> {
     others.into_iter().filter_map(|(with, found)| Some(row((with, found?)))).collect()
 }
 
-pub(super) fn seeds(evaluation: &Evaluation) -> Option<SeedsSummary> {
+pub(super) fn seeds(evaluation: &TestEvaluation) -> Option<SeedsSummary> {
     let seeds = evaluation.seeds.as_ref()?;
     Some(SeedsSummary {
         n_seeds: seeds.agreement.n_seeds,

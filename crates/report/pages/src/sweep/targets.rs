@@ -1,9 +1,11 @@
 //! Data sets whose labels are no classes, as tables of the page.
 
-use attention_probes_report::{Estimate, TargetRow, TargetTable};
-use attention_probes_sweep::{SavedRun, SideReport, TargetReport};
+use attention_probes_probes::SideReport;
+use attention_probes_report::{Estimate, TargetRow, TargetTable, scientific_range};
+use attention_probes_sweep::{SavedRun, TargetReport};
 
-use crate::target_table::{LABELS_SHUFFLED, penalty, place, shuffled};
+/// Heading of the column of probes that learned shuffled labels.
+pub const LABELS_SHUFFLED: &str = "labels shuffled";
 
 /// One table for each data set of a run.
 pub(super) fn tables(run: &SavedRun) -> Vec<TargetTable> {
@@ -24,7 +26,7 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
         run.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     let has_components = reports.iter().any(|one| one.component != first.component);
     let is_shuffled =
-        |report: &&TargetReport| report.probes.iter().any(|one| shuffled(one).is_some());
+        |report: &&TargetReport| report.probes.iter().any(|one| one.shuffled_headline().is_some());
     let mut details: Vec<String> =
         mean.details().iter().map(|(name, _)| (*name).to_owned()).collect();
     if reports.iter().any(is_shuffled) {
@@ -34,11 +36,11 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
     for report in reports {
         for probe in &report.probes {
             let mut of_probe = row(&probe.config_name, &probe.test);
-            of_probe.details.extend(shuffled(probe));
+            of_probe.details.extend(probe.shuffled_headline());
             rows.push(TargetRow {
-                place: place(report, has_components),
+                place: report.place_name(has_components),
                 layer: report.layer,
-                penalty: penalty(&probe.penalties),
+                penalty: scientific_range(&probe.penalties),
                 file: format!("{folder}/{}/trained/{}", report.experiment, probe.file),
                 validation: probe.validation.headline().1.unwrap_or(f64::NAN),
                 ..of_probe

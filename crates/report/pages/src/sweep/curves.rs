@@ -1,9 +1,10 @@
 //! Curves of a chosen probe on the test examples.
 
 use attention_probes_metrics::{
-    Binning, ClassScores, MetricError, precision_recall_curve, reliability_bins, roc_curve,
+    Binning, ClassScores, MetricError, ReliabilityBin, precision_recall_curve, reliability_bins,
+    roc_curve,
 };
-use attention_probes_report::ReliabilityBin;
+use attention_probes_report::ReliabilityBar;
 
 /// Most points of a curve, more than a screen has.
 const MAX_POINTS: usize = 200;
@@ -16,7 +17,7 @@ const N_BINS: usize = 10;
 pub(super) struct Curves {
     pub(super) roc: Vec<(f64, f64)>,
     pub(super) precision_recall: Vec<(f64, f64)>,
-    pub(super) reliability: Vec<ReliabilityBin>,
+    pub(super) reliability: Vec<ReliabilityBar>,
 }
 
 impl Curves {
@@ -42,17 +43,14 @@ impl Curves {
 }
 
 /// Bins with their ends: a bin begins where the one before it ends.
-fn reliability(
-    bins: &[attention_probes_metrics::ReliabilityBin],
-    confidences: &[f64],
-) -> Vec<ReliabilityBin> {
+fn reliability(bins: &[ReliabilityBin], confidences: &[f64]) -> Vec<ReliabilityBar> {
     let mut sorted = confidences.to_vec();
     sorted.sort_by(f64::total_cmp);
     let mut from = 0;
-    let bin = |bin: &attention_probes_metrics::ReliabilityBin| {
+    let bin = |bin: &ReliabilityBin| {
         let range = &sorted[from..from + bin.n_examples];
         from += bin.n_examples;
-        ReliabilityBin {
+        ReliabilityBar {
             lower: range.first().copied().unwrap_or(f64::NAN),
             upper: range.last().copied().unwrap_or(f64::NAN),
             n: bin.n_examples,

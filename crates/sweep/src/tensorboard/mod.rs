@@ -1,0 +1,6 @@
+//! Curves of a run for `TensorBoard`.
+
+mod events;
+mod tracker;
+
+pub use tracker::{TensorBoardTracker, write_tensorboard};
