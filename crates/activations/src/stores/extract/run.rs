@@ -223,10 +223,10 @@ mod tests {
         let hook = hooks.iter().position(|name| *name == "blocks.1.hook_resid_post").unwrap();
         for part in 0..3 {
             let part = shards.part(part).unwrap();
-            for row in part.rows() {
+            for (index, row) in part.rows().enumerate() {
                 let n_tokens = setting.fixture.tokens.sequence(row).len();
                 let (of_row, padding) = stream[row * 11 * 8..][..11 * 8].split_at(n_tokens * 8);
-                assert_eq!(part.activations(hook, row), of_row);
+                assert_eq!(part.activations(hook, index), of_row);
                 assert!(padding.iter().all(|value| *value == 0.0));
             }
         }
