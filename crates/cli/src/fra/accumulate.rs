@@ -7,20 +7,19 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use attention_probes_activations::{ActivationError, FolderLock};
-use attention_probes_models::HookPoint;
+use attention_probes_pages::fra::{file_stem, write_fra_files, write_package};
 use attention_probes_report::{FraCorpusPage, ReportError};
-use attention_probes_sae::fra::{FraLayer, FraStatistics, FraStatisticsConfig};
+use attention_probes_sae::fra::{
+    FraCheckpoints, FraCorpus, FraHeadReport, FraLayer, FraLookConfig, FraProgress,
+    FraReportConfig, FraSettings, FraStatistics, FraStatisticsConfig, FraTextIds,
+};
 use clap::Args;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::corpus::Corpus;
-use super::examples::{Looked, is_looked_at, name_of};
-use super::files::{self, Run};
-use super::package;
-use super::page::file_stem;
-use super::report::{HeadReport, LayerReport, Settings, heads_table, missing, pairs_table};
-use super::subject::{FraArgs, Subject, TextIds, at_least_one};
+use super::files::{Found, files};
+use super::subject::{FraArgs, Subject, at_least_one, rows};
+use super::tables::{heads_table, missing, name_of, pairs_table};
 use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
@@ -136,18 +135,20 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         };
         all.push(FraStatistics::new(layer, config)?);
     }
-    let corpus = Corpus::survey(args, &subject)?;
+    let texts = texts(args, &subject)?;
+    let corpus = FraCorpus { reader: subject.reader(), layers: &layers, texts: &texts };
+    let digest = corpus.digest()?;
     let _lock = FolderLock::claim(&args.output)?;
     let checkpoints: Vec<PathBuf> = layers
         .iter()
         .map(|layer| args.output.join(format!("accumulated_fra_L{}.checkpoint", layer.layer())))
         .collect();
-    let settings = settings(args, &corpus);
+    let settings = settings(args, &corpus, &digest);
     if args.overwrite {
         // Pages and tables get their names when they are written.
         checkpoints.iter().try_for_each(|path| remove_file(path))?;
     } else if !checkpoints.iter().any(|path| path.exists())
-        && let Some(heads) = finished(args, &layers, (&corpus, &settings))?
+        && let Some(heads) = finished(args, &subject, &corpus, &settings)?
     {
         info!("`{}` is complete already", args.output.display());
         let text = format!("{:#}\n", json!({ "heads": heads }));
@@ -163,27 +164,31 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
             );
             return Err(InputError(error).into());
         }
-        statistics.load(path, &corpus.digest)?;
+        statistics.load(path, &digest)?;
         info!("going on from text {} with `{}`", statistics.n_texts(), path.display());
     }
-    let texts = add(&corpus, &layers, (&mut all, &checkpoints))?;
+    let kept =
+        FraCheckpoints { paths: &checkpoints, every: args.checkpoint_every, digest: &digest };
+    let mut bar = Progress::default();
+    corpus.accumulate(&mut all, Some(kept), &mut |told| show(&mut bar, told, args))?;
+    bar.clear();
+    if all.iter().all(|statistics| statistics.n_texts() == 0) {
+        let error = format!("the model's activations on `{}` are not finite", args.data.display());
+        return Err(InputError(error).into());
+    }
     let mut reports = reports(&settings, &subject, &layers, &all)?;
-    let run = Run {
-        reader: subject.reader(),
-        layers: &layers,
-        looked: Looked { texts: &texts, n_pages: args.sample_pages },
-        sae_pages: &sae_pages,
-    };
-    let (files, features) = run.files(&mut reports).map_err(|error| too_large(args, error))?;
-    files::write(&args.output, &files)?;
+    let look = FraLookConfig { n_examples: args.examples, n_texts: args.sample_pages };
+    let found = files(&corpus, &mut reports, look, &sae_pages);
+    let Found { files, features } = found.map_err(|error| too_large(args, error))?;
+    write_fra_files(&args.output, &files)?;
     if let Some(path) = package {
-        package::write(&path, &files)?;
+        write_package(&path, &files)?;
     }
     for path in &checkpoints {
         let _ = fs::remove_file(path); // it may never have been written
     }
     let mut stdout = std::io::stdout().lock();
-    let heads: Vec<&HeadReport> = reports.iter().flatten().collect();
+    let heads: Vec<&FraHeadReport> = reports.iter().flatten().collect();
     let text = if args.json {
         format!("{:#}\n", json!({ "heads": heads }))
     } else {
@@ -204,19 +209,48 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
 }
 
+/// The texts, each read and turned into tokens once.
+fn texts(args: &AccumulateArgs, subject: &Subject) -> Result<Vec<FraTextIds>> {
+    let rows = rows(&args.data, args.table.columns(&args.column)?)?;
+    let texts = subject.reader().texts(rows, args.samples)?;
+    let Some(last) = texts.last() else {
+        let (data, most) = (args.data.display(), subject.reader().max_tokens());
+        let error = format!("`{data}` has no text of two tokens, with `--max-tokens` {most}");
+        return Err(InputError(error).into());
+    };
+    let n_short = last.row + 1 - texts.len() as u64;
+    if n_short > 0 {
+        info!("{n_short} texts of one token or none left out");
+    }
+    Ok(texts)
+}
+
+/// Moves the progress bar, and names the texts that are left out.
+fn show(bar: &mut Progress, told: FraProgress, args: &AccumulateArgs) {
+    match told {
+        FraProgress::Added { done, total } => bar.advance("texts".to_owned(), done, total),
+        FraProgress::LeftOut { row, index, value } => {
+            let data = args.data.display();
+            warn!("row {row} of `{data}` left out: value {index} of its activations is {value}");
+        }
+        _ => {}
+    }
+}
+
 /// What a run of the same settings left of every head, if it is to be resumed and is finished;
 /// a run whose files would be written over is refused.
 fn finished(
     args: &AccumulateArgs,
-    layers: &[FraLayer<'_>],
-    (corpus, settings): (&Corpus<'_>, &Settings),
+    subject: &Subject,
+    corpus: &FraCorpus<'_>,
+    settings: &FraSettings,
 ) -> Result<Option<Vec<Value>>> {
     let settings = serde_json::to_value(settings)?;
     let mut found = Vec::new();
     let mut n_missing = 0;
-    for (layer, sae) in layers.iter().zip(&corpus.subject.paths) {
-        for head in corpus.subject.heads(layer) {
-            let stem = file_stem(layer.layer(), head, corpus.n_texts as u64);
+    for (layer, sae) in corpus.layers.iter().zip(&subject.paths) {
+        for head in subject.heads(layer) {
+            let stem = file_stem(layer.layer(), head, corpus.texts.len() as u64);
             let path = args.output.join(format!("{stem}.json"));
             if !path.exists() {
                 n_missing += 1;
@@ -266,51 +300,6 @@ fn sae_pages(args: &AccumulateArgs) -> Result<Vec<String>> {
     Ok(args.sae_pages.clone())
 }
 
-/// Runs the model over every text once, for all layers; returns the texts that are looked at again.
-fn add(
-    corpus: &Corpus<'_>,
-    layers: &[FraLayer<'_>],
-    (all, checkpoints): (&mut [FraStatistics], &[PathBuf]),
-) -> Result<Vec<TextIds>> {
-    let Corpus { args, subject, n_texts, digest } = corpus;
-    let mut hooks: Vec<HookPoint> = layers.iter().flat_map(FraLayer::hooks).collect();
-    hooks.extend(layers.iter().map(|layer| HookPoint::Pattern(layer.layer())));
-    let mut looked_at = Vec::new();
-    let mut progress = Progress::default();
-    let seen = |statistics: &FraStatistics| statistics.n_texts() + statistics.n_skipped();
-    for (i, text) in (0..).zip(corpus.texts()?) {
-        let text = text?;
-        if all.iter().any(|statistics| seen(statistics) <= i) {
-            let activations = corpus.activations(&text, &hooks)?;
-            // A run may have been stopped between the checkpoints of two layers.
-            for (statistics, layer) in all.iter_mut().zip(layers).filter(|(of, _)| seen(of) == i) {
-                match &activations {
-                    Some(found) => {
-                        statistics.add(layer, &text.ids, found, subject.reader().n_before)?;
-                    }
-                    None => statistics.skip(),
-                }
-            }
-            let done = i + 1;
-            progress.advance("texts".to_owned(), done as usize, *n_texts);
-            if done.is_multiple_of(args.checkpoint_every as u64) {
-                for (statistics, path) in all.iter().zip(checkpoints) {
-                    statistics.save(path, digest)?;
-                }
-            }
-        }
-        if is_looked_at(i as usize, *n_texts, args.examples) {
-            looked_at.push(text);
-        }
-    }
-    progress.clear();
-    if all.iter().all(|statistics| statistics.n_texts() == 0) {
-        let error = format!("the model's activations on `{}` are not finite", args.data.display());
-        return Err(InputError(error).into());
-    }
-    Ok(looked_at)
-}
-
 /// Names the autoencoders where what they add up to is no number that a page can show.
 fn too_large(args: &AccumulateArgs, error: anyhow::Error) -> anyhow::Error {
     if !matches!(error.downcast_ref(), Some(ReportError::NonFinite { .. })) {
@@ -323,34 +312,34 @@ fn too_large(args: &AccumulateArgs, error: anyhow::Error) -> anyhow::Error {
         .into()
 }
 
-fn settings(args: &AccumulateArgs, corpus: &Corpus<'_>) -> Settings {
-    let subject = corpus.subject;
-    Settings {
+fn settings(args: &AccumulateArgs, corpus: &FraCorpus<'_>, digest: &str) -> FraSettings {
+    let reader = corpus.reader;
+    FraSettings {
         data: args.data.display().to_string(),
         column: args.column.clone(),
         samples: args.samples as u64,
-        max_tokens: subject.max_tokens,
-        prepend_bos: subject.has_bos(),
+        max_tokens: reader.max_tokens(),
+        prepend_bos: reader.bos().is_some(),
         top: args.top,
         memory_budget_gib: args.memory_budget_gib,
         permuted: args.permuted,
         seed: args.seed,
         examples: args.examples,
-        model_fingerprint: subject.model.fingerprint(),
-        inputs_hash: Some(corpus.digest.clone()),
+        model_fingerprint: reader.model().fingerprint(),
+        inputs_hash: Some(digest.to_owned()),
     }
 }
 
 fn reports(
-    settings: &Settings,
+    settings: &FraSettings,
     subject: &Subject,
     layers: &[FraLayer<'_>],
     all: &[FraStatistics],
-) -> Result<Vec<Vec<HeadReport>>> {
+) -> Result<Vec<Vec<FraHeadReport>>> {
     let layers = layers.iter().zip(all).zip(&subject.paths);
-    let of_layer = |((layer, statistics), path): ((_, _), &PathBuf)| {
+    let of_layer = |((layer, statistics), path): ((_, &FraStatistics), &PathBuf)| {
         let (model, sae) = (&subject.model.name, path.display().to_string());
-        LayerReport { layer, statistics, model, sae, settings }.heads(settings.top)
+        Ok(statistics.reports(layer, &FraReportConfig { model, sae: &sae, settings })?)
     };
     layers.map(of_layer).collect()
 }
