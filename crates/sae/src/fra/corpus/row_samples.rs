@@ -1,11 +1,10 @@
 //! The texts of a layer that have most of its strongest pairs, resolved.
 
-use super::layer::FraLayer;
-use super::ranking::FraShownPairs;
-use super::reader::{FraReader, FraTextIds};
 use super::report::FraHeadReport;
-use super::sample::{FraSample, FraSampleConfig};
 use crate::SaeError;
+use crate::fra::layer::FraLayer;
+use crate::fra::pairs::FraShownPairs;
+use crate::fra::reading::{FraReader, FraSample, FraSampleConfig, FraTextIds};
 
 /// Pairs of each head that are resolved in a text wherever they occur, and of the text itself.
 const N_RESOLVED: usize = 30;

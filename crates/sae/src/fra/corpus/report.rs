@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use attention_probes_metrics::{ClusteredRatio, Interval};
 use serde::Serialize;
 
-use super::layer::FraLayer;
-use super::mode::{FraMode, SHRUNK_MEAN_PRIOR};
-use super::nulls::SelfInteractions;
-use super::ranking::{FraHeadPairs, FraPair, FraRank, FraShownPairs};
 use super::spread::FraSpreads;
-use super::statistics::FraStatistics;
 use crate::SaeError;
+use crate::fra::layer::FraLayer;
+use crate::fra::mode::{FraMode, SHRUNK_MEAN_PRIOR};
+use crate::fra::pairs::{
+    FraHeadPairs, FraPair, FraRank, FraShownPairs, FraStatistics, SelfInteractions,
+};
 
 /// The rankings of a head, the one that nulls are about first.
 const RANKS: [(&str, FraRank); 5] = [

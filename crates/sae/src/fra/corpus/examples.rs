@@ -6,15 +6,15 @@ use std::ops::Range;
 
 use attention_probes_models::HookPoint;
 
-use super::codes::FraCodes;
-use super::corpus::FraCorpus;
-use super::layer::{FraLayer, capture};
+use super::accumulate::FraCorpus;
 use super::progress::FraProgress;
-use super::ranking::FraShownPairs;
-use super::reader::{FraReader, FraTextIds};
 use super::spread::FraSpreads;
-use super::text::FraText;
 use crate::SaeError;
+use crate::fra::codes::FraCodes;
+use crate::fra::layer::{FraLayer, capture};
+use crate::fra::pairs::FraShownPairs;
+use crate::fra::reading::{FraReader, FraTextIds};
+use crate::fra::text::FraText;
 
 /// Texts of a feature that a page shows, and those whose strongest tokens are its name.
 const N_TEXTS: usize = 4;

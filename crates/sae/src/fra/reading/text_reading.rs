@@ -2,13 +2,13 @@
 
 use attention_probes_models::HookPoint;
 
-use super::codes::FraCodes;
-use super::layer::{FraActivations, FraLayer, capture};
-use super::output::FraOutput;
 use super::reader::FraReader;
-use super::text::{FraHead, FraText};
 use super::text_features::{TextFeatures, TokenFeatures};
 use crate::SaeError;
+use crate::fra::codes::FraCodes;
+use crate::fra::layer::{FraActivations, FraLayer, capture};
+use crate::fra::output::FraOutput;
+use crate::fra::text::{FraHead, FraText};
 
 /// One text as a layer reads it: its tokens with their features, and the factors of its scores.
 ///

@@ -7,9 +7,9 @@ use attention_probes_models::{
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
-use super::layer::{FraActivations, FraLayer, capture};
-use super::text::{FraHead, FraText};
 use crate::SaeError;
+use crate::fra::layer::{FraActivations, FraLayer, capture};
+use crate::fra::text::{FraHead, FraText};
 
 /// What is taken from a head's scores.
 #[derive(Clone, Copy, Debug)]

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use attention_probes_models::HookPoint;
 
-use super::layer::{FraActivations, FraLayer, capture};
 use super::progress::FraProgress;
-use super::reader::{FraReader, FraTextIds};
-use super::statistics::FraStatistics;
+use crate::fra::layer::{FraActivations, FraLayer, capture};
+use crate::fra::pairs::FraStatistics;
+use crate::fra::reading::{FraReader, FraTextIds};
 use crate::{Sae, SaeError};
 
 /// Texts, and the layers over which their pairs are collected.

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::codes::rows;
-use super::layer::capture;
 use super::reader::FraReader;
-use super::site::hook_of;
+use crate::fra::codes::rows;
+use crate::fra::layer::capture;
+use crate::fra::site::hook_of;
 use crate::{Sae, SaeError};
 
 /// A token of a text with its active features.

@@ -1,8 +1,8 @@
 //! Sums over positions where a pair's value does not depend on the distance.
 
-use super::codes::FraCodes;
 use super::entry::RowBuffer;
 use super::table::PairTable;
+use crate::fra::codes::FraCodes;
 use crate::train::kernels::add_scaled;
 use attention_probes_probes::linalg::vectorize;
 

@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
-use super::codes::FraCodes;
-use super::mode::FraMode;
-use super::output::FraSource;
-use super::ranking::{FraPair, FraRank, FraShownPairs};
-use super::reading::FraReading;
-use super::statistics::{FraStatistics, FraStatisticsConfig};
-use super::terms::FraTerms;
-use super::text::{FraHead, FraText};
 use super::text_features::TokenFeatures;
+use super::text_reading::FraReading;
 use crate::SaeError;
+use crate::fra::codes::FraCodes;
+use crate::fra::mode::FraMode;
+use crate::fra::output::FraSource;
+use crate::fra::pairs::{FraPair, FraRank, FraShownPairs, FraStatistics, FraStatisticsConfig};
+use crate::fra::terms::FraTerms;
+use crate::fra::text::{FraHead, FraText};
 
 /// What is asked of a text.
 #[derive(Clone, Debug, Default, PartialEq)]

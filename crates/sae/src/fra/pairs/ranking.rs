@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::by_distance::add_head;
 use super::entry::PairEntry;
 use super::found::{Found, Pairs};
-use super::layer::FraLayer;
 use super::statistics::FraStatistics;
 use super::table::PairTable;
-use super::text::FraHead;
 use crate::SaeError;
+use crate::fra::layer::FraLayer;
+use crate::fra::text::FraHead;
 use crate::train::kernels::dot;
 
 /// Query features that one task works on, and key features that it works with at a time, so that

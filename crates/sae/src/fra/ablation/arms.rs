@@ -7,12 +7,11 @@ use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::ablation::{FraAblation, FraEffect, FraRemoved};
-use super::layer::FraLayer;
-use super::ranking::{FraPair, FraRank};
-use super::reader::FraReader;
-use super::statistics::FraStatistics;
+use super::scores::{FraAblation, FraEffect, FraRemoved};
 use crate::SaeError;
+use crate::fra::layer::FraLayer;
+use crate::fra::pairs::{FraPair, FraRank, FraStatistics};
+use crate::fra::reading::FraReader;
 
 /// Pairs that are removed at a time, and pairs that others are drawn from to compare.
 const N_REMOVED: [usize; 2] = [50, 200];

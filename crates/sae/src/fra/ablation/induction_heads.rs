@@ -4,10 +4,10 @@ use attention_probes_models::HookPoint;
 use rand::{Rng as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::codes::FraCodes;
-use super::layer::capture;
-use super::reader::FraReader;
 use crate::SaeError;
+use crate::fra::codes::FraCodes;
+use crate::fra::layer::capture;
+use crate::fra::reading::FraReader;
 
 /// Texts of random tokens of which a segment is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
