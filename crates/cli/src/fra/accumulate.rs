@@ -1,30 +1,25 @@
 //! `fra accumulate`: pairs of features over many texts, for several heads and layers.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
-use attention_probes_activations::{ActivationError, FolderLock};
-use attention_probes_pages::fra::{file_stem, write_fra_files, write_package};
-use attention_probes_report::{FraCorpusPage, ReportError};
-use attention_probes_sae::fra::{
-    FraCheckpoints, FraCorpus, FraHeadReport, FraLayer, FraLookConfig, FraProgress,
-    FraReportConfig, FraSettings, FraStatistics, FraStatisticsConfig, FraTextIds,
+use anyhow::{Error, Result};
+use attention_probes_pages::fra::{
+    FraExisting, FraFound, FraRun, FraRunConfig, FraRunError, run_fra,
 };
+use attention_probes_report::{FraCorpusPage, ReportError};
+use attention_probes_sae::fra::{FraCorpus, FraHeadReport, FraSettings, FraTextIds};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::{info, warn};
 
-use super::files::{Found, files};
 use super::subject::{FraArgs, Subject, at_least_one, rows};
 use super::tables::{heads_table, missing, name_of, pairs_table};
+use super::told::show;
 use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::output;
-use crate::output::remove_file;
 use crate::progress::Progress;
 
 /// Heads whose pairs are printed.
@@ -115,78 +110,40 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     let sae_pages = sae_pages(args)?;
     let subject = Subject::open(&args.subject)?;
     let layers = subject.layers()?;
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = layers.iter().find(|layer| !seen.insert(layer.layer())) {
-        let error = format!(
-            "two autoencoders are read by the scores of layer {}; give each a run and an `--output` \
-             of its own",
-            twice.layer()
-        );
-        return Err(InputError(error).into());
-    }
-    let budget = budget * f64::from(1 << 30) / layers.len() as f64;
-    let mut all = Vec::new();
+    // A head that is not there is refused before the texts are read.
     for layer in &layers {
-        let config = FraStatisticsConfig {
-            heads: subject.heads(layer),
-            budget_bytes: budget as usize,
-            seed: args.seed,
-            permuted: args.permuted,
-        };
-        all.push(FraStatistics::new(layer, config)?);
+        subject.heads(layer).into_iter().try_for_each(|head| layer.check_head(head))?;
     }
     let texts = texts(args, &subject)?;
     let corpus = FraCorpus { reader: subject.reader(), layers: &layers, texts: &texts };
-    let digest = corpus.digest()?;
-    let _lock = FolderLock::claim(&args.output)?;
-    let checkpoints: Vec<PathBuf> = layers
-        .iter()
-        .map(|layer| args.output.join(format!("accumulated_fra_L{}.checkpoint", layer.layer())))
-        .collect();
-    let settings = settings(args, &corpus, &digest);
-    if args.overwrite {
-        // Pages and tables get their names when they are written.
-        checkpoints.iter().try_for_each(|path| remove_file(path))?;
-    } else if !checkpoints.iter().any(|path| path.exists())
-        && let Some(heads) = finished(args, &subject, &corpus, &settings)?
-    {
-        info!("`{}` is complete already", args.output.display());
-        let text = format!("{:#}\n", json!({ "heads": heads }));
-        let text = if args.json { &text } else { "" };
-        return ignore_broken_pipe(write!(std::io::stdout(), "{text}").map_err(Into::into));
-    }
-    for (statistics, path) in all.iter_mut().zip(&checkpoints).filter(|(_, path)| path.exists()) {
-        if !args.resume {
-            let error = format!(
-                "`{}` is of a run that was stopped; go on with `--resume`, or begin again with \
-                 `--overwrite`",
-                path.display()
-            );
-            return Err(InputError(error).into());
-        }
-        statistics.load(path, &digest)?;
-        info!("going on from text {} with `{}`", statistics.n_texts(), path.display());
-    }
-    let kept =
-        FraCheckpoints { paths: &checkpoints, every: args.checkpoint_every, digest: &digest };
-    let mut bar = Progress::default();
-    corpus.accumulate(&mut all, Some(kept), &mut |told| show(&mut bar, told, args))?;
+    let config = FraRunConfig {
+        folder: args.output.clone(),
+        existing: match (args.resume, args.overwrite) {
+            (true, _) => FraExisting::Resume,
+            (_, true) => FraExisting::Overwrite,
+            _ => FraExisting::Refuse,
+        },
+        heads: layers.iter().map(|layer| subject.heads(layer)).collect(),
+        saes: subject.paths.iter().map(|path| path.display().to_string()).collect(),
+        sae_pages,
+        settings: settings(args, &corpus),
+        sample_pages: args.sample_pages,
+        checkpoint_every: args.checkpoint_every,
+        package,
+    };
+    let (mut bar, data) = (Progress::default(), args.data.display().to_string());
+    let found = run_fra(&corpus, &config, &mut |told| show(&mut bar, told, (&data, "texts")));
     bar.clear();
-    if all.iter().all(|statistics| statistics.n_texts() == 0) {
-        let error = format!("the model's activations on `{}` are not finite", args.data.display());
-        return Err(InputError(error).into());
-    }
-    let mut reports = reports(&settings, &subject, &layers, &all)?;
-    let look = FraLookConfig { n_examples: args.examples, n_texts: args.sample_pages };
-    let found = files(&corpus, &mut reports, look, &sae_pages);
-    let Found { files, features } = found.map_err(|error| too_large(args, error))?;
-    write_fra_files(&args.output, &files)?;
-    if let Some(path) = package {
-        write_package(&path, &files)?;
-    }
-    for path in &checkpoints {
-        let _ = fs::remove_file(path); // it may never have been written
-    }
+    let (reports, FraFound { files, features }) = match found {
+        Ok(FraRun::Done { reports, found }) => (reports, found),
+        Ok(FraRun::Complete(heads)) => {
+            info!("`{}` is complete already", args.output.display());
+            let text = format!("{:#}\n", json!({ "heads": heads }));
+            let text = if args.json { &text } else { "" };
+            return ignore_broken_pipe(write!(std::io::stdout(), "{text}").map_err(Into::into));
+        }
+        Err(error) => return Err(refused(args, error)),
+    };
     let mut stdout = std::io::stdout().lock();
     let heads: Vec<&FraHeadReport> = reports.iter().flatten().collect();
     let text = if args.json {
@@ -225,57 +182,37 @@ fn texts(args: &AccumulateArgs, subject: &Subject) -> Result<Vec<FraTextIds>> {
     Ok(texts)
 }
 
-/// Moves the progress bar, and names the texts that are left out.
-fn show(bar: &mut Progress, told: FraProgress, args: &AccumulateArgs) {
-    match told {
-        FraProgress::Added { done, total } => bar.advance("texts".to_owned(), done, total),
-        FraProgress::LeftOut { row, index, value } => {
-            let data = args.data.display();
-            warn!("row {row} of `{data}` left out: value {index} of its activations is {value}");
+/// Says which flags help where a run is refused.
+fn refused(args: &AccumulateArgs, error: FraRunError) -> Error {
+    let text = match error {
+        FraRunError::Finished { .. } | FraRunError::OtherSettings { .. } => {
+            format!("{error}; give another `--output`, or replace it with `--overwrite`")
         }
-        _ => {}
-    }
+        FraRunError::Unfinished { .. } => {
+            format!("{error}; go on with `--resume`, or begin again with `--overwrite`")
+        }
+        FraRunError::SameLayer { layer } => format!(
+            "two autoencoders are read by the scores of layer {layer}; give each a run and an \
+             `--output` of its own"
+        ),
+        FraRunError::NotFinite => {
+            format!("the model's activations on `{}` are not finite", args.data.display())
+        }
+        FraRunError::Report(error @ ReportError::NonFinite { .. }) => too_large(args, &error),
+        FraRunError::Sae(error) => return error.into(),
+        FraRunError::Report(error) => return error.into(),
+        FraRunError::Activation(error) => return Error::from(*error),
+        error => return error.into(),
+    };
+    InputError(text).into()
 }
 
-/// What a run of the same settings left of every head, if it is to be resumed and is finished;
-/// a run whose files would be written over is refused.
-fn finished(
-    args: &AccumulateArgs,
-    subject: &Subject,
-    corpus: &FraCorpus<'_>,
-    settings: &FraSettings,
-) -> Result<Option<Vec<Value>>> {
-    let settings = serde_json::to_value(settings)?;
-    let mut found = Vec::new();
-    let mut n_missing = 0;
-    for (layer, sae) in corpus.layers.iter().zip(&subject.paths) {
-        for head in subject.heads(layer) {
-            let stem = file_stem(layer.layer(), head, corpus.texts.len() as u64);
-            let path = args.output.join(format!("{stem}.json"));
-            if !path.exists() {
-                n_missing += 1;
-                continue;
-            }
-            let refuse = |what: &str| {
-                let path = path.display();
-                InputError(format!(
-                    "`{path}` is of {what}; give another `--output`, or replace it with `--overwrite`"
-                ))
-            };
-            if !args.resume {
-                return Err(refuse("a run that is finished").into());
-            }
-            let text = fs::read(&path)
-                .map_err(|source| ActivationError::Read { path: path.clone(), source })?;
-            let report: Value = serde_json::from_slice(&text).unwrap_or_default();
-            if report["settings"] != settings || report["sae"] != sae.display().to_string() {
-                return Err(refuse("a run with other settings").into());
-            }
-            found.push(report);
-        }
-    }
-    // One that was stopped while it wrote its last files has a checkpoint, or begins again.
-    Ok((n_missing == 0).then_some(found))
+/// Names the autoencoders where what they add up to is no number that a page can show.
+fn too_large(args: &AccumulateArgs, error: &ReportError) -> String {
+    let saes: Vec<String> =
+        args.subject.saes.iter().map(|path| format!("`{}`", path.display())).collect();
+    let saes = saes.join(", ");
+    format!("{saes}: weights or activations are too large to be added up: {error}")
 }
 
 /// The page of each autoencoder, as the pages of heads name it; an address that they would refuse is
@@ -300,19 +237,8 @@ fn sae_pages(args: &AccumulateArgs) -> Result<Vec<String>> {
     Ok(args.sae_pages.clone())
 }
 
-/// Names the autoencoders where what they add up to is no number that a page can show.
-fn too_large(args: &AccumulateArgs, error: anyhow::Error) -> anyhow::Error {
-    if !matches!(error.downcast_ref(), Some(ReportError::NonFinite { .. })) {
-        return error;
-    }
-    let saes: Vec<String> =
-        args.subject.saes.iter().map(|path| format!("`{}`", path.display())).collect();
-    let saes = saes.join(", ");
-    InputError(format!("{saes}: weights or activations are too large to be added up: {error:#}"))
-        .into()
-}
-
-fn settings(args: &AccumulateArgs, corpus: &FraCorpus<'_>, digest: &str) -> FraSettings {
+/// What the reports say was asked for.
+fn settings(args: &AccumulateArgs, corpus: &FraCorpus<'_>) -> FraSettings {
     let reader = corpus.reader;
     FraSettings {
         data: args.data.display().to_string(),
@@ -326,22 +252,8 @@ fn settings(args: &AccumulateArgs, corpus: &FraCorpus<'_>, digest: &str) -> FraS
         seed: args.seed,
         examples: args.examples,
         model_fingerprint: reader.model().fingerprint(),
-        inputs_hash: Some(digest.to_owned()),
+        inputs_hash: None,
     }
-}
-
-fn reports(
-    settings: &FraSettings,
-    subject: &Subject,
-    layers: &[FraLayer<'_>],
-    all: &[FraStatistics],
-) -> Result<Vec<Vec<FraHeadReport>>> {
-    let layers = layers.iter().zip(all).zip(&subject.paths);
-    let of_layer = |((layer, statistics), path): ((_, &FraStatistics), &PathBuf)| {
-        let (model, sae) = (&subject.model.name, path.display().to_string());
-        Ok(statistics.reports(layer, &FraReportConfig { model, sae: &sae, settings })?)
-    };
-    layers.map(of_layer).collect()
 }
 
 /// Where a package goes: beside the files if it names no folder.

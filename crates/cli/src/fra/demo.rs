@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
 use attention_probes_models::{Dtype, HookPoint, Placement, open_model};
-use attention_probes_pages::fra::{file_stem, write_fra_files};
+use attention_probes_pages::fra::{FraFound, FraRunEvent, file_stem, fra_files, write_fra_files};
 use attention_probes_sae::fra::{
-    FraArm, FraArmsConfig, FraCorpus, FraHeadReport, FraLayer, FraLookConfig, FraProgress,
-    FraReader, FraReaderConfig, FraReportConfig, FraSettings, FraStatistics, FraStatisticsConfig,
-    FraTextIds, InductionHead, RepeatedTokensConfig, induction_arms,
+    FraArm, FraArmsConfig, FraCorpus, FraHeadReport, FraLayer, FraLookConfig, FraReader,
+    FraReaderConfig, FraReportConfig, FraSettings, FraStatistics, FraStatisticsConfig, FraTextIds,
+    InductionHead, RepeatedTokensConfig, induction_arms,
 };
 use attention_probes_sae::{Contexts, FeatureActivity, SaeFormat, SaeRunConfig, read_sae};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use tracing::info;
 
-use super::files::{Found, files};
 use super::tables::{heads_table, name_of, pairs};
+use super::told::show;
 use crate::device;
 use crate::input::ignore_broken_pipe;
 use crate::progress::Progress;
@@ -47,6 +47,10 @@ const N_STATISTICS: usize = 400;
 const N_TOP: usize = 200;
 const N_EXAMPLES: usize = 200;
 const N_PAGES: usize = 3;
+
+/// What the texts and the progress bar of their pairs are called.
+const PASSAGES_NAME: &str = "passages.jsonl";
+const ADDED: &str = "pairs of features";
 
 /// The page of the autoencoder, beside those of the heads.
 const SAE_PAGE: &str = "sae.html";
@@ -108,7 +112,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let (held_out, seen): (Vec<_>, Vec<_>) =
         PASSAGES.lines().enumerate().partition(|(i, _)| i % HELD_OUT == 0);
-    config.data.path = write_lines(&folder.join("passages.jsonl"), &seen)?;
+    config.data.path = write_lines(&folder.join(PASSAGES_NAME), &seen)?;
     let held_out = write_lines(&folder.join("held_out.jsonl"), &held_out)?;
 
     let device = device::parse(&config.device)?;
@@ -150,7 +154,12 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let of_layer = FraReportConfig { model: &model.name, sae: &sae_name, settings: &settings };
     let mut reports = [statistics.reports(&layers[0], &of_layer)?];
     let look = FraLookConfig { n_examples: N_EXAMPLES, n_texts: N_PAGES };
-    let Found { files, features } = files(&corpus, &mut reports, look, &[SAE_PAGE.to_owned()])?;
+    let (mut bar, told) = (Progress::default(), (PASSAGES_NAME, ADDED));
+    let FraFound { files, features } =
+        fra_files(&corpus, &mut reports, (look, &[SAE_PAGE.to_owned()]), &mut |event| {
+            show(&mut bar, event, told);
+        })?;
+    bar.clear();
     write_fra_files(&folder, &files)?;
     let ([reports], features) = (&reports, &features[0]);
     let arms = induction_arms(&FraArmsConfig {
@@ -240,9 +249,7 @@ fn statistics(corpus: &FraCorpus<'_>) -> Result<FraStatistics> {
     let mut statistics = [FraStatistics::new(layer, config)?];
     let mut bar = Progress::default();
     corpus.accumulate(&mut statistics, None, &mut |told| {
-        if let FraProgress::Added { done, total } = told {
-            bar.advance("pairs of features".to_owned(), done, total);
-        }
+        show(&mut bar, FraRunEvent::Progress(told), (PASSAGES_NAME, ADDED));
     })?;
     bar.clear();
     let [statistics] = statistics;

@@ -2,7 +2,7 @@
 
 pub mod accumulate;
 pub mod demo;
-mod files;
 pub mod sample;
 pub mod subject;
 mod tables;
+mod told;

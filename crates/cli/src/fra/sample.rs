@@ -6,7 +6,7 @@ use std::slice;
 
 use anyhow::Result;
 use attention_probes_activations::{LabelColumn, TextReader, write_atomically};
-use attention_probes_pages::fra::{FraFeatures, FraLinks, fra_sample_page};
+use attention_probes_pages::fra::{FraFeatures, FraLinks, FraRunEvent, fra_sample_page};
 use attention_probes_sae::fra::{
     FraCorpus, FraLayer, FraLookConfig, FraReader, FraSample, FraSampleConfig, FraSampleHead,
     FraShownPairs,
@@ -14,9 +14,9 @@ use attention_probes_sae::fra::{
 use clap::Args;
 use tracing::{info, warn};
 
-use super::files::show;
 use super::subject::{FraArgs, Subject, at_least_one, rows};
 use super::tables::sample_tables;
+use super::told::show;
 use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
@@ -134,7 +134,8 @@ fn features(
     let corpus = FraCorpus { reader: *reader, layers: slice::from_ref(layer), texts: &texts };
     let config = FraLookConfig { n_examples: texts.len(), n_texts: 0 };
     let mut bar = Progress::default();
-    let mut found = corpus.look_again(&[shown], config, &mut |told| show(&mut bar, told))?;
+    let mut tell = |told| show(&mut bar, FraRunEvent::Progress(told), ("", ""));
+    let mut found = corpus.look_again(&[shown], config, &mut tell)?;
     bar.clear();
     Ok(found.remove(0).features)
 }

@@ -7,9 +7,14 @@ use std::path::Path;
 
 use attention_probes_activations::{ActivationError, write_atomically};
 use attention_probes_report::ReportError;
-use attention_probes_sae::fra::{FraHeadReport, FraRowSample};
+use attention_probes_sae::fra::{
+    FraCorpus, FraHeadReport, FraLookConfig, FraRowSample, FraRowSamples, resolve_texts,
+    shown_pairs,
+};
 
 use super::corpus_page::{fra_corpus_pages, stem_of};
+use super::error::FraRunError;
+use super::event::FraRunEvent;
 use super::feature::FraFeatures;
 use super::links::{FraLinks, sample_link};
 use super::sample_page::fra_sample_page;
@@ -65,4 +70,50 @@ pub fn write_fra_files(folder: &Path, files: &FraFiles) -> Result<(), Activation
         write_atomically(&folder.join(name), |file| file.write_all(contents))?;
     }
     Ok(())
+}
+
+/// The files of some layers, and the features that are shown of each.
+#[derive(Debug)]
+pub struct FraFound {
+    /// All files.
+    pub files: FraFiles,
+    /// What is known of the features of each layer's pairs.
+    pub features: Vec<FraFeatures>,
+}
+
+/// Looks at some of the texts once more, adds what they say to the reports of each layer, and makes
+/// the files of their heads; `sae_pages` are the pages of the autoencoders, empty where there is
+/// none.
+///
+/// # Errors
+///
+/// - [`FraRunError::Sae`] if the model fails.
+/// - the errors of [`fra_layer_files`].
+///
+/// # Panics
+///
+/// If there are more reports than layers or pages.
+pub fn fra_files(
+    corpus: &FraCorpus<'_>,
+    reports: &mut [Vec<FraHeadReport>],
+    (look, sae_pages): (FraLookConfig, &[String]),
+    tell: &mut dyn FnMut(FraRunEvent<'_>),
+) -> Result<FraFound, FraRunError> {
+    let shown: Vec<_> = reports.iter().map(|heads| shown_pairs(heads)).collect();
+    let examples =
+        corpus.look_again(&shown, look, &mut |told| tell(FraRunEvent::Progress(told)))?;
+    let mut found = FraFound { files: FraFiles::new(), features: Vec::new() };
+    for (place, (heads, examples)) in reports.iter_mut().zip(examples).enumerate() {
+        heads.iter_mut().for_each(|head| head.add_intervals(&examples.spreads));
+        let layer = &corpus.layers[place];
+        let FraRowSamples { samples, left_out } =
+            resolve_texts(&corpus.reader, layer, heads, &examples.texts)?;
+        for (row, error) in left_out {
+            tell(FraRunEvent::NoPage { row, error });
+        }
+        let sae_page = &sae_pages[place];
+        found.files.extend(fra_layer_files(heads, &examples.features, &samples, sae_page)?);
+        found.features.push(examples.features);
+    }
+    Ok(found)
 }
