@@ -1,6 +1,7 @@
 //! How well the model sorts inputs without some pairs of features.
 
 use anyhow::{Context, Result};
+use attention_probes::sae::fra::FraScores;
 use rand::SeedableRng;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +10,7 @@ use crate::LAYER;
 use crate::inputs::Input;
 use crate::pairs::{PairId, Ranked, Text};
 use crate::scores::{Removed, without};
-use crate::sorter::{Effect, Scores, Sorter};
+use crate::sorter::{Effect, Sorter};
 
 /// Draws of random pairs.
 pub(crate) const N_DRAWS: u64 = 20;
@@ -30,7 +31,7 @@ impl Ablation<'_> {
     /// How well it sorts with these scores.
     pub(crate) fn with(&self, values: Vec<f32>) -> Result<Effect> {
         let heads = (0..self.sorter.n_heads()).collect();
-        self.sorter.effect(self.inputs, vec![Scores { layer: LAYER, heads, values }])
+        self.sorter.effect(self.inputs, vec![FraScores { layer: LAYER, heads, values }])
     }
 
     /// Pairs drawn at random: the mean of some draws, and the least and the largest loss.

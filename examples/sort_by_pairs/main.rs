@@ -26,7 +26,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use attention_probes::models::HookPoint;
-use attention_probes::sae::fra::{FraLayer, capture_texts};
+use attention_probes::sae::fra::{FraLayer, FraRemoved, FraScores, capture_texts};
 use burn::tensor::Device;
 
 use ablation::{Ablation, N_DRAWS};
@@ -34,7 +34,7 @@ use features::{D_SAE, Features, run};
 use inputs::{Input, LETTERS, N_LETTERS, N_POS};
 use pairs::{PairId, Ranked};
 use scores::{Removed, by_letter, by_place, without};
-use sorter::{Effect, Scores, Sorter};
+use sorter::{Effect, Sorter};
 
 const WEIGHTS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -113,7 +113,7 @@ fn print_layers(sorter: &Sorter, inputs: &[Input]) -> Result<()> {
     let n_heads = sorter.n_heads();
     let zero = |layer: usize, heads: &[usize]| {
         let values = vec![0.0; inputs.len() * n_heads * N_POS * N_POS];
-        Scores { layer, heads: heads.to_vec(), values }
+        FraScores { layer, heads: heads.to_vec(), values }
     };
     let all: Vec<usize> = (0..n_heads).collect();
     row("none", &sorter.effect(inputs, Vec::new())?);
@@ -207,10 +207,10 @@ fn print_effects(ablation: &Ablation<'_>, ranked: &Ranked, by_place: Vec<f32>) -
         row(&label, &ablation.effect(Removed::Pairs(&others))?);
         row(&format!("{n} drawn, mean of {N_DRAWS} draws"), &ablation.drawn(ranked, n)?);
     }
-    row("all pairs", &ablation.effect(Removed::AllPairs)?);
-    row("all that is no pair", &ablation.effect(Removed::AllButPairs)?);
+    row("all pairs", &ablation.effect(Removed::OfEach(FraRemoved::AllPairs))?);
+    row("all that is no pair", &ablation.effect(Removed::OfEach(FraRemoved::AllButPairs))?);
     row("all but means by place", &ablation.with(by_place)?);
-    row("the scores", &ablation.effect(Removed::Everything)?);
+    row("the scores", &ablation.effect(Removed::OfEach(FraRemoved::Everything))?);
     Ok(())
 }
 
@@ -232,7 +232,7 @@ fn print_seed(seed: u64, fvu: f64, ablation: &Ablation<'_>, ranked: &Ranked) -> 
         sorted(Removed::Pairs(&others))?,
         ablation.drawn(ranked, n)?.sorted,
         sorted(Removed::Pairs(&ranked.top(FEW)))?,
-        sorted(Removed::AllPairs)?
+        sorted(Removed::OfEach(FraRemoved::AllPairs))?
     );
     Ok(())
 }

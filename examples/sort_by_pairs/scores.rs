@@ -1,7 +1,7 @@
 //! Scores of a layer without some pairs of features.
 
 use anyhow::Result;
-use attention_probes::sae::fra::FraHead;
+use attention_probes::sae::fra::FraRemoved;
 use rand::SeedableRng;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -16,12 +16,8 @@ pub(crate) enum Removed<'a> {
     Pairs(&'a [PairId]),
     /// The same amounts, but each query's at the letters of the input in another order.
     Shuffled(&'a [PairId]),
-    /// What all pairs add.
-    AllPairs,
-    /// Everything that is no pair.
-    AllButPairs,
-    /// Everything, so that a head attends alike to all keys.
-    Everything,
+    /// The same of every head.
+    OfEach(FraRemoved<'a>),
 }
 
 /// Scores of all heads for every input, `[n_inputs, n_heads, N_POS, N_POS]`.
@@ -36,27 +32,24 @@ pub(crate) fn without(removed: Removed<'_>, texts: &[Text]) -> Result<Vec<f32>> 
         });
         for number in text.heads() {
             let Some(head) = text.head(number) else { continue };
-            let terms = head.terms()?;
-            let scores = terms.scores();
-            let removed = match removed {
-                Removed::Pairs(pairs) => of_pairs(&head, number, pairs),
-                Removed::Shuffled(pairs) => shuffled(&of_pairs(&head, number, pairs), &orders),
-                Removed::AllPairs => terms.pairs,
-                Removed::AllButPairs => {
-                    scores.iter().zip(&terms.pairs).map(|(score, pairs)| score - pairs).collect()
+            left.extend(match removed {
+                Removed::Pairs(pairs) => {
+                    head.scores_without(FraRemoved::Pairs(&of_head(number, pairs)))?
                 }
-                Removed::Everything => scores.clone(),
-            };
-            left.extend(scores.iter().zip(&removed).map(|(score, removed)| score - removed));
+                Removed::Shuffled(pairs) => {
+                    let amounts = shuffled(&head.pairs_map(&of_head(number, pairs)), &orders);
+                    head.scores_without(FraRemoved::Amounts(&amounts))?
+                }
+                Removed::OfEach(removed) => head.scores_without(removed)?,
+            });
         }
     }
     Ok(left)
 }
 
-/// What some pairs add to the scores of a head.
-fn of_pairs(head: &FraHead<'_>, number: usize, pairs: &[PairId]) -> Vec<f32> {
-    let of_head = pairs.iter().filter(|pair| pair.0 == number);
-    head.pairs_map(&of_head.map(|pair| (pair.1, pair.2)).collect::<Vec<_>>())
+/// Features at the query and the key of those pairs that are of a head.
+fn of_head(head: usize, pairs: &[PairId]) -> Vec<(u32, u32)> {
+    pairs.iter().filter(|pair| pair.0 == head).map(|pair| (pair.1, pair.2)).collect()
 }
 
 /// The same with each answer's values at the letters of the input in another order.

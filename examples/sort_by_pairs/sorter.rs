@@ -3,10 +3,11 @@
 use anyhow::{Context, Result};
 use attention_probes::metrics::{Interval, bootstrap};
 use attention_probes::models::{
-    Activation, ForwardRequest, Gpt2, HookPoint, HookSet, HookedModel, Intervention, PaddingSide,
-    TokenBatch, host_values,
+    ForwardRequest, Gpt2, HookPoint, HookSet, HookedModel, Intervention, PaddingSide, TokenBatch,
+    host_values,
 };
-use burn::tensor::{Device, Tensor, TensorData};
+use attention_probes::sae::fra::FraScores;
+use burn::tensor::Device;
 
 use crate::inputs::{Input, LETTERS, N_LETTERS, N_POS};
 
@@ -14,15 +15,6 @@ use crate::inputs::{Input, LETTERS, N_LETTERS, N_POS};
 pub(crate) struct Sorter {
     pub(crate) model: Gpt2,
     pub(crate) device: Device,
-}
-
-/// Scores that take the place of the model's own.
-pub(crate) struct Scores {
-    pub(crate) layer: usize,
-    /// The heads that get them.
-    pub(crate) heads: Vec<usize>,
-    /// `[n_inputs, n_heads, N_POS, N_POS]`; keys behind the query stay hidden.
-    pub(crate) values: Vec<f32>,
 }
 
 /// How well the model sorts.
@@ -49,9 +41,10 @@ impl Sorter {
     ///
     /// Each letter is judged after the right ones before it: an input counts as sorted exactly if
     /// the model sorts it when it reads its own answers.
-    pub(crate) fn effect(&self, inputs: &[Input], changed: Vec<Scores>) -> Result<Effect> {
+    pub(crate) fn effect(&self, inputs: &[Input], changed: Vec<FraScores>) -> Result<Effect> {
         let n_heads = self.n_heads();
-        let replace = |scores| self.replace(inputs.len(), scores);
+        let dims = [inputs.len(), n_heads, N_POS];
+        let replace = |scores: FraScores| scores.intervention(dims, &self.device);
         let interventions: Vec<Intervention> = changed.into_iter().map(replace).collect();
         let ids: Vec<&[u32]> = inputs.iter().map(|input| &input.ids[..]).collect();
         let batch = TokenBatch::new(&ids, PaddingSide::Right, &self.device)?;
@@ -93,17 +86,5 @@ impl Sorter {
             interval: bootstrap(inputs.len(), 1000, 0.95, 0, mean)?,
             attention: attention / (n * (N_LETTERS * n_heads) as f64),
         })
-    }
-
-    fn replace(&self, n_inputs: usize, scores: Scores) -> Intervention {
-        let mut values = scores.values;
-        for (at, value) in values.iter_mut().enumerate() {
-            if at % N_POS > at / N_POS % N_POS {
-                *value = f32::NEG_INFINITY;
-            }
-        }
-        let data = TensorData::new(values, [n_inputs, self.n_heads(), N_POS, N_POS]);
-        let by = Activation::Heads(Tensor::from_data(data, &self.device));
-        Intervention::replace(HookPoint::AttnScores(scores.layer), by).on_heads(scores.heads)
     }
 }

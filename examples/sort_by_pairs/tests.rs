@@ -59,15 +59,17 @@ fn the_model_needs_its_pairs_and_nothing_else_of_its_scores() {
     assert!((own.attention - nothing.attention).abs() < 1e-4);
 
     let left = |removed: Removed<'_>| without(removed, &texts).unwrap();
-    let (all, rest) = (left(Removed::Pairs(&[])), left(Removed::AllPairs));
-    let pairs_alone = left(Removed::AllButPairs);
+    let (all, rest) = (left(Removed::Pairs(&[])), left(Removed::OfEach(FraRemoved::AllPairs)));
+    let pairs_alone = left(Removed::OfEach(FraRemoved::AllButPairs));
     for (score, (rest, pair)) in all.iter().zip(rest.iter().zip(&pairs_alone)) {
         assert!((score - rest - pair).abs() < 1e-4, "{score} {rest} {pair}");
     }
 
     let effect = |removed: Removed<'_>| ablation.effect(removed).unwrap();
-    assert!(effect(Removed::AllButPairs).sorted > 0.98);
-    assert!(effect(Removed::AllPairs).loss_nats > 10.0 * own.loss_nats.max(1e-4));
+    assert!(effect(Removed::OfEach(FraRemoved::AllButPairs)).sorted > 0.98);
+    assert!(
+        effect(Removed::OfEach(FraRemoved::AllPairs)).loss_nats > 10.0 * own.loss_nats.max(1e-4)
+    );
 
     // One by one they are all pairs.
     let texts_seen = pairs::read(&sorter, &layer, &seen).unwrap();

@@ -1,7 +1,6 @@
 //! Where results go, checked before the long part starts.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Result;
@@ -92,16 +91,6 @@ pub(crate) fn check_utf8(path: &Path) -> Result<()> {
     let path = path.display();
     let error = format!("`{path}` is not UTF-8, so no configuration can hold it; rename it");
     Err(InputError(error).into())
-}
-
-/// Removes a file, which may not be there.
-pub(crate) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(ActivationError::Write { path: path.to_owned(), source }.into())
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -317,6 +317,14 @@ pub enum SaeError {
         /// What was asked for.
         what: &'static str,
     },
+    /// A row of some data cannot be read by a model.
+    #[error("row {row}")]
+    Row {
+        /// The row, counted from 0.
+        row: u64,
+        /// Why not.
+        source: Box<SaeError>,
+    },
     /// Saved statistics are damaged, or of other texts or settings.
     #[error("`{}` holds no statistics of this run: {reason}; remove it to begin anew", path.display())]
     Statistics {

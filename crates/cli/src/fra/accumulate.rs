@@ -1,31 +1,25 @@
 //! `fra accumulate`: pairs of features over many texts, for several heads and layers.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
-use attention_probes_activations::{ActivationError, FolderLock};
-use attention_probes_models::HookPoint;
+use anyhow::{Error, Result};
+use attention_probes_pages::fra::{
+    FraExisting, FraFound, FraRun, FraRunConfig, FraRunError, run_fra,
+};
 use attention_probes_report::{FraCorpusPage, ReportError};
-use attention_probes_sae::fra::{FraLayer, FraStatistics, FraStatisticsConfig};
+use attention_probes_sae::fra::{FraCorpus, FraHeadReport, FraSettings, FraTextIds};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::{info, warn};
 
-use super::corpus::Corpus;
-use super::examples::{Looked, is_looked_at, name_of};
-use super::files::{self, Run};
-use super::package;
-use super::page::file_stem;
-use super::report::{HeadReport, LayerReport, Settings, heads_table, missing, pairs_table};
-use super::subject::{FraArgs, Subject, TextIds, at_least_one};
+use super::subject::{FraArgs, Subject, at_least_one, rows};
+use super::tables::{heads_table, missing, name_of, pairs_table};
+use super::told::show;
 use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::input::ignore_broken_pipe;
 use crate::output;
-use crate::output::remove_file;
 use crate::progress::Progress;
 
 /// Heads whose pairs are printed.
@@ -116,74 +110,42 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     let sae_pages = sae_pages(args)?;
     let subject = Subject::open(&args.subject)?;
     let layers = subject.layers()?;
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = layers.iter().find(|layer| !seen.insert(layer.layer())) {
-        let error = format!(
-            "two autoencoders are read by the scores of layer {}; give each a run and an `--output` \
-             of its own",
-            twice.layer()
-        );
-        return Err(InputError(error).into());
-    }
-    let budget = budget * f64::from(1 << 30) / layers.len() as f64;
-    let mut all = Vec::new();
+    // A head that is not there is refused before the texts are read.
     for layer in &layers {
-        let config = FraStatisticsConfig {
-            heads: subject.heads(layer),
-            budget_bytes: budget as usize,
-            seed: args.seed,
-            permuted: args.permuted,
-        };
-        all.push(FraStatistics::new(layer, config)?);
+        subject.heads(layer).into_iter().try_for_each(|head| layer.check_head(head))?;
     }
-    let corpus = Corpus::survey(args, &subject)?;
-    let _lock = FolderLock::claim(&args.output)?;
-    let checkpoints: Vec<PathBuf> = layers
-        .iter()
-        .map(|layer| args.output.join(format!("accumulated_fra_L{}.checkpoint", layer.layer())))
-        .collect();
-    let settings = settings(args, &corpus);
-    if args.overwrite {
-        // Pages and tables get their names when they are written.
-        checkpoints.iter().try_for_each(|path| remove_file(path))?;
-    } else if !checkpoints.iter().any(|path| path.exists())
-        && let Some(heads) = finished(args, &layers, (&corpus, &settings))?
-    {
-        info!("`{}` is complete already", args.output.display());
-        let text = format!("{:#}\n", json!({ "heads": heads }));
-        let text = if args.json { &text } else { "" };
-        return ignore_broken_pipe(write!(std::io::stdout(), "{text}").map_err(Into::into));
-    }
-    for (statistics, path) in all.iter_mut().zip(&checkpoints).filter(|(_, path)| path.exists()) {
-        if !args.resume {
-            let error = format!(
-                "`{}` is of a run that was stopped; go on with `--resume`, or begin again with \
-                 `--overwrite`",
-                path.display()
-            );
-            return Err(InputError(error).into());
-        }
-        statistics.load(path, &corpus.digest)?;
-        info!("going on from text {} with `{}`", statistics.n_texts(), path.display());
-    }
-    let texts = add(&corpus, &layers, (&mut all, &checkpoints))?;
-    let mut reports = reports(&settings, &subject, &layers, &all)?;
-    let run = Run {
-        reader: subject.reader(),
-        layers: &layers,
-        looked: Looked { texts: &texts, n_pages: args.sample_pages },
-        sae_pages: &sae_pages,
+    let texts = texts(args, &subject)?;
+    let corpus = FraCorpus { reader: subject.reader(), layers: &layers, texts: &texts };
+    let config = FraRunConfig {
+        folder: args.output.clone(),
+        existing: match (args.resume, args.overwrite) {
+            (true, _) => FraExisting::Resume,
+            (_, true) => FraExisting::Overwrite,
+            _ => FraExisting::Refuse,
+        },
+        heads: layers.iter().map(|layer| subject.heads(layer)).collect(),
+        saes: subject.paths.iter().map(|path| path.display().to_string()).collect(),
+        sae_pages,
+        settings: settings(args, &corpus),
+        sample_pages: args.sample_pages,
+        checkpoint_every: args.checkpoint_every,
+        package,
     };
-    let (files, features) = run.files(&mut reports).map_err(|error| too_large(args, error))?;
-    files::write(&args.output, &files)?;
-    if let Some(path) = package {
-        package::write(&path, &files)?;
-    }
-    for path in &checkpoints {
-        let _ = fs::remove_file(path); // it may never have been written
-    }
+    let (mut bar, data) = (Progress::default(), args.data.display().to_string());
+    let found = run_fra(&corpus, &config, &mut |told| show(&mut bar, told, (&data, "texts")));
+    bar.clear();
+    let (reports, FraFound { files, features }) = match found {
+        Ok(FraRun::Done { reports, found }) => (reports, found),
+        Ok(FraRun::Complete(heads)) => {
+            info!("`{}` is complete already", args.output.display());
+            let text = format!("{:#}\n", json!({ "heads": heads }));
+            let text = if args.json { &text } else { "" };
+            return ignore_broken_pipe(write!(std::io::stdout(), "{text}").map_err(Into::into));
+        }
+        Err(error) => return Err(refused(args, error)),
+    };
     let mut stdout = std::io::stdout().lock();
-    let heads: Vec<&HeadReport> = reports.iter().flatten().collect();
+    let heads: Vec<&FraHeadReport> = reports.iter().flatten().collect();
     let text = if args.json {
         format!("{:#}\n", json!({ "heads": heads }))
     } else {
@@ -204,44 +166,53 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
 }
 
-/// What a run of the same settings left of every head, if it is to be resumed and is finished;
-/// a run whose files would be written over is refused.
-fn finished(
-    args: &AccumulateArgs,
-    layers: &[FraLayer<'_>],
-    (corpus, settings): (&Corpus<'_>, &Settings),
-) -> Result<Option<Vec<Value>>> {
-    let settings = serde_json::to_value(settings)?;
-    let mut found = Vec::new();
-    let mut n_missing = 0;
-    for (layer, sae) in layers.iter().zip(&corpus.subject.paths) {
-        for head in corpus.subject.heads(layer) {
-            let stem = file_stem(layer.layer(), head, corpus.n_texts as u64);
-            let path = args.output.join(format!("{stem}.json"));
-            if !path.exists() {
-                n_missing += 1;
-                continue;
-            }
-            let refuse = |what: &str| {
-                let path = path.display();
-                InputError(format!(
-                    "`{path}` is of {what}; give another `--output`, or replace it with `--overwrite`"
-                ))
-            };
-            if !args.resume {
-                return Err(refuse("a run that is finished").into());
-            }
-            let text = fs::read(&path)
-                .map_err(|source| ActivationError::Read { path: path.clone(), source })?;
-            let report: Value = serde_json::from_slice(&text).unwrap_or_default();
-            if report["settings"] != settings || report["sae"] != sae.display().to_string() {
-                return Err(refuse("a run with other settings").into());
-            }
-            found.push(report);
-        }
+/// The texts, each read and turned into tokens once.
+fn texts(args: &AccumulateArgs, subject: &Subject) -> Result<Vec<FraTextIds>> {
+    let rows = rows(&args.data, args.table.columns(&args.column)?)?;
+    let texts = subject.reader().texts(rows, args.samples)?;
+    let Some(last) = texts.last() else {
+        let (data, most) = (args.data.display(), subject.reader().max_tokens());
+        let error = format!("`{data}` has no text of two tokens, with `--max-tokens` {most}");
+        return Err(InputError(error).into());
+    };
+    let n_short = last.row + 1 - texts.len() as u64;
+    if n_short > 0 {
+        info!("{n_short} texts of one token or none left out");
     }
-    // One that was stopped while it wrote its last files has a checkpoint, or begins again.
-    Ok((n_missing == 0).then_some(found))
+    Ok(texts)
+}
+
+/// Says which flags help where a run is refused.
+fn refused(args: &AccumulateArgs, error: FraRunError) -> Error {
+    let text = match error {
+        FraRunError::Finished { .. } | FraRunError::OtherSettings { .. } => {
+            format!("{error}; give another `--output`, or replace it with `--overwrite`")
+        }
+        FraRunError::Unfinished { .. } => {
+            format!("{error}; go on with `--resume`, or begin again with `--overwrite`")
+        }
+        FraRunError::SameLayer { layer } => format!(
+            "two autoencoders are read by the scores of layer {layer}; give each a run and an \
+             `--output` of its own"
+        ),
+        FraRunError::NotFinite => {
+            format!("the model's activations on `{}` are not finite", args.data.display())
+        }
+        FraRunError::Report(error @ ReportError::NonFinite { .. }) => too_large(args, &error),
+        FraRunError::Sae(error) => return error.into(),
+        FraRunError::Report(error) => return error.into(),
+        FraRunError::Activation(error) => return Error::from(*error),
+        error => return error.into(),
+    };
+    InputError(text).into()
+}
+
+/// Names the autoencoders where what they add up to is no number that a page can show.
+fn too_large(args: &AccumulateArgs, error: &ReportError) -> String {
+    let saes: Vec<String> =
+        args.subject.saes.iter().map(|path| format!("`{}`", path.display())).collect();
+    let saes = saes.join(", ");
+    format!("{saes}: weights or activations are too large to be added up: {error}")
 }
 
 /// The page of each autoencoder, as the pages of heads name it; an address that they would refuse is
@@ -266,93 +237,23 @@ fn sae_pages(args: &AccumulateArgs) -> Result<Vec<String>> {
     Ok(args.sae_pages.clone())
 }
 
-/// Runs the model over every text once, for all layers; returns the texts that are looked at again.
-fn add(
-    corpus: &Corpus<'_>,
-    layers: &[FraLayer<'_>],
-    (all, checkpoints): (&mut [FraStatistics], &[PathBuf]),
-) -> Result<Vec<TextIds>> {
-    let Corpus { args, subject, n_texts, digest } = corpus;
-    let mut hooks: Vec<HookPoint> = layers.iter().flat_map(FraLayer::hooks).collect();
-    hooks.extend(layers.iter().map(|layer| HookPoint::Pattern(layer.layer())));
-    let mut looked_at = Vec::new();
-    let mut progress = Progress::default();
-    let seen = |statistics: &FraStatistics| statistics.n_texts() + statistics.n_skipped();
-    for (i, text) in (0..).zip(corpus.texts()?) {
-        let text = text?;
-        if all.iter().any(|statistics| seen(statistics) <= i) {
-            let activations = corpus.activations(&text, &hooks)?;
-            // A run may have been stopped between the checkpoints of two layers.
-            for (statistics, layer) in all.iter_mut().zip(layers).filter(|(of, _)| seen(of) == i) {
-                match &activations {
-                    Some(found) => {
-                        statistics.add(layer, &text.ids, found, subject.reader().n_before)?;
-                    }
-                    None => statistics.skip(),
-                }
-            }
-            let done = i + 1;
-            progress.advance("texts".to_owned(), done as usize, *n_texts);
-            if done.is_multiple_of(args.checkpoint_every as u64) {
-                for (statistics, path) in all.iter().zip(checkpoints) {
-                    statistics.save(path, digest)?;
-                }
-            }
-        }
-        if is_looked_at(i as usize, *n_texts, args.examples) {
-            looked_at.push(text);
-        }
-    }
-    progress.clear();
-    if all.iter().all(|statistics| statistics.n_texts() == 0) {
-        let error = format!("the model's activations on `{}` are not finite", args.data.display());
-        return Err(InputError(error).into());
-    }
-    Ok(looked_at)
-}
-
-/// Names the autoencoders where what they add up to is no number that a page can show.
-fn too_large(args: &AccumulateArgs, error: anyhow::Error) -> anyhow::Error {
-    if !matches!(error.downcast_ref(), Some(ReportError::NonFinite { .. })) {
-        return error;
-    }
-    let saes: Vec<String> =
-        args.subject.saes.iter().map(|path| format!("`{}`", path.display())).collect();
-    let saes = saes.join(", ");
-    InputError(format!("{saes}: weights or activations are too large to be added up: {error:#}"))
-        .into()
-}
-
-fn settings(args: &AccumulateArgs, corpus: &Corpus<'_>) -> Settings {
-    let subject = corpus.subject;
-    Settings {
+/// What the reports say was asked for.
+fn settings(args: &AccumulateArgs, corpus: &FraCorpus<'_>) -> FraSettings {
+    let reader = corpus.reader;
+    FraSettings {
         data: args.data.display().to_string(),
         column: args.column.clone(),
         samples: args.samples as u64,
-        max_tokens: subject.max_tokens,
-        prepend_bos: subject.has_bos(),
+        max_tokens: reader.max_tokens(),
+        prepend_bos: reader.bos().is_some(),
         top: args.top,
         memory_budget_gib: args.memory_budget_gib,
         permuted: args.permuted,
         seed: args.seed,
         examples: args.examples,
-        model_fingerprint: subject.model.fingerprint(),
-        inputs_hash: Some(corpus.digest.clone()),
+        model_fingerprint: reader.model().fingerprint(),
+        inputs_hash: None,
     }
-}
-
-fn reports(
-    settings: &Settings,
-    subject: &Subject,
-    layers: &[FraLayer<'_>],
-    all: &[FraStatistics],
-) -> Result<Vec<Vec<HeadReport>>> {
-    let layers = layers.iter().zip(all).zip(&subject.paths);
-    let of_layer = |((layer, statistics), path): ((_, _), &PathBuf)| {
-        let (model, sae) = (&subject.model.name, path.display().to_string());
-        LayerReport { layer, statistics, model, sae, settings }.heads(settings.top)
-    };
-    layers.map(of_layer).collect()
 }
 
 /// Where a package goes: beside the files if it names no folder.

@@ -8,21 +8,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
-use attention_probes_models::{Dtype, HookPoint, LanguageModel, Placement, open_model};
-use attention_probes_sae::fra::{FraCodes, FraLayer, FraStatistics, FraStatisticsConfig, capture};
+use attention_probes_models::{Dtype, HookPoint, Placement, open_model};
+use attention_probes_pages::fra::{FraFound, FraRunEvent, file_stem, fra_files, write_fra_files};
+use attention_probes_sae::fra::{
+    FraArm, FraArmsConfig, FraCorpus, FraHeadReport, FraLayer, FraLookConfig, FraReader,
+    FraReaderConfig, FraReportConfig, FraSettings, FraStatistics, FraStatisticsConfig, FraTextIds,
+    InductionHead, RepeatedTokensConfig, induction_arms,
+};
 use attention_probes_sae::{Contexts, FeatureActivity, SaeFormat, SaeRunConfig, read_sae};
-use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use rand::{Rng as _, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tracing::info;
 
-use super::arms::{Arm, without_pairs};
-use super::examples::{Looked, is_looked_at, name_of};
-use super::files::{self, Run};
-use super::report::{HeadReport, LayerReport, Settings, heads_table, pairs};
-use super::subject::{Reader, TextIds};
+use super::tables::{heads_table, name_of, pairs};
+use super::told::show;
 use crate::device;
 use crate::input::ignore_broken_pipe;
 use crate::progress::Progress;
@@ -44,14 +43,14 @@ const HELD_OUT: usize = 6;
 const N_ABLATED: usize = 48;
 const N_STATISTICS: usize = 400;
 
-/// Texts of random tokens that a segment is repeated in, and the length of that segment.
-const N_REPEATED: usize = 24;
-const SEGMENT: usize = 32;
-
 /// Pairs of a ranking, texts that features and intervals are taken from, and pages of single texts.
 const N_TOP: usize = 200;
 const N_EXAMPLES: usize = 200;
 const N_PAGES: usize = 3;
+
+/// What the texts and the progress bar of their pairs are called.
+const PASSAGES_NAME: &str = "passages.jsonl";
+const ADDED: &str = "pairs of features";
 
 /// The page of the autoencoder, beside those of the heads.
 const SAE_PAGE: &str = "sae.html";
@@ -113,7 +112,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let (held_out, seen): (Vec<_>, Vec<_>) =
         PASSAGES.lines().enumerate().partition(|(i, _)| i % HELD_OUT == 0);
-    config.data.path = write_lines(&folder.join("passages.jsonl"), &seen)?;
+    config.data.path = write_lines(&folder.join(PASSAGES_NAME), &seen)?;
     let held_out = write_lines(&folder.join("held_out.jsonl"), &held_out)?;
 
     let device = device::parse(&config.device)?;
@@ -123,11 +122,14 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let columns = texts::columns_of_run(&config.data)?;
     let contexts = |path: &Path| texts::contexts(path, &columns, size, &model);
     let (seen, held_out) = (contexts(&config.data.path)?, contexts(&held_out)?);
-    let n_before = held_out.length() - held_out.n_text_tokens();
-    let held_out = texts_of(&held_out, N_ABLATED);
-    let repeated = repeated(&model, n_before);
-    let heads = induction_heads(&model, &device, &repeated)?;
-    let (layer, head, score) = heads[0];
+    let (max_tokens, prepend_bos) = size;
+    let of_texts = FraReaderConfig { max_tokens, prepend_bos, published: false };
+    let reader = FraReader::new(&model, &device, of_texts);
+    let held_out: Vec<Vec<u32>> =
+        texts_of(&held_out, N_ABLATED).into_iter().map(|text| text.ids).collect();
+    let repeated = reader.repeated_tokens(RepeatedTokensConfig::default());
+    let heads = reader.induction_heads(&repeated)?;
+    let InductionHead { layer, head, score } = heads[0];
     info!(
         "head {head} of layer {layer} looks behind the earlier occurrence of a random token with \
          weight {score:.3}"
@@ -143,41 +145,42 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let hook = HookPoint::Ln1Normalized(layer);
     let view = View { sae: &sae, model: &model, device: &device, contexts: &seen, hook };
     view.write(&folder.join(SAE_PAGE), &sae_folder, (N_STATISTICS, sae.config.d_sae))?;
-    let reader = Reader { model: &model, device: &device, n_before };
     let layers = [FraLayer::new(&sae, &*model.model, layer)?];
-    let texts = rows_of(&seen, N_STATISTICS);
-    let statistics = statistics(reader, &layers[0], &texts)?;
-    let settings = settings(&config, &statistics, &model);
-    let of_layer = LayerReport {
-        layer: &layers[0],
-        statistics: &statistics,
-        model: &model.name,
-        sae: sae_folder.display().to_string(),
-        settings: &settings,
-    };
-    let mut reports = [of_layer.heads(N_TOP)?];
-    let n = texts.len();
-    let texts = texts.into_iter().enumerate().filter(|(i, _)| is_looked_at(*i, n, N_EXAMPLES));
-    let texts: Vec<TextIds> = texts.map(|(_, text)| text).collect();
-    let run = Run {
-        reader,
-        layers: &layers,
-        looked: Looked { texts: &texts, n_pages: N_PAGES },
-        sae_pages: &[SAE_PAGE.to_owned()],
-    };
-    let (files, features) = run.files(&mut reports)?;
-    files::write(&folder, &files)?;
+    let texts = texts_of(&seen, N_STATISTICS);
+    let corpus = FraCorpus { reader, layers: &layers, texts: &texts };
+    let statistics = statistics(&corpus)?;
+    let settings = settings(&config, &statistics, model.fingerprint());
+    let sae_name = sae_folder.display().to_string();
+    let of_layer = FraReportConfig { model: &model.name, sae: &sae_name, settings: &settings };
+    let mut reports = [statistics.reports(&layers[0], &of_layer)?];
+    let look = FraLookConfig { n_examples: N_EXAMPLES, n_texts: N_PAGES };
+    let (mut bar, told) = (Progress::default(), (PASSAGES_NAME, ADDED));
+    let FraFound { files, features } =
+        fra_files(&corpus, &mut reports, (look, &[SAE_PAGE.to_owned()]), &mut |event| {
+            show(&mut bar, event, told);
+        })?;
+    bar.clear();
+    write_fra_files(&folder, &files)?;
     let ([reports], features) = (&reports, &features[0]);
-    let arms = without_pairs(reader, &statistics, (&layers[0], head), [&held_out, &repeated])?;
+    let arms = induction_arms(&FraArmsConfig {
+        reader,
+        layer: &layers[0],
+        head,
+        statistics: &statistics,
+        passages: &held_out,
+        repeated: &repeated,
+    })?;
     let of_contexts = (&seen, N_STATISTICS);
     let activity = FeatureActivity::collect(&sae, &*model.model, &device, of_contexts, hook)?;
     let mut stdout = std::io::stdout().lock();
     let text = if args.json {
+        let scores: Vec<(usize, usize, f64)> =
+            heads.iter().map(|of| (of.layer, of.head, of.score)).collect();
         let object = json!({
             "model": model.name,
             "layer": layer,
             "head": head,
-            "induction_scores": heads,
+            "induction_scores": scores,
             "fvu": activity.fvu(),
             "heads": reports,
             "ablation": arms,
@@ -186,7 +189,9 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     } else {
         let table = to_text(reports, head, &arms, &|feature| name_of(features, feature));
         let page = reports.iter().find(|report| report.head == head);
-        let page = page.map_or_else(String::new, |page| format!("{}.html", page.file_stem()));
+        let page = page.map_or_else(String::new, |page| {
+            format!("{}.html", file_stem(page.layer, page.head, page.n_texts))
+        });
         format!(
             "{} of `{hook}`: {:.1} active features of {}, FVU {:.3}\n\n{table}\nwrote {} files; \
              begin with {}\n",
@@ -208,58 +213,19 @@ fn write_lines(path: &Path, lines: &[(usize, &str)]) -> Result<PathBuf> {
 }
 
 /// Contexts as texts; their rows are counted in contexts, which passages are cut into.
-fn rows_of(contexts: &Contexts, n: usize) -> Vec<TextIds> {
-    let text = |i: usize| TextIds { row: i as u64, ids: contexts.ids(i).to_vec() };
+fn texts_of(contexts: &Contexts, n: usize) -> Vec<FraTextIds> {
+    let text = |i: usize| FraTextIds { row: i as u64, ids: contexts.ids(i).to_vec() };
     (0..contexts.len().min(n)).map(text).collect()
 }
 
-fn texts_of(contexts: &Contexts, n: usize) -> Vec<Vec<u32>> {
-    (0..contexts.len().min(n)).map(|i| contexts.ids(i).to_vec()).collect()
-}
-
-/// Random tokens of which a segment is repeated, after what begins every text.
-fn repeated(model: &LanguageModel, n_before: usize) -> Vec<Vec<u32>> {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let bos = model.tokenizer.beginning().filter(|_| n_before > 0);
-    let d_vocab = model.model.shape().d_vocab as u32;
-    let text = |_| {
-        let segment: Vec<u32> = (0..SEGMENT).map(|_| rng.random_range(1..d_vocab)).collect();
-        bos.into_iter().chain(segment.repeat(2)).collect()
-    };
-    (0..N_REPEATED).map(text).collect()
-}
-
-/// Layer, head, and mean attention to where an induction head looks, the highest first.
-fn induction_heads(
-    model: &LanguageModel,
-    device: &Device,
-    texts: &[Vec<u32>],
-) -> Result<Vec<(usize, usize, f64)>> {
-    let shape = model.model.shape();
-    let hooks: Vec<HookPoint> = (0..shape.n_layers).map(HookPoint::Pattern).collect();
-    let mut sums = vec![(0.0, 0_u64); shape.n_layers * shape.n_heads];
-    for ids in texts {
-        let n = ids.len();
-        let kept = capture(&*model.model, device, ids, &hooks)?;
-        let patterns = hooks.iter().flat_map(|hook| kept[hook].chunks_exact(n * n));
-        let codes = FraCodes::without_features(ids);
-        for (sum, pattern) in sums.iter_mut().zip(patterns) {
-            let (attention, n) = codes.induction_attention(pattern);
-            *sum = (sum.0 + attention, sum.1 + n);
-        }
-    }
-    let score = |(i, (sum, n)): (usize, &(f64, u64))| {
-        (i / shape.n_heads, i % shape.n_heads, sum / (*n).max(1) as f64)
-    };
-    let mut scores: Vec<(usize, usize, f64)> = sums.iter().enumerate().map(score).collect();
-    scores.sort_by(|a, b| b.2.total_cmp(&a.2));
-    Ok(scores)
-}
-
 /// What the statistics were asked for.
-fn settings(config: &SaeRunConfig, statistics: &FraStatistics, model: &LanguageModel) -> Settings {
+fn settings(
+    config: &SaeRunConfig,
+    statistics: &FraStatistics,
+    model_fingerprint: String,
+) -> FraSettings {
     let of_pairs = statistics.config();
-    Settings {
+    FraSettings {
         data: format!("contexts of `{}`", config.data.path.display()),
         column: config.data.text.clone(),
         samples: statistics.n_texts(),
@@ -270,36 +236,30 @@ fn settings(config: &SaeRunConfig, statistics: &FraStatistics, model: &LanguageM
         permuted: of_pairs.permuted,
         seed: of_pairs.seed,
         examples: N_EXAMPLES,
-        model_fingerprint: model.fingerprint(),
+        model_fingerprint,
         inputs_hash: None,
     }
 }
 
 /// Pairs of every head of the layer.
-fn statistics(
-    reader: Reader<'_>,
-    layer: &FraLayer<'_>,
-    texts: &[TextIds],
-) -> Result<FraStatistics> {
+fn statistics(corpus: &FraCorpus<'_>) -> Result<FraStatistics> {
+    let layer = &corpus.layers[0];
     let heads = (0..layer.n_heads()).collect();
     let config = FraStatisticsConfig { heads, permuted: true, ..Default::default() };
-    let mut statistics = FraStatistics::new(layer, config)?;
-    let mut hooks = layer.hooks();
-    hooks.push(HookPoint::Pattern(layer.layer()));
-    let mut progress = Progress::default();
-    for (i, TextIds { ids, .. }) in texts.iter().enumerate() {
-        let kept = capture(&*reader.model.model, reader.device, ids, &hooks)?;
-        statistics.add(layer, ids, &kept, reader.n_before)?;
-        progress.advance("pairs of features".to_owned(), i + 1, texts.len());
-    }
-    progress.clear();
+    let mut statistics = [FraStatistics::new(layer, config)?];
+    let mut bar = Progress::default();
+    corpus.accumulate(&mut statistics, None, &mut |told| {
+        show(&mut bar, FraRunEvent::Progress(told), (PASSAGES_NAME, ADDED));
+    })?;
+    bar.clear();
+    let [statistics] = statistics;
     Ok(statistics)
 }
 
 fn to_text(
-    reports: &[HeadReport],
+    reports: &[FraHeadReport],
     head: usize,
-    arms: &[Arm],
+    arms: &[FraArm],
     words: &dyn Fn(u32) -> String,
 ) -> String {
     let mut text = heads_table(reports.iter());

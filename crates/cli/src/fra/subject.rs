@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
-use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader};
+use attention_probes_activations::{ActivationError, DatasetConfig, LabelColumn, TextReader};
 use attention_probes_models::{Dtype, LanguageModel, Placement, open_model};
-use attention_probes_sae::fra::{FraLayer, FraSite, hook_of};
+use attention_probes_sae::fra::{FraLayer, FraReader, FraReaderConfig, hook_of};
 use attention_probes_sae::{Sae, read_sae};
 use burn::tensor::Device;
 use clap::Args;
@@ -21,9 +21,6 @@ use crate::sae::kept::Kept;
 
 /// Tokens of a text where the autoencoder does not say.
 const MAX_TOKENS: usize = 128;
-
-/// Characters of a text that the first FRA code read.
-const N_PUBLISHED_CHARACTERS: usize = 500;
 
 /// Flags that name autoencoders, a model, and heads.
 #[derive(Args, Debug)]
@@ -82,40 +79,14 @@ impl FromStr for HeadList {
     }
 }
 
-/// A model with how its texts begin.
-#[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
-    pub(super) model: &'a LanguageModel,
-    pub(super) device: &'a Device,
-    /// Tokens that stand for the beginning of a text and have no features.
-    pub(super) n_before: usize,
-}
-
-impl Reader<'_> {
-    /// The text of a token.
-    pub(super) fn token(self, id: u32) -> Result<String> {
-        Ok(self.model.tokenizer.token_text(id)?)
-    }
-}
-
-/// Tokens of one row of the data.
-pub(super) struct TextIds {
-    /// Row, counted from 0.
-    pub(super) row: u64,
-    pub(super) ids: Vec<u32>,
-}
-
 /// What the flags name.
 pub(super) struct Subject {
     pub(super) saes: Vec<Sae>,
     pub(super) paths: Vec<PathBuf>,
     pub(super) model: LanguageModel,
-    pub(super) device: Device,
+    device: Device,
     heads: HeadList,
-    is_published: bool,
-    pub(super) max_tokens: usize,
-    /// The token before every text, which has no features.
-    bos: Option<u32>,
+    texts: FraReaderConfig,
 }
 
 impl Subject {
@@ -181,14 +152,12 @@ impl Subject {
             );
         }
         Ok(Self {
-            bos: model.tokenizer.beginning().filter(|_| has_bos),
             saes,
             paths: args.saes.clone(),
             model,
             device,
             heads: args.heads.clone(),
-            is_published: args.published,
-            max_tokens,
+            texts: FraReaderConfig { max_tokens, prepend_bos: has_bos, published: args.published },
         })
     }
 
@@ -196,13 +165,10 @@ impl Subject {
     pub(super) fn layers(&self) -> Result<Vec<FraLayer<'_>>> {
         let model = &*self.model.model;
         let layer = |sae| {
-            let hook = hook_of(sae)?;
-            // Of a hook that no scores read, the error names those of its own layer.
-            let own = hook.layer().unwrap_or_default();
-            if self.is_published {
-                return FraLayer::published(sae, model, own);
+            if self.texts.published {
+                return FraLayer::published(sae, model, hook_of(sae)?.layer().unwrap_or_default());
             }
-            FraLayer::new(sae, model, FraSite::of(hook).map_or(own, |(_, layer)| layer))
+            FraLayer::of(sae, model)
         };
         Ok(self.saes.iter().map(layer).collect::<Result<Vec<_>, _>>()?)
     }
@@ -215,44 +181,17 @@ impl Subject {
         }
     }
 
-    /// Tokens of a text, cut to the longest length.
-    pub(super) fn ids(&self, text: &str) -> Result<Vec<u32>> {
-        let end = text.char_indices().nth(N_PUBLISHED_CHARACTERS).filter(|_| self.is_published);
-        let text = end.map_or(text, |(end, _)| &text[..end]);
-        // One more, which may be the token before every text.
-        let n = self.max_tokens.saturating_add(1);
-        let ids = self.model.tokenizer.encode_up_to_without_special(text, n)?.ids;
-        let text = ids.strip_prefix(self.bos.as_slice()).unwrap_or(&ids);
-        Ok(self.bos.into_iter().chain(text.iter().copied()).take(self.max_tokens).collect())
+    /// The model with how its texts begin.
+    pub(super) fn reader(&self) -> FraReader<'_> {
+        FraReader::new(&self.model, &self.device, self.texts)
     }
+}
 
-    /// The texts of a file that are long enough to attend to something, one after the other.
-    #[expect(clippy::needless_pass_by_value, reason = "the texts outlive what the caller has")]
-    pub(super) fn texts(
-        &self,
-        path: &Path,
-        columns: DatasetConfig,
-    ) -> Result<impl Iterator<Item = Result<TextIds>>> {
-        let rows = (0..).zip(TextReader::open(path, &columns, LabelColumn::Ignored)?);
-        let least = self.reader().n_before + 2;
-        let texts = rows.map(|(row, text)| Ok(TextIds { row, ids: self.ids(&text?.text)? }));
-        Ok(texts.filter(move |text| text.as_ref().map_or(true, |text| text.ids.len() >= least)))
-    }
-
-    /// The model, with the tokens that stand for the beginning of a text; the first FRA code
-    /// counted those too.
-    pub(super) fn reader(&self) -> Reader<'_> {
-        let n_before = usize::from(self.has_bos() && !self.is_published);
-        Reader { model: &self.model, device: &self.device, n_before }
-    }
-
-    /// Whether a token stands before every text.
-    pub(super) fn has_bos(&self) -> bool {
-        self.bos.is_some()
-    }
-
-    /// Whether the numbers are those of the first FRA code.
-    pub(super) fn is_published(&self) -> bool {
-        self.is_published
-    }
+/// The texts of a file, one after the other.
+pub(super) fn rows(
+    path: &Path,
+    columns: DatasetConfig,
+) -> Result<impl Iterator<Item = Result<String, ActivationError>>> {
+    let rows = TextReader::open(path, &columns, LabelColumn::Ignored)?;
+    Ok(rows.map(|row| Ok(row?.text)))
 }

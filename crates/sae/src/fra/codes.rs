@@ -31,6 +31,36 @@ pub struct FraCodes {
     targets: Vec<Option<u32>>,
 }
 
+/// Active features position by position, before they have slots.
+struct Active {
+    /// Where each position begins and ends.
+    indptr: Vec<usize>,
+    /// Rising within a position.
+    features: Vec<u32>,
+    activations: Vec<f32>,
+}
+
+impl Active {
+    fn with_capacity(n_positions: usize, n_active: usize) -> Self {
+        let mut indptr = Vec::with_capacity(n_positions + 1);
+        indptr.push(0);
+        let (features, activations) = (Vec::with_capacity(n_active), Vec::with_capacity(n_active));
+        Self { indptr, features, activations }
+    }
+
+    /// Adds features of the position that has not ended.
+    fn extend(&mut self, row: impl IntoIterator<Item = (u32, f32)>) {
+        for (feature, activation) in row {
+            self.features.push(feature);
+            self.activations.push(activation);
+        }
+    }
+
+    fn end_position(&mut self) {
+        self.indptr.push(self.features.len());
+    }
+}
+
 impl FraCodes {
     /// Encodes a text from what [`FraLayer::hooks`] names.
     ///
@@ -75,10 +105,10 @@ impl FraCodes {
             }
             _ => vec![1.0; n],
         };
-        let mut by_position: Vec<Vec<(u32, f32)>> = Vec::with_capacity(n);
+        let mut active = Active::with_capacity(n, encoded.codes.n_active());
         for (position, (features, values)) in encoded.codes.rows().enumerate() {
             if position < n_before {
-                by_position.push(Vec::new());
+                active.end_position();
                 continue;
             }
             let factor = encoded.scale(position) * scales[position];
@@ -86,13 +116,14 @@ impl FraCodes {
                 let norm = layer.decoder_norms.get(*feature as usize).copied().unwrap_or(1.0);
                 (*feature, value * factor / norm)
             };
-            let row: Vec<(u32, f32)> = features.iter().zip(values).map(decoded).collect();
-            by_position.push(match layer.reading {
-                Reading::Exact(_) => row,
-                Reading::Published => strongest(row),
-            });
+            let row = features.iter().zip(values).map(decoded);
+            match layer.reading {
+                Reading::Exact(_) => active.extend(row),
+                Reading::Published => active.extend(strongest(row.collect())),
+            }
+            active.end_position();
         }
-        let mut codes = Self::from_rows(&by_position, ids);
+        let mut codes = Self::from_active(active, ids);
         codes.scales = scales;
         codes.take_head_norms(layer, activations)?;
         Ok(codes)
@@ -100,28 +131,25 @@ impl FraCodes {
 
     /// A text of which only the tokens are known.
     pub fn without_features(ids: &[u32]) -> Self {
-        Self::from_rows(&vec![Vec::new(); ids.len()], ids)
+        let mut active = Active::with_capacity(ids.len(), 0);
+        ids.iter().for_each(|_| active.end_position());
+        Self::from_active(active, ids)
     }
 
-    /// Features of each position in rising order, with their activations.
-    pub(super) fn from_rows(rows: &[Vec<(u32, f32)>], ids: &[u32]) -> Self {
-        let mut features: Vec<u32> = rows.iter().flatten().map(|(feature, _)| *feature).collect();
+    fn from_active(active: Active, ids: &[u32]) -> Self {
+        let Active { indptr, features: mut slots, activations } = active;
+        let mut features = slots.clone();
         features.sort_unstable();
         features.dedup();
-        let (mut indptr, mut slots, mut activations) = (vec![0], Vec::new(), Vec::new());
-        for row in rows {
-            for (feature, activation) in row {
-                slots.push(features.partition_point(|known| known < feature) as u32);
-                activations.push(*activation);
-            }
-            indptr.push(slots.len());
+        for slot in &mut slots {
+            *slot = features.partition_point(|known| known < slot) as u32;
         }
         Self {
             features,
+            scales: vec![1.0; indptr.len() - 1],
             indptr,
             slots,
             activations,
-            scales: vec![1.0; rows.len()],
             query_factors: Vec::new(),
             key_factors: Vec::new(),
             targets: induction_targets(ids),
@@ -300,8 +328,12 @@ mod tests {
 
     #[test]
     fn features_have_slots_and_slots_have_positions() {
-        let rows = [vec![(3, 1.0), (9, 2.0)], vec![], vec![(1, 3.0), (9, 4.0)]];
-        let codes = FraCodes::from_rows(&rows, &[5, 6, 5]);
+        let mut active = Active::with_capacity(3, 4);
+        for row in [&[(3, 1.0), (9, 2.0)][..], &[], &[(1, 3.0), (9, 4.0)]] {
+            active.extend(row.iter().copied());
+            active.end_position();
+        }
+        let codes = FraCodes::from_active(active, &[5, 6, 5]);
         assert_eq!(codes.features(), [1, 3, 9]);
         assert_eq!(codes.position(2), (&[0, 2][..], &[3.0, 4.0][..]));
         assert_eq!((codes.slot_of(9), codes.slot_of(2)), (Some(2), None));

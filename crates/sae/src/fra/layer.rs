@@ -92,6 +92,18 @@ impl<'a> FraLayer<'a> {
         Self::with_reading(sae, model, (layer, hook), Reading::Exact(site))
     }
 
+    /// As [`FraLayer::new`], of the layer whose scores read the autoencoder's hook.
+    ///
+    /// # Errors
+    ///
+    /// As [`FraLayer::new`]; [`SaeError::NotDecomposed`] if no layer's scores read it.
+    pub fn of(sae: &'a Sae, model: &dyn HookedModel) -> Result<Self, SaeError> {
+        let hook = hook_of(sae)?;
+        // Of a hook that no scores read, the error names those of its own layer.
+        let own = hook.layer().unwrap_or_default();
+        Self::new(sae, model, FraSite::of(hook).map_or(own, |(_, layer)| layer))
+    }
+
     pub(super) fn with_reading(
         sae: &'a Sae,
         model: &dyn HookedModel,

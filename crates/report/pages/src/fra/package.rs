@@ -3,8 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::Result;
-use attention_probes_activations::write_atomically;
+use attention_probes_activations::{ActivationError, write_atomically};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -15,9 +14,9 @@ const BLOCK: usize = 512;
 ///
 /// # Errors
 ///
-/// If it cannot be written.
-pub(super) fn write(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
-    Ok(write_atomically(path, |file| {
+/// [`ActivationError::Write`] if it cannot be written, or a name has more than 100 bytes.
+pub fn write_package(path: &Path, files: &[(String, Vec<u8>)]) -> Result<(), ActivationError> {
+    write_atomically(path, |file| {
         let mut archive = GzEncoder::new(file, Compression::default());
         for (name, contents) in files {
             archive.write_all(&header(name, contents.len())?)?;
@@ -27,7 +26,7 @@ pub(super) fn write(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
         }
         archive.write_all(&[0; 2 * BLOCK])?;
         archive.finish().map(|_| ())
-    })?)
+    })
 }
 
 /// The block before a file, in the form `ustar` (POSIX.1-1988).
@@ -70,7 +69,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("package.tar.gz");
         let files = [("a.json".to_owned(), b"{}".to_vec()), ("b".to_owned(), vec![7; 1000])];
-        write(&path, &files).unwrap();
+        write_package(&path, &files).unwrap();
         let mut bytes = Vec::new();
         GzDecoder::new(std::fs::File::open(&path).unwrap()).read_to_end(&mut bytes).unwrap();
         let mut at = 0;
@@ -92,6 +91,6 @@ mod tests {
             at += size.next_multiple_of(BLOCK);
         }
         assert_eq!(bytes.len(), at + 2 * BLOCK);
-        assert!(write(&path, &[("x".repeat(101), Vec::new())]).is_err());
+        assert!(write_package(&path, &[("x".repeat(101), Vec::new())]).is_err());
     }
 }

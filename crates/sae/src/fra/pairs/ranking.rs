@@ -1,15 +1,20 @@
 //! The strongest pairs of features of a head, by several figures in one pass.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use attention_probes_kernels::{dot, vectorize};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::by_distance::add_head;
 use super::entry::PairEntry;
 use super::found::{Found, Pairs};
-use super::layer::FraLayer;
 use super::statistics::FraStatistics;
 use super::table::PairTable;
 use crate::SaeError;
+use crate::fra::layer::FraLayer;
+use crate::fra::text::FraHead;
 
 /// Query features that one task works on, and key features that it works with at a time, so that
 /// the directions of one head stay in the second-level cache.
@@ -62,6 +67,20 @@ pub struct FraPair {
     pub missed: f64,
 }
 
+/// Pairs of a layer by head, the strongest first.
+pub type FraShownPairs = BTreeMap<usize, Vec<FraPair>>;
+
+impl fmt::Display for FraPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { query_feature, key_feature, sum, count, mean_distance, .. } = self;
+        write!(
+            f,
+            "feature {query_feature} at the query, {key_feature} at the key: {sum:.3} in {count} \
+             scores, {mean_distance:.1} tokens apart"
+        )
+    }
+}
+
 /// The strongest pairs of one head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FraHeadPairs {
@@ -84,6 +103,23 @@ pub(super) enum Keys {
     Own,
     /// Those of other features: a null.
     Permuted,
+}
+
+impl FraHead<'_> {
+    /// The `n` strongest pairs of this text, the strongest first; of equal ones those with the
+    /// smaller features.
+    ///
+    /// # Memory
+    ///
+    /// 52 bytes for each pair of features that occurs.
+    pub fn top(&self, n: usize, rank: FraRank) -> Vec<FraPair> {
+        let n_features = self.codes.features().last().map_or(0, |last| *last as usize + 1);
+        let mut table = PairTable::new(n_features, usize::MAX);
+        add_head(&mut table, self);
+        let directions = Directions { features: table.features(), ..Directions::default() };
+        let found = strongest(&table, &directions, (&[rank], n), 1);
+        found.into_iter().flat_map(|found| found.finish(0).top).flatten().collect()
+    }
 }
 
 impl FraStatistics {

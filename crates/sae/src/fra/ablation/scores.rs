@@ -1,58 +1,142 @@
 //! What a head, and the model's next token, lose without some pairs of features.
 
-use anyhow::Result;
 use attention_probes_models::{
     Activation, ForwardRequest, HookPoint, HookSet, HookedModel, Intervention, ModelError,
     PaddingSide, TokenBatch, host_values, next_token_losses,
 };
-use attention_probes_sae::fra::{FraActivations, FraHead, FraLayer, FraText, capture};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
+use crate::SaeError;
+use crate::fra::layer::{FraActivations, FraLayer, capture};
+use crate::fra::text::{FraHead, FraText};
+
 /// What is taken from a head's scores.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Removed<'a> {
+pub enum FraRemoved<'a> {
     /// Nothing.
     Nothing,
-    /// What some pairs of features add.
+    /// What some pairs of features add, query and key, each given once.
     Pairs(&'a [(u32, u32)]),
     /// What all pairs of features add.
     AllPairs,
+    /// Everything that is no pair of features.
+    AllButPairs,
     /// Everything, so that the head attends alike to all keys that it sees.
     Everything,
+    /// These amounts, `[n_positions, n_positions]`.
+    Amounts(&'a [f32]),
+}
+
+impl FraHead<'_> {
+    /// The scores before the soft cap without what is removed, `[n_positions, n_positions]`.
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::Published`] if the layer is [`FraLayer::published`].
+    /// - [`SaeError::SizeMismatch`] if amounts are not as many as there are scores.
+    pub fn scores_without(&self, removed: FraRemoved<'_>) -> Result<Vec<f32>, SaeError> {
+        let terms = self.terms()?;
+        let scores = terms.scores();
+        let less = |removed: &[f32]| {
+            scores.iter().zip(removed).map(|(score, removed)| score - removed).collect()
+        };
+        Ok(match removed {
+            FraRemoved::Nothing => scores,
+            FraRemoved::Pairs(pairs) => less(&self.pairs_map(pairs)),
+            FraRemoved::AllPairs => less(&terms.pairs),
+            FraRemoved::AllButPairs => {
+                let rest: Vec<f32> = less(&terms.pairs);
+                less(&rest)
+            }
+            FraRemoved::Everything => less(&scores),
+            FraRemoved::Amounts(amounts) if amounts.len() != scores.len() => {
+                let (what, found) = ("the number of removed amounts", amounts.len());
+                return Err(SaeError::SizeMismatch { what, found, expected: scores.len() });
+            }
+            FraRemoved::Amounts(amounts) => less(amounts),
+        })
+    }
+}
+
+/// Scores that take the place of a model's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FraScores {
+    /// The layer.
+    pub layer: usize,
+    /// The heads that get them.
+    pub heads: Vec<usize>,
+    /// `[n_texts, n_heads, n_positions, n_positions]`, of all heads of the layer.
+    pub values: Vec<f32>,
+}
+
+impl FraScores {
+    /// What makes a forward pass over texts of one length compute with these scores; keys behind the
+    /// query stay hidden.
+    ///
+    /// # Shapes
+    ///
+    /// - `dims`: `[n_texts, n_heads, n_positions]`
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many values as the shape asks for.
+    pub fn intervention(mut self, dims: [usize; 3], device: &Device) -> Intervention {
+        let [n_texts, n_heads, n] = dims;
+        assert_eq!(self.values.len(), n_texts * n_heads * n * n, "number of scores");
+        for (at, value) in self.values.iter_mut().enumerate() {
+            if at % n > at / n % n {
+                *value = f32::NEG_INFINITY;
+            }
+        }
+        let data = TensorData::new(self.values, [n_texts, n_heads, n, n]);
+        let by = Activation::Heads(Tensor::from_data(data, device));
+        Intervention::replace(HookPoint::AttnScores(self.layer), by).on_heads(self.heads)
+    }
 }
 
 /// Means over the places where a text goes on as it did after the last occurrence of the token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Effect {
+pub struct FraEffect {
     /// Number of such places.
-    pub(super) n: u64,
+    pub n: u64,
     /// Attention of the head to the token that came next then.
-    pub(super) attention: f64,
+    pub attention: f64,
     /// Loss of the model on that token, which comes next now, in nats.
-    pub(super) loss_nats: f64,
+    pub loss_nats: f64,
     /// Loss on all other tokens.
-    pub(super) other_loss_nats: f64,
+    pub other_loss_nats: f64,
 }
 
 /// A head whose scores are changed.
-pub(super) struct Ablation<'a> {
-    pub(super) model: &'a dyn HookedModel,
-    pub(super) device: &'a Device,
-    pub(super) layer: &'a FraLayer<'a>,
-    pub(super) head: usize,
+#[derive(Clone, Copy)]
+pub struct FraAblation<'a> {
+    /// The model.
+    pub model: &'a dyn HookedModel,
+    /// Where it computes.
+    pub device: &'a Device,
+    /// The layer, whose scores are decomposed.
+    pub layer: &'a FraLayer<'a>,
+    /// The head.
+    pub head: usize,
 }
 
-/// One text with its factors.
-pub(super) struct AblatedText {
+/// One text with its factors and the model's own scores.
+pub struct AblatedText {
     ids: Vec<u32>,
     text: FraText,
     scores: Vec<f32>,
 }
 
-impl Ablation<'_> {
-    /// Reads the texts, of which each begins with `n_before` tokens that have no features.
-    pub(super) fn texts(&self, texts: &[Vec<u32>], n_before: usize) -> Result<Vec<AblatedText>> {
+impl FraAblation<'_> {
+    /// Reads texts, each of which begins with `n_before` tokens that have no features.
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::Model`] if the model fails.
+    /// - [`SaeError::NonFinite`] if an activation is NaN or infinite.
+    /// - [`SaeError::Head`] if the layer has no such head.
+    pub fn texts(&self, texts: &[Vec<u32>], n_before: usize) -> Result<Vec<AblatedText>, SaeError> {
         let mut hooks = self.layer.hooks();
         hooks.push(HookPoint::AttnScores(self.layer.layer()));
         let text = |ids: &Vec<u32>| {
@@ -69,8 +153,17 @@ impl Ablation<'_> {
     }
 
     /// Runs the model over the texts without what is removed.
-    pub(super) fn effect(&self, texts: &[AblatedText], removed: Removed<'_>) -> Result<Effect> {
-        let mut effect = Effect::default();
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::Model`] if the model fails.
+    /// - [`SaeError::Published`] if the layer is [`FraLayer::published`].
+    pub fn effect(
+        &self,
+        texts: &[AblatedText],
+        removed: FraRemoved<'_>,
+    ) -> Result<FraEffect, SaeError> {
+        let mut effect = FraEffect::default();
         let mut n_others = 0_u64;
         for AblatedText { ids, text, scores } in texts {
             let Some(head) = text.head(self.head) else { continue };
@@ -101,39 +194,30 @@ impl Ablation<'_> {
         &self,
         head: &FraHead<'_>,
         scores: &[f32],
-        removed: Removed<'_>,
-    ) -> Result<Vec<f32>> {
-        let terms = head.terms()?;
-        let removed = match removed {
-            Removed::Nothing => return Ok(scores.to_vec()),
-            Removed::Pairs(pairs) => head.pairs_map(pairs),
-            Removed::AllPairs => terms.pairs.clone(),
-            Removed::Everything => terms.scores(),
+        removed: FraRemoved<'_>,
+    ) -> Result<Vec<f32>, SaeError> {
+        if let FraRemoved::Nothing = removed {
+            return Ok(scores.to_vec());
+        }
+        let left = head.scores_without(removed)?;
+        let softcap = self.layer.weights().softcap;
+        let change = |(old, left): (&f32, f32)| match softcap {
+            _ if *old == f32::NEG_INFINITY => *old,
+            Some(cap) => cap as f32 * (left / cap as f32).tanh(),
+            None => left,
         };
-        let before_cap = terms.scores();
-        let weights = self.layer.weights();
-        let change = |((old, sum), removed): ((&f32, &f32), &f32)| {
-            let left = sum - removed;
-            match weights.softcap {
-                _ if *old == f32::NEG_INFINITY => *old,
-                Some(cap) => cap as f32 * (left / cap as f32).tanh(),
-                None => left,
-            }
-        };
-        Ok(scores.iter().zip(&before_cap).zip(&removed).map(change).collect())
+        Ok(scores.iter().zip(left).map(change).collect())
     }
 
     /// Pattern of the head and losses of the next tokens, with these scores.
-    fn run(&self, ids: &[u32], scores: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+    fn run(&self, ids: &[u32], scores: &[f32]) -> Result<(Vec<f32>, Vec<f32>), SaeError> {
         let n = ids.len();
         let n_heads = self.layer.n_heads();
-        let (scores_hook, pattern_hook) =
-            (HookPoint::AttnScores(self.layer.layer()), HookPoint::Pattern(self.layer.layer()));
-        let mut all = vec![0.0; n_heads * n * n];
-        all[self.head * n * n..(self.head + 1) * n * n].copy_from_slice(scores);
-        let data = TensorData::new(all, [1, n_heads, n, n]);
-        let by = Activation::Heads(Tensor::from_data(data, self.device));
-        let changes = [Intervention::replace(scores_hook, by).on_heads([self.head])];
+        let pattern_hook = HookPoint::Pattern(self.layer.layer());
+        let mut values = vec![0.0; n_heads * n * n];
+        values[self.head * n * n..(self.head + 1) * n * n].copy_from_slice(scores);
+        let scores = FraScores { layer: self.layer.layer(), heads: vec![self.head], values };
+        let changes = [scores.intervention([1, n_heads, n], self.device)];
         let batch = TokenBatch::new(&[ids], PaddingSide::Right, self.device)?;
         let hooks = HookSet::new([pattern_hook]);
         let request = ForwardRequest {
@@ -154,10 +238,9 @@ impl Ablation<'_> {
 
 #[cfg(test)]
 mod tests {
-    use attention_probes_models::{ActivationFunction, Gpt2, Gpt2Config};
-    use attention_probes_sae::{Activation as Kind, Sae, SaeConfig};
-
     use super::*;
+    use crate::{Activation as Kind, Sae, SaeConfig};
+    use attention_probes_models::{ActivationFunction, Gpt2, Gpt2Config};
 
     const LAYER: usize = 1;
     const HEAD: usize = 1;
@@ -194,8 +277,8 @@ mod tests {
     }
 
     /// What the model does by itself, at the places that an effect is about.
-    fn as_it_is(model: &Gpt2, device: &Device, texts: &[Vec<u32>]) -> Effect {
-        let mut effect = Effect::default();
+    fn as_it_is(model: &Gpt2, device: &Device, texts: &[Vec<u32>]) -> FraEffect {
+        let mut effect = FraEffect::default();
         let mut n_others = 0.0;
         for ids in texts {
             let n = ids.len();
@@ -222,9 +305,9 @@ mod tests {
         effect
     }
 
-    fn assert_near(found: Effect, expected: Effect) {
+    fn assert_near(found: FraEffect, expected: FraEffect) {
         assert_eq!(found.n, expected.n);
-        let of = |effect: Effect| [effect.attention, effect.loss_nats, effect.other_loss_nats];
+        let of = |effect: FraEffect| [effect.attention, effect.loss_nats, effect.other_loss_nats];
         for (found, expected) in of(found).into_iter().zip(of(expected)) {
             assert!((found - expected).abs() < 1e-4, "{found} {expected}");
         }
@@ -235,19 +318,21 @@ mod tests {
         let device = Device::flex();
         let (model, sae, texts) = subject(&device);
         let layer = FraLayer::new(&sae, &model, LAYER).unwrap();
-        let ablation = Ablation { model: &model, device: &device, layer: &layer, head: HEAD };
+        let ablation = FraAblation { model: &model, device: &device, layer: &layer, head: HEAD };
         let read = ablation.texts(&texts, 0).unwrap();
         let effect = |removed| ablation.effect(&read, removed).unwrap();
-        let whole = effect(Removed::Nothing);
+        let whole = effect(FraRemoved::Nothing);
         assert!(whole.n > 3, "{whole:?}");
         assert_near(whole, as_it_is(&model, &device, &texts));
-        assert_near(effect(Removed::Pairs(&[])), whole);
+        assert_near(effect(FraRemoved::Pairs(&[])), whole);
         // All pairs one by one are all pairs at once, and more than some of them.
         let all: Vec<(u32, u32)> = (0..30).flat_map(|i| (0..30).map(move |j| (i, j))).collect();
-        let without = effect(Removed::AllPairs);
-        assert_near(effect(Removed::Pairs(&all)), without);
+        let without = effect(FraRemoved::AllPairs);
+        assert_near(effect(FraRemoved::Pairs(&all)), without);
         assert!((without.attention - whole.attention).abs() > 1e-3);
-        assert!((effect(Removed::Pairs(&all[..200])).attention - without.attention).abs() > 1e-3);
+        assert!(
+            (effect(FraRemoved::Pairs(&all[..200])).attention - without.attention).abs() > 1e-3
+        );
         // Without its scores a head attends alike to all that it sees.
         let mut mean = 0.0;
         for ids in &texts {
@@ -259,6 +344,6 @@ mod tests {
                 }
             }
         }
-        assert!((effect(Removed::Everything).attention - mean).abs() < 1e-5);
+        assert!((effect(FraRemoved::Everything).attention - mean).abs() < 1e-5);
     }
 }

@@ -5,14 +5,14 @@ use attention_probes_models::HookPoint;
 
 use super::by_distance::add_head;
 use super::co_occurrence::add_factored;
-use super::codes::{FraCodes, rows};
-use super::induction::InductionSums;
-use super::layer::{FraActivations, FraLayer};
+use super::induction_sums::InductionSums;
 use super::permutation::Permutation;
 use super::row::PAIR_BYTES;
 use super::table::PairTable;
-use super::text::FraText;
 use crate::SaeError;
+use crate::fra::codes::{FraCodes, rows};
+use crate::fra::layer::{FraActivations, FraLayer};
+use crate::fra::text::FraText;
 
 /// Features whose directions are projected at a time.
 const ROWS_PER_PRODUCT: usize = 1024;
@@ -366,9 +366,9 @@ mod tests {
     use attention_probes_models::{Gpt2Config, HookedModel};
     use burn::tensor::Device;
 
-    use super::super::layer::capture;
     use super::super::ranking::{FraRank, Keys};
     use super::*;
+    use crate::fra::layer::capture;
     use crate::{Activation, Sae, SaeConfig};
 
     /// A model whose pairs do not depend on distances, and an autoencoder of it.

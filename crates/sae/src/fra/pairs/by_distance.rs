@@ -5,7 +5,7 @@ use attention_probes_kernels::{Matrix, Write, matmul_on_one_core};
 
 use super::entry::RowBuffer;
 use super::table::PairTable;
-use super::text::FraHead;
+use crate::fra::text::FraHead;
 
 /// Values that a task makes at a time: all of its query features' in most texts.
 const MAX_VALUES: usize = 1 << 22;

@@ -8,7 +8,7 @@ use attention_probes_activations::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use super::entry::PairEntry;
-use super::induction::InductionSums;
+use super::induction_sums::InductionSums;
 use super::permutation::NONE;
 use super::row::Row;
 use super::statistics::FraStatistics;

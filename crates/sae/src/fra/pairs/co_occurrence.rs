@@ -2,9 +2,9 @@
 
 use attention_probes_kernels::{add_scaled, vectorize};
 
-use super::codes::FraCodes;
 use super::entry::RowBuffer;
 use super::table::PairTable;
+use crate::fra::codes::FraCodes;
 
 /// What keys up to each position add up to, each `[n_positions, n_slots]`.
 struct KeysSoFar {

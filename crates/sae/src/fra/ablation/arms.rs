@@ -1,60 +1,85 @@
-//! What a model loses without pairs of features of an induction head, beside others.
+//! What a model loses without pairs of features of an induction head, compared with others.
 
 use std::collections::HashSet;
 
-use anyhow::Result;
-use attention_probes_sae::fra::{FraLayer, FraPair, FraRank, FraStatistics};
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::ablation::{Ablation, Effect, Removed};
-use super::subject::Reader;
+use super::scores::{FraAblation, FraEffect, FraRemoved};
+use crate::SaeError;
+use crate::fra::layer::FraLayer;
+use crate::fra::pairs::{FraPair, FraRank, FraStatistics};
+use crate::fra::reading::FraReader;
 
 /// Pairs that are removed at a time, and pairs that others are drawn from to compare.
 const N_REMOVED: [usize; 2] = [50, 200];
 const N_CANDIDATES: usize = 20_000;
 
 /// One thing that was taken from the head's scores, and what became of it.
-#[derive(Debug, Serialize)]
-pub(super) struct Arm {
-    pub(super) removed: String,
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FraArm {
+    /// What was taken, in words.
+    pub removed: String,
     /// Share of the magnitudes of all pairs, on the texts of the statistics.
-    pub(super) share: Option<f64>,
+    pub share: Option<f64>,
     /// On held-out passages.
-    pub(super) passages: Effect,
+    pub passages: FraEffect,
     /// On random tokens of which a segment is repeated.
-    pub(super) repeated: Effect,
+    pub repeated: FraEffect,
 }
 
-/// What the model loses without the pairs that carry induction, and without others.
-pub(super) fn without_pairs(
-    reader: Reader<'_>,
-    statistics: &FraStatistics,
-    (layer, head): (&FraLayer<'_>, usize),
-    [passages, repeated]: [&[Vec<u32>]; 2],
-) -> Result<Vec<Arm>> {
-    let (model, device) = (&*reader.model.model, reader.device);
-    let ablation = Ablation { model, device, layer, head };
-    let passages = ablation.texts(passages, reader.n_before)?;
-    let repeated = ablation.texts(repeated, reader.n_before)?;
+/// An induction head whose pairs are removed.
+#[derive(Clone, Copy)]
+pub struct FraArmsConfig<'a> {
+    /// The model.
+    pub reader: FraReader<'a>,
+    /// The layer.
+    pub layer: &'a FraLayer<'a>,
+    /// The head.
+    pub head: usize,
+    /// Pairs of the head, over other texts than those on which the model is run.
+    pub statistics: &'a FraStatistics,
+    /// Held-out passages.
+    pub passages: &'a [Vec<u32>],
+    /// Random tokens of which a segment is repeated.
+    pub repeated: &'a [Vec<u32>],
+}
+
+/// What a model loses without the pairs that carry induction, and without others: first nothing is
+/// removed, then of 50 and of 200 pairs those with most induction, others of as much magnitude, and
+/// others drawn from the 20,000 strongest; then all pairs, and all of the scores.
+///
+/// # Errors
+///
+/// - [`SaeError::Model`] if the model fails.
+/// - [`SaeError::NonFinite`] if an activation is NaN or infinite.
+/// - [`SaeError::Head`] if the layer has no such head.
+/// - [`SaeError::Published`] if the layer is [`FraLayer::published`].
+/// - [`SaeError::Site`] or [`SaeError::SizeMismatch`] as [`FraStatistics::add`].
+pub fn induction_arms(config: &FraArmsConfig<'_>) -> Result<Vec<FraArm>, SaeError> {
+    let FraArmsConfig { reader, layer, head, statistics, passages, repeated } = *config;
+    let (model, device) = (&*reader.model().model, reader.device());
+    let ablation = FraAblation { model, device, layer, head };
+    let passages = ablation.texts(passages, reader.n_before())?;
+    let repeated = ablation.texts(repeated, reader.n_before())?;
     let ranks = [FraRank::Induction, FraRank::Sum];
     let found = statistics.top(layer, &ranks, N_CANDIDATES)?;
     let found = found.iter().find(|found| found.head == head);
     let whole = found.map_or(0.0, |found| found.sum_abs).max(f64::MIN_POSITIVE);
     let [induction, all] = found.map_or([&[][..], &[][..]], |f| [&f.top[0], &f.top[1]]);
-    let both = |removed: Removed<'_>, label: String, share| {
+    let both = |removed: FraRemoved<'_>, label: String, share| {
         let (passages, repeated) =
             (ablation.effect(&passages, removed)?, ablation.effect(&repeated, removed)?);
-        Ok::<Arm, anyhow::Error>(Arm { removed: label, share, passages, repeated })
+        Ok::<FraArm, SaeError>(FraArm { removed: label, share, passages, repeated })
     };
     let without = |pairs: &[&FraPair], label: String| {
         let share = pairs.iter().map(|pair| pair.sum_abs).sum::<f64>() / whole;
         let features: Vec<(u32, u32)> = pairs.iter().map(|pair| features(pair)).collect();
-        both(Removed::Pairs(&features), label, Some(share))
+        both(FraRemoved::Pairs(&features), label, Some(share))
     };
-    let mut arms = vec![both(Removed::Nothing, "nothing".to_owned(), None)?];
+    let mut arms = vec![both(FraRemoved::Nothing, "nothing".to_owned(), None)?];
     for n in N_REMOVED {
         let strongest: Vec<&FraPair> = induction.iter().take(n).collect();
         arms.push(without(
@@ -71,8 +96,8 @@ pub(super) fn without_pairs(
         let label = format!("{} others of the {} strongest", drawn.len(), all.len());
         arms.push(without(&drawn, label)?);
     }
-    arms.push(both(Removed::AllPairs, "all pairs".to_owned(), Some(1.0))?);
-    arms.push(both(Removed::Everything, "the scores".to_owned(), None)?);
+    arms.push(both(FraRemoved::AllPairs, "all pairs".to_owned(), Some(1.0))?);
+    arms.push(both(FraRemoved::Everything, "the scores".to_owned(), None)?);
     Ok(arms)
 }
 

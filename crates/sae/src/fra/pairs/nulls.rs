@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use attention_probes_metrics::{Interval, wilson};
 use serde::Serialize;
 
-use super::layer::FraLayer;
 use super::ranking::{FraHeadPairs, FraPair, FraRank, Keys};
 use super::statistics::FraStatistics;
 use super::table::PairTable;
 use crate::SaeError;
+use crate::fra::layer::FraLayer;
 
 /// Counts up to this have a bin of their own, larger ones share bins an eighth wide.
 const OWN_BINS: u32 = 16;

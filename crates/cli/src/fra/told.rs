@@ -1,0 +1,31 @@
+//! What long work tells, on the terminal.
+
+use attention_probes_pages::fra::FraRunEvent;
+use attention_probes_sae::fra::FraProgress;
+use tracing::{info, warn};
+
+use crate::progress::Progress;
+
+/// Shows what a run tells; `data` is where its texts are from, and `added` what its bar is called
+/// while texts are added.
+pub(super) fn show(bar: &mut Progress, told: FraRunEvent<'_>, (data, added): (&str, &str)) {
+    match told {
+        FraRunEvent::GoesOn { path, n_texts } => {
+            info!("going on from text {n_texts} with `{}`", path.display());
+        }
+        FraRunEvent::Progress(FraProgress::Added { done, total }) => {
+            bar.advance(added.to_owned(), done, total);
+        }
+        FraRunEvent::Progress(FraProgress::LookedAt { done, total }) => {
+            bar.advance("texts of the pairs".to_owned(), done, total);
+        }
+        FraRunEvent::Progress(FraProgress::LeftOut { row, index, value }) => {
+            warn!("row {row} of `{data}` left out: value {index} of its activations is {value}");
+        }
+        FraRunEvent::NoPage { row, error } => {
+            let error = anyhow::Error::from(error);
+            warn!("no page of row {row}: {error:#}");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a run over many texts failed.
+
+use std::path::PathBuf;
+
+use attention_probes_activations::ActivationError;
+use attention_probes_report::ReportError;
+use attention_probes_sae::SaeError;
+
+/// Why a run over many texts failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FraRunError {
+    /// The files of a run that is finished would be written over.
+    #[error("`{}` is of a run that is finished", path.display())]
+    Finished {
+        /// One of its files.
+        path: PathBuf,
+    },
+    /// The run that is to go on has other settings.
+    #[error("`{}` is of a run with other settings", path.display())]
+    OtherSettings {
+        /// One of its files.
+        path: PathBuf,
+    },
+    /// A run that was stopped is neither to go on nor to be written over.
+    #[error("`{}` is of a run that was stopped", path.display())]
+    Unfinished {
+        /// One of its checkpoints.
+        path: PathBuf,
+    },
+    /// Two autoencoders would have the same files.
+    #[error(
+        "two autoencoders are read by the scores of layer {layer}; give each a run and a folder of \
+         its own"
+    )]
+    SameLayer {
+        /// The layer.
+        layer: usize,
+    },
+    /// Of no text are the activations finite.
+    #[error("the model's activations are finite on none of the texts")]
+    NotFinite,
+    /// An autoencoder or the model failed.
+    #[error(transparent)]
+    Sae(#[from] SaeError),
+    /// A page could not be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Activation(Box<ActivationError>),
+}
+
+impl From<ActivationError> for FraRunError {
+    fn from(source: ActivationError) -> Self {
+        Self::Activation(Box::new(source))
+    }
+}

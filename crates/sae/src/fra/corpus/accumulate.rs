@@ -1,0 +1,187 @@
+//! Pairs of features over many texts, in one pass for all layers.
+
+use std::path::PathBuf;
+
+use attention_probes_models::HookPoint;
+
+use super::progress::FraProgress;
+use crate::fra::layer::{FraActivations, FraLayer, capture};
+use crate::fra::pairs::FraStatistics;
+use crate::fra::reading::{FraReader, FraTextIds};
+use crate::{Sae, SaeError};
+
+/// Texts, and the layers over which their pairs are collected.
+#[derive(Clone, Copy)]
+pub struct FraCorpus<'a> {
+    /// The model.
+    pub reader: FraReader<'a>,
+    /// The layers, each with its autoencoder.
+    pub layers: &'a [FraLayer<'a>],
+    /// The texts.
+    pub texts: &'a [FraTextIds],
+}
+
+/// Where a run that is stopped goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct FraCheckpoints<'a> {
+    /// A file for the statistics of each layer.
+    pub paths: &'a [PathBuf],
+    /// Texts between two checkpoints, at least 1.
+    pub every: usize,
+    /// What the run is known by ([`FraCorpus::digest`]).
+    pub digest: &'a str,
+}
+
+impl FraCorpus<'_> {
+    /// Adds the texts to the statistics of every layer, with one pass over each text. Texts that
+    /// were added before, by statistics that were [loaded](FraStatistics::load), are left out.
+    ///
+    /// # Errors
+    ///
+    /// - [`SaeError::Row`] with its cause if a text cannot be read by the model.
+    /// - [`SaeError::Site`] or [`SaeError::SizeMismatch`] if statistics are of another layer.
+    /// - [`SaeError::Activation`] or [`SaeError::Json`] if a checkpoint cannot be written.
+    ///
+    /// # Memory
+    ///
+    /// That of the statistics, and the activations of one text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use attention_probes_models::open_model;
+    /// # use attention_probes_sae::fra::{
+    /// #     FraCorpus, FraLayer, FraRank, FraReader, FraStatistics, FraStatisticsConfig,
+    /// # };
+    /// # use attention_probes_sae::{Activation, Sae, SaeConfig};
+    /// # use burn::tensor::Device;
+    /// # let device = Device::flex();
+    /// # let model = open_model("demo-gpt2", None, &device)?;
+    /// # let wave = |n: usize, at: f32| (0..n).map(|i| (i as f32 * at).sin()).collect::<Vec<_>>();
+    /// # let (d_in, d_sae) = (model.model.shape().d_model, 300);
+    /// # let (b_enc, k) = (vec![0.0; d_sae], 8);
+    /// # let mut sae = Sae {
+    /// #     config: SaeConfig::new(d_in, d_sae),
+    /// #     activation: Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: false },
+    /// #     encoder: wave(d_in * d_sae, 0.9),
+    /// #     decoder: wave(d_in * d_sae, 1.3),
+    /// #     b_dec: vec![0.0; d_in],
+    /// # };
+    /// # sae.set_hook("blocks.1.ln1.hook_normalized".parse()?);
+    /// // With a model, an autoencoder of it, and texts:
+    /// let reader = FraReader::of(&sae, &model, &device);
+    /// let rows = ["The fox ran to the cat.", "The dog ran to the bird."];
+    /// let texts = reader.texts(rows.map(|text| Ok(text.to_owned())), 100)?;
+    /// let layers = [FraLayer::of(&sae, &*model.model)?];
+    ///
+    /// let config = FraStatisticsConfig { heads: vec![0, 3], ..Default::default() };
+    /// let mut statistics = [FraStatistics::new(&layers[0], config)?];
+    /// let corpus = FraCorpus { reader, layers: &layers, texts: &texts };
+    /// corpus.accumulate(&mut statistics, None, &mut |progress| println!("{progress:?}"))?;
+    ///
+    /// assert_eq!(statistics[0].n_texts(), 2);
+    /// for head in statistics[0].top(&layers[0], &[FraRank::Max], 5)? {
+    ///     println!("head {}: {}", head.head, head.top[0][0]);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn accumulate(
+        &self,
+        statistics: &mut [FraStatistics],
+        checkpoints: Option<FraCheckpoints<'_>>,
+        progress: &mut dyn FnMut(FraProgress),
+    ) -> Result<(), SaeError> {
+        let Self { reader, layers, texts } = *self;
+        let mut hooks: Vec<HookPoint> = layers.iter().flat_map(FraLayer::hooks).collect();
+        hooks.extend(layers.iter().map(|layer| HookPoint::Pattern(layer.layer())));
+        let seen = |statistics: &FraStatistics| statistics.n_texts() + statistics.n_skipped();
+        for (i, text) in (0..).zip(texts) {
+            if statistics.iter().all(|statistics| seen(statistics) > i) {
+                continue;
+            }
+            let activations = self.activations(text, &hooks, progress)?;
+            // A run may have been stopped between the checkpoints of two layers.
+            for (statistics, layer) in statistics.iter_mut().zip(layers) {
+                match &activations {
+                    _ if seen(statistics) != i => {}
+                    Some(found) => {
+                        statistics.add(layer, &text.ids, found, reader.n_before())?;
+                    }
+                    None => statistics.skip(),
+                }
+            }
+            let done = i + 1;
+            progress(FraProgress::Added { done: done as usize, total: texts.len() });
+            let Some(checkpoints) = checkpoints else { continue };
+            if done.is_multiple_of(checkpoints.every as u64) {
+                for (statistics, path) in statistics.iter().zip(checkpoints.paths) {
+                    statistics.save(path, checkpoints.digest)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is at some hooks in a text; `None` if it is not finite.
+    fn activations(
+        &self,
+        FraTextIds { row, ids }: &FraTextIds,
+        hooks: &[HookPoint],
+        progress: &mut dyn FnMut(FraProgress),
+    ) -> Result<Option<FraActivations>, SaeError> {
+        match capture(&*self.reader.model().model, self.reader.device(), ids, hooks) {
+            Err(SaeError::NonFinite { index, value, .. }) => {
+                progress(FraProgress::LeftOut { row: *row, index, value });
+                Ok(None)
+            }
+            Err(error) => Err(SaeError::Row { row: *row, source: Box::new(error) }),
+            Ok(found) => Ok(Some(found)),
+        }
+    }
+
+    /// What statistics depend on beside their settings: the tokens of the texts, the autoencoders,
+    /// the model, and the device; as a BLAKE3 hash.
+    ///
+    /// # Errors
+    ///
+    /// [`SaeError::Unwritable`] if the metadata of an autoencoder cannot be written as JSON.
+    pub fn digest(&self) -> Result<String, SaeError> {
+        let mut hasher = blake3::Hasher::new();
+        for layer in self.layers {
+            hash_sae(&mut hasher, layer.sae())?;
+        }
+        for FraTextIds { ids, .. } in self.texts {
+            hasher.update(&(ids.len() as u64).to_le_bytes());
+            for id in ids {
+                hasher.update(&id.to_le_bytes());
+            }
+        }
+        // Another device computes other last bits.
+        let settings = format!(
+            "{} {} {:?}",
+            self.reader.model().fingerprint(),
+            self.reader.is_published(),
+            self.reader.device()
+        );
+        hasher.update(settings.as_bytes());
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+}
+
+fn hash_sae(hasher: &mut blake3::Hasher, sae: &Sae) -> Result<(), SaeError> {
+    let config = &sae.config;
+    let settings = (&config.metadata, config.normalize_activations, config.apply_b_dec_to_input);
+    let settings = serde_json::to_vec(&settings).map_err(|_| SaeError::Unwritable {
+        what: "the metadata of an autoencoder",
+        reason: "it is no JSON",
+    })?;
+    hasher.update(&settings);
+    hasher.update(format!("{:?}", sae.activation).as_bytes());
+    for weights in [&sae.encoder, &sae.decoder, &sae.b_dec] {
+        for chunk in weights.chunks(1 << 16) {
+            let bytes: Vec<u8> = chunk.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+            hasher.update(&bytes);
+        }
+    }
+    Ok(())
+}

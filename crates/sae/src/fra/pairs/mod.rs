@@ -1,0 +1,18 @@
+//! Statistics of pairs of features over texts: sums in bounded memory, rankings, nulls.
+
+mod by_distance;
+mod co_occurrence;
+mod entry;
+mod found;
+mod induction_sums;
+mod nulls;
+mod permutation;
+mod ranking;
+mod row;
+mod state;
+mod statistics;
+mod table;
+
+pub use nulls::SelfInteractions;
+pub use ranking::{FraHeadPairs, FraPair, FraRank, FraShownPairs};
+pub use statistics::{FraStatistics, FraStatisticsConfig};
