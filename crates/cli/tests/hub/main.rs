@@ -8,6 +8,6 @@ mod data;
 #[path = "../sweep/folder.rs"]
 #[expect(dead_code, reason = "a few of its functions are for other tests")]
 mod folder;
-#[path = "../../../models/tests/hub/server.rs"]
+#[path = "../../../models/tests/it/hub/server.rs"]
 mod hub_server;
 mod model;
