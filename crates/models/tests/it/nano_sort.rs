@@ -1,11 +1,12 @@
 //! A published GPT-2 form model that really was trained: every intermediate, and it sorts.
 
-use crate::model;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use attention_probes_models::{Gpt2, HookPoint, HookSet, HookedModel, PaddingSide, TokenBatch};
 use burn::tensor::{Device, Tensor};
+
+use crate::model;
 
 const TOLERANCE: f32 = 2e-5;
 

@@ -1,8 +1,9 @@
 //! The corpora of the fuzz targets for saved probes and for streams, what they found included:
 //! nothing panics, and every line is answered.
 
-use crate::{corpus, folder, probe, seed, stream};
 use attention_probes_probes::{LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe};
+
+use crate::{corpus, folder, probe, seed, stream};
 
 #[test]
 fn probes_are_read_or_refused() {

@@ -1,11 +1,12 @@
 //! Pages as files, without a browser.
 
-use crate::sample;
 use attention_probes_report::{
     ComparePage, FraCorpusPage, FraSamplePage, ReportError, SaeAblationPage, SaePage, SweepPage,
     TokenPage,
 };
 use serde_json::Value;
+
+use crate::sample;
 
 /// The data of a page as an HTML parser would find them.
 fn island(html: &str) -> Value {

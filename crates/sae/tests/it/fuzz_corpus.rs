@@ -1,11 +1,12 @@
 //! The corpora of the fuzz targets for files of autoencoders, what they found included: nothing
 //! panics, and what this program wrote is read.
 
-use crate::{attention, corpus, folder, fra_state, pickle, sae, sae_checkpoint, seed};
 use std::collections::HashMap;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+
+use crate::{attention, corpus, folder, fra_state, pickle, sae, sae_checkpoint, seed};
 
 #[test]
 fn pickles_are_read_or_refused() {
