@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use attention_probes_errors::{ErrorKind, FileError, Stopped, did_you_mean, nearest};
+use attention_probes_errors::{
+    ErrorKind, FileError, JsonFileError, Stopped, did_you_mean, nearest,
+};
 
 use crate::tokenizer::MAX_ID;
 use crate::{Dtype, HubError};
@@ -18,13 +20,8 @@ pub enum ModelError {
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// A JSON file is not valid JSON, or a field has the wrong type.
-    #[error("`{}` is not a valid configuration", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    #[error(transparent)]
+    Json(#[from] JsonFileError),
     /// A model name is neither an embedded model, nor a directory, nor one of the Hub's.
     #[error(
         "`{name}` is neither an embedded model ({embedded}), nor a directory with a `config.json`, \
@@ -37,8 +34,21 @@ pub enum ModelError {
         /// The embedded models, separated by commas.
         embedded: &'static str,
     },
+    /// A name is no embedded model and no directory; whether it is one of the Hub's was not asked,
+    /// since no [`HubAccess`](crate::HubAccess) was given.
+    #[error(
+        "`{name}` is neither an embedded model ({embedded}{}), nor a directory with a \
+         `config.json`; to open it as a repository on the Hub, give a `HubAccess`",
+        did_you_mean(nearest(name, embedded.split(", ")))
+    )]
+    NoHubAccess {
+        /// What the caller asked for.
+        name: String,
+        /// The embedded models, separated by commas.
+        embedded: &'static str,
+    },
     /// A name is that of a model in another library, and not on the Hub.
-    #[error("`{name}` is what TransformerLens calls `{repository}`: use that name (`--model`)")]
+    #[error("`{name}` is what TransformerLens calls `{repository}`: use that name")]
     OtherName {
         /// What the caller asked for.
         name: String,
@@ -364,7 +374,9 @@ impl ModelError {
             Self::File(error) => error.kind(),
             Self::Stopped(stopped) => stopped.kind(),
             Self::Hub(error) => error.kind(),
-            Self::UnknownModel { .. } | Self::MissingFile { .. } => ErrorKind::File,
+            Self::UnknownModel { .. } | Self::NoHubAccess { .. } | Self::MissingFile { .. } => {
+                ErrorKind::File
+            }
             Self::NotReturned { .. }
             | Self::Device { .. }
             | Self::Foreign(_)
@@ -378,7 +390,7 @@ impl ModelError {
         match self {
             Self::File(error) => error.is_not_found(),
             Self::Hub(error) => error.is_not_found(),
-            Self::UnknownModel { .. } | Self::MissingFile { .. } => true,
+            Self::UnknownModel { .. } | Self::NoHubAccess { .. } | Self::MissingFile { .. } => true,
             _ => false,
         }
     }
@@ -406,11 +418,21 @@ mod tests {
             read_description(nowhere).unwrap_err(),
             load::load_model(nowhere, &device).err().unwrap(),
             open_model("nothing-of-this-name", None, &device).err().unwrap(),
+            open_model("demo-nothing", None, &device).err().unwrap(),
             access.model(&id).unwrap_err(),
         ] {
             assert!(error.is_not_found(), "{error}");
             assert_eq!(error.kind(), ErrorKind::File, "{error}");
         }
+    }
+
+    #[test]
+    fn a_name_of_the_hub_without_access_to_it_is_told_so() {
+        let device = burn::tensor::Device::flex();
+        let error = open_model("org/name", None, &device).err().unwrap();
+        assert!(error.to_string().ends_with("give a `HubAccess`"), "{error}");
+        let error = open_model("not a name", None, &device).err().unwrap();
+        assert!(matches!(error, ModelError::UnknownModel { .. }), "{error}");
     }
 
     #[test]
