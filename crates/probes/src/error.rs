@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use attention_probes_errors::{ErrorKind, FileError, ValueError};
+
 use crate::ProbeKind;
 
 /// Why a probe could not be built, trained, saved, or loaded.
@@ -20,15 +22,8 @@ pub enum ProbeError {
         n_classes: usize,
     },
     /// A hyperparameter is out of range.
-    #[error("`{name}` is {value}, expected {expected}")]
-    Hyperparameter {
-        /// Field of the config.
-        name: &'static str,
-        /// What the caller gave.
-        value: f64,
-        /// What would have been accepted.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Hyperparameter(#[from] ValueError),
 
     /// A name is not that of a probe kind.
     #[error(
@@ -202,18 +197,13 @@ pub enum ProbeError {
         source: Box<ProbeError>,
     },
 
-    /// A folder could not be made.
-    #[error("cannot make the folder `{}`", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
-
-    /// A file could not be read or written; the source says which and why.
+    /// A file or folder could not be read, written, or made.
     #[error(transparent)]
-    File {
+    File(#[from] FileError),
+
+    /// Activations or their files could not be read or written; the source says which and why.
+    #[error(transparent)]
+    Activation {
         /// What the reader or writer says.
         source: attention_probes_activations::ActivationError,
     },
@@ -358,6 +348,53 @@ pub enum ProbeError {
         /// What the metrics say.
         source: attention_probes_metrics::MetricError,
     },
+
+    /// A probe that is not of this crate failed.
+    #[error(transparent)]
+    Foreign(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ProbeError {
+    /// Wraps what a [`Probe`](crate::Probe) of the caller's says of its own failure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_errors::ErrorKind;
+    /// use attention_probes_probes::ProbeError;
+    ///
+    /// let error = ProbeError::foreign("the weights are on another device");
+    /// assert_eq!(error.to_string(), "the weights are on another device");
+    /// assert_eq!(error.kind(), ErrorKind::Fault);
+    /// ```
+    pub fn foreign(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Foreign(error.into())
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::InFile { source, .. } => source.kind(),
+            Self::Activation { source } => source.kind(),
+            Self::Apply { source } => source.kind(),
+            Self::Model { source } | Self::Device { source } => source.kind(),
+            Self::Metrics { source } => source.kind(),
+            Self::Foreign(_) => ErrorKind::Fault,
+            _ => ErrorKind::Input,
+        }
+    }
+
+    /// Whether a file, a folder, a model, or a repository of the Hub is not there.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_not_found(),
+            Self::InFile { source, .. } => source.is_not_found(),
+            Self::Activation { source } => source.is_not_found(),
+            Self::Model { source } | Self::Device { source } => source.is_not_found(),
+            _ => false,
+        }
+    }
 }
 
 /// Rates, or that there are none.
@@ -366,4 +403,35 @@ fn rates(known: &[f64]) -> String {
         return "none".to_owned();
     }
     known.iter().map(f64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_models::ModelError;
+
+    use super::*;
+    use crate::SavedProbe;
+
+    #[test]
+    fn a_probe_that_is_not_there_is_seen() {
+        let error = SavedProbe::load(std::path::Path::new("/nowhere/a_state.npz")).unwrap_err();
+        assert!(error.is_not_found() && error.kind() == ErrorKind::File, "{error}");
+        let path = "/nowhere/a_state.npz".into();
+        let error = ProbeError::InFile { path, source: Box::new(error) };
+        assert!(error.is_not_found() && error.kind() == ErrorKind::File, "{error}");
+    }
+
+    #[test]
+    fn an_error_has_the_kind_of_the_part_that_it_wraps() {
+        let fault = ModelError::NotReturned { output: "logits".to_owned() };
+        let kinds = [
+            (ProbeError::NoMetadata, ErrorKind::Input),
+            (ProbeError::Model { source: fault }, ErrorKind::Fault),
+            (ValueError::new("n_classes", 1, "at least 2").into(), ErrorKind::Input),
+        ];
+        for (error, kind) in kinds {
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(!error.is_not_found(), "{error}");
+        }
+    }
 }

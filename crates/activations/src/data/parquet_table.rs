@@ -58,7 +58,7 @@ impl ParquetRows {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] or [`TableError::Parquet`] if the file is damaged
+    /// - [`ActivationError::File`] or [`TableError::Parquet`] if the file is damaged
     /// - [`TableError::NoColumn`] or [`TableError::ColumnType`] if a column does not fit
     pub(crate) fn open(path: &Path, columns: &Columns) -> Result<Self, ActivationError> {
         let file = File::open(path).map_err(|source| read_error(path, source))?;
@@ -97,7 +97,7 @@ impl ParquetRows {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`], [`TableError::Parquet`], or
+    /// - [`ActivationError::File`], [`TableError::Parquet`], or
     ///   [`TableError::ParquetPage`] if the file is damaged, or too large for what it is
     /// - [`TableError::Cell`] if a value does not fit
     pub(crate) fn read_row(&mut self) -> Result<Option<TextRow>, ActivationError> {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use attention_probes_errors::nearest;
+use attention_probes_errors::{FileError, nearest};
 
 use super::checked_file::{CheckedFile, line_at};
 use crate::{ActivationError, TableError, TableFormat};
@@ -49,7 +49,7 @@ pub(crate) fn name_of(field: &str) -> String {
 }
 
 pub(crate) fn read_error(path: &Path, source: io::Error) -> ActivationError {
-    ActivationError::Read { path: path.to_owned(), source }
+    FileError::read(path)(source).into()
 }
 
 /// What went wrong while a file was read: its bytes, or the disk.

@@ -82,7 +82,7 @@ impl TextReader {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] if the file cannot be read
+    /// - [`ActivationError::File`] if the file cannot be read
     /// - [`ActivationError::Table`] if it is malformed, or its columns do not fit the config
     ///
     /// A row can be any of these too.

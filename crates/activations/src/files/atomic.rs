@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
+use attention_probes_errors::FileError;
 use attention_probes_models::files;
 
 use crate::ActivationError;
@@ -16,7 +17,7 @@ use crate::ActivationError;
 ///
 /// # Errors
 ///
-/// [`ActivationError::Write`] if a step fails, or `write` does.
+/// [`ActivationError::File`] if a step fails, or `write` does.
 ///
 /// # Examples
 ///
@@ -42,14 +43,14 @@ pub fn write_atomically(
 ///
 /// # Errors
 ///
-/// [`ActivationError::Write`] if it is a folder, a device, a named pipe, or a socket.
+/// [`ActivationError::File`] if it is a folder, a device, a named pipe, or a socket.
 pub fn check_output(path: &Path) -> Result<(), ActivationError> {
     files::output_target(path).map(drop).map_err(write_error(path))
 }
 
 /// Names the file of an error.
 pub(crate) fn write_error(path: &Path) -> impl Fn(io::Error) -> ActivationError {
-    move |source| ActivationError::Write { path: path.to_owned(), source }
+    move |source| FileError::write(path)(source).into()
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ impl FolderLock {
     /// # Errors
     ///
     /// - [`ActivationError::Busy`] if another process has the folder
-    /// - [`ActivationError::Write`] if the folder or the lock cannot be made
+    /// - [`ActivationError::File`] if the folder or the lock cannot be made
     ///
     /// # Examples
     ///

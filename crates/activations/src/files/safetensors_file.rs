@@ -93,7 +93,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the file cannot be made, would be too large for any disk, or
+    /// [`ActivationError::File`] if the file cannot be made, would be too large for any disk, or
     /// something other than a regular file has its name.
     pub fn create(
         path: &Path,
@@ -120,7 +120,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the disk refuses them.
+    /// [`ActivationError::File`] if the disk refuses them.
     ///
     /// # Panics
     ///
@@ -148,7 +148,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the disk refuses them.
+    /// [`ActivationError::File`] if the disk refuses them.
     ///
     /// # Panics
     ///
@@ -187,7 +187,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Read`] if it cannot be read back.
+    /// [`ActivationError::File`] if it cannot be read back.
     pub fn hash(&self) -> Result<String, ActivationError> {
         hash_file(self.temporary.path())
     }
@@ -196,7 +196,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the system does not say.
+    /// [`ActivationError::File`] if the system does not say.
     pub fn size_bytes(&self) -> Result<u64, ActivationError> {
         self.temporary.file.metadata().map(|file| file.len()).map_err(write_error(&self.path))
     }
@@ -205,7 +205,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if a step fails; nothing is left behind then.
+    /// [`ActivationError::File`] if a step fails; nothing is left behind then.
     pub fn finish(self) -> Result<(), ActivationError> {
         self.temporary.finish().map_err(write_error(&self.path))
     }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use attention_probes_errors::io_words;
+use attention_probes_errors::{FileError, io_words};
 use attention_probes_models::files::{FileLock, Unfinished};
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
@@ -65,8 +65,8 @@ impl DiskActivations {
     /// # Errors
     ///
     /// - as [`stream_activations`]
-    /// - [`ActivationError::Write`] if a file cannot be written; what was written of it is removed
-    /// - [`ActivationError::Read`] if a file that was just written cannot be mapped
+    /// - [`ActivationError::File`] if a file cannot be written; what was written of it is removed
+    /// - [`ActivationError::File`] if a file that was just written cannot be mapped
     ///
     /// # Panics
     ///
@@ -106,9 +106,9 @@ impl DiskActivations {
             Unfinished::make(temporary.clone(), make).map_err(write_error(&temporary))?;
         write(capture, sequences, &temporary, &key, progress)?;
         unfinished.rename(&store).map_err(write_error(&store))?;
-        let read_error = |source| ActivationError::Read { path: store.clone(), source };
-        let gone = || read_error(io::ErrorKind::NotFound.into());
-        Self::read(capture, sequences, &store, &key).map_err(read_error)?.ok_or_else(gone)
+        let gone = || FileError::read(&store)(io::ErrorKind::NotFound.into());
+        let read = Self::read(capture, sequences, &store, &key).map_err(FileError::read(&store))?;
+        Ok(read.ok_or_else(gone)?)
     }
 
     /// Maps the files of a folder; `None` if it is not there, an error if anything is wrong.
@@ -467,11 +467,11 @@ mod tests {
         let path = PathBuf::from("/dev/full");
         let mut file = HashedFile::new(path.clone(), File::create(&path).unwrap());
         let pushed = file.push(&vec![1.0; 100_000]);
-        assert!(matches!(pushed, Err(ActivationError::Write { path: full, .. }) if full == path));
+        assert!(matches!(pushed, Err(ActivationError::File(error)) if error.path == path));
 
         let mut file = HashedFile::new(path.clone(), File::create(&path).unwrap());
         file.push(&[1.0]).unwrap();
         let finished = file.finish("a".to_owned(), Fixture::new().sites[0]);
-        assert!(matches!(finished, Err(ActivationError::Write { .. })));
+        assert!(matches!(finished, Err(ActivationError::File(_))));
     }
 }

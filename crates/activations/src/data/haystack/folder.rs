@@ -112,7 +112,7 @@ impl HaystackFolder {
     /// # Errors
     ///
     /// - [`HaystackError::Name`] if the name is another
-    /// - [`ActivationError::Read`] or [`HaystackError::State`] if `state.json` is not there, or
+    /// - [`ActivationError::File`] or [`HaystackError::State`] if `state.json` is not there, or
     ///   damaged
     pub fn open(path: &Path) -> Result<Self, ActivationError> {
         let other = || HaystackError::Name { path: path.to_owned() };

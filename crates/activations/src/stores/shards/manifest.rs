@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+use attention_probes_errors::FileError;
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{Convention, Dtype, LanguageModel, ModelAlone};
 use serde::de::DeserializeOwned;
@@ -253,7 +254,7 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Activatio
         }
         Ok(())
     });
-    read.map_err(|source| ActivationError::Read { path: path.to_owned(), source })?;
+    read.map_err(FileError::read(path))?;
     let json = serde_json::from_slice(&bytes);
     json.map_err(|source| ShardError::Json { path: path.to_owned(), source }.into())
 }
