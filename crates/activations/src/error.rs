@@ -411,6 +411,7 @@ impl ActivationError {
             Self::File(error) => error.kind(),
             Self::Hub { source, .. } | Self::Tokenize { source, .. } => source.kind(),
             Self::TokenizeTarget { source } | Self::Model { source } => source.kind(),
+            Self::Array { source, .. } => source.kind(),
             Self::External { source } => source.kind(),
             Self::Table { source } => source.kind(),
             Self::Haystack { source } => source.kind(),

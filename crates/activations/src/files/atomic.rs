@@ -36,7 +36,7 @@ pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
 ) -> Result<(), ActivationError> {
-    files::write_atomically(path, write).map_err(write_error(path))
+    Ok(files::write_atomically(path, write).map_err(FileError::write(path))?)
 }
 
 /// Checks that a file can be given as an output: it does not exist, or is a regular file.
@@ -45,12 +45,8 @@ pub fn write_atomically(
 ///
 /// [`ActivationError::File`] if it is a folder, a device, a named pipe, or a socket.
 pub fn check_output(path: &Path) -> Result<(), ActivationError> {
-    files::output_target(path).map(drop).map_err(write_error(path))
-}
-
-/// Names the file of an error.
-pub(crate) fn write_error(path: &Path) -> impl Fn(io::Error) -> ActivationError {
-    move |source| FileError::write(path)(source).into()
+    files::output_target(path).map_err(FileError::write(path))?;
+    Ok(())
 }
 
 #[cfg(test)]

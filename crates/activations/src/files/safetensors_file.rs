@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use attention_probes_models::files::TemporaryFile;
 use half::bf16;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::atomic::write_error;
 use crate::{ActivationError, hash_file};
 
 /// Values that are converted at a time.
@@ -107,7 +107,7 @@ impl SafetensorsWriter {
             temporary.file.set_len(size_bytes)?;
             Ok((temporary, places))
         };
-        let (temporary, places) = create().map_err(write_error(path))?;
+        let (temporary, places) = create().map_err(FileError::write(path))?;
         Ok(Self {
             path: path.to_owned(),
             temporary,
@@ -198,7 +198,8 @@ impl SafetensorsWriter {
     ///
     /// [`ActivationError::File`] if the system does not say.
     pub fn size_bytes(&self) -> Result<u64, ActivationError> {
-        self.temporary.file.metadata().map(|file| file.len()).map_err(write_error(&self.path))
+        let metadata = self.temporary.file.metadata().map_err(FileError::write(&self.path))?;
+        Ok(metadata.len())
     }
 
     /// Makes sure that the file is on disk, and gives it its name.
@@ -207,7 +208,7 @@ impl SafetensorsWriter {
     ///
     /// [`ActivationError::File`] if a step fails; nothing is left behind then.
     pub fn finish(self) -> Result<(), ActivationError> {
-        self.temporary.finish().map_err(write_error(&self.path))
+        Ok(self.temporary.finish().map_err(FileError::write(&self.path))?)
     }
 
     fn write<T>(
@@ -233,7 +234,7 @@ impl SafetensorsWriter {
                 self.temporary.file.write_all(&self.buffer)
             })
         });
-        written.map_err(write_error(&self.path))
+        Ok(written.map_err(FileError::write(&self.path))?)
     }
 }
 

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::ShardError;
 use super::shard::MAX_SHARDS;
-use crate::files::atomic::write_error;
 use crate::{ActivationError, HookLayout, StoreDtype};
 
 /// Name of the manifest.
@@ -143,7 +142,7 @@ impl ShardManifest {
             temporary.file.write_all(&serde_json::to_vec_pretty(self)?)?;
             temporary.finish_if_absent()
         };
-        write().map_err(write_error(&path))?;
+        write().map_err(FileError::write(&path))?;
         Self::read(folder)
     }
 

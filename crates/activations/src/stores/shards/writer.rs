@@ -14,7 +14,6 @@ use super::record::{n_parts, part_rows, read_record, write_record};
 use super::{
     PartRecord, PartTokens, PartWriter, Shard, ShardError, ShardManifest, is_shard_folder,
 };
-use crate::files::atomic::write_error;
 use crate::{ActivationError, remove_own_files};
 
 /// The shard of one job in a folder: which of its parts are whole, and which are to be written.
@@ -170,12 +169,12 @@ impl ShardWriter {
         shard: Shard,
     ) -> Result<Self, ActivationError> {
         Self::check(folder, &manifest)?;
-        fs::create_dir_all(folder).map_err(write_error(folder))?;
+        fs::create_dir_all(folder).map_err(FileError::write(folder))?;
         if !is_shard_folder(folder) {
             manifest.check_same(&manifest.publish(folder)?, folder)?;
         }
         let lock = lock(folder, shard)?;
-        remove_temporaries(folder, shard).map_err(write_error(folder))?;
+        remove_temporaries(folder, shard).map_err(FileError::write(folder))?;
         let (mut parts, is_recorded) = match read_record(folder, &manifest, shard) {
             Ok(parts) => (parts, true),
             Err(error) => {
@@ -289,7 +288,7 @@ impl ShardWriter {
 fn lock(folder: &Path, shard: Shard) -> Result<FileLock, ActivationError> {
     let path = folder.join(format!(".{}.lock", shard.stem()));
     FileLock::claim(&path)
-        .map_err(write_error(&path))?
+        .map_err(FileError::write(&path))?
         .ok_or_else(|| ShardError::InUse { path: folder.to_owned(), shard }.into())
 }
 
