@@ -15,7 +15,7 @@ use attention_probes_probes::ProbeError;
 use attention_probes_sae::SaeError;
 use attention_probes_sweep::SweepError;
 
-use crate::flag_words::with_flags;
+use crate::flag_words::with_flag_names;
 use crate::stderr;
 
 /// The command did what it was asked for.
@@ -91,7 +91,7 @@ pub(crate) fn to_text(error: &anyhow::Error) -> String {
             causes.push(escape(&words));
             break;
         }
-        let text = with_flags(&cause.to_string());
+        let text = with_flag_names(&cause.to_string());
         // Its lines show a place in a file, with nothing in them that a terminal obeys.
         causes.push(if is_toml(cause) { text } else { escape(&text) });
     }
@@ -126,16 +126,16 @@ fn is_input(error: &anyhow::Error) -> bool {
 /// The kind of an error of our libraries. One of a page that does not come with its results has
 /// none: a command makes pages of what it has computed.
 fn kind_of(cause: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
-    None.or_else(|| Some(cause.downcast_ref::<SweepError>()?.kind()))
-        .or_else(|| Some(cause.downcast_ref::<SaeError>()?.kind()))
-        .or_else(|| Some(cause.downcast_ref::<PageError>()?.kind()))
-        .or_else(|| Some(cause.downcast_ref::<FraRunError>()?.kind()))
-        .or_else(|| Some(cause.downcast_ref::<ProbeError>()?.kind()))
-        .or_else(|| Some(cause.downcast_ref::<ActivationError>()?.kind()))
-        .or_else(|| Some(cause.downcast_ref::<ModelError>()?.kind()))
-        .or_else(|| Some(cause.downcast_ref::<MetricError>()?.kind()))
-        .or_else(|| Some(cause.downcast_ref::<FileError>()?.kind()))
-        .or_else(|| Some(cause.downcast_ref::<ValueError>()?.kind()))
+    let kind = cause.downcast_ref().map(SweepError::kind);
+    kind.or_else(|| cause.downcast_ref().map(SaeError::kind))
+        .or_else(|| cause.downcast_ref().map(PageError::kind))
+        .or_else(|| cause.downcast_ref().map(FraRunError::kind))
+        .or_else(|| cause.downcast_ref().map(ProbeError::kind))
+        .or_else(|| cause.downcast_ref().map(ActivationError::kind))
+        .or_else(|| cause.downcast_ref().map(ModelError::kind))
+        .or_else(|| cause.downcast_ref().map(MetricError::kind))
+        .or_else(|| cause.downcast_ref().map(FileError::kind))
+        .or_else(|| cause.downcast_ref().map(ValueError::kind))
 }
 
 #[cfg(test)]

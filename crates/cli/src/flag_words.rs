@@ -28,7 +28,7 @@ const FLAGS: [(&str, &str); 7] = [
 ];
 
 /// A message of a library, with flags where they mend it.
-pub(crate) fn with_flags(message: &str) -> String {
+pub(crate) fn with_flag_names(message: &str) -> String {
     let put = |text: String, (words, flags): &(&str, &str)| text.replace(words, flags);
     FLAGS.iter().fold(message.to_owned(), put)
 }
@@ -36,6 +36,7 @@ pub(crate) fn with_flags(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use attention_probes_activations::{ShardError, TableError};
+    use attention_probes_models::ModelError;
     use attention_probes_sweep::SweepError;
 
     use super::*;
@@ -55,13 +56,19 @@ mod tests {
             (TableError::SwallowedRows { path: path(), first: 1, last: 2 }.to_string(), 2),
         ] {
             assert!(!error.contains("--"), "{error}");
-            let shown = with_flags(&error);
+            let shown = with_flag_names(&error);
             assert_eq!(shown.matches("`--").count(), n_flags, "{shown}");
         }
     }
 
     #[test]
+    fn a_command_without_a_cache_names_the_variable_that_sets_it() {
+        let error = ModelError::NoHubAccess { name: "gpt2".to_owned(), embedded: "demo-gpt2" };
+        assert!(with_flag_names(&error.to_string()).contains("`HF_HOME`"), "{error}");
+    }
+
+    #[test]
     fn other_messages_stay() {
-        assert_eq!(with_flags("cannot read `a.csv`"), "cannot read `a.csv`");
+        assert_eq!(with_flag_names("cannot read `a.csv`"), "cannot read `a.csv`");
     }
 }
