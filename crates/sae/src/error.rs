@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use attention_probes_activations::ActivationError;
 use attention_probes_errors::{
-    ErrorKind, FileError, JsonFileError, TomlError, ValueError, foreign_words, listed,
+    FileError, JsonFileError, TomlError, ValueError, foreign_words, listed,
 };
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
@@ -342,38 +342,6 @@ pub enum SaeError {
     /// A probe failed.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-}
-
-impl SaeError {
-    /// What kind of error it is.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::File(error) => error.kind(),
-            Self::Unusable { source, .. } | Self::Row { source, .. } => source.kind(),
-            Self::InModel(error) => error.kind(),
-            Self::Evaluation(error) => error.kind(),
-            Self::Run(error) => error.kind(),
-            Self::Model(error) => error.kind(),
-            Self::Activation(error) => error.kind(),
-            Self::Metric(error) => error.kind(),
-            Self::Probe(error) => error.kind(),
-            Self::Stopped => ErrorKind::Stopped,
-            _ => ErrorKind::Input,
-        }
-    }
-
-    /// Whether a file, a folder, a model, or a repository of the Hub is not there.
-    pub fn is_not_found(&self) -> bool {
-        match self {
-            Self::File(error) => error.is_not_found(),
-            Self::Unusable { source, .. } | Self::Row { source, .. } => source.is_not_found(),
-            Self::Run(error) => error.is_not_found(),
-            Self::Model(error) => error.is_not_found(),
-            Self::Activation(error) => error.is_not_found(),
-            Self::Probe(error) => error.is_not_found(),
-            _ => false,
-        }
-    }
 }
 
 /// Files, each in backticks.
