@@ -35,3 +35,34 @@ impl SaeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_activations::ActivationError;
+
+    use super::*;
+    use crate::{RunError, read_sae};
+
+    #[test]
+    fn what_is_not_there_is_seen_through_whatever_wraps_it() {
+        let missing = read_sae("/nowhere/sae").unwrap_err();
+        assert!(missing.is_not_found() && missing.kind() == ErrorKind::File, "{missing}");
+        let named = RunError::NoEvaluationFile { path: "words.csv".into() };
+        let row = SaeError::Row { row: 3, source: Box::new(missing) };
+        for error in [row, named.into()] {
+            assert!(error.is_not_found() && error.kind() == ErrorKind::File, "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_has_the_kind_of_the_part_that_it_wraps() {
+        for (error, kind) in [
+            (SaeError::NoTokens, ErrorKind::Input),
+            (SaeError::Stopped, ErrorKind::Stopped),
+            (ActivationError::foreign("the database is closed").into(), ErrorKind::Fault),
+        ] {
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(!error.is_not_found(), "{error}");
+        }
+    }
+}

@@ -38,3 +38,35 @@ impl SweepError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use attention_probes_activations::ActivationError;
+    use attention_probes_models::ModelError;
+    use attention_probes_probes::ProbeError;
+
+    use super::*;
+    use crate::SweepConfig;
+
+    #[test]
+    fn a_configuration_that_is_not_there_is_seen() {
+        let error = SweepConfig::read(Path::new("/nowhere/sweep.toml")).unwrap_err();
+        assert!(error.is_not_found() && error.kind() == ErrorKind::File, "{error}");
+        let error = SweepConfig::parse("run = 1").unwrap_err();
+        assert!(!error.is_not_found() && error.kind() == ErrorKind::Input, "{error}");
+    }
+
+    #[test]
+    fn a_fault_is_seen_through_whatever_wraps_it() {
+        let fault = || ModelError::NotReturned { output: "logits".to_owned() };
+        for error in [
+            SweepError::from(fault()),
+            ActivationError::from(fault()).into(),
+            ProbeError::Model { source: fault() }.into(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Fault, "{error}");
+        }
+    }
+}
