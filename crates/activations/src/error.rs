@@ -1,9 +1,8 @@
 //! Why data could not be read, split, turned into activations, or written.
 
-use std::io;
 use std::path::PathBuf;
 
-use attention_probes_errors::{did_you_mean, nearest};
+use attention_probes_errors::{FileError, did_you_mean, nearest};
 use attention_probes_models::{HookPoint, ModelError};
 
 use crate::wording::{gib, listed, shown};
@@ -16,22 +15,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivationError {
-    /// A file could not be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file could not be written.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// An npz is no zip archive, or a damaged one.
     #[error("`{}` is not a readable npz archive", path.display())]
     Zip {
@@ -396,4 +382,7 @@ pub enum ActivationError {
         #[from]
         source: ShardError,
     },
+    /// A source of activations that is not of this crate failed.
+    #[error(transparent)]
+    Foreign(Box<dyn std::error::Error + Send + Sync>),
 }

@@ -6,6 +6,7 @@
 mod capture;
 mod data;
 mod error;
+mod error_kind;
 mod failing_once;
 mod files;
 mod npy;

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use attention_probes_errors::ErrorKind;
+
 use crate::wording::shown;
 
 /// Why an array of an npz could not be read.
@@ -57,4 +59,11 @@ pub enum NpyError {
         /// Bytes that the entry can hold.
         size_bytes: u64,
     },
+}
+
+impl NpyError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }

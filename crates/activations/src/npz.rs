@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 
+use attention_probes_errors::FileError;
 use attention_probes_models::is_lfs_pointer;
 use zip::read::ZipFile;
 use zip::{CompressionMethod, ZipArchive};
@@ -25,7 +26,7 @@ const MAX_DEFLATE_RATIO: u64 = 1032;
 ///
 /// # Errors
 ///
-/// - [`ActivationError::Read`] or [`ActivationError::Zip`] if the archive cannot be read
+/// - [`ActivationError::File`] or [`ActivationError::Zip`] if the archive cannot be read
 /// - [`ActivationError::LfsPointer`] if it is the pointer of a file that was not downloaded
 /// - [`ActivationError::External`] if an array is compressed in a way that `numpy` does not write
 /// - [`ActivationError::Array`] if an array is damaged, claims more than the file can hold, or
@@ -83,7 +84,7 @@ pub fn read_npz_arrays(
 ///
 /// # Errors
 ///
-/// [`ActivationError::Read`] or [`ActivationError::Zip`] if the archive cannot be read.
+/// [`ActivationError::File`] or [`ActivationError::Zip`] if the archive cannot be read.
 pub(crate) fn npz_headers(path: &Path) -> Result<ArrayHeaders, ActivationError> {
     let mut archive = open(path)?;
     let entries = array_entries(&mut archive);
@@ -121,8 +122,7 @@ pub(crate) fn read_npz_array(
 type Archive = ZipArchive<BufReader<File>>;
 
 fn open(path: &Path) -> Result<Archive, ActivationError> {
-    let file = File::open(path)
-        .map_err(|source| ActivationError::Read { path: path.to_owned(), source })?;
+    let file = File::open(path).map_err(FileError::read(path))?;
     ZipArchive::new(BufReader::new(file)).map_err(|source| {
         let path = path.to_owned();
         let is_pointer = is_lfs_pointer(&path);
@@ -198,10 +198,7 @@ fn read_entry(
     (name, index): (&str, usize),
     layer: Option<usize>,
 ) -> Result<NpzArray, ActivationError> {
-    let file_bytes = path
-        .metadata()
-        .map_err(|source| ActivationError::Read { path: path.to_owned(), source })?
-        .len();
+    let file_bytes = path.metadata().map_err(FileError::read(path))?.len();
     let mut entry = open_entry(archive, path, name, index)?;
     // Both sizes are claims of the file. Stored data cannot grow, deflated data by so much.
     let stored_bytes = entry.compressed_size().min(file_bytes);
@@ -304,7 +301,7 @@ mod tests {
             |n_axes: usize| write_npz(&path, &[("x", NpzArray::new(vec![1; n_axes], vec![1_u8]))]);
         of_axes(3_000).unwrap();
         assert_eq!(read_npz(&path).unwrap()["x"].shape.len(), 3_000);
-        assert!(matches!(of_axes(30_000), Err(ActivationError::Write { .. })));
+        assert!(matches!(of_axes(30_000), Err(ActivationError::File(_))));
     }
 
     #[test]
@@ -411,7 +408,7 @@ mod tests {
     fn a_file_that_is_no_archive_is_named() {
         let (_folder, path) = file_of(b"PK is not enough");
         assert!(matches!(read_npz(&path), Err(ActivationError::Zip { .. })));
-        assert!(matches!(read_npz(path.join("x")), Err(ActivationError::Read { .. })));
+        assert!(matches!(read_npz(path.join("x")), Err(ActivationError::File(_))));
     }
 
     #[test]

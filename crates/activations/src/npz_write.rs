@@ -20,7 +20,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`ActivationError::Write`] if the file cannot be written, two arrays have one name, or one has
+/// [`ActivationError::File`] if the file cannot be written, two arrays have one name, or one has
 /// so many axes that no header holds them.
 ///
 /// # Panics
@@ -48,7 +48,7 @@ pub fn write_npz(
 ///
 /// # Errors
 ///
-/// [`ActivationError::Write`] as [`write_npz`], or if a tensor is bfloat16, which `numpy` does not
+/// [`ActivationError::File`] as [`write_npz`], or if a tensor is bfloat16, which `numpy` does not
 /// know.
 ///
 /// # Memory

@@ -1,19 +1,21 @@
 //! From an error to one line and an exit code.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use anyhow::Context;
 use attention_probes_activations::ActivationError;
-use attention_probes_errors::{TomlError, foreign_words};
+use attention_probes_errors::{ErrorKind, FileError, TomlError, ValueError, foreign_words};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_pages::PageError;
+use attention_probes_pages::fra::FraRunError;
 use attention_probes_probes::ProbeError;
 use attention_probes_sae::SaeError;
 use attention_probes_sweep::SweepError;
 
+use crate::flag_words::with_flag_names;
 use crate::stderr;
 
 /// The command did what it was asked for.
@@ -37,7 +39,7 @@ pub(crate) fn code(run: impl FnOnce() -> anyhow::Result<()>) -> u8 {
         run()?;
         match io::stdout().flush() {
             // Who read the output may have had enough of it.
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(error).context("cannot write to stdout")
             }
             _ => Ok(()),
@@ -89,7 +91,7 @@ pub(crate) fn to_text(error: &anyhow::Error) -> String {
             causes.push(escape(&words));
             break;
         }
-        let text = cause.to_string();
+        let text = with_flag_names(&cause.to_string());
         // Its lines show a place in a file, with nothing in them that a terminal obeys.
         causes.push(if is_toml(cause) { text } else { escape(&text) });
     }
@@ -112,33 +114,34 @@ pub(crate) fn escaped_character(c: char) -> impl Iterator<Item = char> {
     plain.into_iter().chain(control.into_iter().flat_map(char::escape_default))
 }
 
-/// Whether the user can mend it: every error of our libraries names an input, but for those of a
-/// device or model that does not do its part.
+/// Whether the user can mend it: every error of our libraries but a fault, such as of a device that
+/// does not do its part.
 fn is_input(error: &anyhow::Error) -> bool {
-    let is_fault = |cause: &(dyn std::error::Error + 'static)| {
-        matches!(
-            cause.downcast_ref(),
-            Some(ModelError::Device { .. } | ModelError::NotReturned { .. })
-        )
-    };
-    if error.chain().any(is_fault) {
-        return false;
+    if let Some(kind) = error.chain().find_map(kind_of) {
+        return kind != ErrorKind::Fault;
     }
-    error.chain().any(|cause| {
-        cause.is::<InputError>()
-            || cause.is::<SweepError>()
-            || cause.is::<SaeError>()
-            || cause.is::<ActivationError>()
-            || cause.is::<ModelError>()
-            || cause.is::<ProbeError>()
-            || cause.is::<MetricError>()
-            || cause.is::<std::io::Error>()
-            || matches!(cause.downcast_ref(), Some(error) if !matches!(error, PageError::Report { .. }))
-    })
+    error.chain().any(|cause| cause.is::<InputError>() || cause.is::<io::Error>())
+}
+
+/// The kind of an error of our libraries. One of a page that does not come with its results has
+/// none: a command makes pages of what it has computed.
+fn kind_of(cause: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let kind = cause.downcast_ref().map(SweepError::kind);
+    kind.or_else(|| cause.downcast_ref().map(SaeError::kind))
+        .or_else(|| cause.downcast_ref().map(PageError::kind))
+        .or_else(|| cause.downcast_ref().map(FraRunError::kind))
+        .or_else(|| cause.downcast_ref().map(ProbeError::kind))
+        .or_else(|| cause.downcast_ref().map(ActivationError::kind))
+        .or_else(|| cause.downcast_ref().map(ModelError::kind))
+        .or_else(|| cause.downcast_ref().map(MetricError::kind))
+        .or_else(|| cause.downcast_ref().map(FileError::kind))
+        .or_else(|| cause.downcast_ref().map(ValueError::kind))
 }
 
 #[cfg(test)]
 mod tests {
+    use attention_probes_sae::SaeFormat;
+
     use super::*;
 
     #[test]
@@ -148,6 +151,10 @@ mod tests {
         assert!(!is_input(&anyhow::anyhow!("a fault")));
         let fault = ModelError::NotReturned { output: "logits".to_owned() };
         assert!(!is_input(&anyhow::Error::from(fault)));
+        let fault = ModelError::NotReturned { output: "logits".to_owned() };
+        assert!(!is_input(&SweepError::from(ActivationError::from(fault)).into()));
+        let missing = SaeFormat::of("/nowhere/sae").unwrap_err();
+        assert!(is_input(&missing.into()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod eval_table;
 pub mod exit;
 pub mod extract_args;
 mod extract_report;
+mod flag_words;
 pub mod flags;
 pub mod fra;
 pub mod hub;

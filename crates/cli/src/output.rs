@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use attention_probes_activations::{ActivationError, check_output};
+use attention_probes_activations::check_output;
+use attention_probes_errors::FileError;
 
 use crate::exit::InputError;
 
@@ -12,8 +13,7 @@ use crate::exit::InputError;
 /// than a regular file has its name.
 pub(crate) fn check_file(path: &Path) -> Result<()> {
     if let Some(folder) = folder_of(path) {
-        fs::create_dir_all(folder)
-            .map_err(|source| ActivationError::Write { path: path.to_owned(), source })?;
+        fs::create_dir_all(folder).map_err(FileError::write(path))?;
     }
     check_target(path)
 }

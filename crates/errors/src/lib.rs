@@ -16,6 +16,8 @@ mod foreign;
 mod io;
 #[cfg(feature = "words")]
 mod json;
+#[cfg(feature = "words")]
+mod json_file;
 mod kind;
 mod names;
 #[cfg(feature = "words")]
@@ -34,9 +36,11 @@ pub use self::foreign::foreign_words;
 pub use self::io::io_words;
 #[cfg(feature = "words")]
 pub use self::json::json_words;
+#[cfg(feature = "words")]
+pub use self::json_file::JsonFileError;
 pub use self::kind::ErrorKind;
 pub use self::names::{first_of, is_plain_name, listed, shown};
-pub use self::similar::{did_you_mean, edit_distance, nearest};
+pub use self::similar::{did_you_mean, nearest};
 pub use self::size::shown_size;
 pub use self::stop::{Stop, Stopped};
 pub use self::value_error::ValueError;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attention_probes_errors::{ErrorKind, FileError, Stopped, did_you_mean, nearest};
+use attention_probes_errors::{FileError, JsonFileError, Stopped, did_you_mean, nearest};
 
 use crate::tokenizer::MAX_ID;
 use crate::{Dtype, HubError};
@@ -18,13 +18,8 @@ pub enum ModelError {
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// A JSON file is not valid JSON, or a field has the wrong type.
-    #[error("`{}` is not a valid configuration", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    #[error(transparent)]
+    Json(#[from] JsonFileError),
     /// A model name is neither an embedded model, nor a directory, nor one of the Hub's.
     #[error(
         "`{name}` is neither an embedded model ({embedded}), nor a directory with a `config.json`, \
@@ -37,8 +32,21 @@ pub enum ModelError {
         /// The embedded models, separated by commas.
         embedded: &'static str,
     },
+    /// A name is no embedded model and no directory; whether it is one of the Hub's was not asked,
+    /// since no [`HubAccess`](crate::HubAccess) was given.
+    #[error(
+        "`{name}` is neither an embedded model ({embedded}{}), nor a directory with a \
+         `config.json`; to open it as a repository on the Hub, give a `HubAccess`",
+        did_you_mean(nearest(name, embedded.split(", ")))
+    )]
+    NoHubAccess {
+        /// What the caller asked for.
+        name: String,
+        /// The embedded models, separated by commas.
+        embedded: &'static str,
+    },
     /// A name is that of a model in another library, and not on the Hub.
-    #[error("`{name}` is what TransformerLens calls `{repository}`: use that name (`--model`)")]
+    #[error("`{name}` is what TransformerLens calls `{repository}`: use that name")]
     OtherName {
         /// What the caller asked for.
         name: String,
@@ -339,95 +347,4 @@ pub enum ModelError {
         /// Why.
         source: Box<ModelError>,
     },
-}
-
-impl ModelError {
-    /// Wraps what a [`HookedModel`](crate::HookedModel) of the caller's says of its own failure.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use attention_probes_errors::ErrorKind;
-    /// use attention_probes_models::ModelError;
-    ///
-    /// let error = ModelError::foreign("the accelerator is gone");
-    /// assert_eq!(error.to_string(), "the accelerator is gone");
-    /// assert_eq!(error.kind(), ErrorKind::Fault);
-    /// ```
-    pub fn foreign(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Foreign(error.into())
-    }
-
-    /// What kind of error it is.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::File(error) => error.kind(),
-            Self::Stopped(stopped) => stopped.kind(),
-            Self::Hub(error) => error.kind(),
-            Self::UnknownModel { .. } | Self::MissingFile { .. } => ErrorKind::File,
-            Self::NotReturned { .. }
-            | Self::Device { .. }
-            | Self::Foreign(_)
-            | Self::Embedded { .. } => ErrorKind::Fault,
-            _ => ErrorKind::Input,
-        }
-    }
-
-    /// Whether a file, a folder, a model, or a repository of the Hub is not there.
-    pub fn is_not_found(&self) -> bool {
-        match self {
-            Self::File(error) => error.is_not_found(),
-            Self::Hub(error) => error.is_not_found(),
-            Self::UnknownModel { .. } | Self::MissingFile { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// Whether a part of the Hub is missing that a download would bring.
-    pub fn is_not_cached(&self) -> bool {
-        matches!(self, Self::Hub(error) if error.is_not_cached())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::{HubAccess, HubCache, HubId, NoDownload, load, open_model, read_description};
-
-    #[test]
-    fn what_is_not_there_is_seen_in_one_way() {
-        let nowhere = Path::new("/nowhere/at/all");
-        let device = burn::tensor::Device::flex();
-        let access = HubAccess::new(HubCache::new(nowhere)).without_downloads(NoDownload::Offline);
-        let id: HubId = "org/name".parse().unwrap();
-        for error in [
-            read_description(nowhere).unwrap_err(),
-            load::load_model(nowhere, &device).err().unwrap(),
-            open_model("nothing-of-this-name", None, &device).err().unwrap(),
-            access.model(&id).unwrap_err(),
-        ] {
-            assert!(error.is_not_found(), "{error}");
-            assert_eq!(error.kind(), ErrorKind::File, "{error}");
-        }
-    }
-
-    #[test]
-    fn an_error_has_the_kind_of_the_part_that_it_wraps() {
-        let kinds = [
-            (ModelError::EmptyBatch, ErrorKind::Input),
-            (ModelError::NotReturned { output: "logits".to_owned() }, ErrorKind::Fault),
-            (Stopped.into(), ErrorKind::Stopped),
-            (HubError::Token.into(), ErrorKind::Input),
-            (
-                HubError::Status { url: String::new(), status: 500, retry_after_s: None }.into(),
-                ErrorKind::Network,
-            ),
-        ];
-        for (error, kind) in kinds {
-            assert_eq!(error.kind(), kind, "{error}");
-            assert!(!error.is_not_found(), "{error}");
-        }
-    }
 }

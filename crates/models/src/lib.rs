@@ -7,6 +7,7 @@ pub mod demo;
 mod device_name;
 mod dtype;
 mod error;
+mod error_kind;
 mod families;
 pub mod files;
 mod hooked;

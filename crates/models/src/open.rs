@@ -71,6 +71,7 @@ impl LanguageModel {
 /// # Errors
 ///
 /// - [`ModelError::UnknownModel`] if `name` is none of these
+/// - [`ModelError::NoHubAccess`] if it may be a model of the Hub, and there is no `hub`
 /// - [`ModelError::Stopped`] if a signal to stop is given, that of the options while the model is
 ///   loaded, that of the [access](HubAccess::with_stop) while it is downloaded
 /// - as [`HubAccess::model`], [`load::load_model`], and [`Tokenizer::from_dir`]
@@ -142,7 +143,10 @@ fn directory(name: &str, hub: Option<&HubAccess>) -> Result<PathBuf, ModelError>
         let cached = cached.and_then(|(hub, id)| hub.cached_model(&id).ok());
         return cached.ok_or_else(|| ModelError::OtherName { name: name.to_owned(), repository });
     }
-    let (Some(hub), false) = (hub, is_local) else { return Err(unknown()) };
+    if is_local {
+        return Err(unknown());
+    }
     let id: HubId = name.parse().map_err(|_| unknown())?;
-    hub.model(&id)
+    let no_access = || ModelError::NoHubAccess { name: name.to_owned(), embedded: demo::NAMES };
+    hub.ok_or_else(no_access)?.model(&id)
 }

@@ -1,5 +1,6 @@
 //! Aggregations: how the scores of the tokens of a text become one score.
 
+use attention_probes_errors::ValueError;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Int, Tensor, TensorData, assert_shape};
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ impl Aggregation {
                 ("alpha", alpha, "above 0 and at most 1", alpha > 0.0 && alpha <= 1.0)
             }
         };
-        if is_right { Ok(()) } else { Err(ProbeError::Hyperparameter { name, value, expected }) }
+        if is_right { Ok(()) } else { Err(ValueError::new(name, value, expected).into()) }
     }
 
     /// Aggregates a batch over its tokens.

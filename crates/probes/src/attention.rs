@@ -4,6 +4,7 @@
 //! `attention_probe/attention_probe.py`, except that under `tanh` padding and dropped tokens weigh
 //! 0, where the reference gives them -1.
 
+use attention_probes_errors::ValueError;
 use burn::module::{Module, Param};
 use burn::tensor::activation::{relu, softmax, tanh};
 use burn::tensor::{Bool, Device, Tensor, assert_shape};
@@ -139,11 +140,12 @@ impl KindConfig for AttentionProbeConfig {
             ("d_model", self.d_model),
         ])?;
         if !(0.0..1.0).contains(&self.attention_dropout) {
-            return Err(ProbeError::Hyperparameter {
-                name: "attention_dropout",
-                value: self.attention_dropout,
-                expected: "at least 0 and below 1",
-            });
+            return Err(ValueError::new(
+                "attention_dropout",
+                self.attention_dropout,
+                "at least 0 and below 1",
+            )
+            .into());
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use attention_probes_errors::{FileError, ValueError};
+
 use crate::ProbeKind;
 
 /// Why a probe could not be built, trained, saved, or loaded.
@@ -20,15 +22,8 @@ pub enum ProbeError {
         n_classes: usize,
     },
     /// A hyperparameter is out of range.
-    #[error("`{name}` is {value}, expected {expected}")]
-    Hyperparameter {
-        /// Field of the config.
-        name: &'static str,
-        /// What the caller gave.
-        value: f64,
-        /// What would have been accepted.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Hyperparameter(#[from] ValueError),
 
     /// A name is not that of a probe kind.
     #[error(
@@ -202,18 +197,13 @@ pub enum ProbeError {
         source: Box<ProbeError>,
     },
 
-    /// A folder could not be made.
-    #[error("cannot make the folder `{}`", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
-
-    /// A file could not be read or written; the source says which and why.
+    /// A file or folder could not be read, written, or made.
     #[error(transparent)]
-    File {
+    File(#[from] FileError),
+
+    /// Activations or their files could not be read or written; the source says which and why.
+    #[error(transparent)]
+    Activation {
         /// What the reader or writer says.
         source: attention_probes_activations::ActivationError,
     },
@@ -358,6 +348,10 @@ pub enum ProbeError {
         /// What the metrics say.
         source: attention_probes_metrics::MetricError,
     },
+
+    /// A probe that is not of this crate failed.
+    #[error(transparent)]
+    Foreign(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Rates, or that there are none.

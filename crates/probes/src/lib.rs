@@ -29,6 +29,7 @@ mod batches;
 mod convex;
 mod dense;
 mod error;
+mod error_kind;
 mod evaluate;
 mod gated_bipolar;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Linear probe: pool a sequence, then one linear readout.
 
+use attention_probes_errors::ValueError;
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor, assert_shape};
 use serde::{Deserialize, Serialize};
@@ -84,11 +85,7 @@ impl KindConfig for LinearProbeConfig {
             return check_sizes(&[("n_classes", self.n_classes), ("d_model", self.d_model)]);
         };
         if self.n_classes != 0 {
-            return Err(ProbeError::Hyperparameter {
-                name: "n_classes",
-                value: self.n_classes as f64,
-                expected: "0 beside `n_outputs`",
-            });
+            return Err(ValueError::new("n_classes", self.n_classes, "0 beside `n_outputs`").into());
         }
         check_sizes(&[("n_outputs", n_outputs), ("d_model", self.d_model)])
     }

@@ -1,5 +1,6 @@
 //! Losses: how far logits are from labels.
 
+use attention_probes_errors::ValueError;
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Bool, Device, Tensor, TensorData, assert_shape};
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ impl Loss {
                 ("temperature", temperature, "a number above 0", is_right)
             }
         };
-        if is_right { Ok(()) } else { Err(ProbeError::Hyperparameter { name, value, expected }) }
+        if is_right { Ok(()) } else { Err(ValueError::new(name, value, expected).into()) }
     }
 
     /// Checks the parameters, and that a probe can be trained by this loss.

@@ -4,6 +4,7 @@
 //! They follow `train_probe_repeatedly` of the reference, `EleutherAI/attention-probes`,
 //! `attention_probe/trainer.py`; what is done in another way is said at each of them.
 
+use attention_probes_errors::ValueError;
 use attention_probes_kernels::standard_normal;
 use attention_probes_models::host_values;
 use burn::tensor::Device;
@@ -63,7 +64,7 @@ pub fn train_repeatedly(
 ) -> Result<TrainedProbe, ProbeError> {
     if retraining.above.is_nan() {
         let (name, value, expected) = ("above", retraining.above, "a loss in nats");
-        return Err(ProbeError::Hyperparameter { name, value, expected });
+        return Err(ValueError::new(name, value, expected).into());
     }
     let mut best: Option<(f64, TrainedProbe)> = None;
     let mut diverged = None;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use attention_probes_activations::{
     NpzArray, NpzData, Target, read_npz, write_atomically, write_npz,
 };
+use attention_probes_errors::{FileAction, FileError, ValueError};
 use attention_probes_metrics::{Calibrator, ClassificationReport, Deferral, FprThreshold};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -216,11 +217,9 @@ impl ProbeMetadata {
             return Err(ProbeError::SizeMismatch { what, found, expected: 1 });
         }
         if !(0.0..=1.0).contains(&self.threshold) {
-            return Err(ProbeError::Hyperparameter {
-                name: "threshold",
-                value: self.threshold,
-                expected: "a probability from 0 to 1",
-            });
+            return Err(
+                ValueError::new("threshold", self.threshold, "a probability from 0 to 1").into()
+            );
         }
         Ok(())
     }
@@ -283,15 +282,14 @@ impl SavedProbe {
     ///
     /// - [`ProbeError::FileStem`] if `stem` is no plain file name.
     /// - As [`SavedProbe::load`] if the probe is one that could not be loaded again.
-    /// - [`ProbeError::Folder`] or [`ProbeError::File`] if something cannot be written.
+    /// - [`ProbeError::File`] or [`ProbeError::Activation`] if something cannot be written.
     pub fn save(&self, dir: &Path, stem: &str) -> Result<PathBuf, ProbeError> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
         if stem.is_empty() || stem.starts_with('.') || !stem.chars().all(is_plain) {
             return Err(ProbeError::FileStem { stem: stem.to_owned() });
         }
         self.check()?;
-        fs::create_dir_all(dir)
-            .map_err(|source| ProbeError::Folder { path: dir.to_owned(), source })?;
+        fs::create_dir_all(dir).map_err(FileError::new(FileAction::MakeFolder, dir))?;
 
         let json = self.metadata.to_json()?;
         let mut for_people = self.metadata.clone();
@@ -308,7 +306,7 @@ impl SavedProbe {
             .collect();
         arrays.push((METADATA, NpzArray::new(vec![json.len()], json.clone())));
 
-        let file_error = |source| ProbeError::File { source };
+        let file_error = |source| ProbeError::Activation { source };
         let path = dir.join(format!("{stem}_state.npz"));
         write_npz(&path, &arrays).map_err(file_error)?;
         write_atomically(&dir.join(format!("{stem}_meta.json")), |file| {
@@ -332,9 +330,9 @@ impl SavedProbe {
     /// - [`ProbeError::Hyperparameter`] or [`ProbeError::SizeMismatch`] if the metadata contradicts
     ///   itself;
     ///
-    /// [`ProbeError::File`] if the file is no npz.
+    /// [`ProbeError::Activation`] if the file is no npz.
     pub fn load(path: &Path) -> Result<Self, ProbeError> {
-        let arrays = read_npz(path).map_err(|source| ProbeError::File { source })?;
+        let arrays = read_npz(path).map_err(|source| ProbeError::Activation { source })?;
         Self::from_arrays(arrays)
             .map_err(|source| ProbeError::InFile { path: path.to_owned(), source: source.into() })
     }
@@ -586,7 +584,7 @@ mod tests {
         assert_eq!(message, "the number of class names is 1, expected 2");
 
         fs::write(&path, b"PK but no zip").unwrap();
-        assert!(matches!(SavedProbe::load(&path).unwrap_err(), ProbeError::File { .. }));
+        assert!(matches!(SavedProbe::load(&path).unwrap_err(), ProbeError::Activation { .. }));
         let absent = dir.path().join("absent_state.npz");
         let error = SavedProbe::load(&absent).unwrap_err();
         assert!(error.to_string().contains("absent_state.npz"), "{error}");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use attention_probes_errors::ValueError;
 use attention_probes_models::host_values;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -137,7 +138,7 @@ pub(crate) fn param_from_state<const D: usize>(
 pub(crate) fn check_sizes(sizes: &[(&'static str, usize)]) -> Result<(), ProbeError> {
     let mut product = 1_usize;
     for &(name, size) in sizes {
-        let error = |expected| ProbeError::Hyperparameter { name, value: size as f64, expected };
+        let error = |expected| ProbeError::from(ValueError::new(name, size, expected));
         if size == 0 {
             return Err(error("at least 1"));
         }
@@ -154,11 +155,7 @@ pub(crate) fn check_sizes(sizes: &[(&'static str, usize)]) -> Result<(), ProbeEr
 pub(crate) fn check_n_classes(n_classes: usize) -> Result<(), ProbeError> {
     if n_classes < 2 {
         let value = n_classes as f64;
-        return Err(ProbeError::Hyperparameter {
-            name: "n_classes",
-            value,
-            expected: "at least 2",
-        });
+        return Err(ValueError::new("n_classes", value, "at least 2").into());
     }
     Ok(())
 }
@@ -223,6 +220,6 @@ mod tests {
     fn sizes_that_overflow_are_refused() {
         let sizes = [("n_heads", usize::MAX / 2), ("d_model", 3)];
         let error = check_sizes(&sizes).unwrap_err();
-        assert!(matches!(error, ProbeError::Hyperparameter { name: "d_model", .. }));
+        assert!(matches!(error, ProbeError::Hyperparameter(error) if error.name == "d_model"));
     }
 }

@@ -4,6 +4,7 @@
 //! Two optimizers: `AdamW` goes through batches and can stop early on a validation set, L-BFGS
 //! minimises the loss of all examples at once.
 
+use attention_probes_errors::ValueError;
 use attention_probes_kernels::{Lbfgs, LbfgsStop};
 use attention_probes_models::host_values;
 use burn::module::Module;
@@ -271,11 +272,12 @@ fn train_lbfgs(
     if let ProbeConfig::Attention(AttentionProbeConfig { attention_dropout, .. }) = probe.config()
         && attention_dropout > 0.0
     {
-        return Err(ProbeError::Hyperparameter {
-            name: "attention_dropout",
-            value: attention_dropout,
-            expected: "0 with L-BFGS, which needs a loss that is the same at every look",
-        });
+        return Err(ValueError::new(
+            "attention_dropout",
+            attention_dropout,
+            "0 with L-BFGS, which needs a loss that is the same at every look",
+        )
+        .into());
     }
     let device = data.x().device();
     let weights: Vec<f64> = match &config.class_weights {

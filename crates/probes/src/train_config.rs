@@ -1,5 +1,6 @@
 //! How to train a probe, as a person writes it.
 
+use attention_probes_errors::ValueError;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -164,7 +165,8 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// Checks every field.
     pub(crate) fn check(&self, n_classes: usize) -> Result<(), ProbeError> {
-        let error = |name, value, expected| ProbeError::Hyperparameter { name, value, expected };
+        let error =
+            |name, value, expected| ProbeError::from(ValueError::new(name, value, expected));
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return Err(error("learning_rate", self.learning_rate, "a number above 0"));
         }

@@ -126,7 +126,7 @@ impl TrainingData {
     ///
     /// # Errors
     ///
-    /// - [`ProbeError::File`] if the activations cannot be read
+    /// - [`ProbeError::Activation`] if the activations cannot be read
     /// - as [`TrainingData::new`]
     ///
     /// # Panics
@@ -149,7 +149,7 @@ impl TrainingData {
         let read = source.with_rows(ends, &mut |sites| {
             gathered = Some(padded(&sites[site], d_model, device));
         });
-        read.map_err(|source| ProbeError::File { source })?;
+        read.map_err(|source| ProbeError::Activation { source })?;
         let (x, mask_pad) = gathered.ok_or(ProbeError::NoExamples { n_skipped: 0 })?;
         Self::new(x, mask_pad, labels)
     }

@@ -1,5 +1,7 @@
 //! Why a page could not be made.
 
+use attention_probes_errors::ErrorKind;
+
 /// Why a page could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -85,6 +87,21 @@ pub enum ReportError {
         /// What went wrong.
         source: serde_json::Error,
     },
+}
+
+impl ReportError {
+    /// What kind of error it is: [`ErrorKind::Input`], as a page shows what it is given.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Json { .. } => ErrorKind::Fault,
+            _ => ErrorKind::Input,
+        }
+    }
+
+    /// `false`: a page looks for nothing.
+    pub fn is_not_found(&self) -> bool {
+        false
+    }
 }
 
 /// Checks that a list is as long as what it describes.

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::ActivationError;
-use attention_probes_errors::{TomlError, foreign_words, listed};
+use attention_probes_errors::{
+    FileError, JsonFileError, TomlError, ValueError, foreign_words, listed,
+};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
@@ -16,22 +18,9 @@ use crate::run::RunError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaeError {
-    /// A file could not be opened or read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// A file could not be written.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    /// A file or folder could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A path is no autoencoder of any known form.
     #[error(
         "`{}` is no sparse autoencoder; expected a folder with `cfg.json` and \
@@ -44,13 +33,8 @@ pub enum SaeError {
         path: PathBuf,
     },
     /// A configuration is not valid JSON, or a field has the wrong type.
-    #[error("`{}` is not a valid configuration", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    #[error(transparent)]
+    Json(#[from] JsonFileError),
     /// A configuration is not valid TOML, or has an unknown key or a value of a wrong type.
     #[error("`{}` is not a valid training run", path.display())]
     Toml {
@@ -58,16 +42,6 @@ pub enum SaeError {
         path: PathBuf,
         /// Where and why, with a caret.
         source: Box<TomlError>,
-    },
-    /// A word is not one of those that are known.
-    #[error("`{key}` is `{value}`, expected {expected}")]
-    Word {
-        /// Key of the configuration.
-        key: &'static str,
-        /// What was given.
-        value: String,
-        /// What would have been accepted.
-        expected: &'static str,
     },
     /// The texts fill no context.
     #[error("the texts have fewer tokens than one context of {length}, lower `data.context_size`")]
@@ -228,16 +202,9 @@ pub enum SaeError {
         /// What is wrong with it.
         source: Box<SaeError>,
     },
-    /// A number of the caller's is out of range.
-    #[error("`{name}` is {value}, expected {expected}")]
-    Hyperparameter {
-        /// Name of the number.
-        name: &'static str,
-        /// What the caller gave.
-        value: f64,
-        /// What would have been accepted.
-        expected: &'static str,
-    },
+    /// A number of the caller's is out of range, or a word is not one of those that are known.
+    #[error(transparent)]
+    Hyperparameter(#[from] ValueError),
     /// An autoencoder does not fit the activations.
     #[error("{what} is {found}, expected {expected}")]
     SizeMismatch {

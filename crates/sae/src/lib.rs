@@ -11,6 +11,7 @@ pub mod ablation;
 mod codes;
 mod config;
 mod error;
+mod error_kind;
 pub mod eval;
 mod follow;
 mod formats;

@@ -1,5 +1,6 @@
 //! A sparse autoencoder in host memory: its weights, encoding, and decoding.
 
+use attention_probes_errors::ValueError;
 use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::HookPoint;
 use rayon::prelude::*;
@@ -120,9 +121,8 @@ impl Sae {
     /// - [`SaeError::NonFinite`] if a weight is NaN or infinite.
     pub fn check(&self) -> Result<(), SaeError> {
         let SaeConfig { d_in, d_sae, .. } = self.config;
-        let error = |name, value: usize, expected| {
-            Err(SaeError::Hyperparameter { name, value: value as f64, expected })
-        };
+        let error =
+            |name, value: usize, expected| Err(ValueError::new(name, value, expected).into());
         if d_in == 0 {
             return error("d_in", d_in, "at least 1");
         }

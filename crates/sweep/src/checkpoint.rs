@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
+use attention_probes_errors::FileError;
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
@@ -164,8 +165,7 @@ impl Checkpoint {
 
     /// Reads a checkpoint and checks its hash.
     pub(crate) fn read(path: &Path) -> Result<Self, SweepError> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| SweepError::Read { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(FileError::read(path))?;
         Self::parse(&bytes).ok_or_else(|| SweepError::Checkpoint { path: path.to_owned() })
     }
 

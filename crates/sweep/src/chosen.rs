@@ -34,7 +34,7 @@ impl ChosenProbe {
     /// - [`SweepError::NoExperiment`] if the folder has no complete experiment, or several
     /// - [`SweepError::NoRun`] if the folder is no run, or holds several
     /// - [`SweepError::Diverged`] if no probe of the experiment ended with finite numbers
-    /// - [`SweepError::Read`] or [`SweepError::Results`] if a file cannot be read
+    /// - [`SweepError::File`] or [`SweepError::Results`] if a file cannot be read
     pub fn find(path: &Path) -> Result<Self, SweepError> {
         // The folder of the probes themselves stands for the experiment around it.
         let above =

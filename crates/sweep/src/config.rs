@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use attention_probes_activations::{Component, Storage};
-use attention_probes_errors::parse_toml;
+use attention_probes_errors::{FileError, parse_toml};
 use attention_probes_models::{Convention, Dtype};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -348,11 +348,10 @@ impl SweepConfig {
     ///
     /// # Errors
     ///
-    /// - [`SweepError::Read`] if the file cannot be read
+    /// - [`SweepError::File`] if the file cannot be read
     /// - [`SweepError::Toml`] if it is not a sweep, with a caret under what is wrong
     pub fn read(path: &Path) -> Result<Self, SweepError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SweepError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(FileError::read(path))?;
         let mut config = Self::parse_named(&text, path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for data in &mut config.data {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use attention_probes_errors::ValueError;
 use attention_probes_probes::{
     Folds, LogisticConfig, LogisticData, PenaltyScore, ProbeError, SelectPenaltyBy,
     cross_validate_logistic,
@@ -90,7 +91,7 @@ pub(crate) fn folds_of(data: &FitData<'_>, n_folds: usize, seed: u64) -> Result<
     if n_folds > n_groups(data) {
         let expected = "at most the number of groups to train on";
         let value = n_folds as f64;
-        return Err(ProbeError::Hyperparameter { name: "folds", value, expected });
+        return Err(ValueError::new("folds", value, expected).into());
     }
     Folds::stratified(&of_train(data.labels), groups.as_deref(), n_folds, seed)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::{ActivationError, Side};
-use attention_probes_errors::{TomlError, did_you_mean, listed, nearest, shown};
+use attention_probes_errors::{FileError, TomlError, did_you_mean, listed, nearest, shown};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
@@ -12,14 +12,9 @@ use attention_probes_probes::ProbeError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SweepError {
-    /// A configuration could not be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// A file or folder could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A configuration is not valid TOML, or has an unknown key or a value of a wrong type.
     #[error("`{}` is not a valid sweep", path.display())]
     Toml {
@@ -105,8 +100,7 @@ pub enum SweepError {
     },
     /// The output folder holds a run already.
     #[error(
-        "`{}` holds a run already; go on with `--resume`, keep it with another `--run-name` or \
-         `--output`, or replace it with `--overwrite`",
+        "`{}` holds a run already; resume it, overwrite it, or name another `run` or folder",
         path.display()
     )]
     Exists {
@@ -115,8 +109,8 @@ pub enum SweepError {
     },
     /// The run to be resumed was made with another configuration.
     #[error(
-        "`{}` was made with another configuration; resume with that one, keep it with another \
-         `--run-name` or `--output`, or replace it with `--overwrite`",
+        "`{}` was made with another configuration; resume with that one, overwrite it, or name \
+         another `run` or folder",
         path.display()
     )]
     OtherConfig {
@@ -338,14 +332,6 @@ pub enum SweepError {
         /// Where and why.
         source: serde_json::Error,
     },
-    /// A file could not be written.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// Data or activations are at fault.
     #[error(transparent)]
     Activation(Box<ActivationError>),
@@ -379,20 +365,6 @@ fn experiments_found(found: &[PathBuf]) -> String {
 
 fn gib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 30)
-}
-
-impl SweepError {
-    /// Whether a part of the Hub is missing that a download would bring.
-    pub fn is_not_cached(&self) -> bool {
-        match self {
-            Self::Model(error) => error.is_not_cached(),
-            Self::Activation(error) => match &**error {
-                ActivationError::Hub { source, .. } => source.is_not_cached(),
-                _ => false,
-            },
-            _ => false,
-        }
-    }
 }
 
 impl From<ActivationError> for SweepError {

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{FolderLock, remove_own_files};
+use attention_probes_errors::FileError;
 
 use crate::config::DataConfig;
 use crate::results::{remove_probes, write_text};
@@ -35,11 +36,10 @@ pub(crate) fn to_toml(config: &SweepConfig, folder: &Path) -> Result<String, Swe
     let file = folder.join("config.toml");
     let mut config = config.clone();
     for path in config.data.iter_mut().flat_map(DataConfig::paths_mut) {
-        *path = std::path::absolute(&*path)
-            .map_err(|source| SweepError::Read { path: path.clone(), source })?;
+        *path = std::path::absolute(&*path).map_err(FileError::read(&path))?;
     }
-    toml::to_string(&config)
-        .map_err(|error| SweepError::Write { path: file, source: std::io::Error::other(error) })
+    let text = toml::to_string(&config).map_err(std::io::Error::other);
+    Ok(text.map_err(FileError::write(file))?)
 }
 
 /// What becomes of a run that is there already.
@@ -67,7 +67,7 @@ pub(crate) fn check(config: &SweepConfig, earlier: Earlier) -> Result<(), SweepE
         }
         Ok(_) => Ok(()),
         Err(source) if is_absent(&source) => Ok(()),
-        Err(source) => Err(SweepError::Read { path: file, source }),
+        Err(source) => Err(FileError::read(file)(source).into()),
     }
 }
 
@@ -92,8 +92,7 @@ impl RunFolder {
     pub(crate) fn remove_checkpoints(&self) -> Result<(), SweepError> {
         let mut folders = vec![(self.path.clone(), 0)];
         while let Some((folder, depth)) = folders.pop() {
-            let entries = fs::read_dir(&folder)
-                .map_err(|source| SweepError::Read { path: folder.clone(), source })?;
+            let entries = fs::read_dir(&folder).map_err(FileError::read(&folder))?;
             for entry in entries.flatten() {
                 let path = entry.path();
                 let Ok(kind) = entry.file_type() else { continue };
@@ -102,8 +101,7 @@ impl RunFolder {
                     folders.push((path, depth + 1));
                 } else if kind.is_file() && path.extension().is_some_and(|end| end == "checkpoint")
                 {
-                    fs::remove_file(&path)
-                        .map_err(|source| SweepError::Write { path: path.clone(), source })?;
+                    fs::remove_file(&path).map_err(FileError::write(&path))?;
                 }
             }
         }
@@ -113,8 +111,7 @@ impl RunFolder {
 
 /// Removes the files of a run, and no others; its cache of activations lies elsewhere.
 fn remove_run(path: &Path) -> Result<(), SweepError> {
-    let entries =
-        fs::read_dir(path).map_err(|source| SweepError::Read { path: path.to_owned(), source })?;
+    let entries = fs::read_dir(path).map_err(FileError::read(path))?;
     for experiment in entries.flatten().map(|entry| entry.path()) {
         let trained = experiment.join("trained");
         if !experiment.join("config.toml").is_file() && !trained.is_dir() {

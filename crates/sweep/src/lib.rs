@@ -23,6 +23,7 @@ mod data_run;
 mod decision;
 mod early_stopping;
 mod error;
+mod error_kind;
 mod evaluation;
 mod experiment;
 mod feasible;

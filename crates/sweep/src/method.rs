@@ -1,5 +1,6 @@
 //! How the trials of a group train.
 
+use attention_probes_errors::ValueError;
 use attention_probes_probes::{
     AttentionProbeConfig, Loss, Optimizer, Pool, ProbeConfig, ProbeError, ProbeMetadata,
     Retraining, check_ensemble, check_finetune, ensemble_config,
@@ -159,11 +160,9 @@ fn check_dropout(config: &AttentionProbeConfig) -> Result<(), ProbeError> {
     if config.attention_dropout == 0.0 {
         return Ok(());
     }
-    Err(ProbeError::Hyperparameter {
-        name: "attention_dropout",
-        value: config.attention_dropout,
-        expected: "0 with `optimizer = \"lbfgs\"`, which needs a loss that is the same at every look",
-    })
+    let expected =
+        "0 with `optimizer = \"lbfgs\"`, which needs a loss that is the same at every look";
+    Err(ValueError::new("attention_dropout", config.attention_dropout, expected).into())
 }
 
 #[cfg(test)]

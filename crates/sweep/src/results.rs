@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use attention_probes_activations::{remove_own_files, write_atomically};
+use attention_probes_errors::FileError;
 use attention_probes_probes::{ProbeMetadata, SavedProbe, probe_file_stem};
 use serde::{Deserialize, Serialize};
 
@@ -162,8 +163,7 @@ impl FittedArchitecture<'_> {
 
 /// Makes a folder and those above it.
 pub(crate) fn create_folder(folder: &Path) -> Result<(), SweepError> {
-    std::fs::create_dir_all(folder)
-        .map_err(|source| SweepError::Write { path: folder.to_owned(), source })
+    Ok(std::fs::create_dir_all(folder).map_err(FileError::write(folder))?)
 }
 
 /// What is written of an experiment beside its report.
@@ -197,10 +197,8 @@ pub(crate) fn write_experiment(
         architecture.write_probes(&trained, files.evaluation)?;
         metrics.extend(architecture.trial_metrics()?);
         for record in architecture.history() {
-            let line = serde_json::to_string(&record).map_err(|error| SweepError::Write {
-                path: folder.join("history.jsonl"),
-                source: error.into(),
-            })?;
+            let line = serde_json::to_string(&record)
+                .map_err(|error| FileError::write(folder.join("history.jsonl"))(error.into()))?;
             let _ = writeln!(history, "{line}"); // writing to a string does not fail
         }
     }
@@ -218,7 +216,7 @@ fn finite(loss: f64) -> Option<f64> {
 
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), SweepError> {
     let text = serde_json::to_string_pretty(value)
-        .map_err(|error| SweepError::Write { path: path.to_owned(), source: error.into() })?;
+        .map_err(|error| FileError::write(path)(error.into()))?;
     write_text(path, &(text + "\n"))
 }
 

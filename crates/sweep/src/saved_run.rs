@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use serde::de::DeserializeOwned;
 
 use crate::predictions::Predictions;
@@ -48,7 +49,7 @@ impl SavedRun {
     /// # Errors
     ///
     /// - [`SweepError::NoRun`] if the folder is no run, or holds several
-    /// - [`SweepError::Read`], [`SweepError::Toml`], [`SweepError::Results`],
+    /// - [`SweepError::File`], [`SweepError::Toml`], [`SweepError::Results`],
     ///   [`SweepError::Predictions`], or [`SweepError::Activation`] if a file cannot be read
     pub fn read(path: &Path) -> Result<Self, SweepError> {
         let folder = folder_of(path)?;
@@ -134,15 +135,14 @@ pub(crate) fn folder_of(path: &Path) -> Result<PathBuf, SweepError> {
 
 /// Everything in a folder, by name.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, SweepError> {
-    let entries = fs::read_dir(folder)
-        .map_err(|source| SweepError::Read { path: folder.to_owned(), source })?;
+    let entries = fs::read_dir(folder).map_err(FileError::read(folder))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     Ok(paths)
 }
 
 pub(crate) fn read_text(path: &Path) -> Result<String, SweepError> {
-    fs::read_to_string(path).map_err(|source| SweepError::Read { path: path.to_owned(), source })
+    Ok(fs::read_to_string(path).map_err(FileError::read(path))?)
 }
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, SweepError> {

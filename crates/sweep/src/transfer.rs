@@ -10,6 +10,7 @@ use attention_probes_activations::{
     ActivationSource, ExampleSet, MemoryActivations, Place, PlaceActivations, PlaceSites, Side,
     StorageConfig, open_activations,
 };
+use attention_probes_errors::FileError;
 use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{Loss, ProbeState, SavedProbe};
@@ -98,7 +99,7 @@ pub(crate) fn read_transfers(folder: &Path) -> Result<Vec<TransferReport>, Sweep
             serde_json::from_slice(&text).map_err(|source| SweepError::Results { path, source })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(SweepError::Read { path, source }),
+        Err(source) => Err(FileError::read(path)(source).into()),
     }
 }
 

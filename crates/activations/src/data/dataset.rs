@@ -46,7 +46,7 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] if the file cannot be read
+    /// - [`ActivationError::File`] if the file cannot be read
     /// - [`ActivationError::Table`] if it is malformed, or its columns or a row do not fit the
     ///   config; [`TableError`](crate::TableError) lists the cases
     /// - [`ActivationError::NoText`] if every text is empty
@@ -366,7 +366,7 @@ mod tests {
                 "d.csv",
                 "text,label\na,1\n\"b,0\nc,1\n",
                 "`d.csv` line 3 opens a quote that is never closed; close it, or, if a quote is a \
-                 character like any other, give `quoting = \"none\"` or `--quoting none`",
+                 character like any other, set `quoting` to `none`",
             ),
             (
                 "d.jsonl",

@@ -3,12 +3,11 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
+use attention_probes_errors::FileError;
 use serde_json::{Map, Value};
 
 use super::checked_file::CheckedFile;
-use super::row::{
-    BUFFER_BYTES, Columns, TextRow, fault_of, field_type, missing_column, name_of, read_error,
-};
+use super::row::{BUFFER_BYTES, Columns, TextRow, fault_of, field_type, missing_column, name_of};
 use crate::{ActivationError, TableError};
 
 /// A JSON Lines file, and how far it has been read.
@@ -27,7 +26,7 @@ pub(crate) struct JsonRow<'a> {
 
 impl JsonLines {
     pub(crate) fn open(path: &Path) -> Result<Self, ActivationError> {
-        let file = CheckedFile::open(path).map_err(|source| read_error(path, source))?;
+        let file = CheckedFile::open(path).map_err(FileError::read(path))?;
         let reader = BufReader::with_capacity(BUFFER_BYTES, file);
         Ok(Self { reader, line: 0, json: Vec::new() })
     }

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attention_probes_errors::nearest;
+use attention_probes_errors::{FileError, nearest};
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::page::PageReader;
 use parquet::column::reader::get_column_reader;
@@ -17,7 +17,7 @@ use parquet::schema::types::ColumnDescriptor;
 use super::parquet_column::{Chunk, Column};
 use super::parquet_pages::fault_of;
 use super::parquet_strings::CheckedPages;
-use super::row::{Columns, TextRow, read_error};
+use super::row::{Columns, TextRow};
 use crate::{ActivationError, TableError};
 
 /// Rows that are decoded at a time.
@@ -58,11 +58,11 @@ impl ParquetRows {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] or [`TableError::Parquet`] if the file is damaged
+    /// - [`ActivationError::File`] or [`TableError::Parquet`] if the file is damaged
     /// - [`TableError::NoColumn`] or [`TableError::ColumnType`] if a column does not fit
     pub(crate) fn open(path: &Path, columns: &Columns) -> Result<Self, ActivationError> {
-        let file = File::open(path).map_err(|source| read_error(path, source))?;
-        let size_bytes = file.metadata().map_err(|source| read_error(path, source))?.len();
+        let file = File::open(path).map_err(FileError::read(path))?;
+        let size_bytes = file.metadata().map_err(FileError::read(path))?.len();
         let metadata = ParquetMetaDataReader::new()
             .parse_and_finish(&file)
             .map_err(|source| TableError::Parquet { path: path.to_owned(), source })?;
@@ -97,7 +97,7 @@ impl ParquetRows {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`], [`TableError::Parquet`], or
+    /// - [`ActivationError::File`], [`TableError::Parquet`], or
     ///   [`TableError::ParquetPage`] if the file is damaged, or too large for what it is
     /// - [`TableError::Cell`] if a value does not fit
     pub(crate) fn read_row(&mut self) -> Result<Option<TextRow>, ActivationError> {
@@ -156,7 +156,7 @@ impl ParquetRows {
         self.file
             .rewind()
             .and_then(|()| hasher.update_reader(&mut self.file).map(|_| ()))
-            .map_err(|source| read_error(&self.table.path, source))?;
+            .map_err(FileError::read(&self.table.path))?;
         Ok(hasher.finalize().to_hex().to_string())
     }
 }
@@ -224,7 +224,7 @@ impl ParquetTable {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(start))
             .and_then(|_| file.take(length).read_to_end(&mut bytes))
-            .map_err(|source| read_error(&self.path, source))?;
+            .map_err(FileError::read(&self.path))?;
         if let Some(found) = fault_of(&bytes) {
             return Err(fault(found).into());
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use attention_probes_errors::nearest;
+use attention_probes_errors::{FileError, nearest};
 
 use super::checked_file::{CheckedFile, line_at};
 use crate::{ActivationError, TableError, TableFormat};
@@ -48,13 +48,9 @@ pub(crate) fn name_of(field: &str) -> String {
     field.trim().to_owned()
 }
 
-pub(crate) fn read_error(path: &Path, source: io::Error) -> ActivationError {
-    ActivationError::Read { path: path.to_owned(), source }
-}
-
 /// What went wrong while a file was read: its bytes, or the disk.
 pub(crate) fn fault_of(path: &Path, file: &CheckedFile, source: io::Error) -> ActivationError {
-    let Some(byte) = file.fault() else { return read_error(path, source) };
+    let Some(byte) = file.fault() else { return FileError::read(path)(source).into() };
     match line_in(path, byte) {
         Ok(line) => TableError::Utf8 { path: path.to_owned(), line }.into(),
         Err(error) => error,
@@ -63,7 +59,7 @@ pub(crate) fn fault_of(path: &Path, file: &CheckedFile, source: io::Error) -> Ac
 
 /// Line of a byte, from 1, found by reading the file again.
 pub(crate) fn line_in(path: &Path, byte: u64) -> Result<usize, ActivationError> {
-    File::open(path).and_then(|file| line_at(file, byte)).map_err(|source| read_error(path, source))
+    Ok(File::open(path).and_then(|file| line_at(file, byte)).map_err(FileError::read(path))?)
 }
 
 pub(crate) fn field_type(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use attention_probes_errors::ErrorKind;
+
 /// One side of a split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -87,6 +89,13 @@ pub enum SplitError {
         /// Groups that these examples lie in.
         n_groups: usize,
     },
+}
+
+impl SplitError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }
 
 /// The groups of examples, in words.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use attention_probes_models::is_lfs_pointer;
 
 use super::checked_file::CheckedFile;
@@ -10,7 +11,7 @@ use super::delimited::Delimited;
 use super::json_lines::JsonLines;
 #[cfg(feature = "parquet")]
 use super::parquet_table::ParquetRows;
-use super::row::{Columns, TextRow, read_error};
+use super::row::{Columns, TextRow};
 use crate::{ActivationError, DatasetConfig, TableError};
 
 /// Endings of the names of files that are read, of the last with the feature `parquet` only.
@@ -82,7 +83,7 @@ impl TextReader {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] if the file cannot be read
+    /// - [`ActivationError::File`] if the file cannot be read
     /// - [`ActivationError::Table`] if it is malformed, or its columns do not fit the config
     ///
     /// A row can be any of these too.
@@ -194,7 +195,7 @@ impl Rows {
         let Some(separator) = separator else {
             return Ok(Self::JsonLines(JsonLines::open(path)?));
         };
-        let file = CheckedFile::open(path).map_err(|source| read_error(path, source))?;
+        let file = CheckedFile::open(path).map_err(FileError::read(path))?;
         Ok(Self::Delimited(Box::new(Delimited::open(path, file, separator, columns)?)))
     }
 

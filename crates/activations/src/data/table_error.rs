@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_errors::did_you_mean;
+use attention_probes_errors::{ErrorKind, did_you_mean};
 
 use crate::is_datasets_folder;
 use crate::wording::{listed, shown};
 
 /// How a file is read whose quotes mean nothing.
-const UNQUOTED: &str = "give `quoting = \"none\"` or `--quoting none`";
+const UNQUOTED: &str = "set `quoting` to `none`";
 
 /// Why a data file of texts could not be read as a table.
 #[derive(Debug, thiserror::Error)]
@@ -140,8 +140,8 @@ pub enum TableError {
     /// A field of a CSV or TSV file goes on after its closing quote.
     #[error(
         "`{}` line {line} has text after the closing quote of a field{}; if a quote is a character \
-         like any other, {UNQUOTED}; if a backslash stands before quotes, give \
-         `escape = \"\\\\\"` or `--escape '\\'`",
+         like any other, {UNQUOTED}; if a backslash stands before quotes, set \
+         `escape` to `\\`",
         path.display(),
         if opened == line { String::new() } else { format!(" that begins on line {opened}") }
     )]
@@ -184,8 +184,8 @@ pub enum TableError {
     /// Quotes make one row of a TSV file out of lines that have every column each.
     #[error(
         "`{}` lines {first} to {last} are one row by their quotes, though each has every column; \
-         if a quote is a character like any other, {UNQUOTED}; if it is one row, give \
-         `quoting = \"minimal\"` or `--quoting minimal`",
+         if a quote is a character like any other, {UNQUOTED}; if it is one row, set \
+         `quoting` to `minimal`",
         path.display()
     )]
     SwallowedRows {
@@ -305,6 +305,13 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl TableError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }
 
 /// The end of a message about a column that is not there.

@@ -58,7 +58,7 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] if a file cannot be read
+    /// - [`ActivationError::File`] if a file cannot be read
     /// - [`ActivationError::Table`] if it is malformed, or its columns or a row do not fit the
     ///   config; [`TableError`] lists the cases
     /// - [`ActivationError::NoText`] if there is no word

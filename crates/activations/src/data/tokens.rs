@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use attention_probes_errors::io_words;
+use attention_probes_errors::{FileError, io_words};
 use attention_probes_models::{CutEncoding, ModelError, Tokenizer};
 use rayon::prelude::*;
 
@@ -251,8 +251,7 @@ fn write_cache(
     n_truncated: usize,
 ) -> Result<(), ActivationError> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)
-            .map_err(|source| ActivationError::Write { path: folder.to_owned(), source })?;
+        fs::create_dir_all(folder).map_err(FileError::write(folder))?;
     }
     let counts = [lengths.len(), ids.len(), n_truncated].map(|count| (count as u64).to_le_bytes());
     let mut bytes = Vec::with_capacity(file_bytes(lengths.len(), ids.len()).unwrap_or_default());

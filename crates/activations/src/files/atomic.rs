@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
+use attention_probes_errors::FileError;
 use attention_probes_models::files;
 
 use crate::ActivationError;
@@ -16,7 +17,7 @@ use crate::ActivationError;
 ///
 /// # Errors
 ///
-/// [`ActivationError::Write`] if a step fails, or `write` does.
+/// [`ActivationError::File`] if a step fails, or `write` does.
 ///
 /// # Examples
 ///
@@ -35,21 +36,17 @@ pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
 ) -> Result<(), ActivationError> {
-    files::write_atomically(path, write).map_err(write_error(path))
+    Ok(files::write_atomically(path, write).map_err(FileError::write(path))?)
 }
 
 /// Checks that a file can be given as an output: it does not exist, or is a regular file.
 ///
 /// # Errors
 ///
-/// [`ActivationError::Write`] if it is a folder, a device, a named pipe, or a socket.
+/// [`ActivationError::File`] if it is a folder, a device, a named pipe, or a socket.
 pub fn check_output(path: &Path) -> Result<(), ActivationError> {
-    files::output_target(path).map(drop).map_err(write_error(path))
-}
-
-/// Names the file of an error.
-pub(crate) fn write_error(path: &Path) -> impl Fn(io::Error) -> ActivationError {
-    move |source| ActivationError::Write { path: path.to_owned(), source }
+    files::output_target(path).map_err(FileError::write(path))?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use attention_probes_errors::FileError;
 use attention_probes_models::files::{FileLock, remove_all_abandoned};
 
-use super::atomic::write_error;
 use crate::ActivationError;
 
 /// Folders below a folder of results in which files are written.
@@ -26,7 +26,7 @@ impl FolderLock {
     /// # Errors
     ///
     /// - [`ActivationError::Busy`] if another process has the folder
-    /// - [`ActivationError::Write`] if the folder or the lock cannot be made
+    /// - [`ActivationError::File`] if the folder or the lock cannot be made
     ///
     /// # Examples
     ///
@@ -42,10 +42,10 @@ impl FolderLock {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn claim(folder: &Path) -> Result<Self, ActivationError> {
-        fs::create_dir_all(folder).map_err(write_error(folder))?;
+        fs::create_dir_all(folder).map_err(FileError::write(folder))?;
         let path = folder.join(".lock");
         let lock = FileLock::claim(&path)
-            .map_err(write_error(&path))?
+            .map_err(FileError::write(&path))?
             .ok_or_else(|| ActivationError::Busy { path: folder.to_owned() })?;
         remove_all_abandoned(folder, DEPTH);
         Ok(Self { _lock: lock })

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use attention_probes_errors::FileError;
+
 use crate::ActivationError;
 
 /// Removes the files of a folder whose names are those of files that this program writes there, and
@@ -14,7 +16,7 @@ use crate::ActivationError;
 ///
 /// # Errors
 ///
-/// [`ActivationError::Read`] or [`ActivationError::Write`] if the folder cannot be read, or a file
+/// [`ActivationError::File`] if the folder cannot be read, or a file
 /// not removed.
 ///
 /// # Examples
@@ -37,15 +39,13 @@ pub fn remove_own_files(
 ) -> Result<(), ActivationError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => {
-            entries.map_err(|source| ActivationError::Read { path: folder.to_owned(), source })?
-        }
+        entries => entries.map_err(FileError::read(folder))?,
     };
     for entry in entries.flatten() {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         if is_file && entry.file_name().to_str().is_some_and(&is_own) {
             let path = entry.path();
-            fs::remove_file(&path).map_err(|source| ActivationError::Write { path, source })?;
+            fs::remove_file(&path).map_err(FileError::write(path))?;
         }
     }
     // One with something else in it stays.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use attention_probes_models::files::TemporaryFile;
 use half::bf16;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::atomic::write_error;
 use crate::{ActivationError, hash_file};
 
 /// Values that are converted at a time.
@@ -93,7 +93,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the file cannot be made, would be too large for any disk, or
+    /// [`ActivationError::File`] if the file cannot be made, would be too large for any disk, or
     /// something other than a regular file has its name.
     pub fn create(
         path: &Path,
@@ -107,7 +107,7 @@ impl SafetensorsWriter {
             temporary.file.set_len(size_bytes)?;
             Ok((temporary, places))
         };
-        let (temporary, places) = create().map_err(write_error(path))?;
+        let (temporary, places) = create().map_err(FileError::write(path))?;
         Ok(Self {
             path: path.to_owned(),
             temporary,
@@ -120,7 +120,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the disk refuses them.
+    /// [`ActivationError::File`] if the disk refuses them.
     ///
     /// # Panics
     ///
@@ -148,7 +148,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the disk refuses them.
+    /// [`ActivationError::File`] if the disk refuses them.
     ///
     /// # Panics
     ///
@@ -187,7 +187,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Read`] if it cannot be read back.
+    /// [`ActivationError::File`] if it cannot be read back.
     pub fn hash(&self) -> Result<String, ActivationError> {
         hash_file(self.temporary.path())
     }
@@ -196,18 +196,19 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the system does not say.
+    /// [`ActivationError::File`] if the system does not say.
     pub fn size_bytes(&self) -> Result<u64, ActivationError> {
-        self.temporary.file.metadata().map(|file| file.len()).map_err(write_error(&self.path))
+        let metadata = self.temporary.file.metadata().map_err(FileError::write(&self.path))?;
+        Ok(metadata.len())
     }
 
     /// Makes sure that the file is on disk, and gives it its name.
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if a step fails; nothing is left behind then.
+    /// [`ActivationError::File`] if a step fails; nothing is left behind then.
     pub fn finish(self) -> Result<(), ActivationError> {
-        self.temporary.finish().map_err(write_error(&self.path))
+        Ok(self.temporary.finish().map_err(FileError::write(&self.path))?)
     }
 
     fn write<T>(
@@ -233,7 +234,7 @@ impl SafetensorsWriter {
                 self.temporary.file.write_all(&self.buffer)
             })
         });
-        written.map_err(write_error(&self.path))
+        Ok(written.map_err(FileError::write(&self.path))?)
     }
 }
 

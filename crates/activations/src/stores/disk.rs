@@ -5,13 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use attention_probes_errors::io_words;
+use attention_probes_errors::{FileError, io_words};
 use attention_probes_models::files::{FileLock, Unfinished};
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 use super::packed::Layout;
-use crate::files::atomic::write_error;
 use crate::{
     ActivationError, Capture, PackedActivations, Site, stream_activations, write_atomically,
 };
@@ -65,8 +64,8 @@ impl DiskActivations {
     /// # Errors
     ///
     /// - as [`stream_activations`]
-    /// - [`ActivationError::Write`] if a file cannot be written; what was written of it is removed
-    /// - [`ActivationError::Read`] if a file that was just written cannot be mapped
+    /// - [`ActivationError::File`] if a file cannot be written; what was written of it is removed
+    /// - [`ActivationError::File`] if a file that was just written cannot be mapped
     ///
     /// # Panics
     ///
@@ -83,12 +82,12 @@ impl DiskActivations {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, ActivationError> {
         capture.d_model()?;
-        fs::create_dir_all(folder).map_err(write_error(folder))?;
+        fs::create_dir_all(folder).map_err(FileError::write(folder))?;
         let key = key_of(capture, sequences, model_key);
 
         // Who holds the lock may throw away what a killed process left behind.
         let lock_path = folder.join(format!("{key}.lock"));
-        let _lock = FileLock::wait(&lock_path).map_err(write_error(&lock_path))?;
+        let _lock = FileLock::wait(&lock_path).map_err(FileError::write(&lock_path))?;
 
         let store = folder.join(&key);
         match Self::read(capture, sequences, &store, &key) {
@@ -96,19 +95,19 @@ impl DiskActivations {
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(path = %store.display(), error = %io_words(&error), "activations are written anew");
-                remove(&store).map_err(write_error(&store))?;
+                remove(&store).map_err(FileError::write(&store))?;
             }
         }
         let temporary = folder.join(format!(".{key}.tmp"));
-        remove(&temporary).map_err(write_error(&temporary))?;
+        remove(&temporary).map_err(FileError::write(&temporary))?;
         let make = |path: &Path| fs::create_dir(path);
         let (unfinished, ()) =
-            Unfinished::make(temporary.clone(), make).map_err(write_error(&temporary))?;
+            Unfinished::make(temporary.clone(), make).map_err(FileError::write(&temporary))?;
         write(capture, sequences, &temporary, &key, progress)?;
-        unfinished.rename(&store).map_err(write_error(&store))?;
-        let read_error = |source| ActivationError::Read { path: store.clone(), source };
-        let gone = || read_error(io::ErrorKind::NotFound.into());
-        Self::read(capture, sequences, &store, &key).map_err(read_error)?.ok_or_else(gone)
+        unfinished.rename(&store).map_err(FileError::write(&store))?;
+        let gone = || FileError::read(&store)(io::ErrorKind::NotFound.into());
+        let read = Self::read(capture, sequences, &store, &key).map_err(FileError::read(&store))?;
+        Ok(read.ok_or_else(gone)?)
     }
 
     /// Maps the files of a folder; `None` if it is not there, an error if anything is wrong.
@@ -257,7 +256,7 @@ struct HashedFile {
 
 impl HashedFile {
     fn create(path: PathBuf) -> Result<Self, ActivationError> {
-        let file = File::create_new(&path).map_err(write_error(&path))?;
+        let file = File::create_new(&path).map_err(FileError::write(&path))?;
         Ok(Self::new(path, file))
     }
 
@@ -271,12 +270,12 @@ impl HashedFile {
         self.buffer.extend(values.iter().flat_map(|value| value.to_ne_bytes()));
         self.hasher.update(&self.buffer);
         self.size_bytes += self.buffer.len() as u64;
-        self.file.write_all(&self.buffer).map_err(write_error(&self.path))
+        Ok(self.file.write_all(&self.buffer).map_err(FileError::write(&self.path))?)
     }
 
     fn finish(mut self, file: String, site: Site) -> Result<SiteFile, ActivationError> {
         let flushed = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
-        flushed.map_err(write_error(&self.path))?;
+        flushed.map_err(FileError::write(&self.path))?;
         let hash = self.hasher.finalize().to_hex().to_string();
         Ok(SiteFile { file, site, size_bytes: self.size_bytes, hash })
     }
@@ -467,11 +466,11 @@ mod tests {
         let path = PathBuf::from("/dev/full");
         let mut file = HashedFile::new(path.clone(), File::create(&path).unwrap());
         let pushed = file.push(&vec![1.0; 100_000]);
-        assert!(matches!(pushed, Err(ActivationError::Write { path: full, .. }) if full == path));
+        assert!(matches!(pushed, Err(ActivationError::File(error)) if error.path == path));
 
         let mut file = HashedFile::new(path.clone(), File::create(&path).unwrap());
         file.push(&[1.0]).unwrap();
         let finished = file.finish("a".to_owned(), Fixture::new().sites[0]);
-        assert!(matches!(finished, Err(ActivationError::Write { .. })));
+        assert!(matches!(finished, Err(ActivationError::File(_))));
     }
 }

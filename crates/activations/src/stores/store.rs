@@ -93,7 +93,7 @@ impl Default for StorageConfig {
 /// # Errors
 ///
 /// - as [`Storage::resolve`] and [`stream_activations`](crate::stream_activations)
-/// - [`ActivationError::Write`] if files cannot be written
+/// - [`ActivationError::File`] if files cannot be written
 /// - [`ActivationError::NothingFinite`] if every sequence is skipped
 ///
 /// # Panics

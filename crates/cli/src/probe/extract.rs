@@ -9,6 +9,7 @@ use attention_probes_activations::{
     ActivationError, ExtractConfig, ExtractData, ExtractError, ExtractInput, FolderConfig,
     ShardModel, StoreFormat, Watch, extract,
 };
+use attention_probes_errors::FileError;
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{HookSet, NoDownload, open_model_alone};
 use attention_probes_sweep::Tracker;
@@ -100,8 +101,7 @@ fn with_flags(error: ActivationError) -> anyhow::Error {
 /// Makes sure before the long part that the output can be written.
 fn check_writable(output: &Path) -> Result<()> {
     // Made and dropped: whether the folder takes a file.
-    TemporaryFile::create(output)
-        .map_err(|source| ActivationError::Write { path: output.to_owned(), source })?;
+    TemporaryFile::create(output).map_err(FileError::write(output))?;
     Ok(())
 }
 

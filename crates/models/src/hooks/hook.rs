@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use attention_probes_errors::edit_distance;
+use strsim::osa_distance;
 
 use super::other_names;
 use crate::ModelError;
@@ -227,7 +227,7 @@ fn near_names(name: &str) -> String {
         .unwrap_or(0);
     let mut known: Vec<String> = OUTER_HOOKS.iter().map(|(_, name)| (*name).to_owned()).collect();
     known.extend(BLOCK_HOOKS.iter().map(|(hook, _)| hook(layer).to_string()));
-    known.sort_by_key(|candidate| edit_distance(candidate, name));
+    known.sort_by_key(|candidate| osa_distance(candidate, name));
     let near: Vec<String> = known.iter().take(3).map(|name| format!("`{name}`")).collect();
     near.join(", ")
 }

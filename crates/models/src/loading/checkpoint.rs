@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attention_probes_errors::{FileError, Stop, Stopped};
+use attention_probes_errors::{FileError, JsonFileError, Stop, Stopped};
 use burn::module::Param;
 use burn::tensor::Tensor;
 use memmap2::Mmap;
@@ -114,8 +114,8 @@ impl Checkpoint {
 /// - [`ModelError::File`] or [`ModelError::Json`] if the index cannot be read
 /// - [`ModelError::ConfigField`] if a name is not that of a file beside it
 pub(crate) fn shard_names(index: &Path) -> Result<BTreeSet<String>, ModelError> {
-    let shards: ShardIndex = serde_json::from_slice(&read_description(index)?)
-        .map_err(|source| ModelError::Json { path: index.to_owned(), source })?;
+    let shards: ShardIndex =
+        serde_json::from_slice(&read_description(index)?).map_err(JsonFileError::new(index))?;
     let names: BTreeSet<String> = shards.weight_map.into_values().collect();
     match names.iter().find(|name| !is_plain_file_name(name)) {
         None => Ok(names),

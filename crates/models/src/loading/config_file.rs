@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
+use attention_probes_errors::JsonFileError;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -20,8 +21,7 @@ impl ConfigFile<'_> {
         &self,
         fields: Map<String, Value>,
     ) -> Result<T, ModelError> {
-        serde_json::from_value(Value::Object(fields))
-            .map_err(|source| ModelError::Json { path: self.path.to_owned(), source })
+        Ok(serde_json::from_value(Value::Object(fields)).map_err(JsonFileError::new(self.path))?)
     }
 
     pub(super) fn refuse<T>(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attention_probes_errors::Stop;
+use attention_probes_errors::{JsonFileError, Stop};
 use serde_json::{Map, Value};
 
 use super::checkpoint::{Checkpoint, Tensors};
@@ -231,8 +231,8 @@ fn model_from_tensors(parts: Parts<'_>) -> Result<Box<dyn HookedModel>, ModelErr
 
 /// Parses and checks a `config.json` by its `model_type`.
 fn family_config(text: &[u8], path: &Path) -> Result<FamilyConfig, ModelError> {
-    let fields: Map<String, Value> = serde_json::from_slice(text)
-        .map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
+    let fields: Map<String, Value> =
+        serde_json::from_slice(text).map_err(JsonFileError::new(path))?;
     let file = ConfigFile { path };
     let gemma = |generation| gemma_config(generation, &fields, &file).map(FamilyConfig::Gemma);
     match fields.get("model_type").and_then(Value::as_str).unwrap_or_default() {

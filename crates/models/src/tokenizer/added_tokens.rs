@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use attention_probes_errors::JsonFileError;
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::AddedToken;
@@ -130,6 +131,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, M
     if !path.is_file() {
         return Ok(None);
     }
-    let json = |source| ModelError::Json { path: path.to_owned(), source };
-    serde_json::from_slice(&read_description(path)?).map(Some).map_err(json)
+    Ok(serde_json::from_slice(&read_description(path)?)
+        .map(Some)
+        .map_err(JsonFileError::new(path))?)
 }

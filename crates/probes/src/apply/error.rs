@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use attention_probes_errors::{did_you_mean, json_words, listed, nearest, shown};
+use attention_probes_errors::{ErrorKind, did_you_mean, json_words, listed, nearest, shown};
 use attention_probes_models::Convention;
 
 /// Why a saved probe cannot be used as it was asked for.
@@ -208,6 +208,13 @@ pub enum ApplyError {
          `{{\"convention\": \"tl_processed\"}}` if it sends these"
     )]
     UnsaidConvention,
+}
+
+impl ApplyError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }
 
 /// A model that is not the one that a probe was trained on.

@@ -143,7 +143,7 @@ impl ProbeFile {
     ///
     /// # Errors
     ///
-    /// - [`ProbeError::File`] if the texts cannot be tokenized, give no examples, or the model fails
+    /// - [`ProbeError::Activation`] if the texts cannot be tokenized, give no examples, or the model fails
     /// - as [`ProbeFile::evaluate_activations`]
     ///
     /// # Memory
@@ -156,7 +156,7 @@ impl ProbeFile {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<SavedEvaluation<'_>, ProbeError> {
         let LabelledTexts { dataset, probed } = texts;
-        let file_error = |source| ProbeError::File { source };
+        let file_error = |source| ProbeError::Activation { source };
         let data = dataset.name.as_str();
         let model = &probed.model;
         let (otherwise, n_ctx) = (TokenizeConfig::default().max_tokens, model.model.shape().n_ctx);
@@ -211,7 +211,7 @@ impl ProbeFile {
     ///
     /// - [`ApplyError::UnknownClass`] or, as [`ProbeError::InFile`], [`ApplyError::UnknownLabel`] if
     ///   the data have a label that the probe does not know
-    /// - [`ProbeError::File`] if the activations have no labels
+    /// - [`ProbeError::Activation`] if the activations have no labels
     /// - [`ProbeError::Metrics`] if an output is not finite, or a metric is not defined
     /// - as [`apply_probe`]
     ///
@@ -226,7 +226,7 @@ impl ProbeFile {
         let LabelledRows { activations, data, device } = rows;
         let keys = activations.keys();
         let examples = ExampleSet::from_external(&activations, &keys).ok_or_else(|| {
-            ProbeError::File { source: ExternalActivations::no_labels(data.as_ref()) }
+            ProbeError::Activation { source: ExternalActivations::no_labels(data.as_ref()) }
         })?;
         let n_skipped = activations.skipped.len();
         let targets = activations.targets.clone();

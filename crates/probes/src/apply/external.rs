@@ -44,7 +44,7 @@ impl ProbedActivations {
     /// - [`ProbeError::InFile`] of [`SavedProbe::check_model`], [`SavedProbe::check_convention`], or
     ///   [`SavedProbe::check_width`]; of [`ApplyError::MissingHook`] or
     ///   [`ApplyError::Contradiction`] if the probe reads another hook
-    /// - [`ProbeError::File`] if the activations cannot be read
+    /// - [`ProbeError::Activation`] if the activations cannot be read
     ///
     /// # Memory
     ///
@@ -77,7 +77,9 @@ impl ProbedActivations {
         };
         let read = |config: &ExternalConfig| {
             let places = places.iter().map(|sites| store.read(sites, config));
-            places.collect::<Result<Vec<_>, _>>().map_err(|source| ProbeError::File { source })
+            places
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|source| ProbeError::Activation { source })
         };
         let mut found = read(&external)?;
         // A row that one place lacks is left out at all of them.
@@ -113,7 +115,7 @@ fn sites_of(
     let given = config.hook.as_deref();
     let is_told = store.sites().iter().any(|site| site.is_hook);
     let Some(hooks) = of_probe.filter(|_| is_told) else {
-        let site = store.choose(given).map_err(|source| ProbeError::File { source })?;
+        let site = store.choose(given).map_err(|source| ProbeError::Activation { source })?;
         return Ok(vec![site]);
     };
     if let Some(given) = given

@@ -37,7 +37,7 @@ pub struct Prefixes<'a> {
 ///
 /// # Errors
 ///
-/// - [`ProbeError::File`] if the activations cannot be read
+/// - [`ProbeError::Activation`] if the activations cannot be read
 /// - [`ProbeError::Device`] if the device fails to hand over what the probe says
 ///
 /// # Panics
@@ -91,7 +91,7 @@ pub fn apply_probe(
                     each(bucket[row], reading);
                 });
             })
-            .map_err(|source| ProbeError::File { source })?;
+            .map_err(|source| ProbeError::Activation { source })?;
         read?;
     }
     Ok(())

@@ -83,7 +83,7 @@ impl SavedProbe {
     /// - [`ApplyError::Unsaid`] if neither says the layer or the component
     /// - [`ApplyError::Contradiction`] if both do, and differ
     /// - [`ApplyError::Convention`] if its convention is not known
-    /// - [`ProbeError::File`] if its component is not known
+    /// - [`ProbeError::Activation`] if its component is not known
     pub fn place_with(&self, given: &ModelChoice) -> Result<Place, ProbeError> {
         if let Some(hook) = &self.metadata.hook {
             return Err(ApplyError::Hook { hook: hook.clone() }.into());
@@ -108,10 +108,10 @@ impl SavedProbe {
     ///
     /// # Errors
     ///
-    /// [`ProbeError::File`] if the metadata names a component that is not known.
+    /// [`ProbeError::Activation`] if the metadata names a component that is not known.
     pub fn component(&self) -> Result<Option<Component>, ProbeError> {
         let component = self.metadata.component.as_deref().map(str::parse).transpose();
-        component.map_err(|source| ProbeError::File { source })
+        component.map_err(|source| ProbeError::Activation { source })
     }
 
     /// Which numbers the probe says it reads.

@@ -97,7 +97,7 @@ impl<'a> TextScorer<'a> {
     ///
     /// # Errors
     ///
-    /// - [`ProbeError::File`] if the model fails
+    /// - [`ProbeError::Activation`] if the model fails
     /// - as [`apply_probe`]
     pub fn score(
         &self,
@@ -240,7 +240,7 @@ impl SavedProbe {
     ///
     /// - [`ApplyError::EmptyText`], [`ApplyError::NoToken`], or [`ApplyError::NotFinite`] if there is
     ///   nothing to read
-    /// - [`ProbeError::File`] if the model fails
+    /// - [`ProbeError::Activation`] if the model fails
     /// - as [`SavedProbe::to_probe`] and [`apply_probe`]
     ///
     /// # Panics
@@ -353,7 +353,7 @@ fn captured(
     };
     let all: Vec<usize> = (0..tokens.len()).collect();
     let source = MemoryActivations::capture(&capture, &all, &mut |_, _| {});
-    source.map_err(|source| ProbeError::File { source })
+    source.map_err(|source| ProbeError::Activation { source })
 }
 
 /// Token ids of a text, and whether it was cut.

@@ -1,5 +1,6 @@
 //! Means and covariances of classes, and shrinkage.
 
+use attention_probes_errors::ValueError;
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 
@@ -31,12 +32,12 @@ impl Shrinkage {
             Self::Fixed(value) if (0.0..=1.0).contains(&value) => Ok(()),
             Self::Fixed(value) => {
                 let (name, expected) = ("shrinkage", "a share from 0 to 1");
-                Err(ProbeError::Hyperparameter { name, value, expected })
+                Err(ValueError::new(name, value, expected).into())
             }
             Self::Ridge(value) if value >= 0.0 && value.is_finite() => Ok(()),
             Self::Ridge(value) => {
                 let (name, expected) = ("ridge", "0 or a number above it");
-                Err(ProbeError::Hyperparameter { name, value, expected })
+                Err(ValueError::new(name, value, expected).into())
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use attention_probes_errors::ValueError;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -50,7 +51,7 @@ impl Folds {
         if n_folds < 2 || n_folds > labels.len() {
             let expected = "at least 2, and at most the number of examples";
             let value = n_folds as f64;
-            return Err(ProbeError::Hyperparameter { name: "n_folds", value, expected });
+            return Err(ValueError::new("n_folds", value, expected).into());
         }
         if let Some(groups) = groups
             && groups.len() != labels.len()

@@ -1,5 +1,6 @@
 //! Logistic regression over a whole path of penalties.
 
+use attention_probes_errors::ValueError;
 use rayon::prelude::*;
 
 use super::features::{Features, Moments, Scaling};
@@ -45,7 +46,8 @@ impl Default for LogisticConfig {
 impl LogisticConfig {
     /// Checks every field.
     pub(super) fn check(&self) -> Result<(), ProbeError> {
-        let error = |name, value, expected| ProbeError::Hyperparameter { name, value, expected };
+        let error =
+            |name, value, expected| ProbeError::from(ValueError::new(name, value, expected));
         if self.penalties.is_empty() {
             return Err(error("penalties", 0.0, "at least one"));
         }

@@ -1,5 +1,6 @@
 //! Ridge regression over a whole path of penalties, from one eigendecomposition.
 
+use attention_probes_errors::ValueError;
 use attention_probes_kernels::{Matrix, Write, matmul_on_one_core};
 use faer::{Mat, Side};
 use rayon::prelude::*;
@@ -32,9 +33,7 @@ impl Default for RidgeConfig {
 
 impl RidgeConfig {
     fn check(&self) -> Result<(), ProbeError> {
-        let error = |value, expected| {
-            Err(ProbeError::Hyperparameter { name: "penalties", value, expected })
-        };
+        let error = |value, expected| Err(ValueError::new("penalties", value, expected).into());
         if self.penalties.is_empty() {
             return error(0.0, "at least one");
         }

@@ -433,6 +433,6 @@ mod tests {
         assert!(matches!(new(&good, Some(&[0.0, 0.0])), Err(ProbeError::BadWeight { .. })));
         let data = SparseLogisticData { features: &good, targets: &targets, weights: None };
         let mut regression = SparseLogistic::new(data, LogisticConfig::default()).unwrap();
-        assert!(matches!(regression.fit(0.0), Err(ProbeError::Hyperparameter { .. })));
+        assert!(matches!(regression.fit(0.0), Err(ProbeError::Hyperparameter(_))));
     }
 }

@@ -21,7 +21,7 @@ const LEVEL: f64 = 0.95;
 /// # Errors
 ///
 /// - the errors of [`read_sae`] and [`read_guidance`].
-/// - [`SaeError::Write`] if the configuration cannot be shown, because a path is not UTF-8.
+/// - [`SaeError::File`] if the configuration cannot be shown, because a path is not UTF-8.
 ///
 /// # Examples
 ///

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_errors::parse_toml;
+use attention_probes_errors::{FileError, ValueError, parse_toml};
 use serde::{Deserialize, Serialize};
 
 use crate::run::config::{
@@ -145,11 +145,10 @@ impl AblationConfig {
     ///
     /// # Errors
     ///
-    /// [`SaeError::Read`] or [`SaeError::Toml`].
+    /// [`SaeError::File`] or [`SaeError::Toml`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self, SaeError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(FileError::read(path))?;
         let mut config: Self = parse_toml(&text)
             .map_err(|source| SaeError::Toml { path: path.to_owned(), source: Box::new(source) })?;
         if let Some(folder) = path.parent() {
@@ -219,9 +218,8 @@ impl AblationConfig {
     ///
     /// # Errors
     ///
-    /// - [`SaeError::Word`] if a seed or a name of labelled data stands twice.
-    /// - [`SaeError::Hyperparameter`] if there are fewer than two seeds, no test contexts, or no or
-    ///   too many layers.
+    /// - [`SaeError::Hyperparameter`] if a seed or a name of labelled data stands twice, or there are
+    ///   fewer than two seeds, no test contexts, or no or too many layers.
     /// - the errors of [`SaeRunConfig::tasks`].
     pub fn run_config(&self) -> Result<SaeRunConfig, SaeError> {
         let numbers = [
@@ -237,20 +235,20 @@ impl AblationConfig {
         ];
         for (name, value, least, most, expected) in numbers {
             if value < least || value > most {
-                return Err(SaeError::Hyperparameter { name, value: value as f64, expected });
+                return Err(ValueError::new(name, value, expected).into());
             }
         }
         if self.guidance.attention != GuidanceSource::Model {
             let value = format!("{:?}", self.guidance.attention).to_lowercase();
             let (key, expected) =
                 ("guidance.attention", "model; the controls are arms of their own");
-            return Err(SaeError::Word { key, value, expected });
+            return Err(ValueError::new(key, format_args!("`{value}`"), expected).into());
         }
         let names: Vec<&String> = self.evaluation.labelled.iter().map(|data| &data.name).collect();
         if let Some(name) = names.iter().find(|name| names.iter().filter(|n| n == name).count() > 1)
         {
             let (key, expected) = ("evaluation.labelled.name", "names that stand once");
-            return Err(SaeError::Word { key, value: (*name).clone(), expected });
+            return Err(ValueError::new(key, format_args!("`{name}`"), expected).into());
         }
         let entry = |arm: Arm| SaeEntry {
             name: arm.name,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use attention_probes_activations::{DatasetConfig, data_files, hash_file};
+use attention_probes_errors::FileError;
 use attention_probes_models::{
     ActivationCache, HookPoint, LanguageModel, PaddingSide, TokenBatch, host_values,
 };
@@ -80,7 +81,7 @@ impl<'a> Bench<'a> {
         let contexts = contexts.split_off(data.test_contexts);
         let labelled = &config.evaluation.labelled;
         let settings = serde_json::to_string(&(&config.evaluation, &config.attention))
-            .map_err(|error| SaeError::Write { path: plan.folder(), source: error.into() })?;
+            .map_err(|error| FileError::write(plan.folder())(error.into()))?;
         let mut digest = format!("{settings} {} {}", model.fingerprint(), hash_ids(&contexts));
         for data in labelled {
             digest = format!("{digest} {}", hash_file(&data.path)?);

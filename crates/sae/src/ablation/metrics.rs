@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
+use attention_probes_errors::FileError;
 use serde::{Deserialize, Serialize};
 
 use super::config::AblationData;
@@ -103,6 +104,6 @@ pub(super) fn keep(
     let names = metrics.iter().map(|metric| metric.name.clone()).collect();
     let values = values.iter().map(|value| value.is_finite().then_some(*value)).collect();
     let text = serde_json::to_string_pretty(&Kept { digest, names, values })
-        .map_err(|error| SaeError::Write { path: path.clone(), source: error.into() })?;
+        .map_err(|error| FileError::write(&path)(error.into()))?;
     Ok(write_atomically(&path, |file| file.write_all(text.as_bytes()))?)
 }

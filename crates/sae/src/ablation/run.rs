@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use attention_probes_activations::{FolderLock, write_atomically};
+use attention_probes_errors::FileError;
 use attention_probes_models::{LanguageModel, Placement, open_model};
 use serde::Serialize;
 
@@ -55,10 +56,10 @@ impl AblationReport {
     ///
     /// # Errors
     ///
-    /// [`SaeError::Write`] if the configuration cannot be written, because a path is not UTF-8.
+    /// [`SaeError::File`] if the configuration cannot be written, because a path is not UTF-8.
     pub fn to_json(&self) -> Result<String, SaeError> {
         let value = serde_json::to_value(self)
-            .map_err(|error| SaeError::Write { path: self.json_path(), source: error.into() })?;
+            .map_err(|error| FileError::write(self.json_path())(error.into()))?;
         Ok(format!("{value:#}\n"))
     }
 
@@ -68,10 +69,8 @@ impl AblationReport {
     ///
     /// As [`AblationReport::to_json`].
     pub fn config_toml(&self) -> Result<String, SaeError> {
-        toml::to_string(&self.config).map_err(|error| SaeError::Write {
-            path: self.json_path(),
-            source: std::io::Error::other(error),
-        })
+        let text = toml::to_string(&self.config).map_err(std::io::Error::other);
+        Ok(text.map_err(FileError::write(self.json_path()))?)
     }
 
     /// Where [`AblationReport::to_json`] is written.

@@ -1,5 +1,6 @@
 //! The linear probe of SCR, TPP, and the full-width accuracies of sparse probing.
 
+use attention_probes_errors::ValueError;
 use attention_probes_kernels::{AdamArrays, AdamStep, sigmoid};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -74,9 +75,7 @@ impl BinaryProbeConfig {
             ("l1", self.l1, self.l1 >= 0.0 && self.l1.is_finite(), "a finite number from 0 on"),
         ];
         match checks.into_iter().find(|(_, _, is_right, _)| !is_right) {
-            Some((name, value, _, expected)) => {
-                Err(SaeError::Hyperparameter { name, value, expected })
-            }
+            Some((name, value, _, expected)) => Err(ValueError::new(name, value, expected).into()),
             None => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! Why texts, words, or activations cannot be used for an evaluation.
 
+use attention_probes_errors::ErrorKind;
 use attention_probes_models::HookPoint;
 
 /// Why texts, words, or activations cannot be used for an evaluation.
@@ -175,4 +176,11 @@ pub enum EvalError {
         /// What the caller can lower.
         setting: &'static str,
     },
+}
+
+impl EvalError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }

@@ -1,5 +1,6 @@
 //! One linear probe for each class, on features or on activations, of the absorption evaluation.
 
+use attention_probes_errors::ValueError;
 use attention_probes_kernels::{AdamArrays, AdamStep, sigmoid};
 use attention_probes_probes::LinearReadout;
 use rand::seq::SliceRandom;
@@ -66,9 +67,7 @@ impl SelectionConfig {
             ("batch_size", self.batch_size as f64, self.batch_size > 0, "at least 1"),
         ];
         match checks.into_iter().find(|(_, _, is_right, _)| !is_right) {
-            Some((name, value, _, expected)) => {
-                Err(SaeError::Hyperparameter { name, value, expected })
-            }
+            Some((name, value, _, expected)) => Err(ValueError::new(name, value, expected).into()),
             None => Ok(()),
         }
     }

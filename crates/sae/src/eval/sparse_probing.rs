@@ -1,5 +1,6 @@
 //! k-sparse probing: how well a class is told from a few features.
 
+use attention_probes_errors::ValueError;
 use attention_probes_probes::{
     Features, LogisticConfig, LogisticData, LogisticTargets, logistic_path,
 };
@@ -135,7 +136,7 @@ pub fn sparse_probing<T: Texts>(
 ) -> Result<SparseProbing, SaeError> {
     if config.k_values.contains(&0) {
         let (name, value, expected) = ("k_values", 0.0, "at least 1 each");
-        return Err(SaeError::Hyperparameter { name, value, expected });
+        return Err(ValueError::new(name, value, expected).into());
     }
     check_width(sae, train.d_in())?;
     train.check_same_classes(test)?;

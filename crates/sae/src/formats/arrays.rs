@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{NpzData, read_npz};
+use attention_probes_errors::FileError;
 use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
@@ -39,8 +40,7 @@ impl Arrays {
 
     /// Reads a safetensors file.
     pub(super) fn from_safetensors(path: &Path) -> Result<Self, SaeError> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(FileError::read(path))?;
         let damaged = |reason: String| SaeError::Weights { path: path.to_owned(), reason };
         let file = SafeTensors::deserialize(&bytes).map_err(|source| damaged(plain(&source)))?;
         let mut arrays = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attention_probes_errors::FileError;
+use attention_probes_errors::JsonFileError;
 use attention_probes_models::{ModelError, read_description};
 use serde::de::DeserializeOwned;
 
@@ -11,10 +11,10 @@ use crate::SaeError;
 /// Reads a configuration.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, SaeError> {
     let text = read_description(path).map_err(|error| match error {
-        ModelError::File(FileError { path, source, .. }) => SaeError::Read { path, source },
+        ModelError::File(error) => SaeError::File(error),
         error => error.into(),
     })?;
-    serde_json::from_slice(&text).map_err(|source| SaeError::Json { path: path.to_owned(), source })
+    Ok(serde_json::from_slice(&text).map_err(JsonFileError::new(path))?)
 }
 
 /// The number in a name such as `layer_20` or `layers.5`.

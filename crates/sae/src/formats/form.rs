@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
+
 use super::{dictionary_learning, gemma_scope, sae_lens, sparsify};
 use crate::SaeError;
 
@@ -39,7 +41,8 @@ impl SaeFormat {
     ///
     /// # Errors
     ///
-    /// [`SaeError::UnknownFormat`] if it has none of them.
+    /// - [`SaeError::File`] if there is no such file or folder
+    /// - [`SaeError::UnknownFormat`] if it has none of them
     pub fn of(path: impl AsRef<Path>) -> Result<(Self, PathBuf), SaeError> {
         let path = path.as_ref();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -62,6 +65,8 @@ impl SaeFormat {
         if path.is_file() && path.extension().is_some_and(|ending| ending == "pt") {
             return Ok((Self::AttentionOutput, path.to_owned()));
         }
+        // What is not there, or cannot be looked at, is no question of its form.
+        path.metadata().map_err(FileError::read(path))?;
         Err(SaeError::UnknownFormat { path: path.to_owned() })
     }
 }
@@ -81,5 +86,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = SaeFormat::of(folder.path()).unwrap_err().to_string();
         assert!(error.contains("is no sparse autoencoder; expected a folder with"), "{error}");
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_told_so() {
+        let error = SaeFormat::of("/nowhere/sae").unwrap_err();
+        assert!(error.is_not_found(), "{error}");
+        assert_eq!(error.kind(), attention_probes_errors::ErrorKind::File);
+        assert_eq!(error.to_string(), "cannot read `/nowhere/sae`");
     }
 }

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
 
+use attention_probes_errors::FileError;
 use half::{bf16, f16};
 use pytorch_reader::{DType, PytorchError, PytorchReader};
 
@@ -67,8 +68,7 @@ fn words(error: &PytorchError) -> String {
 /// Refuses a pickle that names anything but tensors and their containers.
 fn refuse_foreign_globals(path: &Path) -> Result<(), SaeError> {
     let damaged = |reason: String| SaeError::Weights { path: path.to_owned(), reason };
-    let file =
-        File::open(path).map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
+    let file = File::open(path).map_err(FileError::read(path))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|source| {
         damaged(format!("{}; expected the archive that `torch.save` writes", plain(&source)))
     })?;

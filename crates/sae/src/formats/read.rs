@@ -13,8 +13,8 @@ use crate::{Sae, SaeError};
 ///
 /// # Errors
 ///
-/// - [`SaeError::UnknownFormat`] if the path is none of them.
-/// - [`SaeError::Read`], [`SaeError::Json`], [`SaeError::Config`],
+/// - [`SaeError::UnknownFormat`] if the path is none of them, [`SaeError::File`] if it is not there.
+/// - [`SaeError::File`], [`SaeError::Json`], [`SaeError::Config`],
 ///   [`SaeError::UnknownArchitecture`], [`SaeError::Weights`], [`SaeError::Pickle`],
 ///   [`SaeError::MissingArray`], or [`SaeError::ArrayShape`] if a file is damaged, hostile, or says
 ///   what is not known here.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use attention_probes_activations::write_atomically;
 
+use attention_probes_errors::FileError;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -203,7 +204,7 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
 ///
 /// # Errors
 ///
-/// The errors of [`Sae::check`], and [`SaeError::Write`] or [`SaeError::Activation`] if the folder cannot be written.
+/// The errors of [`Sae::check`], and [`SaeError::File`] or [`SaeError::Activation`] if the folder cannot be written.
 ///
 /// # Memory
 ///
@@ -212,8 +213,7 @@ pub fn write_sae_lens(sae: &Sae, folder: impl AsRef<Path>) -> Result<(), SaeErro
     sae.check()?;
     let folder = folder.as_ref();
     let write = |path: &Path, bytes: &[u8]| write_atomically(path, |file| file.write_all(bytes));
-    fs::create_dir_all(folder)
-        .map_err(|source| SaeError::Write { path: folder.to_owned(), source })?;
+    fs::create_dir_all(folder).map_err(FileError::write(folder))?;
     let SaeConfig { d_in, d_sae, .. } = sae.config;
     let encoder = transposed(&sae.encoder, d_sae, d_in);
     let mut arrays: Vec<(&str, Vec<usize>, &[f32])> = vec![

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use attention_probes_errors::ErrorKind;
 use serde_json::Value;
 
 /// Why an autoencoder cannot be used with a model, activations, or a folder.
@@ -93,4 +94,11 @@ pub enum SiteError {
         /// What else the caller can do; may be empty.
         hint: &'static str,
     },
+}
+
+impl SiteError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }

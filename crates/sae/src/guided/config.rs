@@ -1,5 +1,6 @@
 //! What guides a training, as a person writes it.
 
+use attention_probes_errors::ValueError;
 use attention_probes_models::HookPoint;
 use serde::{Deserialize, Serialize};
 
@@ -132,7 +133,7 @@ impl GuidanceConfig {
         ];
         for (name, value, is_right, expected) in checks {
             if !is_right {
-                return Err(SaeError::Hyperparameter { name, value, expected });
+                return Err(ValueError::new(name, value, expected).into());
             }
         }
         let layer = hook.layer().ok_or_else(|| SaeError::Hook { hook: hook.to_string() })?;
@@ -144,7 +145,7 @@ impl GuidanceConfig {
                 _ => {
                     let (name, value) = ("guidance.layers", f64::from(offset));
                     let expected = "layers of the model, each once, counted from the hook's";
-                    return Err(SaeError::Hyperparameter { name, value, expected });
+                    return Err(ValueError::new(name, value, expected).into());
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use attention_probes_errors::ValueError;
 use rayon::prelude::*;
 
 use super::patterns::{BatchPattern, PatternSource};
@@ -72,7 +73,7 @@ pub fn context_rows(
     };
     if sources.is_empty() || d_in == 0 {
         let (name, value, expected) = ("the number of guidance.layers", 0.0, "at least 1");
-        return Err(SaeError::Hyperparameter { name, value, expected });
+        return Err(ValueError::new(name, value, expected).into());
     }
     let gather = |source| BatchPattern::gather(source, attention, contexts, positions.clone());
     let patterns: Vec<BatchPattern> = sources.iter().map(gather).collect();

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use attention_probes_errors::ValueError;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -39,11 +40,11 @@ impl PatternSource {
         n_contexts: usize,
     ) -> Result<Vec<Self>, SaeError> {
         let store = |layer: usize| {
-            attention.of_layer(layer).ok_or(SaeError::Hyperparameter {
-                name: "guidance.layers",
-                value: layer as f64,
-                expected: "a layer whose attention was extracted",
-            })
+            attention.of_layer(layer).ok_or(SaeError::from(ValueError::new(
+                "guidance.layers",
+                layer,
+                "a layer whose attention was extracted",
+            )))
         };
         for &layer in layers {
             store(layer)?;

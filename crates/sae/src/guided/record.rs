@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use attention_probes_errors::FileError;
+
 use super::tuning::GuidanceRecord;
 use crate::{RunError, SaeError};
 
@@ -13,7 +15,7 @@ pub(crate) const GUIDANCE_FILE: &str = "guidance.json";
 ///
 /// # Errors
 ///
-/// [`SaeError::Read`], or [`RunError::Guidance`] if the file is no such record.
+/// [`SaeError::File`], or [`RunError::Guidance`] if the file is no such record.
 ///
 /// # Examples
 ///
@@ -27,7 +29,7 @@ pub fn read_guidance(folder: &Path) -> Result<Option<GuidanceRecord>, SaeError> 
     if !path.exists() {
         return Ok(None);
     }
-    let text = fs::read(&path).map_err(|source| SaeError::Read { path: path.clone(), source })?;
+    let text = fs::read(&path).map_err(FileError::read(&path))?;
     match serde_json::from_slice(&text) {
         Ok(record) => Ok(Some(record)),
         Err(source) => Err(RunError::Guidance { path, source }.into()),

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use attention_probes_errors::ValueError;
+
 use super::tuning::{Guidance, GuidanceRecord, GuidedBatch, HeldOut};
 use crate::guided::attention_store::AttentionLayers;
 use crate::run::{RunTraining, SaeTask};
@@ -50,7 +52,7 @@ pub(crate) fn contexts_per_step(
     };
     if n < least {
         let (name, value) = ("train.batch_size", train.batch_size as f64);
-        return Err(SaeError::Hyperparameter { name, value, expected });
+        return Err(ValueError::new(name, value, expected).into());
     }
     Ok(n)
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use attention_probes_errors::FileError;
 use attention_probes_models::LanguageModel;
 
 use super::config::RunAttention;
@@ -38,7 +39,7 @@ pub(super) fn attention(
     let (config, layers) = (plan.config(), plan.layers());
     let RunAttention { keep, pool, .. } = config.attention;
     let settings = serde_json::to_string(&(keep, pool, layers))
-        .map_err(|error| SaeError::Write { path: path.to_owned(), source: error.into() })?;
+        .map_err(|error| FileError::write(path)(error.into()))?;
     let digest = format!("{settings} {} {}", model.fingerprint(), hash_ids(contexts));
     if path.exists() {
         return AttentionLayers::open(path, &digest, layers, contexts);

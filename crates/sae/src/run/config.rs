@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{DatasetConfig, Quoting, TableFormat};
-use attention_probes_errors::{is_plain_name, parse_toml};
+use attention_probes_errors::{FileError, ValueError, is_plain_name, parse_toml};
 use attention_probes_models::{Dtype, HookPoint};
 use serde::{Deserialize, Serialize};
 
@@ -235,11 +235,10 @@ impl SaeRunConfig {
     ///
     /// # Errors
     ///
-    /// [`SaeError::Read`] or [`SaeError::Toml`].
+    /// [`SaeError::File`] or [`SaeError::Toml`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self, SaeError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(FileError::read(path))?;
         let mut config: Self = parse_toml(&text)
             .map_err(|source| SaeError::Toml { path: path.to_owned(), source: Box::new(source) })?;
         if let Some(folder) = path.parent() {
@@ -257,11 +256,11 @@ impl SaeRunConfig {
     ///
     /// # Errors
     ///
-    /// [`SaeError::Word`], [`SaeError::Hyperparameter`], or the error of a hook's name.
+    /// [`SaeError::Hyperparameter`] or the error of a hook's name.
     pub fn tasks(&self) -> Result<Vec<SaeTask>, SaeError> {
         let train = &self.train;
         let word = |key, value: &str, expected| {
-            Err(SaeError::Word { key, value: value.to_owned(), expected })
+            Err(ValueError::new(key, format_args!("`{value}`"), expected).into())
         };
         if !is_plain_name(&self.run) {
             return word("run", &self.run, NAME);
@@ -277,22 +276,22 @@ impl SaeRunConfig {
         for (name, value, least) in sizes {
             if value < least {
                 let expected = if least == 1 { "at least 1" } else { "at least 2" };
-                return Err(SaeError::Hyperparameter { name, value: value as f64, expected });
+                return Err(ValueError::new(name, value, expected).into());
             }
         }
         if !(0.0..=0.9).contains(&train.mix_fraction) {
             let (name, value) = ("train.mix_fraction", train.mix_fraction);
-            return Err(SaeError::Hyperparameter { name, value, expected: "from 0 to 0.9" });
+            return Err(ValueError::new(name, value, "from 0 to 0.9").into());
         }
         let mass = self.attention.keep.mass;
         if !(mass > 0.0 && mass <= 1.0) {
             let (name, expected) = ("attention.keep.mass", "above 0 and at most 1");
-            return Err(SaeError::Hyperparameter { name, value: mass, expected });
+            return Err(ValueError::new(name, mass, expected).into());
         }
         if self.n_steps() == 0 {
             let (name, value) = ("train.tokens", train.tokens as f64);
             let expected = "at least `train.batch_size`";
-            return Err(SaeError::Hyperparameter { name, value, expected });
+            return Err(ValueError::new(name, value, expected).into());
         }
         if self.saes.is_empty() {
             return word("saes", "", "at least one autoencoder");

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use attention_probes_errors::{ErrorKind, shown_size};
+
 /// Why a run cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -84,8 +86,17 @@ pub enum RunError {
     },
 }
 
-/// Bytes as a person reads them.
-fn shown_size(bytes: u64) -> String {
-    let mib = bytes as f64 / f64::from(1 << 20);
-    if mib < 1024.0 { format!("{mib:.2} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
+impl RunError {
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists { .. } | Self::NoEvaluationFile { .. } => ErrorKind::File,
+            _ => ErrorKind::Input,
+        }
+    }
+
+    /// Whether a file that a configuration names is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NoEvaluationFile { .. })
+    }
 }

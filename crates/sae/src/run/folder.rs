@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{FolderLock, remove_own_files, write_atomically};
+use attention_probes_errors::FileError;
 
 use super::history::HISTORY_FILE;
 use super::options::SaeRunOptions;
@@ -90,8 +91,7 @@ impl RunFolder {
 
 /// Removes the files of a run, and no others.
 fn remove_run(folder: &Path) -> Result<(), SaeError> {
-    let entries = fs::read_dir(folder)
-        .map_err(|source| SaeError::Read { path: folder.to_owned(), source })?;
+    let entries = fs::read_dir(folder).map_err(FileError::read(folder))?;
     for sae in entries.flatten().map(|entry| entry.path()) {
         if sae.join(HISTORY_FILE).is_file() {
             remove_own_files(&sae, |name| SAE_FILES.contains(&name))?;
@@ -101,7 +101,7 @@ fn remove_run(folder: &Path) -> Result<(), SaeError> {
         let path = folder.join(name);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != ErrorKind::NotFound => {
-                return Err(SaeError::Write { path, source });
+                return Err(FileError::write(path)(source).into());
             }
             _ => {}
         }

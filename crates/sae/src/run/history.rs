@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
+use attention_probes_errors::FileError;
 use serde::{Deserialize, Serialize};
 
 use super::config::SaeTask;
@@ -75,8 +76,7 @@ impl History {
     pub(super) fn append(&mut self, tasks: &[SaeTask], folder: &Path) -> Result<(), SaeError> {
         for (task, points) in tasks.iter().zip(&mut self.points) {
             let folder = folder.join(&task.name);
-            fs::create_dir_all(&folder)
-                .map_err(|source| SaeError::Write { path: folder.clone(), source })?;
+            fs::create_dir_all(&folder).map_err(FileError::write(&folder))?;
             let path = folder.join(HISTORY_FILE);
             let old = fs::read_to_string(&path).unwrap_or_default();
             let first = points.first().map_or(u64::MAX, |point| point.step);
@@ -86,10 +86,8 @@ impl History {
             let mut text: String =
                 old.lines().filter(is_before).flat_map(|line| [line, "\n"]).collect();
             for point in points.drain(..) {
-                let line = serde_json::to_string(&point).map_err(|error| SaeError::Write {
-                    path: path.clone(),
-                    source: error.into(),
-                })?;
+                let line = serde_json::to_string(&point)
+                    .map_err(|error| FileError::write(&path)(error.into()))?;
                 text += &line;
                 text.push('\n');
             }

@@ -1,7 +1,8 @@
 //! A run whose configuration was checked.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use attention_probes_errors::FileError;
 use attention_probes_models::HookPoint;
 
 use super::config::{SaeRunConfig, SaeTask};
@@ -23,14 +24,13 @@ impl SaeRunConfig {
     /// # Errors
     ///
     /// - those of [`SaeRunConfig::tasks`] and [`SaeRun::layers`].
-    /// - [`SaeError::Write`] if the configuration cannot be kept beside the results, because a path
+    /// - [`SaeError::File`] if the configuration cannot be kept beside the results, because a path
     ///   is not UTF-8.
     pub fn check(&self) -> Result<SaeRunPlan, SaeError> {
         let tasks = self.tasks()?;
         let layers = SaeRun::layers(&tasks)?;
-        let toml = toml::to_string(self).map_err(|error| SaeError::Write {
-            path: self.folder().join("config.toml"),
-            source: std::io::Error::other(error),
+        let toml = toml::to_string(self).map_err(|error| {
+            FileError::write(self.folder().join("config.toml"))(std::io::Error::other(error))
         })?;
         Ok(SaeRunPlan { config: self.clone(), tasks, layers, toml })
     }
@@ -89,9 +89,7 @@ impl SaeRunPlan {
         config.output = PathBuf::new();
         config.device = String::new();
         config.data.path = PathBuf::new();
-        toml::to_string(&config).map_err(|error| SaeError::Write {
-            path: Path::new("config.toml").to_owned(),
-            source: std::io::Error::other(error),
-        })
+        let text = toml::to_string(&config).map_err(std::io::Error::other);
+        Ok(text.map_err(FileError::write("config.toml"))?)
     }
 }

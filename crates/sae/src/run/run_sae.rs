@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use attention_probes_activations::write_atomically;
+use attention_probes_errors::FileError;
 use attention_probes_models::{LanguageModel, Placement, open_model};
 use serde::Serialize;
 
@@ -330,7 +331,7 @@ fn write(
         if let Some(guidance) = guidance {
             let path = folder.join(GUIDANCE_FILE);
             let text = serde_json::to_string_pretty(&guidance)
-                .map_err(|error| SaeError::Write { path: path.clone(), source: error.into() })?;
+                .map_err(|error| FileError::write(&path)(error.into()))?;
             write_atomically(&path, |file| file.write_all(text.as_bytes()))?;
         }
         write_sae_lens(&sae, &folder)?;

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
+use attention_probes_errors::{FileError, ValueError};
 use attention_probes_models::HookPoint;
 use safetensors::SafeTensors;
 
@@ -81,7 +82,7 @@ impl<'a> SaeRun<'a> {
         if Vec::<f32>::new().try_reserve_exact(capacity.saturating_mul(widest)).is_err() {
             let (name, value) = ("train.buffer_batches", train.buffer_batches as f64);
             let expected = "fewer batches, there is no memory for their rows";
-            return Err(SaeError::Hyperparameter { name, value, expected });
+            return Err(ValueError::new(name, value, expected).into());
         }
         let sizes = (capacity, train.batch_size);
         let buffer = MixingBuffer::new(stream.widths().to_vec(), sizes, train.mix_fraction, seed);
@@ -136,7 +137,7 @@ impl<'a> SaeRun<'a> {
         if let Some(layer) = layers.iter().find(|layer| **layer >= n_layers) {
             let (name, value) = ("guidance.layers", *layer as f64);
             let expected = "layers that the model has, counted from the hook's";
-            return Err(SaeError::Hyperparameter { name, value, expected });
+            return Err(ValueError::new(name, value, expected).into());
         }
         contexts_per_step(tasks, train, n_text_tokens).map(drop)
     }
@@ -328,10 +329,9 @@ impl<'a> SaeRun<'a> {
     ///
     /// # Errors
     ///
-    /// [`SaeError::Read`], or [`SaeError::Checkpoint`] if it is damaged or of another run.
+    /// [`SaeError::File`], or [`SaeError::Checkpoint`] if it is damaged or of another run.
     pub fn load(&mut self, path: &Path, digest: &str) -> Result<(), SaeError> {
-        let bytes =
-            fs::read(path).map_err(|source| SaeError::Read { path: path.to_owned(), source })?;
+        let bytes = fs::read(path).map_err(FileError::read(path))?;
         let error = |reason: String| SaeError::Checkpoint { path: path.to_owned(), reason };
         let file = SafeTensors::deserialize(&bytes).map_err(|source| error(plain(&source)))?;
         let file = CheckpointFile(file);

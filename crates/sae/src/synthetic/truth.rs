@@ -1,5 +1,6 @@
 //! Features that are known because they were drawn, and activations made of them.
 
+use attention_probes_errors::ValueError;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -194,9 +195,7 @@ impl SyntheticConfig {
             ("noise", self.noise, from_0(self.noise), "a finite number from 0 on"),
         ];
         match checks.into_iter().find(|(_, _, is_right, _)| !is_right) {
-            Some((name, value, _, expected)) => {
-                Err(SaeError::Hyperparameter { name, value, expected })
-            }
+            Some((name, value, _, expected)) => Err(ValueError::new(name, value, expected).into()),
             None => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! How an autoencoder is trained.
 
+use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{CoefficientSchedule, LearningRateSchedule};
@@ -197,7 +198,7 @@ impl SaeTrainConfig {
         }
         for (name, value, is_right, expected) in checks {
             if !is_right {
-                return Err(SaeError::Hyperparameter { name, value, expected });
+                return Err(ValueError::new(name, value, expected).into());
             }
         }
         self.learning_rate.check()

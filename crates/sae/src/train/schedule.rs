@@ -2,6 +2,7 @@
 
 use std::f64::consts::PI;
 
+use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 
 use crate::SaeError;
@@ -84,7 +85,7 @@ impl LearningRateSchedule {
     }
 
     pub(super) fn check(&self) -> Result<(), SaeError> {
-        let error = |name, value, expected| Err(SaeError::Hyperparameter { name, value, expected });
+        let error = |name, value, expected| Err(ValueError::new(name, value, expected).into());
         if !(self.value > 0.0 && self.value.is_finite()) {
             return error("learning_rate", self.value, "a finite number above 0");
         }

@@ -1,5 +1,6 @@
 //! An autoencoder while it is trained.
 
+use attention_probes_errors::ValueError;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -64,7 +65,7 @@ impl SaeTrainer {
         config.check()?;
         if d_in == 0 || d_in.checked_mul(config.d_sae).is_none() {
             let (name, value, expected) = ("d_in", d_in as f64, "at least 1, and not too large");
-            return Err(SaeError::Hyperparameter { name, value, expected });
+            return Err(ValueError::new(name, value, expected).into());
         }
         // Both matrices, each with its gradient and two moments, so that what the machine does not
         // have is an error and not the end of the process.
@@ -72,7 +73,7 @@ impl SaeTrainer {
         if Vec::<f32>::new().try_reserve_exact(n_values).is_err() {
             let (name, value) = ("d_sae", config.d_sae as f64);
             let expected = "fewer features, there is no memory for their weights";
-            return Err(SaeError::Hyperparameter { name, value, expected });
+            return Err(ValueError::new(name, value, expected).into());
         }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut decoder = vec![0.0_f32; config.d_sae * d_in];

@@ -159,7 +159,7 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if it cannot be written.
+    /// [`ActivationError::File`] if it cannot be written.
     pub(super) fn write(&self, path: &Path) -> Result<(), ActivationError> {
         write_atomically(path, |file| file.write_all(&self.to_bytes()))
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use attention_probes_activations::Place;
+use attention_probes_errors::FileError;
 
 use super::events::{Events, GrowingEvents, Step};
 use crate::plan::SweepPlan;
@@ -21,7 +22,7 @@ use crate::{SweepConfig, SweepError};
 /// # Errors
 ///
 /// - as [`SavedRun::read`]
-/// - [`SweepError::Write`] or [`SweepError::Activation`] if a file cannot be written
+/// - [`SweepError::File`] or [`SweepError::Activation`] if a file cannot be written
 pub fn write_tensorboard(folder: &Path) -> Result<PathBuf, SweepError> {
     let run = SavedRun::read(folder)?;
     let logs = run.folder.join("tensorboard");
@@ -31,8 +32,7 @@ pub fn write_tensorboard(folder: &Path) -> Result<PathBuf, SweepError> {
         let layers: Vec<usize> = report.layers.iter().copied().chain(report.layer).collect();
         let place = folder_of(&run.config, &report.data, &layers, &saved.component());
         let folder = logs.join(place);
-        std::fs::create_dir_all(&folder)
-            .map_err(|source| SweepError::Write { path: folder.clone(), source })?;
+        std::fs::create_dir_all(&folder).map_err(FileError::write(&folder))?;
         // TensorBoard looks for `tfevents` in the name; the same name is written over.
         let file = folder.join("events.out.tfevents.0.attention-probes");
         Events { wall_time_s: now, steps: steps(saved) }.write(&file)?;

@@ -15,8 +15,8 @@ use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::read_record_batch;
 use arrow_ipc::{Message, MessageHeader, root_as_message};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
+use attention_probes_errors::FileError;
 
-use crate::data::row::read_error;
 use crate::{ActivationError, HaystackError};
 
 /// Stands before the length of a message.
@@ -42,8 +42,8 @@ struct RawMessage {
 impl ArrowStream {
     /// Reads the schema.
     pub(super) fn open(path: &Path) -> Result<Self, ActivationError> {
-        let file = File::open(path).map_err(|source| read_error(path, source))?;
-        let left = file.metadata().map_err(|source| read_error(path, source))?.len();
+        let file = File::open(path).map_err(FileError::read(path))?;
+        let left = file.metadata().map_err(FileError::read(path))?.len();
         let schema = Arc::new(arrow_schema::Schema::empty());
         let (path, file) = (path.to_owned(), BufReader::new(file));
         let mut stream = Self { path, file, left, schema, widths: Vec::new() };
@@ -135,7 +135,7 @@ impl ArrowStream {
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), ActivationError> {
-        self.file.read_exact(bytes).map_err(|source| read_error(&self.path, source))?;
+        self.file.read_exact(bytes).map_err(FileError::read(&self.path))?;
         self.left -= bytes.len() as u64;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attention_probes_errors::did_you_mean;
+use attention_probes_errors::{ErrorKind, did_you_mean};
 
 use crate::HaystackFamily;
 use crate::wording::shown;
@@ -134,6 +134,13 @@ pub enum HaystackError {
         /// Number of tokens that the tokenizer has.
         n_tokens: usize,
     },
+}
+
+impl HaystackError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }
 
 /// Every feature: a person has to choose one, so none is left out.

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use serde::Deserialize;
 
-use crate::data::row::read_error;
 use crate::{ActivationError, HaystackError};
 
 /// Largest `state.json` that is read.
@@ -112,7 +112,7 @@ impl HaystackFolder {
     /// # Errors
     ///
     /// - [`HaystackError::Name`] if the name is another
-    /// - [`ActivationError::Read`] or [`HaystackError::State`] if `state.json` is not there, or
+    /// - [`ActivationError::File`] or [`HaystackError::State`] if `state.json` is not there, or
     ///   damaged
     pub fn open(path: &Path) -> Result<Self, ActivationError> {
         let other = || HaystackError::Name { path: path.to_owned() };
@@ -161,11 +161,11 @@ impl HaystackFolder {
 fn files(folder: &Path) -> Result<Vec<PathBuf>, ActivationError> {
     let path = folder.join("state.json");
     let state = |fault| HaystackError::State { path: path.clone(), fault };
-    let size_bytes = fs::metadata(&path).map_err(|source| read_error(&path, source))?.len();
+    let size_bytes = fs::metadata(&path).map_err(FileError::read(&path))?.len();
     if size_bytes > MAX_STATE_BYTES {
         return Err(state("it is too large for a list of files").into());
     }
-    let json = fs::read(&path).map_err(|source| read_error(&path, source))?;
+    let json = fs::read(&path).map_err(FileError::read(&path))?;
     let raw: RawState = serde_json::from_slice(&json)
         .map_err(|_| state("it has no list `_data_files` of objects with `filename`"))?;
     if raw.indices.is_some_and(|indices| !indices.is_empty()) {

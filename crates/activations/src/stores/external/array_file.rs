@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use attention_probes_models::is_lfs_pointer;
 use half::{bf16, f16};
 use memmap2::Mmap;
@@ -38,12 +39,11 @@ pub(super) struct ArrayHeader {
 impl ArrayFile {
     /// Opens a file, which is safetensors by its name or else an npz.
     pub(super) fn open(path: &Path) -> Result<Self, ActivationError> {
-        let read_error = |source| ActivationError::Read { path: path.to_owned(), source };
         let file = Self { path: path.to_owned(), map: None };
         if !is_safetensors(path) {
             return Ok(file);
         }
-        let map = File::open(path).and_then(|file| map(&file)).map_err(read_error)?;
+        let map = File::open(path).and_then(|file| map(&file)).map_err(FileError::read(path))?;
         if is_lfs_pointer(path) {
             return Err(ActivationError::LfsPointer { path: path.to_owned() });
         }

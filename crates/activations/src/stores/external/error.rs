@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use attention_probes_errors::ErrorKind;
+
 use crate::wording::{listed, shown};
 
 /// Why activations that have been computed before could not be used.
@@ -189,4 +191,16 @@ pub enum ExternalError {
         /// The label.
         label: String,
     },
+}
+
+impl ExternalError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
+
+    /// Whether a file that a table of MOSAIC names is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::MosaicFile { .. })
+    }
 }

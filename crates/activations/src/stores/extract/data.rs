@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
+use attention_probes_errors::FileError;
 use attention_probes_models::{HookedModel, ModelError, Tokenizer};
 use tracing::info;
 
@@ -53,15 +54,14 @@ impl ExtractData {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] if the file cannot be read
+    /// - [`ActivationError::File`] if the file cannot be read
     /// - as [`TokenRows::read`]
     ///
     /// # Memory
     ///
     /// The file, and four bytes per token.
     pub fn read_ids(path: &Path) -> Result<Self, ActivationError> {
-        let bytes = fs::read(path)
-            .map_err(|source| ActivationError::Read { path: path.to_owned(), source })?;
+        let bytes = fs::read(path).map_err(FileError::read(path))?;
         let rows = TokenRows::read(path, &bytes)?;
         Ok(Self::Ids { rows, hash: hash_file(path)? })
     }

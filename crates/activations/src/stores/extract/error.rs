@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use attention_probes_errors::ErrorKind;
 use attention_probes_models::HookPoint;
 
 use crate::wording::listed;
@@ -77,6 +78,13 @@ pub enum ExtractError {
         /// Number of such texts.
         n_texts: usize,
     },
+}
+
+impl ExtractError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }
 
 /// What is wrong with a tensor of token ids, or with its mask.

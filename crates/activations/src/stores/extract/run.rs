@@ -30,7 +30,7 @@ use crate::{
 /// - [`ActivationError::NoTokens`], [`ActivationError::Tokenize`], or [`ActivationError::Changed`]
 ///   if the texts are at fault
 /// - [`ActivationError::Shards`] if a folder holds something else
-/// - [`ActivationError::Write`] if the output cannot be written
+/// - [`ActivationError::File`] if the output cannot be written
 /// - [`ActivationError::Stopped`] if `watch` says so; parts of a folder that are whole stay
 ///
 /// # Memory

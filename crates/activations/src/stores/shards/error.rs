@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attention_probes_errors::{did_you_mean, nearest};
+use attention_probes_errors::{ErrorKind, did_you_mean, nearest};
 
 use crate::wording::{listed, shown};
 
@@ -33,7 +33,7 @@ pub enum ShardError {
     /// A folder holds other activations than those that are to be written.
     #[error(
         "`{}` holds activations of another {what}: `{}`, not `{}`; name another folder, or replace \
-         them with `--overwrite`",
+         them",
         path.display(), shown(found), shown(expected)
     )]
     Other {
@@ -130,4 +130,16 @@ pub enum ShardError {
         /// The hook.
         hook: String,
     },
+}
+
+impl ShardError {
+    /// [`ErrorKind::Input`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
+
+    /// Whether a shard has not been extracted.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Missing { .. })
+    }
 }

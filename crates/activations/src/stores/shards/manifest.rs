@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+use attention_probes_errors::FileError;
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{Convention, Dtype, LanguageModel, ModelAlone};
 use serde::de::DeserializeOwned;
@@ -11,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::ShardError;
 use super::shard::MAX_SHARDS;
-use crate::files::atomic::write_error;
 use crate::{ActivationError, HookLayout, StoreDtype};
 
 /// Name of the manifest.
@@ -142,7 +142,7 @@ impl ShardManifest {
             temporary.file.write_all(&serde_json::to_vec_pretty(self)?)?;
             temporary.finish_if_absent()
         };
-        write().map_err(write_error(&path))?;
+        write().map_err(FileError::write(&path))?;
         Self::read(folder)
     }
 
@@ -253,7 +253,7 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Activatio
         }
         Ok(())
     });
-    read.map_err(|source| ActivationError::Read { path: path.to_owned(), source })?;
+    read.map_err(FileError::read(path))?;
     let json = serde_json::from_slice(&bytes);
     json.map_err(|source| ShardError::Json { path: path.to_owned(), source }.into())
 }

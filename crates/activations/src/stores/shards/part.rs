@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
+use attention_probes_errors::FileError;
+
 use super::ShardManifest;
 use crate::{ActivationError, HookLayout, SafetensorsWriter, TensorDtype, TensorSpec};
 
@@ -54,7 +56,7 @@ impl PartWriter {
             let starts =
                 hook_starts(offsets, |n_tokens| hook.n_values(n_tokens)).ok_or_else(|| {
                     let source = std::io::ErrorKind::FileTooLarge.into();
-                    ActivationError::Write { path: path.to_owned(), source }
+                    FileError::write(path)(source)
                 })?;
             let n_values = starts.last().copied().unwrap_or(0);
             let shape = match hook.layout {
@@ -86,7 +88,7 @@ impl PartWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the disk refuses them.
+    /// [`ActivationError::File`] if the disk refuses them.
     ///
     /// # Panics
     ///

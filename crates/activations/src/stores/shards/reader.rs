@@ -4,6 +4,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use half::bf16;
 use memmap2::Mmap;
 use safetensors::tensor::TensorView;
@@ -32,7 +33,7 @@ impl ShardFolder {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] if there is no manifest
+    /// - [`ActivationError::File`] if there is no manifest
     /// - [`ShardError::Missing`] if a shard is not there, or not complete
     /// - [`ShardError::Json`], [`ShardError::Field`] or [`ShardError::Damaged`] if one of the files
     ///   is damaged
@@ -72,7 +73,7 @@ impl ShardFolder {
     ///
     /// # Errors
     ///
-    /// - [`ActivationError::Read`] if the file cannot be read
+    /// - [`ActivationError::File`] if the file cannot be read
     /// - [`ShardError::Damaged`] if its size, its checksum, or its tensors are not as they should be
     ///
     /// # Panics
@@ -85,8 +86,7 @@ impl ShardFolder {
     pub fn part(&self, index: usize) -> Result<ShardPart, ActivationError> {
         let (shard, record) = &self.parts[index];
         let path = record.verify(&self.path, *shard)?;
-        let read_error = |source| ActivationError::Read { path: path.clone(), source };
-        let map = File::open(&path).and_then(|file| map(&file)).map_err(read_error)?;
+        let map = File::open(&path).and_then(|file| map(&file)).map_err(FileError::read(&path))?;
         let damaged =
             |reason| ShardError::Damaged { path: path.clone(), reason, shard: *shard }.into();
         ShardPart::new(map, &self.manifest, record).map_err(damaged)

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{FORMAT_VERSION, read_json};
@@ -105,7 +106,7 @@ impl PartRecord {
     pub(super) fn verify(&self, folder: &Path, shard: Shard) -> Result<PathBuf, ActivationError> {
         let path = folder.join(&self.file);
         let size = File::open(&path).and_then(|file| file.metadata());
-        let size = size.map_err(|source| ActivationError::Read { path: path.clone(), source })?;
+        let size = size.map_err(FileError::read(&path))?;
         let damaged = |reason| ShardError::Damaged { path: path.clone(), reason, shard };
         if size.len() != self.size_bytes {
             return Err(damaged("it has another size than its record says").into());

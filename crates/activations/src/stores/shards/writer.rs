@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use attention_probes_errors::FileError;
 use attention_probes_models::files::FileLock;
 
 use super::manifest::MANIFEST;
@@ -13,7 +14,6 @@ use super::record::{n_parts, part_rows, read_record, write_record};
 use super::{
     PartRecord, PartTokens, PartWriter, Shard, ShardError, ShardManifest, is_shard_folder,
 };
-use crate::files::atomic::write_error;
 use crate::{ActivationError, remove_own_files};
 
 /// The shard of one job in a folder: which of its parts are whole, and which are to be written.
@@ -106,18 +106,17 @@ impl ShardWriter {
     /// - [`ShardError::Other`] if the folder holds other activations
     /// - [`ShardError::Foreign`] if it has files, but no manifest
     /// - [`ShardError::Json`] or [`ShardError::Field`] if its manifest is damaged
-    /// - [`ActivationError::Read`] if it cannot be read
+    /// - [`ActivationError::File`] if it cannot be read
     pub fn check(folder: &Path, manifest: &ShardManifest) -> Result<(), ActivationError> {
         if is_shard_folder(folder) {
             return Ok(manifest.check_same(&ShardManifest::read(folder)?, folder)?);
         }
-        let read_error = |source| ActivationError::Read { path: folder.to_owned(), source };
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(read_error)?,
+            entries => entries.map_err(FileError::read(folder))?,
         };
         for entry in entries {
-            let name = entry.map_err(read_error)?.file_name();
+            let name = entry.map_err(FileError::read(folder))?.file_name();
             // Another job may be about to write the manifest.
             if !name.to_string_lossy().starts_with(&format!(".{MANIFEST}.")) {
                 return Err(ShardError::Foreign { path: folder.to_owned() }.into());
@@ -132,10 +131,9 @@ impl ShardWriter {
     ///
     /// - [`ShardError::Foreign`] if something else is in the folder; nothing is removed then
     /// - [`ShardError::InUse`] if another process writes one of its shards
-    /// - [`ActivationError::Read`] or [`ActivationError::Write`] if a file cannot be removed
+    /// - [`ActivationError::File`] if a file cannot be removed
     pub fn remove(folder: &Path) -> Result<(), ActivationError> {
-        let entries = fs::read_dir(folder)
-            .map_err(|source| ActivationError::Read { path: folder.to_owned(), source })?;
+        let entries = fs::read_dir(folder).map_err(FileError::read(folder))?;
         let mut shards = BTreeSet::new();
         for entry in entries.flatten() {
             let name = entry.file_name();
@@ -164,19 +162,19 @@ impl ShardWriter {
     ///
     /// - as [`ShardWriter::check`]
     /// - [`ShardError::InUse`] if another process writes this shard
-    /// - [`ActivationError::Write`] if the folder or a file in it cannot be made
+    /// - [`ActivationError::File`] if the folder or a file in it cannot be made
     pub fn open(
         folder: &Path,
         manifest: ShardManifest,
         shard: Shard,
     ) -> Result<Self, ActivationError> {
         Self::check(folder, &manifest)?;
-        fs::create_dir_all(folder).map_err(write_error(folder))?;
+        fs::create_dir_all(folder).map_err(FileError::write(folder))?;
         if !is_shard_folder(folder) {
             manifest.check_same(&manifest.publish(folder)?, folder)?;
         }
         let lock = lock(folder, shard)?;
-        remove_temporaries(folder, shard).map_err(write_error(folder))?;
+        remove_temporaries(folder, shard).map_err(FileError::write(folder))?;
         let (mut parts, is_recorded) = match read_record(folder, &manifest, shard) {
             Ok(parts) => (parts, true),
             Err(error) => {
@@ -224,7 +222,7 @@ impl ShardWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the file cannot be made.
+    /// [`ActivationError::File`] if the file cannot be made.
     ///
     /// # Panics
     ///
@@ -245,7 +243,7 @@ impl ShardWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] or [`ActivationError::Read`] if a step fails.
+    /// [`ActivationError::File`] if a step fails.
     ///
     /// # Panics
     ///
@@ -277,7 +275,7 @@ impl ShardWriter {
     ///
     /// # Errors
     ///
-    /// [`ActivationError::Write`] if the record cannot be written.
+    /// [`ActivationError::File`] if the record cannot be written.
     pub fn close(self) -> Result<(), ActivationError> {
         if self.is_recorded {
             return Ok(());
@@ -290,7 +288,7 @@ impl ShardWriter {
 fn lock(folder: &Path, shard: Shard) -> Result<FileLock, ActivationError> {
     let path = folder.join(format!(".{}.lock", shard.stem()));
     FileLock::claim(&path)
-        .map_err(write_error(&path))?
+        .map_err(FileError::write(&path))?
         .ok_or_else(|| ShardError::InUse { path: folder.to_owned(), shard }.into())
 }
 

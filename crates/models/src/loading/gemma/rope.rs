@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use attention_probes_errors::JsonFileError;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -90,8 +91,7 @@ fn newer_ropes(
     file: &ConfigFile<'_>,
 ) -> Result<(Rope, Rope), ModelError> {
     let parse = |value: &Value| -> Result<RawRope, ModelError> {
-        serde_json::from_value(value.clone())
-            .map_err(|source| ModelError::Json { path: file.path.to_owned(), source })
+        Ok(serde_json::from_value(value.clone()).map_err(JsonFileError::new(file.path))?)
     };
     let by_kind = |kind: &str, theta: f64| {
         let raw = parameters.get(kind).map(parse).transpose()?;

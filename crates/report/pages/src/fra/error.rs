@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::ActivationError;
+use attention_probes_errors::{ErrorKind, FileError};
 use attention_probes_report::ReportError;
 use attention_probes_sae::SaeError;
 
@@ -46,9 +47,39 @@ pub enum FraRunError {
     /// A page could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// A file could not be read or written.
+    /// A file or folder could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Texts or their files failed.
     #[error(transparent)]
     Activation(Box<ActivationError>),
+}
+
+impl FraRunError {
+    /// What kind of error it is. Numbers that do not fit on their page are a fault: they come from
+    /// results that these libraries have made.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Finished { .. } | Self::Unfinished { .. } => ErrorKind::File,
+            Self::OtherSettings { .. } | Self::SameLayer { .. } | Self::NotFinite => {
+                ErrorKind::Input
+            }
+            Self::File(error) => error.kind(),
+            Self::Sae(error) => error.kind(),
+            Self::Activation(error) => error.kind(),
+            Self::Report(_) => ErrorKind::Fault,
+        }
+    }
+
+    /// Whether a file, a folder, a model, or a repository of the Hub is not there.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_not_found(),
+            Self::Sae(error) => error.is_not_found(),
+            Self::Activation(error) => error.is_not_found(),
+            _ => false,
+        }
+    }
 }
 
 impl From<ActivationError> for FraRunError {

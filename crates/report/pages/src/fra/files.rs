@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use attention_probes_activations::{ActivationError, write_atomically};
+use attention_probes_errors::FileError;
 use attention_probes_report::ReportError;
 use attention_probes_sae::fra::{
     FraCorpus, FraHeadReport, FraLookConfig, FraRowSample, FraRowSamples, resolve_texts,
@@ -62,10 +63,9 @@ pub fn fra_layer_files(
 ///
 /// # Errors
 ///
-/// [`ActivationError::Write`] if the folder cannot be made or a file cannot be written.
+/// [`ActivationError::File`] if the folder cannot be made or a file cannot be written.
 pub fn write_fra_files(folder: &Path, files: &FraFiles) -> Result<(), ActivationError> {
-    fs::create_dir_all(folder)
-        .map_err(|source| ActivationError::Write { path: folder.to_owned(), source })?;
+    fs::create_dir_all(folder).map_err(FileError::write(folder))?;
     for (name, contents) in files {
         write_atomically(&folder.join(name), |file| file.write_all(contents))?;
     }

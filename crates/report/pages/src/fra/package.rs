@@ -14,7 +14,7 @@ const BLOCK: usize = 512;
 ///
 /// # Errors
 ///
-/// [`ActivationError::Write`] if it cannot be written, or a name has more than 100 bytes.
+/// [`ActivationError::File`] if it cannot be written, or a name has more than 100 bytes.
 pub fn write_package(path: &Path, files: &[(String, Vec<u8>)]) -> Result<(), ActivationError> {
     write_atomically(path, |file| {
         let mut archive = GzEncoder::new(file, Compression::default());

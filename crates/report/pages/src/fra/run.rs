@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{ActivationError, FolderLock};
+use attention_probes_errors::FileError;
 use attention_probes_report::ReportError;
 use attention_probes_sae::fra::{
     FraCheckpoints, FraCorpus, FraHeadReport, FraLookConfig, FraReportConfig, FraSettings,
@@ -194,8 +195,7 @@ fn finished(
             if config.existing != FraExisting::Resume {
                 return Err(FraRunError::Finished { path });
             }
-            let text = fs::read(&path)
-                .map_err(|source| ActivationError::Read { path: path.clone(), source })?;
+            let text = fs::read(&path).map_err(FileError::read(&path))?;
             let report: Value = serde_json::from_slice(&text).unwrap_or_default();
             if report["settings"] != settings || report["sae"] != *sae {
                 return Err(FraRunError::OtherSettings { path });
@@ -211,7 +211,7 @@ fn finished(
 fn remove_file(path: &Path) -> Result<(), ActivationError> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(ActivationError::Write { path: path.to_owned(), source })
+            Err(FileError::write(path)(source).into())
         }
         _ => Ok(()),
     }

@@ -50,7 +50,7 @@ pub struct TextsPage {
 /// # Errors
 ///
 /// - [`PageError::Probe`] if a probe is not one of classes, or not one of the model
-/// - [`PageError::File`] if the texts cannot be tokenized, or the model fails
+/// - [`PageError::Activation`] if the texts cannot be tokenized, or the model fails
 ///
 /// # Panics
 ///

@@ -26,7 +26,7 @@ pub struct SweepPageFile {
 ///
 /// - [`PageError::Sweep`] if the run cannot be read back
 /// - [`PageError::Metric`] or [`PageError::Report`] if a page cannot be made of it
-/// - [`PageError::File`] if the page cannot be written
+/// - [`PageError::Activation`] if the page cannot be written
 ///
 /// # Memory
 ///

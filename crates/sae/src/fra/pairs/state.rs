@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use attention_probes_activations::write_atomically;
+use attention_probes_errors::{FileError, JsonFileError};
 use serde::{Deserialize, Serialize};
 
 use super::entry::PairEntry;
@@ -61,8 +62,8 @@ impl FraStatistics {
     /// - [`SaeError::Json`] if the settings cannot be written as JSON.
     /// - [`SaeError::Activation`] if the file cannot be written.
     pub fn save(&self, path: &Path, digest: &str) -> Result<(), SaeError> {
-        let header = serde_json::to_string(&self.header(digest))
-            .map_err(|source| SaeError::Json { path: path.to_owned(), source })?;
+        let header =
+            serde_json::to_string(&self.header(digest)).map_err(JsonFileError::new(path))?;
         Ok(write_atomically(path, |file| {
             let mut file = Hashed::new(file);
             file.write_all(format!("{MAGIC}\n{header}\n").as_bytes())?;
@@ -82,15 +83,14 @@ impl FraStatistics {
     ///
     /// # Errors
     ///
-    /// [`SaeError::Read`], or [`SaeError::Statistics`] if it is damaged or of another run; the
+    /// [`SaeError::File`], or [`SaeError::Statistics`] if it is damaged or of another run; the
     /// statistics are then as they were.
     pub fn load(&mut self, path: &Path, digest: &str) -> Result<(), SaeError> {
-        let read = |source| SaeError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(read)?;
+        let file = File::open(path).map_err(FileError::read(path))?;
         let mut file = Hashed::new(BufReader::new(file));
         let loaded = self.read(&mut file, digest);
         if let Some(source) = file.failed {
-            return Err(read(source));
+            return Err(FileError::read(path)(source).into());
         }
         let reason = |reason| SaeError::Statistics { path: path.to_owned(), reason };
         *self = loaded.map_err(reason)?;

@@ -1,5 +1,6 @@
 //! Statistics of feature pairs over any number of texts.
 
+use attention_probes_errors::ValueError;
 use attention_probes_metrics::Interval;
 use attention_probes_models::HookPoint;
 
@@ -84,7 +85,7 @@ impl FraStatistics {
         distinct.dedup();
         if distinct.is_empty() || distinct.len() < n_heads {
             let (name, value) = ("heads", n_heads as f64);
-            return Err(SaeError::Hyperparameter { name, value, expected: "heads, each once" });
+            return Err(ValueError::new(name, value, "heads, each once").into());
         }
         for head in &config.heads {
             layer.check_head(*head)?;

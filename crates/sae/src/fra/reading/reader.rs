@@ -189,6 +189,7 @@ impl<'a> FraReader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use attention_probes_errors::FileError;
     use attention_probes_models::open_model;
 
     use super::*;
@@ -200,7 +201,7 @@ mod tests {
         let reader = FraReader::new(&model, &device, FraReaderConfig::default());
         let failed = || {
             let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-            Err(ActivationError::Read { path: "texts.csv".into(), source })
+            Err(FileError::read("texts.csv")(source).into())
         };
         let rows = || ["The fox ran.", "", "a", "The dog sat."].map(|text| Ok(text.to_owned()));
         let numbers =

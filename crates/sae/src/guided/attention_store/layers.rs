@@ -10,6 +10,7 @@ use std::sync::Arc;
 use attention_probes_activations::{
     Batching, CaptureHook, CaptureOptions, ModelCapture, NonFinitePolicy, Watch, capture_rows,
 };
+use attention_probes_errors::FileError;
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{HookPoint, HookedModel};
 use burn::tensor::Device;
@@ -149,9 +150,9 @@ impl AttentionLayers {
     ///
     /// # Errors
     ///
-    /// [`SaeError::Write`] if the file cannot be written.
+    /// [`SaeError::File`] if the file cannot be written.
     pub fn save(&self, path: &Path, digest: &str) -> Result<(), SaeError> {
-        let write = |source| SaeError::Write { path: path.to_owned(), source };
+        let write = |source| FileError::write(path)(source);
         let mut views: Vec<(String, TensorView<'_>)> = Vec::new();
         for (layer, store) in self.layers.iter().zip(&self.stores) {
             let mut put = |name: &str, view| views.push((format!("layers.{layer}.{name}"), view));
@@ -164,14 +165,14 @@ impl AttentionLayers {
         let temporary = TemporaryFile::create(path).map_err(write)?;
         safetensors::serialize_to_file(views, Some(metadata), temporary.path())
             .map_err(|error| write(std::io::Error::other(error)))?;
-        temporary.finish().map_err(write)
+        Ok(temporary.finish().map_err(write)?)
     }
 
     /// Maps a file that [`AttentionLayers::save`] wrote of the same contexts.
     ///
     /// # Errors
     ///
-    /// - [`SaeError::Read`] if it cannot be read.
+    /// - [`SaeError::File`] if it cannot be read.
     /// - [`SaeError::AttentionStore`] if it is damaged, lacks a layer, or was made from other
     ///   contexts or another model.
     pub fn open(
@@ -180,7 +181,7 @@ impl AttentionLayers {
         layers: &[usize],
         contexts: &Contexts,
     ) -> Result<Self, SaeError> {
-        let read = |source| SaeError::Read { path: path.to_owned(), source };
+        let read = |source| FileError::read(path)(source);
         let fault = |reason| SaeError::AttentionStore { path: path.to_owned(), reason };
         let map = Arc::new(map(&File::open(path).map_err(read)?).map_err(read)?);
         let damaged = "it is no safetensors file";

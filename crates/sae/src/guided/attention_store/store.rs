@@ -1,6 +1,7 @@
 //! Attention of many texts in compressed rows: what each token attends to, without what hardly
 //! counts.
 
+use attention_probes_errors::ValueError;
 use half::f16;
 use rayon::prelude::*;
 
@@ -69,7 +70,7 @@ impl AttentionStore {
     pub fn new(length: usize) -> Result<Self, SaeError> {
         if length == 0 || length > usize::from(u16::MAX) {
             let (name, value, expected) = ("context_size", length as f64, "from 1 to 65535");
-            return Err(SaeError::Hyperparameter { name, value, expected });
+            return Err(ValueError::new(name, value, expected).into());
         }
         let mut indptr = Column::default();
         indptr.push(0);
@@ -119,7 +120,7 @@ impl AttentionStore {
                 let n_keys = self.keys.len();
                 let Ok(end) = u32::try_from(n_keys) else {
                     let (name, value, expected) = ("keys of a store", n_keys as f64, "below 2³²");
-                    return Err(SaeError::Hyperparameter { name, value, expected });
+                    return Err(ValueError::new(name, value, expected).into());
                 };
                 self.indptr.push(end);
             }

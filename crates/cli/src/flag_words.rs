@@ -1,0 +1,74 @@
+//! What the libraries say to set, with the flags of the commands that set it.
+
+/// The words of a library, and the same with flags.
+const FLAGS: [(&str, &str); 7] = [
+    // `ModelError::NoHubAccess`: the environment names no folder for the cache.
+    ("give a `HubAccess`", "set `HF_HOME` to the folder of its cache"),
+    // `SweepError::Exists`
+    (
+        "holds a run already; resume it, overwrite it, or name another `run` or folder",
+        "holds a run already; go on with `--resume`, keep it with another `--run-name` or \
+         `--output`, or replace it with `--overwrite`",
+    ),
+    // `SweepError::OtherConfig`
+    (
+        "resume with that one, overwrite it, or name another `run` or folder",
+        "resume with that one, keep it with another `--run-name` or `--output`, or replace it with \
+         `--overwrite`",
+    ),
+    // `ShardError::Other`
+    (
+        "name another folder, or replace them",
+        "name another folder, or replace them with `--overwrite`",
+    ),
+    // `TableError`
+    ("set `quoting` to `none`", "give `quoting = \"none\"` or `--quoting none`"),
+    ("set `quoting` to `minimal`", "give `quoting = \"minimal\"` or `--quoting minimal`"),
+    ("set `escape` to `\\`", "give `escape = \"\\\\\"` or `--escape '\\'`"),
+];
+
+/// A message of a library, with flags where they mend it.
+pub(crate) fn with_flag_names(message: &str) -> String {
+    let put = |text: String, (words, flags): &(&str, &str)| text.replace(words, flags);
+    FLAGS.iter().fold(message.to_owned(), put)
+}
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_activations::{ShardError, TableError};
+    use attention_probes_models::ModelError;
+    use attention_probes_sweep::SweepError;
+
+    use super::*;
+
+    #[test]
+    fn messages_name_the_flags_that_mend_them() {
+        let path = || "a".into();
+        let (found, expected) = (String::new(), String::new());
+        let shards = ShardError::Other { path: path(), what: "model", found, expected };
+        for (error, n_flags) in [
+            (SweepError::Exists { path: path() }.to_string(), 4),
+            (SweepError::OtherConfig { path: path() }.to_string(), 3),
+            (shards.to_string(), 1),
+            (TableError::OpenQuote { path: path(), line: 1 }.to_string(), 1),
+            (TableError::TextAfterQuote { path: path(), line: 1, opened: 1 }.to_string(), 2),
+            (TableError::SpaceBeforeQuote { path: path(), line: 1 }.to_string(), 1),
+            (TableError::SwallowedRows { path: path(), first: 1, last: 2 }.to_string(), 2),
+        ] {
+            assert!(!error.contains("--"), "{error}");
+            let shown = with_flag_names(&error);
+            assert_eq!(shown.matches("`--").count(), n_flags, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_command_without_a_cache_names_the_variable_that_sets_it() {
+        let error = ModelError::NoHubAccess { name: "gpt2".to_owned(), embedded: "demo-gpt2" };
+        assert!(with_flag_names(&error.to_string()).contains("`HF_HOME`"), "{error}");
+    }
+
+    #[test]
+    fn other_messages_stay() {
+        assert_eq!(with_flag_names("cannot read `a.csv`"), "cannot read `a.csv`");
+    }
+}
