@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use attention_probes_errors::{did_you_mean, nearest};
+use attention_probes_errors::{Stopped, did_you_mean, nearest};
 use attention_probes_models::{HookPoint, ModelError};
 
 use crate::wording::{gib, listed, shown};
@@ -306,7 +306,6 @@ pub enum ActivationError {
     #[error("the model cannot run on the data")]
     Model {
         /// What the model said.
-        #[from]
         source: ModelError,
     },
     /// Activations were asked for at no place.
@@ -396,4 +395,19 @@ pub enum ActivationError {
         #[from]
         source: ShardError,
     },
+}
+
+impl From<ModelError> for ActivationError {
+    fn from(source: ModelError) -> Self {
+        match source {
+            ModelError::Stopped(stopped) => stopped.into(),
+            source => Self::Model { source },
+        }
+    }
+}
+
+impl From<Stopped> for ActivationError {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
 }

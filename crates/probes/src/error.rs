@@ -1,5 +1,6 @@
 //! The one error type of this crate.
 
+use attention_probes_errors::Stopped;
 use std::path::PathBuf;
 
 use crate::ProbeKind;
@@ -8,6 +9,10 @@ use crate::ProbeKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
+    /// A signal to stop was given.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+
     /// What a probe says of its outputs contradicts its config.
     #[error(
         "`outputs` is {outputs:?} and `n_classes` is {n_classes}, expected 0 classes unless outputs \

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::{ActivationError, Side};
-use attention_probes_errors::{TomlError, did_you_mean, listed, nearest, shown};
+use attention_probes_errors::{Stopped, TomlError, did_you_mean, listed, nearest, shown};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
@@ -12,6 +12,9 @@ use attention_probes_probes::ProbeError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SweepError {
+    /// A signal to stop was given; a run goes on from what is written if it is resumed.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// A configuration could not be read.
     #[error("cannot read `{}`", path.display())]
     Read {
@@ -397,18 +400,27 @@ impl SweepError {
 
 impl From<ActivationError> for SweepError {
     fn from(error: ActivationError) -> Self {
-        Self::Activation(Box::new(error))
+        match error {
+            ActivationError::Stopped => Stopped.into(),
+            error => Self::Activation(Box::new(error)),
+        }
     }
 }
 
 impl From<ModelError> for SweepError {
     fn from(error: ModelError) -> Self {
-        Self::Model(Box::new(error))
+        match error {
+            ModelError::Stopped(stopped) => stopped.into(),
+            error => Self::Model(Box::new(error)),
+        }
     }
 }
 
 impl From<ProbeError> for SweepError {
     fn from(error: ProbeError) -> Self {
-        Self::Probe(Box::new(error))
+        match error {
+            ProbeError::Stopped(stopped) => stopped.into(),
+            error => Self::Probe(Box::new(error)),
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::cross_validation::check_folds;
 use crate::data_run::{DataRun, Prepared};
 use crate::find_best_fit::find_best_fit;
 use crate::findings::Findings;
-use crate::fit::{EpochReport, FitData, TrialGroup};
+use crate::fit::{EpochReport, FitConfig, FitData, TrialGroup};
 use crate::grid_notes::grid_notes;
 use crate::held_out::unfit;
 use crate::judged::Judged;
@@ -68,7 +68,7 @@ pub(crate) fn run_experiments(
     }
     let experiments = run.experiments(places);
     let groups = groups_of(run.plan, experiments.len(), (source.d_model(), n_classes));
-    let fit_config = run.plan.fit_config();
+    let fit_config = FitConfig { stop: run.stop.clone(), ..run.plan.fit_config() };
     let name = &run.config().name;
     // Named after what it was trained on, so that it is never continued on anything else.
     let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
@@ -96,7 +96,7 @@ pub(crate) fn run_experiments(
         &mut *source,
         &data,
         chosen,
-        &fit_config,
+        (&fit_config, &mut |done, total| tracker.control(name, done, total)),
         (&split.test, n_shuffles),
     )?;
 
@@ -119,7 +119,12 @@ pub(crate) fn run_experiments(
     let test = judge(&split.test)?;
     let judged_on =
         BaselineTest { indices: &split.test, examples: &test.examples, tokens, seed: config.seed };
-    let follower = FitFollower { data: name, folder: Some(&run.folder), tracker: &mut *tracker };
+    let follower = FitFollower {
+        data: name,
+        folder: Some(&run.folder),
+        stop: &run.stop,
+        tracker: &mut *tracker,
+    };
     let baselines = FittedBaselines::new(&data, judged_on, follower)?;
 
     let findings = Findings {

@@ -5,6 +5,7 @@ use std::path::Path;
 use attention_probes_activations::ActivationSource;
 use attention_probes_probes::{Pool, ProbeConfig};
 
+use crate::asking::Asking;
 use crate::batched::train_batched;
 use crate::cross_validation::CrossValidation;
 use crate::fit::{
@@ -36,6 +37,7 @@ use crate::{SweepError, full_batch};
 /// - [`SweepError::Probe`] also if the training examples cannot be divided into the folds of one
 /// - [`SweepError::Checkpoint`] if the checkpoint is of other trials or damaged
 /// - [`SweepError::Activation`] if activations cannot be read
+/// - [`SweepError::Stopped`] if [`FitConfig::stop`] is given; the checkpoint of the last epoch stays
 ///
 /// # Memory
 ///
@@ -51,6 +53,8 @@ pub fn find_best_fit(
     checkpoint: Option<&Path>,
     on_epoch: &mut dyn FnMut(&EpochReport<'_>),
 ) -> Result<Vec<GroupFit>, SweepError> {
+    let asking = &mut Asking { source: Box::new(source), stop: config.stop.clone() };
+    let source: &mut dyn ActivationSource = asking;
     for group in groups {
         group.probe.check()?;
         group.loss.check_probe(&group.probe)?;

@@ -1,5 +1,6 @@
 //! What is trained, on what, and what comes of it.
 
+use attention_probes_errors::Stop;
 use attention_probes_probes::{Loss, ProbeConfig, ProbeState};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +46,7 @@ pub struct FitData<'a> {
 }
 
 /// How long and in which steps trials train.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FitConfig {
     /// Passes over the training examples, at most.
     pub epochs: usize,
@@ -62,6 +63,9 @@ pub struct FitConfig {
     pub keep: Keep,
     /// Which trials go on after some epochs; all of them, if this is not given.
     pub race: Option<Race>,
+    /// Asked once a batch, and once a pass of L-BFGS; given, the training ends with
+    /// [`SweepError::Stopped`](crate::SweepError::Stopped).
+    pub stop: Stop,
 }
 
 /// One trial after one epoch.

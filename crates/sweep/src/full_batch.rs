@@ -1,6 +1,7 @@
 //! L-BFGS on all training examples at once, trial by trial, and probes that a formula gives.
 
 use attention_probes_activations::ActivationSource;
+use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{Lbfgs, LbfgsStop};
 use attention_probes_probes::{
     Features, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss, MassMean,
@@ -141,11 +142,11 @@ pub(crate) fn fit(
     group: &TrialGroup,
     config: &FitConfig,
 ) -> Result<FullFits, SweepError> {
-    let mut problem = Problem::new(data, group, rows, config.batch_size);
+    let mut problem = Problem::new(data, group, rows, config);
     if let Some(recipe) = group.method.recipe.filter(|recipe| recipe.is_closed_form()) {
         let state = closed_form(recipe, &problem.labels, data.n_classes, rows)?;
         let fit = match state {
-            Some(state) => problem.judged(state, true),
+            Some(state) => problem.judged(state, true)?,
             None => FullFit {
                 state: not_a_number(group.probe.init_state(0)),
                 train_loss: f64::NAN,
@@ -156,14 +157,15 @@ pub(crate) fn fit(
         return Ok(FullFits { fits, cross_validation: None });
     }
     let (convex, cross_validation) = convex_fits(&problem, data, group, rows, config)?;
-    let fit = |trial: &Trial| {
+    let mut fit = |trial: &Trial| {
         let same = |fit: &&ConvexFit| fit.weight_decay.to_bits() == trial.weight_decay.to_bits();
         match convex.iter().find(same) {
             Some(fit) => problem.judged(fit.state.clone(), fit.converged),
             None => problem.fit_repeatedly(group, trial),
         }
     };
-    Ok(FullFits { fits: group.trials.iter().map(fit).collect(), cross_validation })
+    let fits = group.trials.iter().map(fit).collect::<Result<_, Stopped>>()?;
+    Ok(FullFits { fits, cross_validation })
 }
 
 /// Weights that the trials of a group fine-tune: those of the same probe on one token.
@@ -177,20 +179,20 @@ pub(crate) fn one_token_states(
 ) -> Result<Vec<ProbeState>, SweepError> {
     let keys = [(group.site, group.method.pool)];
     let rows = TrainingRows::read_pooled(source, data, &keys, config.batch_size)?.swap_remove(0);
-    let mut problem = Problem::new(data, group, &rows, config.batch_size);
+    let mut problem = Problem::new(data, group, &rows, config);
     let mut found: Vec<(f64, u64, ProbeState)> = Vec::new();
     let of_trial = |trial: &Trial| {
         let same = |(decay, seed, _): &&(f64, u64, _)| {
             decay.to_bits() == trial.weight_decay.to_bits() && *seed == trial.seed
         };
         if let Some((_, _, state)) = found.iter().find(same) {
-            return state.clone();
+            return Ok(state.clone());
         }
-        let state = problem.fit(group, trial.weight_decay, trial.seed).state;
+        let state = problem.fit(group, trial.weight_decay, trial.seed)?.state;
         found.push((trial.weight_decay, trial.seed, state.clone()));
-        state
+        Ok(state)
     };
-    Ok(group.trials.iter().map(of_trial).collect())
+    group.trials.iter().map(of_trial).collect()
 }
 
 /// A linear probe by its formula; `None` if the covariance has no inverse.
@@ -257,6 +259,7 @@ fn convex_fits(
     let penalties_of = |decays: &[f64]| LogisticConfig {
         penalties: decays.iter().map(|decay| decay * total).collect(),
         keep_unconverged: true,
+        stop: config.stop.clone(),
         ..LogisticConfig::default()
     };
     let examples = LogisticData { features, targets: &targets, weights: Some(&weights) };
@@ -296,6 +299,8 @@ struct Problem<'a> {
     class_weights: &'a [f32],
     /// Which parameters are decayed.
     is_decayed: Vec<bool>,
+    /// Asked once a batch.
+    stop: &'a Stop,
 }
 
 impl<'a> Problem<'a> {
@@ -303,7 +308,7 @@ impl<'a> Problem<'a> {
         data: &FitData<'a>,
         group: &TrialGroup,
         rows: &'a TrainingRows,
-        batch_size: usize,
+        config: &'a FitConfig,
     ) -> Self {
         let decays_all = matches!(group.probe, ProbeConfig::Attention(_));
         // Ones where a parameter is decayed, in the order in which the stack keeps parameters.
@@ -316,15 +321,16 @@ impl<'a> Problem<'a> {
         let is_decayed = params(&*stack_of(group, &marks)).iter().map(|&mark| mark > 0.0).collect();
         Self {
             stack: stack_of(group, &marks),
-            batches: rows.batches(batch_size),
+            batches: rows.batches(config.batch_size),
             labels: data.train.iter().map(|&example| data.labels[example]).collect(),
             class_weights: data.class_weights,
             is_decayed,
+            stop: &config.stop,
         }
     }
 
     /// Mean loss and its gradient, without decay.
-    fn look(&mut self, values: &[f32]) -> (f64, Vec<f32>) {
+    fn look(&mut self, values: &[f32]) -> Result<(f64, Vec<f32>), Stopped> {
         let mut rest = values;
         for part in &mut self.stack.stack_mut().parts {
             let (own, others) = rest.split_at(part.params.len());
@@ -336,58 +342,65 @@ impl<'a> Problem<'a> {
         let mut gradient = vec![0.0; values.len()];
         let mut from = 0;
         for batch in &self.batches {
+            self.stop.check()?;
             let targets = targets.part(from..from + batch.rows.len());
             self.stack.differentiate(batch, &targets, &mut loss);
             let found = self.stack.gradients().iter().flatten();
             gradient.iter_mut().zip(found).for_each(|(sum, value)| *sum += value);
             from += batch.rows.len();
         }
-        (loss[0], gradient)
+        Ok((loss[0], gradient))
     }
 
     /// Fits a trial, and again with the next seed where its loss stays too high; the best is kept.
-    fn fit_repeatedly(&mut self, group: &TrialGroup, trial: &Trial) -> FullFit {
-        let mut best = self.fit(group, trial.weight_decay, trial.seed);
-        let Some(retraining) = group.method.retraining else { return best };
+    fn fit_repeatedly(&mut self, group: &TrialGroup, trial: &Trial) -> Result<FullFit, Stopped> {
+        let mut best = self.fit(group, trial.weight_decay, trial.seed)?;
+        let Some(retraining) = group.method.retraining else { return Ok(best) };
         for attempt in 1..=retraining.times {
             if best.train_loss <= retraining.above {
                 break;
             }
             let seed = trial.seed.wrapping_add(attempt as u64);
-            let next = self.fit(group, trial.weight_decay, seed);
+            let next = self.fit(group, trial.weight_decay, seed)?;
             if next.train_loss < best.train_loss || best.train_loss.is_nan() {
                 best = next;
             }
         }
-        best
+        Ok(best)
     }
 
-    fn fit(&mut self, group: &TrialGroup, weight_decay: f64, seed: u64) -> FullFit {
+    fn fit(
+        &mut self,
+        group: &TrialGroup,
+        weight_decay: f64,
+        seed: u64,
+    ) -> Result<FullFit, Stopped> {
         let start = params(&*stack_of(group, &group.probe.init_state(seed)));
         let is_decayed = self.is_decayed.clone();
         let mut objective = |values: &[f32]| {
-            let (mut loss, mut gradient) = self.look(values);
+            let (mut loss, mut gradient) = self.look(values)?;
             let pairs = gradient.iter_mut().zip(values).zip(&is_decayed);
             for ((gradient, &value), _) in pairs.filter(|(_, is_decayed)| **is_decayed) {
                 loss += 0.5 * weight_decay * f64::from(value).powi(2);
                 *gradient += (weight_decay * f64::from(value)) as f32;
             }
-            (loss, gradient)
+            Ok((loss, gradient))
         };
-        let result = Lbfgs::default().minimise(&start, &mut objective);
-        let (train_loss, _) = self.look(&result.params);
+        let result = Lbfgs::default().try_minimise(&start, &mut objective)?;
+        let (train_loss, _) = self.look(&result.params)?;
         let state = self.stack.state(0);
         if result.stop == LbfgsStop::NotFinite {
-            return FullFit { state: not_a_number(state), train_loss: f64::NAN, converged: false };
+            let state = not_a_number(state);
+            return Ok(FullFit { state, train_loss: f64::NAN, converged: false });
         }
-        FullFit { state, train_loss, converged: result.converged() }
+        Ok(FullFit { state, train_loss, converged: result.converged() })
     }
 
     /// Weights that were found elsewhere.
-    fn judged(&mut self, state: ProbeState, converged: bool) -> FullFit {
+    fn judged(&mut self, state: ProbeState, converged: bool) -> Result<FullFit, Stopped> {
         let values = ["weight", "bias"].iter().flat_map(|name| &state[*name].values);
-        let (train_loss, _) = self.look(&values.copied().collect::<Vec<f32>>());
-        FullFit { state, train_loss, converged }
+        let (train_loss, _) = self.look(&values.copied().collect::<Vec<f32>>())?;
+        Ok(FullFit { state, train_loss, converged })
     }
 }
 

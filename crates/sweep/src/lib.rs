@@ -8,6 +8,7 @@ mod activation_sites;
 mod adamw;
 mod architecture_config;
 mod architecture_plan;
+mod asking;
 mod bag_of_words;
 mod baseline;
 mod batched;

@@ -34,6 +34,9 @@ pub trait Tracker {
     /// `done` of `total` penalties of the bag of words of a data set have been solved.
     fn baseline(&mut self, _data: &str, _done: usize, _total: usize) {}
 
+    /// `done` of `total` controls of a data set, all probes on shuffled labels, have been trained.
+    fn control(&mut self, _data: &str, _done: usize, _total: usize) {}
+
     /// An experiment has been written.
     fn finished(&mut self, _experiment: &str) {}
 }

@@ -5,6 +5,7 @@ use attention_probes_activations::{
     MemoryActivations, PlaceActivations, PlaceSites, StorageConfig, TOKENS_PER_FORWARD, Targets,
     TokenizeConfig, examples, open_activations, tokenize,
 };
+use attention_probes_errors::Stop;
 use attention_probes_metrics::{
     Bootstrap, ClassScores, ClassificationReport, ConfusionMatrix, MetricError, PairAccuracy,
     predicted_class,
@@ -32,11 +33,19 @@ pub struct EvaluateConfig {
     pub examples_per_text: usize,
     /// Seed of the positions that are drawn and of the bootstrap. Default 42.
     pub seed: u64,
+    /// Asked before each block of a forward pass. Default never.
+    pub stop: Stop,
 }
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { max_tokens: None, balance: false, examples_per_text: 8, seed: 42 }
+        Self {
+            max_tokens: None,
+            balance: false,
+            examples_per_text: 8,
+            seed: 42,
+            stop: Stop::never(),
+        }
     }
 }
 
@@ -191,6 +200,7 @@ impl ProbeFile {
             sites: sites.sites(),
             device: &probed.device,
             max_tokens_per_batch: TOKENS_PER_FORWARD,
+            stop: config.stop.clone(),
         };
         let storage = StorageConfig::default();
         let source = open_activations(capture, &examples.sequences(), &storage, progress);

@@ -1,5 +1,6 @@
 //! Logistic regression over a whole path of penalties.
 
+use attention_probes_errors::{Stop, Stopped};
 use rayon::prelude::*;
 
 use super::features::{Features, Moments, Scaling};
@@ -7,7 +8,7 @@ use super::gram::gram;
 use super::objective::{Examples, Objective, Problem};
 use super::preconditioner::Preconditioner;
 use super::readout::LinearReadout;
-use super::solver::{HISTORY, Solution, Stop, minimise};
+use super::solver::{Ending, HISTORY, Solution, minimise};
 use super::targets::LogisticTargets;
 use crate::ProbeError;
 
@@ -28,6 +29,9 @@ pub struct LogisticConfig {
     pub max_iterations: usize,
     /// Whether fits that did not converge are returned and not refused, `false` by default.
     pub keep_unconverged: bool,
+    /// Asked before each pass over the features; given, a fit ends with [`ProbeError::Stopped`].
+    /// Never by default.
+    pub stop: Stop,
 }
 
 impl Default for LogisticConfig {
@@ -38,6 +42,7 @@ impl Default for LogisticConfig {
             tolerance: 1e-6,
             max_iterations: 1000,
             keep_unconverged: false,
+            stop: Stop::never(),
         }
     }
 }
@@ -128,6 +133,7 @@ pub struct LogisticFit {
 /// - [`ProbeError::BadWeight`] if a weight is negative or not finite, or all are 0.
 /// - [`ProbeError::Unconverged`] if a fit does not converge, unless the config keeps it.
 /// - [`ProbeError::NonFinite`] if a weight does not fit into `f32`.
+/// - [`ProbeError::Stopped`] if [`LogisticConfig::stop`] is given.
 ///
 /// # Examples
 ///
@@ -150,7 +156,7 @@ pub fn logistic_path(
 ) -> Result<Vec<LogisticFit>, ProbeError> {
     config.check()?;
     let prepared = Prepared::new(data)?;
-    let solutions = prepared.solve(&prepared.problems(&[None], config)?, config, None);
+    let solutions = prepared.solve(&prepared.problems(&[None], config)?, config, None)?;
     let n_labels = data.targets.n_labels();
     solutions
         .into_iter()
@@ -272,12 +278,16 @@ impl<'a> Prepared<'a> {
     }
 
     /// Solves problems, from 0 on if no starts are given.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the signal to stop is given.
     pub(super) fn solve(
         &self,
         problems: &[Problem],
         config: &LogisticConfig,
         starts: Option<Vec<Vec<f64>>>,
-    ) -> Vec<Solution> {
+    ) -> Result<Vec<Solution>, Stopped> {
         let objective = self.objective();
         let starts =
             starts.unwrap_or_else(|| vec![vec![0.0; objective.n_params()]; problems.len()]);
@@ -295,12 +305,13 @@ impl<'a> Prepared<'a> {
                 Preconditioner::new(&self.gram, scale, &problem.ridge, bias)
             })
             .collect();
-        let stop = Stop {
+        let ending = Ending {
             tolerance: config.tolerance,
             max_iterations: config.max_iterations,
             history: HISTORY,
+            stop: config.stop.clone(),
         };
-        minimise(&objective, problems, starts, preconditioners, stop)
+        minimise(&objective, problems, starts, preconditioners, &ending)
     }
 
     /// Turns a solution into weights for the features as they are.

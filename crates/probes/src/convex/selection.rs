@@ -74,7 +74,7 @@ pub fn cross_validate_logistic(
     let n_folds = folds.n_folds();
     let held_out: Vec<Option<u32>> = (0..n_folds as u32).map(Some).collect();
     let problems = prepared.problems(&held_out, config)?;
-    let solutions = prepared.solve(&problems, config, None);
+    let solutions = prepared.solve(&problems, config, None)?;
     let (n_labels, n_logits) = (data.targets.n_labels(), prepared.objective().n_logits());
     for (problem, solution) in problems.iter().zip(&solutions) {
         // Refuses what did not converge.
@@ -113,7 +113,7 @@ pub fn cross_validate_logistic(
         }
         starts.push(mean);
     }
-    let solutions = prepared.solve(&refits, config, Some(starts));
+    let solutions = prepared.solve(&refits, config, Some(starts))?;
     let selected = solutions.into_iter().zip(scores).zip(best).enumerate();
     selected
         .map(|(label, ((solution, scores), best))| {

@@ -8,7 +8,7 @@ use super::logistic::{LogisticConfig, LogisticFit, check_weights};
 use super::objective::{Columns, Examples, LossAndGradient, Problem, curvature_of};
 use super::preconditioner::Preconditioner;
 use super::readout::LinearReadout;
-use super::solver::{HISTORY, Losses, Stop, minimise};
+use super::solver::{Ending, HISTORY, Losses, minimise};
 use super::sparse::{BLOCK, SparseFeatures};
 use super::targets::LogisticTargets;
 use crate::ProbeError;
@@ -140,6 +140,7 @@ impl<'a> SparseLogistic<'a> {
     /// - [`ProbeError::Hyperparameter`] if the penalty is not from 1e-30 to 1e30.
     /// - [`ProbeError::Unconverged`] if a fit does not converge, unless the config keeps it.
     /// - [`ProbeError::NonFinite`] if a weight does not fit into `f32`.
+    /// - [`ProbeError::Stopped`] if [`LogisticConfig::stop`] is given; the last solution stays.
     pub fn fit(&mut self, penalty: f64) -> Result<Vec<LogisticFit>, ProbeError> {
         LogisticConfig { penalties: vec![penalty], ..self.config.clone() }.check()?;
         let problems: Vec<Problem> = (0..self.starts.len())
@@ -151,16 +152,17 @@ impl<'a> SparseLogistic<'a> {
                 total_weight: self.total_weight,
             })
             .collect();
-        let starts = std::mem::take(&mut self.starts);
+        let starts = self.starts.clone();
         let n_params: usize = starts.iter().map(Vec::len).sum();
-        let stop = Stop {
+        let ending = Ending {
             tolerance: self.config.tolerance,
             max_iterations: self.config.max_iterations,
             history: (REMEMBERED / (2 * n_params).max(1)).clamp(3, HISTORY),
+            stop: self.config.stop.clone(),
         };
         let asked: Vec<&Problem> = problems.iter().collect();
         let preconditioner = self.preconditioner(&asked, &starts);
-        let solutions = minimise(&*self, &problems, starts, vec![preconditioner], stop);
+        let solutions = minimise(&*self, &problems, starts, vec![preconditioner], &ending)?;
         let fits = solutions.iter().enumerate().map(|(label, solution)| {
             if !solution.converged && !self.config.keep_unconverged {
                 return Err(ProbeError::Unconverged {

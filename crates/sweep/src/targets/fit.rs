@@ -1,6 +1,7 @@
 //! A probe over a path of penalties, of which validation chooses.
 
 use attention_probes_activations::{LabelKind, Targets};
+use attention_probes_errors::Stop;
 use attention_probes_kernels::binary_cross_entropy;
 use attention_probes_metrics::r_squared;
 use attention_probes_probes::{
@@ -35,14 +36,14 @@ pub(super) fn fit(
     config_name: &str,
     train: FitSide<'_>,
     validation: FitSide<'_>,
-    penalties: &[f64],
+    (penalties, stop): (&[f64], &Stop),
 ) -> Result<FittedProbe, SweepError> {
     match train.targets.kind {
         LabelKind::Class | LabelKind::Number => {
             fit_number(config_name, train, validation, penalties)
         }
         LabelKind::Labels | LabelKind::Distribution => {
-            fit_logits(config_name, train, validation, penalties)
+            fit_logits(config_name, train, validation, (penalties, stop))
         }
     }
 }
@@ -84,6 +85,7 @@ fn fit_number(
 pub(super) fn fit_again(
     train: FitSide<'_>,
     penalties: &[f64],
+    stop: &Stop,
 ) -> Result<Option<LinearReadout>, SweepError> {
     if matches!(train.targets.kind, LabelKind::Class | LabelKind::Number) {
         let config = RidgeConfig { penalties: penalties.to_vec(), ..RidgeConfig::default() };
@@ -93,7 +95,7 @@ pub(super) fn fit_again(
     let mut different = penalties.to_vec();
     different.sort_by(f64::total_cmp);
     different.dedup_by(|a, b| a.total_cmp(b).is_eq());
-    let fits = logistic_fits(train, &different)?;
+    let fits = logistic_fits(train, &different, stop)?;
     let (mut weight, mut bias) = (Vec::new(), Vec::new());
     for (label, penalty) in penalties.iter().enumerate() {
         let is_wanted = |fit: &&LogisticFit| {
@@ -115,10 +117,15 @@ fn as_f64(values: &[f32]) -> impl Iterator<Item = f64> {
 }
 
 /// The fits of all labels and penalties, converged or not.
-fn logistic_fits(train: FitSide<'_>, penalties: &[f64]) -> Result<Vec<LogisticFit>, SweepError> {
+fn logistic_fits(
+    train: FitSide<'_>,
+    penalties: &[f64],
+    stop: &Stop,
+) -> Result<Vec<LogisticFit>, SweepError> {
     let config = LogisticConfig {
         penalties: penalties.to_vec(),
         keep_unconverged: true,
+        stop: stop.clone(),
         ..LogisticConfig::default()
     };
     let (values, n_columns) = (as_f32(&train.targets.values), train.targets.n_columns());
@@ -134,10 +141,10 @@ fn fit_logits(
     config_name: &str,
     train: FitSide<'_>,
     validation: FitSide<'_>,
-    penalties: &[f64],
+    (penalties, stop): (&[f64], &Stop),
 ) -> Result<FittedProbe, SweepError> {
     // What does not converge is left out below, since the other penalties may do without it.
-    let fits = logistic_fits(train, penalties)?;
+    let fits = logistic_fits(train, penalties, stop)?;
     let kind = train.targets.kind;
     let n_labels = if kind == LabelKind::Labels { train.targets.n_columns() } else { 1 };
     let mut best: Vec<Option<(f64, LogisticFit)>> = vec![None; n_labels];

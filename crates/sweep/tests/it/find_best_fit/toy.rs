@@ -1,6 +1,7 @@
 //! Data and probes that the tests share.
 
 use attention_probes_activations::{ExternalActivations, MemoryActivations, NpzArray, write_npz};
+use attention_probes_errors::Stop;
 use attention_probes_probes::{
     Aggregation, AttentionActivation, AttentionProbeConfig, GatedBipolarProbeConfig,
     LinearProbeConfig, Loss, MlpProbeConfig, MultiMaxProbeConfig, Pool, ProbeConfig, ProbeState,
@@ -109,6 +110,7 @@ pub(crate) fn config() -> FitConfig {
         patience: 0,
         keep: Keep::Last,
         race: None,
+        stop: Stop::never(),
     }
 }
 
