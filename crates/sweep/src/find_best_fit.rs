@@ -11,11 +11,12 @@ use crate::cross_validation::CrossValidation;
 use crate::fit::{
     EpochRecord, EpochReport, FitConfig, FitData, GroupFit, Leader, TrialFit, TrialGroup,
 };
-use crate::full_batch::{FullFits, TrainingRows};
+use crate::full_batch::FullFits;
 use crate::mean_head::add_mean_heads;
 use crate::method::{Method, Recipe};
 use crate::passes::{StackedGroup, validate};
 use crate::select::choose;
+use crate::training_rows::TrainingRows;
 use crate::{SweepError, full_batch};
 
 /// Trains all trials of all groups and chooses the best of each group on validation, or, where its

@@ -5,7 +5,7 @@ use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{Lbfgs, LbfgsStop};
 use attention_probes_probes::{
     Features, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss, MassMean,
-    ParamArray, Pool, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant, logistic_path,
+    ParamArray, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant, logistic_path,
     mass_mean,
 };
 
@@ -14,9 +14,9 @@ use crate::adamw::Rate;
 use crate::cross_validation::{CrossValidation, folds_of};
 use crate::fit::{FitConfig, FitData, TrialGroup};
 use crate::method::Recipe;
-use crate::passes::with_batches;
 use crate::plan::Trial;
-use crate::stacked::{RaggedBatch, StackedProbes, Targets, pooled, stack};
+use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
+use crate::training_rows::TrainingRows;
 
 /// Smallest and largest penalty of a convex problem.
 const PENALTIES: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
@@ -37,88 +37,6 @@ pub(crate) struct FullFit {
     pub(crate) train_loss: f64,
     /// Whether a tolerance was met.
     pub(crate) converged: bool,
-}
-
-/// The training examples of a site, in memory.
-pub(crate) struct TrainingRows {
-    values: Vec<f32>,
-    /// Where each example ends in `values`.
-    ends: Vec<usize>,
-    d_model: usize,
-}
-
-impl TrainingRows {
-    /// Reads the training examples of a site.
-    ///
-    /// # Memory
-    ///
-    /// Every token of every example.
-    pub(crate) fn read(
-        source: &mut dyn ActivationSource,
-        data: &FitData<'_>,
-        site: usize,
-        batch_size: usize,
-    ) -> Result<Self, SweepError> {
-        let mut found = Self::new(source.d_model());
-        for batch in data.train.chunks(batch_size) {
-            let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
-            with_batches(source, &examples, |sites| {
-                sites[site].rows.iter().for_each(|rows| found.push(rows));
-            })?;
-        }
-        Ok(found)
-    }
-
-    /// Reads the training examples once for several sites and pools, each example as one token.
-    ///
-    /// # Memory
-    ///
-    /// A row of every example for each site and pool.
-    pub(crate) fn read_pooled(
-        source: &mut dyn ActivationSource,
-        data: &FitData<'_>,
-        keys: &[(usize, Pool)],
-        batch_size: usize,
-    ) -> Result<Vec<Self>, SweepError> {
-        let mut found: Vec<Self> = keys.iter().map(|_| Self::new(source.d_model())).collect();
-        if keys.is_empty() {
-            return Ok(found);
-        }
-        for batch in data.train.chunks(batch_size) {
-            let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
-            with_batches(source, &examples, |sites| {
-                for (found, &(site, pool)) in found.iter_mut().zip(keys) {
-                    for row in pooled::pool(pool, &sites[site]).chunks(found.d_model) {
-                        found.push(row);
-                    }
-                }
-            })?;
-        }
-        Ok(found)
-    }
-
-    fn new(d_model: usize) -> Self {
-        Self { values: Vec::new(), ends: Vec::new(), d_model }
-    }
-
-    fn push(&mut self, rows: &[f32]) {
-        self.values.extend_from_slice(rows);
-        self.ends.push(self.values.len());
-    }
-
-    /// All numbers; a row per example where there was a pool.
-    pub(crate) fn values(&self) -> &[f32] {
-        &self.values
-    }
-
-    /// The examples in batches.
-    fn batches(&self, batch_size: usize) -> Vec<RaggedBatch<'_>> {
-        let start = |i: usize| if i == 0 { 0 } else { self.ends[i - 1] };
-        let rows: Vec<&[f32]> =
-            (0..self.ends.len()).map(|i| &self.values[start(i)..self.ends[i]]).collect();
-        let batches = rows.chunks(batch_size);
-        batches.map(|rows| RaggedBatch { rows: rows.to_vec(), d_model: self.d_model }).collect()
-    }
 }
 
 /// Fits every trial of a group by L-BFGS.
@@ -157,7 +75,7 @@ pub(crate) fn fit(
         return Ok(FullFits { fits, cross_validation: None });
     }
     let (convex, cross_validation) = convex_fits(&problem, data, group, rows, config)?;
-    let mut fit = |trial: &Trial| {
+    let fit = |trial: &Trial| {
         let same = |fit: &&ConvexFit| fit.weight_decay.to_bits() == trial.weight_decay.to_bits();
         match convex.iter().find(same) {
             Some(fit) => problem.judged(fit.state.clone(), fit.converged),

@@ -58,6 +58,7 @@ mod targets;
 #[cfg(feature = "tensorboard")]
 mod tensorboard;
 mod tracker;
+mod training_rows;
 mod transfer;
 mod underfit;
 mod warning;

@@ -7,9 +7,9 @@ use attention_probes_probes::{Loss, ParamArray, Pool, ProbeState, join_heads, n_
 
 use crate::SweepError;
 use crate::fit::{FitConfig, FitData, TrialFit, TrialGroup};
-use crate::full_batch::TrainingRows;
 use crate::passes::predict_logits;
 use crate::stacked::Targets;
+use crate::training_rows::TrainingRows;
 
 /// Adds a head to every trial of a group; returns their mean training losses.
 ///

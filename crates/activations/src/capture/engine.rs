@@ -184,9 +184,9 @@ mod tests {
             batching: Batching::SameBits { max_tokens: 40 },
             ..CaptureOptions::default()
         };
-        let (together, _) = run(&fixture, &all, options).unwrap();
+        let (together, _) = run(&fixture, &all, options.clone()).unwrap();
         for (sequence, values) in together {
-            let (alone, _) = run(&fixture, &[all[sequence]], options).unwrap();
+            let (alone, _) = run(&fixture, &[all[sequence]], options.clone()).unwrap();
             assert_eq!(alone, [(0, values)]);
         }
     }

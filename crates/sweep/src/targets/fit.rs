@@ -219,7 +219,7 @@ mod tests {
         let (x, y) = ([0.0, 1.0, 2.0, 3.0], [1.0, 3.0, 5.0, 7.0]);
         let targets = targets(LabelKind::Number, &["y"], &y);
         let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
-        let found = fit("linear", side, side, &[1.0, 1e-6, 100.0]).unwrap();
+        let found = fit("linear", side, side, (&[1.0, 1e-6, 100.0], &Stop::never())).unwrap();
         assert_eq!((found.penalties, found.path.len()), (vec![1e-6], 3));
         approx::assert_abs_diff_eq!(found.readout.weight()[0], 2.0, epsilon = 1e-4);
         // Ridge of one feature in closed form: w = Sxy / (Sxx + penalty).
@@ -239,7 +239,7 @@ mod tests {
         let values = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0];
         let targets = targets(LabelKind::Labels, &["a", "b"], &values);
         let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
-        let found = fit("linear", side, side, &[1e-2, 1e4]).unwrap();
+        let found = fit("linear", side, side, (&[1e-2, 1e4], &Stop::never())).unwrap();
         assert_eq!((found.readout.n_out(), found.path.len()), (2, 4));
         approx::assert_abs_diff_eq!(found.penalties[0], 1e-2);
         assert!(found.readout.weight()[0] > 1.0);
@@ -254,7 +254,7 @@ mod tests {
         let values = [0.7, 0.3, 0.7, 0.3, 0.5, 0.5, 0.5, 0.5];
         let targets = targets(LabelKind::Distribution, &["no", "yes"], &values);
         let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
-        let found = fit("linear", side, side, &[1e6]).unwrap();
+        let found = fit("linear", side, side, (&[1e6], &Stop::never())).unwrap();
         let bias = f64::from(found.readout.bias()[0]);
         approx::assert_abs_diff_eq!(bias, (0.4_f64 / 0.6).ln(), epsilon = 1e-3);
         let losses = target_cross_entropies(&[0.0; 4], &targets);
