@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use attention_probes_errors::Stop;
 use attention_probes_models::{LanguageModel, open_model};
 use attention_probes_sae::{
     ContextStream, Contexts, Follow, Reshape, RunError, RunTraining, Sae, SaeError, SaeEvent,
@@ -170,15 +171,15 @@ fn a_run_that_its_caller_stops_goes_on_to_the_same_bits() {
     let expected = run_sae(&plan, &SaeRunOptions::new(&device)).unwrap();
 
     let plan = written(stopped.path()).check().unwrap();
-    let stop = AtomicBool::new(false);
+    let stop = Stop::new();
     let progress = |event: SaeEvent<'_>| {
         if let SaeEvent::Step { progress, .. } = event
             && progress.step == 5
         {
-            stop.store(true, Ordering::Relaxed);
+            stop.stop();
         }
     };
-    let follow = Follow { progress: &progress, stop: Some(&stop) };
+    let follow = Follow { progress: &progress, stop: stop.clone() };
     let options = SaeRunOptions { follow, ..SaeRunOptions::new(&device) };
     assert!(matches!(run_sae(&plan, &options), Err(SaeError::Stopped)));
     let exists = run_sae(&plan, &SaeRunOptions::new(&device)).unwrap_err();
@@ -194,6 +195,33 @@ fn a_run_that_its_caller_stops_goes_on_to_the_same_bits() {
         assert_eq!(read_history(&found.folder).len(), 16);
     }
     assert!(run_sae(&plan, &resumed).unwrap().is_empty(), "it is complete");
+}
+
+#[test]
+fn a_run_that_is_stopped_inside_a_forward_pass_goes_on_to_the_same_bits() {
+    let device = Device::flex();
+    let [whole, stopped] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    let expected = run_sae(&written(whole.path()).check().unwrap(), &SaeRunOptions::new(&device));
+    let plan = written(stopped.path()).check().unwrap();
+    let mut found = Vec::new();
+    let mut n_stops = 0;
+    // A signal is given after ever more questions, until none is.
+    for n in [40, 90, 150, usize::MAX] {
+        let n_asked = AtomicUsize::new(0);
+        let stop = Stop::when(move || n_asked.fetch_add(1, Ordering::Relaxed) >= n);
+        let follow = Follow { stop, ..Follow::default() };
+        let options = SaeRunOptions { follow, resume: true, ..SaeRunOptions::new(&device) };
+        match run_sae(&plan, &options) {
+            Err(SaeError::Stopped) => n_stops += 1,
+            other => found = other.unwrap(),
+        }
+    }
+    assert!(n_stops > 0, "it was stopped");
+    for (found, expected) in found.iter().zip(&expected.unwrap()) {
+        let [found_sae, expected_sae] = [found, expected].map(|one| read_sae(&one.folder).unwrap());
+        assert_eq!(found_sae.encoder, expected_sae.encoder);
+        assert_eq!(read_history(&found.folder), read_history(&expected.folder));
+    }
 }
 
 #[test]

@@ -5,8 +5,9 @@ use attention_probes_models::HookPoint;
 use super::reader::FraReader;
 use super::text_features::{TextFeatures, TokenFeatures};
 use crate::SaeError;
+use crate::fra::capture::FraActivations;
 use crate::fra::codes::FraCodes;
-use crate::fra::layer::{FraActivations, FraLayer, capture};
+use crate::fra::layer::FraLayer;
 use crate::fra::output::FraOutput;
 use crate::fra::text::{FraHead, FraText};
 
@@ -89,7 +90,7 @@ impl FraLayer<'_> {
         let mut hooks = [self.hooks(), FraOutput::hooks(self)].concat();
         hooks.push(HookPoint::AttnScores(self.layer()));
         let model = reader.model();
-        let activations = capture(&*model.model, reader.device(), ids, &hooks)?;
+        let activations = reader.running().one(ids, &hooks)?;
         let text = FraText::new(self, heads, ids, &activations, reader.n_before())?;
         let mut tokens = Vec::with_capacity(ids.len());
         for (position, id) in ids.iter().enumerate() {
