@@ -219,7 +219,7 @@ fn path_kept(
         let readout = if let Some(readout) = kept.read(penalty) {
             readout
         } else {
-            let fits = regression.fit(penalty)?;
+            let fits = regression.follow_fit(penalty, &mut |n| tracker.baseline_pass(name, n))?;
             let readout = joined(fits.iter().map(|fit| &fit.readout))?;
             kept.write(penalty, &readout)?;
             readout

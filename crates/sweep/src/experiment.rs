@@ -15,7 +15,7 @@ use crate::cross_validation::check_folds;
 use crate::data_run::{DataRun, Prepared};
 use crate::find_best_fit::find_best_fit;
 use crate::findings::Findings;
-use crate::fit::{EpochReport, FitConfig, FitData, TrialGroup};
+use crate::fit::{FitConfig, FitData, FitEvent, TrialGroup};
 use crate::grid_notes::grid_notes;
 use crate::held_out::unfit;
 use crate::judged::Judged;
@@ -74,7 +74,17 @@ pub(crate) fn run_experiments(
     let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
     let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
     let checkpoint = run.folder.join(format!("{name}-{}.checkpoint", &key[..16]));
-    let mut on_epoch = |report: &EpochReport<'_>| {
+    let mut told = |event: &FitEvent<'_>| {
+        let report = match event {
+            FitEvent::Epoch(report) => report,
+            FitEvent::Pass(pass) => {
+                let (place, experiment) = &experiments[groups[pass.group].site];
+                let site = ExperimentSite { data: name, place: place.as_ref(), experiment };
+                let architecture = &config.architectures[pass.group % config.architectures.len()];
+                tracker.solving(&site, &architecture.config_name, pass.n_passes);
+                return;
+            }
+        };
         tracker.epoch(name, report.epoch, config.sweep.most_epochs());
         if report.round > 0 {
             return; // a curve that was told has no second beginning
@@ -89,7 +99,7 @@ pub(crate) fn run_experiments(
         }
     };
     let fits =
-        find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut on_epoch)?;
+        find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut told)?;
     let chosen = (&groups[..], &fits[..]);
     let n_shuffles = config.evaluation.shuffled_labels;
     let controls = shuffled_label_controls(

@@ -90,6 +90,26 @@ pub struct EpochReport<'a> {
     pub leaders: &'a [Leader],
 }
 
+/// What training tells while it goes on.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum FitEvent<'a> {
+    /// The groups of `AdamW` have finished an epoch.
+    Epoch(EpochReport<'a>),
+    /// A group that is solved on all examples at once has been through them once more.
+    Pass(PassReport),
+}
+
+/// Where the solving of a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassReport {
+    /// Index of the group.
+    pub group: usize,
+    /// Passes over its training examples: of a problem that is solved for all weight decays
+    /// together those of this problem, and else those of the trial at hand.
+    pub n_passes: usize,
+}
+
 /// The trial of a group that leads after an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Leader {

@@ -5,7 +5,7 @@ use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{Lbfgs, LbfgsStop};
 use attention_probes_probes::{
     Features, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss, MassMean,
-    ParamArray, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant, logistic_path,
+    ParamArray, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant, follow_logistic_path,
     mass_mean,
 };
 
@@ -20,6 +20,9 @@ use crate::training_rows::TrainingRows;
 
 /// Smallest and largest penalty of a convex problem.
 const PENALTIES: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
+
+/// Told the number of passes over the training examples.
+type OnPass<'a> = &'a mut dyn FnMut(usize);
 
 /// What the trials of a group came to.
 pub(crate) struct FullFits {
@@ -58,9 +61,9 @@ pub(crate) fn fit(
     rows: &TrainingRows,
     data: &FitData<'_>,
     group: &TrialGroup,
-    config: &FitConfig,
+    (config, on_pass): (&FitConfig, OnPass<'_>),
 ) -> Result<FullFits, SweepError> {
-    let mut problem = Problem::new(data, group, rows, config);
+    let mut problem = Problem::new(data, group, rows, (config, on_pass));
     if let Some(recipe) = group.method.recipe.filter(|recipe| recipe.is_closed_form()) {
         let state = closed_form(recipe, &problem.labels, data.n_classes, rows)?;
         let fit = match state {
@@ -74,7 +77,7 @@ pub(crate) fn fit(
         let fits = group.trials.iter().map(|_| fit.clone()).collect();
         return Ok(FullFits { fits, cross_validation: None });
     }
-    let (convex, cross_validation) = convex_fits(&problem, data, group, rows, config)?;
+    let (convex, cross_validation) = convex_fits(&mut problem, data, group, rows, config)?;
     let fit = |trial: &Trial| {
         let same = |fit: &&ConvexFit| fit.weight_decay.to_bits() == trial.weight_decay.to_bits();
         match convex.iter().find(same) {
@@ -97,7 +100,8 @@ pub(crate) fn one_token_states(
 ) -> Result<Vec<ProbeState>, SweepError> {
     let keys = [(group.site, group.method.pool)];
     let rows = TrainingRows::read_pooled(source, data, &keys, config.batch_size)?.swap_remove(0);
-    let mut problem = Problem::new(data, group, &rows, config);
+    let mut ignored = |_| {};
+    let mut problem = Problem::new(data, group, &rows, (config, &mut ignored));
     let mut found: Vec<(f64, u64, ProbeState)> = Vec::new();
     let of_trial = |trial: &Trial| {
         let same = |(decay, seed, _): &&(f64, u64, _)| {
@@ -144,7 +148,7 @@ struct ConvexFit {
 /// The linear probes of every decay above 0, where that is a convex problem, and, with folds, what
 /// cross-validation says about those that converged.
 fn convex_fits(
-    problem: &Problem<'_>,
+    problem: &mut Problem<'_>,
     data: &FitData<'_>,
     group: &TrialGroup,
     rows: &TrainingRows,
@@ -181,7 +185,7 @@ fn convex_fits(
         ..LogisticConfig::default()
     };
     let examples = LogisticData { features, targets: &targets, weights: Some(&weights) };
-    let fits = logistic_path(examples, &penalties_of(&decays))?;
+    let fits = follow_logistic_path(examples, &penalties_of(&decays), problem.on_pass)?;
     let sound = decays.iter().zip(&fits).filter(|(_, fit)| fit.converged);
     let sound: Vec<f64> = sound.map(|(decay, _)| *decay).collect();
     let cross_validation = match group.method.folds {
@@ -189,7 +193,8 @@ fn convex_fits(
             let folds = folds_of(data, n_folds, config.seed)?;
             let penalties = penalties_of(&sound);
             let select_by = config.select_by;
-            Some(CrossValidation::new(examples, &sound, &penalties, &folds, select_by)?)
+            let settings = (&penalties, select_by);
+            Some(CrossValidation::new(examples, &sound, settings, &folds, problem.on_pass)?)
         }
         _ => None,
     };
@@ -219,6 +224,7 @@ struct Problem<'a> {
     is_decayed: Vec<bool>,
     /// Asked once a batch.
     stop: &'a Stop,
+    on_pass: OnPass<'a>,
 }
 
 impl<'a> Problem<'a> {
@@ -226,7 +232,7 @@ impl<'a> Problem<'a> {
         data: &FitData<'a>,
         group: &TrialGroup,
         rows: &'a TrainingRows,
-        config: &'a FitConfig,
+        (config, on_pass): (&'a FitConfig, OnPass<'a>),
     ) -> Self {
         let decays_all = matches!(group.probe, ProbeConfig::Attention(_));
         // Ones where a parameter is decayed, in the order in which the stack keeps parameters.
@@ -244,6 +250,7 @@ impl<'a> Problem<'a> {
             class_weights: data.class_weights,
             is_decayed,
             stop: &config.stop,
+            on_pass,
         }
     }
 
@@ -295,8 +302,11 @@ impl<'a> Problem<'a> {
     ) -> Result<FullFit, Stopped> {
         let start = params(&*stack_of(group, &group.probe.init_state(seed)));
         let is_decayed = self.is_decayed.clone();
+        let mut n_passes = 0;
         let mut objective = |values: &[f32]| {
             let (mut loss, mut gradient) = self.look(values)?;
+            n_passes += 1;
+            (self.on_pass)(n_passes);
             let pairs = gradient.iter_mut().zip(values).zip(&is_decayed);
             for ((gradient, &value), _) in pairs.filter(|(_, is_decayed)| **is_decayed) {
                 loss += 0.5 * weight_decay * f64::from(value).powi(2);

@@ -75,7 +75,8 @@ pub use error::SweepError;
 pub use evaluation::{FittedOn, SeedReport, TestEvaluation};
 pub use find_best_fit::find_best_fit;
 pub use fit::{
-    EpochRecord, EpochReport, FitConfig, FitData, GroupFit, Leader, TrialFit, TrialGroup,
+    EpochRecord, EpochReport, FitConfig, FitData, FitEvent, GroupFit, Leader, PassReport, TrialFit,
+    TrialGroup,
 };
 pub use layers_warning::{LayersWarning, experiment_warnings, target_warnings, warnings_by_data};
 pub use method::{Method, Recipe};

@@ -8,7 +8,7 @@ use super::gram::gram;
 use super::objective::{Examples, Objective, Problem};
 use super::preconditioner::Preconditioner;
 use super::readout::LinearReadout;
-use super::solver::{Ending, HISTORY, Solution, minimise};
+use super::solver::{Ending, HISTORY, OnPass, Solution, minimise};
 use super::targets::LogisticTargets;
 use crate::ProbeError;
 
@@ -154,9 +154,23 @@ pub fn logistic_path(
     data: LogisticData<'_>,
     config: &LogisticConfig,
 ) -> Result<Vec<LogisticFit>, ProbeError> {
+    follow_logistic_path(data, config, &mut |_| {})
+}
+
+/// As [`logistic_path`]; `on_pass` is told how many passes over the features are done.
+///
+/// # Errors
+///
+/// As [`logistic_path`].
+pub fn follow_logistic_path(
+    data: LogisticData<'_>,
+    config: &LogisticConfig,
+    on_pass: &mut dyn FnMut(usize),
+) -> Result<Vec<LogisticFit>, ProbeError> {
     config.check()?;
     let prepared = Prepared::new(data)?;
-    let solutions = prepared.solve(&prepared.problems(&[None], config)?, config, None)?;
+    let problems = prepared.problems(&[None], config)?;
+    let solutions = prepared.solve(&problems, (config, on_pass), None)?;
     let n_labels = data.targets.n_labels();
     solutions
         .into_iter()
@@ -285,7 +299,7 @@ impl<'a> Prepared<'a> {
     pub(super) fn solve(
         &self,
         problems: &[Problem],
-        config: &LogisticConfig,
+        (config, on_pass): (&LogisticConfig, OnPass<'_>),
         starts: Option<Vec<Vec<f64>>>,
     ) -> Result<Vec<Solution>, Stopped> {
         let objective = self.objective();
@@ -311,7 +325,7 @@ impl<'a> Prepared<'a> {
             history: HISTORY,
             stop: config.stop.clone(),
         };
-        minimise(&objective, problems, starts, preconditioners, &ending)
+        minimise(&objective, problems, starts, preconditioners, (&ending, on_pass))
     }
 
     /// Turns a solution into weights for the features as they are.

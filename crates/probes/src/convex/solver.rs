@@ -34,6 +34,9 @@ const LEFT: f64 = 1e-2;
 /// Shortest step that is tried.
 const SHORTEST: f64 = 1e-6;
 
+/// Told the number of passes over the features that are done.
+pub(super) type OnPass<'a> = &'a mut dyn FnMut(usize);
+
 /// When to end.
 #[derive(Clone, Debug)]
 pub(super) struct Ending {
@@ -82,7 +85,7 @@ pub(super) fn minimise(
     problems: &[Problem],
     starts: Vec<Vec<f64>>,
     mut preconditioners: Vec<Preconditioner>,
-    ending: &Ending,
+    (ending, on_pass): (&Ending, OnPass<'_>),
 ) -> Result<Vec<Solution>, Stopped> {
     ending.stop.check()?;
     let n_logits = objective.n_logits();
@@ -105,6 +108,7 @@ pub(super) fn minimise(
         if active.is_empty() {
             break;
         }
+        on_pass(pass);
         ending.stop.check()?;
         if pass % REFRESH == 0 {
             refresh(objective, &mut active, &mut preconditioners, ending.tolerance);

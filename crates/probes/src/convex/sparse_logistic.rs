@@ -142,6 +142,19 @@ impl<'a> SparseLogistic<'a> {
     /// - [`ProbeError::NonFinite`] if a weight does not fit into `f32`.
     /// - [`ProbeError::Stopped`] if [`LogisticConfig::stop`] is given; the last solution stays.
     pub fn fit(&mut self, penalty: f64) -> Result<Vec<LogisticFit>, ProbeError> {
+        self.follow_fit(penalty, &mut |_| {})
+    }
+
+    /// As [`SparseLogistic::fit`]; `on_pass` is told how many passes over the rows are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`SparseLogistic::fit`].
+    pub fn follow_fit(
+        &mut self,
+        penalty: f64,
+        on_pass: &mut dyn FnMut(usize),
+    ) -> Result<Vec<LogisticFit>, ProbeError> {
         LogisticConfig { penalties: vec![penalty], ..self.config.clone() }.check()?;
         let problems: Vec<Problem> = (0..self.starts.len())
             .map(|label| Problem {
@@ -162,7 +175,8 @@ impl<'a> SparseLogistic<'a> {
         };
         let asked: Vec<&Problem> = problems.iter().collect();
         let preconditioner = self.preconditioner(&asked, &starts);
-        let solutions = minimise(&*self, &problems, starts, vec![preconditioner], &ending)?;
+        let solutions =
+            minimise(&*self, &problems, starts, vec![preconditioner], (&ending, on_pass))?;
         let fits = solutions.iter().enumerate().map(|(label, solution)| {
             if !solution.converged && !self.config.keep_unconverged {
                 return Err(ProbeError::Unconverged {

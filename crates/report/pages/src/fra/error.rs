@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::ActivationError;
+use attention_probes_errors::Stopped;
 use attention_probes_report::ReportError;
 use attention_probes_sae::SaeError;
 
@@ -28,6 +29,9 @@ pub enum FraRunError {
         /// One of its checkpoints.
         path: PathBuf,
     },
+    /// A signal to stop was given; the checkpoints of the statistics are written.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// Two autoencoders would have the same files.
     #[error(
         "two autoencoders are read by the scores of layer {layer}; give each a run and a folder of \
@@ -42,13 +46,22 @@ pub enum FraRunError {
     NotFinite,
     /// An autoencoder or the model failed.
     #[error(transparent)]
-    Sae(#[from] SaeError),
+    Sae(SaeError),
     /// A page could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// A file could not be read or written.
     #[error(transparent)]
     Activation(Box<ActivationError>),
+}
+
+impl From<SaeError> for FraRunError {
+    fn from(source: SaeError) -> Self {
+        match source {
+            SaeError::Stopped => Stopped.into(),
+            other => Self::Sae(other),
+        }
+    }
 }
 
 impl From<ActivationError> for FraRunError {

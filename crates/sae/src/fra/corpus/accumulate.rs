@@ -33,6 +33,13 @@ pub struct FraCheckpoints<'a> {
     pub digest: &'a str,
 }
 
+impl FraCheckpoints<'_> {
+    fn write(&self, all: &[FraStatistics]) -> Result<(), SaeError> {
+        let mut files = all.iter().zip(self.paths);
+        files.try_for_each(|(statistics, path)| statistics.save(path, self.digest))
+    }
+}
+
 impl FraCorpus<'_> {
     /// Adds the texts to the statistics of every layer, with one pass over them. Texts that
     /// were added before, by statistics that were [loaded](FraStatistics::load), are left out.
@@ -43,7 +50,7 @@ impl FraCorpus<'_> {
     /// - [`SaeError::Site`] or [`SaeError::SizeMismatch`] if statistics are of another layer.
     /// - [`SaeError::Activation`] or [`SaeError::Json`] if a checkpoint cannot be written.
     /// - [`SaeError::Stopped`] if the signal of [`FraReader::with_stop`] is given; the statistics
-    ///   have the texts before, and another call goes on behind them.
+    ///   and their checkpoints have the texts before, and another call goes on behind them.
     ///
     /// # Memory
     ///
@@ -102,7 +109,7 @@ impl FraCorpus<'_> {
         let first = statistics.iter().map(seen).min().unwrap_or(u64::MAX);
         let n_seen = usize::try_from(first).unwrap_or(usize::MAX).min(texts.len());
         let ids: Vec<&[u32]> = texts[n_seen..].iter().map(|text| &text.ids[..]).collect();
-        reader.running().each(&ids, &hooks, |at, found| {
+        let ended = reader.running().each(&ids, &hooks, |at, found| {
             let (i, text) = ((n_seen + at) as u64, &texts[n_seen + at]);
             let activations = finite(text.row, found, progress)?;
             // A run may have been stopped between the checkpoints of two layers.
@@ -117,14 +124,13 @@ impl FraCorpus<'_> {
             }
             let done = i + 1;
             progress(FraProgress::Added { done: done as usize, total: texts.len() });
-            let Some(checkpoints) = checkpoints else { return Ok(()) };
-            if done.is_multiple_of(checkpoints.every as u64) {
-                for (statistics, path) in statistics.iter().zip(checkpoints.paths) {
-                    statistics.save(path, checkpoints.digest)?;
-                }
-            }
-            Ok(())
-        })
+            let is_due = |kept: &FraCheckpoints<'_>| done.is_multiple_of(kept.every as u64);
+            checkpoints.filter(is_due).map_or(Ok(()), |kept| kept.write(statistics))
+        });
+        if let (Err(SaeError::Stopped), Some(checkpoints)) = (&ended, checkpoints) {
+            checkpoints.write(statistics)?;
+        }
+        ended
     }
 
     /// What statistics depend on beside their settings: the tokens of the texts, the autoencoders,

@@ -8,7 +8,7 @@ use attention_probes_probes::{
     RollingAttentionProbeConfig, TokenProbeConfig,
 };
 use attention_probes_sweep::{
-    EpochReport, FitConfig, FitData, GroupFit, Keep, Method, SelectBy, SweepError, Trial,
+    EpochReport, FitConfig, FitData, FitEvent, GroupFit, Keep, Method, SelectBy, SweepError, Trial,
     TrialGroup, find_best_fit,
 };
 use rand::{Rng, SeedableRng};
@@ -91,7 +91,12 @@ impl Toy {
             train: &train,
             validation: &validation,
         };
-        find_best_fit(&mut self.source, &data, groups, config, checkpoint, on_epoch)
+        let mut told = |event: &FitEvent<'_>| {
+            if let FitEvent::Epoch(report) = event {
+                on_epoch(report);
+            }
+        };
+        find_best_fit(&mut self.source, &data, groups, config, checkpoint, &mut told)
     }
 }
 
