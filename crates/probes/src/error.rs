@@ -353,7 +353,6 @@ pub enum ProbeError {
     #[error("cannot read the numbers of a probe or of its data")]
     Device {
         /// What the device says.
-        #[from]
         source: attention_probes_models::ModelError,
     },
 
@@ -363,6 +362,24 @@ pub enum ProbeError {
         /// What the metrics say.
         source: attention_probes_metrics::MetricError,
     },
+}
+
+impl From<attention_probes_activations::ActivationError> for ProbeError {
+    fn from(source: attention_probes_activations::ActivationError) -> Self {
+        match source {
+            attention_probes_activations::ActivationError::Stopped => Stopped.into(),
+            source => Self::File { source },
+        }
+    }
+}
+
+impl From<attention_probes_models::ModelError> for ProbeError {
+    fn from(source: attention_probes_models::ModelError) -> Self {
+        match source {
+            attention_probes_models::ModelError::Stopped(stopped) => stopped.into(),
+            source => Self::Device { source },
+        }
+    }
 }
 
 /// Rates, or that there are none.

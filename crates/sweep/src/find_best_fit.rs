@@ -28,7 +28,7 @@ use crate::{SweepError, full_batch};
 /// far as it is trained, up to the rounding of products of another size. A group trains as long as
 /// the config says; one whose best learning rate lies at an end of those that it has tried goes on
 /// with rates beyond that end, if its method lets it grow. After every epoch `told` hears
-/// where training stands, and then, with a checkpoint path, the state is saved; a run that was
+/// where training stands, as it does after every pass of what is solved; and then, with a checkpoint path, the state is saved; a run that was
 /// stopped at any moment goes on from there to the same bits, and tells of no epoch less, but
 /// perhaps of one twice. Then all other groups are solved, each on all examples at once; one that
 /// was stopped begins again, to the same bits.

@@ -153,6 +153,7 @@ impl ProbeFile {
     /// # Errors
     ///
     /// - [`ProbeError::File`] if the texts cannot be tokenized, give no examples, or the model fails
+    /// - [`ProbeError::Stopped`] if [`EvaluateConfig::stop`] is given
     /// - as [`ProbeFile::evaluate_activations`]
     ///
     /// # Memory
@@ -165,7 +166,7 @@ impl ProbeFile {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<SavedEvaluation<'_>, ProbeError> {
         let LabelledTexts { dataset, probed } = texts;
-        let file_error = |source| ProbeError::File { source };
+        let file_error = ProbeError::from;
         let data = dataset.name.as_str();
         let model = &probed.model;
         let (otherwise, n_ctx) = (TokenizeConfig::default().max_tokens, model.model.shape().n_ctx);

@@ -357,7 +357,7 @@ fn captured(
     };
     let all: Vec<usize> = (0..tokens.len()).collect();
     let source = MemoryActivations::capture(&capture, &all, &mut |_, _| {});
-    source.map_err(|source| ProbeError::File { source })
+    source.map_err(ProbeError::from)
 }
 
 /// Token ids of a text, and whether it was cut.

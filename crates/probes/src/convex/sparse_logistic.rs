@@ -354,8 +354,10 @@ impl Chunk {
 
 #[cfg(test)]
 mod tests {
+    use attention_probes_errors::Stop;
+
     use super::*;
-    use crate::{Features, LogisticData, logistic_path};
+    use crate::{Features, LogisticData, follow_logistic_path, logistic_path};
 
     /// Rows of a few of `n_features`, sparse and dense.
     fn rows(n: usize, n_features: usize) -> (SparseFeatures, Vec<f32>) {
@@ -429,6 +431,36 @@ mod tests {
         assert_eq!(resumed.fit(1.0).unwrap(), expected);
         let other = LinearReadout::new(&[0.0; 6], &[0.0; 3]).unwrap();
         assert!(resumed.resume(&[other]).is_err());
+    }
+
+    #[test]
+    fn a_fit_that_is_stopped_ends_after_a_pass() {
+        let (features, dense) = rows(90, 17);
+        let labels: Vec<usize> = (0..90).map(|i| i * i % 7 % 3).collect();
+        let targets = LogisticTargets::classes(&labels, 3).unwrap();
+        for is_sparse in [true, false] {
+            let stop = Stop::new();
+            let config =
+                LogisticConfig { penalties: vec![0.1], stop: stop.clone(), ..Default::default() };
+            let mut passes = Vec::new();
+            let mut on_pass = |n_passes| {
+                passes.push(n_passes);
+                if n_passes == 3 {
+                    stop.stop();
+                }
+            };
+            let found = if is_sparse {
+                let (features, targets) = (&features, &targets);
+                let data = SparseLogisticData { features, targets, weights: None };
+                SparseLogistic::new(data, config).unwrap().follow_fit(0.1, &mut on_pass)
+            } else {
+                let features = Features::new(&dense, 17).unwrap();
+                let data = LogisticData { features, targets: &targets, weights: None };
+                follow_logistic_path(data, &config, &mut on_pass)
+            };
+            assert!(matches!(found, Err(ProbeError::Stopped(_))), "{found:?}");
+            assert_eq!(passes, [1, 2, 3]);
+        }
     }
 
     #[test]
