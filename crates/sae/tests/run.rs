@@ -203,20 +203,21 @@ fn a_run_that_is_stopped_inside_a_forward_pass_goes_on_to_the_same_bits() {
     let [whole, stopped] = [(), ()].map(|()| tempfile::tempdir().unwrap());
     let expected = run_sae(&written(whole.path()).check().unwrap(), &SaeRunOptions::new(&device));
     let plan = written(stopped.path()).check().unwrap();
-    let mut found = Vec::new();
-    let mut n_stops = 0;
-    // A signal is given after ever more questions, until none is.
-    for n in [40, 90, 150, usize::MAX] {
+    let (mut n_stops, mut n) = (0, 10);
+    // A signal is given after ever more questions, until the run ends before.
+    let found = loop {
         let n_asked = AtomicUsize::new(0);
         let stop = Stop::when(move || n_asked.fetch_add(1, Ordering::Relaxed) >= n);
         let follow = Follow { stop, ..Follow::default() };
         let options = SaeRunOptions { follow, resume: true, ..SaeRunOptions::new(&device) };
         match run_sae(&plan, &options) {
             Err(SaeError::Stopped) => n_stops += 1,
-            other => found = other.unwrap(),
+            other => break other.unwrap(),
         }
-    }
-    assert!(n_stops > 0, "it was stopped");
+        n += n / 2;
+    };
+    assert!(n_stops > 1, "{n_stops}");
+    assert_eq!(found.len(), 3);
     for (found, expected) in found.iter().zip(&expected.unwrap()) {
         let [found_sae, expected_sae] = [found, expected].map(|one| read_sae(&one.folder).unwrap());
         assert_eq!(found_sae.encoder, expected_sae.encoder);

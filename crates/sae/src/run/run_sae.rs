@@ -55,7 +55,8 @@ pub struct TrainedSae {
 ///   settings, texts, or another model.
 /// - [`RunError::Memory`] if it needs more than `memory_bytes`.
 /// - [`SaeError::Diverged`] if a loss is not finite.
-/// - [`SaeError::Stopped`] if it was stopped; a checkpoint of the last whole step was written.
+/// - [`SaeError::Stopped`] if it was stopped; a checkpoint of the last whole step was
+///   written, if there was one.
 /// - any other [`SaeError`] if the model, the texts, or the disk is at fault.
 ///
 /// # Memory
@@ -296,8 +297,10 @@ fn steps(
             Ok(None) => break,
             // Nothing of the step was taken: what there is goes on to the same bits.
             Err(SaeError::Stopped) => {
-                history.append(run.tasks(), &folder.path)?;
-                run.save(&checkpoint, digest)?;
+                if run.trainers()[0].n_steps() > 0 {
+                    history.append(run.tasks(), &folder.path)?;
+                    run.save(&checkpoint, digest)?;
+                }
                 return Err(SaeError::Stopped);
             }
             Err(error) => return Err(error),
