@@ -63,7 +63,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
-            } else if !path.ends_with("config.toml") {
+            } else if !path.ends_with("config.toml") && !path.ends_with(".lock") {
                 let bytes = fs::read(&path).unwrap();
                 found.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
             }
