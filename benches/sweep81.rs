@@ -16,6 +16,7 @@ use std::time::Instant;
 use attention_probes::activations::{
     ActivationSource, ExternalActivations, MemoryActivations, NpzArray, write_npz,
 };
+use attention_probes::errors::Stop;
 use attention_probes::probes::{AttentionProbeConfig, Loss};
 use attention_probes::sweep::{
     FitConfig, FitData, Keep, Method, SelectBy, SweepConfig, TrialFit, TrialGroup, find_best_fit,
@@ -143,6 +144,7 @@ fn main() -> anyhow::Result<()> {
         patience: 0,
         keep: Keep::Last,
         race: None,
+        stop: Stop::never(),
     };
     let mut stdout = std::io::stdout().lock();
     for _ in 0..3 {

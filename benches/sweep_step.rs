@@ -16,6 +16,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use attention_probes::activations::{ActivationError, ActivationSource};
+use attention_probes::errors::Stop;
 use attention_probes::probes::{
     Aggregation, AttentionProbeConfig, GatedBipolarProbeConfig, Loss, MultiMaxProbeConfig,
     ProbeConfig, RollingAttentionProbeConfig, TokenProbeConfig,
@@ -77,6 +78,7 @@ impl Random {
             patience: 0,
             keep: Keep::Last,
             race: None,
+            stop: Stop::never(),
         };
         let start = Instant::now();
         let fit =

@@ -9,6 +9,7 @@ use attention_probes::activations::{
     TokenizeConfig, TokenizedDataset, class_weights, examples, stratified_split, tokenize,
     write_npz,
 };
+use attention_probes::errors::Stop;
 use attention_probes::metrics::{ConfusionMatrix, predicted_class};
 use attention_probes::models::{Convention, LanguageModel};
 use attention_probes::probes::probabilities_from_logits;
@@ -87,6 +88,7 @@ impl<'a> Examples<'a> {
             sites: &[site],
             device,
             max_tokens_per_batch: TOKENS_PER_FORWARD,
+            stop: Stop::never(),
         };
         let sequences = texts.examples.sequences();
         let source = MemoryActivations::capture(&capture, &sequences, &mut |_, _| {})?;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use attention_probes_activations::{ExternalActivations, MemoryActivations, NpzArray, write_npz};
+use attention_probes_errors::Stop;
 use attention_probes_probes::{LinearProbeConfig, Loss};
 use attention_probes_sweep::{
     FitConfig, FitData, Keep, Method, SelectBy, SweepError, Trial, TrialGroup, find_best_fit,
@@ -51,6 +52,7 @@ pub(crate) fn train(path: &Path, epochs: usize) -> Result<(), SweepError> {
         patience: 0,
         keep: Keep::Last,
         race: None,
+        stop: Stop::never(),
     };
     find_best_fit(&mut source, &data, &[group], &config, Some(path), &mut |_| {}).map(|_| ())
 }

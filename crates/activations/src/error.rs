@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use attention_probes_errors::{FileError, did_you_mean, nearest};
+use attention_probes_errors::{FileError, Stopped, did_you_mean, nearest};
 use attention_probes_models::{HookPoint, ModelError};
 
 use crate::wording::{gib, listed, shown};
@@ -292,7 +292,6 @@ pub enum ActivationError {
     #[error("the model cannot run on the data")]
     Model {
         /// What the model said.
-        #[from]
         source: ModelError,
     },
     /// Activations were asked for at no place.
@@ -385,4 +384,19 @@ pub enum ActivationError {
     /// A source of activations that is not of this crate failed.
     #[error(transparent)]
     Foreign(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<ModelError> for ActivationError {
+    fn from(source: ModelError) -> Self {
+        match source {
+            ModelError::Stopped(stopped) => stopped.into(),
+            source => Self::Model { source },
+        }
+    }
+}
+
+impl From<Stopped> for ActivationError {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
 }

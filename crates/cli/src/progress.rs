@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use attention_probes_models::DownloadProgress;
-use attention_probes_sweep::Tracker;
+use attention_probes_sweep::{ExperimentSite, Tracker};
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
 
@@ -16,13 +16,25 @@ pub struct Progress {
 impl Progress {
     /// Moves the bar called `label`, which replaces any other.
     pub(crate) fn advance(&mut self, label: String, done: usize, total: usize) {
-        let total = total as u64;
+        self.show(label, "{msg:34} {wide_bar} {pos}/{len} {eta:>4}", (done, Some(total)));
+    }
+
+    /// Counts passes over all examples, of which nobody knows how many it takes.
+    fn count(&mut self, label: String, n_passes: usize) {
+        self.show(label, "{msg} {pos} passes {elapsed:>4}", (n_passes, None));
+    }
+
+    fn show(&mut self, label: String, template: &str, (done, total): (usize, Option<usize>)) {
         if self.bar.as_ref().is_none_or(|(name, _)| *name != label) {
             self.clear();
-            let style = ProgressStyle::with_template("{msg:34} {wide_bar} {pos}/{len} {eta:>4}")
+            let style = ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             // indicatif draws to stderr, and hides itself where that is no terminal.
-            let bar = ProgressBar::new(total).with_style(style).with_message(label.clone());
+            let bar = match total {
+                Some(total) => ProgressBar::new(total as u64),
+                None => ProgressBar::no_length(),
+            };
+            let bar = bar.with_style(style).with_message(label.clone());
             self.bar = Some((label, bar));
         }
         if let Some((_, bar)) = &self.bar {
@@ -80,8 +92,16 @@ impl Tracker for Progress {
         self.advance(format!("{data}: training all trials"), epoch, epochs);
     }
 
+    fn solving(&mut self, site: &ExperimentSite<'_>, config_name: &str, n_passes: usize) {
+        self.count(format!("{}: {config_name}", site.experiment), n_passes);
+    }
+
     fn baseline(&mut self, data: &str, done: usize, total: usize) {
         self.advance(format!("{data}: bag of words"), done, total);
+    }
+
+    fn control(&mut self, data: &str, done: usize, total: usize) {
+        self.advance(format!("{data}: controls"), done, total);
     }
 
     fn finished(&mut self, experiment: &str) {

@@ -72,6 +72,18 @@ impl Tracker for RunTracker<'_> {
         }
     }
 
+    fn solving(&mut self, site: &ExperimentSite<'_>, config_name: &str, n_passes: usize) {
+        self.progress.solving(site, config_name, n_passes);
+    }
+
+    fn baseline(&mut self, data: &str, done: usize, total: usize) {
+        self.progress.baseline(data, done, total);
+    }
+
+    fn control(&mut self, data: &str, done: usize, total: usize) {
+        self.progress.control(data, done, total);
+    }
+
     fn finished(&mut self, experiment: &str) {
         self.progress.finished(experiment);
     }

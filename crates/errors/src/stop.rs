@@ -94,6 +94,22 @@ impl Stop {
     }
 }
 
+/// Two signals are equal if they are one, or if neither is ever given.
+impl PartialEq for Stop {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Source::Nobody, Source::Nobody) => true,
+            (Source::Flag(a), Source::Flag(b)) => Arc::ptr_eq(a, b),
+            (Source::Question(a), Source::Question(b)) => {
+                std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Stop {}
+
 impl fmt::Debug for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
@@ -133,6 +149,16 @@ mod tests {
         stop.stop();
         let answers: Vec<bool> = (0..4).map(|_| stop.is_asked()).collect();
         assert_eq!(answers, [false, false, true, false]);
+    }
+
+    #[test]
+    fn clones_are_one_signal() {
+        let (flag, question) = (Stop::new(), Stop::when(|| false));
+        assert_eq!(flag, flag.clone());
+        assert_eq!(question, question.clone());
+        assert_eq!(Stop::never(), Stop::default());
+        assert_ne!(flag, Stop::new());
+        assert_ne!(flag, question);
     }
 
     #[test]

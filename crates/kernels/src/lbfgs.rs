@@ -1,6 +1,7 @@
 //! L-BFGS with a strong Wolfe line search, over plain numbers on the host.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 
 use crate::{add_scaled_f64 as add_scaled, dot_f64_in_order as dot};
 
@@ -63,6 +64,9 @@ pub enum LbfgsStop {
 /// An objective: parameters to loss and gradient.
 pub type LossAndGradient<'a> = dyn FnMut(&[f32]) -> (f64, Vec<f32>) + 'a;
 
+/// An objective that may fail, or end the search: parameters to loss and gradient.
+pub type TryLossAndGradient<'a, E> = dyn FnMut(&[f32]) -> Result<(f64, Vec<f32>), E> + 'a;
+
 /// What [`Lbfgs::minimise`] returns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LbfgsResult {
@@ -93,10 +97,31 @@ impl Lbfgs {
     ///
     /// If the gradient does not have one entry per parameter.
     pub fn minimise(&self, params: &[f32], objective: &mut LossAndGradient<'_>) -> LbfgsResult {
+        let found = self.try_minimise(params, &mut |params| Ok::<_, Infallible>(objective(params)));
+        match found {
+            Ok(result) => result,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Minimises as [`Lbfgs::minimise`] an objective that may fail, such as one that is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// The first that the objective returns.
+    ///
+    /// # Panics
+    ///
+    /// If the gradient does not have one entry per parameter.
+    pub fn try_minimise<E>(
+        &self,
+        params: &[f32],
+        objective: &mut TryLossAndGradient<'_, E>,
+    ) -> Result<LbfgsResult, E> {
         let mut objective = Objective { function: objective, n_evaluations: 0 };
         let max_evaluations = self.max_iter + self.max_iter / 4;
         let start = params.iter().map(|&value| f64::from(value)).collect();
-        let mut point = objective.evaluate(start);
+        let mut point = objective.evaluate(start)?;
         let mut losses = vec![point.loss];
         let mut history = History { pairs: VecDeque::new(), capacity: self.history };
 
@@ -125,7 +150,7 @@ impl Lbfgs {
                 slope,
                 tolerance_change: self.tolerance_change,
             };
-            let (step, next) = search.run(first, &mut objective);
+            let (step, next) = search.run(first, &mut objective)?;
 
             let change = step * max_abs(&direction);
             let gain = point.loss - next.loss;
@@ -138,22 +163,22 @@ impl Lbfgs {
             }
         };
         let params = to_f32(&point.params);
-        LbfgsResult { params, losses, n_evaluations: objective.n_evaluations, stop }
+        Ok(LbfgsResult { params, losses, n_evaluations: objective.n_evaluations, stop })
     }
 }
 
 /// The function to minimise, and how often it was called.
-struct Objective<'a> {
-    function: &'a mut LossAndGradient<'a>,
+struct Objective<'a, 'f, E> {
+    function: &'a mut TryLossAndGradient<'f, E>,
     n_evaluations: usize,
 }
 
-impl Objective<'_> {
-    fn evaluate(&mut self, params: Vec<f64>) -> Point {
+impl<E> Objective<'_, '_, E> {
+    fn evaluate(&mut self, params: Vec<f64>) -> Result<Point, E> {
         self.n_evaluations += 1;
-        let (loss, grad) = (self.function)(&to_f32(&params));
+        let (loss, grad) = (self.function)(&to_f32(&params))?;
         assert_eq!(grad.len(), params.len(), "the gradient has one entry per parameter");
-        Point { params, loss, grad: grad.into_iter().map(f64::from).collect() }
+        Ok(Point { params, loss, grad: grad.into_iter().map(f64::from).collect() })
     }
 }
 
@@ -230,25 +255,25 @@ struct Trial {
 
 impl LineSearch<'_> {
     /// Returns the accepted step and where it leads; step 0 if nothing better was found.
-    fn run(&self, first: f64, objective: &mut Objective) -> (f64, Point) {
+    fn run<E>(&self, first: f64, objective: &mut Objective<'_, '_, E>) -> Result<(f64, Point), E> {
         let budget = objective.n_evaluations + MAX_LINE_SEARCH;
         let mut previous = Trial { step: 0.0, slope: self.slope, point: self.from.clone() };
         let mut step = first;
         let (mut low, mut high) = loop {
-            let trial = self.try_step(step, objective);
+            let trial = self.try_step(step, objective)?;
             let is_worse = !self.decreases(&trial)
                 || (previous.step > 0.0 && trial.point.loss >= previous.point.loss);
             if is_worse {
                 break (previous, trial);
             }
             if self.is_flat(&trial) {
-                return (trial.step, trial.point);
+                return Ok((trial.step, trial.point));
             }
             if trial.slope >= 0.0 {
                 break (trial, previous);
             }
             if objective.n_evaluations >= budget {
-                return (trial.step, trial.point);
+                return Ok((trial.step, trial.point));
             }
             let bounds = (step + 0.01 * (step - previous.step), step * 10.0);
             step = interpolate(&previous, &trial, bounds);
@@ -278,12 +303,12 @@ impl LineSearch<'_> {
                 was_at_edge = false;
             }
 
-            let trial = self.try_step(step, objective);
+            let trial = self.try_step(step, objective)?;
             if !self.decreases(&trial) || trial.point.loss >= low.point.loss {
                 high = trial;
             } else {
                 if self.is_flat(&trial) {
-                    return (trial.step, trial.point);
+                    return Ok((trial.step, trial.point));
                 }
                 if trial.slope * (high.step - low.step) >= 0.0 {
                     high = low;
@@ -291,14 +316,14 @@ impl LineSearch<'_> {
                 low = trial;
             }
         }
-        (low.step, low.point)
+        Ok((low.step, low.point))
     }
 
-    fn try_step(&self, step: f64, objective: &mut Objective) -> Trial {
+    fn try_step<E>(&self, step: f64, objective: &mut Objective<'_, '_, E>) -> Result<Trial, E> {
         let mut params = self.from.params.clone();
         add_scaled(&mut params, step, self.direction);
-        let point = objective.evaluate(params);
-        Trial { step, slope: dot(&point.grad, self.direction), point }
+        let point = objective.evaluate(params)?;
+        Ok(Trial { step, slope: dot(&point.grad, self.direction), point })
     }
 
     /// First Wolfe condition; NaN and infinity never meet it.
@@ -381,6 +406,21 @@ mod tests {
         assert_abs_diff_eq!(result.params[0], 1.0, epsilon = 1e-3);
         assert_abs_diff_eq!(result.params[1], 1.0, epsilon = 1e-3);
         assert!(result.losses.windows(2).all(|pair| pair[1] <= pair[0]), "{:?}", result.losses);
+    }
+
+    #[test]
+    fn an_objective_that_fails_ends_the_search() {
+        let mut n_left = 3;
+        let mut objective = |x: &[f32]| {
+            n_left -= 1;
+            if n_left == 0 {
+                Err("stopped")
+            } else {
+                Ok((f64::from(x[0]).powi(4), vec![4.0 * x[0].powi(3)]))
+            }
+        };
+        assert_eq!(Lbfgs::default().try_minimise(&[50.0], &mut objective), Err("stopped"));
+        assert_eq!(n_left, 0);
     }
 
     #[test]

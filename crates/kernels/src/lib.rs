@@ -33,7 +33,7 @@ mod vectorize;
 pub use adam::{AdamArrays, AdamStep};
 pub use conjugate_gradients::{ConjugateGradients, conjugate_gradients};
 pub use cross_entropy::{Margin, SoftmaxSum, binary_cross_entropy, cross_entropy};
-pub use lbfgs::{Lbfgs, LbfgsResult, LbfgsStop, LossAndGradient};
+pub use lbfgs::{Lbfgs, LbfgsResult, LbfgsStop, LossAndGradient, TryLossAndGradient};
 pub use logistic::{sigmoid, softmax, softplus};
 #[cfg(feature = "products")]
 pub use matrix::{Matrix, Write, matmul, matmul_on_one_core};

@@ -1,5 +1,6 @@
 //! The one error type of this crate.
 
+use attention_probes_errors::Stopped;
 use std::path::PathBuf;
 
 use attention_probes_errors::{FileError, ValueError};
@@ -10,6 +11,10 @@ use crate::ProbeKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
+    /// A signal to stop was given.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+
     /// What a probe says of its outputs contradicts its config.
     #[error(
         "`outputs` is {outputs:?} and `n_classes` is {n_classes}, expected 0 classes unless outputs \
@@ -338,7 +343,6 @@ pub enum ProbeError {
     #[error("cannot read the numbers of a probe or of its data")]
     Device {
         /// What the device says.
-        #[from]
         source: attention_probes_models::ModelError,
     },
 
@@ -352,6 +356,24 @@ pub enum ProbeError {
     /// A probe that is not of this crate failed.
     #[error(transparent)]
     Foreign(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<attention_probes_activations::ActivationError> for ProbeError {
+    fn from(source: attention_probes_activations::ActivationError) -> Self {
+        match source {
+            attention_probes_activations::ActivationError::Stopped => Stopped.into(),
+            source => Self::Activation { source },
+        }
+    }
+}
+
+impl From<attention_probes_models::ModelError> for ProbeError {
+    fn from(source: attention_probes_models::ModelError) -> Self {
+        match source {
+            attention_probes_models::ModelError::Stopped(stopped) => stopped.into(),
+            source => Self::Device { source },
+        }
+    }
 }
 
 /// Rates, or that there are none.

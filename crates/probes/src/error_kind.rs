@@ -25,6 +25,7 @@ impl ProbeError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::File(error) => error.kind(),
+            Self::Stopped(stopped) => stopped.kind(),
             Self::InFile { source, .. } => source.kind(),
             Self::Activation { source } => source.kind(),
             Self::Apply { source } => source.kind(),

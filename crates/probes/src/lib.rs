@@ -74,7 +74,8 @@ pub use convex::{
     Features, Folds, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticSelection,
     LogisticTargets, MassMean, PenaltyScore, RidgeConfig, RidgeFit, SelectPenaltyBy, Shrinkage,
     SparseFeatures, SparseLogistic, SparseLogisticData, cross_validate_logistic, discriminant,
-    logistic_path, mass_mean, ridge_path, select_logistic,
+    follow_cross_validation, follow_logistic_path, logistic_path, mass_mean, ridge_path,
+    select_logistic,
 };
 pub use error::ProbeError;
 pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};

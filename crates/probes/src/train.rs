@@ -121,6 +121,7 @@ fn check_take_mean(config: &AttentionProbeTrainConfig) -> Result<(), ProbeError>
 /// - [`ProbeError::Hyperparameter`] if a field of a config is out of range.
 /// - [`ProbeError::SizeMismatch`] if config, data, and validation set do not fit together.
 /// - [`ProbeError::Diverged`] if the loss becomes NaN or infinite.
+/// - [`ProbeError::Stopped`] if [`TrainConfig::stop`] is given.
 pub fn train_any_probe(
     data: &TrainingData,
     validation: Option<&TrainingData>,
@@ -173,6 +174,7 @@ pub(crate) fn training_loss(
     let data = prepare(data, &probe.config(), device);
     let (mut sum, mut total) = (0.0, 0.0);
     for chunk in data.chunks(config.batch_size) {
+        config.stop.check()?;
         let losses = host_values(losses(probe, &chunk, config.loss, &mut Dropout::none()))?;
         for (loss, &label) in losses.into_iter().zip(chunk.labels()) {
             let weight = config.class_weights.as_ref().map_or(1.0, |weights| weights[label]);
@@ -226,6 +228,7 @@ fn train_adamw(
     let mut n_without_improvement = 0;
 
     for step in 0..config.n_steps {
+        config.stop.check()?;
         let batch = batches.next_batch(data);
         let losses = losses(&probe, &batch, config.loss, &mut dropout);
         let weights = config.example_weights(batch.labels(), &device);
@@ -297,6 +300,7 @@ fn train_lbfgs(
         for (chunk, weights) in
             data.chunks(config.batch_size).zip(weights.chunks(config.batch_size))
         {
+            config.stop.check()?;
             let weights: Vec<f32> = weights.iter().map(|w| (w / weight_sum) as f32).collect();
             let n_examples = weights.len();
             let weights = Tensor::<1>::from_data(TensorData::new(weights, [n_examples]), &device);
@@ -314,19 +318,9 @@ fn train_lbfgs(
         }
         Ok((loss, grad))
     };
-    // A device that fails ends the search, as a loss that is not finite does.
-    let mut failure = None;
-    let mut objective = |params: &[f32]| {
-        look(params).unwrap_or_else(|error| {
-            failure = Some(error);
-            (f64::NAN, vec![0.0; params.len()])
-        })
-    };
     let optimizer = Lbfgs { max_iter: config.n_steps, ..Lbfgs::default() };
-    let result = optimizer.minimise(&params_from_module(&probe)?, &mut objective);
-    if let Some(error) = failure {
-        return Err(error);
-    }
+    let mut objective = look;
+    let result = optimizer.try_minimise(&params_from_module(&probe)?, &mut objective)?;
 
     let history = result.losses.iter().enumerate();
     let history: Vec<StepRecord> = history
@@ -361,7 +355,10 @@ fn check_weights(probe: &AnyProbe, step: usize) -> Result<(), ProbeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use approx::assert_abs_diff_eq;
+    use attention_probes_errors::Stop;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -394,6 +391,23 @@ mod tests {
         let mask_pad = Tensor::<2>::zeros([n_examples, pos], &Device::flex()).bool();
         let x = Tensor::from_data(x, &Device::flex());
         TrainingData::new(x, mask_pad, Labels::numbered(labels, 2)).unwrap()
+    }
+
+    /// Gives a signal at the second time that it is asked.
+    fn stop_second() -> Stop {
+        let n_asked = AtomicUsize::new(0);
+        Stop::when(move || n_asked.fetch_add(1, Ordering::Relaxed) == 1)
+    }
+
+    #[test]
+    fn training_ends_when_it_is_told_to() {
+        let data = one_token(&[&[1.0], &[2.0], &[-1.0], &[-2.0]], &[1, 1, 0, 0]);
+        for optimizer in [Optimizer::Lbfgs, Optimizer::AdamW] {
+            let config =
+                AttentionProbeTrainConfig { optimizer, stop: stop_second(), ..Default::default() };
+            let error = train_probe(&data, &config, &Device::flex()).unwrap_err();
+            assert!(matches!(error, ProbeError::Stopped(_)), "{error:?}");
+        }
     }
 
     fn adamw(learning_rate: f64, n_steps: usize) -> TrainConfig {

@@ -1,6 +1,6 @@
 //! How to train a probe, as a person writes it.
 
-use attention_probes_errors::ValueError;
+use attention_probes_errors::{Stop, ValueError};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,10 @@ pub struct AttentionProbeTrainConfig {
     pub class_weights: Option<Vec<f64>>,
     /// Seed of initial weights, batches, and dropout, 0 by default.
     pub seed: u64,
+    /// Asked once a batch; given, the training ends with [`ProbeError::Stopped`]. Never by default,
+    /// and no part of what is written.
+    #[serde(skip)]
+    pub stop: Stop,
 }
 
 /// How to train a probe of any kind. Defaults are those of [`AttentionProbeTrainConfig`].
@@ -69,6 +73,10 @@ pub struct TrainConfig {
     pub class_weights: Option<Vec<f64>>,
     /// Seed of initial weights, batches, and dropout, 0 by default.
     pub seed: u64,
+    /// Asked once a batch; given, the training ends with [`ProbeError::Stopped`]. Never by default,
+    /// and no part of what is written.
+    #[serde(skip)]
+    pub stop: Stop,
 }
 
 /// How the loss is made small.
@@ -110,6 +118,7 @@ impl Default for AttentionProbeTrainConfig {
             loss: train.loss,
             class_weights: train.class_weights,
             seed: train.seed,
+            stop: train.stop,
         }
     }
 }
@@ -141,6 +150,7 @@ impl AttentionProbeTrainConfig {
             loss: self.loss,
             class_weights: self.class_weights.clone(),
             seed: self.seed,
+            stop: self.stop.clone(),
         }
     }
 }
@@ -158,6 +168,7 @@ impl Default for TrainConfig {
             loss: Loss::CrossEntropy,
             class_weights: None,
             seed: 0,
+            stop: Stop::never(),
         }
     }
 }

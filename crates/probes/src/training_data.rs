@@ -149,7 +149,7 @@ impl TrainingData {
         let read = source.with_rows(ends, &mut |sites| {
             gathered = Some(padded(&sites[site], d_model, device));
         });
-        read.map_err(|source| ProbeError::Activation { source })?;
+        read.map_err(ProbeError::from)?;
         let (x, mask_pad) = gathered.ok_or(ProbeError::NoExamples { n_skipped: 0 })?;
         Self::new(x, mask_pad, labels)
     }

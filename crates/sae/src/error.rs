@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use attention_probes_activations::ActivationError;
 use attention_probes_errors::{
-    FileError, JsonFileError, TomlError, ValueError, foreign_words, listed,
+    FileError, JsonFileError, Stopped, TomlError, ValueError, foreign_words, listed,
 };
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
@@ -332,7 +332,7 @@ pub enum SaeError {
     Run(#[from] RunError),
     /// A model failed.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(ModelError),
     /// Activations or their files failed.
     #[error(transparent)]
     Activation(Box<ActivationError>),
@@ -341,7 +341,7 @@ pub enum SaeError {
     Metric(#[from] MetricError),
     /// A probe failed.
     #[error(transparent)]
-    Probe(#[from] ProbeError),
+    Probe(ProbeError),
 }
 
 /// Files, each in backticks.
@@ -355,9 +355,34 @@ pub(crate) fn plain(error: &(dyn std::error::Error + 'static)) -> String {
     foreign_words(error).unwrap_or_else(|| error.to_string())
 }
 
+impl From<Stopped> for SaeError {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<ModelError> for SaeError {
+    fn from(source: ModelError) -> Self {
+        match source {
+            ModelError::Stopped(stopped) => stopped.into(),
+            other => Self::Model(other),
+        }
+    }
+}
+
+impl From<ProbeError> for SaeError {
+    fn from(source: ProbeError) -> Self {
+        match source {
+            ProbeError::Stopped(stopped) => stopped.into(),
+            other => Self::Probe(other),
+        }
+    }
+}
+
 impl From<ActivationError> for SaeError {
     fn from(source: ActivationError) -> Self {
         match source {
+            ActivationError::Stopped => Self::Stopped,
             ActivationError::Model { source } => source.into(),
             other => Self::Activation(Box::new(other)),
         }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use attention_probes_errors::Stop;
 use attention_probes_models::HookPoint;
 
 use crate::SaeError;
@@ -93,18 +93,18 @@ pub enum SaeEvent<'a> {
 /// Who follows long work, and who may end it.
 ///
 /// By default nobody.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Follow<'a> {
     /// Called with each event, between two batches.
     pub progress: &'a dyn Fn(SaeEvent<'_>),
-    /// Work ends with [`SaeError::Stopped`] before its next batch once this is `true`; what was
-    /// written can be used.
-    pub stop: Option<&'a AtomicBool>,
+    /// Asked once a batch, and before each block of a forward pass; given, the work ends with
+    /// [`SaeError::Stopped`], and what was written can be used.
+    pub stop: Stop,
 }
 
 impl Default for Follow<'_> {
     fn default() -> Self {
-        Self { progress: &|_| (), stop: None }
+        Self { progress: &|_| (), stop: Stop::never() }
     }
 }
 
@@ -123,9 +123,6 @@ impl Follow<'_> {
     ///
     /// [`SaeError::Stopped`] if the work is to end.
     pub(crate) fn check(&self) -> Result<(), SaeError> {
-        match self.stop {
-            Some(stop) if stop.load(Ordering::Relaxed) => Err(SaeError::Stopped),
-            _ => Ok(()),
-        }
+        Ok(self.stop.check()?)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{NpzArray, read_npz, write_npz};
+use attention_probes_errors::Stop;
 use attention_probes_metrics::predicted_class;
 use attention_probes_probes::{
     LinearReadout, LogisticConfig, LogisticTargets, SparseFeatures, SparseLogistic,
@@ -56,6 +57,8 @@ pub(crate) struct FitFollower<'a> {
     pub(crate) data: &'a str,
     /// Folder of the run; nothing is kept without one.
     pub(crate) folder: Option<&'a Path>,
+    /// Asked once a pass over the rows.
+    pub(crate) stop: &'a Stop,
     pub(crate) tracker: &'a mut dyn Tracker,
 }
 
@@ -114,7 +117,8 @@ impl BagOfWords {
     ///
     /// If an index is not a row.
     pub fn fit(self, data: &FitData<'_>) -> Result<BagOfWordsFit, SweepError> {
-        let follower = FitFollower { data: "", folder: None, tracker: &mut NoTracker };
+        let follower =
+            FitFollower { data: "", folder: None, stop: &Stop::never(), tracker: &mut NoTracker };
         self.fit_followed(data, follower)
     }
 
@@ -202,19 +206,20 @@ fn joined<'a>(
 fn path_kept(
     features: &SparseFeatures,
     learned: WordTargets<'_>,
-    FitFollower { data: name, tracker, .. }: FitFollower<'_>,
+    FitFollower { data: name, stop, tracker, .. }: FitFollower<'_>,
     (kept, each): (&KeptFits, Each<'_>),
 ) -> Result<(), SweepError> {
     let WordTargets { targets, weights } = learned;
     let data = SparseLogisticData { features, targets, weights };
-    let config = LogisticConfig { keep_unconverged: true, ..LogisticConfig::default() };
+    let stop = stop.clone();
+    let config = LogisticConfig { keep_unconverged: true, stop, ..LogisticConfig::default() };
     let mut regression = SparseLogistic::new(data, config)?;
     tracker.baseline(name, 0, PENALTIES.len());
     for (i, penalty) in PENALTIES.into_iter().rev().enumerate() {
         let readout = if let Some(readout) = kept.read(penalty) {
             readout
         } else {
-            let fits = regression.fit(penalty)?;
+            let fits = regression.follow_fit(penalty, &mut |n| tracker.baseline_pass(name, n))?;
             let readout = joined(fits.iter().map(|fit| &fit.readout))?;
             kept.write(penalty, &readout)?;
             readout
@@ -367,7 +372,12 @@ mod tests {
                 found.push((penalty, readout));
                 Ok(())
             };
-            let follower = FitFollower { data: "", folder: None, tracker: &mut NoTracker };
+            let follower = FitFollower {
+                data: "",
+                folder: None,
+                stop: &Stop::never(),
+                tracker: &mut NoTracker,
+            };
             let features = bag.features(&vocabulary, &rows);
             path_kept(&features, learned, follower, (kept, &mut each)).unwrap();
             found

@@ -97,6 +97,7 @@ enum Probe<'a> {
 /// # Examples
 ///
 /// ```
+/// use attention_probes_errors::Stop;
 /// use attention_probes_probes::ProbeKind;
 /// use attention_probes_sweep::config::{ArchitectureConfig, DataConfig};
 /// use attention_probes_sweep::{
@@ -127,6 +128,7 @@ enum Probe<'a> {
 ///     resume: false,
 ///     overwrite: false,
 ///     memory_bytes: None,
+///     stop: Stop::never(),
 /// };
 /// let report = run_sweep(&config.check()?, &options, &mut NoTracker)?;
 /// let run = SavedRun::read(&report.folder)?;

@@ -46,12 +46,13 @@ fn once() -> usize {
 /// The labels of the training examples are dealt out anew among them, so that their frequencies
 /// stay; everything else is as it was. A probe that is still better than chance on the true labels
 /// of the test side has found them by another way than the training labels; of one shuffle, by
-/// chance alone too, as one direction separates a few examples. Nothing is reported of no shuffles.
+/// chance alone too, as one direction separates a few examples. Nothing is reported of no shuffles. `on_control` is
+/// told how many of them are done.
 pub(crate) fn shuffled_label_controls(
     source: &mut dyn ActivationSource,
     data: &FitData<'_>,
     (groups, fits): (&[TrialGroup], &[GroupFit]),
-    config: &FitConfig,
+    (config, on_control): (&FitConfig, &mut dyn FnMut(usize, usize)),
     (test, n_shuffles): (&[usize], usize),
 ) -> Result<Vec<ControlReport>, SweepError> {
     if n_shuffles == 0 {
@@ -73,11 +74,13 @@ pub(crate) fn shuffled_label_controls(
         })
         .collect();
     // The labels of the validation side are true, so they must not choose an epoch.
-    let config = FitConfig { patience: 0, keep: Keep::Last, race: None, ..*config };
+    let config = FitConfig { patience: 0, keep: Keep::Last, race: None, ..config.clone() };
     let examples: Vec<_> = test.iter().map(|&example| data.examples[example]).collect();
     let truth: Vec<usize> = test.iter().map(|&example| data.labels[example]).collect();
     let mut predicted: Vec<Vec<Vec<usize>>> = vec![Vec::new(); groups.len()];
     for shuffle in 0..n_shuffles {
+        config.stop.check()?;
+        on_control(shuffle, n_shuffles);
         let labels = shuffled(data.labels, data.train, config.seed, shuffle);
         let shuffled = FitData { labels: &labels, ..*data };
         let fits = find_best_fit(source, &shuffled, &chosen, &config, None, &mut |_| {})?;
@@ -88,6 +91,7 @@ pub(crate) fn shuffled_label_controls(
             predicted.extend(predictions(logits, data.n_classes));
         }
     }
+    on_control(n_shuffles, n_shuffles);
     let groups: Option<Vec<usize>> =
         data.groups.map(|groups| test.iter().map(|&example| groups[example]).collect());
     let bootstrap = Bootstrap { seed: config.seed, ..Bootstrap::default() };

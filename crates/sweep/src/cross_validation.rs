@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use attention_probes_errors::ValueError;
 use attention_probes_probes::{
     Folds, LogisticConfig, LogisticData, PenaltyScore, ProbeError, SelectPenaltyBy,
-    cross_validate_logistic,
+    follow_cross_validation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,12 +47,13 @@ impl CrossValidation {
     pub(crate) fn new(
         examples: LogisticData<'_>,
         weight_decays: &[f64],
-        config: &LogisticConfig,
+        (config, select_by): (&LogisticConfig, SelectBy),
         folds: &Folds,
-        select_by: SelectBy,
+        on_pass: &mut dyn FnMut(usize),
     ) -> Result<Self, ProbeError> {
         let select_by = penalty_selection(select_by).ok_or(NOT_SELECTABLE)?;
-        let found = cross_validate_logistic(examples, folds, config, select_by)?.swap_remove(0);
+        let settings = (config, select_by);
+        let found = follow_cross_validation(examples, folds, settings, on_pass)?.swap_remove(0);
         let score = |(&weight_decay, score): (&f64, &PenaltyScore)| CrossValidationScore {
             weight_decay,
             penalty: score.penalty,

@@ -8,12 +8,14 @@ use attention_probes_activations::{
     PlaceSites, Split, StorageConfig, TOKENS_PER_FORWARD, Targets, TokenizedDataset,
     open_activations,
 };
+use attention_probes_errors::Stop;
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{DataMetadata, TrainedOn};
 use burn::tensor::Device;
 
 use crate::SweepError;
 use crate::activation_sites::{ActivationSites, LeftOut, tokens_of};
+use crate::asking::Asking;
 use crate::config::{DataConfig, SelectBy};
 use crate::experiment::run_experiments;
 use crate::held_out::Sources;
@@ -42,6 +44,8 @@ pub(crate) struct DataRun<'a> {
     pub(crate) keeps_complete: bool,
     /// Memory that there is, where somebody says it.
     pub(crate) memory_bytes: Option<u64>,
+    /// Asked once a batch, a block of a forward pass, and a pass of L-BFGS.
+    pub(crate) stop: Stop,
 }
 
 /// What was found about a data set: classes, or labels that are none.
@@ -201,6 +205,7 @@ impl DataRun<'_> {
             sites: sites.sites(),
             device: self.device,
             max_tokens_per_batch: TOKENS_PER_FORWARD,
+            stop: self.stop.clone(),
         }
     }
 
@@ -230,6 +235,8 @@ impl DataRun<'_> {
         (places, tokens, model): Origins<'_>,
         tracker: &mut dyn Tracker,
     ) -> Result<Reports, SweepError> {
+        let source = Asking { source: prepared.source, stop: self.stop.clone() };
+        let prepared = Prepared { source: Box::new(source), ..prepared };
         if prepared.targets.is_some() {
             let targets = run_target_experiments(self, prepared, tokens, places, model, tracker)?;
             return Ok(Reports { experiments: Vec::new(), targets });

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::{ActivationError, Side};
-use attention_probes_errors::{FileError, TomlError, did_you_mean, listed, nearest, shown};
+use attention_probes_errors::{
+    FileError, Stopped, TomlError, did_you_mean, listed, nearest, shown,
+};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_probes::ProbeError;
@@ -15,6 +17,9 @@ pub enum SweepError {
     /// A file or folder could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A signal to stop was given; a run goes on from what is written if it is resumed.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// A configuration is not valid TOML, or has an unknown key or a value of a wrong type.
     #[error("`{}` is not a valid sweep", path.display())]
     Toml {
@@ -369,18 +374,27 @@ fn gib(bytes: u64) -> f64 {
 
 impl From<ActivationError> for SweepError {
     fn from(error: ActivationError) -> Self {
-        Self::Activation(Box::new(error))
+        match error {
+            ActivationError::Stopped => Stopped.into(),
+            error => Self::Activation(Box::new(error)),
+        }
     }
 }
 
 impl From<ModelError> for SweepError {
     fn from(error: ModelError) -> Self {
-        Self::Model(Box::new(error))
+        match error {
+            ModelError::Stopped(stopped) => stopped.into(),
+            error => Self::Model(Box::new(error)),
+        }
     }
 }
 
 impl From<ProbeError> for SweepError {
     fn from(error: ProbeError) -> Self {
-        Self::Probe(Box::new(error))
+        match error {
+            ProbeError::Stopped(stopped) => stopped.into(),
+            error => Self::Probe(Box::new(error)),
+        }
     }
 }

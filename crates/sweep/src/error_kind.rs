@@ -18,6 +18,7 @@ impl SweepError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::File(error) => error.kind(),
+            Self::Stopped(stopped) => stopped.kind(),
             Self::Data { source, .. } | Self::Activation(source) => source.kind(),
             Self::Folds { source, .. } | Self::Probe(source) => source.kind(),
             Self::Model(error) => error.kind(),

@@ -15,7 +15,7 @@ use crate::cross_validation::check_folds;
 use crate::data_run::{DataRun, Prepared};
 use crate::find_best_fit::find_best_fit;
 use crate::findings::Findings;
-use crate::fit::{EpochReport, FitData, TrialGroup};
+use crate::fit::{FitConfig, FitData, FitEvent, TrialGroup};
 use crate::grid_notes::grid_notes;
 use crate::held_out::unfit;
 use crate::judged::Judged;
@@ -68,13 +68,23 @@ pub(crate) fn run_experiments(
     }
     let experiments = run.experiments(places);
     let groups = groups_of(run.plan, experiments.len(), (source.d_model(), n_classes));
-    let fit_config = run.plan.fit_config();
+    let fit_config = FitConfig { stop: run.stop.clone(), ..run.plan.fit_config() };
     let name = &run.config().name;
     // Named after what it was trained on, so that it is never continued on anything else.
     let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
     let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
     let checkpoint = run.folder.join(format!("{name}-{}.checkpoint", &key[..16]));
-    let mut on_epoch = |report: &EpochReport<'_>| {
+    let mut told = |event: &FitEvent<'_>| {
+        let report = match event {
+            FitEvent::Epoch(report) => report,
+            FitEvent::Pass(pass) => {
+                let (place, experiment) = &experiments[groups[pass.group].site];
+                let site = ExperimentSite { data: name, place: place.as_ref(), experiment };
+                let architecture = &config.architectures[pass.group % config.architectures.len()];
+                tracker.solving(&site, &architecture.config_name, pass.n_passes);
+                return;
+            }
+        };
         tracker.epoch(name, report.epoch, config.sweep.most_epochs());
         if report.round > 0 {
             return; // a curve that was told has no second beginning
@@ -89,14 +99,14 @@ pub(crate) fn run_experiments(
         }
     };
     let fits =
-        find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut on_epoch)?;
+        find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut told)?;
     let chosen = (&groups[..], &fits[..]);
     let n_shuffles = config.evaluation.shuffled_labels;
     let controls = shuffled_label_controls(
         &mut *source,
         &data,
         chosen,
-        &fit_config,
+        (&fit_config, &mut |done, total| tracker.control(name, done, total)),
         (&split.test, n_shuffles),
     )?;
 
@@ -119,7 +129,12 @@ pub(crate) fn run_experiments(
     let test = judge(&split.test)?;
     let judged_on =
         BaselineTest { indices: &split.test, examples: &test.examples, tokens, seed: config.seed };
-    let follower = FitFollower { data: name, folder: Some(&run.folder), tracker: &mut *tracker };
+    let follower = FitFollower {
+        data: name,
+        folder: Some(&run.folder),
+        stop: &run.stop,
+        tracker: &mut *tracker,
+    };
     let baselines = FittedBaselines::new(&data, judged_on, follower)?;
 
     let findings = Findings {

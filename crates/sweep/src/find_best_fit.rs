@@ -5,16 +5,19 @@ use std::path::Path;
 use attention_probes_activations::ActivationSource;
 use attention_probes_probes::{Pool, ProbeConfig};
 
+use crate::asking::Asking;
 use crate::batched::train_batched;
 use crate::cross_validation::CrossValidation;
 use crate::fit::{
-    EpochRecord, EpochReport, FitConfig, FitData, GroupFit, Leader, TrialFit, TrialGroup,
+    EpochRecord, EpochReport, FitConfig, FitData, FitEvent, GroupFit, Leader, PassReport, TrialFit,
+    TrialGroup,
 };
-use crate::full_batch::{FullFits, TrainingRows};
+use crate::full_batch::FullFits;
 use crate::mean_head::add_mean_heads;
 use crate::method::{Method, Recipe};
 use crate::passes::{StackedGroup, validate};
 use crate::select::choose;
+use crate::training_rows::TrainingRows;
 use crate::{SweepError, full_batch};
 
 /// Trains all trials of all groups and chooses the best of each group on validation, or, where its
@@ -24,8 +27,8 @@ use crate::{SweepError, full_batch};
 /// The order of the examples depends on seed and epoch alone, so a trial ends as it would alone, as
 /// far as it is trained, up to the rounding of products of another size. A group trains as long as
 /// the config says; one whose best learning rate lies at an end of those that it has tried goes on
-/// with rates beyond that end, if its method lets it grow. After every epoch `on_epoch` is told
-/// where training stands, and then, with a checkpoint path, the state is saved; a run that was
+/// with rates beyond that end, if its method lets it grow. After every epoch `told` hears
+/// where training stands, as it does after every pass of what is solved; and then, with a checkpoint path, the state is saved; a run that was
 /// stopped at any moment goes on from there to the same bits, and tells of no epoch less, but
 /// perhaps of one twice. Then all other groups are solved, each on all examples at once; one that
 /// was stopped begins again, to the same bits.
@@ -36,6 +39,7 @@ use crate::{SweepError, full_batch};
 /// - [`SweepError::Probe`] also if the training examples cannot be divided into the folds of one
 /// - [`SweepError::Checkpoint`] if the checkpoint is of other trials or damaged
 /// - [`SweepError::Activation`] if activations cannot be read
+/// - [`SweepError::Stopped`] if [`FitConfig::stop`] is given; the checkpoint of the last epoch stays
 ///
 /// # Memory
 ///
@@ -49,8 +53,10 @@ pub fn find_best_fit(
     groups: &[TrialGroup],
     config: &FitConfig,
     checkpoint: Option<&Path>,
-    on_epoch: &mut dyn FnMut(&EpochReport<'_>),
+    told: &mut dyn FnMut(&FitEvent<'_>),
 ) -> Result<Vec<GroupFit>, SweepError> {
+    let asking = &mut Asking { source: Box::new(source), stop: config.stop.clone() };
+    let source: &mut dyn ActivationSource = asking;
     for group in groups {
         group.probe.check()?;
         group.loss.check_probe(&group.probe)?;
@@ -66,14 +72,18 @@ pub fn find_best_fit(
         let mut report = |round, epoch, leaders: &[Leader]| {
             let named = leaders.iter().map(|one| Leader { group: batched[one.group], ..*one });
             let leaders: Vec<Leader> = named.collect();
-            on_epoch(&EpochReport { round, epoch, leaders: &leaders });
+            told(&FitEvent::Epoch(EpochReport { round, epoch, leaders: &leaders }));
         };
         let fits = train_batched(source, data, &of(&batched), config, checkpoint, &mut report)?;
         for (&index, (group, trials)) in batched.iter().zip(fits) {
             trained[index] = Some(Trained { group, trials, cross_validation: None });
         }
     }
-    for (&index, solved) in others.iter().zip(solve(source, data, &of(&others), config)?) {
+    let mut on_pass = |group: usize, n_passes| {
+        told(&FitEvent::Pass(PassReport { group: others[group], n_passes }));
+    };
+    let solved = solve(source, data, &of(&others), (config, &mut on_pass))?;
+    for (&index, solved) in others.iter().zip(solved) {
         trained[index] = Some(solved);
     }
     let mut fits = Vec::with_capacity(groups.len());
@@ -114,7 +124,7 @@ fn solve(
     source: &mut dyn ActivationSource,
     data: &FitData<'_>,
     groups: &[TrialGroup],
-    config: &FitConfig,
+    (config, on_pass): (&FitConfig, &mut dyn FnMut(usize, usize)),
 ) -> Result<Vec<Trained>, SweepError> {
     let mut keys: Vec<(usize, Pool)> = Vec::new();
     for group in groups {
@@ -123,14 +133,15 @@ fn solve(
     }
     let pooled = TrainingRows::read_pooled(source, data, &keys, config.batch_size)?;
     let (mut ended, mut cross_validations) = (Vec::new(), Vec::new());
-    for group in groups {
+    for (index, group) in groups.iter().enumerate() {
+        let on_pass = &mut |n_passes| on_pass(index, n_passes);
         let key = pool_of(&group.probe).map(|pool| (group.site, pool));
         let rows = key.and_then(|key| pooled.get(keys.iter().position(|other| *other == key)?));
         let FullFits { fits, cross_validation } = if let Some(rows) = rows {
-            full_batch::fit(rows, data, group, config)?
+            full_batch::fit(rows, data, group, (config, on_pass))?
         } else {
             let rows = TrainingRows::read(source, data, group.site, config.batch_size)?;
-            full_batch::fit(&rows, data, group, config)?
+            full_batch::fit(&rows, data, group, (config, on_pass))?
         };
         let losses = fits.iter().map(|fit| fit.train_loss).collect();
         let trial = |(&trial, fit): (_, full_batch::FullFit)| TrialFit {

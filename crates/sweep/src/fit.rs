@@ -1,5 +1,6 @@
 //! What is trained, on what, and what comes of it.
 
+use attention_probes_errors::Stop;
 use attention_probes_probes::{Loss, ProbeConfig, ProbeState};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +46,7 @@ pub struct FitData<'a> {
 }
 
 /// How long and in which steps trials train.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FitConfig {
     /// Passes over the training examples, at most.
     pub epochs: usize,
@@ -62,6 +63,9 @@ pub struct FitConfig {
     pub keep: Keep,
     /// Which trials go on after some epochs; all of them, if this is not given.
     pub race: Option<Race>,
+    /// Asked once a batch, and once a pass of L-BFGS; given, the training ends with
+    /// [`SweepError::Stopped`](crate::SweepError::Stopped).
+    pub stop: Stop,
 }
 
 /// One trial after one epoch.
@@ -84,6 +88,26 @@ pub struct EpochReport<'a> {
     pub epoch: usize,
     /// Of every group that is still training, the trial that validation likes best after it.
     pub leaders: &'a [Leader],
+}
+
+/// What training tells while it goes on.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum FitEvent<'a> {
+    /// The groups of `AdamW` have finished an epoch.
+    Epoch(EpochReport<'a>),
+    /// A group that is solved on all examples at once has been through them once more.
+    Pass(PassReport),
+}
+
+/// Where the solving of a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassReport {
+    /// Index of the group.
+    pub group: usize,
+    /// Passes over its training examples: of a problem that is solved for all weight decays
+    /// together those of this problem, and else those of the trial at hand.
+    pub n_passes: usize,
 }
 
 /// The trial of a group that leads after an epoch.

@@ -1,10 +1,11 @@
 //! L-BFGS on all training examples at once, trial by trial, and probes that a formula gives.
 
 use attention_probes_activations::ActivationSource;
+use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{Lbfgs, LbfgsStop};
 use attention_probes_probes::{
     Features, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss, MassMean,
-    ParamArray, Pool, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant, logistic_path,
+    ParamArray, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant, follow_logistic_path,
     mass_mean,
 };
 
@@ -13,12 +14,15 @@ use crate::adamw::Rate;
 use crate::cross_validation::{CrossValidation, folds_of};
 use crate::fit::{FitConfig, FitData, TrialGroup};
 use crate::method::Recipe;
-use crate::passes::with_batches;
 use crate::plan::Trial;
-use crate::stacked::{RaggedBatch, StackedProbes, Targets, pooled, stack};
+use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
+use crate::training_rows::TrainingRows;
 
 /// Smallest and largest penalty of a convex problem.
 const PENALTIES: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
+
+/// Told the number of passes over the training examples.
+type OnPass<'a> = &'a mut dyn FnMut(usize);
 
 /// What the trials of a group came to.
 pub(crate) struct FullFits {
@@ -36,88 +40,6 @@ pub(crate) struct FullFit {
     pub(crate) train_loss: f64,
     /// Whether a tolerance was met.
     pub(crate) converged: bool,
-}
-
-/// The training examples of a site, in memory.
-pub(crate) struct TrainingRows {
-    values: Vec<f32>,
-    /// Where each example ends in `values`.
-    ends: Vec<usize>,
-    d_model: usize,
-}
-
-impl TrainingRows {
-    /// Reads the training examples of a site.
-    ///
-    /// # Memory
-    ///
-    /// Every token of every example.
-    pub(crate) fn read(
-        source: &mut dyn ActivationSource,
-        data: &FitData<'_>,
-        site: usize,
-        batch_size: usize,
-    ) -> Result<Self, SweepError> {
-        let mut found = Self::new(source.d_model());
-        for batch in data.train.chunks(batch_size) {
-            let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
-            with_batches(source, &examples, |sites| {
-                sites[site].rows.iter().for_each(|rows| found.push(rows));
-            })?;
-        }
-        Ok(found)
-    }
-
-    /// Reads the training examples once for several sites and pools, each example as one token.
-    ///
-    /// # Memory
-    ///
-    /// A row of every example for each site and pool.
-    pub(crate) fn read_pooled(
-        source: &mut dyn ActivationSource,
-        data: &FitData<'_>,
-        keys: &[(usize, Pool)],
-        batch_size: usize,
-    ) -> Result<Vec<Self>, SweepError> {
-        let mut found: Vec<Self> = keys.iter().map(|_| Self::new(source.d_model())).collect();
-        if keys.is_empty() {
-            return Ok(found);
-        }
-        for batch in data.train.chunks(batch_size) {
-            let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
-            with_batches(source, &examples, |sites| {
-                for (found, &(site, pool)) in found.iter_mut().zip(keys) {
-                    for row in pooled::pool(pool, &sites[site]).chunks(found.d_model) {
-                        found.push(row);
-                    }
-                }
-            })?;
-        }
-        Ok(found)
-    }
-
-    fn new(d_model: usize) -> Self {
-        Self { values: Vec::new(), ends: Vec::new(), d_model }
-    }
-
-    fn push(&mut self, rows: &[f32]) {
-        self.values.extend_from_slice(rows);
-        self.ends.push(self.values.len());
-    }
-
-    /// All numbers; a row per example where there was a pool.
-    pub(crate) fn values(&self) -> &[f32] {
-        &self.values
-    }
-
-    /// The examples in batches.
-    fn batches(&self, batch_size: usize) -> Vec<RaggedBatch<'_>> {
-        let start = |i: usize| if i == 0 { 0 } else { self.ends[i - 1] };
-        let rows: Vec<&[f32]> =
-            (0..self.ends.len()).map(|i| &self.values[start(i)..self.ends[i]]).collect();
-        let batches = rows.chunks(batch_size);
-        batches.map(|rows| RaggedBatch { rows: rows.to_vec(), d_model: self.d_model }).collect()
-    }
 }
 
 /// Fits every trial of a group by L-BFGS.
@@ -139,13 +61,13 @@ pub(crate) fn fit(
     rows: &TrainingRows,
     data: &FitData<'_>,
     group: &TrialGroup,
-    config: &FitConfig,
+    (config, on_pass): (&FitConfig, OnPass<'_>),
 ) -> Result<FullFits, SweepError> {
-    let mut problem = Problem::new(data, group, rows, config.batch_size);
+    let mut problem = Problem::new(data, group, rows, (config, on_pass));
     if let Some(recipe) = group.method.recipe.filter(|recipe| recipe.is_closed_form()) {
         let state = closed_form(recipe, &problem.labels, data.n_classes, rows)?;
         let fit = match state {
-            Some(state) => problem.judged(state, true),
+            Some(state) => problem.judged(state, true)?,
             None => FullFit {
                 state: not_a_number(group.probe.init_state(0)),
                 train_loss: f64::NAN,
@@ -155,7 +77,7 @@ pub(crate) fn fit(
         let fits = group.trials.iter().map(|_| fit.clone()).collect();
         return Ok(FullFits { fits, cross_validation: None });
     }
-    let (convex, cross_validation) = convex_fits(&problem, data, group, rows, config)?;
+    let (convex, cross_validation) = convex_fits(&mut problem, data, group, rows, config)?;
     let fit = |trial: &Trial| {
         let same = |fit: &&ConvexFit| fit.weight_decay.to_bits() == trial.weight_decay.to_bits();
         match convex.iter().find(same) {
@@ -163,7 +85,8 @@ pub(crate) fn fit(
             None => problem.fit_repeatedly(group, trial),
         }
     };
-    Ok(FullFits { fits: group.trials.iter().map(fit).collect(), cross_validation })
+    let fits = group.trials.iter().map(fit).collect::<Result<_, Stopped>>()?;
+    Ok(FullFits { fits, cross_validation })
 }
 
 /// Weights that the trials of a group fine-tune: those of the same probe on one token.
@@ -177,20 +100,21 @@ pub(crate) fn one_token_states(
 ) -> Result<Vec<ProbeState>, SweepError> {
     let keys = [(group.site, group.method.pool)];
     let rows = TrainingRows::read_pooled(source, data, &keys, config.batch_size)?.swap_remove(0);
-    let mut problem = Problem::new(data, group, &rows, config.batch_size);
+    let mut ignored = |_| {};
+    let mut problem = Problem::new(data, group, &rows, (config, &mut ignored));
     let mut found: Vec<(f64, u64, ProbeState)> = Vec::new();
     let of_trial = |trial: &Trial| {
         let same = |(decay, seed, _): &&(f64, u64, _)| {
             decay.to_bits() == trial.weight_decay.to_bits() && *seed == trial.seed
         };
         if let Some((_, _, state)) = found.iter().find(same) {
-            return state.clone();
+            return Ok(state.clone());
         }
-        let state = problem.fit(group, trial.weight_decay, trial.seed).state;
+        let state = problem.fit(group, trial.weight_decay, trial.seed)?.state;
         found.push((trial.weight_decay, trial.seed, state.clone()));
-        state
+        Ok(state)
     };
-    Ok(group.trials.iter().map(of_trial).collect())
+    group.trials.iter().map(of_trial).collect()
 }
 
 /// A linear probe by its formula; `None` if the covariance has no inverse.
@@ -224,7 +148,7 @@ struct ConvexFit {
 /// The linear probes of every decay above 0, where that is a convex problem, and, with folds, what
 /// cross-validation says about those that converged.
 fn convex_fits(
-    problem: &Problem<'_>,
+    problem: &mut Problem<'_>,
     data: &FitData<'_>,
     group: &TrialGroup,
     rows: &TrainingRows,
@@ -257,10 +181,11 @@ fn convex_fits(
     let penalties_of = |decays: &[f64]| LogisticConfig {
         penalties: decays.iter().map(|decay| decay * total).collect(),
         keep_unconverged: true,
+        stop: config.stop.clone(),
         ..LogisticConfig::default()
     };
     let examples = LogisticData { features, targets: &targets, weights: Some(&weights) };
-    let fits = logistic_path(examples, &penalties_of(&decays))?;
+    let fits = follow_logistic_path(examples, &penalties_of(&decays), problem.on_pass)?;
     let sound = decays.iter().zip(&fits).filter(|(_, fit)| fit.converged);
     let sound: Vec<f64> = sound.map(|(decay, _)| *decay).collect();
     let cross_validation = match group.method.folds {
@@ -268,7 +193,8 @@ fn convex_fits(
             let folds = folds_of(data, n_folds, config.seed)?;
             let penalties = penalties_of(&sound);
             let select_by = config.select_by;
-            Some(CrossValidation::new(examples, &sound, &penalties, &folds, select_by)?)
+            let settings = (&penalties, select_by);
+            Some(CrossValidation::new(examples, &sound, settings, &folds, problem.on_pass)?)
         }
         _ => None,
     };
@@ -296,6 +222,9 @@ struct Problem<'a> {
     class_weights: &'a [f32],
     /// Which parameters are decayed.
     is_decayed: Vec<bool>,
+    /// Asked once a batch.
+    stop: &'a Stop,
+    on_pass: OnPass<'a>,
 }
 
 impl<'a> Problem<'a> {
@@ -303,7 +232,7 @@ impl<'a> Problem<'a> {
         data: &FitData<'a>,
         group: &TrialGroup,
         rows: &'a TrainingRows,
-        batch_size: usize,
+        (config, on_pass): (&'a FitConfig, OnPass<'a>),
     ) -> Self {
         let decays_all = matches!(group.probe, ProbeConfig::Attention(_));
         // Ones where a parameter is decayed, in the order in which the stack keeps parameters.
@@ -316,15 +245,17 @@ impl<'a> Problem<'a> {
         let is_decayed = params(&*stack_of(group, &marks)).iter().map(|&mark| mark > 0.0).collect();
         Self {
             stack: stack_of(group, &marks),
-            batches: rows.batches(batch_size),
+            batches: rows.batches(config.batch_size),
             labels: data.train.iter().map(|&example| data.labels[example]).collect(),
             class_weights: data.class_weights,
             is_decayed,
+            stop: &config.stop,
+            on_pass,
         }
     }
 
     /// Mean loss and its gradient, without decay.
-    fn look(&mut self, values: &[f32]) -> (f64, Vec<f32>) {
+    fn look(&mut self, values: &[f32]) -> Result<(f64, Vec<f32>), Stopped> {
         let mut rest = values;
         for part in &mut self.stack.stack_mut().parts {
             let (own, others) = rest.split_at(part.params.len());
@@ -336,58 +267,68 @@ impl<'a> Problem<'a> {
         let mut gradient = vec![0.0; values.len()];
         let mut from = 0;
         for batch in &self.batches {
+            self.stop.check()?;
             let targets = targets.part(from..from + batch.rows.len());
             self.stack.differentiate(batch, &targets, &mut loss);
             let found = self.stack.gradients().iter().flatten();
             gradient.iter_mut().zip(found).for_each(|(sum, value)| *sum += value);
             from += batch.rows.len();
         }
-        (loss[0], gradient)
+        Ok((loss[0], gradient))
     }
 
     /// Fits a trial, and again with the next seed where its loss stays too high; the best is kept.
-    fn fit_repeatedly(&mut self, group: &TrialGroup, trial: &Trial) -> FullFit {
-        let mut best = self.fit(group, trial.weight_decay, trial.seed);
-        let Some(retraining) = group.method.retraining else { return best };
+    fn fit_repeatedly(&mut self, group: &TrialGroup, trial: &Trial) -> Result<FullFit, Stopped> {
+        let mut best = self.fit(group, trial.weight_decay, trial.seed)?;
+        let Some(retraining) = group.method.retraining else { return Ok(best) };
         for attempt in 1..=retraining.times {
             if best.train_loss <= retraining.above {
                 break;
             }
             let seed = trial.seed.wrapping_add(attempt as u64);
-            let next = self.fit(group, trial.weight_decay, seed);
+            let next = self.fit(group, trial.weight_decay, seed)?;
             if next.train_loss < best.train_loss || best.train_loss.is_nan() {
                 best = next;
             }
         }
-        best
+        Ok(best)
     }
 
-    fn fit(&mut self, group: &TrialGroup, weight_decay: f64, seed: u64) -> FullFit {
+    fn fit(
+        &mut self,
+        group: &TrialGroup,
+        weight_decay: f64,
+        seed: u64,
+    ) -> Result<FullFit, Stopped> {
         let start = params(&*stack_of(group, &group.probe.init_state(seed)));
         let is_decayed = self.is_decayed.clone();
+        let mut n_passes = 0;
         let mut objective = |values: &[f32]| {
-            let (mut loss, mut gradient) = self.look(values);
+            let (mut loss, mut gradient) = self.look(values)?;
+            n_passes += 1;
+            (self.on_pass)(n_passes);
             let pairs = gradient.iter_mut().zip(values).zip(&is_decayed);
             for ((gradient, &value), _) in pairs.filter(|(_, is_decayed)| **is_decayed) {
                 loss += 0.5 * weight_decay * f64::from(value).powi(2);
                 *gradient += (weight_decay * f64::from(value)) as f32;
             }
-            (loss, gradient)
+            Ok((loss, gradient))
         };
-        let result = Lbfgs::default().minimise(&start, &mut objective);
-        let (train_loss, _) = self.look(&result.params);
+        let result = Lbfgs::default().try_minimise(&start, &mut objective)?;
+        let (train_loss, _) = self.look(&result.params)?;
         let state = self.stack.state(0);
         if result.stop == LbfgsStop::NotFinite {
-            return FullFit { state: not_a_number(state), train_loss: f64::NAN, converged: false };
+            let state = not_a_number(state);
+            return Ok(FullFit { state, train_loss: f64::NAN, converged: false });
         }
-        FullFit { state, train_loss, converged: result.converged() }
+        Ok(FullFit { state, train_loss, converged: result.converged() })
     }
 
     /// Weights that were found elsewhere.
-    fn judged(&mut self, state: ProbeState, converged: bool) -> FullFit {
+    fn judged(&mut self, state: ProbeState, converged: bool) -> Result<FullFit, Stopped> {
         let values = ["weight", "bias"].iter().flat_map(|name| &state[*name].values);
-        let (train_loss, _) = self.look(&values.copied().collect::<Vec<f32>>());
-        FullFit { state, train_loss, converged }
+        let (train_loss, _) = self.look(&values.copied().collect::<Vec<f32>>())?;
+        Ok(FullFit { state, train_loss, converged })
     }
 }
 

@@ -8,6 +8,7 @@ mod activation_sites;
 mod adamw;
 mod architecture_config;
 mod architecture_plan;
+mod asking;
 mod bag_of_words;
 mod baseline;
 mod batched;
@@ -58,6 +59,7 @@ mod targets;
 #[cfg(feature = "tensorboard")]
 mod tensorboard;
 mod tracker;
+mod training_rows;
 mod transfer;
 mod underfit;
 mod warning;
@@ -74,7 +76,8 @@ pub use error::SweepError;
 pub use evaluation::{FittedOn, SeedReport, TestEvaluation};
 pub use find_best_fit::find_best_fit;
 pub use fit::{
-    EpochRecord, EpochReport, FitConfig, FitData, GroupFit, Leader, TrialFit, TrialGroup,
+    EpochRecord, EpochReport, FitConfig, FitData, FitEvent, GroupFit, Leader, PassReport, TrialFit,
+    TrialGroup,
 };
 pub use layers_warning::{LayersWarning, experiment_warnings, target_warnings, warnings_by_data};
 pub use method::{Method, Recipe};

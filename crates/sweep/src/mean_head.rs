@@ -1,14 +1,15 @@
 //! A head that takes the mean, on what attention probes leave over.
 
 use attention_probes_activations::ActivationSource;
+use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{Lbfgs, Matrix, Write, matmul};
 use attention_probes_probes::{Loss, ParamArray, Pool, ProbeState, join_heads, n_out};
 
 use crate::SweepError;
 use crate::fit::{FitConfig, FitData, TrialFit, TrialGroup};
-use crate::full_batch::TrainingRows;
 use crate::passes::predict_logits;
 use crate::stacked::Targets;
+use crate::training_rows::TrainingRows;
 
 /// Adds a head to every trial of a group; returns their mean training losses.
 ///
@@ -35,15 +36,16 @@ pub(crate) fn add_mean_heads(
         targets: Targets::new(&labels, data.class_weights),
         n_out,
         loss: group.loss,
+        stop: &config.stop,
     };
     let per_trial = labels.len() * n_out;
     let add = |(fit, offsets): (&mut TrialFit, _)| {
         head.offsets = offsets;
-        let (state, train_loss) = head.fit(fit.trial.weight_decay);
+        let (state, train_loss) = head.fit(fit.trial.weight_decay)?;
         fit.state = join_heads(std::mem::take(&mut fit.state), &state);
-        train_loss
+        Ok(train_loss)
     };
-    Ok(fits.iter_mut().zip(offsets.chunks(per_trial)).map(add).collect())
+    fits.iter_mut().zip(offsets.chunks(per_trial)).map(add).collect()
 }
 
 /// The loss of one head as a function of its weights and biases.
@@ -56,21 +58,24 @@ struct MeanHead<'a> {
     targets: Targets<'a>,
     n_out: usize,
     loss: Loss,
+    /// Asked once a pass.
+    stop: &'a Stop,
 }
 
 impl MeanHead<'_> {
     /// Weights of an attention probe of one head that takes the mean, and its mean loss.
-    fn fit(&self, weight_decay: f64) -> (ProbeState, f64) {
+    fn fit(&self, weight_decay: f64) -> Result<(ProbeState, f64), Stopped> {
         let start = vec![0.0; self.n_out * (self.d_model + 1)];
         let mut objective = |values: &[f32]| {
+            self.stop.check()?;
             let (mut loss, mut gradient) = self.look(values);
             for (gradient, &value) in gradient.iter_mut().zip(values) {
                 loss += 0.5 * weight_decay * f64::from(value).powi(2);
                 *gradient += (weight_decay * f64::from(value)) as f32;
             }
-            (loss, gradient)
+            Ok((loss, gradient))
         };
-        let result = Lbfgs::default().minimise(&start, &mut objective);
+        let result = Lbfgs::default().try_minimise(&start, &mut objective)?;
         let (train_loss, _) = self.look(&result.params);
         let (weight, bias) = result.params.split_at(self.n_out * self.d_model);
         let array = |shape: &[usize], values: &[f32]| ParamArray {
@@ -83,7 +88,7 @@ impl MeanHead<'_> {
             ("v.weight".to_owned(), array(&[self.n_out, self.d_model], weight)),
             ("v.bias".to_owned(), array(&[self.n_out], bias)),
         ]);
-        (state, train_loss)
+        Ok((state, train_loss))
     }
 
     /// Mean loss and its gradient, without decay: weights `[n_out, d_model]`, then biases `[n_out]`.

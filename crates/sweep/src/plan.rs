@@ -7,7 +7,7 @@ use attention_probes_activations::{
     ActivationError, Component, LabelKind, Place, Task, data_name, has_fractional_labels,
     is_array_file,
 };
-use attention_probes_errors::is_plain_name;
+use attention_probes_errors::{Stop, is_plain_name};
 use attention_probes_models::{DeviceName, ModelShape};
 use attention_probes_probes::ProbeConfig;
 
@@ -245,6 +245,7 @@ impl SweepPlan {
             patience: grid.patience(),
             keep: grid.keep(),
             race: grid.epochs.is_none().then(Race::default),
+            stop: Stop::never(),
         }
     }
 

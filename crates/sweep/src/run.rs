@@ -1,6 +1,7 @@
 //! A whole sweep: data to tokens to activations to trials to files.
 
-use attention_probes_models::{HubAccess, LanguageModel, open_model};
+use attention_probes_errors::Stop;
+use attention_probes_models::{HubAccess, LanguageModel, LoadOptions, open_model};
 use burn::tensor::Device;
 
 use crate::SweepError;
@@ -15,7 +16,7 @@ use crate::tracker::Tracker;
 use crate::transfer::transfers;
 
 /// How a plan is run on this machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RunOptions<'a> {
     /// Where the model runs.
     pub device: &'a Device,
@@ -30,6 +31,9 @@ pub struct RunOptions<'a> {
     /// Memory that the process may have, in bytes: probes that need more for their parameters alone
     /// are refused. Without it, nothing is.
     pub memory_bytes: Option<u64>,
+    /// Asked once a batch, a block of a forward pass, and a pass of L-BFGS; given, the run ends with
+    /// [`SweepError::Stopped`], and goes on from its last epoch if it is resumed.
+    pub stop: Stop,
 }
 
 impl RunOptions<'_> {
@@ -56,6 +60,7 @@ impl RunOptions<'_> {
 /// - [`SweepError::OtherConfig`] if it was made with another configuration
 /// - [`SweepError::Activation`] if another process is at it
 /// - [`SweepError::Diverged`] if no trial at all ended with numbers
+/// - [`SweepError::Stopped`] if [`RunOptions::stop`] is given
 /// - any other [`SweepError`] if the model, a data set, or the disk is at fault; what is wrong with
 ///   the model or the data shows before the folder is made
 pub fn run_sweep(
@@ -69,11 +74,13 @@ pub fn run_sweep(
     let model = model_of(plan, options)?;
     let mut inputs = Vec::new();
     for run in &runs {
+        options.stop.check()?;
         inputs.push(run.input(model.as_ref(), true, tracker)?);
     }
     let folder = RunFolder::claim(config, options.earlier())?;
     let (mut experiments, mut targets) = (Vec::new(), Vec::new());
     for (run, input) in runs.iter().zip(inputs) {
+        options.stop.check()?;
         let reports = run.run(input, model.as_ref(), tracker)?;
         experiments.extend(reports.experiments);
         targets.extend(reports.targets);
@@ -109,7 +116,8 @@ fn model_of(
         return Ok(None);
     }
     let config = &plan.config().model;
-    let model = open_model(&config.name, options.hub, (options.device, config.dtype))?;
+    let load = LoadOptions::from((options.device, config.dtype)).with_stop(options.stop.clone());
+    let model = open_model(&config.name, options.hub, load)?;
     plan.places(model.model.shape())?;
     Ok(Some(model))
 }
@@ -136,6 +144,7 @@ fn data_runs<'a>(
             device: options.device,
             keeps_complete,
             memory_bytes: options.memory_bytes,
+            stop: options.stop.clone(),
         })
     };
     plan.config().data.iter().enumerate().map(run).collect()

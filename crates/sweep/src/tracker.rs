@@ -31,8 +31,19 @@ pub trait Tracker {
     /// Told before the epoch is saved: a run that is resumed may tell of one epoch again.
     fn leads(&mut self, _site: &ExperimentSite<'_>, _record: &HistoryRecord) {}
 
+    /// An architecture that is solved on all training examples at once, by L-BFGS or as a convex
+    /// problem, has been through them `n_passes` times; told after each pass.
+    fn solving(&mut self, _site: &ExperimentSite<'_>, _config_name: &str, _n_passes: usize) {}
+
+    /// The bag of words of a data set has been through its training examples `n_passes` times with
+    /// the penalty at hand.
+    fn baseline_pass(&mut self, _data: &str, _n_passes: usize) {}
+
     /// `done` of `total` penalties of the bag of words of a data set have been solved.
     fn baseline(&mut self, _data: &str, _done: usize, _total: usize) {}
+
+    /// `done` of `total` controls of a data set, all probes on shuffled labels, have been trained.
+    fn control(&mut self, _data: &str, _done: usize, _total: usize) {}
 
     /// An experiment has been written.
     fn finished(&mut self, _experiment: &str) {}

@@ -61,6 +61,7 @@ pub(crate) fn transfers(
         return Ok(reports);
     };
     for judged_on in runs {
+        judged_on.stop.check()?;
         let is_other = |run: &&DataRun<'_>| can_transfer(run, judged_on, experiments);
         let trained_on: Vec<&DataRun<'_>> = runs.iter().filter(is_other).collect();
         if !trained_on.is_empty() {

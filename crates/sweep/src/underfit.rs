@@ -145,7 +145,7 @@ pub(crate) fn exact_predictions(
     if exact.is_empty() {
         return Ok(predicted);
     }
-    let config = FitConfig { patience: 0, keep: Keep::Last, race: None, ..*config };
+    let config = FitConfig { patience: 0, keep: Keep::Last, race: None, ..config.clone() };
     let fits = find_best_fit(source, data, &exact, &config, None, &mut |_| {})?;
     let chosen: Vec<(TrialGroup, Vec<ProbeState>)> = exact
         .into_iter()

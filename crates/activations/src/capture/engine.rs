@@ -19,7 +19,7 @@ use crate::ActivationError;
 ///
 /// - [`ActivationError::Model`] if the model refuses a batch, or its device fails
 /// - [`ActivationError::NotFinite`] if a value is NaN or infinite and that is refused
-/// - [`ActivationError::Stopped`] if [`Watch::stop`](super::Watch::stop) says so; what was handed on
+/// - [`ActivationError::Stopped`] if [`Watch::stop`](super::Watch::stop) is given; what was handed on
 ///   stands
 /// - whatever `sink` returns
 ///
@@ -72,9 +72,7 @@ pub fn capture_rows<E: From<ActivationError>>(
     let n_filled = lengths.len() - n_empty;
     let mut summary = CaptureSummary { n_empty, ..CaptureSummary::default() };
     for batch in options.batching.batches(&lengths, capture.model.shape().n_ctx) {
-        if options.watch.stop.is_some_and(|stop| stop()) {
-            return Err(ActivationError::Stopped.into());
-        }
+        options.watch.stop.check().map_err(ActivationError::from)?;
         let mut pass = run_pass(capture, &hooks, &batch, &ids)?;
         for (row, &sequence) in batch.sequences.iter().enumerate() {
             let length = lengths[sequence];
@@ -122,8 +120,10 @@ fn first_non_finite(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
+    use std::cell::RefCell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use attention_probes_errors::Stop;
     use attention_probes_models::Convention;
 
     use super::*;
@@ -184,9 +184,9 @@ mod tests {
             batching: Batching::SameBits { max_tokens: 40 },
             ..CaptureOptions::default()
         };
-        let (together, _) = run(&fixture, &all, options).unwrap();
+        let (together, _) = run(&fixture, &all, options.clone()).unwrap();
         for (sequence, values) in together {
-            let (alone, _) = run(&fixture, &[all[sequence]], options).unwrap();
+            let (alone, _) = run(&fixture, &[all[sequence]], options.clone()).unwrap();
             assert_eq!(alone, [(0, values)]);
         }
     }
@@ -228,19 +228,31 @@ mod tests {
     fn a_capture_tells_how_far_it_is_and_can_be_stopped() {
         let fixture = Fixture::new();
         let all = sequences(&fixture);
-        let (seen, n_asked) = (RefCell::new(Vec::new()), Cell::new(0));
-        let progress = |done, total| seen.borrow_mut().push((done, total));
-        let stop = || {
-            n_asked.set(n_asked.get() + 1);
-            n_asked.get() > 2
+        let (seen, stop) = (RefCell::new(Vec::new()), Stop::new());
+        let progress = |done, total| {
+            seen.borrow_mut().push((done, total));
+            if done == 4 {
+                stop.stop();
+            }
         };
         let options = CaptureOptions {
             batching: Batching::InOrder { max_sequences: 2 },
-            watch: Watch { progress: Some(&progress), stop: Some(&stop) },
+            watch: Watch { progress: Some(&progress), stop: stop.clone() },
             ..CaptureOptions::default()
         };
         let error = run(&fixture, &all, options).unwrap_err();
-        assert!(matches!(error, ActivationError::Stopped));
+        assert!(matches!(error, ActivationError::Stopped { .. }));
         assert_eq!(*seen.borrow(), [(2, 6), (4, 6)]);
+    }
+
+    #[test]
+    fn a_capture_ends_between_two_blocks_of_a_forward_pass() {
+        let fixture = Fixture::new();
+        let n_asked = AtomicUsize::new(0);
+        let stop = Stop::when(move || n_asked.fetch_add(1, Ordering::Relaxed) == 1);
+        let watch = Watch { stop, ..Watch::default() };
+        let options = CaptureOptions { watch, ..CaptureOptions::default() };
+        let error = run(&fixture, &sequences(&fixture), options).unwrap_err();
+        assert!(matches!(error, ActivationError::Stopped { .. }), "{error:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! What runs, and how.
 
+use attention_probes_errors::Stop;
 use attention_probes_models::HookedModel;
 use burn::tensor::Device;
 
@@ -7,7 +8,7 @@ use super::batching::Batching;
 use super::hook::CaptureHook;
 
 /// What runs, and what is captured.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct ModelCapture<'a> {
     /// The model.
     pub model: &'a dyn HookedModel,
@@ -20,7 +21,7 @@ pub struct ModelCapture<'a> {
 }
 
 /// How a model is run over sequences.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct CaptureOptions<'a> {
     /// Which sequences share a forward pass. Default [`Batching::ByLength`].
     pub batching: Batching,
@@ -37,12 +38,12 @@ pub struct CaptureOptions<'a> {
 }
 
 /// Who follows a long computation, and may stop it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Watch<'a> {
     /// Called with what is done and what there is to do. Default none.
     pub progress: Option<&'a dyn Fn(usize, usize)>,
-    /// Asked before each forward pass whether to stop. Default none.
-    pub stop: Option<&'a dyn Fn() -> bool>,
+    /// Asked before each forward pass, and before each block of the model. Default never.
+    pub stop: Stop,
 }
 
 /// In which order sequences are handed on.

@@ -1,6 +1,8 @@
 //! One forward pass, read back from the device.
 
-use attention_probes_models::{HookSet, ModelError, PaddingSide, TokenBatch, host_values};
+use attention_probes_models::{
+    ForwardRequest, HookSet, ModelError, PaddingSide, TokenBatch, host_values,
+};
 
 use super::batching::Batch;
 use super::hook::HookLayout;
@@ -28,7 +30,9 @@ pub(super) fn run_pass(
     texts.resize(batch.n_rows, &[]);
     let tokens = TokenBatch::new(&texts, PaddingSide::Right, capture.device)?;
     let tokens = tokens.with_attention_pos(batch.attention_pos);
-    let mut cache = capture.model.run_with_cache(&tokens, hooks)?;
+    let stop = capture.options.watch.stop.clone();
+    let request = ForwardRequest { stop, ..ForwardRequest::hooks(hooks) };
+    let mut cache = capture.model.execute(&tokens, &request)?.cache;
     let mut values = Vec::with_capacity(capture.hooks.len());
     for (index, wanted) in capture.hooks.iter().enumerate() {
         // What is not asked for again leaves the cache, so that it need not be copied.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use attention_probes_errors::Stop;
 use attention_probes_models::HookedModel;
 use burn::tensor::Device;
 
@@ -14,7 +15,7 @@ use super::site::Site;
 use crate::{ActivationError, TokenizedDataset};
 
 /// What runs on what, and which activations are kept.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Capture<'a> {
     /// The model.
     pub model: &'a dyn HookedModel,
@@ -26,6 +27,8 @@ pub struct Capture<'a> {
     pub device: &'a Device,
     /// Most tokens of one forward pass, padding included.
     pub max_tokens_per_batch: usize,
+    /// Asked before each forward pass, and before each block of the model.
+    pub stop: Stop,
 }
 
 /// What [`stream_activations`] leaves to say.
@@ -81,6 +84,7 @@ impl Capture<'_> {
 ///
 /// - as [`Capture::d_model`]
 /// - [`ActivationError::Model`] if the model refuses a batch, or its device fails
+/// - [`ActivationError::Stopped`] if [`Capture::stop`] is given
 /// - whatever `sink` returns
 ///
 /// # Panics
@@ -119,7 +123,7 @@ pub(crate) fn stream_prefixes(
     let progress = RefCell::new(progress);
     let progress = |done: usize, total: usize| (*progress.borrow_mut())(done, total);
     let batching = Batching::ByLength { max_tokens: capture.max_tokens_per_batch };
-    let watch = Watch { progress: Some(&progress), ..Watch::default() };
+    let watch = Watch { progress: Some(&progress), stop: capture.stop.clone() };
     let options = CaptureOptions { batching, watch, ..CaptureOptions::default() };
     let run = ModelCapture { model: capture.model, device: capture.device, hooks: &hooks, options };
     let summary = capture_rows(&run, &ids, |rows| {

@@ -1,5 +1,6 @@
 //! A tiny model and tokenizer for the tests of this crate.
 
+use attention_probes_errors::Stop;
 use attention_probes_models::{
     ActivationFunction, AttentionWeights, Convention, Dtype, ForwardRequest, Gpt2, Gpt2Config,
     HookPoint, HookedModel, ModelError, ModelOutput, ModelShape, TokenBatch, Tokenizer,
@@ -82,6 +83,7 @@ impl Fixture {
             sites: &self.sites,
             device: &self.device,
             max_tokens_per_batch: 12,
+            stop: Stop::never(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use attention_probes_activations::write_atomically;
+use attention_probes_errors::Stop;
 use attention_probes_models::{Dtype, HookPoint, Placement, open_model};
 use attention_probes_pages::fra::{FraFound, FraRunEvent, file_stem, fra_files, write_fra_files};
 use attention_probes_sae::fra::{
@@ -171,7 +172,13 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         repeated: &repeated,
     })?;
     let of_contexts = (&seen, N_STATISTICS);
-    let activity = FeatureActivity::collect(&sae, &*model.model, &device, of_contexts, hook)?;
+    let activity = FeatureActivity::collect(
+        &sae,
+        &*model.model,
+        &device,
+        of_contexts,
+        (hook, &Stop::never()),
+    )?;
     let mut stdout = std::io::stdout().lock();
     let text = if args.json {
         let scores: Vec<(usize, usize, f64)> =

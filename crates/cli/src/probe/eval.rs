@@ -113,6 +113,7 @@ impl EvalArgs {
             balance: self.balance,
             examples_per_text: self.examples_per_text.get(),
             seed: self.seed,
+            ..EvaluateConfig::default()
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
+use attention_probes_errors::Stop;
 use attention_probes_models::{Dtype, NoDownload};
 use attention_probes_pages::sweep::{sweep_page_path, write_sweep_page};
 use attention_probes_probes::Optimizer;
@@ -104,6 +105,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             resume: args.resume,
             overwrite: args.run.overwrite,
             memory_bytes: memory::limit_bytes(),
+            stop: Stop::never(),
         };
         let outline = match check_sweep(&plan, &options) {
             // A plan can be looked at before the weights are there.
@@ -140,8 +142,14 @@ pub fn run_plan(plan: &SweepPlan, earlier: EarlierRun, track: &[Track]) -> Resul
     let hub = hub_access();
     let EarlierRun { resume, overwrite } = earlier;
     let memory_bytes = memory::limit_bytes();
-    let options =
-        RunOptions { device: &device, hub: hub.as_ref(), resume, overwrite, memory_bytes };
+    let options = RunOptions {
+        device: &device,
+        hub: hub.as_ref(),
+        resume,
+        overwrite,
+        memory_bytes,
+        stop: Stop::never(),
+    };
     let report = run_sweep(plan, &options, &mut tracker);
     tracker.clear();
     let report = report?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
+use attention_probes_errors::Stop;
 use attention_probes_metrics::SeedSummary;
 use attention_probes_pages::sae_ablation_page;
 use attention_probes_sae::ablation::{AblationConfig, AblationReport, Arm, run_ablation};
@@ -77,7 +78,7 @@ pub fn run(args: &AblateArgs) -> Result<()> {
         resume: args.resume,
         overwrite: args.overwrite,
         memory_bytes: limit_bytes(),
-        follow: Follow { progress: &|event| follower.show(event), stop: None },
+        follow: Follow { progress: &|event| follower.show(event), stop: Stop::never() },
         ..SaeRunOptions::new(&device)
     };
     if args.dry_run {

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use attention_probes_errors::Stop;
 use attention_probes_sae::{
     Follow, SaeRunConfig, SaeRunOptions, SaeRunTime, StepReport, TrainedSae, check_sae_run, run_sae,
 };
@@ -107,7 +108,7 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
         resume: flags.resume,
         overwrite: flags.overwrite,
         memory_bytes: limit_bytes(),
-        follow: Follow { progress: &|event| follower.show(event), stop: None },
+        follow: Follow { progress: &|event| follower.show(event), stop: Stop::never() },
         ..SaeRunOptions::new(&device)
     };
     if flags.dry_run {

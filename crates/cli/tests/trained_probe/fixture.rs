@@ -7,6 +7,7 @@ use attention_probes_activations::{
     ActivationSource, Capture, Component, Dataset, DatasetConfig, ExampleConfig, ExampleSet,
     MemoryActivations, Site, Task, TokenizeConfig, TokenizedDataset, examples, tokenize,
 };
+use attention_probes_errors::Stop;
 use attention_probes_models::{Convention, LanguageModel, open_model};
 use attention_probes_probes::{
     AttentionProbeConfig, Evaluation, Labels, ModelMetadata, ProbeConfig, ProbeMetadata,
@@ -87,6 +88,7 @@ impl Fixture {
             sites: &sites,
             device: &self.device,
             max_tokens_per_batch: 4096,
+            stop: Stop::never(),
         };
         let mut source =
             MemoryActivations::capture(&capture, &set.sequences(), &mut |_, _| {}).unwrap();

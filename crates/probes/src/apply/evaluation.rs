@@ -5,6 +5,7 @@ use attention_probes_activations::{
     MemoryActivations, PlaceActivations, PlaceSites, StorageConfig, TOKENS_PER_FORWARD, Targets,
     TokenizeConfig, examples, open_activations, tokenize,
 };
+use attention_probes_errors::Stop;
 use attention_probes_metrics::{
     Bootstrap, ClassScores, ClassificationReport, ConfusionMatrix, MetricError, PairAccuracy,
     predicted_class,
@@ -32,11 +33,19 @@ pub struct EvaluateConfig {
     pub examples_per_text: usize,
     /// Seed of the positions that are drawn and of the bootstrap. Default 42.
     pub seed: u64,
+    /// Asked before each block of a forward pass. Default never.
+    pub stop: Stop,
 }
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { max_tokens: None, balance: false, examples_per_text: 8, seed: 42 }
+        Self {
+            max_tokens: None,
+            balance: false,
+            examples_per_text: 8,
+            seed: 42,
+            stop: Stop::never(),
+        }
     }
 }
 
@@ -144,6 +153,7 @@ impl ProbeFile {
     /// # Errors
     ///
     /// - [`ProbeError::Activation`] if the texts cannot be tokenized, give no examples, or the model fails
+    /// - [`ProbeError::Stopped`] if [`EvaluateConfig::stop`] is given
     /// - as [`ProbeFile::evaluate_activations`]
     ///
     /// # Memory
@@ -156,7 +166,7 @@ impl ProbeFile {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<SavedEvaluation<'_>, ProbeError> {
         let LabelledTexts { dataset, probed } = texts;
-        let file_error = |source| ProbeError::Activation { source };
+        let file_error = ProbeError::from;
         let data = dataset.name.as_str();
         let model = &probed.model;
         let (otherwise, n_ctx) = (TokenizeConfig::default().max_tokens, model.model.shape().n_ctx);
@@ -191,6 +201,7 @@ impl ProbeFile {
             sites: sites.sites(),
             device: &probed.device,
             max_tokens_per_batch: TOKENS_PER_FORWARD,
+            stop: config.stop.clone(),
         };
         let storage = StorageConfig::default();
         let source = open_activations(capture, &examples.sequences(), &storage, progress);

@@ -91,7 +91,7 @@ pub fn apply_probe(
                     each(bucket[row], reading);
                 });
             })
-            .map_err(|source| ProbeError::Activation { source })?;
+            .map_err(ProbeError::from)?;
         read?;
     }
     Ok(())

@@ -4,6 +4,7 @@ use attention_probes_activations::{
     ActivationSource as _, Capture, MemoryActivations, PlaceActivations, PlaceSites,
     TOKENS_PER_FORWARD, TokenizedDataset,
 };
+use attention_probes_errors::Stop;
 use attention_probes_models::{CutEncoding, HubAccess, LanguageModel, Tokenizer};
 use burn::tensor::Device;
 
@@ -255,6 +256,7 @@ impl SavedProbe {
     /// use attention_probes_activations::{
     ///     Capture, Component, MemoryActivations, Place, TOKENS_PER_FORWARD, TokenizedDataset,
     /// };
+    /// use attention_probes_errors::Stop;
     /// use attention_probes_models::{Convention, open_model};
     /// use attention_probes_probes::{
     ///     AttentionProbeTrainConfig, Labels, ModelChoice, Prefixes, ProbeMetadata, SavedProbe,
@@ -275,6 +277,7 @@ impl SavedProbe {
     ///     sites: &place.sites(),
     ///     device: &device,
     ///     max_tokens_per_batch: TOKENS_PER_FORWARD,
+    ///     stop: Stop::never(),
     /// };
     /// let mut source = MemoryActivations::capture(&capture, &[0, 1, 2, 3], &mut |_, _| {})?;
     /// let ends: Vec<(usize, usize)> = ids.iter().map(Vec::len).enumerate().collect();
@@ -350,10 +353,11 @@ fn captured(
         sites: places.sites(),
         device,
         max_tokens_per_batch: TOKENS_PER_FORWARD,
+        stop: Stop::never(),
     };
     let all: Vec<usize> = (0..tokens.len()).collect();
     let source = MemoryActivations::capture(&capture, &all, &mut |_, _| {});
-    source.map_err(|source| ProbeError::Activation { source })
+    source.map_err(ProbeError::from)
 }
 
 /// Token ids of a text, and whether it was cut.

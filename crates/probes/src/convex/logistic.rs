@@ -1,6 +1,6 @@
 //! Logistic regression over a whole path of penalties.
 
-use attention_probes_errors::ValueError;
+use attention_probes_errors::{Stop, Stopped, ValueError};
 use rayon::prelude::*;
 
 use super::features::{Features, Moments, Scaling};
@@ -8,7 +8,7 @@ use super::gram::gram;
 use super::objective::{Examples, Objective, Problem};
 use super::preconditioner::Preconditioner;
 use super::readout::LinearReadout;
-use super::solver::{HISTORY, Solution, Stop, minimise};
+use super::solver::{Ending, HISTORY, OnPass, Solution, minimise};
 use super::targets::LogisticTargets;
 use crate::ProbeError;
 
@@ -29,6 +29,9 @@ pub struct LogisticConfig {
     pub max_iterations: usize,
     /// Whether fits that did not converge are returned and not refused, `false` by default.
     pub keep_unconverged: bool,
+    /// Asked before each pass over the features; given, a fit ends with [`ProbeError::Stopped`].
+    /// Never by default.
+    pub stop: Stop,
 }
 
 impl Default for LogisticConfig {
@@ -39,6 +42,7 @@ impl Default for LogisticConfig {
             tolerance: 1e-6,
             max_iterations: 1000,
             keep_unconverged: false,
+            stop: Stop::never(),
         }
     }
 }
@@ -130,6 +134,7 @@ pub struct LogisticFit {
 /// - [`ProbeError::BadWeight`] if a weight is negative or not finite, or all are 0.
 /// - [`ProbeError::Unconverged`] if a fit does not converge, unless the config keeps it.
 /// - [`ProbeError::NonFinite`] if a weight does not fit into `f32`.
+/// - [`ProbeError::Stopped`] if [`LogisticConfig::stop`] is given.
 ///
 /// # Examples
 ///
@@ -150,9 +155,23 @@ pub fn logistic_path(
     data: LogisticData<'_>,
     config: &LogisticConfig,
 ) -> Result<Vec<LogisticFit>, ProbeError> {
+    follow_logistic_path(data, config, &mut |_| {})
+}
+
+/// As [`logistic_path`]; `on_pass` is told how many passes over the features are done.
+///
+/// # Errors
+///
+/// As [`logistic_path`].
+pub fn follow_logistic_path(
+    data: LogisticData<'_>,
+    config: &LogisticConfig,
+    on_pass: &mut dyn FnMut(usize),
+) -> Result<Vec<LogisticFit>, ProbeError> {
     config.check()?;
     let prepared = Prepared::new(data)?;
-    let solutions = prepared.solve(&prepared.problems(&[None], config)?, config, None);
+    let problems = prepared.problems(&[None], config)?;
+    let solutions = prepared.solve(&problems, (config, on_pass), None)?;
     let n_labels = data.targets.n_labels();
     solutions
         .into_iter()
@@ -274,12 +293,16 @@ impl<'a> Prepared<'a> {
     }
 
     /// Solves problems, from 0 on if no starts are given.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the signal to stop is given.
     pub(super) fn solve(
         &self,
         problems: &[Problem],
-        config: &LogisticConfig,
+        (config, on_pass): (&LogisticConfig, OnPass<'_>),
         starts: Option<Vec<Vec<f64>>>,
-    ) -> Vec<Solution> {
+    ) -> Result<Vec<Solution>, Stopped> {
         let objective = self.objective();
         let starts =
             starts.unwrap_or_else(|| vec![vec![0.0; objective.n_params()]; problems.len()]);
@@ -297,12 +320,13 @@ impl<'a> Prepared<'a> {
                 Preconditioner::new(&self.gram, scale, &problem.ridge, bias)
             })
             .collect();
-        let stop = Stop {
+        let ending = Ending {
             tolerance: config.tolerance,
             max_iterations: config.max_iterations,
             history: HISTORY,
+            stop: config.stop.clone(),
         };
-        minimise(&objective, problems, starts, preconditioners, stop)
+        minimise(&objective, problems, starts, preconditioners, (&ending, on_pass))
     }
 
     /// Turns a solution into weights for the features as they are.

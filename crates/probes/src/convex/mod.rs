@@ -25,11 +25,14 @@ pub use covariance::Shrinkage;
 pub use discriminant::{MassMean, discriminant, mass_mean};
 pub use features::Features;
 pub use folds::Folds;
-pub use logistic::{LogisticConfig, LogisticData, LogisticFit, logistic_path};
+pub use logistic::{
+    LogisticConfig, LogisticData, LogisticFit, follow_logistic_path, logistic_path,
+};
 pub use readout::LinearReadout;
 pub use ridge::{RidgeConfig, RidgeFit, ridge_path};
 pub use selection::{
-    LogisticSelection, PenaltyScore, SelectPenaltyBy, cross_validate_logistic, select_logistic,
+    LogisticSelection, PenaltyScore, SelectPenaltyBy, cross_validate_logistic,
+    follow_cross_validation, select_logistic,
 };
 pub use sparse::SparseFeatures;
 pub use sparse_logistic::{SparseLogistic, SparseLogisticData};

@@ -64,6 +64,21 @@ pub fn cross_validate_logistic(
     config: &LogisticConfig,
     select_by: SelectPenaltyBy,
 ) -> Result<Vec<LogisticSelection>, ProbeError> {
+    follow_cross_validation(data, folds, (config, select_by), &mut |_| {})
+}
+
+/// As [`cross_validate_logistic`]; `on_pass` is told how many passes over the features are done, of
+/// the folds and then of the fit on all examples.
+///
+/// # Errors
+///
+/// As [`cross_validate_logistic`].
+pub fn follow_cross_validation(
+    data: LogisticData<'_>,
+    folds: &Folds,
+    (config, select_by): (&LogisticConfig, SelectPenaltyBy),
+    on_pass: &mut dyn FnMut(usize),
+) -> Result<Vec<LogisticSelection>, ProbeError> {
     config.check()?;
     let (found, expected) = (folds.of().len(), data.features.n_examples());
     if found != expected {
@@ -74,7 +89,7 @@ pub fn cross_validate_logistic(
     let n_folds = folds.n_folds();
     let held_out: Vec<Option<u32>> = (0..n_folds as u32).map(Some).collect();
     let problems = prepared.problems(&held_out, config)?;
-    let solutions = prepared.solve(&problems, config, None);
+    let solutions = prepared.solve(&problems, (config, &mut *on_pass), None)?;
     let (n_labels, n_logits) = (data.targets.n_labels(), prepared.objective().n_logits());
     for (problem, solution) in problems.iter().zip(&solutions) {
         // Refuses what did not converge.
@@ -113,7 +128,7 @@ pub fn cross_validate_logistic(
         }
         starts.push(mean);
     }
-    let solutions = prepared.solve(&refits, config, Some(starts));
+    let solutions = prepared.solve(&refits, (config, on_pass), Some(starts))?;
     let selected = solutions.into_iter().zip(scores).zip(best).enumerate();
     selected
         .map(|(label, ((solution, scores), best))| {

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{add_scaled_f64 as add, dot_f64 as dot};
 use rayon::prelude::*;
 
@@ -33,15 +34,20 @@ const LEFT: f64 = 1e-2;
 /// Shortest step that is tried.
 const SHORTEST: f64 = 1e-6;
 
-/// When to stop.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stop {
+/// Told the number of passes over the features that are done.
+pub(super) type OnPass<'a> = &'a mut dyn FnMut(usize);
+
+/// When to end.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
     /// Largest entry of the gradient per unit of example weight.
     pub(super) tolerance: f64,
     /// Most passes over the features.
     pub(super) max_iterations: usize,
     /// Steps that a direction remembers, each as large as the parameters twice.
     pub(super) history: usize,
+    /// Asked before each pass.
+    pub(super) stop: Stop,
 }
 
 /// What is minimised: losses of problems that share a pass over the features.
@@ -70,13 +76,18 @@ pub(super) struct Solution {
 /// Minimises problems from given parameters on, one preconditioner per penalty.
 ///
 /// Deterministic to the bit on one kind of processor, whatever the number of its cores.
+///
+/// # Errors
+///
+/// [`Stopped`] if the signal to stop is given.
 pub(super) fn minimise(
     objective: &impl Losses,
     problems: &[Problem],
     starts: Vec<Vec<f64>>,
     mut preconditioners: Vec<Preconditioner>,
-    stop: Stop,
-) -> Vec<Solution> {
+    (ending, on_pass): (&Ending, OnPass<'_>),
+) -> Result<Vec<Solution>, Stopped> {
+    ending.stop.check()?;
     let n_logits = objective.n_logits();
     let all: Vec<&Problem> = problems.iter().collect();
     let values = objective.evaluate(&all, &starts);
@@ -86,19 +97,21 @@ pub(super) fn minimise(
         .zip(values)
         .map(|((problem, params), value)| {
             let mut descent = Descent::new(problem, n_logits, params, value);
-            descent.n_remembered = stop.history;
-            descent.begin(&preconditioners[problem.penalty], stop.tolerance);
+            descent.n_remembered = ending.history;
+            descent.begin(&preconditioners[problem.penalty], ending.tolerance);
             descent
         })
         .collect();
-    for pass in 1..=stop.max_iterations {
+    for pass in 1..=ending.max_iterations {
         let mut active: Vec<&mut Descent<'_>> =
             descents.iter_mut().filter(|descent| descent.state == State::Active).collect();
         if active.is_empty() {
             break;
         }
+        on_pass(pass);
+        ending.stop.check()?;
         if pass % REFRESH == 0 {
-            refresh(objective, &mut active, &mut preconditioners, stop.tolerance);
+            refresh(objective, &mut active, &mut preconditioners, ending.tolerance);
             active.retain(|descent| descent.state == State::Active);
             if active.is_empty() {
                 break;
@@ -110,10 +123,10 @@ pub(super) fn minimise(
         active.into_par_iter().zip(trials).zip(values).for_each(|((descent, params), value)| {
             let preconditioner = &preconditioners[descent.problem.penalty];
             descent.n_iterations = pass;
-            descent.take(params, value, preconditioner, stop.tolerance);
+            descent.take(params, value, preconditioner, ending.tolerance);
         });
     }
-    descents.into_iter().map(Descent::solution).collect()
+    Ok(descents.into_iter().map(Descent::solution).collect())
 }
 
 /// Measures the curvature where the problems of each penalty are, and begins anew from there.

@@ -8,7 +8,7 @@ use super::logistic::{LogisticConfig, LogisticFit, check_weights};
 use super::objective::{Columns, Examples, LossAndGradient, Problem, curvature_of};
 use super::preconditioner::Preconditioner;
 use super::readout::LinearReadout;
-use super::solver::{HISTORY, Losses, Stop, minimise};
+use super::solver::{Ending, HISTORY, Losses, minimise};
 use super::sparse::{BLOCK, SparseFeatures};
 use super::targets::LogisticTargets;
 use crate::ProbeError;
@@ -140,7 +140,21 @@ impl<'a> SparseLogistic<'a> {
     /// - [`ProbeError::Hyperparameter`] if the penalty is not from 1e-30 to 1e30.
     /// - [`ProbeError::Unconverged`] if a fit does not converge, unless the config keeps it.
     /// - [`ProbeError::NonFinite`] if a weight does not fit into `f32`.
+    /// - [`ProbeError::Stopped`] if [`LogisticConfig::stop`] is given; the last solution stays.
     pub fn fit(&mut self, penalty: f64) -> Result<Vec<LogisticFit>, ProbeError> {
+        self.follow_fit(penalty, &mut |_| {})
+    }
+
+    /// As [`SparseLogistic::fit`]; `on_pass` is told how many passes over the rows are done.
+    ///
+    /// # Errors
+    ///
+    /// As [`SparseLogistic::fit`].
+    pub fn follow_fit(
+        &mut self,
+        penalty: f64,
+        on_pass: &mut dyn FnMut(usize),
+    ) -> Result<Vec<LogisticFit>, ProbeError> {
         LogisticConfig { penalties: vec![penalty], ..self.config.clone() }.check()?;
         let problems: Vec<Problem> = (0..self.starts.len())
             .map(|label| Problem {
@@ -151,16 +165,18 @@ impl<'a> SparseLogistic<'a> {
                 total_weight: self.total_weight,
             })
             .collect();
-        let starts = std::mem::take(&mut self.starts);
+        let starts = self.starts.clone();
         let n_params: usize = starts.iter().map(Vec::len).sum();
-        let stop = Stop {
+        let ending = Ending {
             tolerance: self.config.tolerance,
             max_iterations: self.config.max_iterations,
             history: (REMEMBERED / (2 * n_params).max(1)).clamp(3, HISTORY),
+            stop: self.config.stop.clone(),
         };
         let asked: Vec<&Problem> = problems.iter().collect();
         let preconditioner = self.preconditioner(&asked, &starts);
-        let solutions = minimise(&*self, &problems, starts, vec![preconditioner], stop);
+        let solutions =
+            minimise(&*self, &problems, starts, vec![preconditioner], (&ending, on_pass))?;
         let fits = solutions.iter().enumerate().map(|(label, solution)| {
             if !solution.converged && !self.config.keep_unconverged {
                 return Err(ProbeError::Unconverged {
@@ -338,8 +354,10 @@ impl Chunk {
 
 #[cfg(test)]
 mod tests {
+    use attention_probes_errors::Stop;
+
     use super::*;
-    use crate::{Features, LogisticData, logistic_path};
+    use crate::{Features, LogisticData, follow_logistic_path, logistic_path};
 
     /// Rows of a few of `n_features`, sparse and dense.
     fn rows(n: usize, n_features: usize) -> (SparseFeatures, Vec<f32>) {
@@ -413,6 +431,36 @@ mod tests {
         assert_eq!(resumed.fit(1.0).unwrap(), expected);
         let other = LinearReadout::new(&[0.0; 6], &[0.0; 3]).unwrap();
         assert!(resumed.resume(&[other]).is_err());
+    }
+
+    #[test]
+    fn a_fit_that_is_stopped_ends_after_a_pass() {
+        let (features, dense) = rows(90, 17);
+        let labels: Vec<usize> = (0..90).map(|i| i * i % 7 % 3).collect();
+        let targets = LogisticTargets::classes(&labels, 3).unwrap();
+        for is_sparse in [true, false] {
+            let stop = Stop::new();
+            let config =
+                LogisticConfig { penalties: vec![0.1], stop: stop.clone(), ..Default::default() };
+            let mut passes = Vec::new();
+            let mut on_pass = |n_passes| {
+                passes.push(n_passes);
+                if n_passes == 3 {
+                    stop.stop();
+                }
+            };
+            let found = if is_sparse {
+                let (features, targets) = (&features, &targets);
+                let data = SparseLogisticData { features, targets, weights: None };
+                SparseLogistic::new(data, config).unwrap().follow_fit(0.1, &mut on_pass)
+            } else {
+                let features = Features::new(&dense, 17).unwrap();
+                let data = LogisticData { features, targets: &targets, weights: None };
+                follow_logistic_path(data, &config, &mut on_pass)
+            };
+            assert!(matches!(found, Err(ProbeError::Stopped(_))), "{found:?}");
+            assert_eq!(passes, [1, 2, 3]);
+        }
     }
 
     #[test]

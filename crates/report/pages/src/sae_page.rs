@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
+use attention_probes_errors::Stop;
 use attention_probes_models::{
     HookPoint, LanguageModel, ModelError, PaddingSide, TokenBatch, host_values,
 };
@@ -119,7 +120,7 @@ pub fn sae_page(
         &*site.model.model,
         site.device,
         (contexts, config.max_contexts),
-        site.hook,
+        (site.hook, &Stop::never()),
     )?;
     let densities = activity.densities();
     let features = shown(&activity, &densities, config.n_features);

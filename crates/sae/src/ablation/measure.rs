@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use attention_probes_activations::{DatasetConfig, data_files, hash_file};
+use attention_probes_activations::{DatasetConfig, Watch, data_files, hash_file};
 use attention_probes_errors::FileError;
 use attention_probes_models::{
     ActivationCache, HookPoint, LanguageModel, PaddingSide, TokenBatch, host_values,
@@ -263,6 +263,7 @@ impl<'a> Bench<'a> {
         let place = RecoveryPlace { hook: self.hook, others: &patterns, n_saes: opened.len() };
         let config = RecoveryConfig {
             special_tokens: self.contexts.ids(0)[..positions.start].to_vec(),
+            stop: self.options.follow.stop.clone(),
             ..RecoveryConfig::default()
         };
         let (batches, model) = (self.batches()?, &*self.model.model);
@@ -296,7 +297,8 @@ impl<'a> Bench<'a> {
         let settings = (attention.keep, attention.pool, CONTEXTS_PER_BATCH);
         let (model, device) = (&*self.model.model, self.options.device);
         let (contexts, layers) = (&self.contexts, &self.layers);
-        AttentionLayers::extract(model, device, contexts, layers, settings, |_| ())
+        let watch = Watch { progress: None, stop: self.options.follow.stop.clone() };
+        AttentionLayers::extract(model, device, contexts, layers, settings, watch)
     }
 
     /// What an autoencoder makes of a batch of contexts.

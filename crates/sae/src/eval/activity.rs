@@ -1,8 +1,9 @@
 //! What the features of an autoencoder do on texts.
 
 use attention_probes_activations::{
-    Batching, CaptureOptions, ModelCapture, NonFinitePolicy, capture_rows,
+    Batching, CaptureOptions, ModelCapture, NonFinitePolicy, Watch, capture_rows,
 };
+use attention_probes_errors::Stop;
 use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::{HookPoint, HookedModel};
 use burn::tensor::Device;
@@ -51,12 +52,13 @@ impl FeatureActivity {
     /// - [`SaeError::Model`] if the model fails, or has no such hook.
     /// - [`SaeError::Site`] if the autoencoder reads rows of another width.
     /// - [`SaeError::NonFinite`] if an activation is not finite.
+    /// - [`SaeError::Stopped`] if the signal to stop is given.
     pub fn collect(
         sae: &Sae,
         model: &dyn HookedModel,
         device: &Device,
         (contexts, n_contexts): (&Contexts, usize),
-        hook: HookPoint,
+        (hook, stop): (HookPoint, &Stop),
     ) -> Result<Self, SaeError> {
         let (d_in, length) = (sae.config.d_in, contexts.length());
         let n_before = length - contexts.n_text_tokens();
@@ -66,6 +68,7 @@ impl FeatureActivity {
         let options = CaptureOptions {
             batching: Batching::InOrder { max_sequences: CONTEXTS_PER_FORWARD },
             non_finite: NonFinitePolicy::Keep,
+            watch: Watch { progress: None, stop: stop.clone() },
             ..CaptureOptions::default()
         };
         let capture = ModelCapture { model, device, hooks: &[hook.into()], options };

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use attention_probes_errors::Stop;
 use attention_probes_kernels::SoftmaxSum;
 use attention_probes_models::{
     Activation as Captured, ActivationCache, ForwardRequest, HookPoint, HookSet, HookedModel,
@@ -79,6 +80,8 @@ pub struct RecoveryConfig {
     /// Whether those keep their activation where the autoencoder replaces that of others; `false`
     /// by default, as in `SAEBench`.
     pub keep_special_activations: bool,
+    /// Asked before each block of a forward pass. Never by default.
+    pub stop: Stop,
 }
 
 /// Losses and divergences of a model with and without an autoencoder, means over tokens in nats.
@@ -267,7 +270,11 @@ pub(crate) fn recovered_each<'a>(
     let hooks = HookSet::new([hook].into_iter().chain(others.iter().copied()));
     for (number, batch) in batches.into_iter().enumerate() {
         let counted = CountedTokens::new(batch, config);
-        let request = ForwardRequest { hooks: &hooks, logits: true, ..ForwardRequest::default() };
+        let request = ForwardRequest {
+            logits: true,
+            stop: config.stop.clone(),
+            ..ForwardRequest::hooks(&hooks)
+        };
         let mut output = model.execute(batch, &request)?;
         let original = host_values(output.logits.ok_or_else(|| missing("logits"))?)?;
         let captured = output.cache.remove(hook).ok_or_else(|| missing(&hook.to_string()))?;
@@ -277,7 +284,11 @@ pub(crate) fn recovered_each<'a>(
         observe(&before, &mut output.cache)?;
         let run = |change: Intervention| -> Result<Vec<f32>, SaeError> {
             let changes = [change];
-            let request = ForwardRequest { interventions: &changes, ..ForwardRequest::logits() };
+            let request = ForwardRequest {
+                interventions: &changes,
+                stop: config.stop.clone(),
+                ..ForwardRequest::logits()
+            };
             let logits = model.execute(batch, &request)?.logits;
             Ok(host_values(logits.ok_or_else(|| missing("logits"))?)?)
         };
@@ -405,7 +416,7 @@ mod tests {
             assert!(nothing.kl_div_with_ablation > 1e-3, "{hook} {nothing:?}");
             // Tokens that are special keep what they have, so the zeros are not everywhere.
             let special_tokens = vec![5, 7, 8, 9, 40, 3];
-            let replaced = RecoveryConfig { special_tokens, keep_special_activations: false };
+            let replaced = RecoveryConfig { special_tokens, ..RecoveryConfig::default() };
             let kept = RecoveryConfig { keep_special_activations: true, ..replaced.clone() };
             let (replaced, kept) = (recover(0.0, &replaced), recover(0.0, &kept));
             assert_eq!((replaced.n_tokens, kept.n_tokens), (2, 2));

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use attention_probes_models::HookPoint;
 
-use super::layer::{FraActivations, FraLayer, Reading};
+use super::capture::FraActivations;
+use super::layer::{FraLayer, Reading};
 use super::published::strongest;
 use super::site::FraSite;
 use crate::{Encoded, SaeError};

@@ -1,14 +1,7 @@
 //! One layer's queries, keys, and values as functions of an autoencoder's features.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use attention_probes_activations::{
-    Batching, CaptureHook, CaptureOptions, CaptureOrder, ModelCapture, NonFinite, NonFinitePolicy,
-    TOKENS_PER_FORWARD, capture_rows,
-};
 use attention_probes_kernels::{Matrix, Write, matmul};
-use attention_probes_models::{AttentionWeights, HookPoint, HookedModel, ModelError, NormKind};
-use burn::tensor::Device;
+use attention_probes_models::{AttentionWeights, HookPoint, HookedModel, NormKind};
 
 use super::site::{FraSite, hook_of};
 use crate::{Sae, SaeError};
@@ -242,69 +235,4 @@ fn fold(weights: &AttentionWeights, weight: &[f32], bias: &[f32], reading: Readi
         Reading::Published => vec![0.0; width],
     };
     Folded { weight: folded, constant }
-}
-
-/// Activations of one text by hook, on the host.
-pub type FraActivations = BTreeMap<HookPoint, Vec<f32>>;
-
-/// Runs a model over one text and keeps what is at some hooks, heads side by side.
-///
-/// # Errors
-///
-/// - [`SaeError::Model`] if the model fails, or has no such hook.
-/// - [`SaeError::NonFinite`] if an activation is NaN or infinite; scores may be minus infinity.
-pub fn capture(
-    model: &dyn HookedModel,
-    device: &Device,
-    ids: &[u32],
-    hooks: &[HookPoint],
-) -> Result<FraActivations, SaeError> {
-    let mut found = capture_texts(model, device, &[ids], hooks)?;
-    found.pop().ok_or(ModelError::EmptyBatch)?
-}
-
-/// Runs a model over texts, those of like length together, and keeps what is at some hooks of each,
-/// in the order given: its activations, or [`SaeError::NonFinite`] if one is NaN or infinite.
-///
-/// A text has the same activations, to the last bit, in whatever company it is captured.
-///
-/// # Errors
-///
-/// - [`SaeError::Model`] if the model fails, has no such hook, or a text has no token.
-///
-/// # Memory
-///
-/// The activations of all the texts.
-pub fn capture_texts(
-    model: &dyn HookedModel,
-    device: &Device,
-    texts: &[impl AsRef<[u32]>],
-    hooks: &[HookPoint],
-) -> Result<Vec<Result<FraActivations, SaeError>>, SaeError> {
-    let hooks: BTreeSet<HookPoint> = hooks.iter().copied().collect();
-    let hooks: Vec<CaptureHook> = hooks.into_iter().map(CaptureHook::from).collect();
-    let options = CaptureOptions {
-        batching: Batching::SameBits { max_tokens: TOKENS_PER_FORWARD },
-        order: CaptureOrder::AsGiven,
-        non_finite: NonFinitePolicy::Keep,
-        ..CaptureOptions::default()
-    };
-    let capture = ModelCapture { model, device, hooks: &hooks, options };
-    let mut found = Vec::with_capacity(texts.len());
-    let summary = capture_rows(&capture, texts, |rows| {
-        found.push(match rows.non_finite {
-            Some(NonFinite { index, value, .. }) => {
-                Err(SaeError::NonFinite { array: "activations", index, value })
-            }
-            None => {
-                let values = rows.values.iter().map(|values| values.to_vec());
-                Ok(hooks.iter().map(|hook| hook.hook).zip(values).collect())
-            }
-        });
-        Ok::<(), SaeError>(())
-    })?;
-    if summary.n_empty > 0 {
-        return Err(ModelError::EmptyBatch.into());
-    }
-    Ok(found)
 }

@@ -9,6 +9,7 @@
 //! the features of the strongest pairs are active, and [`induction_arms`] runs the model without them.
 
 mod ablation;
+mod capture;
 mod codes;
 mod corpus;
 mod layer;
@@ -25,13 +26,14 @@ pub use ablation::{
     AblatedText, FraAblation, FraArm, FraArmsConfig, FraEffect, FraRemoved, FraScores,
     InductionHead, RepeatedTokensConfig, induction_arms,
 };
+pub use capture::{FraActivations, capture, capture_texts};
 pub use codes::FraCodes;
 pub use corpus::{
     FraCheckpoints, FraCorpus, FraExamples, FraFeatureText, FraFeatureTexts, FraHeadReport,
     FraLookConfig, FraPairReport, FraProgress, FraReportConfig, FraRowSample, FraRowSamples,
     FraSettings, FraSpreads, resolve_texts, shown_pairs,
 };
-pub use layer::{FraActivations, FraLayer, capture, capture_texts};
+pub use layer::FraLayer;
 pub use mode::FraMode;
 pub use output::{FraContribution, FraOutput, FraSource};
 pub use pairs::{

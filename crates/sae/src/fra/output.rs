@@ -4,8 +4,9 @@ use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::HookPoint;
 use serde::Serialize;
 
+use super::capture::FraActivations;
 use super::codes::{FraCodes, rows};
-use super::layer::{FraActivations, FraLayer};
+use super::layer::FraLayer;
 use super::text::rest;
 use crate::SaeError;
 

@@ -2,8 +2,9 @@
 
 use attention_probes_models::RopeAngles;
 
+use super::capture::FraActivations;
 use super::codes::{FraCodes, rows};
-use super::layer::{Folded, FraActivations, FraLayer};
+use super::layer::{Folded, FraLayer};
 use crate::SaeError;
 
 /// Active features of a text with their queries and keys for some heads.

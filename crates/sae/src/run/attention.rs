@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use attention_probes_activations::Watch;
 use attention_probes_errors::FileError;
 use attention_probes_models::LanguageModel;
 
@@ -47,9 +48,10 @@ pub(super) fn attention(
     let settings = (keep, pool, config.train.contexts_per_forward);
     let model = &*model.model;
     let total = contexts.len();
-    let progress = |done| options.follow.tell(SaeEvent::Attention { done, total });
+    let progress = |done, _| options.follow.tell(SaeEvent::Attention { done, total });
+    let watch = Watch { progress: Some(&progress), stop: options.follow.stop.clone() };
     let extracted =
-        AttentionLayers::extract(model, options.device, contexts, layers, settings, progress)?;
+        AttentionLayers::extract(model, options.device, contexts, layers, settings, watch)?;
     let size_bytes = extracted.size_bytes();
     options.follow.tell(SaeEvent::AttentionKept { layers, size_bytes });
     extracted.save(path, &digest)?;

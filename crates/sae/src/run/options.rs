@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use crate::follow::Follow;
 
 /// How a run is made on this machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SaeRunOptions<'a> {
     /// Where the model runs.
     pub device: &'a Device,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use attention_probes_activations::write_atomically;
 use attention_probes_errors::FileError;
-use attention_probes_models::{LanguageModel, Placement, open_model};
+use attention_probes_models::{LanguageModel, LoadOptions, Placement, open_model};
 use serde::Serialize;
 
 use super::attention::{attention, hash_ids, n_held_out};
@@ -56,7 +56,8 @@ pub struct TrainedSae {
 ///   settings, texts, or another model.
 /// - [`RunError::Memory`] if it needs more than `memory_bytes`.
 /// - [`SaeError::Diverged`] if a loss is not finite.
-/// - [`SaeError::Stopped`] if it was stopped; a checkpoint was written.
+/// - [`SaeError::Stopped`] if it was stopped; a checkpoint of the last whole step was
+///   written, if there was one.
 /// - any other [`SaeError`] if the model, the texts, or the disk is at fault.
 ///
 /// # Memory
@@ -181,7 +182,8 @@ pub fn check_sae_run(
 fn model_of(plan: &SaeRunPlan, options: &SaeRunOptions<'_>) -> Result<LanguageModel, SaeError> {
     let config = &plan.config().model;
     let placement = Placement { device: options.device.clone(), dtype: config.dtype };
-    Ok(open_model(&config.name, options.hub, placement)?)
+    let load = LoadOptions::from(placement).with_stop(options.follow.stop.clone());
+    Ok(open_model(&config.name, options.hub, load)?)
 }
 
 fn is_complete_already(plan: &SaeRunPlan, options: &SaeRunOptions<'_>) -> Result<bool, SaeError> {
@@ -227,7 +229,9 @@ impl RunTexts {
     ) -> Result<ContextStream<'a>, SaeError> {
         let config = plan.config();
         let settings = (config.train.contexts_per_forward, config.seed);
-        ContextStream::new(&*model.model, options.device, &self.training, plan.hooks(), settings)
+        let (model, device) = (&*model.model, options.device);
+        let stream = ContextStream::new(model, device, &self.training, plan.hooks(), settings)?;
+        Ok(stream.with_stop(options.follow.stop.clone()))
     }
 }
 
@@ -288,7 +292,20 @@ fn steps(
     let (config, checkpoint) = (plan.config(), folder.checkpoint());
     let mut last = vec![StepReport::default(); run.tasks().len()];
     let mut history = History::new(last.len(), config.n_steps());
-    while let Some(progress) = run.step()? {
+    loop {
+        let progress = match run.step() {
+            Ok(Some(progress)) => progress,
+            Ok(None) => break,
+            // Nothing of the step was taken: what there is goes on to the same bits.
+            Err(SaeError::Stopped) => {
+                if run.trainers()[0].n_steps() > 0 {
+                    history.append(run.tasks(), &folder.path)?;
+                    run.save(&checkpoint, digest)?;
+                }
+                return Err(SaeError::Stopped);
+            }
+            Err(error) => return Err(error),
+        };
         let (step, n_steps) = (progress.step, progress.n_steps);
         let tokens_per_step = run.tokens_per_step();
         history.push((step, n_steps), step * tokens_per_step as u64, &progress.reports);

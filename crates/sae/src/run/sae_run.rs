@@ -193,6 +193,8 @@ impl<'a> SaeRun<'a> {
     ///
     /// - the errors of [`ContextStream::rows`].
     /// - [`SaeError::Diverged`] if an autoencoder diverges.
+    /// - [`SaeError::Stopped`] if the signal of the stream is given; no step was taken, and the next
+    ///   call takes it.
     pub fn step(&mut self) -> Result<Option<RunProgress>, SaeError> {
         let step = self.trainers.first().map_or(self.n_steps, SaeTrainer::n_steps);
         if step >= self.n_steps {

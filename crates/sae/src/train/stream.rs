@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use attention_probes_activations::{
-    Batching, CaptureHook, CaptureOptions, HookLayout, ModelCapture, NonFinitePolicy, capture_rows,
+    Batching, CaptureHook, CaptureOptions, HookLayout, ModelCapture, NonFinitePolicy, Watch,
+    capture_rows,
 };
+use attention_probes_errors::Stop;
 use attention_probes_models::{HookPoint, HookedModel};
 use burn::tensor::Device;
 
@@ -22,6 +24,7 @@ pub struct ContextStream<'a> {
     seed: u64,
     order: Vec<usize>,
     position: StreamPosition,
+    stop: Stop,
 }
 
 /// How far a stream has been read.
@@ -63,6 +66,7 @@ impl<'a> ContextStream<'a> {
             seed,
             order: contexts.order(seed, 0),
             position: StreamPosition::default(),
+            stop: Stop::never(),
         };
         let no_rows = |hook: &&CaptureHook| HookLayout::of(hook.hook) == HookLayout::Pairs;
         if let Some(CaptureHook { hook, .. }) = stream.hooks.iter().find(no_rows) {
@@ -78,6 +82,13 @@ impl<'a> ContextStream<'a> {
         })?;
         stream.widths = widths;
         Ok(stream)
+    }
+
+    /// Asks a signal to stop before each block of a forward pass.
+    #[must_use]
+    pub fn with_stop(mut self, stop: Stop) -> Self {
+        self.stop = stop;
+        self
     }
 
     /// Values of a row at every hook.
@@ -138,6 +149,7 @@ impl<'a> ContextStream<'a> {
     ///
     /// - [`SaeError::Model`] if the model or its device fails.
     /// - [`SaeError::NotFinite`] if every context of an epoch has NaN or infinity.
+    /// - [`SaeError::Stopped`] if the signal to stop is given; the stream is where it was.
     pub fn rows(&mut self, n_wanted: usize) -> Result<Vec<Vec<f32>>, SaeError> {
         self.contexts((n_wanted / self.contexts.n_text_tokens()).max(1)).map(|(_, rows)| rows)
     }
@@ -148,6 +160,18 @@ impl<'a> ContextStream<'a> {
     ///
     /// As [`ContextStream::rows`].
     pub fn contexts(&mut self, n_contexts: usize) -> Result<(Vec<usize>, Vec<Vec<f32>>), SaeError> {
+        let start = self.position;
+        let found = self.next_contexts(n_contexts);
+        if found.is_err() {
+            self.seek(start);
+        }
+        found
+    }
+
+    fn next_contexts(
+        &mut self,
+        n_contexts: usize,
+    ) -> Result<(Vec<usize>, Vec<Vec<f32>>), SaeError> {
         let mut rows = vec![Vec::new(); self.hooks.len()];
         let (mut read, mut n_skipped) = (Vec::with_capacity(n_contexts), 0);
         while read.len() < n_contexts {
@@ -192,6 +216,7 @@ impl<'a> ContextStream<'a> {
         let options = CaptureOptions {
             batching: Batching::InOrder { max_sequences: self.contexts_per_forward },
             n_before: self.positions().start,
+            watch: Watch { progress: None, stop: self.stop.clone() },
             ..CaptureOptions::default()
         };
         let capture =

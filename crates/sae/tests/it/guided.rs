@@ -1,5 +1,6 @@
 //! Runs that attention guides, on a demo model.
 
+use attention_probes_activations::Watch;
 use attention_probes_models::{LanguageModel, open_model};
 use attention_probes_sae::{
     AttentionLayers, ContextStream, Contexts, GuidanceRecord, KeepAttention, PoolHeads,
@@ -65,10 +66,11 @@ fn setting() -> Setting {
     let model = open_model("demo-gpt2", None, &device).unwrap();
     let mut contexts = contexts(&model);
     let settings = (KeepAttention::default(), PoolHeads::Mean, 16);
+    let watch = Watch::default();
     let layers = SaeRun::layers(&tasks()).unwrap();
     assert_eq!(layers, [0, 1, 2]);
     let attention =
-        AttentionLayers::extract(&*model.model, &device, &contexts, &layers, settings, |_| ())
+        AttentionLayers::extract(&*model.model, &device, &contexts, &layers, settings, watch)
             .unwrap();
     let held_out = contexts.split_off(8);
     Setting { model, device, contexts, held_out, attention }

@@ -1,7 +1,8 @@
 //! Runs on a demo model: several autoencoders from one stream, stopped and gone on with.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use attention_probes_errors::Stop;
 use attention_probes_models::{LanguageModel, open_model};
 use attention_probes_sae::{
     ContextStream, Contexts, Follow, Reshape, RunError, RunTraining, Sae, SaeError, SaeEvent,
@@ -168,15 +169,15 @@ fn a_run_that_its_caller_stops_goes_on_to_the_same_bits() {
     let expected = run_sae(&plan, &SaeRunOptions::new(&device)).unwrap();
 
     let plan = written(stopped.path()).check().unwrap();
-    let stop = AtomicBool::new(false);
+    let stop = Stop::new();
     let progress = |event: SaeEvent<'_>| {
         if let SaeEvent::Step { progress, .. } = event
             && progress.step == 5
         {
-            stop.store(true, Ordering::Relaxed);
+            stop.stop();
         }
     };
-    let follow = Follow { progress: &progress, stop: Some(&stop) };
+    let follow = Follow { progress: &progress, stop: stop.clone() };
     let options = SaeRunOptions { follow, ..SaeRunOptions::new(&device) };
     assert!(matches!(run_sae(&plan, &options), Err(SaeError::Stopped)));
     let exists = run_sae(&plan, &SaeRunOptions::new(&device)).unwrap_err();
@@ -192,6 +193,34 @@ fn a_run_that_its_caller_stops_goes_on_to_the_same_bits() {
         assert_eq!(read_history(&found.folder).len(), 16);
     }
     assert!(run_sae(&plan, &resumed).unwrap().is_empty(), "it is complete");
+}
+
+#[test]
+fn a_run_that_is_stopped_inside_a_forward_pass_goes_on_to_the_same_bits() {
+    let device = Device::flex();
+    let [whole, stopped] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    let expected = run_sae(&written(whole.path()).check().unwrap(), &SaeRunOptions::new(&device));
+    let plan = written(stopped.path()).check().unwrap();
+    let (mut n_stops, mut n) = (0, 10);
+    // A signal is given after ever more questions, until the run ends before.
+    let found = loop {
+        let n_asked = AtomicUsize::new(0);
+        let stop = Stop::when(move || n_asked.fetch_add(1, Ordering::Relaxed) >= n);
+        let follow = Follow { stop, ..Follow::default() };
+        let options = SaeRunOptions { follow, resume: true, ..SaeRunOptions::new(&device) };
+        match run_sae(&plan, &options) {
+            Err(SaeError::Stopped) => n_stops += 1,
+            other => break other.unwrap(),
+        }
+        n += n / 2;
+    };
+    assert!(n_stops > 1, "{n_stops}");
+    assert_eq!(found.len(), 3);
+    for (found, expected) in found.iter().zip(&expected.unwrap()) {
+        let [found_sae, expected_sae] = [found, expected].map(|one| read_sae(&one.folder).unwrap());
+        assert_eq!(found_sae.encoder, expected_sae.encoder);
+        assert_eq!(read_history(&found.folder), read_history(&expected.folder));
+    }
 }
 
 #[test]

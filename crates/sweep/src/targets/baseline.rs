@@ -24,7 +24,9 @@ pub(super) fn baselines(
     let mean = SideReport::new(&test, &outputs, seed)?;
     let words = words.map(|words| {
         let (penalty, outputs) = match targets.kind {
-            LabelKind::Class | LabelKind::Number => ridge_on_words(words, &targets.values, split)?,
+            LabelKind::Class | LabelKind::Number => {
+                ridge_on_words(words, &targets.values, split, follower.stop)?
+            }
             LabelKind::Labels | LabelKind::Distribution => {
                 logistic_on_words(words, targets, split, follower)?
             }

@@ -132,8 +132,12 @@ pub(crate) fn run_target_experiments(
             arrays.push((format!("{side}/groups"), integers(&|i| groups[i])));
         }
     }
-    let follower =
-        FitFollower { data: &run.config().name, folder: Some(&run.folder), tracker: &mut *tracker };
+    let follower = FitFollower {
+        data: &run.config().name,
+        folder: Some(&run.folder),
+        stop: &run.stop,
+        tracker: &mut *tracker,
+    };
     let data = TargetData {
         run,
         model,
@@ -226,6 +230,7 @@ impl TargetData<'_> {
         let mut probes = Vec::new();
         let mut warnings = self.warnings.clone();
         for (architecture, features) in architectures.iter().zip(features) {
+            self.run.stop.check()?;
             let (probe, fitted) =
                 self.probe(architecture, features, place, &trained, &mut arrays)?;
             warnings.extend(end_of_list(&architecture.config_name, &fitted, &self.targets));
@@ -276,10 +281,14 @@ impl TargetData<'_> {
         });
         let (train, validation, test) = (train?, validation?, test?);
         let name = &architecture.config_name;
-        let fitted = fit(name, train, validation, penalties)?;
+        let fitted = fit(name, train, validation, (penalties, &self.run.stop))?;
         let shuffled_labels = (config.evaluation.shuffled_labels > 0).then(|| {
             let targets = shuffled(train.targets, config.seed);
-            let readout = fit_again(FitSide { targets: &targets, ..train }, &fitted.penalties)?;
+            let readout = fit_again(
+                FitSide { targets: &targets, ..train },
+                &fitted.penalties,
+                &self.run.stop,
+            )?;
             let outputs = readout.map(|readout| readout.outputs(test.features)).transpose()?;
             let report =
                 outputs.map(|outputs| SideReport::new(test.targets, &outputs, config.seed));

@@ -1,6 +1,7 @@
 //! A probe over a path of penalties, of which validation chooses.
 
 use attention_probes_activations::{LabelKind, Targets};
+use attention_probes_errors::Stop;
 use attention_probes_kernels::binary_cross_entropy;
 use attention_probes_metrics::r_squared;
 use attention_probes_probes::{
@@ -35,14 +36,14 @@ pub(super) fn fit(
     config_name: &str,
     train: FitSide<'_>,
     validation: FitSide<'_>,
-    penalties: &[f64],
+    (penalties, stop): (&[f64], &Stop),
 ) -> Result<FittedProbe, SweepError> {
     match train.targets.kind {
         LabelKind::Class | LabelKind::Number => {
             fit_number(config_name, train, validation, penalties)
         }
         LabelKind::Labels | LabelKind::Distribution => {
-            fit_logits(config_name, train, validation, penalties)
+            fit_logits(config_name, train, validation, (penalties, stop))
         }
     }
 }
@@ -84,6 +85,7 @@ fn fit_number(
 pub(super) fn fit_again(
     train: FitSide<'_>,
     penalties: &[f64],
+    stop: &Stop,
 ) -> Result<Option<LinearReadout>, SweepError> {
     if matches!(train.targets.kind, LabelKind::Class | LabelKind::Number) {
         let config = RidgeConfig { penalties: penalties.to_vec(), ..RidgeConfig::default() };
@@ -93,7 +95,7 @@ pub(super) fn fit_again(
     let mut different = penalties.to_vec();
     different.sort_by(f64::total_cmp);
     different.dedup_by(|a, b| a.total_cmp(b).is_eq());
-    let fits = logistic_fits(train, &different)?;
+    let fits = logistic_fits(train, &different, stop)?;
     let (mut weight, mut bias) = (Vec::new(), Vec::new());
     for (label, penalty) in penalties.iter().enumerate() {
         let is_wanted = |fit: &&LogisticFit| {
@@ -115,10 +117,15 @@ fn as_f64(values: &[f32]) -> impl Iterator<Item = f64> {
 }
 
 /// The fits of all labels and penalties, converged or not.
-fn logistic_fits(train: FitSide<'_>, penalties: &[f64]) -> Result<Vec<LogisticFit>, SweepError> {
+fn logistic_fits(
+    train: FitSide<'_>,
+    penalties: &[f64],
+    stop: &Stop,
+) -> Result<Vec<LogisticFit>, SweepError> {
     let config = LogisticConfig {
         penalties: penalties.to_vec(),
         keep_unconverged: true,
+        stop: stop.clone(),
         ..LogisticConfig::default()
     };
     let (values, n_columns) = (as_f32(&train.targets.values), train.targets.n_columns());
@@ -134,10 +141,10 @@ fn fit_logits(
     config_name: &str,
     train: FitSide<'_>,
     validation: FitSide<'_>,
-    penalties: &[f64],
+    (penalties, stop): (&[f64], &Stop),
 ) -> Result<FittedProbe, SweepError> {
     // What does not converge is left out below, since the other penalties may do without it.
-    let fits = logistic_fits(train, penalties)?;
+    let fits = logistic_fits(train, penalties, stop)?;
     let kind = train.targets.kind;
     let n_labels = if kind == LabelKind::Labels { train.targets.n_columns() } else { 1 };
     let mut best: Vec<Option<(f64, LogisticFit)>> = vec![None; n_labels];
@@ -212,7 +219,7 @@ mod tests {
         let (x, y) = ([0.0, 1.0, 2.0, 3.0], [1.0, 3.0, 5.0, 7.0]);
         let targets = targets(LabelKind::Number, &["y"], &y);
         let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
-        let found = fit("linear", side, side, &[1.0, 1e-6, 100.0]).unwrap();
+        let found = fit("linear", side, side, (&[1.0, 1e-6, 100.0], &Stop::never())).unwrap();
         assert_eq!((found.penalties, found.path.len()), (vec![1e-6], 3));
         approx::assert_abs_diff_eq!(found.readout.weight()[0], 2.0, epsilon = 1e-4);
         // Ridge of one feature in closed form: w = Sxy / (Sxx + penalty).
@@ -232,7 +239,7 @@ mod tests {
         let values = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0];
         let targets = targets(LabelKind::Labels, &["a", "b"], &values);
         let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
-        let found = fit("linear", side, side, &[1e-2, 1e4]).unwrap();
+        let found = fit("linear", side, side, (&[1e-2, 1e4], &Stop::never())).unwrap();
         assert_eq!((found.readout.n_out(), found.path.len()), (2, 4));
         approx::assert_abs_diff_eq!(found.penalties[0], 1e-2);
         assert!(found.readout.weight()[0] > 1.0);
@@ -247,7 +254,7 @@ mod tests {
         let values = [0.7, 0.3, 0.7, 0.3, 0.5, 0.5, 0.5, 0.5];
         let targets = targets(LabelKind::Distribution, &["no", "yes"], &values);
         let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
-        let found = fit("linear", side, side, &[1e6]).unwrap();
+        let found = fit("linear", side, side, (&[1e6], &Stop::never())).unwrap();
         let bias = f64::from(found.readout.bias()[0]);
         approx::assert_abs_diff_eq!(bias, (0.4_f64 / 0.6).ln(), epsilon = 1e-3);
         let losses = target_cross_entropies(&[0.0; 4], &targets);

@@ -1,6 +1,7 @@
 //! What the words alone tell of labels that are no classes: regressions on sparse rows.
 
 use attention_probes_activations::{LabelKind, Split, Targets};
+use attention_probes_errors::Stop;
 use attention_probes_kernels::{ConjugateGradients, conjugate_gradients, dot_f64_in_order as dot};
 use attention_probes_metrics::r_squared;
 use attention_probes_probes::{LinearReadout, LogisticTargets};
@@ -65,12 +66,14 @@ pub(super) fn ridge_on_words(
     words: &BagOfWords,
     targets: &[f64],
     split: &Split,
+    stop: &Stop,
 ) -> Result<(f64, Vec<f32>), SweepError> {
     let validation: Vec<f64> = split.validation.iter().map(|&i| targets[i]).collect();
     let mut best: Option<(f64, f64, Vec<f64>)> = None;
     let mut params = vec![0.0; words.n_features()];
     // From the strongest penalty on, each solution is a good start for the next.
     for penalty in RIDGE_PENALTIES.into_iter().rev() {
+        stop.check()?;
         let problem = RidgeProblem::new(words, targets, &split.train, penalty);
         params = problem.solve(params);
         let outputs: Vec<f64> =
@@ -198,7 +201,8 @@ mod tests {
         let targets = Targets { kind, names, values };
         let rows: Vec<usize> = (0..n).collect();
         let split = Split { train: rows.clone(), validation: rows.clone(), test: rows };
-        let follower = FitFollower { data: "", folder: None, tracker: &mut NoTracker };
+        let stop = &Stop::never();
+        let follower = FitFollower { data: "", folder: None, stop, tracker: &mut NoTracker };
         let (penalty, found) = logistic_on_words(&words, &targets, &split, follower).unwrap();
         // Judged on what it learned from, the weakest penalty is the best.
         approx::assert_abs_diff_eq!(penalty, 0.01);

@@ -12,5 +12,6 @@ mod fuzz_corpus;
 mod hashed;
 #[path = "../../../../fuzz/readers/seed.rs"]
 mod seed;
+mod stopped;
 #[path = "../../../../fuzz/readers/sweep_checkpoint.rs"]
 mod sweep_checkpoint;

@@ -53,7 +53,7 @@ impl<'a> OutputFile<'a> {
         let mut file = SafetensorsWriter::create(path, specs, &metadata)?;
         write_ids(&mut file, rows)?;
         let mut buffer = Vec::new();
-        let summary = capture_rows(&run.capture(run.watch), &rows.sequences(), |found| {
+        let summary = capture_rows(&run.capture(run.watch.clone()), &rows.sequences(), |found| {
             let (row, columns) = (found.sequence, rows.columns(found.sequence));
             for (index, (hook, values)) in run.shapes.iter().zip(&found.values).enumerate() {
                 let tensor = first_hook + index;

@@ -46,7 +46,7 @@ impl OutputFolder<'_> {
             let token_rows = TokenRows::new(tokens.ids, tokens.offsets);
             token_rows.check(model)?;
             let progress = |n_run: usize, _: usize| tell(n_done + n_run);
-            let watch = Watch { progress: Some(&progress), ..run.watch };
+            let watch = Watch { progress: Some(&progress), ..run.watch.clone() };
             let summary = capture_rows(&run.capture(watch), &token_rows.sequences(), |found| {
                 let mut hooks = found.values.iter().enumerate();
                 hooks.try_for_each(|(hook, values)| file.write(hook, found.sequence, values))

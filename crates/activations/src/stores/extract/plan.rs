@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// An extraction whose hooks are known to the model.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Run<'a> {
     pub(super) input: &'a ExtractInput<'a>,
     pub(super) config: &'a ExtractConfig,

@@ -20,7 +20,7 @@ use crate::{
 /// one length, or into a folder of shards, where parts that are whole are not written again.
 ///
 /// A text has the same activations, to the last bit, whatever other texts there are. `watch` counts
-/// texts, and is asked before each forward pass.
+/// texts, and its signal is asked before each block of a forward pass.
 ///
 /// # Errors
 ///
@@ -31,7 +31,8 @@ use crate::{
 ///   if the texts are at fault
 /// - [`ActivationError::Shards`] if a folder holds something else
 /// - [`ActivationError::File`] if the output cannot be written
-/// - [`ActivationError::Stopped`] if `watch` says so; parts of a folder that are whole stay
+/// - [`ActivationError::Stopped`] if the signal of `watch` is given; parts of a folder that are whole
+///   stay
 ///
 /// # Memory
 ///
@@ -151,6 +152,7 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
+    use attention_probes_errors::Stop;
     use attention_probes_models::{Dtype, HookPoint, HookSet};
     use safetensors::SafeTensors;
 
@@ -267,10 +269,16 @@ mod tests {
             n_done.set(done);
             total.set(of);
         };
-        let stop = || n_done.get() >= 2;
-        let watch = Watch { progress: Some(&progress), stop: Some(&stop) };
+        let stop = Stop::new();
+        let stopping = |done, of| {
+            progress(done, of);
+            if done >= 2 {
+                stop.stop();
+            }
+        };
+        let watch = Watch { progress: Some(&stopping), stop: stop.clone() };
         assert!(matches!(setting.run(&config, watch), Err(ActivationError::Stopped)));
-        let watch = Watch { stop: None, ..watch };
+        let watch = Watch { progress: Some(&progress), ..Watch::default() };
         let report = setting.run(&config, watch).unwrap();
         let ExtractWritten::Shard(shard) = report.written else { panic!("a shard is written") };
         assert_eq!((shard.n_found, shard.n_written, shard.n_tokens), (1, 2, 28));

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
+use attention_probes_errors::Stop;
 use attention_probes_sae::Follow;
 use attention_probes_sae::eval::{
     AbsorptionConfig, EvalSae, LabelledConfig, LettersConfig, absorption_of_letters,
@@ -41,7 +42,7 @@ pub(super) fn run(args: &AbsorptionArgs) -> Result<()> {
     let config = LettersConfig { max_words: max_texts, test, seeds, absorption };
     let subject = EvalSae { sae: &opened.sae, run: report::eval_run(&args.place.sae) };
     let follower = Follower::default();
-    let follow = Follow { progress: &|event| follower.show(event), stop: None };
+    let follow = Follow { progress: &|event| follower.show(event), stop: Stop::never() };
     let found =
         absorption_of_letters(&opened.site(), &subject, &config, &follow).map_err(in_flags)?;
     let title = Title { evaluation: "absorption", sae: &args.place.sae, from: None };

@@ -79,7 +79,7 @@ fn in_model(args: &CoreArgs, data: &Path) -> Result<EvalFindings> {
     let columns = args.table.columns(&args.text)?;
     let contexts = read_contexts(&files, &columns, opened.context(), &opened.model)?;
     let (max_contexts, from) = (args.max_contexts.get(), data.display().to_string());
-    let config = CoreConfig { max_contexts, from };
+    let config = CoreConfig { max_contexts, from, ..CoreConfig::default() };
     let subject = EvalSae { sae: &opened.sae, run: report::eval_run(&args.place.sae) };
     core_of_contexts(&opened.site(), &subject, &contexts, &config).map_err(in_flags)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{DatasetConfig, data_files};
+use attention_probes_errors::Stop;
 use attention_probes_sae::eval::{
     ActivationData, EvalFindings, EvalSae, LabelledEvaluation, LabelledJob, ScrColumns,
     WantedLabels, evaluate_activations, evaluate_labelled, read_activations, read_labelled,
@@ -174,7 +175,7 @@ impl Texts<'_> {
         let subject = EvalSae { sae: &opened.sae, run: report::eval_run(&self.place.sae) };
         let jobs = [LabelledJob { subject, evaluation, config }];
         let follower = Follower::default();
-        let follow = Follow { progress: &|event| follower.show(event), stop: None };
+        let follow = Follow { progress: &|event| follower.show(event), stop: Stop::never() };
         let mut found =
             evaluate_labelled(&opened.site(), &data, &jobs, &follow).map_err(in_flags)?;
         Ok(found.swap_remove(0))

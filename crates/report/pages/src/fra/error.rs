@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use attention_probes_activations::ActivationError;
-use attention_probes_errors::{ErrorKind, FileError};
+use attention_probes_errors::{ErrorKind, FileError, Stopped};
 use attention_probes_report::ReportError;
 use attention_probes_sae::SaeError;
 
@@ -29,6 +29,9 @@ pub enum FraRunError {
         /// One of its checkpoints.
         path: PathBuf,
     },
+    /// A signal to stop was given; the checkpoints of the statistics are written.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// Two autoencoders would have the same files.
     #[error(
         "two autoencoders are read by the scores of layer {layer}; give each a run and a folder of \
@@ -43,7 +46,7 @@ pub enum FraRunError {
     NotFinite,
     /// An autoencoder or the model failed.
     #[error(transparent)]
-    Sae(#[from] SaeError),
+    Sae(SaeError),
     /// A page could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -53,6 +56,15 @@ pub enum FraRunError {
     /// Texts or their files failed.
     #[error(transparent)]
     Activation(Box<ActivationError>),
+}
+
+impl From<SaeError> for FraRunError {
+    fn from(source: SaeError) -> Self {
+        match source {
+            SaeError::Stopped => Stopped.into(),
+            other => Self::Sae(other),
+        }
+    }
 }
 
 impl FraRunError {
@@ -67,6 +79,7 @@ impl FraRunError {
             Self::File(error) => error.kind(),
             Self::Sae(error) => error.kind(),
             Self::Activation(error) => error.kind(),
+            Self::Stopped(_) => ErrorKind::Stopped,
             Self::Report(_) => ErrorKind::Fault,
         }
     }

@@ -82,6 +82,8 @@ pub enum FraRun {
 /// - [`FraRunError::Finished`], [`FraRunError::Unfinished`], or [`FraRunError::OtherSettings`] if an
 ///   earlier run is in the way.
 /// - [`FraRunError::NotFinite`] if no text has finite activations.
+/// - [`FraRunError::Stopped`] if the signal of the corpus's reader is given; the run goes on from its
+///   last whole text.
 /// - [`FraRunError::Sae`] if an autoencoder or the model is at fault.
 /// - [`FraRunError::Report`] if a figure is not finite, or the page of an autoencoder is not relative.
 /// - [`FraRunError::Activation`] if a file cannot be read or written, or the folder is in use.

@@ -4,6 +4,7 @@ use attention_probes_activations::{
     ActivationSource, Capture, Dataset, Place, PlaceActivations, PlaceSites, StorageConfig,
     TOKENS_PER_FORWARD, TokenizeConfig, TokenizedDataset, open_activations, tokenize,
 };
+use attention_probes_errors::Stop;
 use attention_probes_metrics::predicted_class;
 use attention_probes_models::{LanguageModel, Tokenizer};
 use attention_probes_probes::{
@@ -119,6 +120,7 @@ pub fn token_page(
         sites: sites.sites(),
         device,
         max_tokens_per_batch: TOKENS_PER_FORWARD,
+        stop: Stop::never(),
     };
     let sequences: Vec<usize> = (0..tokens.len()).collect();
     let mut source = open_activations(capture, &sequences, &StorageConfig::default(), progress)?;

@@ -35,6 +35,7 @@ pub struct SweepPageFile {
 /// # Examples
 ///
 /// ```
+/// use attention_probes_errors::Stop;
 /// use attention_probes_pages::sweep::{compare_page, write_sweep_page};
 /// use attention_probes_probes::ProbeKind;
 /// use attention_probes_sweep::config::{ArchitectureConfig, DataConfig};
@@ -66,6 +67,7 @@ pub struct SweepPageFile {
 ///     resume: false,
 ///     overwrite: false,
 ///     memory_bytes: None,
+///     stop: Stop::never(),
 /// };
 /// let report = run_sweep(&config.check()?, &options, &mut NoTracker)?;
 ///

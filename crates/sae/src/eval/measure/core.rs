@@ -1,5 +1,6 @@
 //! Core: sparsity and reconstruction, and, where there is a model, what it loses.
 
+use attention_probes_errors::Stop;
 use attention_probes_models::{PaddingSide, TokenBatch};
 use serde_json::{Map, Value, json};
 
@@ -24,11 +25,13 @@ pub struct CoreConfig {
     pub max_contexts: usize,
     /// Where the texts are from, for the result.
     pub from: String,
+    /// Asked before each block of a forward pass. Never by default.
+    pub stop: Stop,
 }
 
 impl Default for CoreConfig {
     fn default() -> Self {
-        Self { max_contexts: 200, from: String::new() }
+        Self { max_contexts: 200, from: String::new(), stop: Stop::never() }
     }
 }
 
@@ -73,6 +76,7 @@ pub fn core_of_activations(
 /// - [`SaeError::Site`] if the autoencoder reads another width.
 /// - [`SaeError::Model`] if the model fails.
 /// - [`SaeError::NoTokens`] if no token counts.
+/// - [`SaeError::Stopped`] if [`CoreConfig::stop`] is given.
 ///
 /// # Memory
 ///
@@ -117,7 +121,8 @@ pub fn core_of_contexts(
         batches.push(TokenBatch::new(&texts, PaddingSide::Right, site.device)?);
     }
     let special_tokens = contexts.ids(0)[..n_before].to_vec();
-    let recovery = RecoveryConfig { special_tokens, ..RecoveryConfig::default() };
+    let recovery =
+        RecoveryConfig { special_tokens, stop: config.stop.clone(), ..RecoveryConfig::default() };
     let model = &*site.model.model;
     let recovered = recovered_with(model, site.hook, &batches, &recovery, |_, x, width| {
         site.check_width(sae, width)?;

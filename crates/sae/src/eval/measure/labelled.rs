@@ -99,7 +99,11 @@ pub fn evaluate_labelled(
     follow: &Follow<'_>,
 ) -> Result<Vec<EvalFindings>, SaeError> {
     let encoded = EncodedJobs::encode(site, data, jobs, follow)?;
-    (0..jobs.len()).map(|job| encoded.measure(job)).collect()
+    let measure = |job| {
+        follow.check()?;
+        encoded.measure(job)
+    };
+    (0..jobs.len()).map(measure).collect()
 }
 
 /// Evaluates an autoencoder on activations with classes, without a model: sparse probing, or TPP.

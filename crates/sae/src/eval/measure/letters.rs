@@ -3,11 +3,12 @@
 use attention_probes_activations::{
     SplitConfig, TOKENS_PER_FORWARD, length_buckets, stratified_split,
 };
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::findings::{EvalFindings, EvalSae, settings};
 use super::site::SaeSite;
-use super::texts::activations;
+use super::texts::read_together;
 use crate::eval::absorption::{AbsorptionConfig, AbsorptionProbes, ClassifiedWords, absorption};
 use crate::eval::error::EvalError;
 use crate::eval::first_letter::{LetterPrompt, letter_prompts, letter_words};
@@ -152,8 +153,10 @@ fn read(
     let n_ctx = model.model.shape().n_ctx;
     let bos = site.bos();
     let (mut tokens, mut places) = (Vec::new(), Vec::new());
-    for prompt in prompts {
-        let encoding = model.tokenizer.encode_without_special(&prompt.text)?;
+    let encode = |prompt: &LetterPrompt| model.tokenizer.encode_without_special(&prompt.text);
+    let encoded: Vec<_> = prompts.par_iter().map(encode).collect();
+    for (prompt, encoding) in prompts.iter().zip(encoded) {
+        let encoding = encoding?;
         let place = encoding.byte_offsets.iter().rposition(|(start, _)| *start < prompt.end);
         // What follows the word changes nothing at it, and what is too much is cut off before.
         let end = place.map_or(encoding.ids.len(), |place| place + 1);
@@ -168,16 +171,16 @@ fn read(
     for bucket in length_buckets(&lengths, TOKENS_PER_FORWARD) {
         follow.check()?;
         let ids: Vec<&[u32]> = bucket.iter().map(|prompt| &tokens[*prompt][..]).collect();
-        let (values, width) = activations(site, &ids)?;
-        site.check_width(sae, width)?;
-        let pos = ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
-        for (row, &prompt) in bucket.iter().enumerate() {
-            let x = &values[(row * pos + places[prompt]) * width..][..width];
+        read_together(site, &ids, &follow.stop, |row, values| {
+            let (prompt, width) = (bucket[row], values.len() / ids[row].len());
+            site.check_width(sae, width)?;
+            let x = &values[places[prompt] * width..][..width];
             if x.iter().all(|x| x.is_finite()) {
                 words.activations.extend_from_slice(x);
                 words.letters.push(prompts[prompt].letter);
             }
-        }
+            Ok(())
+        })?;
         n_done += bucket.len();
         follow.tell(SaeEvent::Read { what: "words", done: n_done, total: prompts.len() });
     }

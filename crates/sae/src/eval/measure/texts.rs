@@ -1,9 +1,12 @@
 //! Texts that run through a model once, and are encoded by any number of autoencoders.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use attention_probes_activations::{TOKENS_PER_FORWARD, length_buckets};
-use attention_probes_models::{HookPoint, HookSet, PaddingSide, TokenBatch, host_values};
+use attention_probes_activations::{
+    Batching, CaptureOptions, EncodeConfig, HookLayout, ModelCapture, NonFinitePolicy,
+    TOKENS_PER_FORWARD, Watch, capture_rows, encode_texts, length_buckets,
+};
+use attention_probes_errors::Stop;
 
 use super::data::LabelledData;
 use super::site::SaeSite;
@@ -72,23 +75,23 @@ impl EncodedBy {
 }
 
 impl Tokenized {
-    /// Tokenizes texts of the data, each once, in the order in which they come.
+    /// Tokenizes texts of the data, each once, on all cores, in the order in which they come.
     pub(super) fn new(
         site: &SaeSite<'_>,
         data: &LabelledData,
         texts: impl IntoIterator<Item = usize>,
     ) -> Result<Self, SaeError> {
         let bos = site.bos();
-        let (mut tokens, mut order) = (HashMap::new(), Vec::new());
-        for text in texts {
-            if tokens.contains_key(&text) {
-                continue;
-            }
-            let ids = site.model.tokenizer.encode_without_special(&data.texts[text].text)?.ids;
-            let mut ids: Vec<u32> = bos.into_iter().chain(ids).collect();
+        let mut seen = HashSet::new();
+        let order: Vec<usize> = texts.into_iter().filter(|text| seen.insert(*text)).collect();
+        let texts: Vec<&str> = order.iter().map(|text| data.texts[*text].text.as_str()).collect();
+        let config = EncodeConfig { max_tokens: site.context_size, special_tokens: false };
+        let mut tokens = HashMap::with_capacity(order.len());
+        for (text, encoded) in order.iter().zip(encode_texts(&texts, &site.model.tokenizer, config))
+        {
+            let mut ids: Vec<u32> = bos.into_iter().chain(encoded?.ids).collect();
             ids.truncate(site.context_size);
-            tokens.insert(text, ids);
-            order.push(text);
+            tokens.insert(*text, ids);
         }
         Ok(Self { tokens, order, bos })
     }
@@ -133,14 +136,18 @@ impl Tokenized {
                 continue;
             }
             let ids: Vec<&[u32]> = bucket.iter().map(|text| &self.tokens[text][..]).collect();
-            let (values, width) = activations(site, &ids)?;
-            wanted.iter().try_for_each(|one| site.check_width(one.sae, width))?;
-            let pos = ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
-            let mut kept = Kept { width, ..Kept::default() };
-            for (row, (text, ids)) in bucket.iter().zip(&ids).enumerate() {
-                let rows = (0..ids.len()).filter(|at| counts(&ids[*at])).map(|at| row * pos + at);
-                kept.push(*text, rows.flat_map(|at| &values[at * width..][..width]).copied());
-            }
+            let mut kept = Kept::default();
+            read_together(site, &ids, &follow.stop, |row, values| {
+                let ids = ids[row];
+                let width = values.len() / ids.len();
+                wanted.iter().try_for_each(|one| site.check_width(one.sae, width))?;
+                kept.width = width;
+                let rows = (0..ids.len()).filter(|at| counts(&ids[*at]));
+                let rows = rows.flat_map(|at| &values[at * width..][..width]).copied();
+                kept.push(bucket[row], rows);
+                Ok(())
+            })?;
+            let width = kept.width;
             n_kept += kept.texts.len();
             for (one, encoded) in wanted.iter().zip(&mut encoded) {
                 let (texts, values, lengths) = kept.only(&one.texts);
@@ -202,18 +209,27 @@ impl Kept {
     }
 }
 
-/// Activations of texts of any length at the hook, `[n, longest, width]`, and their width.
-pub(super) fn activations(
+/// Runs the model over texts of any length together, and hands on what is at the hook of each:
+/// its number, and `[n_tokens, width]`.
+pub(super) fn read_together(
     site: &SaeSite<'_>,
     ids: &[&[u32]],
-) -> Result<(Vec<f32>, usize), SaeError> {
+    stop: &Stop,
+    mut each: impl FnMut(usize, &[f32]) -> Result<(), SaeError>,
+) -> Result<(), SaeError> {
     let hook = site.hook;
-    let is_square = matches!(hook, HookPoint::AttnScores(_) | HookPoint::Pattern(_));
-    let missing = || SaeError::Hook { hook: hook.to_string() };
-    let batch = TokenBatch::new(ids, PaddingSide::Right, site.device)?;
-    let mut cache = site.model.model.run_with_cache(&batch, &HookSet::new([hook]))?;
-    let captured = cache.remove(hook).filter(|_| !is_square).ok_or_else(missing)?;
-    let captured = captured.flatten_heads();
-    let [_, _, width] = captured.dims();
-    Ok((host_values(captured)?, width))
+    if HookLayout::of(hook) == HookLayout::Pairs {
+        return Err(SaeError::Hook { hook: hook.to_string() });
+    }
+    let options = CaptureOptions {
+        batching: Batching::InOrder { max_sequences: usize::MAX },
+        // A text may do without the tokens that are not finite.
+        non_finite: NonFinitePolicy::Keep,
+        watch: Watch { progress: None, stop: stop.clone() },
+        ..CaptureOptions::default()
+    };
+    let (model, device) = (&*site.model.model, site.device);
+    let capture = ModelCapture { model, device, hooks: &[hook.into()], options };
+    capture_rows(&capture, ids, |rows| each(rows.sequence, rows.values[0]))?;
+    Ok(())
 }

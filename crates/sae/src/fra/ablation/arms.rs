@@ -58,10 +58,11 @@ pub struct FraArmsConfig<'a> {
 /// - [`SaeError::Head`] if the layer has no such head.
 /// - [`SaeError::Published`] if the layer is [`FraLayer::published`].
 /// - [`SaeError::Site`] or [`SaeError::SizeMismatch`] as [`FraStatistics::add`].
+/// - [`SaeError::Stopped`] if the signal of [`FraReader::with_stop`] is given.
 pub fn induction_arms(config: &FraArmsConfig<'_>) -> Result<Vec<FraArm>, SaeError> {
     let FraArmsConfig { reader, layer, head, statistics, passages, repeated } = *config;
     let (model, device) = (&*reader.model().model, reader.device());
-    let ablation = FraAblation { model, device, layer, head };
+    let ablation = FraAblation { model, device, layer, head, stop: reader.stop() };
     let passages = ablation.texts(passages, reader.n_before())?;
     let repeated = ablation.texts(repeated, reader.n_before())?;
     let ranks = [FraRank::Induction, FraRank::Sum];

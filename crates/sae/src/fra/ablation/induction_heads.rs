@@ -6,7 +6,6 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::SaeError;
 use crate::fra::codes::FraCodes;
-use crate::fra::layer::capture;
 use crate::fra::reading::FraReader;
 
 /// Texts of random tokens of which a segment is repeated.
@@ -57,6 +56,11 @@ impl FraReader<'_> {
     ///
     /// - [`SaeError::Model`] if the model fails.
     /// - [`SaeError::NonFinite`] if an attention is NaN or infinite.
+    /// - [`SaeError::Stopped`] if the signal of [`FraReader::with_stop`] is given.
+    ///
+    /// # Memory
+    ///
+    /// The attention of up to 64 texts, or of as many as take 256 MiB, one at least.
     ///
     /// # Examples
     ///
@@ -73,20 +77,20 @@ impl FraReader<'_> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn induction_heads(&self, texts: &[Vec<u32>]) -> Result<Vec<InductionHead>, SaeError> {
-        let model = &*self.model().model;
-        let shape = model.shape();
+        let shape = self.model().model.shape();
         let hooks: Vec<HookPoint> = (0..shape.n_layers).map(HookPoint::Pattern).collect();
         let mut sums = vec![(0.0, 0_u64); shape.n_layers * shape.n_heads];
-        for ids in texts {
+        self.running().each(texts, &hooks, |text, kept| {
+            let (ids, kept) = (&texts[text], kept?);
             let n = ids.len();
-            let kept = capture(model, self.device(), ids, &hooks)?;
             let patterns = hooks.iter().flat_map(|hook| kept[hook].chunks_exact(n * n));
             let codes = FraCodes::without_features(ids);
             for (sum, pattern) in sums.iter_mut().zip(patterns) {
                 let (attention, n) = codes.induction_attention(pattern);
                 *sum = (sum.0 + attention, sum.1 + n);
             }
-        }
+            Ok(())
+        })?;
         let head = |(i, (sum, n)): (usize, &(f64, u64))| InductionHead {
             layer: i / shape.n_heads,
             head: i % shape.n_heads,

@@ -1,5 +1,6 @@
 //! What a head, and the model's next token, lose without some pairs of features.
 
+use attention_probes_errors::Stop;
 use attention_probes_models::{
     Activation, ForwardRequest, HookPoint, HookSet, HookedModel, Intervention, ModelError,
     PaddingSide, TokenBatch, host_values, next_token_losses,
@@ -8,7 +9,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::SaeError;
-use crate::fra::layer::{FraActivations, FraLayer, capture};
+use crate::fra::capture::{FraActivations, Running};
+use crate::fra::layer::FraLayer;
 use crate::fra::text::{FraHead, FraText};
 
 /// What is taken from a head's scores.
@@ -119,6 +121,8 @@ pub struct FraAblation<'a> {
     pub layer: &'a FraLayer<'a>,
     /// The head.
     pub head: usize,
+    /// Asked before each text, and before each block of a forward pass.
+    pub stop: &'a Stop,
 }
 
 /// One text with its factors and the model's own scores.
@@ -136,20 +140,29 @@ impl FraAblation<'_> {
     /// - [`SaeError::Model`] if the model fails.
     /// - [`SaeError::NonFinite`] if an activation is NaN or infinite.
     /// - [`SaeError::Head`] if the layer has no such head.
+    /// - [`SaeError::Stopped`] if the signal to stop is given.
+    ///
+    /// # Memory
+    ///
+    /// The scores and factors of every text, and the activations of up to 64 texts, or of as many as
+    /// take 256 MiB, one at least.
     pub fn texts(&self, texts: &[Vec<u32>], n_before: usize) -> Result<Vec<AblatedText>, SaeError> {
         let mut hooks = self.layer.hooks();
         hooks.push(HookPoint::AttnScores(self.layer.layer()));
-        let text = |ids: &Vec<u32>| {
-            let kept: FraActivations = capture(self.model, self.device, ids, &hooks)?;
+        let running = Running { model: self.model, device: self.device, stop: self.stop };
+        let mut found = Vec::with_capacity(texts.len());
+        running.each(texts, &hooks, |text, kept| {
+            let (ids, kept): (_, FraActivations) = (&texts[text], kept?);
             let n = ids.len();
             let all = &kept[&HookPoint::AttnScores(self.layer.layer())];
-            Ok(AblatedText {
+            found.push(AblatedText {
                 scores: all[self.head * n * n..(self.head + 1) * n * n].to_vec(),
                 text: FraText::new(self.layer, &[self.head], ids, &kept, n_before)?,
                 ids: ids.clone(),
-            })
-        };
-        texts.iter().map(text).collect()
+            });
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Runs the model over the texts without what is removed.
@@ -223,6 +236,7 @@ impl FraAblation<'_> {
         let request = ForwardRequest {
             interventions: &changes,
             logits: true,
+            stop: self.stop.clone(),
             ..ForwardRequest::hooks(&hooks)
         };
         let output = self.model.execute(&batch, &request)?;
@@ -239,6 +253,7 @@ impl FraAblation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fra::capture::{NEVER, capture};
     use crate::{Activation as Kind, Sae, SaeConfig};
     use attention_probes_models::{ActivationFunction, Gpt2, Gpt2Config};
 
@@ -318,7 +333,8 @@ mod tests {
         let device = Device::flex();
         let (model, sae, texts) = subject(&device);
         let layer = FraLayer::new(&sae, &model, LAYER).unwrap();
-        let ablation = FraAblation { model: &model, device: &device, layer: &layer, head: HEAD };
+        let ablation =
+            FraAblation { model: &model, device: &device, layer: &layer, head: HEAD, stop: &NEVER };
         let read = ablation.texts(&texts, 0).unwrap();
         let effect = |removed| ablation.effect(&read, removed).unwrap();
         let whole = effect(FraRemoved::Nothing);

@@ -11,7 +11,7 @@ use super::progress::FraProgress;
 use super::spread::FraSpreads;
 use crate::SaeError;
 use crate::fra::codes::FraCodes;
-use crate::fra::layer::{FraLayer, capture};
+use crate::fra::layer::FraLayer;
 use crate::fra::pairs::FraShownPairs;
 use crate::fra::reading::{FraReader, FraTextIds};
 use crate::fra::text::FraText;
@@ -90,6 +90,12 @@ impl FraCorpus<'_> {
     ///
     /// - [`SaeError::Model`] if the model fails.
     /// - [`SaeError::Head`] if a layer has no head whose pairs are shown.
+    /// - [`SaeError::Stopped`] if the signal of [`FraReader::with_stop`] is given.
+    ///
+    /// # Memory
+    ///
+    /// What is collected, and the activations of up to 64 texts, or of as many as take 256 MiB, one at
+    /// least.
     pub fn look_again(
         &self,
         shown: &[FraShownPairs],
@@ -103,12 +109,14 @@ impl FraCorpus<'_> {
         hooks.extend(layers.iter().map(|layer| HookPoint::Pattern(layer.layer())));
         let of_layer = |(layer, shown): (&FraLayer<'_>, _)| OfLayer::new(shown, layer.prior());
         let mut found: Vec<OfLayer<'_>> = layers.iter().zip(shown).map(of_layer).collect();
-        for (text, FraTextIds { ids, .. }) in looked.iter().enumerate() {
-            let activations = match capture(&*reader.model().model, reader.device(), ids, &hooks) {
+        let all: Vec<&[u32]> = looked.iter().map(|text| &text.ids[..]).collect();
+        reader.running().each(&all, &hooks, |text, activations| {
+            let activations = match activations {
                 // It was left out of the statistics too.
-                Err(SaeError::NonFinite { .. }) => continue,
+                Err(SaeError::NonFinite { .. }) => return Ok(()),
                 found => found?,
             };
+            let ids = all[text];
             for (found, layer) in found.iter_mut().zip(layers) {
                 let codes = FraCodes::new(layer, ids, &activations, reader.n_before())?;
                 found.see_features(text, &codes);
@@ -117,7 +125,8 @@ impl FraCorpus<'_> {
                 found.see_pairs(text, &factors);
             }
             progress(FraProgress::LookedAt { done: text + 1, total: looked.len() });
-        }
+            Ok(())
+        })?;
         found.into_iter().map(|found| found.finish(&reader, &looked, config.n_texts)).collect()
     }
 }

@@ -35,10 +35,12 @@ pub struct FraRowSample {
 ///
 /// - [`SaeError::Model`] if the model fails.
 /// - [`SaeError::Head`] if the layer has no head of a report.
+/// - [`SaeError::Stopped`] if the signal of [`FraReader::with_stop`] is given.
 ///
 /// # Memory
 ///
-/// That of [`FraReading::sample`](super::FraReading::sample) for each text.
+/// That of [`FraReading::sample`](super::FraReading::sample) for each text, and the activations of up
+/// to 64 texts, or of as many as take 256 MiB, one at least.
 pub fn resolve_texts(
     reader: &FraReader<'_>,
     layer: &FraLayer<'_>,
@@ -54,13 +56,16 @@ pub fn resolve_texts(
     let sae = heads.first().map_or_else(String::new, |first| first.sae.clone());
     let config = FraSampleConfig { n_top: N_RESOLVED, also, sae, maps: true };
     let mut found = FraRowSamples::default();
-    for FraTextIds { row, ids } in texts {
-        let row = *row;
-        match layer.text_of_ids(reader, ids, &numbers).and_then(|text| text.sample(&config)) {
-            Ok(sample) => found.samples.push(FraRowSample { row, sample }),
-            Err(error @ SaeError::NonFinite { .. }) => found.left_out.push((row, error)),
+    let all: Vec<&[u32]> = texts.iter().map(|text| &text.ids[..]).collect();
+    reader.running().each(&all, &layer.reading_hooks(), |text, kept| {
+        let FraTextIds { row, ids } = &texts[text];
+        let reading = kept.and_then(|kept| layer.reading(reader, (ids, kept), &numbers));
+        match reading.and_then(|reading| reading.sample(&config)) {
+            Ok(sample) => found.samples.push(FraRowSample { row: *row, sample }),
+            Err(error @ SaeError::NonFinite { .. }) => found.left_out.push((*row, error)),
             Err(error) => return Err(error),
         }
-    }
+        Ok(())
+    })?;
     Ok(found)
 }

@@ -11,8 +11,9 @@ use super::permutation::Permutation;
 use super::row::PAIR_BYTES;
 use super::table::PairTable;
 use crate::SaeError;
+use crate::fra::capture::FraActivations;
 use crate::fra::codes::{FraCodes, rows};
-use crate::fra::layer::{FraActivations, FraLayer};
+use crate::fra::layer::FraLayer;
 use crate::fra::text::FraText;
 
 /// Features whose directions are projected at a time.
@@ -369,7 +370,7 @@ mod tests {
 
     use super::super::ranking::{FraRank, Keys};
     use super::*;
-    use crate::fra::layer::capture;
+    use crate::fra::capture::capture;
     use crate::{Activation, Sae, SaeConfig};
 
     /// A model whose pairs do not depend on distances, and an autoencoder of it.

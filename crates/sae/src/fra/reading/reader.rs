@@ -1,10 +1,12 @@
 //! Texts as tokens, the way that a model reads them for feature-resolved attention.
 
 use attention_probes_activations::ActivationError;
+use attention_probes_errors::Stop;
 use attention_probes_models::LanguageModel;
 use burn::tensor::Device;
 use rayon::prelude::*;
 
+use crate::fra::capture::{NEVER, Running};
 use crate::{Sae, SaeError};
 
 /// Tokens of a text where nothing else is given.
@@ -59,6 +61,7 @@ pub struct FraReader<'a> {
     /// The token before every text.
     bos: Option<u32>,
     is_published: bool,
+    stop: &'a Stop,
 }
 
 /// Tokens of one row of some data.
@@ -79,7 +82,15 @@ impl<'a> FraReader<'a> {
             max_tokens: config.max_tokens.min(model.model.shape().n_ctx),
             bos: model.tokenizer.beginning().filter(|_| config.prepend_bos),
             is_published: config.published,
+            stop: &NEVER,
         }
+    }
+
+    /// Asks a signal to stop before each text, and before each block of a forward pass: all that is
+    /// done with this reader ends with [`SaeError::Stopped`] once it is given.
+    #[must_use]
+    pub fn with_stop(self, stop: &'a Stop) -> Self {
+        Self { stop, ..self }
     }
 
     /// As [`FraReader::new`], with texts as an autoencoder was trained on them
@@ -96,6 +107,16 @@ impl<'a> FraReader<'a> {
     /// Where the model computes.
     pub fn device(&self) -> &'a Device {
         self.device
+    }
+
+    /// The signal that is asked.
+    pub fn stop(&self) -> &'a Stop {
+        self.stop
+    }
+
+    /// The model as texts run through it.
+    pub(in crate::fra) fn running(&self) -> Running<'a> {
+        Running { model: &*self.model.model, device: self.device, stop: self.stop }
     }
 
     /// Most tokens of a text.
@@ -154,6 +175,7 @@ impl<'a> FraReader<'a> {
         let mut rows = (0..).zip(rows);
         let mut texts = Vec::new();
         loop {
+            self.stop.check()?;
             let n_wanted = (most - texts.len()).min(ROWS_AT_A_TIME);
             let (mut block, mut failed) = (Vec::new(), None);
             for (row, text) in rows.by_ref().take(n_wanted) {

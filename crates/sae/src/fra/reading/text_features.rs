@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::reader::FraReader;
 use crate::fra::codes::rows;
-use crate::fra::layer::capture;
 use crate::fra::site::hook_of;
 use crate::{Sae, SaeError};
 
@@ -110,7 +109,7 @@ impl FraReader<'_> {
     /// ```
     pub fn features(&self, sae: &Sae, text: &str) -> Result<TextFeatures, SaeError> {
         let (hook, ids) = (hook_of(sae)?, self.ids(text)?);
-        let activations = capture(&*self.model().model, self.device(), &ids, &[hook])?;
+        let activations = self.running().one(&ids, &[hook])?;
         let encoded = sae.encode(rows(&activations, hook, ids.len() * sae.config.d_in)?)?;
         let mut tokens = Vec::with_capacity(ids.len());
         for (position, (id, (features, values))) in ids.iter().zip(encoded.codes.rows()).enumerate()

@@ -5,8 +5,9 @@ use attention_probes_models::HookPoint;
 use super::reader::FraReader;
 use super::text_features::{TextFeatures, TokenFeatures};
 use crate::SaeError;
+use crate::fra::capture::FraActivations;
 use crate::fra::codes::FraCodes;
-use crate::fra::layer::{FraActivations, FraLayer, capture};
+use crate::fra::layer::FraLayer;
 use crate::fra::output::FraOutput;
 use crate::fra::text::{FraHead, FraText};
 
@@ -86,10 +87,23 @@ impl FraLayer<'_> {
         ids: &[u32],
         heads: &[usize],
     ) -> Result<FraReading<'_>, SaeError> {
+        self.reading(reader, (ids, reader.running().one(ids, &self.reading_hooks())?), heads)
+    }
+
+    /// What a reading keeps of a forward pass.
+    pub(in crate::fra) fn reading_hooks(&self) -> Vec<HookPoint> {
         let mut hooks = [self.hooks(), FraOutput::hooks(self)].concat();
         hooks.push(HookPoint::AttnScores(self.layer()));
-        let model = reader.model();
-        let activations = capture(&*model.model, reader.device(), ids, &hooks)?;
+        hooks
+    }
+
+    /// As [`FraLayer::text_of_ids`], of what was kept at [`FraLayer::reading_hooks`].
+    pub(in crate::fra) fn reading(
+        &self,
+        reader: &FraReader<'_>,
+        (ids, activations): (&[u32], FraActivations),
+        heads: &[usize],
+    ) -> Result<FraReading<'_>, SaeError> {
         let text = FraText::new(self, heads, ids, &activations, reader.n_before())?;
         let mut tokens = Vec::with_capacity(ids.len());
         for (position, id) in ids.iter().enumerate() {
@@ -100,7 +114,7 @@ impl FraLayer<'_> {
         }
         Ok(FraReading {
             layer: self,
-            model: model.name.clone(),
+            model: reader.model().name.clone(),
             text,
             activations,
             features: TextFeatures { tokens },

@@ -1,6 +1,5 @@
 //! Attention of several layers over the same contexts, in one file.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
@@ -41,11 +40,12 @@ impl AttentionLayers {
     /// Runs a model over all contexts and keeps the attention of some layers; nothing of a context
     /// whose attention is not finite.
     ///
-    /// `progress` is called with the number of contexts that are done.
+    /// `watch` is told the number of contexts that are done.
     ///
     /// # Errors
     ///
     /// - [`SaeError::Model`] if the model fails, or has no such layer.
+    /// - [`SaeError::Stopped`] if the signal of `watch` is given.
     /// - the errors of [`AttentionStore::push`].
     pub fn extract(
         model: &dyn HookedModel,
@@ -53,19 +53,17 @@ impl AttentionLayers {
         contexts: &Contexts,
         layers: &[usize],
         (keep, pool, contexts_per_forward): (KeepAttention, PoolHeads, usize),
-        progress: impl FnMut(usize),
+        watch: Watch<'_>,
     ) -> Result<Self, SaeError> {
         let n_heads = model.shape().n_heads;
         let hooks: Vec<CaptureHook> =
             layers.iter().map(|layer| HookPoint::Pattern(*layer).into()).collect();
         let mut extracted = Self::new(layers, contexts.length())?;
         let ids: Vec<&[u32]> = (0..contexts.len()).map(|i| contexts.ids(i)).collect();
-        let progress = RefCell::new(progress);
-        let progress = |n_done: usize, _: usize| (*progress.borrow_mut())(n_done);
         let options = CaptureOptions {
             batching: Batching::InOrder { max_sequences: contexts_per_forward },
             non_finite: NonFinitePolicy::Keep,
-            watch: Watch { progress: Some(&progress), ..Watch::default() },
+            watch,
             ..CaptureOptions::default()
         };
         let capture = ModelCapture { model, device, hooks: &hooks, options };
@@ -264,6 +262,7 @@ fn map(file: &File) -> std::io::Result<Mmap> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::fs;
 
     use attention_probes_models::open_model;
@@ -279,13 +278,13 @@ mod tests {
         let device = Device::flex();
         let model = open_model("demo-gpt2", None, &device).unwrap();
         let settings = (KeepAttention::default(), PoolHeads::Mean, 2);
-        let mut done = Vec::new();
+        let done = RefCell::new(Vec::new());
+        let progress = |n_done, _| done.borrow_mut().push(n_done);
+        let watch = Watch { progress: Some(&progress), ..Watch::default() };
         let layers =
-            AttentionLayers::extract(&*model.model, &device, contexts, &[0, 2], settings, |n| {
-                done.push(n);
-            })
-            .unwrap();
-        assert_eq!(done, [2, 4, 5]);
+            AttentionLayers::extract(&*model.model, &device, contexts, &[0, 2], settings, watch)
+                .unwrap();
+        assert_eq!(*done.borrow(), [2, 4, 5]);
         layers
     }
 

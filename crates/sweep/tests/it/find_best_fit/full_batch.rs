@@ -302,7 +302,7 @@ fn lbfgs_beside_adamw_goes_on_from_a_checkpoint_to_the_same_bits() {
     let whole = toy.fit(&groups, &config);
     let checkpoint = folder.path().join("checkpoint");
     for stop in 1..=config.epochs {
-        let part = FitConfig { epochs: stop, ..config };
+        let part = FitConfig { epochs: stop, ..config.clone() };
         toy.fit_with(&groups, &part, Some(&checkpoint), &mut |_| ());
         let resumed = toy.fit_with(&groups, &config, Some(&checkpoint), &mut |_| ());
         same_bits(&whole, &resumed);
@@ -319,16 +319,20 @@ fn the_best_epoch_is_kept_and_training_ends_when_nothing_gets_better() {
     let groups = [group(&probe, Method::default(), vec![trial])];
     let long = FitConfig { epochs: 60, ..config() };
     let last = toy.fit(&groups, &long).remove(0).trials.remove(0);
-    let best = toy.fit(&groups, &FitConfig { keep: Keep::Best, ..long }).remove(0).trials.remove(0);
+    let best = toy
+        .fit(&groups, &FitConfig { keep: Keep::Best, ..long.clone() })
+        .remove(0)
+        .trials
+        .remove(0);
     assert_eq!(last.history, best.history);
     assert_eq!(last.kept, 59);
     assert!(best.kept < 59, "{}", best.kept);
     // Its weights are those of a training that ends there.
-    let short = FitConfig { epochs: best.kept + 1, ..long };
+    let short = FitConfig { epochs: best.kept + 1, ..long.clone() };
     assert_eq!(toy.fit(&groups, &short)[0].trials[0].state, best.state);
     assert_eq!(best.score(), Some(best.history[best.kept].validation));
 
-    let patient = FitConfig { patience: 4, keep: Keep::Best, ..long };
+    let patient = FitConfig { patience: 4, keep: Keep::Best, ..long.clone() };
     let mut epochs = Vec::new();
     let stopped = toy.fit_with(&groups, &patient, None, &mut |report| {
         epochs.push(report.epoch);

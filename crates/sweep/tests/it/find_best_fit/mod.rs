@@ -1,8 +1,8 @@
 //! Trials trained together against the same trials trained alone and against plain modules.
 
 mod cross_validation;
-mod full_batch;
+pub(crate) mod full_batch;
 mod growing;
 mod modules;
-mod toy;
+pub(crate) mod toy;
 mod trials;

@@ -1,13 +1,14 @@
 //! Data and probes that the tests share.
 
 use attention_probes_activations::{ExternalActivations, MemoryActivations, NpzArray, write_npz};
+use attention_probes_errors::Stop;
 use attention_probes_probes::{
     Aggregation, AttentionActivation, AttentionProbeConfig, GatedBipolarProbeConfig,
     LinearProbeConfig, Loss, MlpProbeConfig, MultiMaxProbeConfig, Pool, ProbeConfig, ProbeState,
     RollingAttentionProbeConfig, TokenProbeConfig,
 };
 use attention_probes_sweep::{
-    EpochReport, FitConfig, FitData, GroupFit, Keep, Method, SelectBy, SweepError, Trial,
+    EpochReport, FitConfig, FitData, FitEvent, GroupFit, Keep, Method, SelectBy, SweepError, Trial,
     TrialGroup, find_best_fit,
 };
 use rand::{Rng, SeedableRng};
@@ -90,7 +91,12 @@ impl Toy {
             train: &train,
             validation: &validation,
         };
-        find_best_fit(&mut self.source, &data, groups, config, checkpoint, on_epoch)
+        let mut told = |event: &FitEvent<'_>| {
+            if let FitEvent::Epoch(report) = event {
+                on_epoch(report);
+            }
+        };
+        find_best_fit(&mut self.source, &data, groups, config, checkpoint, &mut told)
     }
 }
 
@@ -109,6 +115,7 @@ pub(crate) fn config() -> FitConfig {
         patience: 0,
         keep: Keep::Last,
         race: None,
+        stop: Stop::never(),
     }
 }
 
