@@ -27,6 +27,7 @@
 
 mod agreement;
 mod axis_spread;
+mod baselines;
 mod bins;
 mod buckets;
 mod calibration;
@@ -42,6 +43,7 @@ mod decision_report;
 mod deferral;
 mod distribution;
 mod error;
+mod example_counts;
 mod interval;
 mod isotonic;
 mod multilabel;
@@ -53,8 +55,9 @@ mod resample;
 mod temperature;
 mod threshold;
 
-pub use agreement::{Agreement, SeedSummary};
+pub use agreement::{Agreement, SeedReport, SeedSummary};
 pub use axis_spread::AxisSpread;
+pub use baselines::{BagOfWordsBaseline, Baselines, ControlReport};
 pub use bins::Binning;
 pub use buckets::{Bucket, BucketEdges, buckets};
 pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, ece_equal_mass, log_loss};
@@ -73,6 +76,7 @@ pub use curve::{
 pub use decision_report::{DeferralReport, ThresholdReport};
 pub use deferral::{Decision, Deferral, DeferralTarget};
 pub use error::MetricError;
+pub use example_counts::ExampleCounts;
 pub use interval::{
     Interval, Resampled, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson,
 };
@@ -87,4 +91,4 @@ pub use regression::{
 };
 pub use resample::Bootstrap;
 pub use temperature::Temperature;
-pub use threshold::{FprThreshold, Guarantee};
+pub use threshold::{FprThreshold, Guarantee, UnfittedThreshold};

@@ -102,9 +102,8 @@ pub use sae_feature::{
 };
 pub use sae_page::{SaeGuidance, SaePage, SaeSummary, SaeTrainingPoint};
 pub use sweep_page::{
-    CalibrationRow, ComparisonRow, LengthRow, ReliabilityBar, SeedsSummary, SweepArchitecture,
-    SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer, SweepTrial,
-    SweepWarning, ThresholdRow, TrialHistory,
+    CalibrationRow, ComparisonRow, LengthRow, ReliabilityBar, SweepArchitecture, SweepExperiment,
+    SweepPage, SweepTransfer, SweepTrial, SweepWarning, ThresholdRow, TrialHistory,
 };
 pub use target_table::{TargetRow, TargetTable};
 pub use token::PageToken;

@@ -268,7 +268,7 @@ fn targets(report: &TargetReport) -> impl Iterator<Item = Found<'_>> {
             metric,
             validation: probe.validation.headline().1.unwrap_or(f64::NAN),
             test: (value.unwrap_or(f64::NAN), interval),
-            n_test: report.n_test,
+            n_test: report.counts.n_test,
             is_chosen: false,
             probe: Probe::Target(&probe.validation),
         }

@@ -1,6 +1,7 @@
 //! Pages as files, without a browser.
 
 use crate::sample;
+use attention_probes_metrics::ConfusionMatrix;
 use attention_probes_report::{
     ComparePage, FraCorpusPage, FraSamplePage, ReportError, SaeAblationPage, SaePage, SweepPage,
     TokenPage,
@@ -72,7 +73,8 @@ fn a_loss_that_diverged_is_null() {
 #[test]
 fn a_confusion_matrix_of_other_classes_is_refused() {
     let mut page = sample::sweep_page(1);
-    page.experiments[0].architectures[1].confusion.pop();
+    let one_class = ConfusionMatrix::new(&[0], &[0], 1).unwrap();
+    page.experiments[0].architectures[1].test.confusion = one_class;
     let error = page.to_html().unwrap_err();
     assert!(matches!(error, ReportError::Length { .. }));
     assert_eq!(
