@@ -37,6 +37,7 @@ mod class_scores;
 mod classification;
 mod clustered;
 mod compare;
+mod compared_probe;
 mod confusion;
 mod curve;
 mod decision_report;
@@ -46,6 +47,7 @@ mod error;
 mod example_counts;
 mod interval;
 mod isotonic;
+mod metric_values;
 mod multilabel;
 mod pairs;
 mod platt;
@@ -69,6 +71,7 @@ pub use class_scores::{ClassScores, class_probabilities, predicted_class};
 pub use classification::ClassificationReport;
 pub use clustered::ClusteredRatio;
 pub use compare::{Comparison, compare_auroc, compare_balanced_accuracy};
+pub use compared_probe::ComparedProbe;
 pub use confusion::ConfusionMatrix;
 pub use curve::{
     PrecisionRecall, ReliabilityBin, precision_recall_curve, reliability_bins, roc_curve,
@@ -81,6 +84,7 @@ pub use interval::{
     Interval, Resampled, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson,
 };
 pub use isotonic::Isotonic;
+pub use metric_values::MetricValues;
 pub use multilabel::{LabelScores, MultilabelReport, bootstrap_macro_auroc};
 pub use pairs::PairAccuracy;
 pub use platt::Platt;

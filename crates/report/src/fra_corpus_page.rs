@@ -35,7 +35,9 @@ const TEMPLATE: Template = Template {
 };
 
 /// Pairs of features of several heads, over many texts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+///
+/// Serialises without its features, whose texts a page holds with its vocabulary.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FraCorpusPage {
     /// Heading of the page.
     pub title: String,
@@ -61,6 +63,7 @@ pub struct FraCorpusPage {
     /// Heads of the layer, each once, in the order of the switch; at least one with its pairs here.
     pub heads: Vec<FraCorpusHead>,
     /// What is known of the features; those of a pair may be absent.
+    #[serde(skip)]
     pub features: Vec<FraFeature>,
     /// Pages of single texts.
     pub samples: Vec<FraSampleLink>,
@@ -243,42 +246,17 @@ fn check_estimate(
 /// A page as it stands in its file.
 #[derive(Serialize)]
 struct PackedPage<'a> {
-    model: &'a str,
-    layer: usize,
-    hook: &'a str,
-    sae: &'a str,
-    sae_page: &'a str,
-    published: bool,
-    n_texts: usize,
-    n_tokens: u64,
-    shrinkage: &'a str,
+    #[serde(flatten)]
+    page: &'a FraCorpusPage,
     /// Text and id of each token of a feature's texts, in the order of their first occurrence.
     vocabulary: Vec<(&'a str, Option<i64>)>,
-    heads: &'a [FraCorpusHead],
     features: Vec<PackedFraFeature<'a>>,
-    samples: &'a [FraSampleLink],
-    config: &'a str,
 }
 
 impl<'a> PackedPage<'a> {
     fn new(page: &'a FraCorpusPage) -> Self {
         let mut vocabulary = Vocabulary::default();
         let features = page.features.iter().map(|feature| feature.pack(&mut vocabulary)).collect();
-        Self {
-            model: &page.model,
-            layer: page.layer,
-            hook: &page.hook,
-            sae: &page.sae,
-            sae_page: &page.sae_page,
-            published: page.published,
-            n_texts: page.n_texts,
-            n_tokens: page.n_tokens,
-            shrinkage: &page.shrinkage,
-            heads: &page.heads,
-            features,
-            samples: &page.samples,
-            config: &page.config,
-            vocabulary: vocabulary.into_entries(),
-        }
+        Self { page, vocabulary: vocabulary.into_entries(), features }
     }
 }

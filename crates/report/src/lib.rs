@@ -82,9 +82,7 @@ mod thinned;
 mod token;
 mod token_page;
 
-pub use compare_page::{
-    ChosenDifference, ComparePage, ComparedResult, ComparedRun, PairedDifference,
-};
+pub use compare_page::{ComparePage, ComparedResult, ComparedRun};
 pub use error::ReportError;
 pub use estimate::Estimate;
 pub use fra_corpus_page::{
@@ -95,7 +93,7 @@ pub use fra_sample_page::{FraEntry, FraSampleHead, FraSamplePage, FraSamplePair}
 pub use fra_terms::FraTermMaps;
 pub use layer_weights::LayerWeights;
 pub use number::{fixed, measured, scientific, scientific_range, signed};
-pub use sae_ablation_page::{AblationArm, AblationMetric, ArmKind, SaeAblationPage};
+pub use sae_ablation_page::{AblationArm, ArmKind, SaeAblationPage};
 pub use sae_feature::{
     ActivationBin, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken, SaeFeature,
     SourceAttribution,

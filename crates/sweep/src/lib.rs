@@ -62,11 +62,12 @@ mod underfit;
 mod warning;
 
 pub use attention_probes_metrics::{
-    BagOfWordsBaseline, Baselines, ControlReport, ExampleCounts, SeedReport, UnfittedThreshold,
+    BagOfWordsBaseline, Baselines, ComparedProbe, ControlReport, ExampleCounts, SeedReport,
+    UnfittedThreshold,
 };
 pub use bag_of_words::{BagOfWords, BagOfWordsFit};
 pub use chosen::{ChosenProbe, chosen, chosen_target};
-pub use compare::{ComparedProbe, RunComparison, compare_runs};
+pub use compare::{RunComparison, compare_runs};
 pub use config::{Keep, SelectBy, SweepConfig};
 pub use cross_validation::{CrossValidation, CrossValidationScore};
 pub use early_stopping::Race;

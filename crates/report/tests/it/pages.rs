@@ -216,12 +216,12 @@ fn an_ablation_that_does_not_fit_is_refused() {
         "arm `L-1`: `values` has length 2, expected 6",
     );
     refused(
-        &|page| page.arms[1].by_seed.truncate(2),
-        "arm `L-1`: `by_seed` has length 2, expected 6",
+        &|page| page.metrics[1].by_arm.truncate(2),
+        "metric `TPP`: `by_arm` has length 2, expected 11",
     );
     refused(
-        &|page| page.arms[1].by_seed[3].truncate(2),
-        "arm `L-1`: `by_seed` has length 2, expected 5",
+        &|page| page.metrics[1].by_arm[3].truncate(2),
+        "metric `TPP`: `by_arm` has length 2, expected 5",
     );
     refused(
         &|page| page.arms[4].layer_weights.as_mut().unwrap().layers.truncate(1),
