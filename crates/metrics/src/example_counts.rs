@@ -36,3 +36,19 @@ impl ExampleCounts {
         format!("{n_train} training, {n_validation} validation, {n_test} test examples")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_without_thresholds_has_no_key_for_their_examples() {
+        let counts = ExampleCounts { n_train: 7, n_test: 2, ..ExampleCounts::default() };
+        let json = r#"{"n_train":7,"n_validation":0,"n_test":2,"n_skipped":0}"#;
+        assert_eq!(serde_json::to_string(&counts).unwrap(), json);
+        let none = ExampleCounts { n_calibration: Some(0), ..counts };
+        let json = r#"{"n_train":7,"n_validation":0,"n_calibration":0,"n_test":2,"n_skipped":0}"#;
+        assert_eq!(serde_json::to_string(&none).unwrap(), json);
+        assert_eq!(serde_json::from_str::<ExampleCounts>(json).unwrap(), none);
+    }
+}

@@ -6,6 +6,10 @@
 //! given: a length that does not fit, a label out of range, or a score that is not finite is a
 //! [`MetricError`], never a panic and never a silent NaN.
 //!
+//! Results that are made of such numbers and that several crates write and show, such as
+//! [`Baselines`], [`ExampleCounts`], and [`ComparedProbe`], are plain structs here, so that each is
+//! defined once.
+//!
 //! Definitions agree with scikit-learn's, whose values the tests compare with; where the two could
 //! differ, the doc comment says how.
 //!
@@ -54,6 +58,7 @@ mod platt;
 mod ranking;
 mod regression;
 mod resample;
+mod self_interactions;
 mod temperature;
 mod threshold;
 
@@ -94,5 +99,6 @@ pub use regression::{
     r_squared, spearman,
 };
 pub use resample::Bootstrap;
+pub use self_interactions::SelfInteractions;
 pub use temperature::Temperature;
 pub use threshold::{FprThreshold, Guarantee, UnfittedThreshold};

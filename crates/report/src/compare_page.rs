@@ -66,3 +66,34 @@ impl ComparePage {
         render(&TEMPLATE, &self.title, self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_metrics::{Comparison, Interval};
+
+    use super::*;
+
+    #[test]
+    fn a_difference_is_said_once() {
+        let unpaired = ComparedProbe { difference: Some((0.03, None)), ..ComparedProbe::default() };
+        assert_eq!(ComparedResult::from(unpaired).unpaired_difference, Some(0.03));
+        let interval = Interval { lower: 0.01, upper: 0.05, level: 0.95 };
+        let over_first = Comparison {
+            first: 0.83,
+            second: 0.8,
+            difference: 0.03,
+            interval,
+            p_value: 0.01,
+            share_first_wins: 0.99,
+            share_equal: 0.0,
+            n_resamples: 1000,
+            n_redrawn: 0,
+        };
+        let paired = ComparedProbe {
+            difference: Some((0.03, Some(interval))),
+            over_first: Some(over_first),
+            ..ComparedProbe::default()
+        };
+        assert_eq!(ComparedResult::from(paired).unpaired_difference, None);
+    }
+}

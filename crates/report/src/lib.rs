@@ -85,9 +85,7 @@ mod token_page;
 pub use compare_page::{ComparePage, ComparedResult, ComparedRun};
 pub use error::ReportError;
 pub use estimate::Estimate;
-pub use fra_corpus_page::{
-    FraCorpusHead, FraCorpusPage, FraCorpusPair, FraSampleLink, FraSelfInteractions,
-};
+pub use fra_corpus_page::{FraCorpusHead, FraCorpusPage, FraCorpusPair, FraSampleLink};
 pub use fra_feature::FraFeature;
 pub use fra_sample_page::{FraEntry, FraSampleHead, FraSamplePage, FraSamplePair};
 pub use fra_terms::FraTermMaps;

@@ -71,6 +71,27 @@ fn a_loss_that_diverged_is_null() {
 }
 
 #[test]
+fn results_stand_on_a_page_under_their_own_keys() {
+    let page = sample::sweep_page(1);
+    let data = island(&page.to_html().unwrap());
+    let (found, written) = (&data["experiments"][0], &page.experiments[0]);
+    assert_eq!(found["n_train"], written.counts.n_train);
+    assert_eq!(found["n_calibration"], 0);
+    assert_eq!(found["baselines"]["majority_balanced_accuracy"], 0.5);
+    let (found, written) = (&found["architectures"][0], &written.architectures[0]);
+    assert_eq!(found["test"]["n_examples"], written.test.n_examples);
+    assert_eq!(found["test"]["confusion"][0][0], written.test.confusion.counts()[0][0]);
+    assert_eq!(found["thresholds"][0]["fitted"]["target_fpr"], 0.05);
+    assert_eq!(found["thresholds"][0]["breaks_promise"], true);
+    assert_eq!(found["lengths"][0]["n_examples"], 150);
+    assert_eq!(found["comparisons"][0]["difference"], 0.04);
+    let data = island(&sample::compare_page().to_html().unwrap());
+    assert_eq!(data["chosen"][0]["run"], "baseline");
+    let data = island(&sample::sae_ablation_page().to_html().unwrap());
+    assert_eq!(data["metrics"][0]["by_arm"].as_array().unwrap().len(), 11);
+}
+
+#[test]
 fn a_confusion_matrix_of_other_classes_is_refused() {
     let mut page = sample::sweep_page(1);
     let one_class = ConfusionMatrix::new(&[0], &[0], 1).unwrap();
