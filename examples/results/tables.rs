@@ -91,7 +91,7 @@ pub(crate) fn best(run: &SavedRun) -> String {
             text,
             "| {data} | {} | {} | {}, {} | {} | {} | {} | {} |",
             report.classes.len(),
-            report.n_test,
+            report.counts.n_test,
             probe.config_name,
             layer(saved),
             test(probe),

@@ -139,11 +139,9 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
     }
     let _ = writeln!(
         text,
-        "{}: {} training, {} validation, {} test examples; classes: {}",
+        "{}: {}; classes: {}",
         first.data,
-        first.n_train,
-        first.n_validation,
-        first.n_test,
+        first.counts.in_words(),
         names(&first.classes)
     );
     aligned(text, &rows);

@@ -28,11 +28,9 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
     let Some(first) = reports.first() else { return };
     let _ = writeln!(
         text,
-        "{}: {} training, {} validation, {} test examples; {}: {}",
+        "{}: {}; {}: {}",
         first.data,
-        first.n_train,
-        first.n_validation,
-        first.n_test,
+        first.counts.in_words(),
         first.label_kind.as_str(),
         names(&first.names)
     );

@@ -91,6 +91,15 @@ impl Agreement {
     }
 }
 
+/// One setting over several seeds of initial weights, on the test examples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedReport {
+    /// How far the seeds predict the same.
+    pub agreement: Agreement,
+    /// Balanced accuracy over the seeds.
+    pub balanced_accuracy: SeedSummary,
+}
+
 /// What a metric is over several seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeedSummary {

@@ -6,6 +6,10 @@
 //! given: a length that does not fit, a label out of range, or a score that is not finite is a
 //! [`MetricError`], never a panic and never a silent NaN.
 //!
+//! Results that are made of such numbers and that several crates write and show, such as
+//! [`Baselines`], [`ExampleCounts`], and [`ComparedProbe`], are plain structs here, so that each is
+//! defined once.
+//!
 //! Definitions agree with scikit-learn's, whose values the tests compare with; where the two could
 //! differ, the doc comment says how.
 //!
@@ -27,6 +31,7 @@
 
 mod agreement;
 mod axis_spread;
+mod baselines;
 mod bins;
 mod buckets;
 mod calibration;
@@ -36,25 +41,30 @@ mod class_scores;
 mod classification;
 mod clustered;
 mod compare;
+mod compared_probe;
 mod confusion;
 mod curve;
 mod decision_report;
 mod deferral;
 mod distribution;
 mod error;
+mod example_counts;
 mod interval;
 mod isotonic;
+mod metric_values;
 mod multilabel;
 mod pairs;
 mod platt;
 mod ranking;
 mod regression;
 mod resample;
+mod self_interactions;
 mod temperature;
 mod threshold;
 
-pub use agreement::{Agreement, SeedSummary};
+pub use agreement::{Agreement, SeedReport, SeedSummary};
 pub use axis_spread::AxisSpread;
+pub use baselines::{BagOfWordsBaseline, Baselines, ControlReport};
 pub use bins::Binning;
 pub use buckets::{Bucket, BucketEdges, buckets};
 pub use calibration::{binary_log_loss, brier, brier_multiclass, ece, ece_equal_mass, log_loss};
@@ -66,6 +76,7 @@ pub use class_scores::{ClassScores, class_probabilities, predicted_class};
 pub use classification::ClassificationReport;
 pub use clustered::ClusteredRatio;
 pub use compare::{Comparison, compare_auroc, compare_balanced_accuracy};
+pub use compared_probe::ComparedProbe;
 pub use confusion::ConfusionMatrix;
 pub use curve::{
     PrecisionRecall, ReliabilityBin, precision_recall_curve, reliability_bins, roc_curve,
@@ -73,10 +84,12 @@ pub use curve::{
 pub use decision_report::{DeferralReport, ThresholdReport};
 pub use deferral::{Decision, Deferral, DeferralTarget};
 pub use error::MetricError;
+pub use example_counts::ExampleCounts;
 pub use interval::{
     Interval, Resampled, bootstrap, bootstrap_balanced_accuracy, clopper_pearson, wilson,
 };
 pub use isotonic::Isotonic;
+pub use metric_values::MetricValues;
 pub use multilabel::{LabelScores, MultilabelReport, bootstrap_macro_auroc};
 pub use pairs::PairAccuracy;
 pub use platt::Platt;
@@ -86,5 +99,6 @@ pub use regression::{
     r_squared, spearman,
 };
 pub use resample::Bootstrap;
+pub use self_interactions::SelfInteractions;
 pub use temperature::Temperature;
-pub use threshold::{FprThreshold, Guarantee};
+pub use threshold::{FprThreshold, Guarantee, UnfittedThreshold};

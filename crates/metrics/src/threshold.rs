@@ -64,6 +64,17 @@ pub struct FprThreshold {
     pub calibration_fpr_interval: Interval,
 }
 
+/// A false-positive rate that no threshold can promise, because there are too few negatives.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnfittedThreshold {
+    /// The rate.
+    pub target_fpr: f64,
+    /// Number of negatives that a threshold was to be fitted on.
+    pub n_negatives: usize,
+    /// Number of negatives that would be enough.
+    pub n_needed: usize,
+}
+
 impl FprThreshold {
     /// Fits the lowest threshold that keeps the promise.
     ///

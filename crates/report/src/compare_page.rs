@@ -1,9 +1,10 @@
 //! Several runs beside each other.
 
-use serde::{Deserialize, Serialize};
+use attention_probes_metrics::ComparedProbe;
+use serde::Serialize;
 
+use crate::ReportError;
 use crate::document::{Template, render};
-use crate::{Estimate, ReportError};
 
 const TEMPLATE: Template = Template {
     body: include_str!("../templates/compare.html"),
@@ -15,80 +16,44 @@ const TEMPLATE: Template = Template {
 /// Several runs of sweeps beside each other.
 ///
 /// Results of different runs belong together if data set, layer, component, and probe are alike.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ComparePage {
     /// Heading of the page.
     pub title: String,
     /// The runs; differences are taken from the first.
     pub runs: Vec<ComparedRun>,
-    /// Differences from the first run, with the uncertainty of a paired comparison where the
-    /// examples are the same.
-    pub differences: Vec<PairedDifference>,
-    /// The same of what validation chose of each data set.
-    #[serde(default)]
-    pub chosen_differences: Vec<ChosenDifference>,
+    /// What validation chose of each data set, run by run.
+    pub chosen: Vec<ComparedResult>,
+    /// Every result, run by run.
+    pub results: Vec<ComparedResult>,
 }
 
 /// One run of a [`ComparePage`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ComparedRun {
     /// Name of the run, which tells it from the others.
     pub name: String,
     /// What it was, such as its model; may be empty.
     pub description: String,
-    /// What it found.
-    pub results: Vec<ComparedResult>,
 }
 
-/// One chosen probe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One chosen probe of the run that it names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ComparedResult {
-    /// Name of the data set.
-    pub data: String,
-    /// The layer; `None` where the data are activations.
-    pub layer: Option<usize>,
-    /// The place in the layer, such as `resid_post`; may be empty.
-    pub component: String,
-    /// Name of the architecture.
-    pub config_name: String,
-    /// What sums the probe up, such as `balanced accuracy` or `R²`.
-    pub metric: String,
-    /// That metric on the examples that chose the probe; NaN where it is undefined.
-    pub validation: f64,
-    /// Whether validation chose this one of all probes of the data set.
-    pub is_chosen: bool,
-    /// The metric on the test examples.
-    pub test: Estimate,
-    /// Number of test examples.
-    pub n_test: usize,
+    /// The probe.
+    #[serde(flatten)]
+    pub probe: ComparedProbe,
+    /// The metric minus that of the first run, where the examples are not the same and so nothing
+    /// is known of its uncertainty; else it is part of the probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpaired_difference: Option<f64>,
 }
 
-/// What a run is better by than the first, on the same examples.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PairedDifference {
-    /// Index of the run.
-    pub run: usize,
-    /// Name of the data set.
-    pub data: String,
-    /// The layer; `None` where the data are activations.
-    pub layer: Option<usize>,
-    /// The place in the layer; may be empty.
-    pub component: String,
-    /// Name of the architecture.
-    pub config_name: String,
-    /// The metric of the run minus that of the first.
-    pub difference: Estimate,
-}
-
-/// How much better what validation chose in a run is than what it chose in the first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ChosenDifference {
-    /// Index of the run.
-    pub run: usize,
-    /// Name of the data set.
-    pub data: String,
-    /// The metric of the run minus that of the first.
-    pub difference: Estimate,
+impl From<ComparedProbe> for ComparedResult {
+    fn from(probe: ComparedProbe) -> Self {
+        let unpaired = probe.difference.filter(|_| probe.over_first.is_none());
+        Self { probe, unpaired_difference: unpaired.map(|(value, _)| value) }
+    }
 }
 
 impl ComparePage {
@@ -99,5 +64,36 @@ impl ComparePage {
     /// [`ReportError::Json`] if the data cannot be written, which does not happen.
     pub fn to_html(&self) -> Result<String, ReportError> {
         render(&TEMPLATE, &self.title, self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attention_probes_metrics::{Comparison, Interval};
+
+    use super::*;
+
+    #[test]
+    fn a_difference_is_said_once() {
+        let unpaired = ComparedProbe { difference: Some((0.03, None)), ..ComparedProbe::default() };
+        assert_eq!(ComparedResult::from(unpaired).unpaired_difference, Some(0.03));
+        let interval = Interval { lower: 0.01, upper: 0.05, level: 0.95 };
+        let over_first = Comparison {
+            first: 0.83,
+            second: 0.8,
+            difference: 0.03,
+            interval,
+            p_value: 0.01,
+            share_first_wins: 0.99,
+            share_equal: 0.0,
+            n_resamples: 1000,
+            n_redrawn: 0,
+        };
+        let paired = ComparedProbe {
+            difference: Some((0.03, Some(interval))),
+            over_first: Some(over_first),
+            ..ComparedProbe::default()
+        };
+        assert_eq!(ComparedResult::from(paired).unpaired_difference, None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use attention_probes_metrics::SelfInteractions;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Template, render};
@@ -35,7 +36,9 @@ const TEMPLATE: Template = Template {
 };
 
 /// Pairs of features of several heads, over many texts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+///
+/// Serialises without its features, whose texts a page holds with its vocabulary.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FraCorpusPage {
     /// Heading of the page.
     pub title: String,
@@ -61,6 +64,7 @@ pub struct FraCorpusPage {
     /// Heads of the layer, each once, in the order of the switch; at least one with its pairs here.
     pub heads: Vec<FraCorpusHead>,
     /// What is known of the features; those of a pair may be absent.
+    #[serde(skip)]
     pub features: Vec<FraFeature>,
     /// Pages of single texts.
     pub samples: Vec<FraSampleLink>,
@@ -90,7 +94,7 @@ pub struct FraCorpusHead {
     /// The pairs that are shown, the strongest first, each once.
     pub pairs: Vec<FraCorpusPair>,
     /// Features that interact with themselves, beside nulls.
-    pub self_interactions: Option<FraSelfInteractions>,
+    pub self_interactions: Option<SelfInteractions>,
 }
 
 /// A pair of features over all texts.
@@ -118,23 +122,6 @@ pub struct FraCorpusPair {
     pub missed: f64,
     /// Pages on which it is shown, indices of [`FraCorpusPage::samples`].
     pub samples: Vec<usize>,
-}
-
-/// How many of the strongest pairs are a feature with itself, and what that share is elsewhere.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct FraSelfInteractions {
-    /// Number of the strongest pairs.
-    pub n_pairs: usize,
-    /// How many of them are a feature with itself.
-    pub n_self: usize,
-    /// Their share.
-    pub share: Estimate,
-    /// The share of each other head; may be empty.
-    pub other_heads: Vec<f64>,
-    /// The share where each key has the direction of another feature.
-    pub permuted: Option<Estimate>,
-    /// The share among all pairs that occur as often as the strongest do.
-    pub count_matched: Option<Estimate>,
 }
 
 /// The page of one text.
@@ -195,16 +182,15 @@ impl FraCorpusHead {
         }
         let Some(found) = &self.self_interactions else { return Ok(()) };
         check_index(at, "n_self", found.n_self, found.n_pairs + 1)?;
-        check_estimate(at, "share", &found.share)?;
         check_finite(at, "other_heads", &found.other_heads)?;
-        for (field, null) in
-            [("permuted", &found.permuted), ("count_matched", &found.count_matched)]
-        {
-            if let Some(null) = null {
-                check_estimate(at, field, null)?;
-            }
-        }
-        Ok(())
+        let share = Estimate::from((found.share, found.share_interval));
+        let matched = Estimate::from((found.count_matched, found.count_matched_interval));
+        check_estimate(at, "share", &share)?;
+        check_estimate(at, "count_matched", &matched)?;
+        found.permuted.map_or(Ok(()), |value| {
+            let interval = found.permuted_interval;
+            check_estimate(at, "permuted", &Estimate { value, interval })
+        })
     }
 }
 
@@ -243,42 +229,17 @@ fn check_estimate(
 /// A page as it stands in its file.
 #[derive(Serialize)]
 struct PackedPage<'a> {
-    model: &'a str,
-    layer: usize,
-    hook: &'a str,
-    sae: &'a str,
-    sae_page: &'a str,
-    published: bool,
-    n_texts: usize,
-    n_tokens: u64,
-    shrinkage: &'a str,
+    #[serde(flatten)]
+    page: &'a FraCorpusPage,
     /// Text and id of each token of a feature's texts, in the order of their first occurrence.
     vocabulary: Vec<(&'a str, Option<i64>)>,
-    heads: &'a [FraCorpusHead],
     features: Vec<PackedFraFeature<'a>>,
-    samples: &'a [FraSampleLink],
-    config: &'a str,
 }
 
 impl<'a> PackedPage<'a> {
     fn new(page: &'a FraCorpusPage) -> Self {
         let mut vocabulary = Vocabulary::default();
         let features = page.features.iter().map(|feature| feature.pack(&mut vocabulary)).collect();
-        Self {
-            model: &page.model,
-            layer: page.layer,
-            hook: &page.hook,
-            sae: &page.sae,
-            sae_page: &page.sae_page,
-            published: page.published,
-            n_texts: page.n_texts,
-            n_tokens: page.n_tokens,
-            shrinkage: &page.shrinkage,
-            heads: &page.heads,
-            features,
-            samples: &page.samples,
-            config: &page.config,
-            vocabulary: vocabulary.into_entries(),
-        }
+        Self { page, vocabulary: vocabulary.into_entries(), features }
     }
 }

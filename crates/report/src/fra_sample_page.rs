@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::document::{Template, render};
 use crate::error::{check_finite, check_index};
@@ -36,7 +36,9 @@ const TEMPLATE: Template = Template {
 };
 
 /// One text: what its tokens look at, and which pairs of features make them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+///
+/// Serialises without its tokens, heads, and features, which a page holds in fewer characters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FraSamplePage {
     /// Heading of the page.
     pub title: String,
@@ -54,15 +56,20 @@ pub struct FraSamplePage {
     /// Whether the numbers are what the first code computed, which are no parts of the scores.
     pub published: bool,
     /// The text.
+    #[serde(skip)]
     pub tokens: Vec<PageToken>,
     /// Heads of the layer, each once, in the order of the switch.
+    #[serde(skip)]
     pub heads: Vec<FraSampleHead>,
     /// What is known of the features; those of a pair may be absent.
+    #[serde(skip)]
     pub features: Vec<FraFeature>,
 }
 
 /// One head on a text.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+///
+/// Serialises without its maps, of which a page holds one half.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FraSampleHead {
     /// Its number.
     pub head: usize,
@@ -70,10 +77,12 @@ pub struct FraSampleHead {
     pub corpus_page: String,
     /// Attention after the softmax, `[query_pos, key_pos]`, row-major; what lies above the diagonal
     /// is not looked at.
+    #[serde(skip)]
     pub pattern: Vec<f64>,
     /// Number of keys that a query sees at most, itself and those before it; `None` if it sees all.
     pub window: Option<usize>,
     /// The parts of the scores; `None` where there are none, as in what the first code computed.
+    #[serde(skip)]
     pub terms: Option<FraTermMaps>,
     /// Largest difference between the sum of the parts and the model's own scores, if it was taken.
     pub largest_error: Option<f64>,
@@ -84,7 +93,7 @@ pub struct FraSampleHead {
 }
 
 /// A pair of features on a text.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FraSamplePair {
     /// The feature at the query.
     pub query_feature: usize,
@@ -95,6 +104,7 @@ pub struct FraSamplePair {
     /// Sum of the magnitudes of that.
     pub sum_abs: f64,
     /// What it adds to single scores, each place once.
+    #[serde(serialize_with = "serialize_by_query")]
     pub entries: Vec<FraEntry>,
 }
 
@@ -176,12 +186,8 @@ impl FraSampleHead {
 /// A page as it stands in its file.
 #[derive(Serialize)]
 struct PackedPage<'a> {
-    model: &'a str,
-    layer: usize,
-    hook: &'a str,
-    sae: &'a str,
-    sae_page: &'a str,
-    published: bool,
+    #[serde(flatten)]
+    page: &'a FraSamplePage,
     /// Text and id of each token, in the order of their first occurrence.
     vocabulary: Vec<(&'a str, Option<i64>)>,
     tokens: Vec<usize>,
@@ -192,25 +198,11 @@ struct PackedPage<'a> {
 
 #[derive(Serialize)]
 struct PackedHead<'a> {
-    head: usize,
-    corpus_page: &'a str,
+    #[serde(flatten)]
+    head: &'a FraSampleHead,
     /// The lower triangle, row by row.
     pattern: Vec<f64>,
-    window: Option<usize>,
     terms: Option<PackedTerms>,
-    largest_error: Option<f64>,
-    induction_score: Option<f64>,
-    pairs: Vec<PackedPair>,
-}
-
-#[derive(Serialize)]
-struct PackedPair {
-    query_feature: usize,
-    key_feature: usize,
-    sum: f64,
-    sum_abs: f64,
-    /// By query, in rising order: its keys in rising order, and the values there.
-    entries: Vec<(usize, Vec<usize>, Vec<f64>)>,
 }
 
 impl<'a> PackedPage<'a> {
@@ -218,45 +210,32 @@ impl<'a> PackedPage<'a> {
         let mut vocabulary = Vocabulary::default();
         let tokens = vocabulary.indices(&page.tokens);
         let features = page.features.iter().map(|feature| feature.pack(&mut vocabulary)).collect();
+        let head = |head: &'a FraSampleHead| PackedHead {
+            head,
+            pattern: triangle(&head.pattern, page.tokens.len()),
+            terms: head.terms.as_ref().map(|terms| terms.pack(page.tokens.len(), head.window)),
+        };
         Self {
-            model: &page.model,
-            layer: page.layer,
-            hook: &page.hook,
-            sae: &page.sae,
-            sae_page: &page.sae_page,
-            published: page.published,
+            page,
             tokens,
             positions: Positions::of(&page.tokens),
-            heads: page.heads.iter().map(|head| PackedHead::new(head, page.tokens.len())).collect(),
+            heads: page.heads.iter().map(head).collect(),
             features,
             vocabulary: vocabulary.into_entries(),
         }
     }
 }
 
-impl<'a> PackedHead<'a> {
-    fn new(head: &'a FraSampleHead, n_tokens: usize) -> Self {
-        let pair = |pair: &FraSamplePair| PackedPair {
-            query_feature: pair.query_feature,
-            key_feature: pair.key_feature,
-            sum: pair.sum,
-            sum_abs: pair.sum_abs,
-            entries: by_query(&pair.entries),
-        };
-        Self {
-            head: head.head,
-            corpus_page: &head.corpus_page,
-            pattern: triangle(&head.pattern, n_tokens),
-            window: head.window,
-            terms: head.terms.as_ref().map(|terms| terms.pack(n_tokens, head.window)),
-            largest_error: head.largest_error,
-            induction_score: head.induction_score,
-            pairs: head.pairs.iter().map(pair).collect(),
-        }
-    }
+/// Writes places [`by_query`].
+fn serialize_by_query<S: Serializer>(
+    entries: &[FraEntry],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    by_query(entries).serialize(serializer)
 }
 
-/// Places of a pair by query, which takes less room than one by one.
+/// Places of a pair by query, in rising order: its keys in rising order, and the values there. It
+/// takes less room than one by one.
 fn by_query(entries: &[FraEntry]) -> Vec<(usize, Vec<usize>, Vec<f64>)> {
     let mut entries: Vec<&FraEntry> = entries.iter().collect();
     entries.sort_by_key(|entry| (entry.query_pos, entry.key_pos));

@@ -4,16 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::ReportError;
 use crate::error::check_length;
-use crate::thinned::thinned;
+use crate::thinned::serialize_thinned;
 
-/// Weights of layers over the steps of a training.
+/// Weights of layers over the steps of a training; a page holds no more steps than a chart can
+/// show.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerWeights {
     /// Names of the layers, such as `L-1` or `layer 4`.
     pub layers: Vec<String>,
     /// The steps at which the weights were written down, ascending.
+    #[serde(serialize_with = "serialize_thinned")]
     pub steps: Vec<u64>,
     /// Weight of each layer at each of them, `[n_steps, n_layers]`.
+    #[serde(serialize_with = "serialize_thinned")]
     pub weights: Vec<Vec<f64>>,
 }
 
@@ -25,20 +28,4 @@ impl LayerWeights {
         }
         Ok(())
     }
-
-    pub(crate) fn pack(&self) -> PackedWeights<'_> {
-        PackedWeights {
-            layers: &self.layers,
-            steps: thinned(&self.steps),
-            weights: thinned(&self.weights),
-        }
-    }
-}
-
-/// Weights as they stand in a file: no more steps than a chart can show.
-#[derive(Serialize)]
-pub(crate) struct PackedWeights<'a> {
-    layers: &'a [String],
-    steps: Vec<&'a u64>,
-    weights: Vec<&'a Vec<f64>>,
 }

@@ -82,29 +82,24 @@ mod thinned;
 mod token;
 mod token_page;
 
-pub use compare_page::{
-    ChosenDifference, ComparePage, ComparedResult, ComparedRun, PairedDifference,
-};
+pub use compare_page::{ComparePage, ComparedResult, ComparedRun};
 pub use error::ReportError;
 pub use estimate::Estimate;
-pub use fra_corpus_page::{
-    FraCorpusHead, FraCorpusPage, FraCorpusPair, FraSampleLink, FraSelfInteractions,
-};
+pub use fra_corpus_page::{FraCorpusHead, FraCorpusPage, FraCorpusPair, FraSampleLink};
 pub use fra_feature::FraFeature;
 pub use fra_sample_page::{FraEntry, FraSampleHead, FraSamplePage, FraSamplePair};
 pub use fra_terms::FraTermMaps;
 pub use layer_weights::LayerWeights;
 pub use number::{fixed, measured, scientific, scientific_range, signed};
-pub use sae_ablation_page::{AblationArm, AblationMetric, ArmKind, SaeAblationPage};
+pub use sae_ablation_page::{AblationArm, ArmKind, SaeAblationPage};
 pub use sae_feature::{
     ActivationBin, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken, SaeFeature,
     SourceAttribution,
 };
 pub use sae_page::{SaeGuidance, SaePage, SaeSummary, SaeTrainingPoint};
 pub use sweep_page::{
-    CalibrationRow, ComparisonRow, LengthRow, ReliabilityBar, SeedsSummary, SweepArchitecture,
-    SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer, SweepTrial,
-    SweepWarning, ThresholdRow, TrialHistory,
+    CalibrationRow, ComparisonRow, LengthRow, ReliabilityBar, SweepArchitecture, SweepExperiment,
+    SweepPage, SweepTransfer, SweepTrial, SweepWarning, ThresholdRow, TrialHistory,
 };
 pub use target_table::{TargetRow, TargetTable};
 pub use token::PageToken;

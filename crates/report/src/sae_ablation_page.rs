@@ -1,10 +1,10 @@
 //! An ablation of attention-guided autoencoders.
 
+use attention_probes_metrics::MetricValues;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Template, render};
 use crate::error::check_length;
-use crate::layer_weights::PackedWeights;
 use crate::{Estimate, LayerWeights, ReportError};
 
 const TEMPLATE: Template = Template {
@@ -42,21 +42,10 @@ pub struct SaeAblationPage {
     pub seeds: Vec<u64>,
     /// The resolved configuration, TOML; may be empty.
     pub config: String,
-    /// What is measured.
-    pub metrics: Vec<AblationMetric>,
+    /// What is measured; the values of every arm and seed may be absent.
+    pub metrics: Vec<MetricValues>,
     /// The arms; the first baseline is what the others are compared with.
     pub arms: Vec<AblationArm>,
-}
-
-/// One metric of an ablation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct AblationMetric {
-    /// What it is called.
-    pub name: String,
-    /// What it says, in a sentence; may be empty.
-    pub note: String,
-    /// Whether more is better; `None` where neither is.
-    pub higher_is_better: Option<bool>,
 }
 
 /// One arm of an ablation.
@@ -68,8 +57,6 @@ pub struct AblationArm {
     pub kind: ArmKind,
     /// Mean of each metric over the seeds, with its interval, `[n_metrics]`.
     pub values: Vec<Estimate>,
-    /// The metrics of each seed, `[n_metrics, n_seeds]`; may be empty.
-    pub by_seed: Vec<Vec<f64>>,
     /// Weight of each layer, step by step, where it has some.
     pub layer_weights: Option<LayerWeights>,
 }
@@ -92,68 +79,25 @@ impl SaeAblationPage {
     ///
     /// # Errors
     ///
-    /// [`ReportError::Length`] if an arm does not have one value for each metric, not one number
-    /// for each seed, or weights that do not fit its layers.
+    /// [`ReportError::Length`] if an arm does not have one value for each metric or weights that do
+    /// not fit its layers, or a metric not one number for each arm and seed.
     pub fn to_html(&self) -> Result<String, ReportError> {
         for arm in &self.arms {
             let at = || format!("arm `{}`", arm.name);
             check_length(at, "values", arm.values.len(), self.metrics.len())?;
-            if !arm.by_seed.is_empty() {
-                check_length(at, "by_seed", arm.by_seed.len(), self.metrics.len())?;
-            }
-            for values in &arm.by_seed {
-                check_length(at, "by_seed", values.len(), self.seeds.len())?;
-            }
             if let Some(weights) = &arm.layer_weights {
                 weights.check(at)?;
             }
         }
-        render(&TEMPLATE, &self.title, &PackedPage::new(self))
-    }
-}
-
-/// A page as it stands in its file.
-#[derive(Serialize)]
-struct PackedPage<'a> {
-    model: &'a str,
-    hook: &'a str,
-    verdict: &'a str,
-    n_training_tokens: u64,
-    l0: f64,
-    seeds: &'a [u64],
-    config: &'a str,
-    metrics: &'a [AblationMetric],
-    arms: Vec<PackedArm<'a>>,
-}
-
-#[derive(Serialize)]
-struct PackedArm<'a> {
-    name: &'a str,
-    kind: ArmKind,
-    values: &'a [Estimate],
-    by_seed: &'a [Vec<f64>],
-    layer_weights: Option<PackedWeights<'a>>,
-}
-
-impl<'a> PackedPage<'a> {
-    fn new(page: &'a SaeAblationPage) -> Self {
-        let pack = |arm: &'a AblationArm| PackedArm {
-            name: &arm.name,
-            kind: arm.kind,
-            values: &arm.values,
-            by_seed: &arm.by_seed,
-            layer_weights: arm.layer_weights.as_ref().map(LayerWeights::pack),
-        };
-        Self {
-            model: &page.model,
-            hook: &page.hook,
-            verdict: &page.verdict,
-            n_training_tokens: page.n_training_tokens,
-            l0: page.l0,
-            seeds: &page.seeds,
-            config: &page.config,
-            metrics: &page.metrics,
-            arms: page.arms.iter().map(pack).collect(),
+        for metric in &self.metrics {
+            let at = || format!("metric `{}`", metric.label);
+            if !metric.by_arm.is_empty() {
+                check_length(at, "by_arm", metric.by_arm.len(), self.arms.len())?;
+            }
+            for values in &metric.by_arm {
+                check_length(at, "by_arm", values.len(), self.seeds.len())?;
+            }
         }
+        render(&TEMPLATE, &self.title, self)
     }
 }

@@ -7,7 +7,9 @@ use crate::token::{Positions, Vocabulary};
 use crate::{PageToken, ReportError};
 
 /// What is known of one feature.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+///
+/// Serialises without its texts, which a page holds with its vocabulary.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SaeFeature {
     /// Its number, below `d_sae`.
     pub feature: usize,
@@ -21,8 +23,10 @@ pub struct SaeFeature {
     /// then the strongest tokens of `texts` stand for them.
     pub top_tokens: Vec<FeatureToken>,
     /// Texts with its largest activations, the largest first.
+    #[serde(skip)]
     pub texts: Vec<FeatureText>,
     /// Samples from further down; may be empty.
+    #[serde(skip)]
     pub quantiles: Vec<FeatureQuantile>,
     /// How often it fires how strongly, from the weakest on; may be empty.
     pub activations: Vec<ActivationBin>,
@@ -122,19 +126,10 @@ impl SaeFeature {
 /// A feature as it stands in a file: tokens of texts are indices into the vocabulary of the page.
 #[derive(Serialize)]
 pub(crate) struct PackedFeature<'a> {
-    feature: usize,
-    label: &'a str,
-    density: f64,
-    max_activation: f64,
-    top_tokens: &'a [FeatureToken],
+    #[serde(flatten)]
+    feature: &'a SaeFeature,
     texts: Vec<PackedText<'a>>,
     quantiles: Vec<PackedQuantile<'a>>,
-    activations: &'a [ActivationBin],
-    raised: &'a [FeatureToken],
-    lowered: &'a [FeatureToken],
-    head_shares: &'a [f64],
-    attribution: Option<&'a SourceAttribution>,
-    neighbours: &'a [FeatureNeighbour],
 }
 
 /// A text with the activations of a feature, as it stands in a file.
@@ -169,11 +164,7 @@ impl<'a> PackedFeature<'a> {
             texts.iter().map(|text| PackedText::new(text, vocabulary)).collect()
         };
         Self {
-            feature: feature.feature,
-            label: &feature.label,
-            density: feature.density,
-            max_activation: feature.max_activation,
-            top_tokens: &feature.top_tokens,
+            feature,
             texts: pack(&feature.texts),
             quantiles: (feature.quantiles.iter())
                 .map(|quantile| PackedQuantile {
@@ -181,12 +172,6 @@ impl<'a> PackedFeature<'a> {
                     texts: pack(&quantile.texts),
                 })
                 .collect(),
-            activations: &feature.activations,
-            raised: &feature.raised,
-            lowered: &feature.lowered,
-            head_shares: &feature.head_shares,
-            attribution: feature.attribution.as_ref(),
-            neighbours: &feature.neighbours,
         }
     }
 }

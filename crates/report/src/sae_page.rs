@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::densities::DensityHistogram;
 use crate::document::{Template, render};
 use crate::error::check_length;
-use crate::layer_weights::PackedWeights;
 use crate::sae_feature::PackedFeature;
-use crate::thinned::thinned;
+use crate::thinned::serialize_thinned;
 use crate::token::Vocabulary;
 use crate::{Estimate, LayerWeights, ReportError, SaeFeature};
 
@@ -35,7 +34,9 @@ const TEMPLATE: Template = Template {
 };
 
 /// A sparse autoencoder: how it was trained, how often its features fire, and what some are.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+///
+/// Serialises without its densities and features, which a page holds in fewer characters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SaePage {
     /// Heading of the page.
     pub title: String,
@@ -46,11 +47,14 @@ pub struct SaePage {
     /// Its folder in the form of `SAELens`, relative to that of the page; may be empty.
     pub file: String,
     /// How the training went, from the first step on; may be empty.
+    #[serde(serialize_with = "serialize_thinned")]
     pub training: Vec<SaeTrainingPoint>,
     /// Share of tokens that each feature fires on, `[d_sae]`, 0 of one that never does; may be
     /// empty.
+    #[serde(skip)]
     pub densities: Vec<f64>,
     /// The features that are shown, each once, in the order of the list.
+    #[serde(skip)]
     pub features: Vec<SaeFeature>,
     /// How attention guided the training, where it did.
     pub guidance: Option<SaeGuidance>,
@@ -155,22 +159,12 @@ impl SaePage {
 /// A page as it stands in its file.
 #[derive(Serialize)]
 struct PackedPage<'a> {
-    sae: &'a SaeSummary,
-    config: &'a str,
-    file: &'a str,
-    training: Vec<&'a SaeTrainingPoint>,
+    #[serde(flatten)]
+    page: &'a SaePage,
     densities: DensityHistogram,
     /// Text and id of each token of a text, in the order of their first occurrence.
     vocabulary: Vec<(&'a str, Option<i64>)>,
     features: Vec<PackedFeature<'a>>,
-    guidance: Option<PackedGuidance<'a>>,
-}
-
-#[derive(Serialize)]
-struct PackedGuidance<'a> {
-    weights: PackedWeights<'a>,
-    contributions: &'a [f64],
-    contribution_note: &'a str,
 }
 
 impl<'a> PackedPage<'a> {
@@ -178,20 +172,7 @@ impl<'a> PackedPage<'a> {
         let mut vocabulary = Vocabulary::default();
         let features = page.features.iter();
         let features = features.map(|f| PackedFeature::new(f, &mut vocabulary)).collect();
-        let pack = |guidance: &'a SaeGuidance| PackedGuidance {
-            weights: guidance.weights.pack(),
-            contributions: &guidance.contributions,
-            contribution_note: &guidance.contribution_note,
-        };
-        Self {
-            sae: &page.sae,
-            config: &page.config,
-            file: &page.file,
-            training: thinned(&page.training),
-            densities: DensityHistogram::new(&page.densities),
-            vocabulary: vocabulary.into_entries(),
-            features,
-            guidance: page.guidance.as_ref().map(pack),
-        }
+        let densities = DensityHistogram::new(&page.densities);
+        Self { page, densities, vocabulary: vocabulary.into_entries(), features }
     }
 }

@@ -1,6 +1,9 @@
 //! What a sweep found.
 
-use attention_probes_metrics::{AxisSpread, CalibrationScores};
+use attention_probes_metrics::{
+    AxisSpread, Baselines, Bucket, CalibrationScores, ClassificationReport, Comparison,
+    ControlReport, ExampleCounts, PairAccuracy, SeedReport, ThresholdReport, UnfittedThreshold,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Template, render};
@@ -85,36 +88,17 @@ pub struct SweepExperiment {
     pub component: String,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// Number of training examples.
-    pub n_train: usize,
-    /// Number of validation examples.
-    pub n_validation: usize,
-    /// Number of examples that thresholds and calibrators alone were fitted on.
-    pub n_calibration: usize,
-    /// Number of test examples.
-    pub n_test: usize,
-    /// Number of examples left out because their activations have NaN or infinity.
-    pub n_skipped: usize,
+    /// Number of examples of each side.
+    #[serde(flatten)]
+    pub counts: ExampleCounts,
     /// What a probe has to beat.
-    pub baselines: SweepBaselines,
+    pub baselines: Baselines,
+    /// The setting of the best probe of all trained on shuffled labels, where it was.
+    pub shuffled_labels: Option<ControlReport>,
     /// The best probe of each architecture.
     pub architectures: Vec<SweepArchitecture>,
     /// Names of the architectures of which every trial diverged.
     pub diverged: Vec<String>,
-}
-
-/// What a probe has to beat, as balanced accuracy on the test examples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SweepBaselines {
-    /// Always saying the most frequent class.
-    pub majority: f64,
-    /// Logistic regression on token counts, where there are tokens.
-    pub bag_of_words: Option<Estimate>,
-    /// The share of minimal pairs that the same tells apart, where the data are pairs.
-    #[serde(default)]
-    pub bag_of_words_pairs: Option<Estimate>,
-    /// The best probe's setting trained on shuffled labels, where it was.
-    pub shuffled_labels: Option<Estimate>,
 }
 
 /// The chosen trial of an architecture, and those it was chosen from.
@@ -135,29 +119,29 @@ pub struct SweepArchitecture {
     pub file: String,
     /// The metric that chose it, and on which examples: `accuracy on validation`.
     pub selected_by: String,
-    /// Balanced accuracy on the examples that chose it.
-    pub validation: Estimate,
-    /// Balanced accuracy on examples that nothing was chosen by.
-    pub test: Estimate,
-    /// The share of minimal pairs of the test side that are told apart, where the data are pairs.
-    #[serde(default)]
-    pub pairs: Option<Estimate>,
-    /// Further numbers, in the order of the table.
-    pub metrics: Vec<SweepMetric>,
+    /// On the examples that chose it.
+    pub validation: ClassificationReport,
+    /// On examples that nothing was chosen by.
+    pub test: ClassificationReport,
+    /// How often the good text of a minimal pair of the test side scores higher than the bad, where
+    /// the data are pairs.
+    pub pair_accuracy: Option<PairAccuracy>,
+    /// The same setting trained on shuffled labels, where it was.
+    pub shuffled_labels: Option<ControlReport>,
     /// Every trial, the chosen one among them.
     pub trials: Vec<SweepTrial>,
     /// What each axis of the grid bought, on validation.
     pub axes: Vec<AxisSpread>,
-    /// Test examples by true class (rows) and predicted class (columns); may be empty.
-    pub confusion: Vec<Vec<usize>>,
     /// Points of the ROC curve on test, (false, true) positive rate; may be empty.
     pub roc: Vec<(f64, f64)>,
     /// Points of the precision-recall curve on test, (recall, precision); may be empty.
     pub precision_recall: Vec<(f64, f64)>,
     /// Confidence against accuracy on test; may be empty.
     pub reliability: Vec<ReliabilityBar>,
-    /// Decision thresholds and what they cost on test; may be empty.
+    /// Thresholds at fixed false-positive rates, of two classes; may be empty.
     pub thresholds: Vec<ThresholdRow>,
+    /// The rates for which there are too few negatives; may be empty.
+    pub unfitted_thresholds: Vec<UnfittedThreshold>,
     /// How well probabilities mean what they say; may be empty.
     pub calibrations: Vec<CalibrationRow>,
     /// What is to be known of the thresholds and calibrators; may be empty.
@@ -167,24 +151,19 @@ pub struct SweepArchitecture {
     /// Balanced accuracy against others, on the same examples; may be empty.
     pub comparisons: Vec<ComparisonRow>,
     /// The chosen setting over several seeds, where there are several.
-    pub seeds: Option<SeedsSummary>,
+    pub seeds: Option<SeedReport>,
 }
 
 /// The metrics of texts of some lengths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LengthRow {
-    /// Fewest tokens.
-    pub from: usize,
-    /// Most tokens.
-    pub to: usize,
-    /// Number of test examples.
-    pub n: usize,
-    /// Share of right answers.
-    pub accuracy: Estimate,
-    /// Mean recall over the classes; NaN if a class is missing.
-    pub balanced_accuracy: f64,
-    /// Area under the ROC curve; NaN if a class is missing.
-    pub auroc: f64,
+    /// Fewest tokens that occur.
+    pub shortest: usize,
+    /// Most tokens that occur.
+    pub longest: usize,
+    /// The metrics, and the numbers of tokens between which they lie.
+    #[serde(flatten)]
+    pub bucket: Bucket,
 }
 
 /// How much better a probe is than something else, by a paired bootstrap.
@@ -193,35 +172,8 @@ pub struct ComparisonRow {
     /// What it is compared with, such as `bag of words`.
     pub with: String,
     /// Balanced accuracy of the probe minus that of the other.
-    pub difference: Estimate,
-    /// How often the choice of examples alone would bring about such a difference.
-    pub p_value: f64,
-}
-
-/// One setting over several seeds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SeedsSummary {
-    /// Number of seeds.
-    pub n_seeds: usize,
-    /// Mean balanced accuracy on test, with an interval over seeds.
-    pub balanced_accuracy: Estimate,
-    /// Standard deviation of one seed.
-    pub std: f64,
-    /// Mean share of equal predictions of two seeds.
-    pub agreement: f64,
-    /// Agreement beyond chance; NaN if it is undefined.
-    pub fleiss_kappa: f64,
-}
-
-/// One number of a chosen trial, on both sides.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SweepMetric {
-    /// What it is called.
-    pub name: String,
-    /// On the examples that chose the trial.
-    pub validation: Estimate,
-    /// On examples that nothing was chosen by.
-    pub test: Estimate,
+    #[serde(flatten)]
+    pub comparison: Comparison,
 }
 
 /// One trial: a cell of the grid.
@@ -267,23 +219,20 @@ pub struct ReliabilityBar {
     pub accuracy: f64,
 }
 
-/// A decision threshold and what it costs; NaN where a number is undefined.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A decision threshold and what it costs on test.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdRow {
-    /// How it was chosen, such as `1 % false positives`.
-    pub rule: String,
-    /// Logit of class 1 from which on the probe says 1.
-    pub threshold: f64,
-    /// Share of the positives that are found.
-    pub true_positive_rate: Estimate,
-    /// Share of the negatives that are taken for positives.
-    pub false_positive_rate: Estimate,
-    /// What is to be known of the row, such as that it is above its promise; may be empty.
-    pub note: String,
-    /// Share of the found that are positive.
-    pub precision: f64,
-    /// Mean recall over both classes.
-    pub balanced_accuracy: f64,
+    /// The threshold and its rates.
+    #[serde(flatten)]
+    pub report: ThresholdReport,
+    /// Whether it lets through more than it promised, by more than chance.
+    pub breaks_promise: bool,
+}
+
+impl From<ThresholdReport> for ThresholdRow {
+    fn from(report: ThresholdReport) -> Self {
+        Self { report, breaks_promise: report.breaks_promise() }
+    }
 }
 
 /// How well probabilities mean what they say, before or after a correction.
@@ -307,13 +256,11 @@ impl SweepPage {
         for experiment in &self.experiments {
             let n_classes = experiment.classes.len();
             for architecture in &experiment.architectures {
-                let (name, confusion) = (&architecture.config_name, &architecture.confusion);
+                let name = &architecture.config_name;
                 let at = || format!("experiment `{}`, probe `{name}`", experiment.experiment);
-                if !confusion.is_empty() {
-                    check_length(at, "confusion", confusion.len(), n_classes)?;
-                }
-                for row in confusion {
-                    check_length(at, "confusion", row.len(), n_classes)?;
+                for side in [&architecture.validation, &architecture.test] {
+                    // A confusion matrix is square.
+                    check_length(at, "confusion", side.confusion.n_classes(), n_classes)?;
                 }
             }
         }

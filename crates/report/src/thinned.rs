@@ -1,5 +1,7 @@
 //! Long histories, as short as a chart needs them.
 
+use serde::{Serialize, Serializer};
+
 /// The most points of a curve: a chart is about as many pixels wide.
 const MOST: usize = 400;
 
@@ -9,6 +11,14 @@ pub(crate) fn thinned<T>(items: &[T]) -> Vec<&T> {
     let last = items.len().saturating_sub(1);
     let is_kept = |index: &usize| index.is_multiple_of(step) || *index == last;
     (0..items.len()).filter(is_kept).map(|index| &items[index]).collect()
+}
+
+/// Writes what is [`thinned`].
+pub(crate) fn serialize_thinned<T: Serialize, S: Serializer>(
+    items: &[T],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(thinned(items))
 }
 
 #[cfg(test)]

@@ -4,16 +4,18 @@
 const keyOf = (result) => JSON.stringify([result.data, result.component, result.config_name, result.layer]);
 const curveOf = (result) => JSON.stringify([result.data, result.component, result.config_name]);
 
-/** Each run with its results by key. */
-const RUNS = DATA.runs.map((run, index) => ({
-  ...run,
-  index,
-  byKey: new Map(run.results.map((result) => [keyOf(result), result])),
-}));
-
-const DIFFERENCES = new Map(
-  DATA.differences.map((difference) => [`${difference.run} ${keyOf(difference)}`, difference.difference]),
-);
+/** Each run with its results by key, and what validation chose by data set. */
+const RUNS = DATA.runs.map((run, index) => {
+  const results = DATA.results.filter((result) => result.run === run.name);
+  const chosen = DATA.chosen.filter((result) => result.run === run.name);
+  return {
+    ...run,
+    index,
+    results,
+    byKey: new Map(results.map((result) => [keyOf(result), result])),
+    chosen: new Map(chosen.map((result) => [result.data, result])),
+  };
+});
 
 /** One entry for everything that any run has a result of. */
 const ROWS = [];
@@ -31,15 +33,18 @@ const ROWS = [];
 const hasComponents = distinct(ROWS, (row) => row.component).length > 1;
 const hasLayers = ROWS.some((row) => row.layer !== null);
 
-const CHOSEN_DIFFERENCES = new Map(DATA.chosen_differences.map((of) => [`${of.run} ${of.data}`, of.difference]));
+/** What a result is better by than that of the first run. */
+function differenceOf({ over_first: paired, unpaired_difference: unpaired }) {
+  return paired ? { value: paired.difference, interval: paired.interval } : { value: unpaired ?? null, interval: null };
+}
 
 /** A result with what it is better by than the first run below it. */
-function resultCell(result, difference, words = null) {
+function resultCell(result, words = null) {
   if (!result) return element("span", { class: "muted" }, "\u2013");
-  const node = element("span", {}, estimateCell(result.test));
+  const node = element("span", {}, estimateCell(result));
   if (words) node.append(element("span", { class: "chosen-probe muted small" }, words));
-  if (!difference || difference.value === null) return node;
-  const { value, interval } = difference;
+  const { value, interval } = differenceOf(result);
+  if (value === null) return node;
   const isClear = interval !== null && (interval.lower > 0 || interval.upper < 0);
   const range = interval ? ` [${signed(interval.lower)}, ${signed(interval.upper)}]` : "";
   node.append(element("span", { class: isClear ? "difference clear" : "difference" }, signed(value) + range));
@@ -48,18 +53,15 @@ function resultCell(result, difference, words = null) {
 
 /** What validation chose of each data set in each run. */
 function showChosen() {
-  const chosen = RUNS.map((run) => new Map(run.results.filter((of) => of.is_chosen).map((of) => [of.data, of])));
   const sets = distinct(RUNS.flatMap((run) => run.results), (result) => result.data);
   const words = (of) => [of.config_name, of.layer === null ? "" : layerName(of.layer), hasComponents ? of.component : ""].filter((part) => part).join(", ");
   const row = (data) => {
-    const metric = chosen.map((of) => of.get(data)?.metric).find((name) => name) ?? "";
-    const cells = RUNS.map((run, index) => {
-      const result = chosen[index].get(data);
-      return resultCell(result, CHOSEN_DIFFERENCES.get(`${run.index} ${data}`), result && words(result));
-    });
+    const chosen = RUNS.map((run) => run.chosen.get(data));
+    const metric = chosen.map((of) => of?.metric).find((name) => name) ?? "";
+    const cells = chosen.map((result) => resultCell(result, result && words(result)));
     return [data, metric, ...cells];
   };
-  const level = levelWords(ROWS.map((row) => row.test));
+  const level = levelWords(ROWS);
   const columns = ["Data set", { name: "Metric", isText: true }, ...RUNS.map((run) => run.name)];
   byId("chosen-table").replaceChildren(
     table("What validation chose of every data set", columns, sets.map(row)),
@@ -84,9 +86,9 @@ function showCurves() {
       colour: run.index,
       // A layer that a run left out does not break its line.
       points: rows.flatMap((row, position) => {
-        const test = run.byKey.get(row.key)?.test;
-        if (!test) return [];
-        const { interval, value } = test;
+        const result = run.byKey.get(row.key);
+        if (!result) return [];
+        const { interval, value } = result;
         return [{ x: layers[position], y: value, lower: interval?.lower, upper: interval?.upper }];
       }),
     });
@@ -117,7 +119,7 @@ function showResults() {
     rows.length === ROWS.length ? counted(rows.length, "row") : `${rows.length} of ${counted(ROWS.length, "row")}`;
   const cells = (row) => [
     row.layer === null ? "activations" : String(row.layer),
-    ...RUNS.map((run) => resultCell(run.byKey.get(row.key), DIFFERENCES.get(`${run.index} ${row.key}`))),
+    ...RUNS.map((run) => resultCell(run.byKey.get(row.key))),
   ];
   const grouped = distinct(rows, curveOf).flatMap((curve) => {
     const members = rows.filter((row) => curveOf(row) === curve);

@@ -13,6 +13,12 @@ const shown = {
 
 const headNow = () => DATA.heads[shown.head];
 
+/** A share of self interactions with its interval; null where it is not known. */
+function shareOf(found, key) {
+  if (!found || found[key] === null) return null;
+  return { value: found[key], interval: found[`${key}_interval`] };
+}
+
 const percentCell = (of) => {
   if (!of) return "n/a";
   if (!of.interval) return percent(of.value);
@@ -56,9 +62,9 @@ function showHeads() {
       percent(head.induction),
       head.n_pairs.toLocaleString("en"),
       compact(head.sum_abs),
-      found ? percentCell(found.share) : "n/a",
-      found?.permuted ? percentCell(found.permuted) : "n/a",
-      found?.count_matched ? percentCell(found.count_matched) : "n/a",
+      percentCell(shareOf(found, "share")),
+      percentCell(shareOf(found, "permuted")),
+      percentCell(shareOf(found, "count_matched")),
     ];
   };
   byId("heads-table").replaceChildren(
@@ -80,17 +86,18 @@ function selfRows(head, found) {
     words,
   });
   const others = found.other_heads;
+  const permuted = shareOf(found, "permuted");
   const mean = others.reduce((sum, share) => sum + share, 0) / others.length;
   return [
-    one(headName(head), 0, found.share, `the ${found.n_pairs.toLocaleString("en")} strongest pairs`),
+    one(headName(head), 0, shareOf(found, "share"), `the ${found.n_pairs.toLocaleString("en")} strongest pairs`),
     others.length > 0 && {
       ...one("other heads", 1, { value: mean, interval: null }, `mean of ${counted(others.length, "head")}: what a head is like whatever it does`),
       dots: others,
       describe: { title: "other heads", rows: [["mean", exact(Number(mean.toPrecision(4)))], ...others.slice(0, 12).map((share, index) => [`head ${index + 1} of the others`, exact(share)])] },
     },
-    found.permuted && one("permuted features", 2, found.permuted, "each key has the direction of another feature: what frequent features bring about by occurring together"),
-    found.count_matched && {
-      ...one("count-matched pairs", 3, found.count_matched, "all pairs that occur as often; the interval is that of as many drawn by chance"),
+    permuted && one("permuted features", 2, permuted, "each key has the direction of another feature: what frequent features bring about by occurring together"),
+    {
+      ...one("count-matched pairs", 3, shareOf(found, "count_matched"), "all pairs that occur as often; the interval is that of as many drawn by chance"),
       isChance: true,
     },
   ].filter((row) => row);
@@ -104,28 +111,24 @@ function showSelf() {
   const rows = selfRows(head, found);
   const nulls = rows.slice(1);
   // Where an interval says what chance gives, the share must be beyond it.
-  const isAbove = (row) => found.share.value > (row.isChance ? row.upper ?? row.value : row.value);
+  const isAbove = (row) => found.share > (row.isChance ? row.upper ?? row.value : row.value);
   const above = nulls.filter(isAbove).map((row) => row.name);
-  // Without an interval nothing is clear.
-  const { interval } = found.share;
-  const isClear = nulls.length > 0 && interval !== null && nulls.every((row) => interval.lower > Math.max(row.upper ?? row.value, ...row.dots));
-  const verdict = nulls.length === 0
-    ? "There is nothing to compare that with."
-    : isClear
-      ? "That is more than every null."
-      : above.length === 0
-        ? "That is beyond no null: it is what any head, or chance, gives."
-        : above.length === nulls.length
-          ? "That is more than the mean of every null, but not clear of all of them."
-          : `That is more than ${above.join(" and ")}, but not more than every null.`;
-  byId("self-words").textContent = `${found.n_self.toLocaleString("en")} of the ${found.n_pairs.toLocaleString("en")} strongest pairs of ${headName(head)} are a feature with itself, ${percent(found.share.value)}. ${verdict}`;
+  const isClear = nulls.every((row) => found.share_interval.lower > Math.max(row.upper ?? row.value, ...row.dots));
+  const verdict = isClear
+    ? "That is more than every null."
+    : above.length === 0
+      ? "That is beyond no null: it is what any head, or chance, gives."
+      : above.length === nulls.length
+        ? "That is more than the mean of every null, but not clear of all of them."
+        : `That is more than ${above.join(" and ")}, but not more than every null.`;
+  byId("self-words").textContent = `${found.n_self.toLocaleString("en")} of the ${found.n_pairs.toLocaleString("en")} strongest pairs of ${headName(head)} are a feature with itself, ${percent(found.share)}. ${verdict}`;
   byId("self-chart").replaceChildren(dotChart({
     title: "Share of self interactions",
     description: "The share of the head beside the nulls; the same numbers are in the table below.",
     label: "share of pairs that are a feature with itself",
     kinds: ["this head", "other heads", "permuted features", "count-matched pairs"],
     rows,
-    reference: found.share.value,
+    reference: found.share,
   }));
   byId("self-table").replaceChildren(table(
     "Self interactions beside nulls",

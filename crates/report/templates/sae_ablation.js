@@ -17,6 +17,9 @@ const BASELINE = ARMS.find((arm) => arm.kind === "baseline") ?? null;
 
 const shown = { metric: 0 };
 
+/** An arm's values of a metric, seed by seed; may be empty. */
+const bySeed = (arm, metric) => DATA.metrics[metric].by_arm[DATA.arms.indexOf(arm)] ?? [];
+
 /** As many decimals as the numbers of a metric have sense for. */
 function decimalsOf(metric) {
   const largest = extent(DATA.arms.map((arm) => Math.abs(arm.values[metric].value ?? 0)))[1];
@@ -47,7 +50,7 @@ const signedBy = (value, decimals) => (value < 0 ? "\u2212" : "+") + fixed(Math.
 
 function describeArm(arm, metric) {
   const { value, interval } = arm.values[metric];
-  const rows = [[DATA.metrics[metric].name, exact(value)]];
+  const rows = [[DATA.metrics[metric].label, exact(value)]];
   if (interval) {
     const level = interval.level === null ? "" : `${Math.round(interval.level * 100)} % `;
     rows.push([`${level}interval`, `[${exact(interval.lower)}, ${exact(interval.upper)}]`]);
@@ -56,14 +59,14 @@ function describeArm(arm, metric) {
   if (arm !== BASELINE && value !== null && reference !== null) {
     rows.push([`over ${BASELINE.name}`, signedBy(value - reference, decimalsOf(metric))]);
   }
-  (arm.by_seed[metric] ?? []).forEach((of, index) => rows.push([`seed ${DATA.seeds[index]}`, exact(of)]));
+  bySeed(arm, metric).forEach((of, index) => rows.push([`seed ${DATA.seeds[index]}`, exact(of)]));
   return { title: arm.name, rows };
 }
 
 function showMetric() {
   tooltip.hide();
   const { metric } = shown;
-  const { name, note, higher_is_better: isHigher } = DATA.metrics[metric];
+  const { label: name, note, higher_is_better: isHigher } = DATA.metrics[metric];
   const row = (arm) => {
     const { value, interval } = arm.values[metric];
     return {
@@ -72,7 +75,7 @@ function showMetric() {
       value,
       lower: interval?.lower ?? null,
       upper: interval?.upper ?? null,
-      dots: arm.by_seed[metric] ?? [],
+      dots: bySeed(arm, metric),
       describe: describeArm(arm, metric),
     };
   };
@@ -87,7 +90,7 @@ function showMetric() {
   }));
   const better = isHigher === null ? "" : isHigher ? "More is better." : "Less is better.";
   const line = BASELINE && BASELINE.values[metric].value !== null ? `The dashed line is ${BASELINE.name}.` : "";
-  const dots = ARMS.some((arm) => arm.by_seed.length > 0) ? "Faint dots are single seeds." : "";
+  const dots = DATA.metrics.some((of) => of.by_arm.length > 0) ? "Faint dots are single seeds." : "";
   byId("metric-note").textContent = [note, better, line, dots].filter((part) => part).join(" ");
 }
 
@@ -103,7 +106,7 @@ function showTable() {
     return arms.length > 0 ? [{ group: words }, ...arms.map(cells)] : [];
   });
   const arrow = { true: " \u2191", false: " \u2193", null: "" };
-  const columns = DATA.metrics.map(({ name, higher_is_better: isHigher }) => name + arrow[String(isHigher)]);
+  const columns = DATA.metrics.map(({ label, higher_is_better: isHigher }) => label + arrow[String(isHigher)]);
   const level = levelWords(DATA.arms.flatMap((arm) => arm.values));
   byId("table").replaceChildren(
     table("Every metric of every arm", ["Arm", ...columns], rows),
@@ -127,7 +130,7 @@ function start() {
   byId("comparison").hidden = byId("numbers").hidden = !has;
   showWeights();
   if (!has) return;
-  const options = DATA.metrics.map(({ name }, metric) => [String(metric), name]);
+  const options = DATA.metrics.map(({ label }, metric) => [String(metric), label]);
   segments(byId("metric"), "metric", options, "0", (metric) => {
     shown.metric = Number(metric);
     showMetric();

@@ -24,9 +24,21 @@ const kinds = () =>
 const architecture = (experiment, kind) =>
   experiment.architectures.find((candidate) => candidate.config_name === kind) ?? null;
 
+/** A number of a result and its interval, where it has one. */
+function estimate(result, key) {
+  const value = result?.[key] ?? null;
+  return { value, interval: value === null ? null : (result[`${key}_interval`] ?? null) };
+}
+
+/** Balanced accuracy of a probe on `validation` or `test`; the probe may be missing. */
+const balanced = (found, side) => estimate(found?.[side], "balanced_accuracy");
+
+/** The share of minimal pairs that are told apart, where the data are pairs. */
+const pairShare = (pairs) => pairs && { value: pairs.accuracy, interval: pairs.interval };
+
 /** The layer at which a kind was best on validation: the test side chooses nothing. */
 function bestPosition(kind) {
-  const scores = experiments().map((e) => architecture(e, kind)?.validation.value ?? -Infinity);
+  const scores = experiments().map((e) => balanced(architecture(e, kind), "validation").value ?? -Infinity);
   return scores.indexOf(Math.max(...scores));
 }
 
@@ -37,11 +49,12 @@ const CONTROLS = [
   ["shuffled_labels", "shuffled labels"],
 ];
 
-/** A control as an estimate; the most frequent class comes as a plain number. */
-function control(experiment, key) {
-  const value = experiment.baselines[key];
-  if (value === null) return null;
-  return typeof value === "number" ? { value, interval: null } : value;
+/** A control as an estimate of balanced accuracy; null where there is none. */
+function control({ baselines, shuffled_labels: shuffled }, key) {
+  if (key === "majority") return { value: baselines.majority_balanced_accuracy, interval: null };
+  const found = key === "bag_of_words" ? baselines.bag_of_words : shuffled;
+  if (!found || found.balanced_accuracy === null) return null;
+  return { value: found.balanced_accuracy, interval: found.interval };
 }
 
 function showSummary() {
@@ -50,21 +63,20 @@ function showSummary() {
     const found = architecture(experiment, kind);
     return { kind, experiment, found };
   });
-  const best = Math.max(...rows.map(({ found }) => found.validation.value ?? -Infinity));
-  const level = levelWords(rows.map(({ found }) => found.test));
-  const auroc = (found) => found.metrics.find((metric) => metric.name.toLowerCase() === "auroc");
-  const hasAuroc = rows.some(({ found }) => auroc(found));
-  const hasPairs = rows.some(({ found }) => found.pairs);
+  const validation = (found) => balanced(found, "validation").value;
+  const best = Math.max(...rows.map(({ found }) => validation(found) ?? -Infinity));
+  const level = levelWords(rows.map(({ found }) => balanced(found, "test")));
+  const hasPairs = rows.some(({ found }) => found.pair_accuracy);
   const hasBag = rows.some(({ experiment }) => control(experiment, "bag_of_words"));
   const row = ({ kind, experiment, found }) => {
-    const gain = found.comparisons.find((of) => of.with === "bag of words")?.difference.value ?? null;
+    const gain = found.comparisons.find((of) => of.with === "bag of words")?.difference ?? null;
     return [
       kind,
       experiment.layer === null ? "\u2013" : String(experiment.layer),
-      estimateCell(found.test, found.validation.value === best),
-      fixed(found.validation.value),
-      ...(hasPairs ? [estimateCell(found.pairs)] : []),
-      ...(hasAuroc ? [fixed(auroc(found)?.test.value)] : []),
+      estimateCell(balanced(found, "test"), validation(found) === best),
+      fixed(validation(found)),
+      ...(hasPairs ? [estimateCell(pairShare(found.pair_accuracy))] : []),
+      fixed(found.test.auroc),
       ...(hasBag ? [gain === null ? "n/a" : signed(gain)] : []),
       found.has_own_steps ? "\u2013" : scientific(found.learning_rate),
       scientific(found.weight_decay),
@@ -76,7 +88,7 @@ function showSummary() {
     `Test${level}`,
     "Validation",
     ...(hasPairs ? ["Pairs right"] : []),
-    ...(hasAuroc ? ["AUROC"] : []),
+    "AUROC",
     ...(hasBag ? ["Over bag of words"] : []),
     "Learning rate",
     "Weight decay",
@@ -84,7 +96,7 @@ function showSummary() {
   const controls = controlRows().map(([key, name, cell]) => {
     const blank = Array(columns.length - 3).fill("");
     // Pairs are compared with pairs.
-    const pairs = experiments()[0].baselines.bag_of_words_pairs;
+    const pairs = pairShare(experiments()[0].baselines.bag_of_words?.pair_accuracy);
     if (hasPairs && key === "bag_of_words" && pairs) blank[1] = estimateCell(pairs);
     return [element("span", { class: "muted" }, name), "", cell, ...blank];
   });
@@ -121,7 +133,7 @@ function showLayers() {
   const line = (kind, index) => ({
     name: kind,
     colour: index,
-    points: experiments().map((e, position) => point(e, position, architecture(e, kind)?.test)),
+    points: experiments().map((e, position) => point(e, position, balanced(architecture(e, kind), "test"))),
   });
   const controlLine = ([key, name], index) => ({
     name,
@@ -138,7 +150,7 @@ function showLayers() {
   const isLayer = experiments().every((e) => e.layer !== null);
   byId("layer-chart").replaceChildren(
     chart({
-      title: `Balanced accuracy on test${levelWords(experiments().flatMap((e) => e.architectures.map((a) => a.test)))}`,
+      title: `Balanced accuracy on test${levelWords(experiments().flatMap((e) => e.architectures.map((a) => balanced(a, "test"))))}`,
       description: `Test balanced accuracy of ${kinds().join(", ")} at each of ${counted(layers.length, "layer")}, with intervals, beside the controls.`,
       legend: true,
       x: {
@@ -154,7 +166,7 @@ function showLayers() {
   const columns = ["Layer", ...kinds(), ...CONTROLS.map(([, name]) => name)];
   const rows = experiments().map((e) => [
     e.layer === null ? "\u2013" : String(e.layer),
-    ...kinds().map((kind) => estimateCell(architecture(e, kind)?.test)),
+    ...kinds().map((kind) => estimateCell(balanced(architecture(e, kind), "test"))),
     ...CONTROLS.map(([key]) => estimateCell(control(e, key))),
   ]);
   byId("layer-table").replaceChildren(table("Test balanced accuracy at every layer", columns, rows));
@@ -162,7 +174,7 @@ function showLayers() {
 
 function showDataSet() {
   const [first] = experiments();
-  const sides = [["training", first.n_train], ["validation", first.n_validation], ["calibration", first.n_calibration], ["test", first.n_test]]
+  const sides = [["training", first.n_train], ["validation", first.n_validation], ["calibration", first.n_calibration ?? 0], ["test", first.n_test]]
     .filter(([name, n]) => n > 0 || name !== "calibration")
     .map(([name, n]) => `${n.toLocaleString("en")} ${name}`);
   const skipped = experiments().reduce((sum, e) => Math.max(sum, e.n_skipped), 0);
@@ -177,7 +189,7 @@ function showDataSet() {
   for (const id of ["best", "layers", "transfer", "detail", "load"]) byId(id).hidden = !has;
   if (!has) return;
   if (!kinds().includes(shown.kind)) {
-    const scores = kinds().map((kind) => architecture(experiments()[bestPosition(kind)], kind).validation.value ?? -Infinity);
+    const scores = kinds().map((kind) => balanced(architecture(experiments()[bestPosition(kind)], kind), "validation").value ?? -Infinity);
     shown.kind = kinds()[scores.indexOf(Math.max(...scores))];
   }
   shown.position = bestPosition(shown.kind);

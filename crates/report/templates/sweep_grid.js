@@ -107,7 +107,7 @@ function smallGrids() {
       "button",
       { type: "button", "aria-pressed": String(position === shown.position) },
       element("span", {}, layerName(experiment.layer), " "),
-      element("span", { class: "value" }, fixed(found.validation.value)),
+      element("span", { class: "value" }, fixed(balanced(found, "validation").value)),
       mini,
     );
     node.addEventListener("click", () => {

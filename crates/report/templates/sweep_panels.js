@@ -56,9 +56,10 @@ function learningPanel(found) {
 
 function confusionPanel(experiment, found) {
   const { classes } = experiment;
-  const totals = found.confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
+  const { confusion } = found.test;
+  const totals = confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
   const cell = (row, column) => {
-    const n = found.confusion[row][column];
+    const n = confusion[row][column];
     const share = totals[row] > 0 ? n / totals[row] : null;
     return {
       value: share,
@@ -70,7 +71,6 @@ function confusionPanel(experiment, found) {
       chosen: false,
     };
   };
-  if (found.confusion.length === 0) return null;
   return panel(
     "Confusion on test",
     heatMap({
@@ -141,13 +141,49 @@ function reliabilityPanel(found) {
   );
 }
 
+/** The numbers of a chosen trial on both sides, in the order of the table. */
+function metricRows(found) {
+  const { validation, test, shuffled_labels: shuffled } = found;
+  const row = (name, of) => ({ name, validation: of(validation), test: of(test) });
+  const metric = (name, key) => row(name, (side) => estimate(side, key));
+  const rate = (name, key) => row(name, (side) => estimate(side[key], "tpr"));
+  const isBinary = test.n_classes === 2;
+  const rows = [
+    metric("balanced accuracy", "balanced_accuracy"),
+    metric("accuracy", "accuracy"),
+    metric("AUROC", "auroc"),
+    ...(isBinary
+      ? [
+          metric("average precision", "average_precision"),
+          rate("TPR at 1 % FPR", "tpr_at_1_percent_fpr"),
+          rate("TPR at 5 % FPR", "tpr_at_5_percent_fpr"),
+        ]
+      : []),
+    metric(isBinary ? "F1" : "macro F1", "f1"),
+    metric("MCC", "mcc"),
+    metric("Brier score", "brier"),
+    metric("ECE", "ece"),
+    metric("log loss (nats)", "log_loss"),
+  ];
+  if (!shuffled || shuffled.balanced_accuracy === null) return rows;
+  const onTest = (name, value, interval = null) => ({ name, validation: null, test: { value, interval } });
+  const { balanced_accuracy: value, interval, range } = shuffled;
+  if (!range) return [...rows, onTest("labels shuffled", value, interval)];
+  return [
+    ...rows,
+    onTest(`labels shuffled, mean of ${shuffled.n_shuffles}`, value, interval),
+    onTest("lowest of them", range[0]),
+    onTest("highest of them", range[1]),
+  ];
+}
+
 function metricsPanel(found) {
+  const rows = metricRows(found);
+  const level = levelWords([balanced(found, "validation"), ...rows.map((row) => row.test)]);
   const row = ({ name, validation, test }) => [name, estimateCell(validation), estimateCell(test)];
-  const first = { name: "balanced accuracy", validation: found.validation, test: found.test };
-  const level = levelWords([found.validation, found.test, ...found.metrics.map((m) => m.test)]);
   return panel(
     `Numbers${level}`,
-    table("Metrics of the chosen trial", ["Metric", "Validation", "Test"], [first, ...found.metrics].map(row)),
+    table("Metrics of the chosen trial", ["Metric", "Validation", "Test"], rows.map(row)),
   );
 }
 

@@ -2,14 +2,14 @@
 
 use attention_probes_activations::TokenizedDataset;
 use attention_probes_metrics::{
-    Bootstrap, ConfusionMatrix, PairAccuracy, bootstrap_balanced_accuracy,
+    BagOfWordsBaseline, Baselines, Bootstrap, ConfusionMatrix, PairAccuracy,
+    bootstrap_balanced_accuracy,
 };
 
 use crate::SweepError;
 use crate::bag_of_words::{BagOfWords, FitFollower};
 use crate::fit::FitData;
 use crate::predictions::HeldOutExamples;
-use crate::report::{BagOfWordsBaseline, Baselines};
 
 /// The baselines, and what the bag of words says about every test example.
 pub(crate) struct FittedBaselines {

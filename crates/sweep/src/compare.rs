@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use attention_probes_metrics::{Bootstrap, Comparison, Interval, compare_balanced_accuracy};
+use attention_probes_metrics::{
+    Bootstrap, ComparedProbe, Comparison, Interval, compare_balanced_accuracy,
+};
 use attention_probes_probes::SideReport;
 use serde::Serialize;
 
@@ -21,44 +23,6 @@ pub struct RunComparison {
     pub chosen: Vec<ComparedProbe>,
     /// Every result, run by run.
     pub results: Vec<ComparedProbe>,
-}
-
-/// A chosen probe of one run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ComparedProbe {
-    /// Index of the run.
-    #[serde(skip)]
-    pub run_index: usize,
-    /// Name of the run.
-    pub run: String,
-    /// Name of the data set.
-    pub data: String,
-    /// The layer; `None` where the data are activations, and where several layers are joined.
-    pub layer: Option<usize>,
-    /// The place in the layer; may be empty.
-    pub component: String,
-    /// Name of the architecture.
-    pub config_name: String,
-    /// Number of test examples.
-    pub n_test: usize,
-    /// What sums the probe up, such as `balanced accuracy` or `R²`.
-    pub metric: String,
-    /// On examples that nothing was chosen by; `None` where it is undefined.
-    pub value: Option<f64>,
-    /// Its interval, where it has one.
-    pub interval: Option<Interval>,
-    /// On the examples that chose the probe.
-    pub validation: Option<f64>,
-    /// Whether validation chose it among all probes of the data set.
-    #[serde(skip)]
-    pub is_chosen: bool,
-    /// The metric minus that of the first run, and its interval if both were evaluated on the same
-    /// examples; `None` of the first run, and of a probe that the first run does not have.
-    #[serde(skip)]
-    pub difference: Option<(f64, Option<Interval>)>,
-    /// Against the first run, on the same examples; absent where they are not the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub over_first: Option<Comparison>,
 }
 
 /// What results of different runs have in common if they belong together: data set, layer,
@@ -152,47 +116,45 @@ pub fn compare_runs(runs: &[SavedRun]) -> Result<RunComparison, SweepError> {
     for (run, results) in found.iter().enumerate() {
         for result in results {
             let base = first.get(&result.place).copied().filter(|_| run > 0);
-            all.push(ComparedProbe::new((run, &names[run]), result, base)?);
+            all.push(compared((run, &names[run]), result, base)?);
         }
         for result in chosen_of(results) {
             let base = chosen_first.get(result.place.0.as_str()).copied().filter(|_| run > 0);
-            chosen.push(ComparedProbe::new((run, &names[run]), result, base)?);
+            chosen.push(compared((run, &names[run]), result, base)?);
         }
     }
     Ok(RunComparison { runs: names, chosen, results: all })
 }
 
-impl ComparedProbe {
-    /// Takes the difference from a probe of the first run, if there is one of the same metric.
-    fn new(
-        (run_index, run): (usize, &str),
-        result: &Found<'_>,
-        base: Option<&Found<'_>>,
-    ) -> Result<Self, SweepError> {
-        let base = base.filter(|base| base.metric == result.metric);
-        let over_first = base.map(|base| paired(result, base)).transpose()?.flatten();
-        let difference = base.map(|base| match over_first {
-            Some(paired) => (paired.difference, Some(paired.interval)),
-            None => (result.test.0 - base.test.0, None),
-        });
-        let (data, layer, component, config_name) = result.place.clone();
-        Ok(Self {
-            run_index,
-            run: run.to_owned(),
-            data,
-            layer,
-            component,
-            config_name,
-            n_test: result.n_test,
-            metric: result.metric.to_owned(),
-            value: Some(result.test.0).filter(|value| value.is_finite()),
-            interval: result.test.1,
-            validation: Some(result.validation).filter(|value| value.is_finite()),
-            is_chosen: result.is_chosen,
-            difference,
-            over_first,
-        })
-    }
+/// A probe with its difference from one of the first run, if there is one of the same metric.
+fn compared(
+    (run_index, run): (usize, &str),
+    result: &Found<'_>,
+    base: Option<&Found<'_>>,
+) -> Result<ComparedProbe, SweepError> {
+    let base = base.filter(|base| base.metric == result.metric);
+    let over_first = base.map(|base| paired(result, base)).transpose()?.flatten();
+    let difference = base.map(|base| match over_first {
+        Some(paired) => (paired.difference, Some(paired.interval)),
+        None => (result.test.0 - base.test.0, None),
+    });
+    let (data, layer, component, config_name) = result.place.clone();
+    Ok(ComparedProbe {
+        run_index,
+        run: run.to_owned(),
+        data,
+        layer,
+        component,
+        config_name,
+        n_test: result.n_test,
+        metric: result.metric.to_owned(),
+        value: Some(result.test.0).filter(|value| value.is_finite()),
+        interval: result.test.1,
+        validation: Some(result.validation).filter(|value| value.is_finite()),
+        is_chosen: result.is_chosen,
+        difference,
+        over_first,
+    })
 }
 
 fn chosen_of<'a, 'b>(results: &'b [Found<'a>]) -> impl Iterator<Item = &'b Found<'a>> {
@@ -270,7 +232,7 @@ fn targets(report: &TargetReport) -> impl Iterator<Item = Found<'_>> {
             metric,
             validation: probe.validation.headline().1.unwrap_or(f64::NAN),
             test: (value.unwrap_or(f64::NAN), interval),
-            n_test: report.n_test,
+            n_test: report.counts.n_test,
             is_chosen: false,
             probe: Probe::Target(&probe.validation),
         }

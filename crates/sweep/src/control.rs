@@ -2,13 +2,12 @@
 
 use attention_probes_activations::ActivationSource;
 use attention_probes_metrics::{
-    Bootstrap, ConfusionMatrix, Interval, bootstrap_balanced_accuracy, predicted_class,
+    Bootstrap, ConfusionMatrix, ControlReport, bootstrap_balanced_accuracy, predicted_class,
 };
 use attention_probes_probes::{ProbeState, probabilities_from_logits};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::early_stopping::Keep;
@@ -20,26 +19,6 @@ use crate::passes::predict_logits;
 /// Stream of the generator of the first shuffle of labels; those of later ones are below. No other
 /// draw has them.
 const SHUFFLE_STREAM: u64 = u64::MAX;
-
-/// Probes that were trained on shuffled labels, judged on the true ones.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ControlReport {
-    /// How many of them did not diverge.
-    #[serde(default = "once")]
-    pub n_shuffles: usize,
-    /// Mean recall over the classes, on test, and the mean of it over the probes: by chance, one
-    /// over the number of classes. `None` if all diverged.
-    pub balanced_accuracy: Option<f64>,
-    /// Its 95 % bootstrap interval, if there is one probe.
-    pub interval: Option<Interval>,
-    /// Lowest and highest balanced accuracy, if there are several.
-    pub range: Option<(f64, f64)>,
-}
-
-/// What it was before there could be several.
-fn once() -> usize {
-    1
-}
 
 /// Trains the chosen setting of every group again, on labels that say nothing.
 ///

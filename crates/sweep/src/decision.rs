@@ -2,25 +2,12 @@
 
 use attention_probes_metrics::{
     Calibration, CalibrationMethod, CalibrationReport, Calibrator, Deferral, DeferralTarget,
-    FprThreshold, Guarantee, MetricError, Temperature, calibrate,
+    FprThreshold, Guarantee, MetricError, Temperature, UnfittedThreshold, calibrate,
 };
-
-use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::config::EvaluationConfig;
 use crate::judged::{BinaryLogits, TrialLogits};
-
-/// A false-positive rate that no threshold can promise, because there are too few negatives.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct UnfittedThreshold {
-    /// The rate.
-    pub target_fpr: f64,
-    /// Number of negatives that a threshold was to be fitted on.
-    pub n_negatives: usize,
-    /// Number of negatives that would be enough.
-    pub n_needed: usize,
-}
 
 /// Thresholds of a trial of two classes at every rate for which there are enough negatives, and the
 /// rates for which there are not.

@@ -3,14 +3,14 @@
 
 use attention_probes_metrics::{
     Agreement, Bootstrap, Bucket, BucketEdges, Calibration, Comparison, ConfusionMatrix,
-    DeferralReport, SeedSummary, ThresholdReport, buckets, compare_balanced_accuracy,
+    ControlReport, DeferralReport, SeedReport, SeedSummary, ThresholdReport, UnfittedThreshold,
+    buckets, compare_balanced_accuracy,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::config::EvaluationConfig;
-use crate::control::ControlReport;
-use crate::decision::{UnfittedThreshold, calibrations, deferral, thresholds};
+use crate::decision::{calibrations, deferral, thresholds};
 use crate::fit::GroupFit;
 use crate::judged::{LEVEL, TrialLogits};
 use crate::predictions::HeldOutExamples;
@@ -55,15 +55,6 @@ pub enum FittedOn {
     Calibration,
     /// The examples that also chose the trial, so that guarantees hold approximately.
     Validation,
-}
-
-/// One setting over several seeds of initial weights, on the test examples.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SeedReport {
-    /// How far the seeds predict the same.
-    pub agreement: Agreement,
-    /// Balanced accuracy over the seeds.
-    pub balanced_accuracy: SeedSummary,
 }
 
 /// What thresholds and calibrators are fitted on, and what a probe is compared with.

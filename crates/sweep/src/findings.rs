@@ -2,12 +2,12 @@
 
 use attention_probes_activations::{Place, Split};
 use attention_probes_errors::listed;
+use attention_probes_metrics::{ControlReport, ExampleCounts};
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
 
 use crate::baseline::FittedBaselines;
 use crate::config::{Components, HeldOut, Layers, SelectBy};
-use crate::control::ControlReport;
 use crate::data_run::DataRun;
 use crate::evaluation::{EvaluatedGroup, Evaluator, FittedOn, compare as compare_predictions};
 use crate::fit::{GroupFit, TrialGroup};
@@ -71,11 +71,13 @@ impl Findings<'_> {
             component: place.map(|place| place.component().to_string()),
             origin: self.run.origin(self.model),
             classes: self.classes.to_vec(),
-            n_train: self.split.train.len(),
-            n_validation: self.validation.examples.labels.len(),
-            n_calibration: self.set_apart.map_or(0, |side| side.examples.labels.len()),
-            n_test: self.split.test.len(),
-            n_skipped: self.n_skipped,
+            counts: ExampleCounts {
+                n_train: self.split.train.len(),
+                n_validation: self.validation.examples.labels.len(),
+                n_calibration: Some(self.set_apart.map_or(0, |side| side.examples.labels.len())),
+                n_test: self.split.test.len(),
+                n_skipped: self.n_skipped,
+            },
             baselines: self.baselines.report.clone(),
             architectures: self.architecture_reports(&sound)?,
             diverged,

@@ -64,16 +64,18 @@ mod transfer;
 mod underfit;
 mod warning;
 
+pub use attention_probes_metrics::{
+    BagOfWordsBaseline, Baselines, ComparedProbe, ControlReport, ExampleCounts, SeedReport,
+    UnfittedThreshold,
+};
 pub use bag_of_words::{BagOfWords, BagOfWordsFit};
 pub use chosen::{ChosenProbe, chosen, chosen_target};
-pub use compare::{ComparedProbe, RunComparison, compare_runs};
+pub use compare::{RunComparison, compare_runs};
 pub use config::{Keep, SelectBy, SweepConfig};
-pub use control::ControlReport;
 pub use cross_validation::{CrossValidation, CrossValidationScore};
-pub use decision::UnfittedThreshold;
 pub use early_stopping::Race;
 pub use error::SweepError;
-pub use evaluation::{FittedOn, SeedReport, TestEvaluation};
+pub use evaluation::{FittedOn, TestEvaluation};
 pub use find_best_fit::find_best_fit;
 pub use fit::{
     EpochRecord, EpochReport, FitConfig, FitData, FitEvent, GroupFit, Leader, PassReport, TrialFit,
@@ -86,8 +88,7 @@ pub use passes::predict_logits;
 pub use plan::{SweepPlan, Trial};
 pub use predictions::{HeldOutExamples, Predictions, SidePredictions};
 pub use report::{
-    ArchitectureReport, BagOfWordsBaseline, Baselines, ExperimentReport, Origin, SplitMetrics,
-    SweepReport, TrialMetrics,
+    ArchitectureReport, ExperimentReport, Origin, SplitMetrics, SweepReport, TrialMetrics,
 };
 pub use results::HistoryRecord;
 pub use run::{RunOptions, check_sweep, run_sweep};

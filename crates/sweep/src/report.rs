@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use attention_probes_metrics::{AxisSpread, ClassificationReport, Interval, PairAccuracy};
+use attention_probes_metrics::{
+    AxisSpread, Baselines, ClassificationReport, ExampleCounts, Interval, PairAccuracy,
+};
 use attention_probes_probes::Optimizer;
 use serde::{Deserialize, Serialize};
 
@@ -49,15 +51,8 @@ pub struct ExperimentReport {
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Number of examples to train on, to choose by, and to judge by.
-    pub n_train: usize,
-    /// Number of validation examples.
-    pub n_validation: usize,
-    /// Number of examples that thresholds and calibrators alone were fitted on.
-    pub n_calibration: usize,
-    /// Number of test examples.
-    pub n_test: usize,
-    /// Texts or examples left out because their activations have NaN or infinity.
-    pub n_skipped: usize,
+    #[serde(flatten)]
+    pub counts: ExampleCounts,
     /// What a probe has to beat.
     pub baselines: Baselines,
     /// The best probe of each architecture.
@@ -87,33 +82,6 @@ impl Origin {
             && self.model_revision == found.model_revision
             && (self.data_hash.is_none() || self.data_hash == found.data_hash)
     }
-}
-
-/// What a probe has to beat, on the test examples.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Baselines {
-    /// Accuracy of always saying the most frequent class; its balanced accuracy is one over the
-    /// number of classes.
-    pub majority_accuracy: f64,
-    /// Balanced accuracy of the most frequent class.
-    pub majority_balanced_accuracy: f64,
-    /// Logistic regression on token counts, where there are tokens.
-    pub bag_of_words: Option<BagOfWordsBaseline>,
-}
-
-/// Logistic regression on token counts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BagOfWordsBaseline {
-    /// Mean recall over the classes.
-    pub balanced_accuracy: f64,
-    /// Its 95 % bootstrap interval.
-    pub interval: Interval,
-    /// Penalty on half the squared weights, chosen on validation.
-    pub penalty: f64,
-    /// Of minimal pairs, how often it gives the good text the higher logit; absent where the data
-    /// are no pairs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pair_accuracy: Option<PairAccuracy>,
 }
 
 /// The trial of an architecture that validation chose, and what the grid was worth.

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use attention_probes_metrics::SeedSummary;
-use attention_probes_report::{
-    AblationArm, AblationMetric, ArmKind, Estimate, LayerWeights, SaeAblationPage,
-};
-use attention_probes_sae::ablation::{AblationReport, ArmReport, ArmRole, MetricValues};
+use attention_probes_metrics::{MetricValues, SeedSummary};
+use attention_probes_report::{AblationArm, ArmKind, Estimate, LayerWeights, SaeAblationPage};
+use attention_probes_sae::ablation::{AblationReport, ArmReport, ArmRole};
 use attention_probes_sae::{SaeError, read_guidance, read_sae};
 use serde_json::Value;
 
@@ -58,17 +56,9 @@ pub fn sae_ablation_page(report: &AblationReport) -> Result<SaeAblationPage, Sae
         l0: l0.unwrap_or_default(),
         seeds: seeds.clone(),
         config: report.config_toml()?,
-        metrics: metrics.iter().map(page_metric).collect(),
+        metrics: metrics.clone(),
         arms: page_arms.collect::<Result<_, SaeError>>()?,
     })
-}
-
-fn page_metric(metric: &MetricValues) -> AblationMetric {
-    AblationMetric {
-        name: metric.label.clone(),
-        note: metric.note.clone(),
-        higher_is_better: metric.higher_is_better,
-    }
 }
 
 fn page_arm(
@@ -88,7 +78,6 @@ fn page_arm(
             ArmRole::Control => ArmKind::Control,
         },
         values: metrics.iter().map(estimate).collect(),
-        by_seed: metrics.iter().map(|metric| metric.by_arm[i].clone()).collect(),
         layer_weights,
     }
 }

@@ -1,5 +1,6 @@
 //! Pages as files, without a browser.
 
+use attention_probes_metrics::ConfusionMatrix;
 use attention_probes_report::{
     ComparePage, FraCorpusPage, FraSamplePage, ReportError, SaeAblationPage, SaePage, SweepPage,
     TokenPage,
@@ -71,9 +72,31 @@ fn a_loss_that_diverged_is_null() {
 }
 
 #[test]
+fn results_stand_on_a_page_under_their_own_keys() {
+    let page = sample::sweep_page(1);
+    let data = island(&page.to_html().unwrap());
+    let (found, written) = (&data["experiments"][0], &page.experiments[0]);
+    assert_eq!(found["n_train"], written.counts.n_train);
+    assert_eq!(found["n_calibration"], 0);
+    assert_eq!(found["baselines"]["majority_balanced_accuracy"], 0.5);
+    let (found, written) = (&found["architectures"][0], &written.architectures[0]);
+    assert_eq!(found["test"]["n_examples"], written.test.n_examples);
+    assert_eq!(found["test"]["confusion"][0][0], written.test.confusion.counts()[0][0]);
+    assert_eq!(found["thresholds"][0]["fitted"]["target_fpr"], 0.05);
+    assert_eq!(found["thresholds"][0]["breaks_promise"], true);
+    assert_eq!(found["lengths"][0]["n_examples"], 150);
+    assert_eq!(found["comparisons"][0]["difference"], 0.04);
+    let data = island(&sample::compare_page().to_html().unwrap());
+    assert_eq!(data["chosen"][0]["run"], "baseline");
+    let data = island(&sample::sae_ablation_page().to_html().unwrap());
+    assert_eq!(data["metrics"][0]["by_arm"].as_array().unwrap().len(), 11);
+}
+
+#[test]
 fn a_confusion_matrix_of_other_classes_is_refused() {
     let mut page = sample::sweep_page(1);
-    page.experiments[0].architectures[1].confusion.pop();
+    let one_class = ConfusionMatrix::new(&[0], &[0], 1).unwrap();
+    page.experiments[0].architectures[1].test.confusion = one_class;
     let error = page.to_html().unwrap_err();
     assert!(matches!(error, ReportError::Length { .. }));
     assert_eq!(
@@ -215,12 +238,12 @@ fn an_ablation_that_does_not_fit_is_refused() {
         "arm `L-1`: `values` has length 2, expected 6",
     );
     refused(
-        &|page| page.arms[1].by_seed.truncate(2),
-        "arm `L-1`: `by_seed` has length 2, expected 6",
+        &|page| page.metrics[1].by_arm.truncate(2),
+        "metric `TPP`: `by_arm` has length 2, expected 11",
     );
     refused(
-        &|page| page.arms[1].by_seed[3].truncate(2),
-        "arm `L-1`: `by_seed` has length 2, expected 5",
+        &|page| page.metrics[1].by_arm[3].truncate(2),
+        "metric `TPP`: `by_arm` has length 2, expected 5",
     );
     refused(
         &|page| page.arms[4].layer_weights.as_mut().unwrap().layers.truncate(1),

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use attention_probes_activations::{FolderLock, write_atomically};
 use attention_probes_errors::FileError;
+use attention_probes_metrics::MetricValues;
 use attention_probes_models::{LanguageModel, Placement, open_model};
 use serde::Serialize;
 
 use super::config::{AblationConfig, Arm, ArmRole};
 use super::measure::{Bench, Measured};
 use super::metrics::Metric;
-use super::verdict::{AblationVerdict, MetricValues};
+use super::verdict::AblationVerdict;
 use crate::SaeError;
 use crate::run::{RunError, SaeRunOptions, SaeRunPlan, is_complete, run_sae_on};
 

@@ -1,6 +1,6 @@
 //! What an ablation says, with the intervals that it has.
 
-use attention_probes_metrics::SeedSummary;
+use attention_probes_metrics::{MetricValues, SeedSummary};
 use serde::Serialize;
 
 use super::config::{Arm, ArmRole};
@@ -8,21 +8,6 @@ use crate::SaeError;
 
 /// Share of seeds that an interval is to hold.
 const LEVEL: f64 = 0.95;
-
-/// A metric of every arm and seed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct MetricValues {
-    /// What it is called in files, such as `ce_loss_score`.
-    pub name: String,
-    /// What it is called in tables.
-    pub label: String,
-    /// What it says, in a sentence.
-    pub note: String,
-    /// Whether more is better; `None` where the verdict does not depend on it.
-    pub higher_is_better: Option<bool>,
-    /// `[n_arms, n_seeds]`
-    pub by_arm: Vec<Vec<f64>>,
-}
 
 /// How much better the fully guided arm is than another on one metric.
 #[derive(Clone, Debug, PartialEq, Serialize)]

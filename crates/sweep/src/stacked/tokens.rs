@@ -6,7 +6,8 @@ use rand::{Rng as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{RaggedBatch, Stack, StackedProbes, Targets, take_array};
+use super::trials::take_array;
+use super::{RaggedBatch, Stack, StackedProbes, Targets};
 use crate::adamw::Rate;
 
 /// Tokens per block: activations of a block stay in the cache between the two products.

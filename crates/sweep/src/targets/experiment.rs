@@ -5,6 +5,7 @@ use std::path::Path;
 use attention_probes_activations::{
     LabelKind, NpzArray, Place, Side, Split, Targets, TokenizedDataset, write_npz,
 };
+use attention_probes_metrics::ExampleCounts;
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{
     DataMetadata, Features, Outputs, Pool, ProbeMetadata, SavedProbe, SideReport,
@@ -246,10 +247,13 @@ impl TargetData<'_> {
             origin: self.run.origin(self.model),
             label_kind: self.targets.kind,
             names: self.targets.names.clone(),
-            n_train: self.split.train.len(),
-            n_validation: self.split.validation.len(),
-            n_test: self.split.test.len(),
-            n_skipped: self.n_skipped,
+            counts: ExampleCounts {
+                n_train: self.split.train.len(),
+                n_validation: self.split.validation.len(),
+                n_calibration: None,
+                n_test: self.split.test.len(),
+                n_skipped: self.n_skipped,
+            },
             baselines: self.baselines.clone(),
             probes,
             warnings,

@@ -1,6 +1,7 @@
 //! What was found about labels that are no classes, as it is written and printed.
 
 use attention_probes_activations::LabelKind;
+use attention_probes_metrics::ExampleCounts;
 use attention_probes_probes::{Pool, SideReport};
 use serde::{Deserialize, Serialize};
 
@@ -27,14 +28,9 @@ pub struct TargetReport {
     pub label_kind: LabelKind,
     /// Name of the number, or of each label or class.
     pub names: Vec<String>,
-    /// Number of examples to train on.
-    pub n_train: usize,
-    /// Number of validation examples.
-    pub n_validation: usize,
-    /// Number of test examples.
-    pub n_test: usize,
-    /// Texts or examples left out because their activations have NaN or infinity.
-    pub n_skipped: usize,
+    /// Number of examples to train on, to choose by, and to judge by.
+    #[serde(flatten)]
+    pub counts: ExampleCounts,
     /// What a probe has to beat.
     pub baselines: TargetBaselines,
     /// The probe of each architecture.

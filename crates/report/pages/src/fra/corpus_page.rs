@@ -3,12 +3,9 @@
 use std::collections::BTreeSet;
 
 use attention_probes_report::{
-    Estimate, FraCorpusHead, FraCorpusPage, FraCorpusPair, FraSampleLink, FraSelfInteractions,
-    ReportError,
+    Estimate, FraCorpusHead, FraCorpusPage, FraCorpusPair, FraSampleLink, ReportError,
 };
-use attention_probes_sae::fra::{
-    FraHeadReport, FraMode, FraPair, FraPairReport, FraRowSample, SelfInteractions,
-};
+use attention_probes_sae::fra::{FraHeadReport, FraMode, FraPair, FraPairReport, FraRowSample};
 
 use super::feature::{FraFeatures, page_feature};
 use super::links::{FraLinks, file_stem, sample_link};
@@ -78,18 +75,7 @@ fn corpus_head(report: &FraHeadReport) -> FraCorpusHead {
         sum_abs: report.sum_abs,
         induction: report.induction_share,
         pairs: Vec::new(),
-        self_interactions: nulls.map(self_interactions),
-    }
-}
-
-fn self_interactions(found: &SelfInteractions) -> FraSelfInteractions {
-    FraSelfInteractions {
-        n_pairs: found.n_pairs,
-        n_self: found.n_self,
-        share: (found.share, found.share_interval).into(),
-        other_heads: found.other_heads.clone(),
-        permuted: found.permuted.map(|value| Estimate { value, interval: found.permuted_interval }),
-        count_matched: Some((found.count_matched, found.count_matched_interval).into()),
+        self_interactions: nulls.cloned(),
     }
 }
 

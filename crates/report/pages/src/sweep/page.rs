@@ -3,20 +3,20 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use attention_probes_metrics::{ClassificationReport, MetricError, OperatingPoint};
+use attention_probes_metrics::MetricError;
 use attention_probes_probes::Optimizer;
 use attention_probes_report::{
-    Estimate, SweepArchitecture, SweepBaselines, SweepExperiment, SweepMetric, SweepPage,
-    SweepTransfer, SweepTrial, SweepWarning, TrialHistory, fixed,
+    SweepArchitecture, SweepExperiment, SweepPage, SweepTransfer, SweepTrial, SweepWarning,
+    ThresholdRow, TrialHistory, fixed,
 };
 use attention_probes_sweep::{
     ArchitectureReport, ExperimentReport, HistoryRecord, LayersWarning, SavedExperiment, SavedRun,
-    SelectBy, SidePredictions, TargetReport, TestEvaluation, TransferReport, TrialMetrics, chosen,
+    SelectBy, SidePredictions, TargetReport, TransferReport, TrialMetrics, chosen,
     experiment_warnings, target_warnings, warnings_by_data,
 };
 
 use super::curves::Curves;
-use super::evaluation::{calibrations, comparisons, lengths, seeds, thresholds, thresholds_note};
+use super::evaluation::{calibrations, comparisons, lengths, thresholds_note};
 use super::targets;
 
 /// Describes the seeds of a run; name, model, and configuration are those of the first.
@@ -85,7 +85,8 @@ fn transfer(run: &SavedRun, found: &TransferReport) -> Option<SweepTransfer> {
         layer: saved.report.layer,
         component: saved.component(),
         config_name: found.config_name.clone(),
-        balanced_accuracy: balanced_accuracy(&found.test),
+        balanced_accuracy: (found.test.balanced_accuracy, found.test.balanced_accuracy_interval)
+            .into(),
         n_test: found.test.n_examples,
     })
 }
@@ -114,34 +115,12 @@ fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment
         layer: report.layer,
         component: saved.component(),
         classes: report.classes.clone(),
-        n_train: report.n_train,
-        n_validation: report.n_validation,
-        n_calibration: report.n_calibration,
-        n_test: report.n_test,
-        n_skipped: report.n_skipped,
-        baselines: SweepBaselines {
-            majority: report.baselines.majority_balanced_accuracy,
-            bag_of_words: report
-                .baselines
-                .bag_of_words
-                .as_ref()
-                .map(|bag| (bag.balanced_accuracy, bag.interval).into()),
-            bag_of_words_pairs: report
-                .baselines
-                .bag_of_words
-                .as_ref()
-                .and_then(|bag| bag.pair_accuracy)
-                .map(|found| (found.accuracy, found.interval).into()),
-            shuffled_labels: best.and_then(|best| shuffled_labels(&best.evaluation)),
-        },
+        counts: report.counts,
+        baselines: report.baselines.clone(),
+        shuffled_labels: best.and_then(|best| best.evaluation.shuffled_labels),
         architectures,
         diverged: report.diverged.clone(),
     })
-}
-
-fn shuffled_labels(evaluation: &TestEvaluation) -> Option<Estimate> {
-    let control = evaluation.shuffled_labels?;
-    Some(Estimate { value: control.balanced_accuracy?, interval: control.interval })
 }
 
 /// What tells a trial of an experiment from the others.
@@ -198,22 +177,22 @@ fn describe(
         seed: report.seed,
         file: format!("{folder}/trained/{}", report.file),
         selected_by: selected_by(report),
-        validation: balanced_accuracy(&report.validation),
-        test: balanced_accuracy(&report.test),
-        pairs: report.pair_accuracy.map(|found| (found.accuracy, found.interval).into()),
-        metrics: metrics(report),
+        validation: report.validation.clone(),
+        test: report.test.clone(),
+        pair_accuracy: report.pair_accuracy,
+        shuffled_labels: evaluation.shuffled_labels,
         trials,
         axes: report.axes.iter().filter(|axis| axis.n_values > 1).cloned().collect(),
-        confusion: report.test.confusion.counts().to_vec(),
         roc: curves.roc,
         precision_recall: curves.precision_recall,
         reliability: curves.reliability,
-        thresholds: thresholds(report),
+        thresholds: evaluation.thresholds.iter().copied().map(ThresholdRow::from).collect(),
+        unfitted_thresholds: evaluation.unfitted_thresholds.clone(),
         calibrations: calibrations(evaluation),
         thresholds_note: thresholds_note(evaluation),
         lengths: lengths(&evaluation.by_length, &test.examples.n_tokens),
         comparisons: comparisons(evaluation),
-        seeds: seeds(evaluation),
+        seeds: evaluation.seeds.clone(),
     })
 }
 
@@ -236,49 +215,4 @@ fn selected_by(report: &ArchitectureReport) -> String {
             )
         }
     }
-}
-
-fn balanced_accuracy(report: &ClassificationReport) -> Estimate {
-    (report.balanced_accuracy, report.balanced_accuracy_interval).into()
-}
-
-/// The table of numbers, on both sides.
-fn metrics(report: &ArchitectureReport) -> Vec<SweepMetric> {
-    let sides = [&report.validation, &report.test];
-    let metric = |name: &str, value: &dyn Fn(&ClassificationReport) -> Estimate| {
-        let [validation, test] = sides.map(value);
-        SweepMetric { name: name.to_owned(), validation, test }
-    };
-    let or_nan = |value: Option<f64>| value.unwrap_or(f64::NAN).into();
-    let binary = report.test.n_classes == 2;
-    let mut rows = vec![
-        metric("accuracy", &|side| (side.accuracy, side.accuracy_interval).into()),
-        metric("AUROC", &|side| or_nan(side.auroc)),
-    ];
-    if binary {
-        rows.push(metric("average precision", &|side| or_nan(side.average_precision)));
-        let tpr = |point: Option<OperatingPoint>| or_nan(point.map(|point| point.tpr));
-        rows.push(metric("TPR at 1 % FPR", &|side| tpr(side.tpr_at_1_percent_fpr)));
-        rows.push(metric("TPR at 5 % FPR", &|side| tpr(side.tpr_at_5_percent_fpr)));
-    }
-    rows.push(metric(if binary { "F1" } else { "macro F1" }, &|side| side.f1.into()));
-    rows.push(metric("MCC", &|side| side.mcc.into()));
-    rows.push(metric("Brier score", &|side| side.brier.into()));
-    rows.push(metric("ECE", &|side| side.ece.into()));
-    rows.push(metric("log loss (nats)", &|side| side.log_loss.into()));
-    if let Some(test) = shuffled_labels(&report.evaluation) {
-        let mut row = |name: String, test: Estimate| {
-            rows.push(SweepMetric { name, validation: f64::NAN.into(), test });
-        };
-        let control = report.evaluation.shuffled_labels;
-        match control.and_then(|control| Some((control.n_shuffles, control.range?))) {
-            None => row("labels shuffled".to_owned(), test),
-            Some((n, (low, high))) => {
-                row(format!("labels shuffled, mean of {n}"), test);
-                row("lowest of them".to_owned(), low.into());
-                row("highest of them".to_owned(), high.into());
-            }
-        }
-    }
-    rows
 }

@@ -52,17 +52,15 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
     for row in &mut rows {
         row.details.resize(details.len(), f64::NAN);
     }
-    let skipped = match first.n_skipped {
+    let skipped = match first.counts.n_skipped {
         0 => String::new(),
         n => format!(" \u{b7} {n} left out as not finite"),
     };
     TargetTable {
         data,
         facts: format!(
-            "{} training, {} validation, {} test examples \u{b7} {}: {}{skipped}",
-            first.n_train,
-            first.n_validation,
-            first.n_test,
+            "{} \u{b7} {}: {}{skipped}",
+            first.counts.in_words(),
             first.label_kind.as_str(),
             first.names.join(", ")
         ),

@@ -1,6 +1,6 @@
 //! The page of several runs.
 
-use attention_probes_report::{ComparePage, Estimate};
+use attention_probes_report::{ComparePage, ComparedResult};
 use serde_json::json;
 
 use crate::browser::devtools::{Browser, TOOLTIP};
@@ -15,7 +15,10 @@ fn runs_stand_beside_each_other() {
     let cells = browser.evaluate(
         "[...document.querySelectorAll('#results tbody tr:nth-child(2) > *')].map((n) => n.textContent)",
     );
-    let value = |run: usize| format!("{:.3}", page.runs[run].results[0].test.value);
+    let first_of = |run: usize| -> &ComparedResult {
+        page.results.iter().find(|result| result.probe.run_index == run).unwrap()
+    };
+    let value = |run: usize| format!("{:.3}", first_of(run).probe.value.unwrap());
     let group = browser.text("document.querySelector('#results .group').textContent");
     assert_eq!(group, "sentiment, linear-meanbalanced accuracy, 600 test examples");
     assert_eq!(cells[0], "0");
@@ -23,7 +26,7 @@ fn runs_stand_beside_each_other() {
         let cell = cells[1 + run].as_str().unwrap();
         assert!(cell.starts_with(&value(run)), "{cell}");
     }
-    let paired = page.differences[0].difference.value;
+    let paired = first_of(1).probe.over_first.unwrap().difference;
     assert!(cells[2].as_str().unwrap().contains(&format!("+{paired:.3} [")), "{}", cells[2]);
     assert_eq!(
         browser.evaluate("document.querySelectorAll('#charts svg[role=img]').length"),
@@ -53,9 +56,13 @@ fn a_page_fits_a_phone_and_a_desk() {
     let mut sole = sample::compare_page();
     sole.runs.truncate(1);
     sole.runs[0].name = "</script><script>document.title='injected'</script>".repeat(3);
-    for result in &mut sole.runs[0].results {
-        result.layer = None;
-        result.test = Estimate::from(f64::NAN);
+    for results in [&mut sole.results, &mut sole.chosen] {
+        results.retain(|result| result.probe.run_index == 0);
+        for result in results {
+            result.probe.run.clone_from(&sole.runs[0].name);
+            result.probe.layer = None;
+            (result.probe.value, result.probe.interval) = (None, None);
+        }
     }
     for page in [sample::compare_page(), sole, ComparePage::default()] {
         for width in [390, 1440] {

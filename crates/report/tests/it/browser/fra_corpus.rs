@@ -136,14 +136,15 @@ fn self_interactions_stand_beside_their_nulls() {
     assert!(browser.text(words).ends_with("That is more than every null."));
     let found = clear.heads[0].self_interactions.as_mut().unwrap();
     found.other_heads = vec![0.3];
-    found.permuted = None;
-    found.count_matched = None;
+    (found.permuted, found.permuted_interval) = (None, None);
+    found.count_matched = 0.3;
+    found.count_matched_interval = Interval { lower: 0.2, upper: 0.4, level: 0.95 };
     let _folder = open(&mut browser, clear.to_html(), 1440);
     assert!(browser.text(words).contains("That is beyond no null"));
     // Within what chance gives to pairs that occur as often, a larger share is no more than that.
     let found = clear.heads[0].self_interactions.as_mut().unwrap();
-    let interval = Interval { lower: 0.0, upper: 0.5, level: 0.95 };
-    found.count_matched = Some((0.01, interval).into());
+    found.count_matched = 0.01;
+    found.count_matched_interval = Interval { lower: 0.0, upper: 0.5, level: 0.95 };
     let _folder = open(&mut browser, clear.to_html(), 1440);
     assert!(browser.text(words).contains("That is beyond no null"));
     assert_eq!(browser.evaluate(crate::browser::TOUCHING), json!([]));

@@ -1,11 +1,12 @@
 //! What a page shows of a number is what a terminal shows.
 
-use attention_probes_report::{Estimate, SweepMetric, fixed, measured, scientific, signed};
+use attention_probes_report::{
+    SweepPage, TargetRow, TargetTable, fixed, measured, scientific, signed,
+};
 use serde_json::{Value, json};
 
 use crate::browser::devtools::Browser;
 use crate::browser::open;
-use crate::sample;
 
 #[test]
 fn numbers_are_rounded_once_and_as_on_a_terminal() {
@@ -18,18 +19,13 @@ fn numbers_are_rounded_once_and_as_on_a_terminal() {
         (0..400).map(|i| (f64::from(i) + 0.5) / 1000.0 * (1.0 + 1e-15 * f64::from(i % 3 - 1))),
     );
     raws.extend((0..200).map(|i| 1.37_f64.powi(i - 100)));
-    let mut page = sample::sweep_page(2);
-    page.experiments[0].architectures[0].metrics = raws
-        .iter()
-        .map(|&raw| SweepMetric {
-            name: String::new(),
-            validation: Estimate::from(f64::NAN),
-            test: raw.into(),
-        })
-        .collect();
+    let row = TargetRow { details: raws.clone(), ..TargetRow::default() };
+    let details = vec![String::new(); raws.len()];
+    let table = TargetTable { details, rows: vec![row], ..TargetTable::default() };
+    let page = SweepPage { targets: vec![table], ..SweepPage::default() };
     let _folder = open(&mut browser, page.to_html(), 1440);
     let shown = browser.evaluate(
-        "DATA.experiments[0].architectures[0].metrics.map(({ test: { value: x } }) => \
+        "DATA.targets[0].rows[0].details.map((x) => \
          [fixed(x), measured(x), scientific(x), signed(x).replace('\\u2212', '-')])",
     );
     let shown = shown.as_array().expect("a list");

@@ -25,7 +25,7 @@ fn a_dot_has_the_numbers_of_its_arm() {
          const over = value - DATA.arms[0].values[0].value; \
          return `L, L+1|SCR|${exact(value)}|95 % interval|[${exact(interval.lower)}, ${exact(interval.upper)}]|\
          over plain TopK|${over < 0 ? '−' : '+'}${Math.abs(over).toFixed(3)}|` + \
-         arm.by_seed[0].map((v, i) => `seed ${DATA.seeds[i]}|${exact(v)}`).join('|'); })()",
+         DATA.metrics[0].by_arm[6].map((v, i) => `seed ${DATA.seeds[i]}|${exact(v)}`).join('|'); })()",
     );
     assert_eq!(shown, expected);
 
@@ -141,12 +141,14 @@ fn a_page_fits_a_phone_and_a_desk() {
     let Some(mut browser) = Browser::start() else { return };
     let mut hostile = sample::sae_ablation_page();
     hostile.verdict = sample::INJECTION.repeat(3);
-    hostile.metrics[0].name = sample::INJECTION.to_owned();
+    hostile.metrics[0].label = sample::INJECTION.to_owned();
+    for metric in &mut hostile.metrics {
+        metric.by_arm.clear();
+    }
     for arm in &mut hostile.arms {
         arm.name = sample::INJECTION.to_owned();
         arm.values[0] = f64::NAN.into();
         arm.values[1].value = f64::INFINITY;
-        arm.by_seed.clear();
     }
     for page in [sample::sae_ablation_page(), hostile, SaeAblationPage::default()] {
         for width in [390, 1440] {

@@ -1,5 +1,6 @@
 //! The page of a sweep.
 
+use attention_probes_metrics::ClassificationReport;
 use attention_probes_report::{SweepArchitecture, SweepPage};
 use serde_json::json;
 
@@ -14,13 +15,15 @@ fn the_best_of_validation_is_shown_first() {
     let best = page.experiments[..4]
         .iter()
         .flat_map(|experiment| experiment.architectures.iter().map(|a| (experiment.layer, a)))
-        .max_by(|(_, a), (_, b)| a.validation.value.total_cmp(&b.validation.value))
+        .max_by(|(_, a), (_, b)| {
+            a.validation.balanced_accuracy.total_cmp(&b.validation.balanced_accuracy)
+        })
         .unwrap();
     let _folder = open(&mut browser, page.to_html(), 1440);
     let heading = browser.text("document.querySelector('#detail-heading').textContent");
     assert_eq!(heading, format!("{}, layer {}", best.1.config_name, best.0.unwrap()));
     let bold = browser.text("document.querySelector('#summary .best').textContent");
-    assert_eq!(bold, format!("{:.3}", best.1.test.value));
+    assert_eq!(bold, format!("{:.3}", best.1.test.balanced_accuracy));
     let rust = browser.text("document.querySelector('#load-rust').textContent");
     assert!(rust.contains(&best.1.file) && rust.lines().count() == 3, "{rust}");
     let python = browser.text("document.querySelector('#load-python').textContent");
@@ -87,7 +90,7 @@ fn a_chart_shows_the_numbers_of_a_layer() {
     let shown = browser.text(TOOLTIP);
     assert!(shown.starts_with("layer 2|"), "{shown}");
     let expected = browser.text(
-        "(() => { const { value, interval } = architecture(experiments()[2], 'attention').test; \
+        "(() => { const { value, interval } = balanced(architecture(experiments()[2], 'attention'), 'test'); \
          return `|attention|${value} [${interval.lower}, ${interval.upper}]`; })()",
     );
     assert!(shown.contains(&expected), "{shown} {expected}");
@@ -197,25 +200,39 @@ fn bare() -> SweepPage {
     let mut page = sample::sweep_page(2);
     for architecture in page.experiments.iter_mut().flat_map(|e| &mut e.architectures) {
         *architecture = SweepArchitecture {
-            metrics: Vec::new(),
             trials: Vec::new(),
             axes: Vec::new(),
-            confusion: Vec::new(),
             roc: Vec::new(),
             precision_recall: Vec::new(),
             reliability: Vec::new(),
             thresholds: Vec::new(),
+            unfitted_thresholds: Vec::new(),
             calibrations: Vec::new(),
             thresholds_note: String::new(),
             lengths: Vec::new(),
             comparisons: Vec::new(),
             seeds: None,
-            test: f64::NAN.into(),
-            validation: f64::NAN.into(),
+            test: unknown(&architecture.test),
+            validation: unknown(&architecture.validation),
             ..architecture.clone()
         };
     }
     page
+}
+
+/// A report whose numbers are undefined wherever they can be.
+fn unknown(report: &ClassificationReport) -> ClassificationReport {
+    ClassificationReport {
+        accuracy: f64::NAN,
+        balanced_accuracy: f64::NAN,
+        precision: None,
+        recall: None,
+        auroc: None,
+        average_precision: None,
+        tpr_at_1_percent_fpr: None,
+        tpr_at_5_percent_fpr: None,
+        ..report.clone()
+    }
 }
 
 #[test]

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use attention_probes_metrics::Interval;
+use attention_probes_metrics::{Interval, SelfInteractions};
 use attention_probes_report::{
     Estimate, FeatureText, FraCorpusHead, FraCorpusPage, FraCorpusPair, FraEntry, FraFeature,
-    FraSampleHead, FraSampleLink, FraSamplePage, FraSamplePair, FraSelfInteractions, FraTermMaps,
-    PageToken,
+    FraSampleHead, FraSampleLink, FraSamplePage, FraSamplePair, FraTermMaps, PageToken,
 };
 
 use super::dice::Dice;
@@ -166,9 +165,12 @@ pub(crate) fn fra_sample_page(n_tokens: usize, n_pairs: usize) -> FraSamplePage 
     }
 }
 
+fn around(value: f64, half: f64) -> Interval {
+    Interval { lower: value - half, upper: value + half, level: 0.95 }
+}
+
 fn estimate(value: f64, half: f64) -> Estimate {
-    let interval = Interval { lower: value - half, upper: value + half, level: 0.95 };
-    Estimate { value, interval: Some(interval) }
+    (value, around(value, half)).into()
 }
 
 fn corpus_head(head: usize, n_pairs: usize, n_samples: usize, dice: &mut Dice) -> FraCorpusHead {
@@ -205,13 +207,17 @@ fn corpus_head(head: usize, n_pairs: usize, n_samples: usize, dice: &mut Dice) -
         largest_missing: 0.037 * (head % 2) as f64,
         sum_abs: 84_233.0 / (1.0 + head as f64),
         induction: 0.03 + 0.02 * head as f64,
-        self_interactions: Some(FraSelfInteractions {
+        self_interactions: Some(SelfInteractions {
+            head,
             n_pairs,
             n_self,
-            share: estimate(share, 0.04),
+            share,
+            share_interval: around(share, 0.04),
             other_heads: vec![share * 0.7, share * 1.1, share * 0.5],
-            permuted: Some(estimate(0.012, 0.006)),
-            count_matched: Some(estimate(0.043, 0.003)),
+            permuted: Some(0.012),
+            permuted_interval: Some(around(0.012, 0.006)),
+            count_matched: 0.043,
+            count_matched_interval: around(0.043, 0.003),
         }),
         pairs,
     }

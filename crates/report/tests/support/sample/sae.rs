@@ -1,10 +1,10 @@
 //! A sparse autoencoder, and an ablation of several.
 
-use attention_probes_metrics::Interval;
+use attention_probes_metrics::{Interval, MetricValues};
 use attention_probes_report::{
-    AblationArm, AblationMetric, ActivationBin, ArmKind, Estimate, FeatureNeighbour,
-    FeatureQuantile, FeatureText, FeatureToken, LayerWeights, PageToken, SaeAblationPage,
-    SaeFeature, SaeGuidance, SaePage, SaeSummary, SaeTrainingPoint, SourceAttribution,
+    AblationArm, ActivationBin, ArmKind, Estimate, FeatureNeighbour, FeatureQuantile, FeatureText,
+    FeatureToken, LayerWeights, PageToken, SaeAblationPage, SaeFeature, SaeGuidance, SaePage,
+    SaeSummary, SaeTrainingPoint, SourceAttribution,
 };
 
 use super::dice::{Dice, interval};
@@ -258,12 +258,14 @@ pub(crate) fn hostile_sae_page() -> SaePage {
 pub(crate) fn sae_ablation_page() -> SaeAblationPage {
     let mut dice = Dice::new(13);
     let seeds = vec![1, 2, 3, 4, 5];
-    let metric = |name: &str, note: &str, higher_is_better| AblationMetric {
-        name: name.to_owned(),
+    let metric = |name: &str, note: &str, higher_is_better| MetricValues {
+        name: name.to_lowercase().replace(' ', "_"),
+        label: name.to_owned(),
         note: note.to_owned(),
         higher_is_better,
+        by_arm: Vec::new(),
     };
-    let metrics = vec![
+    let mut metrics = vec![
         metric("SCR", "Spurious correlation removed with 20 features.", Some(true)),
         metric("TPP", "Targeted probe perturbation with 20 features.", Some(true)),
         metric("sparse probing", "Accuracy of probes on one feature.", Some(true)),
@@ -291,9 +293,12 @@ pub(crate) fn sae_ablation_page() -> SaeAblationPage {
                 interval: Some(Interval { lower: mean - half, upper: mean + half, level: 0.95 }),
             }
         });
-        let values = values.collect();
+        let values: Vec<Estimate> = values.collect();
         let layer_weights = (layers.len() > 1).then(|| layer_weights(layers, 300, &mut dice));
-        AblationArm { name: name.to_owned(), kind, values, by_seed, layer_weights }
+        for (metric, values) in metrics.iter_mut().zip(by_seed) {
+            metric.by_arm.push(values);
+        }
+        AblationArm { name: name.to_owned(), kind, values, layer_weights }
     };
     let arms = vec![
         arm("plain TopK", ArmKind::Baseline, 0.0, &[]),

@@ -1,13 +1,22 @@
 //! A sweep with everything that a page can show.
 
-use attention_probes_metrics::{AxisSpread, CalibrationScores, Interval};
+use attention_probes_metrics::{
+    Agreement, AxisSpread, BagOfWordsBaseline, Baselines, Bucket, CalibrationScores,
+    ClassificationReport, Comparison, ConfusionMatrix, ControlReport, ExampleCounts, FprThreshold,
+    Guarantee, Interval, OperatingPoint, SeedReport, SeedSummary, ThresholdReport,
+};
 use attention_probes_report::{
-    CalibrationRow, ComparisonRow, Estimate, LengthRow, ReliabilityBar, SeedsSummary,
-    SweepArchitecture, SweepBaselines, SweepExperiment, SweepMetric, SweepPage, SweepTransfer,
-    SweepTrial, SweepWarning, TargetRow, TargetTable, ThresholdRow, TrialHistory,
+    CalibrationRow, ComparisonRow, LengthRow, ReliabilityBar, SweepArchitecture, SweepExperiment,
+    SweepPage, SweepTransfer, SweepTrial, SweepWarning, TargetRow, TargetTable, ThresholdRow,
+    TrialHistory,
 };
 
 use super::dice::{Dice, interval};
+
+/// An interval of a share, as wide to both sides.
+fn around(value: f64, half: f64) -> Interval {
+    interval(value, half).interval.expect("a sample has one")
+}
 
 const RATES: [f64; 9] = [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3];
 const DECAYS: [f64; 9] = [0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3];
@@ -62,7 +71,6 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
         .map(|fpr| (fpr, 1.0 - (1.0 - fpr).powf(1.0 + steepness)))
         .collect();
     let precision_recall = roc.iter().skip(1).map(|(fpr, tpr)| (*tpr, tpr / (tpr + fpr))).collect();
-    let (right, wrong) = ((300.0 * test) as usize, 300 - (300.0 * test) as usize);
     let reliability = (5..10)
         .map(|bin| {
             let lower = f64::from(bin) / 10.0;
@@ -72,19 +80,24 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
             ReliabilityBar { lower, upper: lower + 0.1, n, confidence, accuracy }
         })
         .collect();
-    let row = |rule: &str, threshold: f64, fpr: f64| ThresholdRow {
-        rule: rule.to_owned(),
-        threshold,
-        true_positive_rate: interval(1.0 - (1.0 - fpr).powf(1.0 + steepness), 0.03),
-        false_positive_rate: interval(fpr, 0.02),
-        note: if fpr > 0.05 { "above its promise".to_owned() } else { String::new() },
-        precision: if fpr == 0.0 { f64::NAN } else { test },
-        balanced_accuracy: test,
-    };
-    let metric = |name: &str, validation: f64, test: f64| SweepMetric {
-        name: name.to_owned(),
-        validation: validation.into(),
-        test: test.into(),
+    let threshold = |threshold: f64, target_fpr: f64, fpr: f64| {
+        let tpr = 1.0 - (1.0 - fpr).powf(1.0 + steepness);
+        ThresholdRow::from(ThresholdReport {
+            fitted: FprThreshold {
+                threshold,
+                target_fpr,
+                guarantee: Guarantee::Marginal,
+                n_negatives: 150,
+                calibration_fpr: target_fpr,
+                calibration_fpr_interval: around(target_fpr, 0.02),
+            },
+            false_positive_rate: fpr,
+            false_positive_interval: around(fpr, 0.02),
+            true_positive_rate: tpr,
+            true_positive_interval: around(tpr, 0.03),
+            precision: (fpr > 0.0).then_some(test),
+            balanced_accuracy: test,
+        })
     };
     SweepArchitecture {
         config_name: name.to_owned(),
@@ -97,17 +110,10 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
             best.learning_rate, best.weight_decay
         ),
         selected_by: "balanced accuracy on validation".to_owned(),
-        validation: interval(accuracy, 0.05),
-        test: interval(test, 0.037),
-        pairs: None,
-        metrics: vec![
-            metric("accuracy", accuracy, test + 0.002),
-            metric("AUROC", accuracy + 0.06, test + 0.058),
-            metric("F1", accuracy - 0.01, test - 0.012),
-            metric("MCC", 2.0 * accuracy - 1.0, 2.0 * test - 1.0),
-            metric("TPR at 1 % FPR", 0.21, f64::NAN),
-            metric("log loss (nats)", 0.48, 0.51),
-        ],
+        validation: report(accuracy, 0.05),
+        test: ClassificationReport { tpr_at_1_percent_fpr: None, ..report(test, 0.037) },
+        pair_accuracy: None,
+        shuffled_labels: None,
         trials,
         axes: vec![
             AxisSpread {
@@ -123,26 +129,59 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
                 balanced_accuracy: 0.021,
             },
         ],
-        confusion: vec![vec![right, wrong], vec![wrong + 4, right - 4]],
         roc,
         precision_recall,
         reliability,
-        thresholds: vec![
-            row("as trained", 0.5, 0.2),
-            row("1 % false positives", 0.913, 0.01),
-            row("no false positives", 0.998, 0.0),
-        ],
+        thresholds: vec![threshold(0.5, 0.05, 0.2), threshold(0.998, 0.01, 0.0)],
+        unfitted_thresholds: vec![],
         calibrations: calibrations(),
         thresholds_note: "Fitted on the validation examples.".to_owned(),
         lengths: lengths(test),
         comparisons: comparisons(),
-        seeds: Some(SeedsSummary {
-            n_seeds: 3,
-            balanced_accuracy: interval(test, 0.02),
-            std: 0.008,
-            agreement: 0.94,
-            fleiss_kappa: 0.88,
+        seeds: Some(SeedReport {
+            agreement: Agreement {
+                n_seeds: 3,
+                n_examples: 600,
+                pairwise: vec![vec![1.0, 0.94, 0.94], vec![0.94, 1.0, 0.94], vec![0.94, 0.94, 1.0]],
+                mean: 0.94,
+                min: 0.94,
+                fleiss_kappa: Some(0.88),
+            },
+            balanced_accuracy: SeedSummary {
+                n_seeds: 3,
+                mean: test,
+                std: 0.008,
+                interval: around(test, 0.02),
+            },
         }),
+    }
+}
+
+/// What two classes of 300 examples each are told apart by, made up but for the counts.
+fn report(balanced_accuracy: f64, half: f64) -> ClassificationReport {
+    let right = (300.0 * balanced_accuracy) as usize;
+    let counts = vec![vec![right, 300 - right], vec![304 - right, right - 4]];
+    let rate = |tpr: f64, fpr: f64| Some(OperatingPoint { tpr, fpr, threshold: 1.0 });
+    ClassificationReport {
+        n_examples: 600,
+        n_classes: 2,
+        accuracy: balanced_accuracy + 0.002,
+        accuracy_interval: around(balanced_accuracy + 0.002, half),
+        balanced_accuracy,
+        balanced_accuracy_interval: around(balanced_accuracy, half),
+        n_redrawn: 0,
+        f1: balanced_accuracy - 0.01,
+        precision: Some(balanced_accuracy),
+        recall: Some(balanced_accuracy - 0.02),
+        mcc: 2.0 * balanced_accuracy - 1.0,
+        auroc: Some(balanced_accuracy + 0.06),
+        average_precision: Some(balanced_accuracy + 0.05),
+        tpr_at_1_percent_fpr: rate(0.21, 0.01),
+        tpr_at_5_percent_fpr: rate(0.42, 0.05),
+        brier: 0.182,
+        ece: 0.061,
+        log_loss: 0.48,
+        confusion: ConfusionMatrix::try_from(counts).expect("a square"),
     }
 }
 
@@ -170,31 +209,53 @@ fn calibrations() -> Vec<CalibrationRow> {
 }
 
 fn lengths(test: f64) -> Vec<LengthRow> {
-    let row = |(from, to): (usize, usize)| LengthRow {
-        from,
-        to,
-        n: 150,
-        accuracy: interval(test - 0.0004 * to as f64, 0.06),
-        balanced_accuracy: test,
-        auroc: if to == 256 { f64::NAN } else { test + 0.05 },
+    let row = |(shortest, longest): (usize, usize)| LengthRow {
+        shortest,
+        longest,
+        bucket: Bucket {
+            from: shortest,
+            to: (longest < 256).then_some(longest + 1),
+            n_examples: 150,
+            class_counts: vec![75, 75],
+            accuracy: Some(test - 0.0004 * longest as f64),
+            accuracy_interval: Some(around(test - 0.0004 * longest as f64, 0.06)),
+            balanced_accuracy: Some(test),
+            auroc: (longest < 256).then_some(test + 0.05),
+        },
     };
     [(1, 12), (13, 25), (26, 40), (41, 256)].map(row).to_vec()
 }
 
 fn comparisons() -> Vec<ComparisonRow> {
-    let row = |(with, value, half_width, p_value): (&str, f64, f64, f64)| ComparisonRow {
+    let row = |(with, difference, half_width, p_value): (&str, f64, f64, f64)| ComparisonRow {
         with: with.to_owned(),
-        difference: Estimate {
-            value,
-            interval: Some(Interval {
-                lower: value - half_width,
-                upper: value + half_width,
+        comparison: Comparison {
+            first: 0.8,
+            second: 0.8 - difference,
+            difference,
+            interval: Interval {
+                lower: difference - half_width,
+                upper: difference + half_width,
                 level: 0.95,
-            }),
+            },
+            p_value,
+            share_first_wins: if difference > 0.0 { 0.99 } else { 0.2 },
+            share_equal: 0.0,
+            n_resamples: 2000,
+            n_redrawn: 0,
         },
-        p_value,
     };
     [("bag of words", 0.04, 0.03, 0.0005), ("attention", -0.012, 0.025, 0.31)].map(row).to_vec()
+}
+
+/// One probe that learned shuffled labels.
+fn shuffled(balanced_accuracy: f64) -> ControlReport {
+    ControlReport {
+        n_shuffles: 1,
+        balanced_accuracy: Some(balanced_accuracy),
+        interval: Some(around(balanced_accuracy, 0.04)),
+        range: None,
+    }
 }
 
 /// Two data sets, four kinds of probes, 81 trials of each at every layer.
@@ -229,20 +290,24 @@ pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
                 layer: Some(layer),
                 component: "resid_post".to_owned(),
                 classes: classes.map(str::to_owned).to_vec(),
-                n_train: 2100,
-                n_validation: 300,
-                n_calibration: 0,
-                n_test: 600,
-                n_skipped: 0,
-                baselines: SweepBaselines {
-                    majority: 0.5,
-                    bag_of_words: Some(interval(base + 0.05, 0.038)),
-                    bag_of_words_pairs: None,
-                    shuffled_labels: Some(interval(
-                        0.5 + 0.02 * dice.normal().clamp(-1.0, 1.0),
-                        0.04,
-                    )),
+                counts: ExampleCounts {
+                    n_train: 2100,
+                    n_validation: 300,
+                    n_calibration: Some(0),
+                    n_test: 600,
+                    n_skipped: 0,
                 },
+                baselines: Baselines {
+                    majority_accuracy: 0.5,
+                    majority_balanced_accuracy: 0.5,
+                    bag_of_words: Some(BagOfWordsBaseline {
+                        balanced_accuracy: base + 0.05,
+                        interval: around(base + 0.05, 0.038),
+                        penalty: 1.0,
+                        pair_accuracy: None,
+                    }),
+                },
+                shuffled_labels: Some(shuffled(0.5 + 0.02 * dice.normal().clamp(-1.0, 1.0))),
                 architectures,
                 diverged,
             });

@@ -13,6 +13,6 @@ mod state;
 mod statistics;
 mod table;
 
-pub use nulls::SelfInteractions;
+pub use attention_probes_metrics::SelfInteractions;
 pub use ranking::{FraHeadPairs, FraPair, FraRank, FraShownPairs};
 pub use statistics::{FraStatistics, FraStatisticsConfig};

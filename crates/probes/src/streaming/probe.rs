@@ -1,0 +1,261 @@
+//! A probe beside a running model: one activation in, the class scores so far out.
+
+use super::attention::{Attention, RollingAttention};
+use super::extremes::{GatedBipolar, MultiMax};
+use super::pooled::{Linear, Mlp};
+use super::token::Token;
+use crate::{ProbeConfig, ProbeError, ProbeState, SavedProbe};
+
+/// Reads a text token by token, with a state whose size does not depend on its length.
+///
+/// After each token [`StreamingProbe::push`] returns what the probe would say if the text ended
+/// there: the same logits as [`Probe::forward`](crate::Probe) on all tokens so far.
+///
+/// | kind | state |
+/// |---|---|
+/// | linear, mlp | the pooled activations, `d_model` numbers; of a linear mean or last, the logits |
+/// | attention | of each head the highest score, the sum of weights, and the weighted values |
+/// | token: softmax | of each class the highest score and two sums |
+/// | token: top mean, rolling | the `k` highest, or the last `window` scores |
+/// | token: EMA, multimax | of each class or head the average and the highest value |
+/// | rolling attention | scores and values of the last `window` tokens |
+/// | gated bipolar | the highest and lowest value of each feature |
+///
+/// # Memory
+///
+/// The weights, copied to the host, and the state above; nothing is allocated after
+/// [`StreamingProbe::new`]. A clone shares the weights, so that many texts can be read side by side.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_probes::{Aggregation, StreamingProbe, TokenProbeConfig};
+///
+/// let config = TokenProbeConfig::new(2, 2, Aggregation::Ema { alpha: 0.5 });
+/// let mut probe = StreamingProbe::new(&config.into(), &config_state())?;
+/// # fn config_state() -> attention_probes_probes::ProbeState {
+/// #     use attention_probes_probes::ParamArray;
+/// #     [
+/// #         ("weight".to_owned(), ParamArray { shape: vec![1, 2], values: vec![1.0, 0.0] }),
+/// #         ("bias".to_owned(), ParamArray::zeros(&[1])),
+/// #     ]
+/// #     .into()
+/// # }
+/// assert_eq!(probe.push(&[4.0, 0.0]), [4.0]);
+/// assert_eq!(probe.push(&[8.0, 0.0]), [6.0]);
+/// assert_eq!(probe.push(&[0.0, 0.0]), [6.0]); // the average falls, its maximum stays
+/// probe.reset();
+/// assert_eq!(probe.push(&[1.0, 0.0]), [1.0]);
+/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StreamingProbe {
+    config: ProbeConfig,
+    n_tokens: usize,
+    reader: Reader,
+    logits: Vec<f32>,
+}
+
+/// What is kept of a text, by what the probe does with it.
+#[derive(Clone, Debug)]
+enum Reader {
+    Linear(Linear),
+    Mlp(Mlp),
+    Attention(Attention),
+    Token(Token),
+    MultiMax(MultiMax),
+    RollingAttention(RollingAttention),
+    GatedBipolar(GatedBipolar),
+}
+
+impl StreamingProbe {
+    /// Takes the weights of a probe.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::Hyperparameter`] if a field of the config is out of range
+    /// - [`ProbeError::MissingArray`], [`ProbeError::UnknownArray`], [`ProbeError::ArrayShape`],
+    ///   or [`ProbeError::NonFinite`] if the weights are not those of the config
+    pub fn new(config: &ProbeConfig, state: &ProbeState) -> Result<Self, ProbeError> {
+        config.check_state(state)?;
+        let reader = match config {
+            ProbeConfig::Linear(config) => Reader::Linear(Linear::new(config, state)),
+            ProbeConfig::Mlp(config) => Reader::Mlp(Mlp::new(config, state)),
+            ProbeConfig::Attention(config) => Reader::Attention(Attention::new(config, state)),
+            ProbeConfig::Token(config) => {
+                Reader::Token(Token::new(config.aggregation, config.n_classes, state))
+            }
+            ProbeConfig::MultiMax(config) => {
+                Reader::MultiMax(MultiMax::new(config.n_heads, config.n_classes, state))
+            }
+            ProbeConfig::RollingAttention(config) => Reader::RollingAttention(
+                RollingAttention::new(config.n_heads, config.window, config.n_classes, state),
+            ),
+            ProbeConfig::GatedBipolar(config) => {
+                Reader::GatedBipolar(GatedBipolar::new(config, state))
+            }
+        };
+        let logits = vec![0.0; config.n_out()];
+        Ok(Self { config: config.clone(), n_tokens: 0, reader, logits })
+    }
+
+    /// Takes the weights of a saved probe.
+    ///
+    /// # Errors
+    ///
+    /// As [`StreamingProbe::new`].
+    pub fn from_saved(saved: &SavedProbe) -> Result<Self, ProbeError> {
+        Self::new(saved.config(), &saved.state)
+    }
+
+    /// The config of the probe.
+    pub fn config(&self) -> &ProbeConfig {
+        &self.config
+    }
+
+    /// Number of tokens since the beginning of the text.
+    pub fn n_tokens(&self) -> usize {
+        self.n_tokens
+    }
+
+    /// Forgets the text; the next token begins another.
+    pub fn reset(&mut self) {
+        self.n_tokens = 0;
+    }
+
+    /// Reads the activation of the next token, and returns the logits of the text so far.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[d_model]`
+    /// - returns `[n_out]`
+    ///
+    /// # Panics
+    ///
+    /// If `x` is not `d_model` wide.
+    pub fn push(&mut self, x: &[f32]) -> &[f32] {
+        let d_model = self.config.d_model();
+        assert_eq!(x.len(), d_model, "an activation of a probe that reads {d_model} numbers");
+        let position = self.n_tokens;
+        let logits = &mut self.logits;
+        match &mut self.reader {
+            Reader::Linear(reader) => reader.push(x, position, logits),
+            Reader::Mlp(reader) => reader.push(x, position, logits),
+            Reader::Attention(reader) => reader.push(x, position, logits),
+            Reader::Token(reader) => reader.push(x, position, logits),
+            Reader::MultiMax(reader) => reader.push(x, position, logits),
+            Reader::RollingAttention(reader) => reader.push(x, position, logits),
+            Reader::GatedBipolar(reader) => reader.push(x, position, logits),
+        }
+        self.n_tokens += 1;
+        &self.logits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Bool, Device, Tensor, TensorData};
+    use rand::{Rng as _, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::testing::host_values;
+    use crate::{
+        Aggregation, AttentionActivation, AttentionProbeConfig, GatedBipolarProbeConfig,
+        LinearProbeConfig, MlpProbeConfig, MultiMaxProbeConfig, Pool, Probe,
+        RollingAttentionProbeConfig, TokenProbeConfig,
+    };
+
+    const D_MODEL: usize = 9;
+    const N_TOKENS: usize = 23;
+
+    fn configs(n_classes: usize) -> Vec<ProbeConfig> {
+        let attention =
+            AttentionProbeConfig { n_heads: 3, ..AttentionProbeConfig::new(D_MODEL, n_classes) };
+        let linear = LinearProbeConfig::new(D_MODEL, n_classes);
+        let token = |aggregation| TokenProbeConfig::new(D_MODEL, n_classes, aggregation).into();
+        let mut configs: Vec<ProbeConfig> = vec![
+            attention.clone().into(),
+            AttentionProbeConfig { activation: AttentionActivation::Tanh, ..attention.clone() }
+                .into(),
+            AttentionProbeConfig { hidden_dim: Some(5), ..attention.clone() }.into(),
+            AttentionProbeConfig { last_only: true, ..attention }.into(),
+            token(Aggregation::Softmax { temperature: 0.7 }),
+            token(Aggregation::TopMean { k: 4 }),
+            token(Aggregation::RollingMax { window: 6 }),
+            token(Aggregation::Ema { alpha: 0.3 }),
+            MultiMaxProbeConfig::new(D_MODEL, n_classes).into(),
+            RollingAttentionProbeConfig {
+                n_heads: 2,
+                window: 5,
+                ..RollingAttentionProbeConfig::new(D_MODEL, n_classes)
+            }
+            .into(),
+            GatedBipolarProbeConfig {
+                d_gate: 6,
+                ..GatedBipolarProbeConfig::new(D_MODEL, n_classes)
+            }
+            .into(),
+        ];
+        for pool in [Pool::Last, Pool::Mean, Pool::Max, Pool::AbsMax] {
+            configs.push(LinearProbeConfig { pool, ..linear.clone() }.into());
+            let mlp = MlpProbeConfig::new(D_MODEL, n_classes);
+            configs.push(MlpProbeConfig { pool, hidden_dim: 4, ..mlp }.into());
+        }
+        configs
+    }
+
+    fn is_sum(config: &ProbeConfig) -> bool {
+        matches!(config, ProbeConfig::Attention(config)
+            if config.activation == AttentionActivation::Tanh)
+    }
+
+    #[test]
+    fn every_kind_says_after_each_token_what_it_says_of_the_whole_text() {
+        let device = Device::flex();
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        for n_classes in [2, 3] {
+            for config in configs(n_classes) {
+                let mut state = config.init_state(4);
+                for array in state.values_mut() {
+                    let values = array.values.iter_mut();
+                    values.for_each(|value| *value += rng.random_range(-0.3..0.3));
+                }
+                let probe = crate::AnyProbe::from_state(&state, &config, &device).unwrap();
+                let mut streaming = StreamingProbe::new(&config, &state).unwrap();
+                for _text in 0..2 {
+                    let x: Vec<f32> =
+                        (0..N_TOKENS * D_MODEL).map(|_| rng.random_range(-1.0..1.0)).collect();
+                    streaming.reset();
+                    for n in 1..=N_TOKENS {
+                        let found = streaming.push(&x[(n - 1) * D_MODEL..n * D_MODEL]).to_vec();
+                        assert_eq!(streaming.n_tokens(), n);
+                        let so_far = TensorData::new(x[..n * D_MODEL].to_vec(), [1, n, D_MODEL]);
+                        let so_far = Tensor::<3>::from_data(so_far, &device);
+                        let mask_pad = Tensor::<2, Bool>::from_data(
+                            TensorData::new(vec![false; n], [1, n]),
+                            &device,
+                        );
+                        let expected = host_values(probe.forward(so_far, mask_pad).logits);
+                        for (found, expected) in found.iter().zip(&expected) {
+                            // A sum of tokens rounds as often as there are tokens, a mean once.
+                            let n_summed = if is_sum(&config) { n as f32 } else { 1.0 };
+                            let scale = expected.abs().max(n_summed);
+                            assert!(
+                                (found - expected).abs() <= 1e-6 * scale,
+                                "{config:?}, token {n}: {found} instead of {expected}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weights_of_another_config_are_refused() {
+        let config: ProbeConfig = LinearProbeConfig::new(4, 2).into();
+        let error = StreamingProbe::new(&config, &ProbeState::new()).unwrap_err();
+        assert!(matches!(error, ProbeError::MissingArray { .. }));
+    }
+}
