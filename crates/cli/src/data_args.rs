@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{DatasetConfig, ExternalStore, LabelKind, Quoting, TableFormat};
+use attention_probes_activations::{
+    DatasetConfig, ExternalStore, LabelKind, Quoting, TableFormat, TextSource,
+};
 use attention_probes_models::HubAccess;
 use attention_probes_probes::{ProbeFile, ProbedActivations, ProbedConfig};
 use clap::{Args, ValueEnum};
 
 use crate::exit::InputError;
 use crate::input::{MODEL_FLAGS, ModelArgs, with_flags};
-use crate::text_source::TextSource;
 
 /// Texts, or activations instead of them. A command that has these flags has
 /// [`ModelArgs`] too.

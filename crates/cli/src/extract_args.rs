@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationError, Corpus, DatasetConfig, ExtractData, LabelColumn, Shard, StoreDtype,
-    StoreFormat,
+    StoreFormat, TextSource,
 };
 use attention_probes_models::{Convention, Dtype, HubAccess};
 use clap::{Args, ValueEnum};
@@ -14,7 +14,6 @@ use clap::{Args, ValueEnum};
 use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::signals::GoOn;
-use crate::text_source::TextSource;
 
 /// Run a model and write its activations at named hooks.
 #[derive(Args, Debug)]

@@ -30,6 +30,11 @@ impl Progress {
         }
     }
 
+    /// As [`advance`](Self::advance), and takes the bar away at the end.
+    pub(crate) fn advance_until_done(&mut self, label: &str, done: usize, total: usize) {
+        if done < total { self.advance(label.to_owned(), done, total) } else { self.clear() }
+    }
+
     /// Takes the bar away.
     pub fn clear(&mut self) {
         if let Some((_, bar)) = self.bar.take() {

@@ -66,7 +66,7 @@ pub use apply::{
     ProbedConfig, ProbedModel, Reading, RowScorer, Said, SavedEvaluation, ScoreConfig, ScoredText,
     Scorer, Scores, StreamAnswer, StreamChecked, StreamConfig, StreamLine, StreamOrigin,
     StreamReader, TextResult, TextScore, TextScorer, TokenReader, TokenScore, Verdict,
-    VerdictConfig, apply_probe, label_separator,
+    VerdictConfig, apply_probe, label_separator, read_text_line, text_from_line,
 };
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use convex::{

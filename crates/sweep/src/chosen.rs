@@ -88,6 +88,18 @@ pub fn chosen<'a>(probes: impl IntoIterator<Item = &'a ArchitectureReport>) -> O
     }))
 }
 
+/// The probe of all experiments that was selected on validation, as [`chosen`] selects, and its
+/// experiment. `None` if there is no probe.
+pub fn chosen_experiment<'a>(
+    experiments: &[&'a ExperimentReport],
+) -> Option<(&'a ExperimentReport, &'a ArchitectureReport)> {
+    let probes: Vec<_> = experiments
+        .iter()
+        .flat_map(|&one| one.architectures.iter().map(move |probe| (one, probe)))
+        .collect();
+    chosen(probes.iter().map(|(_, probe)| *probe)).map(|best| probes[best])
+}
+
 /// Which of several probes of numbers, labels, or distributions was selected, by what they do on
 /// validation: the one with the highest R² of a number, the highest mean AUROC of labels, or the
 /// lowest loss of a distribution; of equal ones the first. `None` of none.

@@ -7,6 +7,7 @@ use std::slice;
 use anyhow::Result;
 use attention_probes_activations::{LabelColumn, TextReader, write_atomically};
 use attention_probes_pages::fra::{FraFeatures, FraLinks, FraRunEvent, fra_sample_page};
+use attention_probes_pages::text::fra_sample_text;
 use attention_probes_sae::fra::{
     FraCorpus, FraLayer, FraLookConfig, FraReader, FraSample, FraSampleConfig, FraSampleHead,
     FraShownPairs,
@@ -14,8 +15,7 @@ use attention_probes_sae::fra::{
 use clap::Args;
 use tracing::{info, warn};
 
-use super::subject::{FraArgs, Subject, at_least_one, rows};
-use super::tables::sample_tables;
+use super::subject::{FraArgs, at_least_one, open, rows};
 use super::told::show;
 use crate::data_args::TableArgs;
 use crate::exit::InputError;
@@ -70,7 +70,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         Some(path) => is_page(path)?,
         None => false,
     };
-    let subject = Subject::open(&args.subject)?;
+    let subject = open(&args.subject)?;
     let layers = subject.layers()?;
     let [layer] = &layers[..] else {
         return Err(InputError("`fra sample` takes one autoencoder".to_owned()).into());
@@ -96,10 +96,11 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let config = FraSampleConfig {
         n_top: args.top,
         also: FraShownPairs::new(),
-        sae: subject.paths[0].display().to_string(),
+        sae: args.subject.saes[0].display().to_string(),
         maps: is_page,
     };
-    let sample = layer.text_of_ids(&reader, &ids, &subject.heads(layer))?.sample(&config)?;
+    let sample =
+        layer.text_of_ids(&reader, &ids, &args.subject.heads_of(layer))?.sample(&config)?;
     if !sample.is_exact {
         warn!("the text has more pairs than fit 1 GiB: the smallest were dropped");
     }
@@ -113,7 +114,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         write_atomically(path, |file| file.write_all(&html))?;
     }
     let mut stdout = std::io::stdout().lock();
-    let text = if args.json { String::from_utf8(json)? } else { sample_tables(&sample, &known) };
+    let text = if args.json { String::from_utf8(json)? } else { fra_sample_text(&sample, &known) };
     ignore_broken_pipe(stdout.write_all(text.as_bytes()).map_err(Into::into))
 }
 

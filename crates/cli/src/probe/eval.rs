@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::{Dataset, DatasetConfig, PairConfig, Task, text_key};
+use attention_probes_pages::text::evaluation_text;
 use attention_probes_probes::{
     EvaluateConfig, KnownData, KnownTexts, LabelledRows, LabelledTexts, ProbeFile, SavedEvaluation,
 };
@@ -16,12 +17,12 @@ use serde::Serialize;
 use tracing::warn;
 
 use crate::data_args::DataArgs;
+use crate::device;
 use crate::exit::InputError;
 use crate::hub::hub_access;
 use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags, wrong};
 use crate::progress::Progress;
 use crate::word_args::WordArgs;
-use crate::{device, eval_table};
 
 const DATA_HELP: &str = "Labelled text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
     `hf://datasets/org/name[@revision][/path]`";
@@ -223,7 +224,7 @@ fn print(file: &ProbeFile, data: &Path, (found, json): (&SavedEvaluation<'_>, bo
         let report = EvalReport { probe: &file.path, data, found };
         writeln!(stdout, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        write!(stdout, "{}", eval_table::evaluation(file, data, found))?;
+        write!(stdout, "{}", evaluation_text(file, data, found))?;
     }
     Ok(())
 }

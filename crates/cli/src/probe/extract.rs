@@ -1,6 +1,7 @@
 //! `probe extract`: activations of texts or token ids, at any hooks, into one file or a folder.
 
 use std::cell::RefCell;
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use attention_probes_activations::{
 };
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{HookSet, NoDownload, open_model_alone};
+use attention_probes_pages::text::extract_text;
 use attention_probes_sweep::Tracker;
 
 use crate::exit::InputError;
@@ -18,7 +20,7 @@ use crate::extract_args::{ExtractArgs, Read};
 use crate::hub::hub_access;
 use crate::input::ignore_broken_pipe;
 use crate::progress::Progress;
-use crate::{device, extract_report, output};
+use crate::{device, output};
 
 /// Runs `probe extract`.
 ///
@@ -80,7 +82,12 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     let watch = Watch { progress: Some(&progress), ..Watch::default() };
     let report = extract(&input, &config, watch).map_err(with_flags)?;
     bar.borrow_mut().clear();
-    ignore_broken_pipe(extract_report::print(&report, args.json))
+    let text = if args.json {
+        serde_json::to_string_pretty(&report)? + "\n"
+    } else {
+        extract_text(&report)
+    };
+    ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
 }
 
 /// Adds the flag that a message is about, and leaves out what only a library says.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use attention_probes_models::Convention;
 use attention_probes_probes::{
     ApplyError, ProbeFile, RowScorer, ScoreConfig, ScoredText, Scorer, StreamConfig, StreamLine,
-    StreamOrigin, StreamReader, TextScorer,
+    StreamOrigin, StreamReader, TextScorer, read_text_line, text_from_line,
 };
 use clap::Args;
 use serde::Serialize;
@@ -19,7 +19,6 @@ use crate::device;
 use crate::extract_args::ConventionArg;
 use crate::hub::hub_access;
 use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags};
-use crate::text_line::{read_line, text_from_line};
 use crate::verdict::VerdictArgs;
 
 const DATA_HELP: &str = "Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
@@ -162,7 +161,7 @@ fn score_stdin(scorer: &Scorer<'_>, args: &ScoreArgs) -> Result<()> {
         while texts.len() < TextScorer::BATCH
             && (texts.is_empty() || stdin.buffer().contains(&b'\n'))
         {
-            let Some(line) = read_line(&mut stdin)? else { break };
+            let Some(line) = read_text_line(&mut stdin)? else { break };
             let text = line.and_then(|line| text_from_line(&line));
             texts.push(text.map_err(|message| ApplyError::Unreadable { message }));
         }
@@ -223,13 +222,13 @@ fn answer_lines(
     mut output: impl Write,
 ) -> Result<()> {
     let mut input = BufReader::with_capacity(1 << 16, input);
-    let mut next = read_line(&mut input)?;
+    let mut next = read_text_line(&mut input)?;
     let first = next.as_ref().and_then(|line| line.as_deref().ok());
     let checked = first.map(|line| reader.begin(line)).transpose().map_err(with_flags)?;
     if let Some(checked) = checked.flatten() {
         send(&mut output, &checked)?;
         output.flush()?;
-        next = read_line(&mut input)?;
+        next = read_text_line(&mut input)?;
     }
     reader.check_needs().map_err(with_flags)?;
     if next.is_some() && reader.origin().keys().is_empty() {
@@ -248,7 +247,7 @@ fn answer_lines(
         if input.buffer().is_empty() {
             output.flush()?;
         }
-        next = read_line(&mut input)?;
+        next = read_text_line(&mut input)?;
     }
     Ok(output.flush()?)
 }

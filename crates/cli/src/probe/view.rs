@@ -8,6 +8,7 @@ use anyhow::Result;
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, TableError, Task, write_atomically,
 };
+use attention_probes_errors::shown_size;
 use attention_probes_pages::PageError;
 use attention_probes_pages::probes::{TextsPage, TokenPageConfig, token_page};
 use attention_probes_probes::ProbeFile;
@@ -17,7 +18,6 @@ use clap::Args;
 use tracing::{info, warn};
 
 use crate::data_args::TextArgs;
-use crate::extract_report::shown_size;
 use crate::hub::hub_access;
 use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags, wrong};
 use crate::progress::Progress;

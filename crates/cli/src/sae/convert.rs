@@ -8,8 +8,8 @@ use attention_probes_sae::{ConvertOptions, SaeDtype, convert_sae};
 use clap::{Args, ValueEnum};
 
 use crate::input::ignore_broken_pipe;
-use crate::sae::flag_words::in_flags;
-use crate::sae::kept::say;
+use crate::sae_progress::say;
+use crate::sae_words::in_flags;
 
 /// Write a sparse autoencoder of any known form as a folder that `sae_lens` loads.
 #[derive(Args, Debug)]

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use attention_probes_report::aligned;
 use attention_probes_sae::{SaeFormat, read_sae, sae_facts};
 use clap::Args;
 use serde_json::Value;
 
 use crate::input::ignore_broken_pipe;
-use crate::table::aligned;
 
 /// Say what a sparse autoencoder is: its form, its shape, and where it reads.
 #[derive(Args, Debug)]

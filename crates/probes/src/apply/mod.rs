@@ -11,6 +11,7 @@ mod scorer;
 mod site;
 mod stream;
 mod stream_origin;
+mod text_line;
 mod texts;
 mod token_reader;
 mod verdict;
@@ -32,6 +33,7 @@ pub use stream::{
     NamedVerdict, StreamAnswer, StreamChecked, StreamConfig, StreamLine, StreamReader,
 };
 pub use stream_origin::StreamOrigin;
+pub use text_line::{read_text_line, text_from_line};
 pub use texts::{RowScorer, TextScorer};
 pub use token_reader::{Contribution, KnownToken, TokenReader, TokenScore};
 pub use verdict::{Judge, Scores, Verdict, VerdictConfig};

@@ -13,6 +13,7 @@ mod codes;
 mod corpus;
 mod layer;
 mod mode;
+mod opened;
 mod output;
 mod pairs;
 mod published;
@@ -33,6 +34,7 @@ pub use corpus::{
 };
 pub use layer::{FraActivations, FraLayer, capture, capture_texts};
 pub use mode::FraMode;
+pub use opened::{FraOpenOptions, FraSubject, open_fra};
 pub use output::{FraContribution, FraOutput, FraSource};
 pub use pairs::{
     FraHeadPairs, FraPair, FraRank, FraShownPairs, FraStatistics, FraStatisticsConfig,

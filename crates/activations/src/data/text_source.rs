@@ -1,27 +1,51 @@
-//! Texts that a flag names: a file, or a data set of the Hub.
+//! Texts that are named by a path: a file, or a data set of the Hub.
 
 use std::path::Path;
 
-use attention_probes_activations::{
-    ActivationError, Corpus, Dataset, DatasetConfig, LabelColumn, LabelKind, PairConfig,
-    TaggedConfig, data_files,
-};
 use attention_probes_models::HubAccess;
 
-/// Where texts are.
+use super::corpus::Corpus;
+use super::dataset::Dataset;
+use super::dataset_config::DatasetConfig;
+use super::location::data_files;
+use super::pairs::PairConfig;
+use super::table::LabelColumn;
+use super::tagged::TaggedConfig;
+use super::targets::LabelKind;
+use crate::ActivationError;
+
+/// Texts that are named by a path: a file, or a data set of the Hub.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_activations::{DatasetConfig, TextSource};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = &folder.path().join("reviews.csv");
+/// std::fs::write(path, "text,label\nGood.,yes\nBad.,no\n")?;
+/// let source = TextSource { path, split: "train", hub: None };
+/// let dataset = source.read(&DatasetConfig::default(), true)?;
+/// assert_eq!(dataset.texts, ["Good.", "Bad."]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TextSource<'a> {
+pub struct TextSource<'a> {
     /// A file, or `hf://datasets/org/name`.
-    pub(crate) path: &'a Path,
+    pub path: &'a Path,
     /// Which split of a data set of the Hub.
-    pub(crate) split: &'a str,
+    pub split: &'a str,
     /// The Hub.
-    pub(crate) hub: Option<&'a HubAccess>,
+    pub hub: Option<&'a HubAccess>,
 }
 
 impl TextSource<'_> {
     /// Reads the texts; the data set is called as the path.
-    pub(crate) fn read(
+    ///
+    /// # Errors
+    ///
+    /// If there is no such data, or it cannot be read.
+    pub fn read(
         &self,
         columns: &DatasetConfig,
         needs_labels: bool,
@@ -32,7 +56,11 @@ impl TextSource<'_> {
     }
 
     /// Reads texts whose labels are no classes; the data set is called as the path.
-    pub(crate) fn read_targets(
+    ///
+    /// # Errors
+    ///
+    /// If there is no such data, or it cannot be read.
+    pub fn read_targets(
         &self,
         columns: &DatasetConfig,
         kind: LabelKind,
@@ -44,25 +72,41 @@ impl TextSource<'_> {
     }
 
     /// Reads words with their tags; the data set is called as the path.
-    pub(crate) fn read_tagged(&self, columns: &TaggedConfig) -> Result<Dataset, ActivationError> {
+    ///
+    /// # Errors
+    ///
+    /// If there is no such data, or it cannot be read.
+    pub fn read_tagged(&self, columns: &TaggedConfig) -> Result<Dataset, ActivationError> {
         let files = data_files(self.path, self.split, self.hub)?;
         Dataset::read_tagged(&self.path.display().to_string(), &files, columns)
     }
 
     /// Reads words, joined to texts with spaces; the data set is called as the path.
-    pub(crate) fn read_words(&self, column: &str) -> Result<Dataset, ActivationError> {
+    ///
+    /// # Errors
+    ///
+    /// If there is no such data, or it cannot be read.
+    pub fn read_words(&self, column: &str) -> Result<Dataset, ActivationError> {
         let (tokens, tags) = (column.to_owned(), None);
         self.read_tagged(&TaggedConfig { tokens, tags, ..TaggedConfig::default() })
     }
 
     /// Reads minimal pairs, good column first; the data set is called as the path.
-    pub(crate) fn read_pairs(&self, columns: &PairConfig) -> Result<Dataset, ActivationError> {
+    ///
+    /// # Errors
+    ///
+    /// If there is no such data, or it cannot be read.
+    pub fn read_pairs(&self, columns: &PairConfig) -> Result<Dataset, ActivationError> {
         let files = data_files(self.path, self.split, self.hub)?;
         Dataset::read_pairs(&self.path.display().to_string(), &files, columns)
     }
 
     /// Looks through the texts, which stay in their files.
-    pub(crate) fn scan(
+    ///
+    /// # Errors
+    ///
+    /// If there is no such data, or it cannot be read.
+    pub fn scan(
         &self,
         columns: &DatasetConfig,
         label: LabelColumn,
