@@ -10,6 +10,7 @@ use super::dataset_config::DatasetConfig;
 use super::location::data_files;
 use super::pairs::PairConfig;
 use super::table::LabelColumn;
+use super::table_error::TableError;
 use super::tagged::TaggedConfig;
 use super::targets::LabelKind;
 use crate::ActivationError;
@@ -27,6 +28,9 @@ use crate::ActivationError;
 /// let source = TextSource { path, split: "train", hub: None };
 /// let dataset = source.read(&DatasetConfig::default(), true)?;
 /// assert_eq!(dataset.texts, ["Good.", "Bad."]);
+/// let other = DatasetConfig { label: "stars".to_owned(), ..DatasetConfig::default() };
+/// assert!(source.read(&other, true).is_err());
+/// assert_eq!(source.read_if_labelled(&other)?.texts, ["Good.", "Bad."]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,27 @@ impl TextSource<'_> {
         let files = data_files(self.path, self.split, self.hub)?;
         let name = self.path.display().to_string();
         Dataset::read_files(&name, &files, columns, needs_labels)
+    }
+
+    /// As [`TextSource::read`], with labels where there are some: not where the column of the label is
+    /// missing or has one class only.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such data, or it cannot be read.
+    pub fn read_if_labelled(&self, columns: &DatasetConfig) -> Result<Dataset, ActivationError> {
+        let is_without = |error: &ActivationError| match error {
+            ActivationError::OneClass { .. } => true,
+            ActivationError::Table {
+                source:
+                    TableError::MissingColumn { column, .. } | TableError::NoColumn { column, .. },
+            } => *column == columns.label,
+            _ => false,
+        };
+        match self.read(columns, true) {
+            Err(error) if is_without(&error) => self.read(columns, false),
+            read => read,
+        }
     }
 
     /// Reads texts whose labels are no classes; the data set is called as the path.

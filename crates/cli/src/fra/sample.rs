@@ -9,8 +9,7 @@ use attention_probes_activations::{LabelColumn, TextReader, write_atomically};
 use attention_probes_pages::fra::{FraFeatures, FraLinks, FraRunEvent, fra_sample_page};
 use attention_probes_pages::text::fra_sample_text;
 use attention_probes_sae::fra::{
-    FraCorpus, FraLayer, FraLookConfig, FraReader, FraSample, FraSampleConfig, FraSampleHead,
-    FraShownPairs,
+    FraCorpus, FraLayer, FraReader, FraSample, FraSampleConfig, FraShownPairs,
 };
 use clap::Args;
 use tracing::{info, warn};
@@ -130,15 +129,12 @@ fn features(
     };
     let rows = rows(path, args.table.columns(&args.column)?)?;
     let texts = reader.texts(rows, args.examples)?;
-    let pairs = |head: &FraSampleHead| (head.head, head.pairs.iter().map(|of| of.pair).collect());
-    let shown: FraShownPairs = sample.heads.iter().map(pairs).collect();
     let corpus = FraCorpus { reader: *reader, layers: slice::from_ref(layer), texts: &texts };
-    let config = FraLookConfig { n_examples: texts.len(), n_texts: 0 };
     let mut bar = Progress::default();
     let mut tell = |told| show(&mut bar, FraRunEvent::Progress(told), ("", ""));
-    let mut found = corpus.look_again(&[shown], config, &mut tell)?;
+    let found = corpus.features_of(sample, &mut tell)?;
     bar.clear();
-    Ok(found.remove(0).features)
+    Ok(found)
 }
 
 /// Whether a file is to be a page and not JSON.

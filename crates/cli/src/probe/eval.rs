@@ -5,10 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{Dataset, DatasetConfig, PairConfig, Task, text_key};
+use attention_probes_activations::{Dataset, DatasetConfig, Task, text_key};
 use attention_probes_pages::text::evaluation_text;
 use attention_probes_probes::{
-    EvaluateConfig, KnownData, KnownTexts, LabelledRows, LabelledTexts, ProbeFile, SavedEvaluation,
+    EvaluateConfig, KnownData, KnownTexts, LabelledColumns, LabelledRows, LabelledTexts, ProbeFile,
+    SavedEvaluation,
 };
 use attention_probes_sweep::Tracker as _;
 use burn::tensor::Device;
@@ -141,36 +142,24 @@ fn evaluate_texts<'a>(
 /// Reads the texts with the labels that the probe is evaluated on.
 fn read_texts(args: &EvalArgs, file: &ProbeFile, path: &Path) -> Result<Dataset> {
     let task = file.saved.task().map_err(|error| with_flags(file.in_file(error)))?;
-    let kind = file.saved.label_kind();
-    let is_sequence = task == Task::Sequence;
-    let columns = DatasetConfig { label: args.label.clone(), ..args.data.texts.columns()? };
-    let hub = hub_access();
-    let texts = args.data.texts.source(path, hub.as_ref());
-    let dataset = match (&task, args.pair.as_deref()) {
-        (Task::Sequence, None) if !kind.is_class() => {
-            texts.read_targets(&columns, kind, &args.label_separator)?
-        }
-        (_, Some(_)) if !kind.is_class() => {
+    if args.pair.is_some() {
+        if !file.saved.label_kind().is_class() {
             return Err(wrong(file, "its outputs are no classes; leave out `--pair`").into());
         }
-        (Task::Sequence, Some([good, bad])) => {
-            let (pair, format) = ([good.clone(), bad.clone()], columns.format);
-            texts.read_pairs(&PairConfig { columns: pair, format, ..PairConfig::default() })?
-        }
-        (task, Some(_)) => {
+        if task != Task::Sequence {
             let message = format!("its task is `{task}`; leave out `--pair`");
             return Err(wrong(file, &message).into());
         }
-        (Task::Tokens, None) => {
-            texts.read_tagged(&args.words.columns(&args.data.texts.text, true))?
-        }
-        (_, None) => texts.read(&columns, is_sequence)?,
-    };
-    if is_sequence && kind.is_class() {
-        let indices = file.saved.class_indices(&dataset.name, &dataset.classes);
-        indices.map_err(with_flags)?;
     }
-    Ok(dataset)
+    let columns = LabelledColumns {
+        texts: DatasetConfig { label: args.label.clone(), ..args.data.texts.columns()? },
+        words: args.words.columns(&args.data.texts.text, true),
+        pair: args.pair.clone().and_then(|pair| pair.try_into().ok()),
+        label_separator: args.label_separator.clone(),
+    };
+    let hub = hub_access();
+    let source = args.data.texts.source(path, hub.as_ref());
+    file.saved.read_labelled(source, &columns).map_err(with_flags)
 }
 
 /// Applies the probe to activations that bring their labels.

@@ -5,9 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{
-    ActivationError, Dataset, DatasetConfig, TableError, Task, write_atomically,
-};
+use attention_probes_activations::{Dataset, DatasetConfig, Task, write_atomically};
 use attention_probes_errors::shown_size;
 use attention_probes_pages::PageError;
 use attention_probes_pages::probes::{TextsPage, TokenPageConfig, token_page};
@@ -118,15 +116,11 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
     let hub = hub_access();
     let source = args.texts.source(&args.data, hub.as_ref());
     let task = file.saved.task().map_err(|error| with_flags(file.in_file(error)))?;
-    let with_labels = args.label.is_some() || task == Task::Sequence;
     let mut dataset = match &args.tokens {
         Some(tokens) => source.read_words(tokens)?,
-        None => match source.read(&columns, with_labels) {
-            Err(error) if args.label.is_none() && is_about_labels(&error) => {
-                source.read(&columns, false)?
-            }
-            other => other?,
-        },
+        None if args.label.is_some() => source.read(&columns, true)?,
+        None if task == Task::Sequence => source.read_if_labelled(&columns)?,
+        None => source.read(&columns, false)?,
     };
     let n = args.max_texts.get();
     if dataset.len() > n {
@@ -136,18 +130,6 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
         dataset.source_rows.truncate(n);
     }
     Ok(dataset)
-}
-
-/// Whether texts could be read, but for their labels.
-fn is_about_labels(error: &ActivationError) -> bool {
-    let default = DatasetConfig::default().label;
-    match error {
-        ActivationError::OneClass { .. } => true,
-        ActivationError::Table {
-            source: TableError::MissingColumn { column, .. } | TableError::NoColumn { column, .. },
-        } => *column == default,
-        _ => false,
-    }
 }
 
 fn title(data: &Path) -> String {

@@ -5,6 +5,7 @@ mod decisions;
 mod error;
 mod evaluation;
 mod external;
+mod labelled;
 mod probe_file;
 mod reading;
 mod scorer;
@@ -24,6 +25,7 @@ pub use evaluation::{
     SavedEvaluation,
 };
 pub use external::{ProbedActivations, ProbedConfig};
+pub use labelled::LabelledColumns;
 pub use probe_file::ProbeFile;
 pub(crate) use reading::padded;
 pub use reading::{Prefixes, Reading, apply_probe};

@@ -87,7 +87,7 @@ pub struct FraSubject {
 /// let subject = open_fra(&[folder.path().to_owned()], &FraOpenOptions::new(&device))?;
 /// let layers = subject.layers()?;
 /// assert_eq!((layers.len(), layers[0].layer()), (1, 1));
-/// assert_eq!(subject.reader().max_tokens(), 128);
+/// assert!(subject.reader().max_tokens() <= 128);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn open_fra(paths: &[PathBuf], options: &FraOpenOptions<'_>) -> Result<FraSubject, SaeError> {

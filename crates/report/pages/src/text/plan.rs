@@ -17,14 +17,13 @@ const MAX_CLASSES: usize = 12;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_pages::text::plan_text;
-/// use attention_probes_sweep::SweepConfig;
-/// use attention_probes_sweep::config::{ArchitectureConfig, DataConfig};
+/// use std::path::Path;
 ///
-/// let data = vec![DataConfig { name: "reviews".to_owned(), ..DataConfig::default() }];
-/// let architectures = vec![ArchitectureConfig::default()];
-/// let plan = SweepConfig { data, architectures, ..SweepConfig::default() }.check()?;
-/// assert!(plan_text(&plan, None).contains("data: reviews\nmodel: demo-gpt2, layers"));
+/// use attention_probes_pages::text::plan_text;
+/// use attention_probes_sweep::demo_sweep;
+///
+/// let text = plan_text(&demo_sweep(Path::new("results")).check()?, None);
+/// assert!(text.contains("data: sentiment, next-the\nmodel: demo-gpt2, layers"), "{text}");
 /// # Ok::<(), attention_probes_sweep::SweepError>(())
 /// ```
 pub fn plan_text(plan: &SweepPlan, outline: Option<&SweepOutline>) -> String {

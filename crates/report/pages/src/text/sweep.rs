@@ -21,11 +21,13 @@ use super::targets::targets;
 /// # Examples
 ///
 /// ```no_run
+/// use std::path::Path;
+///
 /// use attention_probes_pages::text::sweep_text;
 /// use attention_probes_sweep::{NoTracker, RunOptions, SweepConfig, run_sweep};
 /// use burn::tensor::Device;
 ///
-/// let plan = SweepConfig::read("sweep.toml")?.check()?;
+/// let plan = SweepConfig::read(Path::new("sweep.toml"))?.check()?;
 /// let options = RunOptions {
 ///     device: &Device::default(),
 ///     hub: None,
