@@ -5,14 +5,11 @@
 //! stdout, progress and logs to stderr.
 
 pub mod allocator;
-pub mod data_args;
 pub mod device;
 pub mod exit;
-pub mod extract_args;
 pub mod flags;
 pub mod fra;
 pub mod hub;
-pub mod input;
 mod output;
 pub mod probe;
 pub mod progress;
@@ -21,9 +18,8 @@ mod sae_progress;
 mod sae_words;
 pub mod signals;
 mod stderr;
-pub mod tracking;
-pub mod verdict;
-pub mod word_args;
+pub mod stdout;
+pub mod table_args;
 
 use std::io::IsTerminal;
 

@@ -3,11 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use attention_probes_models::DownloadProgress;
-use attention_probes_sweep::Tracker;
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
 
-/// Follows a sweep with one bar at a time.
+/// One bar at a time.
 #[derive(Debug, Default)]
 pub struct Progress {
     bar: Option<(String, ProgressBar)>,
@@ -33,6 +32,20 @@ impl Progress {
     /// As [`advance`](Self::advance), and takes the bar away at the end.
     pub(crate) fn advance_until_done(&mut self, label: &str, done: usize, total: usize) {
         if done < total { self.advance(label.to_owned(), done, total) } else { self.clear() }
+    }
+
+    /// Activations of data are being extracted.
+    pub(crate) fn extracted(&mut self, data: &str, done: usize, total: usize) {
+        self.advance(format!("{data}: activations"), done, total);
+    }
+
+    /// Says something without disturbing the bar.
+    pub(crate) fn note(&self, message: &str) {
+        if let Some((_, bar)) = &self.bar {
+            bar.suspend(|| info!("{message}"));
+        } else {
+            info!("{message}");
+        }
     }
 
     /// Takes the bar away.
@@ -65,32 +78,5 @@ impl DownloadProgress for DownloadBar {
         if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
-    }
-}
-
-impl Tracker for Progress {
-    fn note(&mut self, message: &str) {
-        if let Some((_, bar)) = &self.bar {
-            bar.suspend(|| info!("{message}"));
-        } else {
-            info!("{message}");
-        }
-    }
-
-    fn extracted(&mut self, data: &str, done: usize, total: usize) {
-        self.advance(format!("{data}: activations"), done, total);
-    }
-
-    fn epoch(&mut self, data: &str, epoch: usize, epochs: usize) {
-        self.advance(format!("{data}: training all trials"), epoch, epochs);
-    }
-
-    fn baseline(&mut self, data: &str, done: usize, total: usize) {
-        self.advance(format!("{data}: bag of words"), done, total);
-    }
-
-    fn finished(&mut self, experiment: &str) {
-        self.clear();
-        info!("wrote `{experiment}`");
     }
 }

@@ -1,6 +1,5 @@
 //! `fra accumulate`: pairs of features over many texts, for several heads and layers.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Error, Result};
@@ -16,11 +15,11 @@ use tracing::{info, warn};
 
 use super::subject::{FraArgs, at_least_one, open, rows};
 use super::told::show;
-use crate::data_args::TableArgs;
 use crate::exit::InputError;
-use crate::input::ignore_broken_pipe;
 use crate::output;
 use crate::progress::Progress;
+use crate::stdout::print;
+use crate::table_args::TableArgs;
 
 /// Heads whose pairs are printed.
 const HEADS_SHOWN: usize = 3;
@@ -139,12 +138,10 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         Ok(FraRun::Complete(heads)) => {
             info!("`{}` is complete already", args.output.display());
             let text = format!("{:#}\n", json!({ "heads": heads }));
-            let text = if args.json { &text } else { "" };
-            return ignore_broken_pipe(write!(std::io::stdout(), "{text}").map_err(Into::into));
+            return if args.json { print(&text) } else { Ok(()) };
         }
         Err(error) => return Err(refused(args, error)),
     };
-    let mut stdout = std::io::stdout().lock();
     let heads: Vec<&FraHeadReport> = reports.iter().flatten().collect();
     let text = if args.json {
         format!("{:#}\n", json!({ "heads": heads }))
@@ -163,7 +160,7 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         let (tables, folder) = (tables.join("\n"), args.output.display());
         format!("{tables}wrote {} heads in {} files to {folder}\n", heads.len(), files.len())
     };
-    ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
+    print(&text)
 }
 
 /// What is missing of the heads whose pairs did not fit, a line for each.

@@ -2,7 +2,6 @@
 //! the model loses without them, offline.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -14,11 +13,11 @@ use clap::{Args, ValueEnum};
 
 use super::told::show;
 use crate::device;
-use crate::input::ignore_broken_pipe;
 use crate::output::check_utf8;
 use crate::progress::Progress;
 use crate::sae_progress::Follower;
 use crate::sae_words::in_flags;
+use crate::stdout::print;
 
 /// Find an induction head of an embedded model and the pairs of features behind it; offline.
 #[derive(Args, Debug)]
@@ -98,6 +97,5 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         let (n, page) = (demo.files.len() + 1, demo.page());
         format!("{}\nwrote {n} files; begin with {}\n", fra_demo_text(&demo), page.display())
     };
-    let mut stdout = std::io::stdout().lock();
-    ignore_broken_pipe(stdout.write_all(text.as_bytes()).map_err(Into::into))
+    print(&text)
 }

@@ -16,11 +16,11 @@ use tracing::{info, warn};
 
 use super::subject::{FraArgs, at_least_one, open, rows};
 use super::told::show;
-use crate::data_args::TableArgs;
 use crate::exit::InputError;
-use crate::input::ignore_broken_pipe;
 use crate::output;
 use crate::progress::Progress;
+use crate::stdout::print;
+use crate::table_args::TableArgs;
 
 /// Resolve one text's attention scores into pairs of features.
 #[derive(Args, Debug)]
@@ -112,9 +112,8 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         let html = if is_page { page()?.into_bytes() } else { json.clone() };
         write_atomically(path, |file| file.write_all(&html))?;
     }
-    let mut stdout = std::io::stdout().lock();
     let text = if args.json { String::from_utf8(json)? } else { fra_sample_text(&sample, &known) };
-    ignore_broken_pipe(stdout.write_all(text.as_bytes()).map_err(Into::into))
+    print(&text)
 }
 
 /// Texts and names of the features that are shown, where there are other texts.

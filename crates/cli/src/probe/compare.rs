@@ -7,13 +7,13 @@ use anyhow::Result;
 use attention_probes_activations::write_atomically;
 use attention_probes_pages::sweep::compare_page;
 use attention_probes_pages::text::comparison_text;
-use attention_probes_sweep::{RunComparison, SavedRun, compare_runs};
+use attention_probes_sweep::{SavedRun, compare_runs};
 use clap::Args;
 use tracing::info;
 
 use crate::exit::InputError;
-use crate::input::ignore_broken_pipe;
 use crate::output;
+use crate::stdout::print;
 
 /// Compare runs of sweeps.
 ///
@@ -51,22 +51,16 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         }
     }
     let compared = compare_runs(&runs)?;
-    let printed = print(&compared, args.json);
+    let text = if args.json {
+        serde_json::to_string_pretty(&serde_json::to_value(&compared)?)? + "\n"
+    } else {
+        comparison_text(&compared)
+    };
+    let printed = print(&text);
     if let Some(path) = &args.output {
         let html = compare_page(&runs, &compared).to_html()?;
         write_atomically(path, |file| file.write_all(html.as_bytes()))?;
         info!("wrote `{}`", path.display());
     }
-    ignore_broken_pipe(printed)
-}
-
-/// What validation chose, then one line for each place and run.
-fn print(compared: &RunComparison, json: bool) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    if json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&serde_json::to_value(compared)?)?)?;
-        return Ok(());
-    }
-    write!(stdout, "{}", comparison_text(compared))?;
-    Ok(())
+    printed
 }

@@ -9,7 +9,7 @@ use attention_probes_sweep::{ExperimentReport, SweepReport, chosen_experiment, d
 use clap::Args;
 
 use super::sweep::{EarlierRun, RunArgs, print_report, run_plan};
-use crate::input::ignore_broken_pipe;
+use crate::stdout::print;
 
 /// Train whole grids of settings of four kinds of probes on every layer of the embedded model, offline.
 #[derive(Args, Debug)]
@@ -39,31 +39,21 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let overwrite = args.run.overwrite;
     let earlier = EarlierRun { resume: !overwrite, overwrite };
     let report = run_plan(&config.check()?, earlier, &args.run.track)?;
-    ignore_broken_pipe(print(&report, args.run.json))
+    print_report(&report, args.run.json)?;
+    if args.run.json { Ok(()) } else { print_next(&report) }
 }
 
-/// Prints the results, and what can be done next with the best probe of sentiment.
-fn print(report: &SweepReport, json: bool) -> Result<()> {
-    print_report(report, json)?;
-    if json {
-        return Ok(());
-    }
+/// Prints what can be done next with the best probe of sentiment.
+fn print_next(report: &SweepReport) -> Result<()> {
     let experiments: Vec<&ExperimentReport> =
         report.experiments.iter().filter(|experiment| experiment.data == "sentiment").collect();
     let Some((experiment, probe)) = chosen_experiment(&experiments) else { return Ok(()) };
     let file = report.folder.join(&experiment.experiment).join("trained").join(&probe.file);
     // The program as it was called, so that the next command works as it stands.
     let program = std::env::args().next().unwrap_or_else(|| "probe".to_owned());
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "\nnext:")?;
-    writeln!(
-        stdout,
-        "  echo \"a warm and wonderful film\" | {program} score --probe {}",
+    print(&format!(
+        "\nnext:\n  echo \"a warm and wonderful film\" | {program} score --probe {}\n  {program} \
+         sweep YOURS.toml        (begin with examples/configs/demo.toml)\n",
         file.display()
-    )?;
-    writeln!(
-        stdout,
-        "  {program} sweep YOURS.toml        (begin with examples/configs/demo.toml)"
-    )?;
-    Ok(())
+    ))
 }

@@ -1,6 +1,5 @@
 //! `probe eval`: how good a saved probe is on labelled data.
 
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -11,19 +10,19 @@ use attention_probes_probes::{
     EvaluateConfig, KnownData, KnownTexts, LabelledColumns, LabelledRows, LabelledTexts, ProbeFile,
     SavedEvaluation,
 };
-use attention_probes_sweep::Tracker as _;
 use burn::tensor::Device;
 use clap::Args;
 use serde::Serialize;
 use tracing::warn;
 
-use crate::data_args::DataArgs;
 use crate::device;
 use crate::exit::InputError;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags, wrong};
+use crate::probe::data_args::DataArgs;
+use crate::probe::input::{ModelArgs, open_probe, with_flags, wrong};
+use crate::probe::word_args::WordArgs;
 use crate::progress::Progress;
-use crate::word_args::WordArgs;
+use crate::stdout::print;
 
 const DATA_HELP: &str = "Labelled text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
     `hf://datasets/org/name[@revision][/path]`";
@@ -105,7 +104,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
             return Err(InputError("give `--data` or `--activations`".to_owned()).into());
         }
     };
-    ignore_broken_pipe(print(&file, data, (&found, args.json)))
+    if args.json {
+        let report = EvalReport { probe: &file.path, data, found: &found };
+        return print(&(serde_json::to_string_pretty(&report)? + "\n"));
+    }
+    print(&evaluation_text(&file, data, &found))
 }
 
 impl EvalArgs {
@@ -205,15 +208,4 @@ fn warn_of_known(file: &ProbeFile, path: &Path, (hash, keys): (&str, &[u64])) {
             );
         }
     }
-}
-
-fn print(file: &ProbeFile, data: &Path, (found, json): (&SavedEvaluation<'_>, bool)) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    if json {
-        let report = EvalReport { probe: &file.path, data, found };
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        write!(stdout, "{}", evaluation_text(file, data, found))?;
-    }
-    Ok(())
 }

@@ -1,7 +1,6 @@
 //! `probe extract`: activations of texts or token ids, at any hooks, into one file or a folder.
 
 use std::cell::RefCell;
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -13,13 +12,12 @@ use attention_probes_activations::{
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{HookSet, NoDownload, open_model_alone};
 use attention_probes_pages::text::extract_text;
-use attention_probes_sweep::Tracker;
 
 use crate::exit::InputError;
-use crate::extract_args::{ExtractArgs, Read};
 use crate::hub::hub_access;
-use crate::input::ignore_broken_pipe;
+use crate::probe::extract_args::{ExtractArgs, Read};
 use crate::progress::Progress;
+use crate::stdout::print;
 use crate::{device, output};
 
 /// Runs `probe extract`.
@@ -87,7 +85,7 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     } else {
         extract_text(&report)
     };
-    ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
+    print(&text)
 }
 
 /// Adds the flag that a message is about, and leaves out what only a library says.

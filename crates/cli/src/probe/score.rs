@@ -14,12 +14,13 @@ use clap::Args;
 use serde::Serialize;
 use tracing::{info, warn};
 
-use crate::data_args::DataArgs;
 use crate::device;
-use crate::extract_args::ConventionArg;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags};
-use crate::verdict::VerdictArgs;
+use crate::probe::data_args::DataArgs;
+use crate::probe::extract_args::ConventionArg;
+use crate::probe::input::{ModelArgs, open_probe, with_flags};
+use crate::probe::verdict::VerdictArgs;
+use crate::stdout::ignore_broken_pipe;
 
 const DATA_HELP: &str = "Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
     `hf://datasets/org/name[@revision][/path]`; stdin if neither this nor `--activations` is given";

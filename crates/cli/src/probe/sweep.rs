@@ -1,6 +1,5 @@
 //! `probe sweep`: every trial of a configuration file, into a folder of results.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -18,8 +17,8 @@ use tracing::{info, warn};
 use crate::device;
 use crate::exit::{InputError, to_text};
 use crate::hub::hub_access;
-use crate::input::ignore_broken_pipe;
-use crate::tracking::{self, RunTracker, Track};
+use crate::probe::tracking::{self, RunTracker, Track};
+use crate::stdout::print;
 
 /// Train all trials of a configuration file together and write a folder of results.
 #[derive(Args, Debug)]
@@ -111,11 +110,16 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             }
             checked => Some(checked?),
         };
-        return ignore_broken_pipe(print_plan(&plan, outline.as_ref(), args.run.json));
+        let outline = outline.as_ref();
+        return if args.run.json {
+            print(&plan_json(&plan, outline)?)
+        } else {
+            print(&plan_text(&plan, outline))
+        };
     }
     let earlier = EarlierRun { resume: args.resume, overwrite: args.run.overwrite };
     let report = run_plan(&plan, earlier, &args.run.track)?;
-    ignore_broken_pipe(print_report(&report, args.run.json))
+    print_report(&report, args.run.json)
 }
 
 /// What becomes of a run that is there already.
@@ -154,17 +158,14 @@ pub fn run_plan(plan: &SweepPlan, earlier: EarlierRun, track: &[Track]) -> Resul
 ///
 /// # Errors
 ///
-/// If stdout is closed.
+/// If stdout cannot be written to.
 pub fn print_report(report: &SweepReport, json: bool) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
     if json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
-    } else {
-        write!(stdout, "{}", sweep_text(report))?;
-        writeln!(stdout, "results: {}", report.folder.display())?;
-        writeln!(stdout, "page: {}", sweep_page_path(&report.folder).display())?;
+        return print(&(serde_json::to_string_pretty(report)? + "\n"));
     }
-    Ok(())
+    let (folder, page) = (&report.folder, sweep_page_path(&report.folder));
+    let text = sweep_text(report);
+    print(&format!("{text}results: {}\npage: {}\n", folder.display(), page.display()))
 }
 
 fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
@@ -203,19 +204,12 @@ fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
 }
 
 /// What would be trained.
-fn print_plan(plan: &SweepPlan, outline: Option<&SweepOutline>, json: bool) -> Result<()> {
-    let config = plan.config();
-    let mut stdout = std::io::stdout().lock();
-    if json {
-        let plan = serde_json::json!({
-            "config": config,
-            "n_trials": plan.trials().len(),
-            "data": outline.map(|outline| &outline.data),
-            "estimated_seconds": outline.map(SweepOutline::seconds),
-        });
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&plan)?)?;
-        return Ok(());
-    }
-    write!(stdout, "{}", plan_text(plan, outline))?;
-    Ok(())
+fn plan_json(plan: &SweepPlan, outline: Option<&SweepOutline>) -> Result<String> {
+    let plan = serde_json::json!({
+        "config": plan.config(),
+        "n_trials": plan.trials().len(),
+        "data": outline.map(|outline| &outline.data),
+        "estimated_seconds": outline.map(SweepOutline::seconds),
+    });
+    Ok(serde_json::to_string_pretty(&plan)? + "\n")
 }

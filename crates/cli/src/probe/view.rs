@@ -10,15 +10,14 @@ use attention_probes_errors::shown_size;
 use attention_probes_pages::PageError;
 use attention_probes_pages::probes::{TextsPage, TokenPageConfig, token_page};
 use attention_probes_probes::ProbeFile;
-use attention_probes_report::TokenPage;
-use attention_probes_sweep::Tracker as _;
 use clap::Args;
 use tracing::{info, warn};
 
-use crate::data_args::TextArgs;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags, wrong};
+use crate::probe::data_args::TextArgs;
+use crate::probe::input::{ModelArgs, open_probe, with_flags, wrong};
 use crate::progress::Progress;
+use crate::stdout::print;
 use crate::{device, output};
 
 /// Write a page that shows what probes say about every token of some texts.
@@ -106,7 +105,14 @@ pub fn run(args: &ViewArgs) -> Result<()> {
     }
     let html = page.to_html()?;
     write_atomically(&args.output, |file| file.write_all(html.as_bytes()))?;
-    ignore_broken_pipe(print(args, &page, html.len()))
+    let n_tokens: usize = page.texts.iter().map(|text| text.tokens.len()).sum();
+    print(&format!(
+        "wrote {} ({}): {} probes, {} texts, {n_tokens} tokens\n",
+        args.output.display(),
+        shown_size(html.len() as u64),
+        page.probes.len(),
+        page.texts.len(),
+    ))
 }
 
 /// Reads the first texts, with labels where there are any and the task is about whole texts.
@@ -134,17 +140,4 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
 
 fn title(data: &Path) -> String {
     data.file_stem().unwrap_or(data.as_os_str()).to_string_lossy().into_owned()
-}
-
-fn print(args: &ViewArgs, page: &TokenPage, n_bytes: usize) -> Result<()> {
-    let n_tokens: usize = page.texts.iter().map(|text| text.tokens.len()).sum();
-    writeln!(
-        std::io::stdout().lock(),
-        "wrote {} ({}): {} probes, {} texts, {n_tokens} tokens",
-        args.output.display(),
-        shown_size(n_bytes as u64),
-        page.probes.len(),
-        page.texts.len(),
-    )?;
-    Ok(())
 }

@@ -16,10 +16,10 @@ use clap::Args;
 use super::train::say_time;
 use crate::device;
 use crate::hub::hub_access;
-use crate::input::ignore_broken_pipe;
 use crate::output::check_utf8;
 use crate::sae_progress::Follower;
 use crate::sae_words::in_flags;
+use crate::stdout::print;
 
 /// Compare autoencoders that attention guides with one that nothing guides, and with controls.
 #[derive(Args, Debug)]
@@ -83,7 +83,7 @@ pub fn run(args: &AblateArgs) -> Result<()> {
     if args.dry_run {
         say_time(check_sae_run(&plan, &options)?.time);
         let text = arms_text(&config);
-        return ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into));
+        return print(&text);
     }
     let report = run_ablation(&config, &options).map_err(in_flags)?;
     let page = sae_ablation_page(&report)?.to_html()?;
@@ -98,5 +98,5 @@ pub fn run(args: &AblateArgs) -> Result<()> {
         let _ = writeln!(text, "wrote {}\nwrote {}", json.display(), html.display());
         text
     };
-    ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
+    print(&text)
 }

@@ -12,7 +12,7 @@ use attention_probes_sae::eval::SaeSite;
 use attention_probes_sae::{PublishedSae, demo_sae_run, read_contexts, read_sae};
 use clap::Args;
 
-use super::train::{TrainFlags, print, train};
+use super::train::{TrainFlags, print_trained, train};
 use super::view::write_page;
 use crate::device;
 
@@ -49,7 +49,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     fs::write(&config.data.path, PASSAGES)?;
     let trained =
         train(&config, TrainFlags { resume: args.resume, overwrite: false, dry_run: false })?;
-    print(&trained, args.json)?;
+    print_trained(&trained, args.json)?;
     let device = device::parse(&config.device)?;
     let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
     let model = open_model(&config.model.name, None, placement)?;

@@ -1,6 +1,5 @@
 //! `sae train`: every autoencoder of a configuration file, from one stream of activations.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -15,10 +14,10 @@ use tracing::info;
 
 use crate::device;
 use crate::hub::hub_access;
-use crate::input::ignore_broken_pipe;
 use crate::output::check_utf8;
 use crate::sae_progress::Follower;
 use crate::sae_words::in_flags;
+use crate::stdout::print;
 
 /// Train sparse autoencoders on the activations of a model.
 #[derive(Args, Debug)]
@@ -82,7 +81,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let flags =
         TrainFlags { resume: args.resume, overwrite: args.overwrite, dry_run: args.dry_run };
     let trained = train(&config, flags)?;
-    if trained.is_empty() { Ok(()) } else { print(&trained, args.json) }
+    if trained.is_empty() { Ok(()) } else { print_trained(&trained, args.json) }
 }
 
 /// How a run is made.
@@ -134,15 +133,12 @@ pub(super) fn say_time(time: Option<SaeRunTime>) {
 }
 
 /// Prints what was trained.
-pub(super) fn print(trained: &[TrainedSae], json: bool) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
+pub(super) fn print_trained(trained: &[TrainedSae], json: bool) -> Result<()> {
     if json {
         let text = serde_json::to_string_pretty(&serde_json::json!({ "saes": trained }))?;
-        return ignore_broken_pipe(writeln!(stdout, "{text}").map_err(Into::into));
+        return print(&(text + "\n"));
     }
-    let text = trained_saes_text(trained);
     let folders: Vec<String> =
         trained.iter().map(|sae| format!("wrote {}", sae.folder.display())).collect();
-    let folders = folders.join("\n");
-    ignore_broken_pipe(writeln!(stdout, "{text}{folders}").map_err(Into::into))
+    print(&format!("{}{}\n", trained_saes_text(trained), folders.join("\n")))
 }

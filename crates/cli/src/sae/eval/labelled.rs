@@ -14,10 +14,10 @@ use tracing::warn;
 
 use super::report::{self, Title};
 use super::{DrawArgs, PlaceArgs, ResultArgs};
-use crate::data_args::TableArgs;
 use crate::hub::hub_access;
 use crate::sae_progress::{Follower, say};
 use crate::sae_words::in_flags;
+use crate::table_args::TableArgs;
 
 /// Flags of `sae eval sparse-probing` and `sae eval tpp`.
 #[derive(Args, Debug)]

@@ -11,7 +11,7 @@ use attention_probes_pages::text::sae_evaluation_text;
 use attention_probes_sae::eval::{EvalFindings, EvalRun};
 
 use super::ResultArgs;
-use crate::input::ignore_broken_pipe;
+use crate::stdout::print;
 
 /// What stands above the table.
 pub(super) struct Title<'a> {
@@ -37,7 +37,7 @@ pub(super) fn write(title: &Title<'_>, args: &ResultArgs, found: &EvalFindings) 
         }
         text.insert_str(0, &format!("{above}: {}\n", found.on));
     }
-    ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
+    print(&text)
 }
 
 /// The run as `SAEBench` names one.

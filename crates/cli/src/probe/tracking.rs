@@ -61,7 +61,11 @@ impl Tracker for RunTracker<'_> {
     }
 
     fn epoch(&mut self, data: &str, epoch: usize, epochs: usize) {
-        self.progress.epoch(data, epoch, epochs);
+        self.progress.advance(format!("{data}: training all trials"), epoch, epochs);
+    }
+
+    fn baseline(&mut self, data: &str, done: usize, total: usize) {
+        self.progress.advance(format!("{data}: bag of words"), done, total);
     }
 
     fn leads(&mut self, site: &ExperimentSite<'_>, record: &HistoryRecord) {
@@ -73,6 +77,7 @@ impl Tracker for RunTracker<'_> {
     }
 
     fn finished(&mut self, experiment: &str) {
-        self.progress.finished(experiment);
+        self.progress.clear();
+        info!("wrote `{experiment}`");
     }
 }

@@ -11,9 +11,9 @@ use attention_probes_activations::{
 use attention_probes_models::{Convention, Dtype, HubAccess};
 use clap::{Args, ValueEnum};
 
-use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::signals::GoOn;
+use crate::table_args::TableArgs;
 
 /// Run a model and write its activations at named hooks.
 #[derive(Args, Debug)]
