@@ -126,6 +126,7 @@ pub(crate) fn with_flags(error: ProbeError) -> anyhow::Error {
             }
             source => ProbeError::InFile { path, source: Box::new(source) }.into(),
         },
+        ProbeError::Stream { source } => source.into(),
         ProbeError::Model { source } => source.into(),
         ProbeError::File { source } => source.into(),
         ProbeError::Metrics { source } => source.into(),

@@ -6,6 +6,7 @@ mod error;
 mod evaluation;
 mod external;
 mod labelled;
+mod lines;
 mod probe_file;
 mod reading;
 mod scorer;
