@@ -79,7 +79,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let options = SaeRunOptions {
         resume: args.resume,
         memory_bytes: memory_limit_bytes(),
-        follow: Follow { progress: &|event| follower.show(event), stop: None },
+        follow: Follow { progress: &|event| follower.show(event), ..Follow::default() },
         ..SaeRunOptions::new(&device)
     };
     let (mut bar, told) = (Progress::default(), ("passages.jsonl", "pairs of features"));

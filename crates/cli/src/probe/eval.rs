@@ -4,11 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{Dataset, DatasetConfig, Task, text_key};
+use attention_probes_activations::{Dataset, DatasetConfig, Task};
 use attention_probes_pages::text::evaluation_text;
 use attention_probes_probes::{
-    EvaluateConfig, KnownData, KnownTexts, LabelledColumns, LabelledRows, LabelledTexts, ProbeFile,
-    SavedEvaluation,
+    EvaluateConfig, LabelledColumns, LabelledRows, LabelledTexts, ProbeFile, SavedEvaluation,
 };
 use burn::tensor::Device;
 use clap::Args;
@@ -130,8 +129,9 @@ fn evaluate_texts<'a>(
     device: &Device,
 ) -> Result<SavedEvaluation<'a>> {
     let dataset = read_texts(args, file, path)?;
-    let keys: Vec<u64> = dataset.texts.iter().map(|text| text_key(text)).collect();
-    warn_of_known(file, path, (&dataset.hash, &keys));
+    if let Some(known) = file.saved.known_texts(&dataset) {
+        warn!("{}", known.sentence(&path.display().to_string(), dataset.texts.len()));
+    }
     let opened = file.saved.open_model(&args.model.choice(), hub_access().as_ref(), device);
     let probed = opened.map_err(|error| with_flags(file.in_file(error)))?;
     let texts = LabelledTexts { dataset: &dataset, probed: &probed };
@@ -177,35 +177,10 @@ fn evaluate_activations<'a>(
     let mut read = args.data.read_activations(path, kind, (probes, &args.model))?;
     // One probe reads one place.
     let activations = read.places.swap_remove(0);
-    let texts_hash = activations.origin.data_hash.as_deref();
-    if texts_hash.is_some() && file.saved.known(texts_hash, &[]) == Some(KnownData::File) {
-        warn!(
-            "`{}` has activations of the file that the probe was trained on, so the figures flatter \
-             it; leave out those texts",
-            path.display()
-        );
-    } else {
-        warn_of_known(file, path, (&activations.hash, &activations.keys()));
+    let data = path.display().to_string();
+    if let Some(known) = file.saved.known_activations(&activations) {
+        warn!("{}", known.sentence(&data, activations.n_examples()));
     }
-    let rows = LabelledRows { activations, data: &path.display().to_string(), device };
+    let rows = LabelledRows { activations, data: &data, device };
     file.evaluate_activations(rows, &args.config()).map_err(with_flags)
-}
-
-/// Warns of texts, or examples of activations, that the probe was trained or selected on.
-fn warn_of_known(file: &ProbeFile, path: &Path, (hash, keys): (&str, &[u64])) {
-    let path = path.display();
-    match file.saved.known(Some(hash), keys) {
-        None => {}
-        Some(KnownData::File) => {
-            warn!("`{path}` is the file that the probe was trained on, so the figures flatter it");
-        }
-        Some(KnownData::Texts(KnownTexts { n, is_estimate })) => {
-            let about = if is_estimate { "about " } else { "" };
-            warn!(
-                "`{path}`: the probe was trained or selected on {about}{n} of the {} examples, so \
-                 the figures flatter it; remove them",
-                keys.len()
-            );
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! Results as files of `SAEBench`: one JSON object for each evaluation of an autoencoder.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Map, Value, json};
 
 use super::absorption::Absorption;
@@ -30,6 +32,29 @@ pub struct EvalRun {
     pub sae_release: Option<String>,
     /// Settings, under `SAEBench`'s names where it has them.
     pub eval_config: Map<String, Value>,
+}
+
+impl EvalRun {
+    /// A run of the autoencoder `sae_id` that begins now, with a name that no other run of this
+    /// machine has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_sae::eval::EvalRun;
+    ///
+    /// let run = EvalRun::now("my-sae");
+    /// assert!(run.eval_id.starts_with(&run.datetime_epoch_millis.to_string()));
+    /// ```
+    pub fn now(sae_id: impl Into<String>) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        Self {
+            eval_id: format!("{now}-{}", std::process::id()),
+            datetime_epoch_millis: now as u64,
+            sae_id: Some(sae_id.into()),
+            ..Self::default()
+        }
+    }
 }
 
 /// A group of metrics, such as `sparsity`, with its metrics in order.

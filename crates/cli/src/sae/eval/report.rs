@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
@@ -42,11 +41,5 @@ pub(super) fn write(title: &Title<'_>, args: &ResultArgs, found: &EvalFindings) 
 
 /// The run as `SAEBench` names one.
 pub(super) fn eval_run(sae: &Path) -> EvalRun {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    EvalRun {
-        eval_id: format!("{now}-{}", std::process::id()),
-        datetime_epoch_millis: now as u64,
-        sae_id: Some(sae.display().to_string()),
-        ..EvalRun::default()
-    }
+    EvalRun::now(sae.display().to_string())
 }

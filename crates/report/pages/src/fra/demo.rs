@@ -147,8 +147,8 @@ pub fn run_fra_demo(
     run.device.clone_from(&config.device);
     run.train.tokens = config.tokens.unwrap_or(run.train.tokens);
     let folder = run.output.join(&run.run);
-    std::fs::create_dir_all(&folder)
-        .map_err(|source| ActivationError::Write { path: folder.clone(), source })?;
+    // Makes the folder.
+    write_fra_files(&folder, &FraFiles::new())?;
     let (held_out, seen): (Vec<_>, Vec<_>) =
         PASSAGES.lines().enumerate().partition(|(i, _)| i % HELD_OUT == 0);
     write_lines(&run.data.path, &seen)?;

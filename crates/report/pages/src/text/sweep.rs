@@ -21,23 +21,13 @@ use super::targets::targets;
 /// # Examples
 ///
 /// ```no_run
-/// use std::path::Path;
-///
 /// use attention_probes_pages::text::sweep_text;
-/// use attention_probes_sweep::{NoTracker, RunOptions, SweepConfig, run_sweep};
-/// use burn::tensor::Device;
+/// use attention_probes_sweep::{NoTracker, RunOptions, SweepError, SweepPlan, run_sweep};
 ///
-/// let plan = SweepConfig::read(Path::new("sweep.toml"))?.check()?;
-/// let options = RunOptions {
-///     device: &Device::default(),
-///     hub: None,
-///     resume: false,
-///     overwrite: false,
-///     memory_bytes: None,
-/// };
-/// let report = run_sweep(&plan, &options, &mut NoTracker)?;
-/// println!("{}", sweep_text(&report));
-/// # Ok::<(), attention_probes_sweep::SweepError>(())
+/// fn print(plan: &SweepPlan, options: &RunOptions<'_>) -> Result<(), SweepError> {
+///     println!("{}", sweep_text(&run_sweep(plan, options, &mut NoTracker)?));
+///     Ok(())
+/// }
 /// ```
 pub fn sweep_text(report: &SweepReport) -> String {
     let mut text = String::new();
