@@ -1,11 +1,10 @@
 //! Results as files of `SAEBench`: one JSON object for each evaluation of an autoencoder.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Map, Value, json};
 
 use super::absorption::Absorption;
 use super::core_metrics::{CoreMetrics, FeatureFrequency};
+use super::eval_run::EvalRun;
 use super::recovered::Recovered;
 use super::scr::Scr;
 use super::sparse_probing::SparseProbing;
@@ -18,44 +17,6 @@ const UNDEFINED: f64 = -1.0;
 
 /// Digits behind the point of the figures of each feature, as in `SAEBench`.
 const DIGITS: i32 = 10;
-
-/// What names one run of an evaluation.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct EvalRun {
-    /// A name of this run and no other.
-    pub eval_id: String,
-    /// When it was, in milliseconds since 1970.
-    pub datetime_epoch_millis: u64,
-    /// Name of the autoencoder.
-    pub sae_id: Option<String>,
-    /// The collection that it is of.
-    pub sae_release: Option<String>,
-    /// Settings, under `SAEBench`'s names where it has them.
-    pub eval_config: Map<String, Value>,
-}
-
-impl EvalRun {
-    /// A run of the autoencoder `sae_id` that begins now, with a name that no other run of this
-    /// machine has.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use attention_probes_sae::eval::EvalRun;
-    ///
-    /// let run = EvalRun::now("my-sae");
-    /// assert!(run.eval_id.starts_with(&run.datetime_epoch_millis.to_string()));
-    /// ```
-    pub fn now(sae_id: impl Into<String>) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        Self {
-            eval_id: format!("{now}-{}", std::process::id()),
-            datetime_epoch_millis: now as u64,
-            sae_id: Some(sae_id.into()),
-            ..Self::default()
-        }
-    }
-}
 
 /// A group of metrics, such as `sparsity`, with its metrics in order.
 pub type MetricCategory = (String, Vec<(String, f64)>);
