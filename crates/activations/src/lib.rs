@@ -5,6 +5,7 @@
 
 mod capture;
 mod data;
+pub mod demo;
 mod error;
 mod error_kind;
 mod failing_once;
@@ -32,10 +33,10 @@ pub use data::{
     ClassDoubt, Corpus, CorpusTokens, Dataset, DatasetConfig, EncodeConfig, Example, ExampleConfig,
     ExampleSet, HaystackConfig, HaystackError, HaystackFamily, HaystackFolder, LabelColumn,
     LabelKind, PairConfig, Quoting, Side, Split, SplitConfig, SplitError, SplitFault, TableError,
-    TableFormat, TaggedConfig, Target, Targets, Task, TextReader, TextRow, TokenizeConfig,
-    TokenizedDataset, Word, class_doubts, class_weights, contradictions, data_files, data_name,
-    encode_texts, examples, is_datasets_folder, is_on_hub, look_like_numbers, rows_key,
-    stratified_split, text_key, tokenize,
+    TableFormat, TaggedConfig, Target, Targets, Task, TextReader, TextRow, TextSource,
+    TokenizeConfig, TokenizedDataset, Word, class_doubts, class_weights, contradictions,
+    data_files, data_name, encode_texts, examples, is_datasets_folder, is_on_hub,
+    look_like_numbers, rows_key, stratified_split, text_key, tokenize,
 };
 pub use error::ActivationError;
 pub use files::{

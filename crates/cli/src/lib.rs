@@ -5,34 +5,22 @@
 //! stdout, progress and logs to stderr.
 
 pub mod allocator;
-mod cells;
-pub mod data_args;
-mod decisions;
 pub mod device;
-mod eval_table;
 pub mod exit;
-pub mod extract_args;
-mod extract_report;
 mod flag_words;
 pub mod flags;
 pub mod fra;
 pub mod hub;
-pub mod input;
-mod memory;
-mod outline;
 mod output;
 pub mod probe;
 pub mod progress;
 pub mod sae;
+mod sae_progress;
+mod sae_words;
 pub mod signals;
 mod stderr;
-pub mod table;
-mod target_table;
-mod text_line;
-mod text_source;
-pub mod tracking;
-pub mod verdict;
-pub mod word_args;
+pub mod stdout;
+pub mod table_args;
 
 use std::io::IsTerminal;
 

@@ -3,11 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use attention_probes_models::DownloadProgress;
-use attention_probes_sweep::{ExperimentSite, Tracker};
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
 
-/// Follows a sweep with one bar at a time.
+/// One bar at a time.
 #[derive(Debug, Default)]
 pub struct Progress {
     bar: Option<(String, ProgressBar)>,
@@ -20,7 +19,7 @@ impl Progress {
     }
 
     /// Counts passes over all examples, of which nobody knows how many it takes.
-    fn count(&mut self, label: String, n_passes: usize) {
+    pub(crate) fn count(&mut self, label: String, n_passes: usize) {
         self.show(label, "{msg} {pos} passes {elapsed:>4}", (n_passes, None));
     }
 
@@ -39,6 +38,25 @@ impl Progress {
         }
         if let Some((_, bar)) = &self.bar {
             bar.set_position(done as u64);
+        }
+    }
+
+    /// As [`advance`](Self::advance), and takes the bar away at the end.
+    pub(crate) fn advance_until_done(&mut self, label: &str, done: usize, total: usize) {
+        if done < total { self.advance(label.to_owned(), done, total) } else { self.clear() }
+    }
+
+    /// Activations of data are being extracted.
+    pub(crate) fn extracted(&mut self, data: &str, done: usize, total: usize) {
+        self.advance(format!("{data}: activations"), done, total);
+    }
+
+    /// Says something without disturbing the bar.
+    pub(crate) fn note(&self, message: &str) {
+        if let Some((_, bar)) = &self.bar {
+            bar.suspend(|| info!("{message}"));
+        } else {
+            info!("{message}");
         }
     }
 
@@ -72,40 +90,5 @@ impl DownloadProgress for DownloadBar {
         if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
-    }
-}
-
-impl Tracker for Progress {
-    fn note(&mut self, message: &str) {
-        if let Some((_, bar)) = &self.bar {
-            bar.suspend(|| info!("{message}"));
-        } else {
-            info!("{message}");
-        }
-    }
-
-    fn extracted(&mut self, data: &str, done: usize, total: usize) {
-        self.advance(format!("{data}: activations"), done, total);
-    }
-
-    fn epoch(&mut self, data: &str, epoch: usize, epochs: usize) {
-        self.advance(format!("{data}: training all trials"), epoch, epochs);
-    }
-
-    fn solving(&mut self, site: &ExperimentSite<'_>, config_name: &str, n_passes: usize) {
-        self.count(format!("{}: {config_name}", site.experiment), n_passes);
-    }
-
-    fn baseline(&mut self, data: &str, done: usize, total: usize) {
-        self.advance(format!("{data}: bag of words"), done, total);
-    }
-
-    fn control(&mut self, data: &str, done: usize, total: usize) {
-        self.advance(format!("{data}: controls"), done, total);
-    }
-
-    fn finished(&mut self, experiment: &str) {
-        self.clear();
-        info!("wrote `{experiment}`");
     }
 }

@@ -9,6 +9,7 @@
 
 #[cfg(feature = "words")]
 mod config;
+mod escape;
 mod file_error;
 #[cfg(feature = "words")]
 mod foreign;
@@ -29,6 +30,7 @@ mod value_error;
 
 #[cfg(feature = "words")]
 pub use self::config::{TomlError, parse_toml};
+pub use self::escape::{escaped, escaped_character};
 pub use self::file_error::{FileAction, FileError};
 #[cfg(feature = "words")]
 pub use self::foreign::foreign_words;
@@ -41,6 +43,6 @@ pub use self::json_file::JsonFileError;
 pub use self::kind::ErrorKind;
 pub use self::names::{first_of, is_plain_name, listed, shown};
 pub use self::similar::{did_you_mean, nearest};
-pub use self::size::shown_size;
+pub use self::size::{shown_size, shown_time};
 pub use self::stop::{Stop, Stopped};
 pub use self::value_error::ValueError;

@@ -346,6 +346,13 @@ pub enum ProbeError {
         source: attention_probes_models::ModelError,
     },
 
+    /// Lines of texts or activations cannot be read, or answers cannot be written.
+    #[error("cannot read or write lines")]
+    Stream {
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
     /// The scores could not be turned into metrics.
     #[error("cannot compute the metrics")]
     Metrics {

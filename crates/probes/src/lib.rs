@@ -62,12 +62,12 @@ mod training_data;
 pub use aggregation::Aggregation;
 pub use apply::{
     ApplyError, AtThreshold, ClassEvaluation, Contribution, Decisions, EvaluateConfig, Judge,
-    KnownData, KnownToken, LabelledRows, LabelledTexts, MetModel, ModelChoice, ModelRemedy,
-    NamedScore, NamedVerdict, OtherModel, OutputEvaluation, Prefixes, ProbeFile, ProbedActivations,
-    ProbedConfig, ProbedModel, Reading, RowScorer, Said, SavedEvaluation, ScoreConfig, ScoredText,
-    Scorer, Scores, StreamAnswer, StreamChecked, StreamConfig, StreamLine, StreamOrigin,
-    StreamReader, TextResult, TextScore, TextScorer, TokenReader, TokenScore, Verdict,
-    VerdictConfig, apply_probe, label_separator,
+    KnownData, KnownToken, LabelledColumns, LabelledRows, LabelledTexts, MetModel, ModelChoice,
+    ModelRemedy, NamedScore, NamedVerdict, OtherModel, OutputEvaluation, Prefixes, ProbeFile,
+    ProbedActivations, ProbedConfig, ProbedModel, Reading, RowScorer, Said, SavedEvaluation,
+    ScoreConfig, ScoredText, Scorer, Scores, StreamAnswer, StreamChecked, StreamConfig, StreamLine,
+    StreamOrigin, StreamReader, TextResult, TextScore, TextScorer, TokenReader, TokenScore,
+    Verdict, VerdictConfig, apply_probe, label_separator, read_text_line, text_from_line,
 };
 pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
 pub use convex::{

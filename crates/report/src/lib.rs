@@ -78,6 +78,7 @@ mod sae_feature;
 mod sae_page;
 mod sweep_page;
 mod target_table;
+mod text_table;
 mod thinned;
 mod token;
 mod token_page;
@@ -102,5 +103,6 @@ pub use sweep_page::{
     SweepPage, SweepTransfer, SweepTrial, SweepWarning, ThresholdRow, TrialHistory,
 };
 pub use target_table::{TargetRow, TargetTable};
+pub use text_table::{aligned, aligned_right, with_interval};
 pub use token::PageToken;
 pub use token_page::{PageProbe, TokenPage, TokenReading, TokenText};

@@ -246,6 +246,16 @@ pub enum SaeError {
         /// What the caller asked for.
         asked: String,
     },
+    /// Autoencoders that are read together do not agree.
+    #[error("the autoencoders name two {what}, `{first}` and `{other}`")]
+    Differ {
+        /// About what, such as `models`.
+        what: &'static str,
+        /// What the first one says.
+        first: String,
+        /// What another one says.
+        other: String,
+    },
     /// An autoencoder does not say which hook it reads.
     #[error("the autoencoder names no hook; set `hook_name` in its `cfg.json`")]
     NoHook,

@@ -40,7 +40,8 @@ pub use guided::{
 pub use run::{
     HistoryPoint, RunAttention, RunData, RunError, RunModel, RunProgress, RunTraining, SaeEntry,
     SaeRun, SaeRunConfig, SaeRunOptions, SaeRunOutline, SaeRunPlan, SaeRunTime, SaeTask,
-    TrainedSae, TrainingMemory, check_sae_run, read_history, run_sae, run_sae_on,
+    TrainedSae, TrainingMemory, check_sae_run, demo_fra_run, demo_sae_run, read_history, run_sae,
+    run_sae_on,
 };
 pub use sae::{Activation, Encoded, Sae};
 pub use train::{

@@ -88,6 +88,33 @@ pub fn chosen<'a>(probes: impl IntoIterator<Item = &'a ArchitectureReport>) -> O
     }))
 }
 
+/// The probe of all experiments that was selected on validation, as [`chosen`] selects, and its
+/// experiment. `None` if there is no probe.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use attention_probes_sweep::{SavedRun, chosen_experiment};
+///
+/// let run = SavedRun::read(Path::new("results/demo"))?;
+/// let experiments: Vec<_> = run.experiments.iter().map(|saved| &saved.report).collect();
+/// if let Some((experiment, probe)) = chosen_experiment(&experiments) {
+///     println!("{} of {}", probe.config_name, experiment.experiment);
+/// }
+/// # Ok::<(), attention_probes_sweep::SweepError>(())
+/// ```
+pub fn chosen_experiment<'a>(
+    experiments: &[&'a ExperimentReport],
+) -> Option<(&'a ExperimentReport, &'a ArchitectureReport)> {
+    let probes: Vec<_> = experiments
+        .iter()
+        .flat_map(|&one| one.architectures.iter().map(move |probe| (one, probe)))
+        .collect();
+    chosen(probes.iter().map(|(_, probe)| *probe)).map(|best| probes[best])
+}
+
 /// Which of several probes of numbers, labels, or distributions was selected, by what they do on
 /// validation: the one with the highest R² of a number, the highest mean AUROC of labels, or the
 /// lowest loss of a distribution; of equal ones the first. `None` of none.

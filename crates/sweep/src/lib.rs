@@ -22,6 +22,7 @@ mod data_config;
 mod data_plan;
 mod data_run;
 mod decision;
+mod demo;
 mod early_stopping;
 mod error;
 mod error_kind;
@@ -69,10 +70,11 @@ pub use attention_probes_metrics::{
     UnfittedThreshold,
 };
 pub use bag_of_words::{BagOfWords, BagOfWordsFit};
-pub use chosen::{ChosenProbe, chosen, chosen_target};
+pub use chosen::{ChosenProbe, chosen, chosen_experiment, chosen_target};
 pub use compare::{RunComparison, compare_runs};
 pub use config::{Keep, SelectBy, SweepConfig};
 pub use cross_validation::{CrossValidation, CrossValidationScore};
+pub use demo::demo_sweep;
 pub use early_stopping::Race;
 pub use error::SweepError;
 pub use evaluation::{FittedOn, TestEvaluation};

@@ -1,26 +1,25 @@
 //! `fra accumulate`: pairs of features over many texts, for several heads and layers.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Error, Result};
 use attention_probes_pages::fra::{
     FraExisting, FraFound, FraRun, FraRunConfig, FraRunError, run_fra,
 };
+use attention_probes_pages::text::{fra_heads_text, fra_pairs_text};
 use attention_probes_report::{FraCorpusPage, ReportError};
-use attention_probes_sae::fra::{FraCorpus, FraHeadReport, FraSettings, FraTextIds};
+use attention_probes_sae::fra::{FraCorpus, FraHeadReport, FraSettings, FraSubject, FraTextIds};
 use clap::Args;
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::subject::{FraArgs, Subject, at_least_one, rows};
-use super::tables::{heads_table, missing, name_of, pairs_table};
+use super::subject::{FraArgs, at_least_one, open, rows};
 use super::told::show;
-use crate::data_args::TableArgs;
 use crate::exit::InputError;
-use crate::input::ignore_broken_pipe;
 use crate::output;
 use crate::progress::Progress;
+use crate::stdout::print;
+use crate::table_args::TableArgs;
 
 /// Heads whose pairs are printed.
 const HEADS_SHOWN: usize = 3;
@@ -108,11 +107,11 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     }
     let package = package_path(args)?;
     let sae_pages = sae_pages(args)?;
-    let subject = Subject::open(&args.subject)?;
+    let subject = open(&args.subject)?;
     let layers = subject.layers()?;
     // A head that is not there is refused before the texts are read.
     for layer in &layers {
-        subject.heads(layer).into_iter().try_for_each(|head| layer.check_head(head))?;
+        args.subject.heads_of(layer).into_iter().try_for_each(|head| layer.check_head(head))?;
     }
     let texts = texts(args, &subject)?;
     let corpus = FraCorpus { reader: subject.reader(), layers: &layers, texts: &texts };
@@ -123,8 +122,8 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
             (_, true) => FraExisting::Overwrite,
             _ => FraExisting::Refuse,
         },
-        heads: layers.iter().map(|layer| subject.heads(layer)).collect(),
-        saes: subject.paths.iter().map(|path| path.display().to_string()).collect(),
+        heads: layers.iter().map(|layer| args.subject.heads_of(layer)).collect(),
+        saes: args.subject.saes.iter().map(|path| path.display().to_string()).collect(),
         sae_pages,
         settings: settings(args, &corpus),
         sample_pages: args.sample_pages,
@@ -139,22 +138,20 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         Ok(FraRun::Complete(heads)) => {
             info!("`{}` is complete already", args.output.display());
             let text = format!("{:#}\n", json!({ "heads": heads }));
-            let text = if args.json { &text } else { "" };
-            return ignore_broken_pipe(write!(std::io::stdout(), "{text}").map_err(Into::into));
+            return if args.json { print(&text) } else { Ok(()) };
         }
         Err(error) => return Err(refused(args, error)),
     };
-    let mut stdout = std::io::stdout().lock();
     let heads: Vec<&FraHeadReport> = reports.iter().flatten().collect();
     let text = if args.json {
         format!("{:#}\n", json!({ "heads": heads }))
     } else {
         let all = || heads.iter().copied();
-        let mut tables = vec![heads_table(all()) + &missing(all())];
+        let mut tables = vec![fra_heads_text(all()) + &missing(all())];
         let of_layers = reports.iter().zip(&features);
         let all = of_layers.flat_map(|(heads, features)| heads.iter().map(move |h| (h, features)));
         for (head, features) in all.take(HEADS_SHOWN) {
-            tables.push(pairs_table(head, &|feature| name_of(features, feature)));
+            tables.push(fra_pairs_text(head, features));
         }
         if heads.len() > HEADS_SHOWN {
             let n = heads.len() - HEADS_SHOWN;
@@ -163,11 +160,23 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
         let (tables, folder) = (tables.join("\n"), args.output.display());
         format!("{tables}wrote {} heads in {} files to {folder}\n", heads.len(), files.len())
     };
-    ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
+    print(&text)
+}
+
+/// What is missing of the heads whose pairs did not fit, a line for each.
+fn missing<'a>(reports: impl Iterator<Item = &'a FraHeadReport>) -> String {
+    let line = |report: &FraHeadReport| {
+        let FraHeadReport { layer, head, n_dropped, largest_missing, .. } = report;
+        format!(
+            "layer {layer}, head {head}: pairs were dropped {n_dropped} times for want of memory \
+             (`--memory-budget-gib`), none with a sum of magnitudes above {largest_missing:.3}\n"
+        )
+    };
+    reports.filter(|report| !report.is_exact).map(line).collect()
 }
 
 /// The texts, each read and turned into tokens once.
-fn texts(args: &AccumulateArgs, subject: &Subject) -> Result<Vec<FraTextIds>> {
+fn texts(args: &AccumulateArgs, subject: &FraSubject) -> Result<Vec<FraTextIds>> {
     let rows = rows(&args.data, args.table.columns(&args.column)?)?;
     let texts = subject.reader().texts(rows, args.samples)?;
     let Some(last) = texts.last() else {

@@ -5,7 +5,6 @@ mod command;
 pub mod demo;
 pub mod sample;
 pub mod subject;
-mod tables;
 mod told;
 
 pub use command::main;

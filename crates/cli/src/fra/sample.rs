@@ -7,21 +7,20 @@ use std::slice;
 use anyhow::Result;
 use attention_probes_activations::{LabelColumn, TextReader, write_atomically};
 use attention_probes_pages::fra::{FraFeatures, FraLinks, FraRunEvent, fra_sample_page};
+use attention_probes_pages::text::fra_sample_text;
 use attention_probes_sae::fra::{
-    FraCorpus, FraLayer, FraLookConfig, FraReader, FraSample, FraSampleConfig, FraSampleHead,
-    FraShownPairs,
+    FraCorpus, FraLayer, FraReader, FraSample, FraSampleConfig, FraShownPairs,
 };
 use clap::Args;
 use tracing::{info, warn};
 
-use super::subject::{FraArgs, Subject, at_least_one, rows};
-use super::tables::sample_tables;
+use super::subject::{FraArgs, at_least_one, open, rows};
 use super::told::show;
-use crate::data_args::TableArgs;
 use crate::exit::InputError;
-use crate::input::ignore_broken_pipe;
 use crate::output;
 use crate::progress::Progress;
+use crate::stdout::print;
+use crate::table_args::TableArgs;
 
 /// Resolve one text's attention scores into pairs of features.
 #[derive(Args, Debug)]
@@ -70,7 +69,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         Some(path) => is_page(path)?,
         None => false,
     };
-    let subject = Subject::open(&args.subject)?;
+    let subject = open(&args.subject)?;
     let layers = subject.layers()?;
     let [layer] = &layers[..] else {
         return Err(InputError("`fra sample` takes one autoencoder".to_owned()).into());
@@ -96,10 +95,11 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let config = FraSampleConfig {
         n_top: args.top,
         also: FraShownPairs::new(),
-        sae: subject.paths[0].display().to_string(),
+        sae: args.subject.saes[0].display().to_string(),
         maps: is_page,
     };
-    let sample = layer.text_of_ids(&reader, &ids, &subject.heads(layer))?.sample(&config)?;
+    let sample =
+        layer.text_of_ids(&reader, &ids, &args.subject.heads_of(layer))?.sample(&config)?;
     if !sample.is_exact {
         warn!("the text has more pairs than fit 1 GiB: the smallest were dropped");
     }
@@ -112,9 +112,8 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         let html = if is_page { page()?.into_bytes() } else { json.clone() };
         write_atomically(path, |file| file.write_all(&html))?;
     }
-    let mut stdout = std::io::stdout().lock();
-    let text = if args.json { String::from_utf8(json)? } else { sample_tables(&sample, &known) };
-    ignore_broken_pipe(stdout.write_all(text.as_bytes()).map_err(Into::into))
+    let text = if args.json { String::from_utf8(json)? } else { fra_sample_text(&sample, &known) };
+    print(&text)
 }
 
 /// Texts and names of the features that are shown, where there are other texts.
@@ -129,15 +128,12 @@ fn features(
     };
     let rows = rows(path, args.table.columns(&args.column)?)?;
     let texts = reader.texts(rows, args.examples)?;
-    let pairs = |head: &FraSampleHead| (head.head, head.pairs.iter().map(|of| of.pair).collect());
-    let shown: FraShownPairs = sample.heads.iter().map(pairs).collect();
     let corpus = FraCorpus { reader: *reader, layers: slice::from_ref(layer), texts: &texts };
-    let config = FraLookConfig { n_examples: texts.len(), n_texts: 0 };
     let mut bar = Progress::default();
     let mut tell = |told| show(&mut bar, FraRunEvent::Progress(told), ("", ""));
-    let mut found = corpus.look_again(&[shown], config, &mut tell)?;
+    let found = corpus.features_of(sample, &mut tell)?;
     bar.clear();
-    Ok(found.remove(0).features)
+    Ok(found)
 }
 
 /// Whether a file is to be a page and not JSON.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::extract_args::ExtractArgs;
+use crate::probe::extract_args::ExtractArgs;
 use crate::probe::{compare, demo, eval, extract, score, sweep, view};
 use crate::signals::GoOn;
 use crate::{exit, flags, start};

@@ -1,27 +1,27 @@
 //! `probe eval`: how good a saved probe is on labelled data.
 
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{Dataset, DatasetConfig, PairConfig, Task, text_key};
+use attention_probes_activations::{Dataset, DatasetConfig, Task};
+use attention_probes_pages::text::evaluation_text;
 use attention_probes_probes::{
-    EvaluateConfig, KnownData, KnownTexts, LabelledRows, LabelledTexts, ProbeFile, SavedEvaluation,
+    EvaluateConfig, LabelledColumns, LabelledRows, LabelledTexts, ProbeFile, SavedEvaluation,
 };
-use attention_probes_sweep::Tracker as _;
 use burn::tensor::Device;
 use clap::Args;
 use serde::Serialize;
 use tracing::warn;
 
-use crate::data_args::DataArgs;
+use crate::device;
 use crate::exit::InputError;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags, wrong};
+use crate::probe::data_args::DataArgs;
+use crate::probe::input::{ModelArgs, open_probe, with_flags, wrong};
+use crate::probe::word_args::WordArgs;
 use crate::progress::Progress;
-use crate::word_args::WordArgs;
-use crate::{device, eval_table};
+use crate::stdout::print;
 
 const DATA_HELP: &str = "Labelled text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
     `hf://datasets/org/name[@revision][/path]`";
@@ -103,7 +103,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
             return Err(InputError("give `--data` or `--activations`".to_owned()).into());
         }
     };
-    ignore_broken_pipe(print(&file, data, (&found, args.json)))
+    if args.json {
+        let report = EvalReport { probe: &file.path, data, found: &found };
+        return print(&(serde_json::to_string_pretty(&report)? + "\n"));
+    }
+    print(&evaluation_text(&file, data, &found))
 }
 
 impl EvalArgs {
@@ -126,8 +130,9 @@ fn evaluate_texts<'a>(
     device: &Device,
 ) -> Result<SavedEvaluation<'a>> {
     let dataset = read_texts(args, file, path)?;
-    let keys: Vec<u64> = dataset.texts.iter().map(|text| text_key(text)).collect();
-    warn_of_known(file, path, (&dataset.hash, &keys));
+    if let Some(known) = file.saved.known_texts(&dataset) {
+        warn!("{}", known.sentence(&path.display().to_string(), dataset.texts.len()));
+    }
     let opened = file.saved.open_model(&args.model.choice(), hub_access().as_ref(), device);
     let probed = opened.map_err(|error| with_flags(file.in_file(error)))?;
     let texts = LabelledTexts { dataset: &dataset, probed: &probed };
@@ -141,36 +146,24 @@ fn evaluate_texts<'a>(
 /// Reads the texts with the labels that the probe is evaluated on.
 fn read_texts(args: &EvalArgs, file: &ProbeFile, path: &Path) -> Result<Dataset> {
     let task = file.saved.task().map_err(|error| with_flags(file.in_file(error)))?;
-    let kind = file.saved.label_kind();
-    let is_sequence = task == Task::Sequence;
-    let columns = DatasetConfig { label: args.label.clone(), ..args.data.texts.columns()? };
-    let hub = hub_access();
-    let texts = args.data.texts.source(path, hub.as_ref());
-    let dataset = match (&task, args.pair.as_deref()) {
-        (Task::Sequence, None) if !kind.is_class() => {
-            texts.read_targets(&columns, kind, &args.label_separator)?
-        }
-        (_, Some(_)) if !kind.is_class() => {
+    if args.pair.is_some() {
+        if !file.saved.label_kind().is_class() {
             return Err(wrong(file, "its outputs are no classes; leave out `--pair`").into());
         }
-        (Task::Sequence, Some([good, bad])) => {
-            let (pair, format) = ([good.clone(), bad.clone()], columns.format);
-            texts.read_pairs(&PairConfig { columns: pair, format, ..PairConfig::default() })?
-        }
-        (task, Some(_)) => {
+        if task != Task::Sequence {
             let message = format!("its task is `{task}`; leave out `--pair`");
             return Err(wrong(file, &message).into());
         }
-        (Task::Tokens, None) => {
-            texts.read_tagged(&args.words.columns(&args.data.texts.text, true))?
-        }
-        (_, None) => texts.read(&columns, is_sequence)?,
-    };
-    if is_sequence && kind.is_class() {
-        let indices = file.saved.class_indices(&dataset.name, &dataset.classes);
-        indices.map_err(with_flags)?;
     }
-    Ok(dataset)
+    let columns = LabelledColumns {
+        texts: DatasetConfig { label: args.label.clone(), ..args.data.texts.columns()? },
+        words: args.words.columns(&args.data.texts.text, true),
+        pair: args.pair.clone().and_then(|pair| pair.try_into().ok()),
+        label_separator: args.label_separator.clone(),
+    };
+    let hub = hub_access();
+    let source = args.data.texts.source(path, hub.as_ref());
+    file.saved.read_labelled(source, &columns).map_err(with_flags)
 }
 
 /// Applies the probe to activations that bring their labels.
@@ -185,46 +178,10 @@ fn evaluate_activations<'a>(
     let mut read = args.data.read_activations(path, kind, (probes, &args.model))?;
     // One probe reads one place.
     let activations = read.places.swap_remove(0);
-    let texts_hash = activations.origin.data_hash.as_deref();
-    if texts_hash.is_some() && file.saved.known(texts_hash, &[]) == Some(KnownData::File) {
-        warn!(
-            "`{}` has activations of the file that the probe was trained on, so the figures flatter \
-             it; leave out those texts",
-            path.display()
-        );
-    } else {
-        warn_of_known(file, path, (&activations.hash, &activations.keys()));
+    let data = path.display().to_string();
+    if let Some(known) = file.saved.known_activations(&activations) {
+        warn!("{}", known.sentence(&data, activations.n_examples()));
     }
-    let rows = LabelledRows { activations, data: &path.display().to_string(), device };
+    let rows = LabelledRows { activations, data: &data, device };
     file.evaluate_activations(rows, &args.config()).map_err(with_flags)
-}
-
-/// Warns of texts, or examples of activations, that the probe was trained or selected on.
-fn warn_of_known(file: &ProbeFile, path: &Path, (hash, keys): (&str, &[u64])) {
-    let path = path.display();
-    match file.saved.known(Some(hash), keys) {
-        None => {}
-        Some(KnownData::File) => {
-            warn!("`{path}` is the file that the probe was trained on, so the figures flatter it");
-        }
-        Some(KnownData::Texts(KnownTexts { n, is_estimate })) => {
-            let about = if is_estimate { "about " } else { "" };
-            warn!(
-                "`{path}`: the probe was trained or selected on {about}{n} of the {} examples, so \
-                 the figures flatter it; remove them",
-                keys.len()
-            );
-        }
-    }
-}
-
-fn print(file: &ProbeFile, data: &Path, (found, json): (&SavedEvaluation<'_>, bool)) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    if json {
-        let report = EvalReport { probe: &file.path, data, found };
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        write!(stdout, "{}", eval_table::evaluation(file, data, found))?;
-    }
-    Ok(())
 }

@@ -12,14 +12,14 @@ use attention_probes_activations::{
 use attention_probes_errors::FileError;
 use attention_probes_models::files::TemporaryFile;
 use attention_probes_models::{HookSet, NoDownload, open_model_alone};
-use attention_probes_sweep::Tracker;
+use attention_probes_pages::text::extract_text;
 
 use crate::exit::InputError;
-use crate::extract_args::{ExtractArgs, Read};
 use crate::hub::hub_access;
-use crate::input::ignore_broken_pipe;
+use crate::probe::extract_args::{ExtractArgs, Read};
 use crate::progress::Progress;
-use crate::{device, extract_report, output};
+use crate::stdout::print;
+use crate::{device, output};
 
 /// Runs `probe extract`.
 ///
@@ -81,7 +81,12 @@ pub fn run(args: &ExtractArgs) -> Result<()> {
     let watch = Watch { progress: Some(&progress), ..Watch::default() };
     let report = extract(&input, &config, watch).map_err(with_flags)?;
     bar.borrow_mut().clear();
-    ignore_broken_pipe(extract_report::print(&report, args.json))
+    let text = if args.json {
+        serde_json::to_string_pretty(&report)? + "\n"
+    } else {
+        extract_text(&report)
+    };
+    print(&text)
 }
 
 /// Adds the flag that a message is about, and leaves out what only a library says.

@@ -1,26 +1,25 @@
 //! `probe score`: what a saved probe says about each text, and about each of its tokens.
 
-use std::io::{BufReader, IsTerminal, Read, Write};
+use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_models::Convention;
 use attention_probes_probes::{
-    ApplyError, ProbeFile, RowScorer, ScoreConfig, ScoredText, Scorer, StreamConfig, StreamLine,
-    StreamOrigin, StreamReader, TextScorer,
+    ProbeFile, RowScorer, ScoreConfig, ScoredText, Scorer, StreamConfig, StreamOrigin,
+    StreamReader, TextScorer,
 };
 use clap::Args;
-use serde::Serialize;
 use tracing::{info, warn};
 
-use crate::data_args::DataArgs;
 use crate::device;
-use crate::extract_args::ConventionArg;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags};
-use crate::text_line::{read_line, text_from_line};
-use crate::verdict::VerdictArgs;
+use crate::probe::data_args::DataArgs;
+use crate::probe::extract_args::ConventionArg;
+use crate::probe::input::{ModelArgs, open_probe, with_flags};
+use crate::probe::verdict::VerdictArgs;
+use crate::stdout::ignore_broken_pipe;
 
 const DATA_HELP: &str = "Text: `.csv`, `.tsv`, `.jsonl`, `.parquet`, or \
     `hf://datasets/org/name[@revision][/path]`; stdin if neither this nor `--activations` is given";
@@ -122,7 +121,7 @@ fn score_activations(
 ) -> Result<()> {
     let read = args.data.read_activations(path, None, (files, &args.model))?;
     for scored in RowScorer::new(scorer, read).scores() {
-        write_lines(&[scored.map_err(with_flags)?])?;
+        write_line(&scored.map_err(with_flags)?)?;
     }
     Ok(())
 }
@@ -137,14 +136,8 @@ fn score_file(scorer: &Scorer<'_>, args: &ScoreArgs, path: &Path) -> Result<()> 
         None => texts.read(&columns, false)?,
     };
     let reader = open_model(scorer, args)?;
-    let n_rows = dataset.len() + dataset.skipped_empty;
-    let mut texts = dataset.source_rows.iter().zip(dataset.texts).peekable();
-    let texts = (0..n_rows).map(|index| match texts.next_if(|(row, _)| **row == index) {
-        Some((_, text)) => Ok(text),
-        None => Err(ApplyError::EmptyText),
-    });
-    for scored in reader.scores(texts) {
-        write_lines(&[scored.map_err(with_flags)?])?;
+    for scored in reader.dataset_scores(dataset) {
+        write_line(&scored.map_err(with_flags)?)?;
     }
     Ok(())
 }
@@ -155,46 +148,19 @@ fn score_stdin(scorer: &Scorer<'_>, args: &ScoreArgs) -> Result<()> {
     if std::io::stdin().is_terminal() {
         info!("reading texts from the terminal, one per line, until Ctrl-D");
     }
-    let mut stdin = BufReader::with_capacity(1 << 16, std::io::stdin());
-    let mut index = 0;
-    loop {
-        let mut texts = Vec::new();
-        while texts.len() < TextScorer::BATCH
-            && (texts.is_empty() || stdin.buffer().contains(&b'\n'))
-        {
-            let Some(line) = read_line(&mut stdin)? else { break };
-            let text = line.and_then(|line| text_from_line(&line));
-            texts.push(text.map_err(|message| ApplyError::Unreadable { message }));
-        }
-        if texts.is_empty() {
-            return Ok(());
-        }
-        let n_texts = texts.len();
-        write_lines(&reader.score(index, texts).map_err(with_flags)?)?;
-        index += n_texts;
-    }
+    reader.score_lines(std::io::stdin(), std::io::stdout()).map_err(with_flags)
 }
 
 fn open_model<'a>(scorer: &'a Scorer<'a>, args: &ScoreArgs) -> Result<TextScorer<'a>> {
     TextScorer::open(scorer, &args.model.choice(), hub_access().as_ref()).map_err(with_flags)
 }
 
-/// Writes lines and sends them off at once, since somebody may be waiting for them.
-fn write_lines(lines: &[ScoredText<'_>]) -> Result<()> {
-    let mut text = Vec::new();
-    for line in lines {
-        push_line(&mut text, line)?;
-    }
+/// Writes a line and sends it off at once, since somebody may be waiting for it.
+fn write_line(line: &ScoredText<'_>) -> Result<()> {
+    let text = serde_json::to_string(line)? + "\n";
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(&text)?;
-    stdout.flush()?;
-    Ok(())
-}
-
-fn push_line(text: &mut Vec<u8>, line: &impl Serialize) -> Result<()> {
-    serde_json::to_writer(&mut *text, line)?;
-    text.push(b'\n');
-    Ok(())
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
 }
 
 /// Answers the lines of stdin until it ends.
@@ -213,48 +179,13 @@ fn serve(files: &[ProbeFile], args: &ScoreArgs) -> Result<()> {
         remedy_when_full: "end one, or raise `--max-streams`",
     };
     let reader = StreamReader::new(files, config).map_err(with_flags)?;
-    answer_lines(reader, std::io::stdin(), std::io::stdout().lock())
-}
-
-/// Answers lines until they end.
-fn answer_lines(
-    mut reader: StreamReader<'_>,
-    input: impl Read,
-    mut output: impl Write,
-) -> Result<()> {
-    let mut input = BufReader::with_capacity(1 << 16, input);
-    let mut next = read_line(&mut input)?;
-    let first = next.as_ref().and_then(|line| line.as_deref().ok());
-    let checked = first.map(|line| reader.begin(line)).transpose().map_err(with_flags)?;
-    if let Some(checked) = checked.flatten() {
-        send(&mut output, &checked)?;
-        output.flush()?;
-        next = read_line(&mut input)?;
-    }
-    reader.check_needs().map_err(with_flags)?;
-    if next.is_some() && reader.origin().keys().is_empty() {
+    let mut unsaid = || {
         warn!(
             "the stream does not say what its activations are, so they are not compared with the \
              probe; begin it with a line {{\"model\": …, \"revision\": …, \"hooks\": […], \
              \"convention\": …}}, or give `--model`, `--revision`, `--hooks`, and `--convention`"
         );
-    }
-    while let Some(line) = next {
-        match line {
-            Ok(line) => send(&mut output, &reader.answer(&line))?,
-            Err(error) => send(&mut output, &StreamLine::failed(error))?,
-        }
-        // Whoever waits for the answer to the last line that came is not kept waiting.
-        if input.buffer().is_empty() {
-            output.flush()?;
-        }
-        next = read_line(&mut input)?;
-    }
-    Ok(output.flush()?)
-}
-
-fn send(output: &mut impl Write, line: &impl Serialize) -> Result<()> {
-    let mut text = Vec::new();
-    push_line(&mut text, line)?;
-    Ok(output.write_all(&text)?)
+    };
+    let answered = reader.answer_lines(std::io::stdin(), std::io::stdout().lock(), &mut unsaid);
+    answered.map_err(with_flags)
 }

@@ -1,28 +1,25 @@
 //! `probe sweep`: every trial of a configuration file, into a folder of results.
 
-use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use attention_probes_activations::Storage;
 use attention_probes_errors::Stop;
-use attention_probes_models::{Dtype, NoDownload};
+use attention_probes_models::{Dtype, NoDownload, memory_limit_bytes};
 use attention_probes_pages::sweep::{sweep_page_path, write_sweep_page};
-use attention_probes_probes::Optimizer;
+use attention_probes_pages::text::{plan_text, sweep_text};
 use attention_probes_sweep::{
-    Recipe, RunOptions, SweepConfig, SweepError, SweepOutline, SweepPlan, SweepReport, Trial,
-    check_sweep, run_sweep,
+    RunOptions, SweepConfig, SweepError, SweepOutline, SweepPlan, SweepReport, check_sweep,
+    run_sweep,
 };
 use clap::Args;
 use tracing::{info, warn};
 
+use crate::device;
 use crate::exit::{InputError, to_text};
 use crate::hub::hub_access;
-use crate::input::ignore_broken_pipe;
-use crate::outline::outline_text;
-use crate::tracking::{self, RunTracker, Track};
-use crate::{device, memory, table};
+use crate::probe::tracking::{self, RunTracker, Track};
+use crate::stdout::print;
 
 /// Train all trials of a configuration file together and write a folder of results.
 #[derive(Args, Debug)]
@@ -104,7 +101,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             hub: hub.as_ref(),
             resume: args.resume,
             overwrite: args.run.overwrite,
-            memory_bytes: memory::limit_bytes(),
+            memory_bytes: memory_limit_bytes(),
             stop: Stop::never(),
         };
         let outline = match check_sweep(&plan, &options) {
@@ -115,11 +112,16 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             }
             checked => Some(checked?),
         };
-        return ignore_broken_pipe(print_plan(&plan, outline.as_ref(), args.run.json));
+        let outline = outline.as_ref();
+        return if args.run.json {
+            print(&plan_json(&plan, outline)?)
+        } else {
+            print(&plan_text(&plan, outline))
+        };
     }
     let earlier = EarlierRun { resume: args.resume, overwrite: args.run.overwrite };
     let report = run_plan(&plan, earlier, &args.run.track)?;
-    ignore_broken_pipe(print_report(&report, args.run.json))
+    print_report(&report, args.run.json)
 }
 
 /// What becomes of a run that is there already.
@@ -141,7 +143,7 @@ pub fn run_plan(plan: &SweepPlan, earlier: EarlierRun, track: &[Track]) -> Resul
     let mut tracker = RunTracker::new(plan, track);
     let hub = hub_access();
     let EarlierRun { resume, overwrite } = earlier;
-    let memory_bytes = memory::limit_bytes();
+    let memory_bytes = memory_limit_bytes();
     let options = RunOptions {
         device: &device,
         hub: hub.as_ref(),
@@ -164,17 +166,14 @@ pub fn run_plan(plan: &SweepPlan, earlier: EarlierRun, track: &[Track]) -> Resul
 ///
 /// # Errors
 ///
-/// If stdout is closed.
+/// If stdout cannot be written to.
 pub fn print_report(report: &SweepReport, json: bool) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
     if json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
-    } else {
-        write!(stdout, "{}", table::sweep(report))?;
-        writeln!(stdout, "results: {}", report.folder.display())?;
-        writeln!(stdout, "page: {}", sweep_page_path(&report.folder).display())?;
+        return print(&(serde_json::to_string_pretty(report)? + "\n"));
     }
-    Ok(())
+    let (folder, page) = (&report.folder, sweep_page_path(&report.folder));
+    let text = sweep_text(report);
+    print(&format!("{text}results: {}\npage: {}\n", folder.display(), page.display()))
 }
 
 fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
@@ -213,83 +212,12 @@ fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
 }
 
 /// What would be trained.
-fn print_plan(plan: &SweepPlan, outline: Option<&SweepOutline>, json: bool) -> Result<()> {
-    let config = plan.config();
-    let mut stdout = std::io::stdout().lock();
-    if json {
-        let plan = serde_json::json!({
-            "config": config,
-            "n_trials": plan.trials().len(),
-            "data": outline.map(|outline| &outline.data),
-            "estimated_seconds": outline.map(SweepOutline::seconds),
-        });
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&plan)?)?;
-        return Ok(());
-    }
-    let kinds: Vec<&str> =
-        config.architectures.iter().map(|kind| kind.config_name.as_str()).collect();
-    writeln!(
-        stdout,
-        "run `{}` with seed {} into {}",
-        config.run,
-        config.seed,
-        config.output.display()
-    )?;
-    if let Some(outline) = outline {
-        write!(stdout, "{}", outline_text(outline))?;
-    } else {
-        let names: Vec<&str> = config.data.iter().map(|data| data.name.as_str()).collect();
-        writeln!(stdout, "data: {}", names.join(", "))?;
-    }
-    if plan.needs_model() {
-        let layers = serde_json::to_string(&config.activations.layers)?;
-        let components: Vec<String> =
-            config.activations.component.all().iter().map(ToString::to_string).collect();
-        writeln!(
-            stdout,
-            "model: {}, layers {layers}{}, {}",
-            config.model.name,
-            if config.activations.concat { " side by side" } else { "" },
-            components.join(", ")
-        )?;
-    }
-    writeln!(stdout, "probes: {}", kinds.join(", "))?;
-    if let Some(penalties) = &config.sweep.penalties {
-        writeln!(stdout, "{} penalties where labels are no classes", penalties.len())?;
-        if config.data.iter().all(|data| !data.label_kind().is_class()) {
-            return Ok(());
-        }
-    }
-    let n_seeds = config.sweep.seeds.len();
-    let seeds = if n_seeds > 1 { format!(", {n_seeds} seeds") } else { String::new() };
-    for (index, architecture) in config.architectures.iter().enumerate() {
-        let trials = plan.trials_of(index);
-        let n_trials = trials.len();
-        let n_decays = distinct(trials, |trial| trial.weight_decay);
-        let how = match architecture.optimizer() {
-            _ if architecture.recipe.is_some_and(Recipe::is_closed_form) => {
-                "given by a formula".to_owned()
-            }
-            Optimizer::Lbfgs if architecture.is_exact() => {
-                format!("solved exactly, {n_decays} penalties")
-            }
-            Optimizer::Lbfgs => format!("{n_trials} trials by L-BFGS: {n_decays} weight decays"),
-            Optimizer::AdamW => {
-                let n_rates = distinct(trials, |trial| trial.learning_rate);
-                format!(
-                    "{n_trials} trials by AdamW: {n_rates} learning rates x {n_decays} weight \
-                     decays, {}, batches of {}",
-                    config.sweep.epochs_in_words(),
-                    config.sweep.batch_size
-                )
-            }
-        };
-        writeln!(stdout, "  {}: {how}{seeds}", architecture.config_name)?;
-    }
-    Ok(())
-}
-
-/// How many values a number of the trials has.
-fn distinct(trials: &[Trial], number: fn(&Trial) -> f64) -> usize {
-    trials.iter().map(|trial| number(trial).to_bits()).collect::<BTreeSet<u64>>().len()
+fn plan_json(plan: &SweepPlan, outline: Option<&SweepOutline>) -> Result<String> {
+    let plan = serde_json::json!({
+        "config": plan.config(),
+        "n_trials": plan.trials().len(),
+        "data": outline.map(|outline| &outline.data),
+        "estimated_seconds": outline.map(SweepOutline::seconds),
+    });
+    Ok(serde_json::to_string_pretty(&plan)? + "\n")
 }

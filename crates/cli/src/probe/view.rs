@@ -5,22 +5,19 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{
-    ActivationError, Dataset, DatasetConfig, TableError, Task, write_atomically,
-};
+use attention_probes_activations::{Dataset, DatasetConfig, Task, write_atomically};
+use attention_probes_errors::shown_size;
 use attention_probes_pages::PageError;
 use attention_probes_pages::probes::{TextsPage, TokenPageConfig, token_page};
 use attention_probes_probes::ProbeFile;
-use attention_probes_report::TokenPage;
-use attention_probes_sweep::Tracker as _;
 use clap::Args;
 use tracing::{info, warn};
 
-use crate::data_args::TextArgs;
-use crate::extract_report::shown_size;
 use crate::hub::hub_access;
-use crate::input::{ModelArgs, ignore_broken_pipe, open_probe, with_flags, wrong};
+use crate::probe::data_args::TextArgs;
+use crate::probe::input::{ModelArgs, open_probe, with_flags, wrong};
 use crate::progress::Progress;
+use crate::stdout::print;
 use crate::{device, output};
 
 /// Write a page that shows what probes say about every token of some texts.
@@ -108,7 +105,14 @@ pub fn run(args: &ViewArgs) -> Result<()> {
     }
     let html = page.to_html()?;
     write_atomically(&args.output, |file| file.write_all(html.as_bytes()))?;
-    ignore_broken_pipe(print(args, &page, html.len()))
+    let n_tokens: usize = page.texts.iter().map(|text| text.tokens.len()).sum();
+    print(&format!(
+        "wrote {} ({}): {} probes, {} texts, {n_tokens} tokens\n",
+        args.output.display(),
+        shown_size(html.len() as u64),
+        page.probes.len(),
+        page.texts.len(),
+    ))
 }
 
 /// Reads the first texts, with labels where there are any and the task is about whole texts.
@@ -118,15 +122,11 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
     let hub = hub_access();
     let source = args.texts.source(&args.data, hub.as_ref());
     let task = file.saved.task().map_err(|error| with_flags(file.in_file(error)))?;
-    let with_labels = args.label.is_some() || task == Task::Sequence;
     let mut dataset = match &args.tokens {
         Some(tokens) => source.read_words(tokens)?,
-        None => match source.read(&columns, with_labels) {
-            Err(error) if args.label.is_none() && is_about_labels(&error) => {
-                source.read(&columns, false)?
-            }
-            other => other?,
-        },
+        None if args.label.is_some() => source.read(&columns, true)?,
+        None if task == Task::Sequence => source.read_if_labelled(&columns)?,
+        None => source.read(&columns, false)?,
     };
     let n = args.max_texts.get();
     if dataset.len() > n {
@@ -138,31 +138,6 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// Whether texts could be read, but for their labels.
-fn is_about_labels(error: &ActivationError) -> bool {
-    let default = DatasetConfig::default().label;
-    match error {
-        ActivationError::OneClass { .. } => true,
-        ActivationError::Table {
-            source: TableError::MissingColumn { column, .. } | TableError::NoColumn { column, .. },
-        } => *column == default,
-        _ => false,
-    }
-}
-
 fn title(data: &Path) -> String {
     data.file_stem().unwrap_or(data.as_os_str()).to_string_lossy().into_owned()
-}
-
-fn print(args: &ViewArgs, page: &TokenPage, n_bytes: usize) -> Result<()> {
-    let n_tokens: usize = page.texts.iter().map(|text| text.tokens.len()).sum();
-    writeln!(
-        std::io::stdout().lock(),
-        "wrote {} ({}): {} probes, {} texts, {n_tokens} tokens",
-        args.output.display(),
-        shown_size(n_bytes as u64),
-        page.probes.len(),
-        page.texts.len(),
-    )?;
-    Ok(())
 }

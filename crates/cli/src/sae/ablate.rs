@@ -7,20 +7,20 @@ use std::path::PathBuf;
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
 use attention_probes_errors::Stop;
-use attention_probes_metrics::SeedSummary;
+use attention_probes_models::memory_limit_bytes;
 use attention_probes_pages::sae_ablation_page;
-use attention_probes_sae::ablation::{AblationConfig, AblationReport, Arm, run_ablation};
+use attention_probes_pages::text::{ablation_text, arms_text};
+use attention_probes_sae::ablation::{AblationConfig, run_ablation};
 use attention_probes_sae::{Follow, SaeRunOptions, check_sae_run};
 use clap::Args;
 
 use super::train::say_time;
+use crate::device;
 use crate::hub::hub_access;
-use crate::input::ignore_broken_pipe;
-use crate::memory::limit_bytes;
 use crate::output::check_utf8;
-use crate::sae::flag_words::in_flags;
-use crate::sae::follow::Follower;
-use crate::{device, table};
+use crate::sae_progress::Follower;
+use crate::sae_words::in_flags;
+use crate::stdout::print;
 
 /// Compare autoencoders that attention guides with one that nothing guides, and with controls.
 #[derive(Args, Debug)]
@@ -77,13 +77,14 @@ pub fn run(args: &AblateArgs) -> Result<()> {
         hub: hub.as_ref(),
         resume: args.resume,
         overwrite: args.overwrite,
-        memory_bytes: limit_bytes(),
+        memory_bytes: memory_limit_bytes(),
         follow: Follow { progress: &|event| follower.show(event), stop: Stop::never() },
         ..SaeRunOptions::new(&device)
     };
     if args.dry_run {
         say_time(check_sae_run(&plan, &options)?.time);
-        return print_arms(&config.arms(), config.seeds.len());
+        let text = arms_text(&config);
+        return print(&text);
     }
     let report = run_ablation(&config, &options).map_err(in_flags)?;
     let page = sae_ablation_page(&report)?.to_html()?;
@@ -92,41 +93,11 @@ pub fn run(args: &AblateArgs) -> Result<()> {
     let text = if args.json {
         report.to_json()?
     } else {
-        let mut text = summary(&report);
+        let mut text = ablation_text(&report);
         let _ = writeln!(text, "\n{}\n", report.verdict.text);
         let json = report.json_path();
         let _ = writeln!(text, "wrote {}\nwrote {}", json.display(), html.display());
         text
     };
-    ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
-}
-
-fn print_arms(arms: &[Arm], n_seeds: usize) -> Result<()> {
-    let mut rows = vec![["arm", "guided by"].map(str::to_owned)];
-    rows.extend(arms.iter().map(|arm| [arm.name.clone(), arm.label.clone()]));
-    let mut text = String::new();
-    table::aligned(&mut text, &rows);
-    let _ = writeln!(text, "{} arms of {n_seeds} seeds", arms.len());
-    ignore_broken_pipe(write!(std::io::stdout().lock(), "{text}").map_err(Into::into))
-}
-
-/// Means and half-widths of intervals, an arm in a row.
-fn summary(report: &AblationReport) -> String {
-    let metrics = &report.metrics;
-    let mut header = vec!["guided by".to_owned()];
-    header.extend(metrics.iter().map(|metric| metric.label.clone()));
-    let mut rows = vec![header];
-    for (i, arm) in report.arms.iter().enumerate() {
-        let mut row = vec![arm.label.clone()];
-        row.extend(metrics.iter().map(|metric| {
-            let summary = SeedSummary::new(&metric.by_arm[i], 0.95);
-            summary.map_or("-".to_owned(), |one| {
-                format!("{:.4} ± {:.4}", one.mean, one.interval.upper - one.mean)
-            })
-        }));
-        rows.push(row);
-    }
-    let mut text = String::new();
-    table::aligned(&mut text, &rows);
-    text
+    print(&text)
 }

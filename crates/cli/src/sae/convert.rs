@@ -1,15 +1,14 @@
 //! `sae convert`: an autoencoder of any form as a folder of `SAELens`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use attention_probes_sae::{ConvertOptions, SaeDtype, convert_sae};
 use clap::{Args, ValueEnum};
 
-use crate::input::ignore_broken_pipe;
-use crate::sae::flag_words::in_flags;
-use crate::sae::kept::say;
+use crate::sae_progress::say;
+use crate::sae_words::in_flags;
+use crate::stdout::print;
 
 /// Write a sparse autoencoder of any known form as a folder that `sae_lens` loads.
 #[derive(Args, Debug)]
@@ -51,7 +50,5 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     });
     let options = ConvertOptions { overwrite: args.overwrite, dtype };
     say(&convert_sae(&args.sae, &args.output, options).map_err(in_flags)?);
-    let mut stdout = std::io::stdout().lock();
-    let line = writeln!(stdout, "wrote {}", args.output.display());
-    ignore_broken_pipe(line.map_err(Into::into))
+    print(&format!("wrote {}\n", args.output.display()))
 }

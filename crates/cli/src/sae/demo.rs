@@ -4,24 +4,20 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use attention_probes_activations::demo::PASSAGES;
 use attention_probes_models::{Dtype, Placement, open_model};
-use attention_probes_sae::{SaeRunConfig, read_sae};
+use attention_probes_pages::{SaePageConfig, sae_page};
+use attention_probes_sae::eval::SaeSite;
+use attention_probes_sae::{PublishedSae, demo_sae_run, read_contexts, read_sae};
 use clap::Args;
 
-use super::train::{TrainFlags, print, train};
-use super::view::View;
+use super::train::{TrainFlags, print_trained, train};
+use super::view::write_page;
 use crate::device;
-use crate::sae::texts;
-
-/// What is trained, by the form of any other run.
-const CONFIG: &str = include_str!("../../data/sae_demo.toml");
-
-/// Texts of children's books, as `probe demo` reads them.
-const PASSAGES: &str = include_str!("../../data/passages.jsonl");
 
 /// Contexts and features of the page.
-const PAGE: (usize, usize) = (700, 150);
+const PAGE: SaePageConfig = SaePageConfig { max_contexts: 700, n_features: 150 };
 
 /// Train autoencoders on attention of the embedded model, and show their features; offline.
 #[derive(Args, Debug)]
@@ -46,26 +42,31 @@ pub struct DemoArgs {
 ///
 /// If the output cannot be written.
 pub fn run(args: &DemoArgs) -> Result<()> {
-    let mut config: SaeRunConfig = toml::from_str(CONFIG).context("the demo's configuration")?;
-    config.output.clone_from(&args.output);
+    let mut config = demo_sae_run(&args.output)?;
     config.device.clone_from(&args.device);
     let folder = args.output.join(&config.run);
     fs::create_dir_all(&folder)?;
-    config.data.path = folder.join("passages.jsonl");
     fs::write(&config.data.path, PASSAGES)?;
     let trained =
         train(&config, TrainFlags { resume: args.resume, overwrite: false, dry_run: false })?;
-    print(&trained, args.json)?;
+    print_trained(&trained, args.json)?;
     let device = device::parse(&config.device)?;
     let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
     let model = open_model(&config.model.name, None, placement)?;
     let data = &config.data;
-    let size = (data.context_size, data.prepend_bos);
-    let contexts = texts::contexts(&data.path, &texts::columns_of_run(data)?, size, &model)?;
+    let contexts = read_contexts(&[&data.path], &data.columns()?, data.size(), &model)?;
     for found in trained {
         let (sae, hook) = (read_sae(&found.folder)?, found.hook.parse()?);
-        let view = View { sae: &sae, model: &model, device: &device, contexts: &contexts, hook };
-        view.write(&folder.join(format!("{}.html", found.name)), &found.folder, PAGE)?;
+        let site = SaeSite {
+            model: &model,
+            device: &device,
+            hook,
+            context_size: contexts.length(),
+            prepend_bos: contexts.has_bos(),
+        };
+        let subject = PublishedSae { path: &found.folder, sae: &sae };
+        let page = sae_page(&site, subject, &contexts, PAGE)?;
+        write_page(&page, &folder.join(format!("{}.html", found.name)))?;
     }
     Ok(())
 }

@@ -1,15 +1,14 @@
 //! `sae encode`: activations in, features out.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use attention_probes_sae::{EncodeOptions, EncodedNpz, encode_npz, read_sae};
+use attention_probes_sae::{EncodeOptions, EncodedNpz, PublishedSae, encode_npz, read_sae};
 use clap::Args;
 
-use crate::input::ignore_broken_pipe;
 use crate::output;
-use crate::sae::kept::Kept;
+use crate::sae_progress::say;
+use crate::stdout::print;
 
 /// Encode activations into features, as compressed rows.
 #[derive(Args, Debug)]
@@ -41,12 +40,10 @@ pub fn run(args: &EncodeArgs) -> Result<()> {
     output::check_file_beside(&args.output, [&*args.activations])?;
     output::check_absent(&args.output, args.overwrite)?;
     let sae = read_sae(&args.sae)?;
-    Kept { path: &args.sae, sae: &sae }.warn_of_scale();
+    say(&PublishedSae { path: &args.sae, sae: &sae }.scale_note());
     let options = EncodeOptions { reconstruct: args.reconstruct };
     let EncodedNpz { n_rows, n_active } =
         encode_npz(&sae, &args.activations, &args.output, options)?;
-    let mut stdout = std::io::stdout().lock();
     let l0 = n_active as f64 / n_rows.max(1) as f64;
-    let line = writeln!(stdout, "{n_rows} rows, {l0:.2} features active on average");
-    ignore_broken_pipe(line.map_err(Into::into))
+    print(&format!("{n_rows} rows, {l0:.2} features active on average\n"))
 }

@@ -1,15 +1,14 @@
 //! `sae info`: what an autoencoder is.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use attention_probes_report::aligned;
 use attention_probes_sae::{SaeFormat, read_sae, sae_facts};
 use clap::Args;
 use serde_json::Value;
 
-use crate::input::ignore_broken_pipe;
-use crate::table::aligned;
+use crate::stdout::print;
 
 /// Say what a sparse autoencoder is: its form, its shape, and where it reads.
 #[derive(Args, Debug)]
@@ -30,15 +29,14 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     let (format, _) = SaeFormat::of(&args.sae)?;
     let sae = read_sae(&args.sae)?;
     let facts = sae_facts(format, &sae);
-    let mut stdout = std::io::stdout().lock();
     if args.json {
         let object: Value = facts.into_iter().collect::<serde_json::Map<_, _>>().into();
-        return ignore_broken_pipe(writeln!(stdout, "{object:#}").map_err(Into::into));
+        return print(&format!("{object:#}\n"));
     }
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let rows: Vec<[String; 2]> =
         facts.iter().map(|(name, value)| [name.clone(), shown(value)]).collect();
     let mut text = String::new();
     aligned(&mut text, &rows);
-    ignore_broken_pipe(write!(stdout, "{text}").map_err(Into::into))
+    print(&text)
 }

@@ -6,12 +6,8 @@ pub mod convert;
 pub mod demo;
 pub mod encode;
 pub mod eval;
-mod flag_words;
-mod follow;
 pub mod info;
-pub(crate) mod kept;
 pub mod subject;
-pub(crate) mod texts;
 pub mod train;
 pub mod view;
 

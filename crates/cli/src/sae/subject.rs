@@ -8,11 +8,11 @@ use attention_probes_sae::eval::{SaeInModel, SaeModelOptions, open_sae_in_model}
 use attention_probes_sae::{Contexts, read_contexts};
 use clap::Args;
 
-use crate::data_args::TableArgs;
 use crate::device;
 use crate::hub::hub_access;
-use crate::sae::flag_words::in_flags;
-use crate::sae::kept::say;
+use crate::sae_progress::say;
+use crate::sae_words::in_flags;
+use crate::table_args::TableArgs;
 
 /// Flags that name an autoencoder, a model, and texts.
 #[derive(Args, Debug)]

@@ -1,24 +1,23 @@
 //! `sae train`: every autoencoder of a configuration file, from one stream of activations.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use attention_probes_errors::Stop;
+use attention_probes_errors::{Stop, shown_time};
+use attention_probes_models::memory_limit_bytes;
+use attention_probes_pages::text::trained_saes_text;
 use attention_probes_sae::{
-    Follow, SaeRunConfig, SaeRunOptions, SaeRunTime, StepReport, TrainedSae, check_sae_run, run_sae,
+    Follow, SaeRunConfig, SaeRunOptions, SaeRunTime, TrainedSae, check_sae_run, run_sae,
 };
 use clap::Args;
 use tracing::info;
 
+use crate::device;
 use crate::hub::hub_access;
-use crate::input::ignore_broken_pipe;
-use crate::memory::limit_bytes;
-use crate::outline::shown_time;
 use crate::output::check_utf8;
-use crate::sae::flag_words::in_flags;
-use crate::sae::follow::Follower;
-use crate::{device, table};
+use crate::sae_progress::Follower;
+use crate::sae_words::in_flags;
+use crate::stdout::print;
 
 /// Train sparse autoencoders on the activations of a model.
 #[derive(Args, Debug)]
@@ -82,7 +81,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let flags =
         TrainFlags { resume: args.resume, overwrite: args.overwrite, dry_run: args.dry_run };
     let trained = train(&config, flags)?;
-    if trained.is_empty() { Ok(()) } else { print(&trained, args.json) }
+    if trained.is_empty() { Ok(()) } else { print_trained(&trained, args.json) }
 }
 
 /// How a run is made.
@@ -107,7 +106,7 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
         hub: hub.as_ref(),
         resume: flags.resume,
         overwrite: flags.overwrite,
-        memory_bytes: limit_bytes(),
+        memory_bytes: memory_limit_bytes(),
         follow: Follow { progress: &|event| follower.show(event), stop: Stop::never() },
         ..SaeRunOptions::new(&device)
     };
@@ -134,30 +133,12 @@ pub(super) fn say_time(time: Option<SaeRunTime>) {
 }
 
 /// Prints what was trained.
-pub(super) fn print(trained: &[TrainedSae], json: bool) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
+pub(super) fn print_trained(trained: &[TrainedSae], json: bool) -> Result<()> {
     if json {
         let text = serde_json::to_string_pretty(&serde_json::json!({ "saes": trained }))?;
-        return ignore_broken_pipe(writeln!(stdout, "{text}").map_err(Into::into));
+        return print(&(text + "\n"));
     }
-    let header = ["name", "hook", "seed", "FVU", "L0", "dead", "loss"].map(str::to_owned);
-    let mut rows = vec![header];
-    for sae in trained {
-        let StepReport { loss, l0, fvu, n_dead, .. } = sae.report;
-        rows.push([
-            sae.name.clone(),
-            sae.hook.clone(),
-            sae.seed.to_string(),
-            format!("{fvu:.4}"),
-            format!("{l0:.1}"),
-            n_dead.to_string(),
-            format!("{loss:.3}"),
-        ]);
-    }
-    let mut text = String::new();
-    table::aligned(&mut text, &rows);
     let folders: Vec<String> =
         trained.iter().map(|sae| format!("wrote {}", sae.folder.display())).collect();
-    let folders = folders.join("\n");
-    ignore_broken_pipe(writeln!(stdout, "{text}{folders}").map_err(Into::into))
+    print(&format!("{}{}\n", trained_saes_text(trained), folders.join("\n")))
 }

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
-use attention_probes_models::{HookPoint, LanguageModel};
 use attention_probes_pages::{SaePageConfig, sae_page};
-use attention_probes_sae::eval::SaeSite;
-use attention_probes_sae::{Contexts, PublishedSae, Sae};
-use burn::tensor::Device;
+use attention_probes_report::SaePage;
+use attention_probes_sae::PublishedSae;
 use clap::Args;
 use tracing::info;
 
@@ -41,47 +39,16 @@ pub struct ViewArgs {
 pub fn run(args: &ViewArgs) -> Result<()> {
     output::check_page(&args.output, [])?;
     let (opened, contexts) = open_with_texts(&args.subject)?;
-    let view = View {
-        sae: &opened.sae,
-        model: &opened.model,
-        device: &opened.device,
-        contexts: &contexts,
-        hook: opened.hook,
-    };
-    view.write(&args.output, &args.subject.sae, (args.max_contexts, args.features))
+    let subject = PublishedSae { path: &args.subject.sae, sae: &opened.sae };
+    let config = SaePageConfig { max_contexts: args.max_contexts, n_features: args.features };
+    write_page(&sae_page(&opened.site(), subject, &contexts, config)?, &args.output)
 }
 
-/// An autoencoder, and what it is looked at with.
-pub(crate) struct View<'a> {
-    pub(crate) sae: &'a Sae,
-    pub(crate) model: &'a LanguageModel,
-    pub(crate) device: &'a Device,
-    pub(crate) contexts: &'a Contexts,
-    pub(crate) hook: HookPoint,
-}
-
-impl View<'_> {
-    /// Writes the page of an autoencoder that lies at `path`.
-    pub(crate) fn write(
-        &self,
-        output: &Path,
-        path: &Path,
-        (max_contexts, n_features): (usize, usize),
-    ) -> Result<()> {
-        let site = SaeSite {
-            model: self.model,
-            device: self.device,
-            hook: self.hook,
-            context_size: self.contexts.length(),
-            prepend_bos: self.contexts.has_bos(),
-        };
-        let subject = PublishedSae { path, sae: self.sae };
-        let config = SaePageConfig { max_contexts, n_features };
-        let page = sae_page(&site, subject, self.contexts, config)?;
-        let html = page.to_html()?;
-        write_atomically(output, |file| file.write_all(html.as_bytes()))?;
-        let size = html.len() as f64 / f64::from(1 << 20);
-        info!("wrote `{}` ({size:.2} MiB): {} features", output.display(), page.features.len());
-        Ok(())
-    }
+/// Writes the page of an autoencoder.
+pub(super) fn write_page(page: &SaePage, output: &Path) -> Result<()> {
+    let html = page.to_html()?;
+    write_atomically(output, |file| file.write_all(html.as_bytes()))?;
+    let size = html.len() as f64 / f64::from(1 << 20);
+    info!("wrote `{}` ({size:.2} MiB): {} features", output.display(), page.features.len());
+    Ok(())
 }

@@ -52,7 +52,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Passages of up to 256 tokens with a label each, which some rows lack.
 fn write_passages(folder: &Folder, n: usize) {
-    let passages = include_str!("../../data/passages.jsonl").lines().take(n);
+    let passages = include_str!("../../../activations/demo/passages.jsonl").lines().take(n);
     let rows = passages.enumerate().map(|(index, line)| {
         let mut object: Value = serde_json::from_str(line).unwrap();
         let words = object["text"].as_str().unwrap().split(' ');
@@ -346,7 +346,7 @@ fn peak_memory(folder: &Folder, flags: &[(&str, &str)]) -> u64 {
 #[test]
 fn memory_does_not_grow_with_the_rows() {
     let folder = Folder::new();
-    let reviews = include_str!("../../data/sentiment.csv");
+    let reviews = include_str!("../../../activations/demo/sentiment.csv");
     let (header, rows) = reviews.split_once('\n').unwrap();
     let rows: Vec<&str> = rows.lines().take(200).collect();
     let mut peaks = Vec::new();

@@ -108,7 +108,8 @@ fn a_token_task_asks_about_the_next_token() {
         "path = \"data.csv\"\ntask = \"next_token\"\ntarget = \" the\"\nbalance = true",
     )]);
     // No labels: a token task brings its own.
-    let texts: Vec<&str> = include_str!("../../data/passages.jsonl").lines().take(30).collect();
+    let texts: Vec<&str> =
+        include_str!("../../../activations/demo/passages.jsonl").lines().take(30).collect();
     let mut csv = "text\n".to_owned();
     for line in texts {
         let text = json(line.as_bytes())["text"].as_str().unwrap().replace('"', "\"\"");

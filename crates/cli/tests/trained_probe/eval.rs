@@ -133,7 +133,7 @@ fn activations_from_a_file_give_the_same_report_and_scores() {
 #[test]
 fn a_token_task_is_judged_on_examples_drawn_as_in_training() {
     let fixture = Fixture::new();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/passages.jsonl");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../activations/demo/passages.jsonl");
     let task = Task::NextToken { target: " the".into() };
     let drawing = ExampleConfig { task, balance: true, examples_per_text: 2, seed: 7 };
     let data = fixture.examples(&file, &drawing);

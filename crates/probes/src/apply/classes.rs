@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use attention_probes_activations::{ExampleSet, LabelKind, Task};
+use attention_probes_activations::{
+    Dataset, ExampleSet, ExternalActivations, LabelKind, Task, text_key,
+};
 
 use super::error::ApplyError;
 use crate::{KnownTexts, Outputs, ProbeError, SavedProbe};
@@ -12,8 +14,45 @@ use crate::{KnownTexts, Outputs, ProbeError, SavedProbe};
 pub enum KnownData {
     /// The file that it was trained on.
     File,
+    /// Activations of the texts of that file.
+    ActivationsOfFile,
     /// Some of its examples.
     Texts(KnownTexts),
+}
+
+impl KnownData {
+    /// What follows for an evaluation on `n_examples` of `data`, in one sentence.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_probes::{KnownData, KnownTexts};
+    ///
+    /// let known = KnownData::Texts(KnownTexts { n: 3, is_estimate: false });
+    /// let expected = "`a.csv`: the probe was trained or selected on 3 of the 10 examples, so the \
+    ///     figures flatter it; remove them";
+    /// assert_eq!(known.sentence("a.csv", 10), expected);
+    /// ```
+    pub fn sentence(self, data: &str, n_examples: usize) -> String {
+        match self {
+            Self::File => {
+                format!(
+                    "`{data}` is the file that the probe was trained on, so the figures flatter it"
+                )
+            }
+            Self::ActivationsOfFile => format!(
+                "`{data}` has activations of the file that the probe was trained on, so the figures \
+                 flatter it; leave out those texts"
+            ),
+            Self::Texts(KnownTexts { n, is_estimate }) => {
+                let about = if is_estimate { "about " } else { "" };
+                format!(
+                    "`{data}`: the probe was trained or selected on {about}{n} of the {n_examples} \
+                     examples, so the figures flatter it; remove them"
+                )
+            }
+        }
+    }
 }
 
 impl SavedProbe {
@@ -50,6 +89,22 @@ impl SavedProbe {
         }
         let known = data.trained_on.known(keys);
         (known.n > 0).then_some(KnownData::Texts(known))
+    }
+
+    /// What the probe knows of texts, as [`SavedProbe::known`].
+    pub fn known_texts(&self, dataset: &Dataset) -> Option<KnownData> {
+        let keys: Vec<u64> = dataset.texts.iter().map(|text| text_key(text)).collect();
+        self.known(Some(&dataset.hash), &keys)
+    }
+
+    /// What the probe knows of stored activations, or of the texts that they are of, as
+    /// [`SavedProbe::known`].
+    pub fn known_activations(&self, activations: &ExternalActivations) -> Option<KnownData> {
+        let texts_hash = activations.origin.data_hash.as_deref();
+        if texts_hash.is_some() && self.known(texts_hash, &[]) == Some(KnownData::File) {
+            return Some(KnownData::ActivationsOfFile);
+        }
+        self.known(Some(&activations.hash), &activations.keys())
     }
 }
 

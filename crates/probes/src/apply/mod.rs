@@ -5,12 +5,15 @@ mod decisions;
 mod error;
 mod evaluation;
 mod external;
+mod labelled;
+mod lines;
 mod probe_file;
 mod reading;
 mod scorer;
 mod site;
 mod stream;
 mod stream_origin;
+mod text_line;
 mod texts;
 mod token_reader;
 mod verdict;
@@ -23,6 +26,7 @@ pub use evaluation::{
     SavedEvaluation,
 };
 pub use external::{ProbedActivations, ProbedConfig};
+pub use labelled::LabelledColumns;
 pub use probe_file::ProbeFile;
 pub(crate) use reading::padded;
 pub use reading::{Prefixes, Reading, apply_probe};
@@ -32,6 +36,7 @@ pub use stream::{
     NamedVerdict, StreamAnswer, StreamChecked, StreamConfig, StreamLine, StreamReader,
 };
 pub use stream_origin::StreamOrigin;
+pub use text_line::{read_text_line, text_from_line};
 pub use texts::{RowScorer, TextScorer};
 pub use token_reader::{Contribution, KnownToken, TokenReader, TokenScore};
 pub use verdict::{Judge, Scores, Verdict, VerdictConfig};

@@ -1,7 +1,7 @@
 //! From texts, or stored activations, to what probes say about them.
 
 use attention_probes_activations::{
-    ActivationSource as _, Capture, MemoryActivations, PlaceActivations, PlaceSites,
+    ActivationSource as _, Capture, Dataset, MemoryActivations, PlaceActivations, PlaceSites,
     TOKENS_PER_FORWARD, TokenizedDataset,
 };
 use attention_probes_errors::Stop;
@@ -151,6 +151,24 @@ impl<'a> TextScorer<'a> {
             Some(scored)
         });
         batches.flat_map(one_by_one)
+    }
+
+    /// As [`TextScorer::scores`], of the rows of a data set; one that was left out because it is empty
+    /// has an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`TextScorer::score`].
+    pub fn dataset_scores(
+        &self,
+        dataset: Dataset,
+    ) -> impl Iterator<Item = Result<ScoredText<'a>, ProbeError>> {
+        let n_rows = dataset.len() + dataset.skipped_empty;
+        let mut texts = dataset.source_rows.into_iter().zip(dataset.texts).peekable();
+        self.scores((0..n_rows).map(move |index| match texts.next_if(|(row, _)| *row == index) {
+            Some((_, text)) => Ok(text),
+            None => Err(ApplyError::EmptyText),
+        }))
     }
 
     fn token(&self, id: u32) -> KnownToken {

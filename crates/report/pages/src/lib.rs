@@ -1,5 +1,6 @@
 //! Pages of results: what sweeps, saved probes, autoencoders, and feature-resolved attention return,
-//! made into the structs of [`attention_probes_report`] and written as self-contained HTML.
+//! made into the structs of [`attention_probes_report`] and written as self-contained HTML; and as
+//! tables of plain text, [`text`].
 
 mod error;
 #[cfg(feature = "sae")]
@@ -14,6 +15,7 @@ mod sae_ablation_page;
 mod sae_page;
 #[cfg(feature = "probes")]
 pub mod sweep;
+pub mod text;
 
 pub use error::PageError;
 #[cfg(feature = "sae")]

@@ -8,6 +8,7 @@ mod binary_probe;
 mod core_metrics;
 mod encoded;
 mod error;
+mod eval_run;
 mod examples;
 mod first_letter;
 mod main_features;
@@ -35,6 +36,7 @@ pub use binary_probe::{BinaryProbe, BinaryProbeConfig};
 pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureFrequency, core_metrics};
 pub use encoded::{EncodedTexts, Texts};
 pub use error::EvalError;
+pub use eval_run::EvalRun;
 pub use examples::{LabelledTexts, Sampling};
 pub use first_letter::{LetterPrompt, letter_prompts, letter_words};
 pub(crate) use measure::EncodedJobs;
@@ -45,7 +47,7 @@ pub use measure::{
     core_of_contexts, evaluate_activations, evaluate_labelled, open_sae_in_model, read_activations,
     read_labelled,
 };
-pub use output::{CoreResults, EvalOutput, EvalRun, MetricCategory};
+pub use output::{CoreResults, EvalOutput, MetricCategory};
 pub use parts::{cut_to_parts, draw_in_parts};
 pub(crate) use recovered::{OriginalBatch, RecoveryPlace, recovered_each};
 pub use recovered::{

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::absorption::Absorption;
 use super::core_metrics::{CoreMetrics, FeatureFrequency};
+use super::eval_run::EvalRun;
 use super::recovered::Recovered;
 use super::scr::Scr;
 use super::sparse_probing::SparseProbing;
@@ -16,21 +17,6 @@ const UNDEFINED: f64 = -1.0;
 
 /// Digits behind the point of the figures of each feature, as in `SAEBench`.
 const DIGITS: i32 = 10;
-
-/// What names one run of an evaluation.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct EvalRun {
-    /// A name of this run and no other.
-    pub eval_id: String,
-    /// When it was, in milliseconds since 1970.
-    pub datetime_epoch_millis: u64,
-    /// Name of the autoencoder.
-    pub sae_id: Option<String>,
-    /// The collection that it is of.
-    pub sae_release: Option<String>,
-    /// Settings, under `SAEBench`'s names where it has them.
-    pub eval_config: Map<String, Value>,
-}
 
 /// A group of metrics, such as `sparsity`, with its metrics in order.
 pub type MetricCategory = (String, Vec<(String, f64)>);

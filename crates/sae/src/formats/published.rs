@@ -67,6 +67,13 @@ pub enum SaeNote {
         /// Tokens that the model reads.
         n_ctx: usize,
     },
+    /// It is read with another model than its own.
+    OtherModel {
+        /// Its own model.
+        of: String,
+        /// The one that it is read with.
+        model: String,
+    },
     /// Its arrays are of several types, and are written in one that holds each.
     MixedDtypes,
 }
@@ -74,7 +81,7 @@ pub enum SaeNote {
 impl SaeNote {
     /// Whether results may be wrong.
     pub fn is_warning(&self) -> bool {
-        matches!(self, Self::UnknownScale { .. })
+        matches!(self, Self::UnknownScale { .. } | Self::OtherModel { .. })
     }
 }
 
@@ -111,6 +118,9 @@ impl fmt::Display for SaeNote {
                  {n_ctx} tokens",
                 path.display()
             ),
+            Self::OtherModel { of, model } => {
+                write!(f, "an autoencoder of `{of}` is read with the scores of `{model}`")
+            }
             Self::MixedDtypes => f.write_str(
                 "the arrays are of several types: all are written as float32, which holds each",
             ),

@@ -14,6 +14,7 @@ mod codes;
 mod corpus;
 mod layer;
 mod mode;
+mod opened;
 mod output;
 mod pairs;
 mod published;
@@ -35,6 +36,7 @@ pub use corpus::{
 };
 pub use layer::FraLayer;
 pub use mode::FraMode;
+pub use opened::{FraOpenOptions, FraSubject, open_fra};
 pub use output::{FraContribution, FraOutput, FraSource};
 pub use pairs::{
     FraHeadPairs, FraPair, FraRank, FraShownPairs, FraStatistics, FraStatisticsConfig,

@@ -2,6 +2,7 @@
 
 mod attention;
 pub(crate) mod config;
+mod demo;
 mod error;
 mod folder;
 mod history;
@@ -14,6 +15,7 @@ mod sae_run;
 
 pub(crate) use attention::hash_ids;
 pub use config::{RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, SaeTask};
+pub use demo::{demo_fra_run, demo_sae_run};
 pub use error::RunError;
 pub(crate) use folder::is_complete;
 pub use history::{HistoryPoint, read_history};

@@ -12,8 +12,8 @@ use clap::Args;
 
 use super::report::{self, Title};
 use super::{DrawArgs, PlaceArgs, ResultArgs};
-use crate::sae::flag_words::in_flags;
-use crate::sae::follow::Follower;
+use crate::sae_progress::Follower;
+use crate::sae_words::in_flags;
 
 /// Flags of `sae eval absorption`.
 #[derive(Args, Debug)]

@@ -13,9 +13,9 @@ use clap::Args;
 
 use super::report::{self, Title};
 use super::{PlaceArgs, ResultArgs, labelled};
-use crate::data_args::TableArgs;
 use crate::hub::hub_access;
-use crate::sae::flag_words::in_flags;
+use crate::sae_words::in_flags;
+use crate::table_args::TableArgs;
 
 /// Flags of `sae eval core`.
 #[derive(Args, Debug)]

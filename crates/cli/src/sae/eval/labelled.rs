@@ -9,17 +9,16 @@ use attention_probes_sae::eval::{
     ActivationData, EvalFindings, EvalSae, LabelledEvaluation, LabelledJob, ScrColumns,
     WantedLabels, evaluate_activations, evaluate_labelled, read_activations, read_labelled,
 };
-use attention_probes_sae::{Follow, Sae, read_sae};
+use attention_probes_sae::{Follow, PublishedSae, Sae, read_sae};
 use clap::Args;
 use tracing::warn;
 
 use super::report::{self, Title};
 use super::{DrawArgs, PlaceArgs, ResultArgs};
-use crate::data_args::TableArgs;
 use crate::hub::hub_access;
-use crate::sae::flag_words::in_flags;
-use crate::sae::follow::Follower;
-use crate::sae::kept::Kept;
+use crate::sae_progress::{Follower, say};
+use crate::sae_words::in_flags;
+use crate::table_args::TableArgs;
 
 /// Flags of `sae eval sparse-probing` and `sae eval tpp`.
 #[derive(Args, Debug)]
@@ -188,7 +187,7 @@ pub(super) fn activations(
     (of, sae): (&Path, &Sae),
     labels: WantedLabels,
 ) -> Result<ActivationData> {
-    Kept { path: of, sae }.warn_of_scale();
+    say(&PublishedSae { path: of, sae }.scale_note());
     let data = read_activations(path, sae, labels)?;
     if !data.activations.skipped.is_empty() {
         let n = data.activations.skipped.len();

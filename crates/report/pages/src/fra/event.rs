@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attention_probes_sae::SaeError;
-use attention_probes_sae::fra::FraProgress;
+use attention_probes_sae::fra::{FraProgress, InductionHead};
 
 /// What a run over many texts tells while it goes on.
 #[derive(Debug)]
@@ -15,6 +15,17 @@ pub enum FraRunEvent<'a> {
         path: &'a Path,
         /// Number of texts in it.
         n_texts: u64,
+    },
+    /// Which head looks most behind earlier occurrences of a token.
+    Head(InductionHead),
+    /// The page of an autoencoder was written.
+    SaePage {
+        /// The page.
+        path: &'a Path,
+        /// Its size.
+        size_bytes: usize,
+        /// Number of features that it shows.
+        n_features: usize,
     },
     /// How far it is.
     Progress(FraProgress),

@@ -4,6 +4,7 @@
 //! [`fra_corpus_pages`] the heads of a layer over many.
 
 mod corpus_page;
+mod demo;
 mod error;
 mod event;
 mod feature;
@@ -14,6 +15,7 @@ mod run;
 mod sample_page;
 
 pub use corpus_page::fra_corpus_pages;
+pub use demo::{FraDemo, FraDemoConfig, run_fra_demo};
 pub use error::FraRunError;
 pub use event::FraRunEvent;
 pub use feature::FraFeatures;

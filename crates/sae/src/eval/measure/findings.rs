@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::Sae;
-use crate::eval::output::{EvalOutput, EvalRun};
+use crate::eval::eval_run::EvalRun;
+use crate::eval::output::EvalOutput;
 
 /// Level of the intervals over seeds.
 const LEVEL: f64 = 0.95;

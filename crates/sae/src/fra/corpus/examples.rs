@@ -13,7 +13,7 @@ use crate::SaeError;
 use crate::fra::codes::FraCodes;
 use crate::fra::layer::FraLayer;
 use crate::fra::pairs::FraShownPairs;
-use crate::fra::reading::{FraReader, FraTextIds};
+use crate::fra::reading::{FraReader, FraSample, FraSampleHead, FraTextIds};
 use crate::fra::text::FraText;
 
 /// Texts of a feature that a page shows, and those whose strongest tokens are its name.
@@ -82,6 +82,30 @@ pub struct FraLookConfig {
 }
 
 impl FraCorpus<'_> {
+    /// Where the features of one text's pairs are strongest among the texts of the corpus, whose
+    /// first layer is that of the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`FraCorpus::look_again`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no layer.
+    pub fn features_of(
+        &self,
+        sample: &FraSample,
+        progress: &mut dyn FnMut(FraProgress),
+    ) -> Result<BTreeMap<u32, FraFeatureTexts>, SaeError> {
+        let pairs =
+            |head: &FraSampleHead| (head.head, head.pairs.iter().map(|of| of.pair).collect());
+        let shown: FraShownPairs = sample.heads.iter().map(pairs).collect();
+        let of_layer = FraCorpus { layers: &self.layers[..1], ..*self };
+        let config = FraLookConfig { n_examples: self.texts.len(), n_texts: 0 };
+        let mut found = of_layer.look_again(&[shown], config, progress)?;
+        Ok(found.swap_remove(0).features)
+    }
+
     /// Runs the model over some of the texts once more, when it is known which pairs are shown of
     /// each layer: where their features are strongest, how their values differ from text to text,
     /// and which texts have most of them. Texts whose activations are not finite are left out.

@@ -1,16 +1,16 @@
-//! Tables for a terminal, of labels that are no classes.
+//! Results of a sweep whose labels are no classes.
 
 use std::fmt::Write as _;
 
-use attention_probes_pages::sweep::LABELS_SHUFFLED;
 use attention_probes_probes::SideReport;
-use attention_probes_report::{measured, scientific, scientific_range};
+use attention_probes_report::{aligned, measured, scientific, scientific_range, with_interval};
 use attention_probes_sweep::{TargetReport, target_warnings};
 
-use crate::cells::{aligned, names, warnings, with_interval};
+use super::cells::{names, warnings};
+use crate::sweep::LABELS_SHUFFLED;
 
 /// The results of a data set at all its layers.
-pub(crate) fn targets(text: &mut String, reports: &[TargetReport]) {
+pub(super) fn targets(text: &mut String, reports: &[TargetReport]) {
     let mut names: Vec<&str> = Vec::new();
     for report in reports {
         if !names.contains(&report.data.as_str()) {

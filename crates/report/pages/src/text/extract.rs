@@ -1,21 +1,25 @@
-//! What `probe extract` says it has written.
+//! Activations that were written.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
-use anyhow::Result;
 use attention_probes_activations::{ExtractReport, ExtractWritten, ShardReport};
-pub(crate) use attention_probes_errors::shown_size;
+use attention_probes_errors::shown_size;
+use attention_probes_report::aligned;
 
-use crate::table;
-
-/// Prints one JSON object, or a table.
-pub(crate) fn print(report: &ExtractReport, json: bool) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    if json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(report)?)?;
-        return Ok(());
-    }
+/// What was written, with the name and shape of each tensor.
+///
+/// # Examples
+///
+/// ```no_run
+/// use attention_probes_activations::{ActivationError, ExtractConfig, ExtractInput, Watch, extract};
+/// use attention_probes_pages::text::extract_text;
+///
+/// fn print(input: &ExtractInput<'_>, config: &ExtractConfig) -> Result<(), ActivationError> {
+///     println!("{}", extract_text(&extract(input, config, Watch::default())?));
+///     Ok(())
+/// }
+/// ```
+pub fn extract_text(report: &ExtractReport) -> String {
     let mut text = String::new();
     let verb = if report.dry_run { "would write" } else { "wrote" };
     let output = report.output.display();
@@ -39,10 +43,9 @@ pub(crate) fn print(report: &ExtractReport, json: bool) -> Result<()> {
     };
     let rows: Vec<[String; 2]> =
         report.tensors.iter().map(|(name, shape)| [name.clone(), format!("{shape:?}")]).collect();
-    table::aligned(&mut text, &rows);
+    aligned(&mut text, &rows);
     if !non_finite.is_empty() {
         let _ = writeln!(text, "NaN or infinity in {} texts: {non_finite:?}", non_finite.len());
     }
-    write!(stdout, "{text}")?;
-    Ok(())
+    text
 }

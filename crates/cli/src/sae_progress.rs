@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use attention_probes_sae::{SaeEvent, SaeRunOutline, StepReport};
+use attention_probes_errors::shown_size;
+use attention_probes_sae::{SaeEvent, SaeNote, SaeRunOutline, StepReport};
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::{info, warn};
 
-use crate::extract_report::shown_size;
 use crate::progress::Progress;
 
 /// Shows what a library tells on stderr: bars on a terminal, and a line for what stays.
@@ -60,8 +60,7 @@ impl Follower {
     }
 
     fn advance(&self, label: &str, done: usize, total: usize) {
-        let mut bar = self.bar.borrow_mut();
-        if done < total { bar.advance(label.to_owned(), done, total) } else { bar.clear() }
+        self.bar.borrow_mut().advance_until_done(label, done, total);
     }
 
     fn step(&self, event: SaeEvent<'_>) {
@@ -97,6 +96,13 @@ impl Training {
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(n_steps).with_style(style);
         Self { bar, started: Instant::now(), first_step: step }
+    }
+}
+
+/// Tells what a person who uses a published autoencoder should know.
+pub(crate) fn say<'a>(notes: impl IntoIterator<Item = &'a SaeNote>) {
+    for note in notes {
+        if note.is_warning() { warn!("{note}") } else { info!("{note}") }
     }
 }
 

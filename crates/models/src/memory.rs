@@ -4,7 +4,15 @@ use std::fs;
 
 /// The memory of the machine, of the container, or of `ulimit -v`, whichever is least; `None` where
 /// the system does not say.
-pub(crate) fn limit_bytes() -> Option<u64> {
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_models::memory_limit_bytes;
+///
+/// assert!(memory_limit_bytes().is_none_or(|bytes| bytes > 1 << 20));
+/// ```
+pub fn memory_limit_bytes() -> Option<u64> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let all = [
         machine_bytes(&read("/proc/meminfo")),

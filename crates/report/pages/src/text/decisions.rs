@@ -1,17 +1,15 @@
-//! Thresholds and calibrators of a probe, as tables for a terminal.
+//! Thresholds and calibrators of a probe.
 
 use std::fmt::Write as _;
 
 use attention_probes_metrics::{CalibrationScores, Calibrator, ThresholdReport};
 use attention_probes_probes::Decisions;
-use attention_probes_report::fixed;
+use attention_probes_report::{aligned, fixed, with_interval};
 use attention_probes_sweep::UnfittedThreshold;
-
-use crate::cells::{aligned, with_interval};
 
 /// A row for each threshold: what it promises, and what it does on examples that it was not fitted
 /// on; and for each rate that no threshold could be fitted for.
-pub(crate) fn threshold_rows(
+pub(super) fn threshold_rows(
     thresholds: &[ThresholdReport],
     unfitted: &[UnfittedThreshold],
 ) -> Vec<[String; 4]> {
@@ -37,7 +35,7 @@ pub(crate) fn threshold_rows(
 }
 
 /// Appends tables of what was fitted for a probe.
-pub(crate) fn write(text: &mut String, decisions: &Decisions) {
+pub(super) fn write(text: &mut String, decisions: &Decisions) {
     if !decisions.thresholds.is_empty() {
         text.push_str("at the thresholds for false-positive rates:\n");
         aligned(text, &threshold_rows(&decisions.thresholds, &[]));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -127,6 +126,7 @@ pub(crate) fn with_flags(error: ProbeError) -> anyhow::Error {
             }
             source => ProbeError::InFile { path, source: Box::new(source) }.into(),
         },
+        ProbeError::Stream { source } => source.into(),
         ProbeError::Model { source } => source.into(),
         ProbeError::Activation { source } => source.into(),
         ProbeError::Metrics { source } => source.into(),
@@ -177,23 +177,6 @@ fn flags_of(error: &ApplyError) -> String {
     }
 }
 
-/// Ends quietly where whoever reads stdout has gone, as `head` does.
-///
-/// # Errors
-///
-/// Any other error, unchanged.
-pub fn ignore_broken_pipe(result: Result<()>) -> Result<()> {
-    match result {
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        other => other,
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let cause = error.downcast_ref::<std::io::Error>();
-    cause.is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,13 +189,5 @@ mod tests {
         for text in ["", "+", "0+", "-1", "a", "99999999999999999999999"] {
             assert!(parse(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn only_a_broken_pipe_is_quiet() {
-        let error = |kind| Err(std::io::Error::from(kind).into());
-        assert!(ignore_broken_pipe(error(ErrorKind::BrokenPipe)).is_ok());
-        assert!(ignore_broken_pipe(error(ErrorKind::StorageFull)).is_err());
-        assert!(ignore_broken_pipe(Err(InputError(String::new()).into())).is_err());
     }
 }

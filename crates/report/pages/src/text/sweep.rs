@@ -1,22 +1,35 @@
-//! Tables for a terminal.
+//! The results of a sweep.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
 
-use attention_probes_metrics::{AxisSpread, ClassificationReport, ConfusionMatrix};
-use attention_probes_probes::{Optimizer, ProbeMetadata};
-use attention_probes_report::{fixed, scientific};
+use attention_probes_metrics::{AxisSpread, ClassificationReport};
+use attention_probes_probes::Optimizer;
+use attention_probes_report::{aligned, fixed, scientific, with_interval};
 use attention_probes_sweep::{
     ArchitectureReport, Baselines, ExperimentReport, FittedOn, SweepReport, TestEvaluation,
-    TransferReport, chosen, experiment_warnings,
+    TransferReport, chosen_experiment, experiment_warnings,
 };
 
-use crate::cells::{self, Align, names};
-pub use crate::cells::{aligned, with_interval};
-use crate::{decisions, target_table};
+use super::cells::{names, warnings};
+use super::decisions::threshold_rows;
+use super::targets::targets;
 
-/// The results of a sweep: one table per data set, then what each axis bought.
-pub fn sweep(report: &SweepReport) -> String {
+/// The results of a sweep: one table per data set with what each axis bought, then the best probes
+/// on other data sets.
+///
+/// # Examples
+///
+/// ```no_run
+/// use attention_probes_pages::text::sweep_text;
+/// use attention_probes_sweep::{NoTracker, RunOptions, SweepError, SweepPlan, run_sweep};
+///
+/// fn print(plan: &SweepPlan, options: &RunOptions<'_>) -> Result<(), SweepError> {
+///     println!("{}", sweep_text(&run_sweep(plan, options, &mut NoTracker)?));
+///     Ok(())
+/// }
+/// ```
+pub fn sweep_text(report: &SweepReport) -> String {
     let mut text = String::new();
     let mut names: Vec<&str> = Vec::new();
     for experiment in &report.experiments {
@@ -29,7 +42,7 @@ pub fn sweep(report: &SweepReport) -> String {
             report.experiments.iter().filter(|experiment| experiment.data == name).collect();
         data_set(&mut text, &experiments);
     }
-    target_table::targets(&mut text, &report.targets);
+    targets(&mut text, &report.targets);
     transfers(&mut text, report);
     text
 }
@@ -43,7 +56,9 @@ fn transfers(text: &mut String, report: &SweepReport) {
     for experiment in &report.experiments {
         of_data.entry(&experiment.data).or_default().push(experiment);
     }
-    for (experiment, probe) in of_data.values().filter_map(|experiments| chosen_of(experiments)) {
+    for (experiment, probe) in
+        of_data.values().filter_map(|experiments| chosen_experiment(experiments))
+    {
         let of_probe = |found: &&TransferReport| {
             found.experiment == experiment.experiment && found.config_name == probe.config_name
         };
@@ -65,27 +80,6 @@ fn transfers(text: &mut String, report: &SweepReport) {
         aligned(text, &rows);
         text.push('\n');
     }
-}
-
-/// How a saved probe was trained, such as `adamw, learning rate 1e-3, weight decay 0, 10 epochs`;
-/// `None` if it does not say.
-pub(crate) fn training(metadata: &ProbeMetadata) -> Option<String> {
-    let decay = || metadata.weight_decay.map(|it| format!("weight decay {}", scientific(it)));
-    let rate = || metadata.learning_rate.map(|it| format!("learning rate {}", scientific(it)));
-    let recipe = metadata.recipe.clone();
-    let parts = match metadata.optimizer {
-        Some(Optimizer::AdamW) => {
-            let epochs = metadata.epochs.map(|n| format!("{n} epochs"));
-            vec![Some("adamw".to_owned()), recipe, rate(), decay(), epochs]
-        }
-        // Its learning rate is always 1.
-        Some(Optimizer::Lbfgs) => {
-            let folds = metadata.folds.map(|n| format!("chosen by {n} folds"));
-            vec![Some("lbfgs".to_owned()), recipe, decay(), folds]
-        }
-        None => vec![Some(recipe?)],
-    };
-    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 fn setting(probe: &ArchitectureReport) -> String {
@@ -148,7 +142,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
     to_beat(text, &first.baselines, &pairs);
     thresholds(text, experiments);
     axes(text, experiments);
-    cells::warnings(text, &experiment_warnings(experiments));
+    warnings(text, &experiment_warnings(experiments));
     text.push('\n');
 }
 
@@ -170,20 +164,9 @@ fn to_beat(text: &mut String, baselines: &Baselines, pairs: &str) {
     }
 }
 
-/// The probe of all experiments that was selected on validation, and its experiment.
-pub(crate) fn chosen_of<'a>(
-    experiments: &[&'a ExperimentReport],
-) -> Option<(&'a ExperimentReport, &'a ArchitectureReport)> {
-    let probes: Vec<_> = experiments
-        .iter()
-        .flat_map(|&one| one.architectures.iter().map(move |probe| (one, probe)))
-        .collect();
-    chosen(probes.iter().map(|(_, probe)| *probe)).map(|best| probes[best])
-}
-
 /// The thresholds of the probe that validation chose, with what they do on test.
 fn thresholds(text: &mut String, experiments: &[&ExperimentReport]) {
-    let Some((experiment, probe)) = chosen_of(experiments) else { return };
+    let Some((experiment, probe)) = chosen_experiment(experiments) else { return };
     let TestEvaluation { thresholds, unfitted_thresholds, fitted_on, .. } = &probe.evaluation;
     if thresholds.is_empty() && unfitted_thresholds.is_empty() {
         return;
@@ -195,7 +178,7 @@ fn thresholds(text: &mut String, experiments: &[&ExperimentReport]) {
     let layer = experiment.layer.map_or(String::new(), |layer| format!("layer {layer}, "));
     let _ = writeln!(text, "  thresholds of {layer}{}, fitted {side}:", probe.config_name);
     let mut rows = String::new();
-    aligned(&mut rows, &decisions::threshold_rows(thresholds, unfitted_thresholds));
+    aligned(&mut rows, &threshold_rows(thresholds, unfitted_thresholds));
     for row in rows.lines() {
         let _ = writeln!(text, "  {row}");
     }
@@ -234,24 +217,4 @@ fn axes(text: &mut String, experiments: &[&ExperimentReport]) {
         let title = "what each axis bought, at most over all layers, on validation:";
         let _ = write!(text, "  {title}\n{lines}");
     }
-}
-
-/// Counts, one line per true class.
-pub(crate) fn confusion(
-    text: &mut String,
-    title: &str,
-    confusion: &ConfusionMatrix,
-    classes: &[String],
-) {
-    let _ = writeln!(text, "{title}, true class by row, predicted class by column:");
-    let label = |class: &String| format!("{class:?}");
-    let header: Vec<String> =
-        std::iter::once(String::new()).chain(classes.iter().map(label)).collect();
-    let mut rows = vec![header];
-    for (class, counts) in classes.iter().zip(confusion.counts()) {
-        rows.push(
-            std::iter::once(label(class)).chain(counts.iter().map(usize::to_string)).collect(),
-        );
-    }
-    cells::push(text, &rows, Align::Right);
 }

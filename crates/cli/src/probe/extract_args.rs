@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::{
     ActivationError, Corpus, DatasetConfig, ExtractData, LabelColumn, Shard, StoreDtype,
-    StoreFormat,
+    StoreFormat, TextSource,
 };
 use attention_probes_models::{Convention, Dtype, HubAccess};
 use clap::{Args, ValueEnum};
 
-use crate::data_args::TableArgs;
 use crate::exit::InputError;
 use crate::signals::GoOn;
-use crate::text_source::TextSource;
+use crate::table_args::TableArgs;
 
 /// Run a model and write its activations at named hooks.
 #[derive(Args, Debug)]

@@ -1,38 +1,55 @@
-//! Rows of cells for a terminal, whatever stands in them.
+//! Rows of cells as plain text for a terminal or a notebook, whatever stands in them.
 
-use std::fmt::Write as _;
-
-use attention_probes_errors::first_of;
+use attention_probes_errors::escaped_character;
 use attention_probes_metrics::Interval;
-use attention_probes_report::fixed;
-use attention_probes_sweep::LayersWarning;
 
-use crate::exit::escaped_character;
-
-/// Most names of classes in a list.
-const MAX_NAMES: usize = 12;
+use crate::number::fixed;
 
 /// Characters of a cell that are shown; a value of a file may have any number of them.
 const MAX_WIDTH: usize = 200;
 
 /// Where the text of a cell stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Align {
+enum Align {
     /// At the left of its column.
     Left,
     /// At the right of its column.
     Right,
 }
 
-/// Columns as wide as their widest cell, two spaces apart.
+/// Appends rows with columns as wide as their widest cell, two spaces apart.
 ///
 /// A cell is cut after 200 characters, and what a terminal would obey is escaped.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_report::aligned;
+///
+/// let mut text = String::new();
+/// aligned(&mut text, &[["layer", "AUROC"], ["10", "0.9"]].map(|row| row.map(str::to_owned)));
+/// assert_eq!(text, "  layer  AUROC\n  10     0.9\n");
+/// ```
 pub fn aligned(text: &mut String, rows: &[impl AsRef<[String]>]) {
     push(text, rows, Align::Left);
 }
 
-/// As [`aligned`], to either side.
-pub(crate) fn push(text: &mut String, rows: &[impl AsRef<[String]>], align: Align) {
+/// As [`aligned`], with every cell at the right of its column.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_report::aligned_right;
+///
+/// let mut text = String::new();
+/// aligned_right(&mut text, &[["8", "12"], ["111", "7"]].map(|row| row.map(str::to_owned)));
+/// assert_eq!(text, "    8  12\n  111   7\n");
+/// ```
+pub fn aligned_right(text: &mut String, rows: &[impl AsRef<[String]>]) {
+    push(text, rows, Align::Right);
+}
+
+fn push(text: &mut String, rows: &[impl AsRef<[String]>], align: Align) {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.as_ref().iter().map(|cell| shown(cell)).collect()).collect();
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -58,22 +75,20 @@ pub(crate) fn push(text: &mut String, rows: &[impl AsRef<[String]>], align: Alig
     }
 }
 
-/// A value and its interval.
+/// A value and its interval, with three decimals.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_metrics::Interval;
+/// use attention_probes_report::with_interval;
+///
+/// let interval = Interval { lower: 0.5, upper: 0.75, level: 0.95 };
+/// assert_eq!(with_interval(0.625, &interval), "0.625 [0.500, 0.750]");
+/// ```
 pub fn with_interval(value: f64, interval: &Interval) -> String {
     let [value, lower, upper] = [value, interval.lower, interval.upper].map(|of| fixed(of, 3));
     format!("{value} [{lower}, {upper}]")
-}
-
-/// Names in quotes, the first of them where they are many.
-pub(crate) fn names(names: &[String]) -> String {
-    first_of(names.iter().map(|name| format!("{name:?}")), MAX_NAMES)
-}
-
-/// Writes a line for each warning below a table.
-pub(crate) fn warnings(text: &mut String, warnings: &[LayersWarning]) {
-    for warning in warnings {
-        let _ = writeln!(text, "  warning: {}", warning.line());
-    }
 }
 
 /// A cell as it is shown.

@@ -1,4 +1,4 @@
-//! Texts as lines of stdin, each a plain text or a JSON object.
+//! Texts as lines of a stream, each a plain text or a JSON object.
 
 use std::io::{BufRead, Read as _};
 
@@ -8,8 +8,27 @@ use serde::Deserialize;
 /// Longest line that is read, in bytes.
 const MAX_LINE_BYTES: usize = 16 << 20;
 
-/// One line without its end; `None` at the end of the input, `Err` if it is too long to keep.
-pub(crate) fn read_line(
+/// Reads one line without its end; `None` at the end of the input, `Err` if it is longer than
+/// 16 MiB, which is passed over.
+///
+/// # Errors
+///
+/// If the input cannot be read.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_probes::{read_text_line, text_from_line};
+///
+/// let mut input = &b"plain\r\n{\"text\": \"an object\"}\n"[..];
+/// let mut texts = Vec::new();
+/// while let Some(line) = read_text_line(&mut input)? {
+///     texts.push(line.and_then(|line| text_from_line(&line)));
+/// }
+/// assert_eq!(texts, [Ok("plain".to_owned()), Ok("an object".to_owned())]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn read_text_line(
     input: &mut impl BufRead,
 ) -> std::io::Result<Option<Result<Vec<u8>, String>>> {
     let mut line = Vec::new();
@@ -27,7 +46,11 @@ pub(crate) fn read_line(
 }
 
 /// The text of a line: the line itself, or `text` of a JSON object.
-pub(crate) fn text_from_line(line: &[u8]) -> Result<String, String> {
+///
+/// # Errors
+///
+/// What is wrong with the line, in words.
+pub fn text_from_line(line: &[u8]) -> Result<String, String> {
     #[derive(Deserialize)]
     struct Object {
         text: String,
@@ -49,7 +72,7 @@ mod tests {
     #[test]
     fn lines_end_at_either_line_break_and_at_the_end() {
         let mut input = BufReader::new(&b"one\r\n\ntwo"[..]);
-        let mut next = || read_line(&mut input).unwrap().map(Result::unwrap);
+        let mut next = || read_text_line(&mut input).unwrap().map(Result::unwrap);
         assert_eq!(next().unwrap(), b"one");
         assert_eq!(next().unwrap(), b"");
         assert_eq!(next().unwrap(), b"two");
@@ -61,11 +84,11 @@ mod tests {
         let mut long = vec![b'a'; MAX_LINE_BYTES + 5];
         long.extend(b"\nshort\n");
         let mut input = BufReader::new(&long[..]);
-        assert!(read_line(&mut input).unwrap().unwrap().is_err());
-        assert_eq!(read_line(&mut input).unwrap().unwrap().unwrap(), b"short");
+        assert!(read_text_line(&mut input).unwrap().unwrap().is_err());
+        assert_eq!(read_text_line(&mut input).unwrap().unwrap().unwrap(), b"short");
         let mut fits = vec![b'a'; MAX_LINE_BYTES];
         fits.push(b'\n');
-        let line = read_line(&mut &fits[..]).unwrap().unwrap().unwrap();
+        let line = read_text_line(&mut &fits[..]).unwrap().unwrap().unwrap();
         assert_eq!(line.len(), MAX_LINE_BYTES);
     }
 

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use attention_probes_activations::{DatasetConfig, ExternalStore, LabelKind, Quoting, TableFormat};
+use attention_probes_activations::{DatasetConfig, ExternalStore, LabelKind, TextSource};
 use attention_probes_models::HubAccess;
 use attention_probes_probes::{ProbeFile, ProbedActivations, ProbedConfig};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::exit::InputError;
-use crate::input::{MODEL_FLAGS, ModelArgs, with_flags};
-use crate::text_source::TextSource;
+use crate::probe::input::{MODEL_FLAGS, ModelArgs, with_flags};
+use crate::table_args::TableArgs;
 
 /// Texts, or activations instead of them. A command that has these flags has
 /// [`ModelArgs`] too.
@@ -47,48 +47,6 @@ pub struct TextArgs {
     /// How fields are written.
     #[command(flatten)]
     pub table: TableArgs,
-}
-
-/// How the fields of CSV and TSV files are written.
-#[derive(Args, Clone, Copy, Debug, Default)]
-pub struct TableArgs {
-    /// Say what a quote means in CSV and TSV files; `--quoting none` reads it as a character like any
-    /// other, as in GLUE's tables.
-    #[arg(long, value_enum)]
-    pub quoting: Option<QuotingArg>,
-    /// Character before a quote within a quoted field of CSV and TSV files, e.g. `--escape '\'`.
-    #[arg(long, value_name = "CHARACTER")]
-    pub escape: Option<char>,
-}
-
-/// [`Quoting`] as a flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum QuotingArg {
-    /// A field may stand in quotes.
-    Minimal,
-    /// A quote means nothing.
-    None,
-}
-
-impl TableArgs {
-    /// The format that the flags say.
-    pub(crate) fn format(self) -> Result<TableFormat, InputError> {
-        let quoting = self.quoting.map(|quoting| match quoting {
-            QuotingArg::Minimal => Quoting::Minimal,
-            QuotingArg::None => Quoting::None,
-        });
-        let format = TableFormat { quoting, escape: self.escape };
-        match format.fault() {
-            Some(fault) => Err(InputError(format!("`--escape` {fault}"))),
-            None => Ok(format),
-        }
-    }
-
-    /// The column of the text in files of this format.
-    pub(crate) fn columns(self, text: &str) -> Result<DatasetConfig, InputError> {
-        let (text, format) = (text.to_owned(), self.format()?);
-        Ok(DatasetConfig { text, format, ..DatasetConfig::default() })
-    }
 }
 
 impl DataArgs {

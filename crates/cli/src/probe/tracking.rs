@@ -61,7 +61,11 @@ impl Tracker for RunTracker<'_> {
     }
 
     fn epoch(&mut self, data: &str, epoch: usize, epochs: usize) {
-        self.progress.epoch(data, epoch, epochs);
+        self.progress.advance(format!("{data}: training all trials"), epoch, epochs);
+    }
+
+    fn baseline(&mut self, data: &str, done: usize, total: usize) {
+        self.progress.advance(format!("{data}: bag of words"), done, total);
     }
 
     fn leads(&mut self, site: &ExperimentSite<'_>, record: &HistoryRecord) {
@@ -73,18 +77,15 @@ impl Tracker for RunTracker<'_> {
     }
 
     fn solving(&mut self, site: &ExperimentSite<'_>, config_name: &str, n_passes: usize) {
-        self.progress.solving(site, config_name, n_passes);
-    }
-
-    fn baseline(&mut self, data: &str, done: usize, total: usize) {
-        self.progress.baseline(data, done, total);
+        self.progress.count(format!("{}: {config_name}", site.experiment), n_passes);
     }
 
     fn control(&mut self, data: &str, done: usize, total: usize) {
-        self.progress.control(data, done, total);
+        self.progress.advance(format!("{data}: controls"), done, total);
     }
 
     fn finished(&mut self, experiment: &str) {
-        self.progress.finished(experiment);
+        self.progress.clear();
+        info!("wrote `{experiment}`");
     }
 }
