@@ -28,7 +28,7 @@
 //! | [`activations`] | labelled text to tokens to activations |
 //! | [`probes`] | linear, MLP, and attention probes; training one, saving it |
 //! | [`report`] | self-contained HTML pages |
-//! | [`sae`] | sparse autoencoders: files of five forms, encoding, training, evaluation |
+//! | [`sae`] | sparse autoencoders: five file formats, encoding, training, evaluation |
 //! | [`sweep`] | whole grids of probes trained as one batch |
 //!
 //! The default feature `flex` is burn's CPU backend; `wgpu` and `cuda` add GPUs, chosen at run time

@@ -6,7 +6,9 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use anyhow::Context;
 use attention_probes_activations::ActivationError;
-use attention_probes_errors::{ErrorKind, FileError, TomlError, ValueError, foreign_words};
+use attention_probes_errors::{
+    ErrorKind, FileError, TomlError, ValueError, escaped, foreign_words,
+};
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
 use attention_probes_pages::PageError;
@@ -101,17 +103,6 @@ pub(crate) fn to_text(error: &anyhow::Error) -> String {
 /// Whether it is what the parser of a configuration file shows; our errors keep it in a box.
 fn is_toml(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<TomlError>() || cause.is::<Box<TomlError>>()
-}
-
-/// A text of the data, so that a terminal shows it and does nothing else.
-pub(crate) fn escaped(text: &str) -> String {
-    text.chars().flat_map(escaped_character).collect()
-}
-
-/// A character, or what stands for it where a terminal would obey it.
-pub(crate) fn escaped_character(c: char) -> impl Iterator<Item = char> {
-    let (plain, control) = if c.is_control() { (None, Some(c)) } else { (Some(c), None) };
-    plain.into_iter().chain(control.into_iter().flat_map(char::escape_default))
 }
 
 /// Whether the user can mend it: every error of our libraries but a fault, such as of a device that

@@ -1,4 +1,4 @@
-//! Metrics of outputs that are no classes: a number, several labels, or a distribution.
+//! Metrics of outputs other than classes: a number, several labels, or a distribution.
 
 use attention_probes_activations::{LabelKind, Targets};
 use attention_probes_kernels::cross_entropy;

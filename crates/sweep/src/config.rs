@@ -174,7 +174,7 @@ pub struct GridConfig {
     /// where `epochs` is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
-    /// Penalties, each above 0, of probes of labels that are no classes.
+    /// Penalties, each above 0, of probes of targets other than classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub penalties: Option<Vec<f64>>,
 }

@@ -12,11 +12,11 @@ use crate::haystack::check_haystack;
 use crate::plan::{at_least, not_empty, told_apart};
 use crate::{SweepConfig, SweepError};
 
-/// Penalties of probes of labels that are no classes, where nothing is said.
+/// Penalties of probes of targets other than classes, where nothing is said.
 const PENALTIES: [f64; 13] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
 
 impl ArchitectureConfig {
-    /// Whether it can learn labels that are no classes: a linear probe with no key but its pool,
+    /// Whether it can learn targets other than classes: a linear probe with no key but its pool,
     /// since nothing else has a meaning for a problem that is solved.
     pub(crate) fn learns_targets(&self) -> bool {
         let Self { config_name, pool, .. } = self.clone();
@@ -123,7 +123,7 @@ fn check_keys_of_activations(data: &DataConfig) -> Result<(), SweepError> {
     }
 }
 
-/// Refuses labels that are no classes where they are not allowed.
+/// Refuses targets other than classes where they are not allowed.
 fn check_label_kind(
     data: &DataConfig,
     task: &Task,
@@ -182,7 +182,7 @@ pub(crate) fn check_penalties(config: &mut SweepConfig) -> Result<(), SweepError
     }
     if !config.architectures.iter().any(ArchitectureConfig::learns_targets) {
         let reason = "has no probe of kind `linear` with no key but `pool`, the only one that learns \
-                      labels that are no classes; add one with `name = \"linear\"`";
+                      targets other than classes; add one with `name = \"linear\"`";
         return Err(SweepError::Contradiction { key: "architectures", reason });
     }
     let penalties = config.sweep.penalties.get_or_insert_with(|| PENALTIES.to_vec());

@@ -74,7 +74,7 @@ pub(crate) struct Prepared<'a> {
     pub(crate) source: Box<dyn ActivationSource + 'a>,
     pub(crate) examples: ExampleSet,
     pub(crate) split: Split,
-    /// Labels that are no classes, a row for each example.
+    /// Targets other than classes, a row for each example.
     pub(crate) targets: Option<Targets>,
     /// Row of each sequence in its file.
     pub(crate) rows: Vec<usize>,

@@ -28,7 +28,7 @@ pub(crate) struct Texts {
     pub(crate) tokens: TokenizedDataset,
     pub(crate) examples: ExampleSet,
     pub(crate) hash: String,
-    /// Labels that are no classes, a row for each text.
+    /// Targets other than classes, a row for each text.
     pub(crate) targets: Option<Targets>,
     /// Row of each sequence in its file.
     pub(crate) rows: Vec<usize>,

@@ -27,7 +27,7 @@ pub struct Dataset {
     pub pairs: Vec<usize>,
     /// Words of each text, as many lists as texts; none if words are not tagged.
     pub words: Vec<Vec<Word>>,
-    /// Labels that are no classes, a row for each text; none if labels are classes.
+    /// Targets other than classes, a row for each text; none if labels are classes.
     pub targets: Option<Targets>,
     /// Number of rows that were left out because their text is empty.
     pub skipped_empty: usize,

@@ -1,4 +1,4 @@
-//! Labels that are no classes: a number, several labels at once, or a distribution over classes.
+//! Targets other than classes: a number, several labels at once, or a distribution over classes.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ impl LabelKind {
     }
 }
 
-/// Labels that are no classes, checked.
+/// Targets other than classes, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Targets {
     /// What a label is, never [`LabelKind::Class`].

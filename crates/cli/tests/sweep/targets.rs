@@ -1,4 +1,4 @@
-//! Labels that are no classes, from a configuration to what `eval` and `score` make of the probes.
+//! Targets other than classes, from a configuration to what `eval` and `score` make of the probes.
 
 use std::fmt::Write;
 use std::fs;

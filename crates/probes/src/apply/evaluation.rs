@@ -139,7 +139,7 @@ struct Prepared<'s> {
     data: &'s str,
     source: &'s mut dyn ActivationSource,
     examples: ExampleSet,
-    /// Labels that are no classes, a row for each example.
+    /// Targets other than classes, a row for each example.
     targets: Option<Targets>,
     n_skipped: usize,
     device: &'s Device,

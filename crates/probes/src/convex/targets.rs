@@ -158,7 +158,7 @@ impl LogisticTargets {
     }
 }
 
-/// Refuses labels that are no classes, and labels of one class only.
+/// Refuses targets other than classes, and labels of one class only.
 pub(super) fn check_labels(labels: &[usize], n_classes: usize) -> Result<(), ProbeError> {
     crate::state::check_n_classes(n_classes)?;
     let Some(first) = labels.first() else {

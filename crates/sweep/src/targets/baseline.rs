@@ -1,4 +1,4 @@
-//! What a probe of labels that are no classes has to beat: their mean, and the words alone.
+//! What a probe of targets other than classes has to beat: their mean, and the words alone.
 
 use attention_probes_activations::{LabelKind, Split, Targets};
 use attention_probes_probes::SideReport;

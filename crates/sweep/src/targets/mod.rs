@@ -1,4 +1,4 @@
-//! Labels that are no classes: numbers, several labels at once, and distributions.
+//! Targets other than classes: numbers, several labels at once, and distributions.
 //!
 //! Their probes are linear, each a convex problem over a path of penalties, of which validation
 //! chooses one.

@@ -1,4 +1,4 @@
-//! What was found about labels that are no classes, as it is written and printed.
+//! What was found about targets other than classes, as it is written and printed.
 
 use attention_probes_activations::LabelKind;
 use attention_probes_metrics::ExampleCounts;

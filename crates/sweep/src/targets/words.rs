@@ -1,4 +1,4 @@
-//! What the words alone tell of labels that are no classes: regressions on sparse rows.
+//! What the words alone tell of targets other than classes: regressions on sparse rows.
 
 use attention_probes_activations::{LabelKind, Split, Targets};
 use attention_probes_errors::Stop;

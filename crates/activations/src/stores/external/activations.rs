@@ -18,7 +18,7 @@ pub struct ExternalActivations {
     pub offsets: Vec<usize>,
     /// Class of each example, an index into `classes`. `None` if the file has no `y`.
     pub labels: Option<Vec<usize>>,
-    /// Labels that are no classes, a row for each example, if they were asked for.
+    /// Targets other than classes, a row for each example, if they were asked for.
     pub targets: Option<Targets>,
     /// Names of the classes, by number; those of the examples that were kept, in the order that the
     /// file gives them, if it does.

@@ -130,7 +130,7 @@ pub enum ExternalError {
         /// What is wrong with it.
         source: safetensors::SafeTensorError,
     },
-    /// Labels that are no classes are asked of a folder, which has only classes.
+    /// Targets other than classes are asked of a folder, which has only classes.
     #[error(
         "`{}` is a folder, whose labels are classes; other labels come from one .npz, as `y`",
         path.display()

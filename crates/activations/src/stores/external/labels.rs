@@ -1,4 +1,4 @@
-//! `y` of a file of arrays: classes by name or by number, or labels that are no classes.
+//! `y` of a file of arrays: classes by name or by number, or targets other than classes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ pub(super) enum RowLabels {
     Absent,
     /// Names of classes, of rows that have one, and their order where the file gives it.
     Classes { names: Vec<Option<String>>, order: Option<Vec<String>> },
-    /// Labels that are no classes.
+    /// Targets other than classes.
     Targets(Targets),
 }
 
