@@ -117,7 +117,7 @@ impl Imports {
                 Some(here[..here.len().checked_sub(n_up)?].iter().chain(rest).cloned().collect())
             }
             _ => {
-                let child = [here, &[first.clone()]].concat();
+                let child = [here, std::slice::from_ref(first)].concat();
                 self.modules.contains_key(&child).then(|| [here, path].concat())
             }
         }
@@ -190,7 +190,7 @@ fn expand(tree: &UseTree, prefix: &mut Vec<String>, is_public: bool, found: &mut
         }
         UseTree::Name(name) => {
             let name = name.ident.to_string();
-            add([&prefix[..], &[name.clone()]].concat(), name);
+            add([&prefix[..], std::slice::from_ref(&name)].concat(), name);
         }
         UseTree::Rename(rename) => {
             add([&prefix[..], &[rename.ident.to_string()]].concat(), rename.rename.to_string());

@@ -79,7 +79,7 @@ mod tests {
         for error in [
             read_npz(nowhere.join("a.npz")).err().unwrap(),
             ExternalActivations::read(nowhere.join("a.npz")).err().unwrap(),
-            Dataset::read("d", &nowhere.join("a.csv"), &DatasetConfig::default(), true)
+            Dataset::read("d", nowhere.join("a.csv"), &DatasetConfig::default(), true)
                 .err()
                 .unwrap(),
         ] {

@@ -9,7 +9,7 @@ use attention_probes_probes::ProbeState;
 use crate::SweepError;
 use crate::bag_of_words::FitFollower;
 use crate::baseline::{BaselineTest, FittedBaselines};
-use crate::config::ClassWeights;
+use crate::config::{ClassWeights, SweepConfig};
 use crate::control::shuffled_label_controls;
 use crate::cross_validation::check_folds;
 use crate::data_run::{DataRun, Prepared};
@@ -74,30 +74,8 @@ pub(crate) fn run_experiments(
     let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
     let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
     let checkpoint = run.folder.join(format!("{name}-{}.checkpoint", &key[..16]));
-    let mut told = |event: &FitEvent<'_>| {
-        let report = match event {
-            FitEvent::Epoch(report) => report,
-            FitEvent::Pass(pass) => {
-                let (place, experiment) = &experiments[groups[pass.group].site];
-                let site = ExperimentSite { data: name, place: place.as_ref(), experiment };
-                let architecture = &config.architectures[pass.group % config.architectures.len()];
-                tracker.solving(&site, &architecture.config_name, pass.n_passes);
-                return;
-            }
-        };
-        tracker.epoch(name, report.epoch, config.sweep.most_epochs());
-        if report.round > 0 {
-            return; // a curve that was told has no second beginning
-        }
-        for leader in report.leaders {
-            let (place, experiment) = &experiments[groups[leader.group].site];
-            let architecture = leader.group % config.architectures.len();
-            let config_name = &config.architectures[architecture].config_name;
-            let record = HistoryRecord::new(config_name, leader.trial, &leader.record);
-            tracker
-                .leads(&ExperimentSite { data: name, place: place.as_ref(), experiment }, &record);
-        }
-    };
+    let mut told =
+        |event: &FitEvent<'_>| tell(event, (config, name), (&experiments, &groups), tracker);
     let fits =
         find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut told)?;
     let chosen = (&groups[..], &fits[..]);
@@ -160,6 +138,36 @@ pub(crate) fn run_experiments(
             findings.write(site, place.as_ref(), experiment, tracker)
         })
         .collect()
+}
+
+/// Tells a tracker what a fit says of itself.
+fn tell(
+    event: &FitEvent<'_>,
+    (config, data): (&SweepConfig, &str),
+    (experiments, groups): (&[(Option<Place>, String)], &[TrialGroup]),
+    tracker: &mut dyn Tracker,
+) {
+    let site_of = |group: usize| {
+        let (place, experiment) = &experiments[groups[group].site];
+        ExperimentSite { data, place: place.as_ref(), experiment }
+    };
+    let config_name =
+        |group: usize| &*config.architectures[group % config.architectures.len()].config_name;
+    let report = match event {
+        FitEvent::Epoch(report) => report,
+        FitEvent::Pass(pass) => {
+            let (site, config_name) = (site_of(pass.group), config_name(pass.group));
+            return tracker.solving(&site, config_name, pass.n_passes);
+        }
+    };
+    tracker.epoch(data, report.epoch, config.sweep.most_epochs());
+    if report.round > 0 {
+        return; // a curve that was told has no second beginning
+    }
+    for leader in report.leaders {
+        let record = HistoryRecord::new(config_name(leader.group), leader.trial, &leader.record);
+        tracker.leads(&site_of(leader.group), &record);
+    }
 }
 
 /// The validation examples that choose a trial, and those set apart for thresholds and calibrators.

@@ -177,7 +177,7 @@ fn missing<'a>(reports: impl Iterator<Item = &'a FraHeadReport>) -> String {
 
 /// The texts, each read and turned into tokens once.
 fn texts(args: &AccumulateArgs, subject: &FraSubject) -> Result<Vec<FraTextIds>> {
-    let rows = rows(&args.data, args.table.columns(&args.column)?)?;
+    let rows = rows(&args.data, &args.table.columns(&args.column)?)?;
     let texts = subject.reader().texts(rows, args.samples)?;
     let Some(last) = texts.last() else {
         let (data, most) = (args.data.display(), subject.reader().max_tokens());

@@ -126,7 +126,7 @@ fn features(
     let Some(path) = args.data.as_ref().filter(|_| args.examples > 0) else {
         return Ok(FraFeatures::new());
     };
-    let rows = rows(path, args.table.columns(&args.column)?)?;
+    let rows = rows(path, &args.table.columns(&args.column)?)?;
     let texts = reader.texts(rows, args.examples)?;
     let corpus = FraCorpus { reader: *reader, layers: slice::from_ref(layer), texts: &texts };
     let mut bar = Progress::default();

@@ -119,8 +119,8 @@ impl FraArgs {
 /// The texts of a file, one after the other.
 pub(super) fn rows(
     path: &Path,
-    columns: DatasetConfig,
-) -> Result<impl Iterator<Item = Result<String, ActivationError>>> {
-    let rows = TextReader::open(path, &columns, LabelColumn::Ignored)?;
+    columns: &DatasetConfig,
+) -> Result<impl Iterator<Item = Result<String, ActivationError>> + use<>> {
+    let rows = TextReader::open(path, columns, LabelColumn::Ignored)?;
     Ok(rows.map(|row| Ok(row?.text)))
 }

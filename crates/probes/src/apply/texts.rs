@@ -224,12 +224,11 @@ impl<'a> RowScorer<'a> {
             }
             let end = self.n_rows.min(start + BATCH);
             let texts = (start..end).map(|row| self.prefix(row)).collect();
-            let scorer = self.scorer;
             let source = ReadFrom::Places(&mut self.sources, &self.of_probe);
-            let scored = scorer.scored(start, texts, source);
+            let batch = self.scorer.scored(start, texts, source);
             start = end;
-            failed = scored.is_err();
-            Some(scored)
+            failed = batch.is_err();
+            Some(batch)
         });
         batches.flat_map(one_by_one)
     }

@@ -127,7 +127,7 @@ impl<'a> Bench<'a> {
         let core = self.core(&opened)?;
         let data = self.labelled_data(&opened)?;
         let jobs: Vec<Vec<LabelledJob<'_>>> =
-            data.iter().map(|(of, _)| self.jobs(of, all, &opened)).collect();
+            data.iter().map(|(of, _)| Self::jobs(of, all, &opened)).collect();
         let encoded = data
             .iter()
             .zip(&jobs)
@@ -203,7 +203,6 @@ impl<'a> Bench<'a> {
     /// The evaluations of every autoencoder that reads the activation alone, on the same texts and
     /// draws of every arm, so that they are compared on the same.
     fn jobs<'b>(
-        &self,
         of: &AblationData,
         all: &[Measured<'_>],
         opened: &'b [Opened],
@@ -230,10 +229,8 @@ impl<'a> Bench<'a> {
         let (keep, pool) = (self.config.attention.keep, self.config.attention.pool);
         let length = self.contexts.length();
         let positions = length - self.contexts.n_text_tokens()..length;
-        let before = match opened.iter().any(|one| one.context.is_some()) {
-            true => Some(self.attention()?),
-            false => None,
-        };
+        let reads_context = opened.iter().any(|one| one.context.is_some());
+        let before = reads_context.then(|| self.attention()).transpose()?;
         let patterns: Vec<HookPoint> = match before {
             Some(_) => Vec::new(),
             None => self.layers.iter().map(|layer| HookPoint::Pattern(*layer)).collect(),

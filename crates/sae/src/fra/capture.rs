@@ -131,14 +131,11 @@ impl Running<'_> {
         let capture = ModelCapture { model, device, hooks: &hooks, options };
         let mut found = Vec::with_capacity(texts.len());
         let summary = capture_rows(&capture, texts, |rows| {
-            found.push(match rows.non_finite {
-                Some(NonFinite { index, value, .. }) => {
-                    Err(SaeError::NonFinite { array: "activations", index, value })
-                }
-                None => {
-                    let values = rows.values.iter().map(|values| values.to_vec());
-                    Ok(hooks.iter().map(|hook| hook.hook).zip(values).collect())
-                }
+            found.push(if let Some(NonFinite { index, value, .. }) = rows.non_finite {
+                Err(SaeError::NonFinite { array: "activations", index, value })
+            } else {
+                let values = rows.values.iter().map(|values| values.to_vec());
+                Ok(hooks.iter().map(|hook| hook.hook).zip(values).collect())
             });
             Ok::<(), SaeError>(())
         })?;

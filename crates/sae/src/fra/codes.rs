@@ -133,7 +133,9 @@ impl FraCodes {
     /// A text of which only the tokens are known.
     pub fn without_features(ids: &[u32]) -> Self {
         let mut active = Active::with_capacity(ids.len(), 0);
-        ids.iter().for_each(|_| active.end_position());
+        for _ in ids {
+            active.end_position();
+        }
         Self::from_active(active, ids)
     }
 

@@ -153,8 +153,8 @@ fn every_text_runs_once_for_all_autoencoders_and_evaluations() {
 
     // As they are, the test contexts and every labelled text run once.
     let mut times: HashMap<Vec<u32>, usize> = HashMap::new();
-    let plain = measured.iter().filter(|pass| !pass.is_changed);
-    for text in plain.flat_map(|pass| &pass.texts) {
+    let unchanged = measured.iter().filter(|pass| !pass.is_changed);
+    for text in unchanged.flat_map(|pass| &pass.texts) {
         *times.entry(text.clone()).or_default() += 1;
     }
     let size = ContextConfig { context_size: 32, prepend_bos: true };
@@ -189,7 +189,7 @@ fn every_text_runs_once_for_all_autoencoders_and_evaluations() {
     let seed = report.seeds[1];
     let sae = read_sae(report.folder_of(&report.arms[0], seed)).unwrap();
     let hook = config.sae.hook.parse().unwrap();
-    let site =
+    let place =
         SaeSite { model: &model, device: &device, hook, context_size: 32, prepend_bos: true };
     let path = folder.path().join("texts.jsonl");
     let columns = DatasetConfig {
@@ -197,7 +197,7 @@ fn every_text_runs_once_for_all_autoencoders_and_evaluations() {
         group: Some("mood".to_owned()),
         ..DatasetConfig::default()
     };
-    let data = read_labelled(&path, &[path.clone()], &columns).unwrap();
+    let data = read_labelled(&path, std::slice::from_ref(&path), &columns).unwrap();
     let scr = ScrColumns {
         label: "animal".to_owned(),
         spurious: "mood".to_owned(),
@@ -214,7 +214,7 @@ fn every_text_runs_once_for_all_autoencoders_and_evaluations() {
             evaluation,
             config: LabelledConfig { seeds: vec![seed], ..LabelledConfig::default() },
         };
-        let found = evaluate_labelled(&site, &data, &[job], &Follow::default()).unwrap();
+        let found = evaluate_labelled(&place, &data, &[job], &Follow::default()).unwrap();
         let mut metrics = found[0].outputs[0].metrics.iter().flat_map(|(_, metrics)| metrics);
         let alone = metrics.find(|(found, _)| found == name).map(|(_, value)| *value);
         let of_name = format!("animals/{name}");

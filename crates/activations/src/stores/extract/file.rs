@@ -45,12 +45,12 @@ impl<'a> OutputFile<'a> {
     pub(super) fn write(
         self,
         run: &Run<'_>,
-        metadata: BTreeMap<String, String>,
+        metadata: &BTreeMap<String, String>,
         is_npz: bool,
     ) -> Result<Vec<usize>, ActivationError> {
         let Self { specs, rows } = self;
         let (path, first_hook) = (&run.config.output, specs.len() - run.shapes.len());
-        let mut file = SafetensorsWriter::create(path, specs, &metadata)?;
+        let mut file = SafetensorsWriter::create(path, specs, metadata)?;
         write_ids(&mut file, rows)?;
         let mut buffer = Vec::new();
         let summary = capture_rows(&run.capture(run.watch.clone()), &rows.sequences(), |found| {

@@ -116,7 +116,7 @@ fn write_file(
     let mut non_finite_texts = Vec::new();
     if !run.config.dry_run {
         let metadata = metadata(run.input, run.config);
-        non_finite_texts = file.write(run, metadata, format == StoreFormat::Npz)?;
+        non_finite_texts = file.write(run, &metadata, format == StoreFormat::Npz)?;
     }
     Ok((tensors, ExtractWritten::File { size_bytes, non_finite_texts }))
 }

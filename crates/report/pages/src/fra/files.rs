@@ -104,7 +104,9 @@ pub fn fra_files(
         corpus.look_again(&shown, look, &mut |told| tell(FraRunEvent::Progress(told)))?;
     let mut found = FraFound { files: FraFiles::new(), features: Vec::new() };
     for (place, (heads, examples)) in reports.iter_mut().zip(examples).enumerate() {
-        heads.iter_mut().for_each(|head| head.add_intervals(&examples.spreads));
+        for head in heads.iter_mut() {
+            head.add_intervals(&examples.spreads);
+        }
         let layer = &corpus.layers[place];
         let FraRowSamples { samples, left_out } =
             resolve_texts(&corpus.reader, layer, heads, &examples.texts)?;

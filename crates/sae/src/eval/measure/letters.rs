@@ -91,8 +91,8 @@ pub fn absorption_of_letters(
         let split = stratified_split(&words.letters, None, &split)?;
         let [train, test] = [&split.train, &split.test].map(|side| words.select(side, d_in));
         let batch_size = batch_size(train.letters.len());
-        let selection = SelectionConfig { seed, batch_size, ..SelectionConfig::default() };
-        let truth = SelectionConfig { seed, batch_size, ..SelectionConfig::truth() };
+        let selection = SelectionConfig { batch_size, seed, ..SelectionConfig::default() };
+        let truth = SelectionConfig { batch_size, seed, ..SelectionConfig::truth() };
         let truth = train_truth(train.classified(), (d_in, N_LETTERS), &truth)?;
         let weights = train_selection(sae, train.classified(), N_LETTERS, &selection)?;
         let probes = AbsorptionProbes { truth: &truth, selection: &weights };

@@ -43,7 +43,7 @@ impl FraReaderConfig {
     /// `prepend_bos`.
     pub fn of(sae: &Sae) -> Self {
         let metadata = &sae.config.metadata;
-        let size = metadata.get("context_size").and_then(|size| size.as_u64());
+        let size = metadata.get("context_size").and_then(serde_json::Value::as_u64);
         Self {
             max_tokens: size.filter(|size| *size > 0).map_or(MAX_TOKENS, |size| size as usize),
             prepend_bos: metadata.prepend_bos().unwrap_or(true),
