@@ -29,7 +29,7 @@ pub struct FraRowSample {
 
 /// Resolves the scores of some texts ([`FraExamples::texts`](super::FraExamples::texts)) for the
 /// heads of a layer's reports: the 30 strongest pairs of each text, and where they occur the 30
-/// strongest over all texts; with [`maps`](super::FraSampleHead::maps).
+/// strongest over all texts; with [`maps`](crate::fra::FraSampleHead::maps).
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub struct FraRowSample {
 ///
 /// # Memory
 ///
-/// That of [`FraReading::sample`](super::FraReading::sample) for each text, and the activations of up
+/// That of [`FraReading::sample`](crate::fra::FraReading::sample) for each text, and the activations of up
 /// to 64 texts, or of as many as take 256 MiB, one at least.
 pub fn resolve_texts(
     reader: &FraReader<'_>,
