@@ -21,15 +21,16 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`kernels`] | numerics that the others share: products, losses, optimisers |
 //! | [`errors`] | kinds of error, and the signal that stops long work |
+//! | [`kernels`] | numerics that the others share: products, losses, optimisers |
 //! | [`metrics`] | accuracy, AUROC, calibration, and intervals from plain slices |
 //! | [`models`] | GPT-2 and Gemma with hooks and interventions, tokenizers, loading, embedded models |
 //! | [`activations`] | labelled text to tokens to activations |
 //! | [`probes`] | linear, MLP, and attention probes; training one, saving it |
-//! | [`report`] | self-contained HTML pages |
+//! | [`report`] | self-contained HTML pages from plain structs |
 //! | [`sae`] | sparse autoencoders: five file formats, encoding, training, evaluation |
 //! | [`sweep`] | whole grids of probes trained as one batch |
+//! | [`pages`] | pages and tables of results, and a run of feature-resolved attention |
 //!
 //! The default feature `flex` is burn's CPU backend; `wgpu` and `cuda` add GPUs, chosen at run time
 //! by [`Device`](burn::tensor::Device). With `hub`, models and data sets of the Hub are downloaded;
@@ -40,6 +41,7 @@ pub use attention_probes_errors as errors;
 pub use attention_probes_kernels as kernels;
 pub use attention_probes_metrics as metrics;
 pub use attention_probes_models as models;
+pub use attention_probes_pages as pages;
 pub use attention_probes_probes as probes;
 pub use attention_probes_report as report;
 pub use attention_probes_sae as sae;

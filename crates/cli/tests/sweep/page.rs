@@ -21,8 +21,9 @@ fn the_page_of_a_sweep_says_what_its_files_say() {
         let (shown, found) = (&experiment["architectures"][0], &report["architectures"][0]);
         assert_eq!(experiment["layer"], layer);
         let near = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-3;
-        assert!(near(&shown["test"]["value"], &found["test"]["balanced_accuracy"]));
-        assert_eq!(shown["confusion"], found["test"]["confusion"]);
+        let test = &shown["test"];
+        assert!(near(&test["balanced_accuracy"], &found["test"]["balanced_accuracy"]));
+        assert_eq!(test["confusion"], found["test"]["confusion"]);
         assert_eq!(shown["trials"].as_array().unwrap().len(), 4);
         for trial in shown["trials"].as_array().unwrap() {
             assert_eq!(trial["history"]["validation_loss"].as_array().unwrap().len(), 3);
@@ -33,7 +34,7 @@ fn the_page_of_a_sweep_says_what_its_files_say() {
         let roc = shown["roc"].as_array().unwrap();
         assert_eq!((&roc[0], roc.last().unwrap()), (&[0, 0].into(), &[1, 1].into()));
         let control = &found["evaluation"]["shuffled_labels"]["balanced_accuracy"];
-        assert!(near(&experiment["baselines"]["shuffled_labels"]["value"], control));
+        assert!(near(&experiment["shuffled_labels"]["balanced_accuracy"], control));
         let n: u64 =
             shown["lengths"].as_array().unwrap().iter().map(|l| l["n"].as_u64().unwrap()).sum();
         assert_eq!(experiment["n_test"], n);
@@ -89,10 +90,12 @@ fn runs_are_compared_on_the_same_examples() {
     let page = data_of(&fs::read_to_string(folder.path("compare.html")).unwrap());
     assert_eq!(page["runs"][1]["description"], "demo-gpt2, 4 trials, 6 epochs");
     // On other examples the difference has no interval.
-    let differences = page["differences"].as_array().unwrap();
-    assert_eq!(differences.len(), 2);
-    assert!(differences[0]["difference"]["interval"].is_object());
-    assert!(differences[1]["difference"]["interval"].is_null());
+    let chosen = page["chosen"].as_array().unwrap();
+    assert_eq!(chosen.len(), 3);
+    assert!(chosen[0]["over_first"].is_null() && chosen[0]["unpaired_difference"].is_null());
+    assert!(chosen[1]["over_first"]["interval"].is_object());
+    assert!(chosen[1]["unpaired_difference"].is_null());
+    assert!(chosen[2]["over_first"].is_null() && chosen[2]["unpaired_difference"].is_number());
 }
 
 #[test]

@@ -101,7 +101,8 @@ fn measured_folder() -> Option<PathBuf> {
 /// Runs one test of this file in a process of its own.
 fn measure(test: &str, folder: &Path) {
     let mut this = Command::new(std::env::current_exe().unwrap());
-    let output = this.args(["--exact", test]).env(FOLDER, folder).output().unwrap();
+    let output =
+        this.args(["--exact", &format!("memory::{test}")]).env(FOLDER, folder).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }

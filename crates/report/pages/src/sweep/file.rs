@@ -77,7 +77,7 @@ pub struct SweepPageFile {
 /// let run = SavedRun::read(&report.folder)?;
 /// let runs = [run.clone(), run];
 /// let page = compare_page(&runs, &compare_runs(&runs)?);
-/// assert_eq!(page.chosen_differences.len(), 1);
+/// assert_eq!(page.chosen.len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_sweep_page(folder: &Path) -> Result<SweepPageFile, PageError> {

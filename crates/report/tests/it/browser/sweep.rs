@@ -303,3 +303,19 @@ fn an_empty_run_says_so() {
     let _folder = open(&mut browser, page.to_html(), 1440);
     browser.assert_quiet();
 }
+
+#[test]
+fn labels_shuffled_several_times_have_a_mean_and_a_range() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut page = sample::sweep_page(2);
+    for architecture in page.experiments.iter_mut().flat_map(|found| &mut found.architectures) {
+        let control = architecture.shuffled_labels.as_mut().expect("the sample has a control");
+        (control.n_shuffles, control.range) = (4, Some((0.41, 0.59)));
+    }
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    let panels = browser.text("document.querySelector('#panels').textContent");
+    for shown in ["labels shuffled, mean of 4", "lowest of themn/a0.410", "highest of themn/a0.590"]
+    {
+        assert!(panels.contains(shown), "{shown} is missing in: {panels}");
+    }
+}
