@@ -35,8 +35,8 @@ fn the_page_of_a_sweep_says_what_its_files_say() {
         assert_eq!((&roc[0], roc.last().unwrap()), (&[0, 0].into(), &[1, 1].into()));
         let control = &found["evaluation"]["shuffled_labels"]["balanced_accuracy"];
         assert!(near(&experiment["shuffled_labels"]["balanced_accuracy"], control));
-        let n: u64 =
-            shown["lengths"].as_array().unwrap().iter().map(|l| l["n"].as_u64().unwrap()).sum();
+        let lengths = shown["lengths"].as_array().unwrap().iter();
+        let n: u64 = lengths.map(|row| row["n_examples"].as_u64().unwrap()).sum();
         assert_eq!(experiment["n_test"], n);
     }
 }

@@ -1,6 +1,6 @@
 //! The page of a sweep.
 
-use attention_probes_metrics::ClassificationReport;
+use attention_probes_metrics::{ClassificationReport, ControlReport};
 use attention_probes_report::{SweepArchitecture, SweepPage};
 use serde_json::json;
 
@@ -309,8 +309,12 @@ fn labels_shuffled_several_times_have_a_mean_and_a_range() {
     let Some(mut browser) = Browser::start() else { return };
     let mut page = sample::sweep_page(2);
     for architecture in page.experiments.iter_mut().flat_map(|found| &mut found.architectures) {
-        let control = architecture.shuffled_labels.as_mut().expect("the sample has a control");
-        (control.n_shuffles, control.range) = (4, Some((0.41, 0.59)));
+        architecture.shuffled_labels = Some(ControlReport {
+            n_shuffles: 4,
+            balanced_accuracy: Some(0.5),
+            interval: None,
+            range: Some((0.41, 0.59)),
+        });
     }
     let _folder = open(&mut browser, page.to_html(), 1440);
     let panels = browser.text("document.querySelector('#panels').textContent");
