@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use attention_probes_activations::{FolderLock, write_atomically};
 use attention_probes_errors::FileError;
 use attention_probes_metrics::MetricValues;
-use attention_probes_models::{LanguageModel, Placement, open_model};
+use attention_probes_models::LanguageModel;
 use serde::Serialize;
 
 use super::config::{AblationConfig, Arm, ArmRole};
@@ -14,7 +14,7 @@ use super::measure::{Bench, Measured};
 use super::metrics::Metric;
 use super::verdict::AblationVerdict;
 use crate::SaeError;
-use crate::run::{RunError, SaeRunOptions, SaeRunPlan, is_complete, run_sae_on};
+use crate::run::{RunError, SaeRunOptions, SaeRunPlan, is_complete, open_run_model, run_sae_on};
 
 /// What an ablation found; it serialises to what `ablation.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -147,8 +147,7 @@ pub fn run_ablation(
     let _lock = FolderLock::claim(&config.folder())?;
     // Before the model is opened, which takes longer.
     is_complete(&plan, options)?;
-    let placement = Placement { device: options.device.clone(), dtype: config.model.dtype };
-    let model = open_model(&config.model.name, options.hub, placement)?;
+    let model = open_run_model(&config.model, options)?;
     run_locked(config, &plan, &model, options)
 }
 

@@ -21,6 +21,7 @@ pub(crate) use folder::is_complete;
 pub use history::{HistoryPoint, read_history};
 pub use memory::TrainingMemory;
 pub use options::SaeRunOptions;
+pub(crate) use options::open_run_model;
 pub use outline::{SaeRunOutline, SaeRunTime};
 pub use plan::SaeRunPlan;
 pub use run_sae::{TrainedSae, check_sae_run, run_sae, run_sae_on};

@@ -1,8 +1,10 @@
 //! How a run is made on this machine.
 
-use attention_probes_models::HubAccess;
+use attention_probes_models::{HubAccess, LanguageModel, LoadOptions, Placement, open_model};
 use burn::tensor::Device;
 
+use super::config::RunModel;
+use crate::SaeError;
 use crate::follow::Follow;
 
 /// How a run is made on this machine.
@@ -37,4 +39,14 @@ impl<'a> SaeRunOptions<'a> {
             follow: Follow::default(),
         }
     }
+}
+
+/// Opens the model that a configuration names; the signal of the options stops it.
+pub(crate) fn open_run_model(
+    model: &RunModel,
+    options: &SaeRunOptions<'_>,
+) -> Result<LanguageModel, SaeError> {
+    let placement = Placement { device: options.device.clone(), dtype: model.dtype };
+    let load = LoadOptions::from(placement).with_stop(options.follow.stop.clone());
+    Ok(open_model(&model.name, options.hub, load)?)
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use attention_probes_activations::write_atomically;
 use attention_probes_errors::FileError;
-use attention_probes_models::{LanguageModel, LoadOptions, Placement, open_model};
+use attention_probes_models::LanguageModel;
 use serde::Serialize;
 
 use super::attention::{attention, hash_ids, n_held_out};
@@ -15,7 +15,7 @@ use super::config::SaeTask;
 use super::folder::{RunFolder, is_complete};
 use super::history::History;
 use super::memory::TrainingMemory;
-use super::options::SaeRunOptions;
+use super::options::{SaeRunOptions, open_run_model};
 use super::outline::{SaeRunOutline, SaeRunTime};
 use super::plan::SaeRunPlan;
 use super::sae_run::SaeRun;
@@ -98,7 +98,7 @@ pub fn run_sae(
     if is_complete_already(plan, options)? {
         return Ok(Vec::new());
     }
-    run_sae_on(plan, &model_of(plan, options)?, options)
+    run_sae_on(plan, &open_run_model(&plan.config().model, options)?, options)
 }
 
 /// As [`run_sae`], with a model that is open, which must be that of the configuration.
@@ -167,7 +167,7 @@ pub fn check_sae_run(
     plan: &SaeRunPlan,
     options: &SaeRunOptions<'_>,
 ) -> Result<SaeRunOutline, SaeError> {
-    let model = model_of(plan, options)?;
+    let model = open_run_model(&plan.config().model, options)?;
     let texts = RunTexts::read(plan, &model)?;
     let stream = texts.stream(plan, &model, options)?;
     let mut outline = outline(plan, &texts, &stream);
@@ -177,13 +177,6 @@ pub fn check_sae_run(
         outline.time = Some(time(plan, stream)?);
     }
     Ok(outline)
-}
-
-fn model_of(plan: &SaeRunPlan, options: &SaeRunOptions<'_>) -> Result<LanguageModel, SaeError> {
-    let config = &plan.config().model;
-    let placement = Placement { device: options.device.clone(), dtype: config.dtype };
-    let load = LoadOptions::from(placement).with_stop(options.follow.stop.clone());
-    Ok(open_model(&config.name, options.hub, load)?)
 }
 
 fn is_complete_already(plan: &SaeRunPlan, options: &SaeRunOptions<'_>) -> Result<bool, SaeError> {

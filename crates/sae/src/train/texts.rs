@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader};
+use attention_probes_activations::{
+    DatasetConfig, EncodeConfig, LabelColumn, TextReader, encode_texts,
+};
 use attention_probes_models::LanguageModel;
 
 use super::contexts::Contexts;
@@ -27,7 +29,7 @@ pub struct ContextConfig {
 ///
 /// # Memory
 ///
-/// The tokens of all texts, twice.
+/// All texts, and their tokens twice.
 ///
 /// # Examples
 ///
@@ -58,10 +60,13 @@ pub fn read_contexts(
         let model = model.name.clone();
         return Err(SaeError::ContextLength { context_size, model, n_ctx });
     }
-    let mut texts = Vec::new();
-    for row in TextReader::open_files(files, columns, LabelColumn::Ignored)? {
-        texts.push(model.tokenizer.encode_without_special(&row?.text)?.ids);
-    }
+    let rows = TextReader::open_files(files, columns, LabelColumn::Ignored)?;
+    let rows = rows.map(|row| Ok(row?.text)).collect::<Result<Vec<_>, SaeError>>()?;
+    let config = EncodeConfig { special_tokens: false, ..EncodeConfig::default() };
+    let texts = encode_texts(&rows, &model.tokenizer, config)
+        .into_iter()
+        .map(|encoded| Ok(encoded?.ids))
+        .collect::<Result<Vec<_>, SaeError>>()?;
     let bos = model.tokenizer.beginning().filter(|_| prepend_bos);
     let contexts = Contexts::pack(texts.iter().map(Vec::as_slice), context_size, bos, None);
     if contexts.is_empty() {

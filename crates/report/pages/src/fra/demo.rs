@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::demo::PASSAGES;
 use attention_probes_activations::{ActivationError, write_atomically};
-use attention_probes_models::{Dtype, HookPoint, Placement, open_model};
+use attention_probes_models::{HookPoint, LoadOptions, Placement, open_model};
 use attention_probes_sae::eval::SaeSite;
 use attention_probes_sae::fra::{
     FraArm, FraArmsConfig, FraCorpus, FraHeadReport, FraLayer, FraLookConfig, FraReader,
@@ -14,7 +14,7 @@ use attention_probes_sae::fra::{
 };
 use attention_probes_sae::{
     Contexts, FeatureActivity, PublishedSae, SaeError, SaeRunConfig, SaeRunOptions, demo_fra_run,
-    read_contexts, read_sae, run_sae,
+    read_contexts, read_sae, run_sae_on,
 };
 use serde_json::{Value, json};
 
@@ -117,7 +117,9 @@ impl FraDemo {
 /// # Errors
 ///
 /// - [`FraRunError::Sae`] if the model is not embedded, or the training is refused, as by
-///   [`run_sae`].
+///   [`run_sae_on`].
+/// - [`FraRunError::Stopped`] if the signal of `options` is given; the training goes on from its last
+///   checkpoint where `options.resume` is set.
 /// - [`FraRunError::Activation`] if a file cannot be written.
 ///
 /// # Examples
@@ -156,8 +158,9 @@ pub fn run_fra_demo(
     write_lines(&held_out_path, &held_out)?;
 
     let device = options.device;
-    let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
-    let model = open_model(&run.model.name, None, placement).map_err(SaeError::from)?;
+    let placement = Placement { device: device.clone(), dtype: run.model.dtype };
+    let load = LoadOptions::from(placement).with_stop(options.follow.stop.clone());
+    let model = open_model(&run.model.name, None, load).map_err(SaeError::from)?;
     let columns = run.data.columns()?;
     let contexts = |path: &Path| read_contexts(&[path], &columns, run.data.size(), &model);
     let (seen, held_out) = (contexts(&run.data.path)?, contexts(&held_out_path)?);
@@ -166,7 +169,7 @@ pub fn run_fra_demo(
         prepend_bos: run.data.prepend_bos,
         published: false,
     };
-    let reader = FraReader::new(&model, device, of_texts);
+    let reader = FraReader::new(&model, device, of_texts).with_stop(&options.follow.stop);
     let passages: Vec<Vec<u32>> =
         texts_of(&held_out, N_ABLATED).into_iter().map(|text| text.ids).collect();
     let repeated = reader.repeated_tokens(RepeatedTokensConfig::default());
@@ -178,7 +181,7 @@ pub fn run_fra_demo(
     for entry in &mut run.saes {
         entry.hook = hook.to_string();
     }
-    run_sae(&run.check()?, options)?;
+    run_sae_on(&run.check()?, &model, options)?;
     let path = folder.join("sae").join(&run.saes[0].name);
     let sae = read_sae(&path)?;
     let site = SaeSite {
