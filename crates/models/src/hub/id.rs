@@ -75,6 +75,7 @@ impl HubId {
 
 impl RepoKind {
     /// The word in folders and addresses.
+    #[cfg(feature = "hub")]
     pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Model => "models",
