@@ -1,5 +1,5 @@
 
-// Many texts: heads beside each other, and self interactions beside nulls.
+// Many texts: heads side by side, and self interactions compared with nulls.
 
 /** Everything a person can change. */
 const shown = {
@@ -68,7 +68,7 @@ function showHeads() {
     ];
   };
   byId("heads-table").replaceChildren(
-    table("Heads beside each other", ["Head", "induction, tokens", "induction, pairs", "pairs", "sum of magnitudes", "self", "permuted", "count-matched"], DATA.heads.map(row)),
+    table("Heads side by side", ["Head", "induction, tokens", "induction, pairs", "pairs", "sum of magnitudes", "self", "permuted", "count-matched"], DATA.heads.map(row)),
     element("p", { class: "muted small" }, "Induction of tokens: share of attention on the token behind an earlier occurrence of the query's. Induction of pairs: share of the magnitudes of all pairs that is there. Self: share of the strongest pairs that are a feature with itself; the last two are that share of nulls, described below."),
   );
 }
@@ -124,14 +124,14 @@ function showSelf() {
   byId("self-words").textContent = `${found.n_self.toLocaleString("en")} of the ${found.n_pairs.toLocaleString("en")} strongest pairs of ${headName(head)} are a feature with itself, ${percent(found.share)}. ${verdict}`;
   byId("self-chart").replaceChildren(dotChart({
     title: "Share of self interactions",
-    description: "The share of the head beside the nulls; the same numbers are in the table below.",
+    description: "The share of the head compared with the nulls; the same numbers are in the table below.",
     label: "share of pairs that are a feature with itself",
     kinds: ["this head", "other heads", "permuted features", "count-matched pairs"],
     rows,
     reference: found.share,
   }));
   byId("self-table").replaceChildren(table(
-    "Self interactions beside nulls",
+    "Self interactions compared with nulls",
     ["Share of", "share", { name: "what it is", isText: true }],
     rows.map((row) => [row.name, percentCell({ value: row.value, interval: row.lower === null ? null : row }), row.words]),
   ));

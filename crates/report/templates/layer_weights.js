@@ -1,7 +1,7 @@
 
 // Weights of layers over the steps of a training.
 
-/** `names` fixes the colour of a layer where several charts stand beside each other. */
+/** `names` fixes the colour of a layer where several charts stand side by side. */
 function weightChart(title, history, names = history.layers) {
   const line = (name, layer) => ({
     name,
@@ -9,7 +9,7 @@ function weightChart(title, history, names = history.layers) {
     marks: false,
     points: history.steps.map((x, step) => ({ x, y: history.weights[step][layer] })),
   });
-  // Shares have one scale, so that charts beside each other can be compared.
+  // Shares have one scale, so that charts side by side can be compared.
   const [low, high] = extent(history.weights.flat());
   const domain = low >= 0 && high <= 1 ? [0, 1] : undefined;
   return chart({

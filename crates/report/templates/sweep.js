@@ -113,7 +113,7 @@ function controlRows() {
   return CONTROLS.flatMap(([key, name]) => {
     const found = experiments().map((e) => control(e, key)).filter((of) => of && of.value !== null);
     if (found.length === 0) return [];
-    // What does not depend on the layer is said once; of the rest, the highest, as what it is.
+    // What does not depend on the layer is given once; of the rest, the highest, as what it is.
     const best = found.reduce((a, b) => (b.value > a.value ? b : a));
     const differs = found.some((of) => of.value !== best.value);
     return [[key, differs ? `${name}, highest of ${found.length} layers` : name, estimateCell(best)]];
@@ -151,7 +151,7 @@ function showLayers() {
   byId("layer-chart").replaceChildren(
     chart({
       title: `Balanced accuracy on test${levelWords(experiments().flatMap((e) => e.architectures.map((a) => balanced(a, "test"))))}`,
-      description: `Test balanced accuracy of ${kinds().join(", ")} at each of ${counted(layers.length, "layer")}, with intervals, beside the controls.`,
+      description: `Test balanced accuracy of ${kinds().join(", ")} at each of ${counted(layers.length, "layer")}, with intervals, compared with the controls.`,
       legend: true,
       x: {
         label: isLayer ? "layer" : "",

@@ -98,7 +98,7 @@ function comparisonsPanel(found) {
   );
 }
 
-/** Probes of the data set that is shown, judged on the test examples of others. */
+/** Probes of the data set that is shown, evaluated on the test examples of others. */
 function showTransfers() {
   const [{ data, component }] = experiments();
   const found = DATA.transfers.filter((of) => of.trained_on === data && of.component === component);
