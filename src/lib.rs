@@ -30,7 +30,7 @@
 //! | [`report`] | self-contained HTML pages from plain structs |
 //! | [`sae`] | sparse autoencoders: five file formats, encoding, training, evaluation |
 //! | [`sweep`] | whole grids of probes trained as one batch |
-//! | [`pages`] | pages and tables of results, and a run of feature-resolved attention |
+//! | [`pages`] | pages and tables of results, of probes and of autoencoders; a run of feature-resolved attention |
 //!
 //! The default feature `flex` is burn's CPU backend; `wgpu` and `cuda` add GPUs, chosen at run time
 //! by [`Device`](burn::tensor::Device). With `hub`, models and data sets of the Hub are downloaded;
@@ -41,12 +41,17 @@ pub use attention_probes_errors as errors;
 pub use attention_probes_kernels as kernels;
 pub use attention_probes_metrics as metrics;
 pub use attention_probes_models as models;
-pub use attention_probes_pages as pages;
 pub use attention_probes_probes as probes;
 pub use attention_probes_report as report;
 pub use attention_probes_sae as sae;
 pub use attention_probes_sweep as sweep;
 pub use burn;
+
+/// Pages and tables of results.
+pub mod pages {
+    pub use attention_probes_pages_probes as probes;
+    pub use attention_probes_pages_sae as sae;
+}
 
 /// What most programs need.
 pub mod prelude {

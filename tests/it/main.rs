@@ -1,14 +1,16 @@
-//! What holds for the whole project: which file may know which, and which crate may need which.
+//! What holds for the whole project: which file may know which, which crate may need which, and that
+//! the tables of `docs/` say what the code does.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod circles;
 mod dependencies;
+mod docs;
 mod imports;
 
 use std::path::{Path, PathBuf};
 
-/// The folders `src` of all crates, by the crate's name.
+/// The folders `src` of all crates, by the name of the package after `attention-probes-`.
 fn sources() -> Vec<(String, PathBuf)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
@@ -16,9 +18,16 @@ fn sources() -> Vec<(String, PathBuf)> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.join("Cargo.toml").is_file() {
-                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if !path.is_dir() {
+                continue;
+            }
+            if let Ok(manifest) = std::fs::read_to_string(path.join("Cargo.toml")) {
+                let manifest: toml::Table = manifest.parse().unwrap();
+                let name = manifest["package"]["name"].as_str().unwrap();
+                let name = name.strip_prefix("attention-probes-").unwrap().to_owned();
                 found.push((name, path.join("src")));
+            }
+            if !["src", "tests"].iter().any(|name| path.ends_with(name)) {
                 folders.push(path);
             }
         }

@@ -11,14 +11,12 @@ use attention_probes_errors::{
 };
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
-use attention_probes_pages::PageError;
-use attention_probes_pages::fra::FraRunError;
-use attention_probes_probes::ProbeError;
-use attention_probes_sae::SaeError;
-use attention_probes_sweep::SweepError;
 
 use crate::flag_words::with_flag_names;
 use crate::stderr;
+
+/// Any error.
+type DynError = dyn std::error::Error + 'static;
 
 /// The command did what it was asked for.
 pub(crate) const SUCCESS: u8 = 0;
@@ -29,6 +27,15 @@ const FAULT: u8 = 1;
 /// An input is wrong, or a file cannot be used.
 pub(crate) const INPUT: u8 = 2;
 
+/// The libraries of a program, as its errors need them.
+#[derive(Clone, Copy, Debug)]
+pub struct Libraries {
+    /// The kind of an error of one of them; `None` of any other error.
+    pub kind_of: fn(&DynError) -> Option<ErrorKind>,
+    /// What they say to set, and the same with the flags of the program.
+    pub flags: &'static [(&'static str, &'static str)],
+}
+
 /// A wrong input that no library has a variant for.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -36,7 +43,7 @@ pub struct InputError(pub String);
 
 /// Runs a command; returns its exit code, after its error was printed if there is one, and stdout
 /// was flushed.
-pub(crate) fn code(run: impl FnOnce() -> anyhow::Result<()>) -> u8 {
+pub(crate) fn code(libraries: &Libraries, run: impl FnOnce() -> anyhow::Result<()>) -> u8 {
     let run = || {
         run()?;
         match io::stdout().flush() {
@@ -49,7 +56,7 @@ pub(crate) fn code(run: impl FnOnce() -> anyhow::Result<()>) -> u8 {
     };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => SUCCESS,
-        Ok(Err(error)) => report(&error),
+        Ok(Err(error)) => libraries.report(&error),
         // The hook has told of it.
         Err(_) => FAULT,
     }
@@ -72,58 +79,55 @@ pub(crate) fn report_panics() {
     }));
 }
 
-/// Exit code 2 for a wrong input or a file that cannot be used, 1 for an internal fault.
-///
-/// Prints `error: ` and the chain of causes on one line, but for what a configuration file's
-/// parser shows with a caret.
-fn report(error: &anyhow::Error) -> u8 {
-    stderr::line(&format!("error: {}", to_text(error)));
-    if is_input(error) { INPUT } else { FAULT }
-}
-
-/// The chain of causes on one line, but for what a configuration file's parser shows; errors of
-/// other libraries in plain words.
-pub(crate) fn to_text(error: &anyhow::Error) -> String {
-    // A file, a name, or another library's message may hold a line break or a terminal's commands.
-    let escape = |text: &str| escaped(text.trim_end());
-    let mut causes: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        if let Some(words) = foreign_words(cause) {
-            // What lies below says the same in the words of that library.
-            causes.push(escape(&words));
-            break;
-        }
-        let text = with_flag_names(&cause.to_string());
-        // Its lines show a place in a file, with nothing in them that a terminal obeys.
-        causes.push(if is_toml(cause) { text } else { escape(&text) });
+impl Libraries {
+    /// Exit code 2 for a wrong input or a file that cannot be used, 1 for an internal fault.
+    ///
+    /// Prints `error: ` and the chain of causes on one line, but for what a configuration file's
+    /// parser shows with a caret.
+    fn report(&self, error: &anyhow::Error) -> u8 {
+        stderr::line(&format!("error: {}", self.to_text(error)));
+        if self.is_input(error) { INPUT } else { FAULT }
     }
-    causes.join(": ")
+
+    /// The chain of causes on one line, but for what a configuration file's parser shows; errors of
+    /// other libraries in plain words.
+    pub fn to_text(&self, error: &anyhow::Error) -> String {
+        // A file, a name, or another library's message may hold a line break or a terminal's commands.
+        let escape = |text: &str| escaped(text.trim_end());
+        let mut causes: Vec<String> = Vec::new();
+        for cause in error.chain() {
+            if let Some(words) = foreign_words(cause) {
+                // What lies below says the same in the words of that library.
+                causes.push(escape(&words));
+                break;
+            }
+            let text = with_flag_names(&cause.to_string(), self.flags);
+            // Its lines show a place in a file, with nothing in them that a terminal obeys.
+            causes.push(if is_toml(cause) { text } else { escape(&text) });
+        }
+        causes.join(": ")
+    }
+
+    /// Whether the user can mend it: every error of our libraries but a fault, such as of a device
+    /// that does not do its part.
+    fn is_input(&self, error: &anyhow::Error) -> bool {
+        let kind_of = |cause| (self.kind_of)(cause).or_else(|| kind_of(cause));
+        if let Some(kind) = error.chain().find_map(kind_of) {
+            return kind != ErrorKind::Fault;
+        }
+        error.chain().any(|cause| cause.is::<InputError>() || cause.is::<io::Error>())
+    }
 }
 
 /// Whether it is what the parser of a configuration file shows; our errors keep it in a box.
-fn is_toml(cause: &(dyn std::error::Error + 'static)) -> bool {
+fn is_toml(cause: &DynError) -> bool {
     cause.is::<TomlError>() || cause.is::<Box<TomlError>>()
 }
 
-/// Whether the user can mend it: every error of our libraries but a fault, such as of a device that
-/// does not do its part.
-fn is_input(error: &anyhow::Error) -> bool {
-    if let Some(kind) = error.chain().find_map(kind_of) {
-        return kind != ErrorKind::Fault;
-    }
-    error.chain().any(|cause| cause.is::<InputError>() || cause.is::<io::Error>())
-}
-
-/// The kind of an error of our libraries. One of a page that does not come with its results has
-/// none: a command makes pages of what it has computed.
-fn kind_of(cause: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
-    let kind = cause.downcast_ref().map(SweepError::kind);
-    kind.or_else(|| cause.downcast_ref().map(SaeError::kind))
-        .or_else(|| cause.downcast_ref().map(PageError::kind))
-        .or_else(|| cause.downcast_ref().map(FraRunError::kind))
-        .or_else(|| cause.downcast_ref().map(ProbeError::kind))
-        .or_else(|| cause.downcast_ref().map(ActivationError::kind))
-        .or_else(|| cause.downcast_ref().map(ModelError::kind))
+/// The kind of an error of the libraries that every program uses.
+fn kind_of(cause: &DynError) -> Option<ErrorKind> {
+    let kind = cause.downcast_ref().map(ActivationError::kind);
+    kind.or_else(|| cause.downcast_ref().map(ModelError::kind))
         .or_else(|| cause.downcast_ref().map(MetricError::kind))
         .or_else(|| cause.downcast_ref().map(FileError::kind))
         .or_else(|| cause.downcast_ref().map(ValueError::kind))
@@ -131,40 +135,38 @@ fn kind_of(cause: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
 
 #[cfg(test)]
 mod tests {
-    use attention_probes_sae::SaeFormat;
-
     use super::*;
+
+    /// A program without libraries of its own.
+    const NONE: Libraries = Libraries { kind_of: |_| None, flags: &[] };
 
     #[test]
     fn inputs_are_told_from_faults() {
-        assert!(is_input(&InputError("no such column".to_owned()).into()));
-        assert!(is_input(&anyhow::Error::from(ModelError::EmptyBatch).context("reading")));
-        assert!(!is_input(&anyhow::anyhow!("a fault")));
-        let fault = ModelError::NotReturned { output: "logits".to_owned() };
-        assert!(!is_input(&anyhow::Error::from(fault)));
-        let fault = ModelError::NotReturned { output: "logits".to_owned() };
-        assert!(!is_input(&SweepError::from(ActivationError::from(fault)).into()));
-        let missing = SaeFormat::of("/nowhere/sae").unwrap_err();
-        assert!(is_input(&missing.into()));
+        assert!(NONE.is_input(&InputError("no such column".to_owned()).into()));
+        assert!(NONE.is_input(&anyhow::Error::from(ModelError::EmptyBatch).context("reading")));
+        assert!(!NONE.is_input(&anyhow::anyhow!("a fault")));
+        let fault = || ModelError::NotReturned { output: "logits".to_owned() };
+        assert!(!NONE.is_input(&fault().into()));
+        assert!(!NONE.is_input(&ActivationError::from(fault()).into()));
     }
 
     #[test]
-    fn only_a_configuration_is_shown_on_several_lines() {
+    fn a_program_says_which_errors_of_its_libraries_are_faults() {
+        let kind_of = |cause: &DynError| cause.is::<std::fmt::Error>().then_some(ErrorKind::Input);
+        let program = Libraries { kind_of, flags: &[] };
+        assert!(program.is_input(&std::fmt::Error.into()));
+        assert!(!NONE.is_input(&std::fmt::Error.into()));
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
         let error = anyhow::anyhow!("b\u{1b}[2J\nc").context("a");
-        assert_eq!(to_text(&error), "a: b\\u{1b}[2J\\nc");
-        let error = attention_probes_sweep::SweepConfig::parse("run = 1\n").unwrap_err();
-        let text = to_text(&error.into());
-        assert!(text.lines().count() > 2 && text.contains('^'), "{text}");
-        assert!(text.ends_with("it is `1`, expected text in quotes"), "{text}");
+        assert_eq!(NONE.to_text(&error), "a: b\\u{1b}[2J\\nc");
     }
 
     #[test]
     fn errors_of_other_libraries_are_told_in_plain_words() {
-        let path = std::path::Path::new("no-such-folder/a_state.npz");
-        let error = attention_probes_probes::SavedProbe::load(path).unwrap_err();
-        let expected = "cannot read `no-such-folder/a_state.npz`: there is no such file or folder";
-        assert!(to_text(&error.into()).ends_with(expected));
-        let cause = std::io::Error::from_raw_os_error(28);
-        assert_eq!(to_text(&anyhow::Error::from(cause).context("a")), "a: the disk is full");
+        let cause = io::Error::from_raw_os_error(28);
+        assert_eq!(NONE.to_text(&anyhow::Error::from(cause).context("a")), "a: the disk is full");
     }
 }

@@ -1,21 +1,9 @@
 //! What the libraries say to set, with the flags of the commands that set it.
 
-/// The words of a library, and the same with flags.
-const FLAGS: [(&str, &str); 7] = [
+/// The words of libraries that every program uses, and the same with flags.
+const FLAGS: [(&str, &str); 5] = [
     // `ModelError::NoHubAccess`: the environment names no folder for the cache.
     ("give a `HubAccess`", "set `HF_HOME` to the folder of its cache"),
-    // `SweepError::Exists`
-    (
-        "holds a run already; resume it, overwrite it, or name another `run` or folder",
-        "holds a run already; go on with `--resume`, keep it with another `--run-name` or \
-         `--output`, or replace it with `--overwrite`",
-    ),
-    // `SweepError::OtherConfig`
-    (
-        "resume with that one, overwrite it, or name another `run` or folder",
-        "resume with that one, keep it with another `--run-name` or `--output`, or replace it with \
-         `--overwrite`",
-    ),
     // `ShardError::Other`
     (
         "name another folder, or replace them",
@@ -27,17 +15,16 @@ const FLAGS: [(&str, &str); 7] = [
     ("set `escape` to `\\`", "give `escape = \"\\\\\"` or `--escape '\\'`"),
 ];
 
-/// A message of a library, with flags where they mend it.
-pub(crate) fn with_flag_names(message: &str) -> String {
+/// A message of a library, with flags where they mend it: those that every program has, and `more`.
+pub(crate) fn with_flag_names(message: &str, more: &[(&str, &str)]) -> String {
     let put = |text: String, (words, flags): &(&str, &str)| text.replace(words, flags);
-    FLAGS.iter().fold(message.to_owned(), put)
+    FLAGS.iter().chain(more).fold(message.to_owned(), put)
 }
 
 #[cfg(test)]
 mod tests {
     use attention_probes_activations::{ShardError, TableError};
     use attention_probes_models::ModelError;
-    use attention_probes_sweep::SweepError;
 
     use super::*;
 
@@ -47,8 +34,6 @@ mod tests {
         let (found, expected) = (String::new(), String::new());
         let shards = ShardError::Other { path: path(), what: "model", found, expected };
         for (error, n_flags) in [
-            (SweepError::Exists { path: path() }.to_string(), 4),
-            (SweepError::OtherConfig { path: path() }.to_string(), 3),
             (shards.to_string(), 1),
             (TableError::OpenQuote { path: path(), line: 1 }.to_string(), 1),
             (TableError::TextAfterQuote { path: path(), line: 1, opened: 1 }.to_string(), 2),
@@ -56,7 +41,7 @@ mod tests {
             (TableError::SwallowedRows { path: path(), first: 1, last: 2 }.to_string(), 2),
         ] {
             assert!(!error.contains("--"), "{error}");
-            let shown = with_flag_names(&error);
+            let shown = with_flag_names(&error, &[]);
             assert_eq!(shown.matches("`--").count(), n_flags, "{shown}");
         }
     }
@@ -64,11 +49,13 @@ mod tests {
     #[test]
     fn a_command_without_a_cache_names_the_variable_that_sets_it() {
         let error = ModelError::NoHubAccess { name: "gpt2".to_owned(), embedded: "demo-gpt2" };
-        assert!(with_flag_names(&error.to_string()).contains("`HF_HOME`"), "{error}");
+        assert!(with_flag_names(&error.to_string(), &[]).contains("`HF_HOME`"), "{error}");
     }
 
     #[test]
-    fn other_messages_stay() {
-        assert_eq!(with_flag_names("cannot read `a.csv`"), "cannot read `a.csv`");
+    fn a_program_adds_its_own_and_other_messages_stay() {
+        let flags = [("set it", "give `--it`")];
+        assert_eq!(with_flag_names("cannot read `a.csv`", &flags), "cannot read `a.csv`");
+        assert_eq!(with_flag_names("no name; set it", &flags), "no name; give `--it`");
     }
 }

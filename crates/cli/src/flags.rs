@@ -22,7 +22,7 @@ const WORDS: [(&str, &str); 6] = [
 /// # Errors
 ///
 /// The exit code, after help was printed to stdout (0), or what is wrong to stderr (2).
-pub(crate) fn parse<T: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<T, u8> {
+pub fn parse<T: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<T, u8> {
     T::try_parse_from(args).map_err(|error| {
         if error.kind() == ErrorKind::ValueValidation {
             stderr::line(in_words(&error).trim_end());

@@ -1,22 +1,19 @@
-//! The commands `probe`, `sae`, and `fra` as functions of their arguments: [`probe::main`],
-//! [`sae::main`], and [`fra::main`], which the binaries of these names call.
+//! What the commands `probe`, `sae`, and `fra` share; each is a package of its own, and its `main` a
+//! function of arguments to an exit code.
 //!
-//! Each subcommand parses, checks everything, calls one library function, and prints; results go to
-//! stdout, progress and logs to stderr.
+//! A subcommand parses, checks everything, calls one library function, and prints: results go to
+//! stdout, progress and logs to stderr. [`parse`](flags::parse) reads its flags, and [`run`] runs it
+//! to an exit code: 0, 2 for a wrong input or a file that cannot be used, which one line names, or 1
+//! for a fault of its own.
 
 pub mod allocator;
 pub mod device;
 pub mod exit;
 mod flag_words;
 pub mod flags;
-pub mod fra;
 pub mod hub;
-mod output;
-pub mod probe;
+pub mod output;
 pub mod progress;
-pub mod sae;
-mod sae_progress;
-mod sae_words;
 pub mod signals;
 mod stderr;
 pub mod stdout;
@@ -26,13 +23,16 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::exit::Libraries;
 use crate::signals::GoOn;
 use crate::stderr::Stderr;
 
-/// What every command does first: memory that is freed stays with the process, messages go to
-/// stderr, as many as `RUST_LOG` asks for, and a signal ends the command with a line that says how
-/// to go on. Where the process logs already, messages go where it sends them.
-fn start(go_on: GoOn) {
+/// Runs a command of a program and returns its exit code.
+///
+/// Before that, memory that is freed stays with the process, messages go to stderr, as many as
+/// `RUST_LOG` asks for, and a signal ends the command with a line that says how to go on. Where the
+/// process logs already, messages go where it sends them.
+pub fn run(go_on: GoOn, libraries: &Libraries, run: impl FnOnce() -> anyhow::Result<()>) -> u8 {
     allocator::keep_freed_memory();
     exit::report_panics();
     signals::handle(go_on);
@@ -44,4 +44,5 @@ fn start(go_on: GoOn) {
         .with_target(false)
         .without_time()
         .try_init();
+    exit::code(libraries, run)
 }

@@ -11,7 +11,7 @@ use crate::exit::InputError;
 
 /// Makes the folder of a file that is to be written, and refuses one that cannot be: something other
 /// than a regular file has its name.
-pub(crate) fn check_file(path: &Path) -> Result<()> {
+pub fn check_file(path: &Path) -> Result<()> {
     if let Some(folder) = folder_of(path) {
         fs::create_dir_all(folder).map_err(FileError::write(path))?;
     }
@@ -19,7 +19,7 @@ pub(crate) fn check_file(path: &Path) -> Result<()> {
 }
 
 /// As [`check_file`], and refuses a file that the command reads.
-pub(crate) fn check_file_beside<'a>(
+pub fn check_file_beside<'a>(
     path: &Path,
     inputs: impl IntoIterator<Item = &'a Path>,
 ) -> Result<()> {
@@ -28,10 +28,7 @@ pub(crate) fn check_file_beside<'a>(
 }
 
 /// Refuses a file that the command reads.
-pub(crate) fn check_not_read<'a>(
-    path: &Path,
-    inputs: impl IntoIterator<Item = &'a Path>,
-) -> Result<()> {
+pub fn check_not_read<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     let Ok(written) = fs::canonicalize(path) else { return Ok(()) };
     if inputs.into_iter().any(|input| fs::canonicalize(input).is_ok_and(|read| read == written)) {
         let message = format!("`{}` is read by this command, name another file", path.display());
@@ -42,10 +39,7 @@ pub(crate) fn check_not_read<'a>(
 
 /// As [`check_file_beside`], for a page, whose name has to say so: whatever else has the name of a
 /// page is one.
-pub(crate) fn check_page<'a>(
-    path: &Path,
-    inputs: impl IntoIterator<Item = &'a Path>,
-) -> Result<()> {
+pub fn check_page<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     check_target(path)?;
     let ends = path.extension().and_then(|end| end.to_str()).map(str::to_lowercase);
     if !matches!(ends.as_deref(), Some("html" | "htm")) {
@@ -56,7 +50,7 @@ pub(crate) fn check_page<'a>(
 }
 
 /// Refuses a file that is there already, unless it is to be replaced.
-pub(crate) fn check_absent(path: &Path, overwrite: bool) -> Result<()> {
+pub fn check_absent(path: &Path, overwrite: bool) -> Result<()> {
     if overwrite || !path.is_file() {
         return Ok(());
     }
@@ -68,7 +62,7 @@ pub(crate) fn check_absent(path: &Path, overwrite: bool) -> Result<()> {
 }
 
 /// As [`check_file`], without making the folder.
-pub(crate) fn check_target(path: &Path) -> Result<()> {
+pub fn check_target(path: &Path) -> Result<()> {
     if path.is_dir() {
         let message = format!("`{}` is a folder, name a file in it", path.display());
         return Err(InputError(message).into());
@@ -84,7 +78,7 @@ fn folder_of(path: &Path) -> Option<&Path> {
 }
 
 /// Refuses a path that a configuration kept beside results cannot hold.
-pub(crate) fn check_utf8(path: &Path) -> Result<()> {
+pub fn check_utf8(path: &Path) -> Result<()> {
     if path.to_str().is_some() {
         return Ok(());
     }

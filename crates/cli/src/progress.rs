@@ -14,12 +14,12 @@ pub struct Progress {
 
 impl Progress {
     /// Moves the bar called `label`, which replaces any other.
-    pub(crate) fn advance(&mut self, label: String, done: usize, total: usize) {
+    pub fn advance(&mut self, label: String, done: usize, total: usize) {
         self.show(label, "{msg:34} {wide_bar} {pos}/{len} {eta:>4}", (done, Some(total)));
     }
 
     /// Counts passes over all examples, of which nobody knows how many it takes.
-    pub(crate) fn count(&mut self, label: String, n_passes: usize) {
+    pub fn count(&mut self, label: String, n_passes: usize) {
         self.show(label, "{msg} {pos} passes {elapsed:>4}", (n_passes, None));
     }
 
@@ -42,17 +42,17 @@ impl Progress {
     }
 
     /// As [`advance`](Self::advance), and takes the bar away at the end.
-    pub(crate) fn advance_until_done(&mut self, label: &str, done: usize, total: usize) {
+    pub fn advance_until_done(&mut self, label: &str, done: usize, total: usize) {
         if done < total { self.advance(label.to_owned(), done, total) } else { self.clear() }
     }
 
     /// Activations of data are being extracted.
-    pub(crate) fn extracted(&mut self, data: &str, done: usize, total: usize) {
+    pub fn extracted(&mut self, data: &str, done: usize, total: usize) {
         self.advance(format!("{data}: activations"), done, total);
     }
 
     /// Says something without disturbing the bar.
-    pub(crate) fn note(&self, message: &str) {
+    pub fn note(&self, message: &str) {
         if let Some((_, bar)) = &self.bar {
             bar.suspend(|| info!("{message}"));
         } else {

@@ -9,7 +9,7 @@ use anyhow::Result;
 /// # Errors
 ///
 /// If stdout cannot be written to.
-pub(crate) fn print(text: &str) -> Result<()> {
+pub fn print(text: &str) -> Result<()> {
     ignore_broken_pipe(io::stdout().lock().write_all(text.as_bytes()).map_err(Into::into))
 }
 

@@ -28,7 +28,7 @@ pub enum QuotingArg {
 
 impl TableArgs {
     /// The format that the flags say.
-    pub(crate) fn format(self) -> Result<TableFormat, InputError> {
+    pub fn format(self) -> Result<TableFormat, InputError> {
         let quoting = self.quoting.map(|quoting| match quoting {
             QuotingArg::Minimal => Quoting::Minimal,
             QuotingArg::None => Quoting::None,
@@ -41,7 +41,7 @@ impl TableArgs {
     }
 
     /// The column of the text in files of this format.
-    pub(crate) fn columns(self, text: &str) -> Result<DatasetConfig, InputError> {
+    pub fn columns(self, text: &str) -> Result<DatasetConfig, InputError> {
         let (text, format) = (text.to_owned(), self.format()?);
         Ok(DatasetConfig { text, format, ..DatasetConfig::default() })
     }

@@ -1,0 +1,31 @@
+//! `fra` as a person calls it: one text, many texts, what was published, and what is refused.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod accumulate;
+#[cfg(target_os = "linux")]
+#[path = "../../../tests/support/along_the_mean.rs"]
+mod along_the_mean;
+#[path = "../../../tests/support/call.rs"]
+mod call;
+mod demo;
+#[cfg(target_os = "linux")]
+mod faults;
+mod fixture;
+#[cfg(target_os = "linux")]
+#[path = "../../../tests/support/folder.rs"]
+mod folder;
+#[path = "../../../tests/support/page_data.rs"]
+mod page_data;
+#[cfg(target_os = "linux")]
+#[path = "../../../tests/support/pipe.rs"]
+mod pipe;
+mod published;
+mod refused;
+mod sample;
+#[cfg(target_os = "linux")]
+#[path = "../../../tests/support/streams.rs"]
+mod streams;
+
+/// The program that these tests call.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fra");

@@ -1,0 +1,143 @@
+//! `sae train`: every autoencoder of a configuration file, from one stream of activations.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use attention_probes_cli::device;
+use attention_probes_cli::hub::hub_access;
+use attention_probes_cli::output::check_utf8;
+use attention_probes_cli::stdout::print;
+use attention_probes_cli_sae_words::Follower;
+use attention_probes_cli_sae_words::in_flags;
+use attention_probes_errors::{Stop, shown_time};
+use attention_probes_models::memory_limit_bytes;
+use attention_probes_pages_sae::text::trained_saes_text;
+use attention_probes_sae::{
+    Follow, SaeRunConfig, SaeRunOptions, SaeRunTime, TrainedSae, check_sae_run, run_sae,
+};
+use clap::Args;
+use tracing::info;
+
+/// Train sparse autoencoders on the activations of a model.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct TrainArgs {
+    /// The run, in TOML; `data.path` in it is relative to its folder.
+    pub config: PathBuf,
+    /// Folder that holds the runs, instead of the configuration's.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`, instead of the configuration's.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Model, instead of the configuration's.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Tokens that each autoencoder sees, instead of the configuration's.
+    #[arg(long)]
+    pub tokens: Option<u64>,
+    /// Name of the run, instead of the configuration's.
+    #[arg(long)]
+    pub run_name: Option<String>,
+    /// Seed, instead of the configuration's.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Go on with a run that was stopped.
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Replace a run that is there already; files that this program did not write stay.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Check everything and print the plan, but train nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `sae train`.
+///
+/// # Errors
+///
+/// If the configuration, the model, the texts, or the output is at fault, or a training diverges.
+pub fn run(args: &TrainArgs) -> Result<()> {
+    let mut config = SaeRunConfig::read(&args.config)?;
+    if let Some(output) = &args.output {
+        config.output.clone_from(output);
+    }
+    if let Some(device) = &args.device {
+        config.device.clone_from(device);
+    }
+    if let Some(model) = &args.model {
+        config.model.name.clone_from(model);
+    }
+    if let Some(name) = &args.run_name {
+        config.run.clone_from(name);
+    }
+    config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
+    config.seed = args.seed.unwrap_or(config.seed);
+    let flags =
+        TrainFlags { resume: args.resume, overwrite: args.overwrite, dry_run: args.dry_run };
+    let trained = train(&config, flags)?;
+    if trained.is_empty() { Ok(()) } else { print_trained(&trained, args.json) }
+}
+
+/// How a run is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrainFlags {
+    /// Whether a run that was stopped goes on.
+    pub(crate) resume: bool,
+    /// Whether a run that is there already is replaced.
+    pub(crate) overwrite: bool,
+    /// Whether only the plan is made.
+    pub(crate) dry_run: bool,
+}
+
+/// Trains everything and writes it; nothing if it is complete already, or only planned.
+pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<TrainedSae>> {
+    check_utf8(&config.output)?;
+    check_utf8(&config.data.path)?;
+    let plan = config.check()?;
+    let (device, hub, follower) =
+        (device::parse(&config.device)?, hub_access(), Follower::default());
+    let options = SaeRunOptions {
+        hub: hub.as_ref(),
+        resume: flags.resume,
+        overwrite: flags.overwrite,
+        memory_bytes: memory_limit_bytes(),
+        follow: Follow { progress: &|event| follower.show(event), stop: Stop::never() },
+        ..SaeRunOptions::new(&device)
+    };
+    if flags.dry_run {
+        say_time(check_sae_run(&plan, &options)?.time);
+        return Ok(Vec::new());
+    }
+    run_sae(&plan, &options).map_err(in_flags)
+}
+
+/// Says how long a run takes.
+pub(super) fn say_time(time: Option<SaeRunTime>) {
+    let Some(SaeRunTime { model_s, training_s }) = time else {
+        info!("time: no estimate, as the attention that guides is extracted first");
+        return;
+    };
+    info!(
+        "time: {}, of which {} for the model and {} for training; an estimate from one buffer \
+         and a few steps",
+        shown_time(model_s + training_s),
+        shown_time(model_s),
+        shown_time(training_s)
+    );
+}
+
+/// Prints what was trained.
+pub(super) fn print_trained(trained: &[TrainedSae], json: bool) -> Result<()> {
+    if json {
+        let text = serde_json::to_string_pretty(&serde_json::json!({ "saes": trained }))?;
+        return print(&(text + "\n"));
+    }
+    let folders: Vec<String> =
+        trained.iter().map(|sae| format!("wrote {}", sae.folder.display())).collect();
+    print(&format!("{}{}\n", trained_saes_text(trained), folders.join("\n")))
+}
