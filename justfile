@@ -30,17 +30,9 @@ lint:
 test:
     cargo test --workspace
 
-# Run every test, those of Parquet files among them.
-test-parquet:
-    cargo test --workspace --features parquet
-
-# Run every test, those of data sets of the Python library `datasets` among them.
-test-arrow:
-    cargo test --workspace --features arrow
-
 # Compare WebGPU with the CPU (needs an adapter; Debian's mesa-vulkan-drivers is one in software).
 test-wgpu:
-    cargo test --release -p attention-probes-cli --features wgpu --test wgpu
+    cargo test --release -p attention-probes-cli-probe --features wgpu --test it wgpu
 
 # Build the documentation.
 doc:
