@@ -21,7 +21,7 @@ use attention_probes::models::{ActivationFunction, Gpt2Config, HookPoint};
 use attention_probes::sae::fra::{
     FraActivations, FraCodes, FraLayer, FraRank, FraStatistics, FraStatisticsConfig, FraText,
 };
-use attention_probes::sae::{Activation, Sae, SaeConfig};
+use attention_probes::sae::{Sae, SaeActivation, SaeConfig};
 use burn::tensor::Device;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -69,7 +69,7 @@ fn sae(rng: &mut ChaCha8Rng) -> Sae {
     let b_enc = (0..D_SAE).map(|_| -FREQUENCY_TAIL * rng.random_range(1e-6_f32..1.0).ln());
     let mut sae = Sae {
         config: SaeConfig::new(D_MODEL, D_SAE),
-        activation: Activation::TopK {
+        activation: SaeActivation::TopK {
             b_enc: b_enc.collect(),
             k: K,
             rescale_acts_by_decoder_norm: false,

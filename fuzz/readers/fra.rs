@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use attention_probes_models::HookPoint;
 use attention_probes_sae::fra::{FraLayer, FraStatistics, FraStatisticsConfig};
-use attention_probes_sae::{Activation, Sae, SaeConfig};
+use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
 
 use crate::folder::Folder;
 use crate::hashed::hashed;
@@ -19,7 +19,7 @@ fn sae() -> Sae {
         |at: f32| (0..tiny::D_MODEL * d_sae).map(|i| (i as f32 * at).sin()).collect::<Vec<_>>();
     let mut sae = Sae {
         config: SaeConfig::new(tiny::D_MODEL, d_sae),
-        activation: Activation::Standard { b_enc: vec![0.01; d_sae] },
+        activation: SaeActivation::Standard { b_enc: vec![0.01; d_sae] },
         encoder: wave(0.9),
         decoder: wave(1.3),
         b_dec: vec![0.0; tiny::D_MODEL],

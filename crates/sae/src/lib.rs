@@ -43,7 +43,7 @@ pub use run::{
     TrainedSae, TrainingMemory, check_sae_run, demo_fra_run, demo_sae_run, read_history, run_sae,
     run_sae_on,
 };
-pub use sae::{Activation, Encoded, Sae};
+pub use sae::{Encoded, Sae, SaeActivation};
 pub use train::{
     CoefficientSchedule, ContextConfig, ContextStream, Contexts, LearningRateSchedule,
     MixingBuffer, SaeTrainConfig, SaeTrainer, ScheduleShape, StepReport, StreamPosition,

@@ -19,7 +19,7 @@ const LAYER_NORM_EPSILON: f32 = 1e-5;
 ///
 /// `pre = (x - b_dec) W_enc + b_enc`, `‖d_i‖` is the norm of the decoder's row `i`.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Activation {
+pub enum SaeActivation {
     /// `f = max(pre, 0)`
     Standard {
         /// `[d_sae]`
@@ -53,7 +53,7 @@ pub enum Activation {
     },
 }
 
-impl Activation {
+impl SaeActivation {
     /// Returns the name of the architecture.
     pub fn architecture(&self) -> Architecture {
         match self {
@@ -86,7 +86,7 @@ pub struct Sae {
     /// Its shape and site.
     pub config: SaeConfig,
     /// How it makes features, with the biases.
-    pub activation: Activation,
+    pub activation: SaeActivation,
     /// `W_enc` by feature, `[d_sae, d_in]`.
     pub encoder: Vec<f32>,
     /// `W_dec`, `[d_sae, d_in]`.
@@ -132,7 +132,7 @@ impl Sae {
         let Some(size) = d_in.checked_mul(d_sae).filter(|_| u32::try_from(d_sae).is_ok()) else {
             return error("d_sae", d_sae, "a smaller number");
         };
-        if let Activation::TopK { k, .. } = &self.activation
+        if let SaeActivation::TopK { k, .. } = &self.activation
             && !(1..=d_sae).contains(k)
         {
             return error("k", *k, "from 1 to the number of features");
@@ -221,23 +221,23 @@ impl Sae {
         let active =
             |(feature, value): (usize, f32)| (value > 0.0).then_some((feature as u32, value));
         match &self.activation {
-            Activation::Standard { b_enc } => {
+            SaeActivation::Standard { b_enc } => {
                 let pre = products.iter().zip(b_enc).map(|(e, b)| e + b);
                 pre.enumerate().filter_map(active).collect()
             }
-            Activation::JumpRelu { b_enc, threshold } => {
+            SaeActivation::JumpRelu { b_enc, threshold } => {
                 let pre = products.iter().zip(b_enc).map(|(e, b)| e + b);
                 let passed = pre.zip(threshold).enumerate().filter(|(_, (pre, t))| pre > t);
                 passed.map(|(i, (pre, _))| (i, pre)).filter_map(active).collect()
             }
-            Activation::Gated { b_gate, r_mag, b_mag } => {
+            SaeActivation::Gated { b_gate, r_mag, b_mag } => {
                 let open =
                     products.iter().zip(b_gate).enumerate().filter(|(_, (e, b))| *e + *b > 0.0);
                 let magnitude =
                     |(i, (e, _)): (usize, (&f32, &f32))| (i, r_mag[i].exp() * e + b_mag[i]);
                 open.map(magnitude).filter_map(active).collect()
             }
-            Activation::TopK { b_enc, k, .. } => {
+            SaeActivation::TopK { b_enc, k, .. } => {
                 for (e, b) in products.iter_mut().zip(b_enc) {
                     *e += b;
                 }
@@ -252,7 +252,7 @@ impl Sae {
     /// Norms of the decoder's rows where features are scaled by them, else nothing.
     pub(crate) fn decoder_norms_if_rescaled(&self) -> Vec<f32> {
         match self.activation {
-            Activation::TopK { rescale_acts_by_decoder_norm: true, .. } => self.decoder_norms(),
+            SaeActivation::TopK { rescale_acts_by_decoder_norm: true, .. } => self.decoder_norms(),
             _ => Vec::new(),
         }
     }

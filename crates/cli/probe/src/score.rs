@@ -103,6 +103,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         verdict: args.verdict.config(),
         with_tokens: !args.no_tokens,
         max_tokens: args.max_tokens.map(NonZeroUsize::get),
+        ..ScoreConfig::default()
     };
     let scorer = Scorer::new(&files, &config, &device).map_err(with_flags)?;
     let result = match (&args.data.activations, &args.data.data) {

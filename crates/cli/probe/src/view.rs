@@ -10,7 +10,7 @@ use attention_probes_cli::hub::hub_access;
 use attention_probes_cli::progress::Progress;
 use attention_probes_cli::stdout::print;
 use attention_probes_cli::{device, output};
-use attention_probes_errors::shown_size;
+use attention_probes_errors::{Stop, shown_size};
 use attention_probes_pages_probes::PageError;
 use attention_probes_pages_probes::{TextsPage, TokenPageConfig, token_page};
 use attention_probes_probes::ProbeFile;
@@ -91,6 +91,7 @@ pub fn run(args: &ViewArgs) -> Result<()> {
         given: &given,
         model: &probed.model,
         device: &device,
+        stop: &Stop::never(),
     };
     let mut bar = Progress::default();
     let mut progress = |done, total| bar.extracted("view", done, total);

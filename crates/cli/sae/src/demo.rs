@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use attention_probes_activations::demo::PASSAGES;
 use attention_probes_cli::device;
+use attention_probes_errors::Stop;
 use attention_probes_models::{Dtype, Placement, open_model};
 use attention_probes_pages_sae::{SaePageConfig, sae_page};
 use attention_probes_sae::eval::SaeSite;
@@ -17,7 +18,8 @@ use super::train::{TrainFlags, print_trained, train};
 use super::view::write_page;
 
 /// Contexts and features of the page.
-const PAGE: SaePageConfig = SaePageConfig { max_contexts: 700, n_features: 150 };
+const PAGE: SaePageConfig =
+    SaePageConfig { max_contexts: 700, n_features: 150, stop: Stop::never() };
 
 /// Train autoencoders on attention of the embedded model, and show their features; offline.
 #[derive(Args, Debug)]
@@ -65,7 +67,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
             prepend_bos: contexts.has_bos(),
         };
         let subject = PublishedSae { path: &found.folder, sae: &sae };
-        let page = sae_page(&site, subject, &contexts, PAGE)?;
+        let page = sae_page(&site, subject, &contexts, &PAGE)?;
         write_page(&page, &folder.join(format!("{}.html", found.name)))?;
     }
     Ok(())

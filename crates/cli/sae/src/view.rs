@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
 use attention_probes_cli::output;
+use attention_probes_errors::Stop;
 use attention_probes_pages_sae::{SaePageConfig, sae_page};
 use attention_probes_report::SaePage;
 use attention_probes_sae::PublishedSae;
@@ -40,8 +41,12 @@ pub fn run(args: &ViewArgs) -> Result<()> {
     output::check_page(&args.output, [])?;
     let (opened, contexts) = open_with_texts(&args.subject)?;
     let subject = PublishedSae { path: &args.subject.sae, sae: &opened.sae };
-    let config = SaePageConfig { max_contexts: args.max_contexts, n_features: args.features };
-    write_page(&sae_page(&opened.site(), subject, &contexts, config)?, &args.output)
+    let config = SaePageConfig {
+        max_contexts: args.max_contexts,
+        n_features: args.features,
+        stop: Stop::never(),
+    };
+    write_page(&sae_page(&opened.site(), subject, &contexts, &config)?, &args.output)
 }
 
 /// Writes the page of an autoencoder.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use attention_probes_sae::{Activation, Sae, SaeConfig};
+use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
 
 /// An autoencoder of the embedded model with two features, along the mean of the stream and against
 /// it, each active beyond 0.01.
@@ -19,7 +19,7 @@ pub(crate) fn along_the_mean() -> Sae {
     let rows = [vec![weight; d_in], vec![-weight; d_in]].concat();
     Sae {
         config,
-        activation: Activation::Standard { b_enc: vec![-0.01; d_sae] },
+        activation: SaeActivation::Standard { b_enc: vec![-0.01; d_sae] },
         encoder: rows.clone(),
         decoder: rows,
         b_dec: vec![0.0; d_in],

@@ -33,7 +33,7 @@ pub struct EvaluateConfig {
     pub examples_per_text: usize,
     /// Seed of the positions that are drawn and of the bootstrap. Default 42.
     pub seed: u64,
-    /// Asked before each block of a forward pass. Default never.
+    /// Asked before each block of a forward pass and each batch of the probe. Default never.
     pub stop: Stop,
 }
 
@@ -260,7 +260,7 @@ impl ProbeFile {
             let n_out = known.n_columns();
             let mut outputs = vec![0.0; ends.len() * n_out];
             let prefixes = Prefixes { source: prepared.source, site: 0, ends: &ends };
-            apply_probe(&self.probe, prefixes, prepared.device, |index, reading| {
+            apply_probe(&self.probe, prefixes, prepared.device, &config.stop, |index, reading| {
                 outputs[index * n_out..(index + 1) * n_out].copy_from_slice(reading.logits);
             })?;
             let report = SideReport::new(&known, &outputs, config.seed).map_err(metrics)?;
@@ -280,7 +280,7 @@ impl ProbeFile {
         let n_out = n_out(n_classes);
         let mut logits = vec![0.0; labels.len() * n_out];
         let prefixes = Prefixes { source, site: 0, ends: &ends };
-        apply_probe(&self.probe, prefixes, device, |index, reading| {
+        apply_probe(&self.probe, prefixes, device, &config.stop, |index, reading| {
             for (kept, logit) in logits[index * n_out..][..n_out].iter_mut().zip(reading.logits) {
                 *kept = f64::from(*logit);
             }

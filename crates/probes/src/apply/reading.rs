@@ -1,6 +1,7 @@
 //! A probe applied to sequences of activations, batch by batch.
 
 use attention_probes_activations::{ActivationSource, length_buckets};
+use attention_probes_errors::Stop;
 use attention_probes_models::host_values;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
@@ -39,6 +40,7 @@ pub struct Prefixes<'a> {
 ///
 /// - [`ProbeError::Activation`] if the activations cannot be read
 /// - [`ProbeError::Device`] if the device fails to hand over what the probe says
+/// - [`ProbeError::Stopped`] if the signal to stop, asked before each batch, is given
 ///
 /// # Panics
 ///
@@ -54,6 +56,7 @@ pub struct Prefixes<'a> {
 /// use attention_probes_activations::{
 ///     ExternalActivations, MemoryActivations, NpzArray, write_npz,
 /// };
+/// use attention_probes_errors::Stop;
 /// use attention_probes_probes::{LinearProbeConfig, Prefixes, ProbeConfig, apply_probe};
 /// use burn::tensor::Device;
 ///
@@ -68,7 +71,8 @@ pub struct Prefixes<'a> {
 /// let mut logits = vec![0.0; 2];
 /// let ends = [(0, 1), (1, 1)];
 /// let prefixes = Prefixes { source: &mut source, site: 0, ends: &ends };
-/// apply_probe(&probe, prefixes, &Device::default(), |index, reading| {
+/// let stop = Stop::never();
+/// apply_probe(&probe, prefixes, &Device::default(), &stop, |index, reading| {
 ///     logits[index] = reading.logits[0];
 /// })?;
 /// assert_eq!(logits[0], logits[1]);
@@ -78,11 +82,13 @@ pub fn apply_probe(
     probe: &AnyProbe,
     prefixes: Prefixes<'_>,
     device: &Device,
+    stop: &Stop,
     mut each: impl FnMut(usize, &Reading<'_>),
 ) -> Result<(), ProbeError> {
     let Prefixes { source, site, ends } = prefixes;
     let lengths: Vec<usize> = ends.iter().map(|(_, end)| *end).collect();
     for bucket in length_buckets(&lengths, TOKENS_PER_BATCH) {
+        stop.check()?;
         let wanted: Vec<(usize, usize)> = bucket.iter().map(|&index| ends[index]).collect();
         let mut read = Ok(());
         source
@@ -154,7 +160,27 @@ pub(crate) fn padded(
 
 #[cfg(test)]
 mod tests {
+    use attention_probes_activations::{
+        ExternalActivations, MemoryActivations, NpzArray, write_npz,
+    };
+
     use super::*;
+    use crate::{LinearProbeConfig, ProbeConfig};
+
+    #[test]
+    fn it_stops_before_the_first_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npz");
+        write_npz(&path, &[("x", NpzArray::new(vec![1, 1, 3], vec![0.5_f32; 3]))]).unwrap();
+        let mut source = MemoryActivations::from(ExternalActivations::read(&path).unwrap());
+        let config: ProbeConfig = LinearProbeConfig::new(3, 2).into();
+        let (device, stop) = (Device::default(), Stop::new());
+        stop.stop();
+        let probe = config.init(1, &device).unwrap();
+        let prefixes = Prefixes { source: &mut source, site: 0, ends: &[(0, 1)] };
+        let stopped = apply_probe(&probe, prefixes, &device, &stop, |_, _| panic!("nothing is read"));
+        assert!(matches!(stopped, Err(ProbeError::Stopped(_))));
+    }
 
     #[test]
     fn padding_goes_behind_the_shorter_sequence() {

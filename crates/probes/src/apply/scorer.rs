@@ -3,6 +3,7 @@
 use attention_probes_activations::{
     ActivationSource, MemoryActivations, PlaceActivations, PlaceSites,
 };
+use attention_probes_errors::Stop;
 use burn::tensor::Device;
 use serde::{Serialize, Serializer};
 
@@ -23,11 +24,14 @@ pub struct ScoreConfig {
     /// Most tokens of a text, at most the model's context. Default none: as many as in training, or
     /// the whole context where a probe does not say.
     pub max_tokens: Option<usize>,
+    /// Asked before each block of a forward pass and each batch of a probe. Default never.
+    pub stop: Stop,
 }
 
 impl Default for ScoreConfig {
     fn default() -> Self {
-        Self { verdict: VerdictConfig::default(), with_tokens: true, max_tokens: None }
+        let (verdict, stop) = (VerdictConfig::default(), Stop::never());
+        Self { verdict, with_tokens: true, max_tokens: None, stop }
     }
 }
 
@@ -217,7 +221,7 @@ impl<'a> Scorer<'a> {
                 .then(|| probe.readout.token_scores(prefix.tokens.clone(), reading)),
         };
         let ends = Prefixes { source, site: 0, ends: &ends };
-        apply_probe(&probe.file.probe, ends, self.device, |index, reading| {
+        apply_probe(&probe.file.probe, ends, self.device, &self.config.stop, |index, reading| {
             scores[index] = Some(Box::new(score(prefixes[index], reading)));
         })?;
         Ok(scores.into_iter().flatten().collect())

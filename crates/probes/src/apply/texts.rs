@@ -114,7 +114,12 @@ impl<'a> TextScorer<'a> {
         let encoded: Vec<Result<(usize, bool), ApplyError>> = encoded.collect();
 
         let tokens = TokenizedDataset::from_sequences(&sequences);
-        let mut source = captured(&self.model, &tokens, &self.places, self.scorer.device)?;
+        let mut source = captured(
+            &self.model,
+            &tokens,
+            &self.places,
+            (self.scorer.device, &self.scorer.config.stop),
+        )?;
         let prefix = |(sequence, truncated): (usize, bool)| {
             if source.skipped().contains(&sequence) {
                 return Err(ApplyError::NotFinite);
@@ -329,14 +334,15 @@ impl SavedProbe {
         let (ids, _) = encode(&model.tokenizer, text, self.max_tokens(None, n_ctx, n_ctx))?;
         let tokens = TokenizedDataset::from_sequences(&[&ids]);
         let places = PlaceSites::new(std::slice::from_ref(place));
-        let source = captured(model, &tokens, &places, device)?;
+        let stop = Stop::never();
+        let source = captured(model, &tokens, &places, (device, &stop))?;
         if !source.skipped().is_empty() {
             return Err(ApplyError::NotFinite.into());
         }
         let mut source = PlaceActivations::new(Box::new(source), &places);
         let prefixes = Prefixes { source: &mut source, site: 0, ends: &[(0, ids.len())] };
         let mut score = None;
-        apply_probe(&probe, prefixes, device, |_, reading| {
+        apply_probe(&probe, prefixes, device, &stop, |_, reading| {
             let tokens = ids.iter().map(|&id| token(&model.tokenizer, id)).collect();
             score = Some(TextScore {
                 verdict: judge.judge(reading.logits),
@@ -362,7 +368,7 @@ fn captured(
     model: &LanguageModel,
     tokens: &TokenizedDataset,
     places: &PlaceSites,
-    device: &Device,
+    (device, stop): (&Device, &Stop),
 ) -> Result<MemoryActivations, ProbeError> {
     let capture = Capture {
         model: &*model.model,
@@ -370,7 +376,7 @@ fn captured(
         sites: places.sites(),
         device,
         max_tokens_per_batch: TOKENS_PER_FORWARD,
-        stop: Stop::never(),
+        stop: stop.clone(),
     };
     let all: Vec<usize> = (0..tokens.len()).collect();
     let source = MemoryActivations::capture(&capture, &all, &mut |_, _| {});

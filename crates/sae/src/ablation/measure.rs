@@ -154,7 +154,7 @@ impl<'a> Bench<'a> {
                 }
                 let n = evaluations(of).len();
                 let findings = (done[i]..done[i] + n)
-                    .map(|job| encoded[i].measure(job))
+                    .map(|job| encoded[i].measure(job, &self.options.follow.stop))
                     .collect::<Result<Vec<_>, _>>()?;
                 done[i] += n;
                 found.extend(metrics::of_labelled(of).map(|(name, ..)| value(&findings, name)));

@@ -1,5 +1,6 @@
 //! Absorption: words on which a concept's own features are silent because others took it over.
 
+use attention_probes_errors::Stop;
 use attention_probes_kernels::dot_in_f64 as dot;
 use attention_probes_probes::{Features, LinearReadout};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use crate::{Sae, SaeError};
 const SILENT: f32 = 1e-8;
 
 /// How absorption is measured; the defaults are `SAEBench`'s.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AbsorptionConfig {
     /// Cosine of a feature to the probe from which it can absorb wholly. 0.025
     pub full_absorption_cosine: f64,
@@ -30,6 +31,8 @@ pub struct AbsorptionConfig {
     pub min_probe_f1: f64,
     /// Classes that must count for there to be a result. 20
     pub min_classes: usize,
+    /// Asked before each class and each pass over the rows of a probe. Never by default.
+    pub stop: Stop,
 }
 
 impl Default for AbsorptionConfig {
@@ -43,6 +46,7 @@ impl Default for AbsorptionConfig {
             max_k_value: 10,
             min_probe_f1: 0.6,
             min_classes: 20,
+            stop: Stop::never(),
         }
     }
 }
@@ -236,6 +240,7 @@ pub struct AbsorptionMeans {
 ///
 /// - [`SaeError::SizeMismatch`] if a width, the number of labels, or a label does not fit.
 /// - [`SaeError::Probe`] if a logistic regression fails, as where a class has no word.
+/// - [`SaeError::Stopped`] if [`AbsorptionConfig::stop`] is given.
 ///
 /// # Memory
 ///
@@ -265,6 +270,7 @@ pub fn absorption(
     let mut classes = Vec::new();
     let mut n_good = 0;
     for (class, weights) in selection.chunks_exact(sae.config.d_sae).enumerate() {
+        config.stop.check()?;
         let is_class: Vec<bool> = test.labels.iter().map(|label| *label == class).collect();
         let said: Vec<bool> = (0..is_class.len()).map(|word| logit(word, class) > 0.0).collect();
         let probe_f1 = f1(&is_class, &said);

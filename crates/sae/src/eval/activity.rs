@@ -5,9 +5,9 @@ use attention_probes_activations::{
 };
 use attention_probes_errors::Stop;
 use attention_probes_kernels::{Matrix, Write, matmul};
-use attention_probes_models::{HookPoint, HookedModel};
-use burn::tensor::Device;
+use attention_probes_models::HookPoint;
 
+use super::measure::SaeSite;
 use crate::train::Contexts;
 use crate::{Sae, SaeError, SparseCodes};
 
@@ -45,7 +45,8 @@ pub struct FeaturePeak {
 }
 
 impl FeatureActivity {
-    /// Runs a model over the first `n_contexts` contexts and encodes what is at a hook.
+    /// Runs a model over the first `max_contexts` contexts and encodes what is at the hook of an
+    /// autoencoder. The signal to stop is asked before each block of a forward pass.
     ///
     /// # Errors
     ///
@@ -54,12 +55,13 @@ impl FeatureActivity {
     /// - [`SaeError::NonFinite`] if an activation is not finite.
     /// - [`SaeError::Stopped`] if the signal to stop is given.
     pub fn collect(
+        site: &SaeSite<'_>,
         sae: &Sae,
-        model: &dyn HookedModel,
-        device: &Device,
-        (contexts, n_contexts): (&Contexts, usize),
-        (hook, stop): (HookPoint, &Stop),
+        contexts: &Contexts,
+        max_contexts: usize,
+        stop: &Stop,
     ) -> Result<Self, SaeError> {
+        let SaeSite { model, device, hook, .. } = *site;
         let (d_in, length) = (sae.config.d_in, contexts.length());
         let n_before = length - contexts.n_text_tokens();
         let mut codes = SparseCodes::new(sae.config.d_sae);
@@ -71,8 +73,8 @@ impl FeatureActivity {
             watch: Watch { progress: None, stop: stop.clone() },
             ..CaptureOptions::default()
         };
-        let capture = ModelCapture { model, device, hooks: &[hook.into()], options };
-        let all: Vec<usize> = (0..contexts.len().min(n_contexts)).collect();
+        let capture = ModelCapture { model: &*model.model, device, hooks: &[hook.into()], options };
+        let all: Vec<usize> = (0..contexts.len().min(max_contexts)).collect();
         for chunk in all.chunks(CONTEXTS_PER_FORWARD) {
             let texts: Vec<&[u32]> = chunk.iter().map(|i| contexts.ids(*i)).collect();
             let mut x: Vec<f32> = Vec::with_capacity(texts.len() * length * d_in);
@@ -262,15 +264,16 @@ impl Sae {
 ///
 /// If there is no such feature or position.
 pub fn attribute_to_sources(
+    site: &SaeSite<'_>,
     sae: &Sae,
-    model: &dyn HookedModel,
-    device: &Device,
     ids: &[u32],
-    (hook, feature, position): (HookPoint, usize, usize),
+    feature: usize,
+    position: usize,
 ) -> Result<Vec<f64>, SaeError> {
-    let HookPoint::Z(layer) = hook else {
-        return Err(SaeError::Hook { hook: hook.to_string() });
+    let HookPoint::Z(layer) = site.hook else {
+        return Err(SaeError::Hook { hook: site.hook.to_string() });
     };
+    let (model, device) = (&*site.model.model, site.device);
     let shape = model.shape();
     let (n_heads, d_head, length) = (shape.n_heads, shape.d_head, ids.len());
     let hooks = [HookPoint::Pattern(layer).into(), HookPoint::V(layer).into()];

@@ -135,7 +135,7 @@ pub fn ablated_means(
 mod tests {
     use super::*;
     use crate::eval::testing::identity_sae;
-    use crate::{Activation, Normalization};
+    use crate::{Normalization, SaeActivation};
 
     #[test]
     fn only_effects_that_are_not_0_are_counted() {
@@ -163,7 +163,7 @@ mod tests {
         sae.decoder = vec![0.5, 1.0, 0.0, -1.0, 2.0, 0.5, 0.0, 0.3, 1.5];
         sae.b_dec = vec![0.1, -0.2, 0.3];
         let b_enc = vec![0.25; 3];
-        let rescaled = Activation::TopK { b_enc, k: 2, rescale_acts_by_decoder_norm: true };
+        let rescaled = SaeActivation::TopK { b_enc, k: 2, rescale_acts_by_decoder_norm: true };
         let values = vec![1.0, 2.0, -1.0, 0.5, -3.0, 0.7, 2.0, 2.5, 0.1, 1.0, 1.0, 4.0];
         let texts = TextActivations::padded(values.clone(), 2, 3).unwrap();
         for activation in [sae.activation.clone(), rescaled] {

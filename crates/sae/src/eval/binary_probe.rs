@@ -1,6 +1,6 @@
 //! The linear probe of SCR, TPP, and the full-width accuracies of sparse probing.
 
-use attention_probes_errors::ValueError;
+use attention_probes_errors::{Stop, ValueError};
 use attention_probes_kernels::{AdamArrays, AdamStep, sigmoid};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -88,11 +88,13 @@ pub(super) struct Split<'a> {
     pub(super) examples: &'a [Example],
 }
 
-/// Trains a probe; returns it with its best accuracy on the test data.
+/// Trains a probe, unless the signal to stop is given before a pass; returns it with its best accuracy
+/// on the test data.
 pub(super) fn train_binary_probe(
     train: Split<'_>,
     test: Split<'_>,
     config: &BinaryProbeConfig,
+    stop: &Stop,
 ) -> Result<(BinaryProbe, f64), SaeError> {
     config.check()?;
     let width = train.sources.first().map_or(0, Rows::width);
@@ -112,6 +114,7 @@ pub(super) fn train_binary_probe(
         ..AdamStep::default()
     };
     for _ in 0..config.epochs {
+        stop.check()?;
         order.shuffle(&mut rng);
         for batch in order.chunks(config.batch_size) {
             gradient.fill(0.0);
@@ -169,18 +172,23 @@ mod tests {
         let split = Split { sources: &sources, examples: &examples };
         let config = BinaryProbeConfig { patience: 100, ..BinaryProbeConfig::full_width() };
         let config = BinaryProbeConfig { batch_size: 8, ..config };
-        let (probe, found) = train_binary_probe(split, split, &config).unwrap();
+        let (probe, found) = train_binary_probe(split, split, &config, &Stop::never()).unwrap();
         assert!(found >= 0.95, "{found}");
         assert!((probe.accuracy(&sources, &examples) - found).abs() < 1e-9);
         assert!(probe.weight[0] > 0.0 && probe.bias < 0.0);
-        assert_eq!(train_binary_probe(split, split, &config).unwrap().0, probe);
+        let again = train_binary_probe(split, split, &config, &Stop::never()).unwrap();
+        assert_eq!(again.0, probe);
+        let stop = Stop::new();
+        stop.stop();
+        let stopped = train_binary_probe(split, split, &config, &stop);
+        assert!(matches!(stopped, Err(SaeError::Stopped)));
     }
 
     #[test]
     fn a_config_out_of_range_is_refused() {
         let split = Split { sources: &[], examples: &[] };
         let config = BinaryProbeConfig { batch_size: 0, ..BinaryProbeConfig::full_width() };
-        let error = train_binary_probe(split, split, &config).unwrap_err().to_string();
-        assert_eq!(error, "`batch_size` is 0, expected at least 1");
+        let error = train_binary_probe(split, split, &config, &Stop::never()).unwrap_err();
+        assert_eq!(error.to_string(), "`batch_size` is 0, expected at least 1");
     }
 }

@@ -104,11 +104,11 @@ impl FeatureFrequency {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::{Activation, Sae, SaeConfig, eval::{CoreBatch, CoreEvaluator}};
+/// use attention_probes_sae::{SaeActivation, Sae, SaeConfig, eval::{CoreBatch, CoreEvaluator}};
 ///
 /// let sae = Sae {
 ///     config: SaeConfig::new(2, 2),
-///     activation: Activation::Standard { b_enc: vec![0.0; 2] },
+///     activation: SaeActivation::Standard { b_enc: vec![0.0; 2] },
 ///     encoder: vec![1.0, 0.0, 0.0, 1.0],
 ///     decoder: vec![1.0, 0.0, 0.0, 1.0],
 ///     b_dec: vec![0.0; 2],

@@ -26,11 +26,11 @@ impl Default for Sampling {
 
 /// Texts of some classes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LabelledTexts<T = TextActivations> {
+pub struct TextClasses<T = TextActivations> {
     classes: Vec<(String, T)>,
 }
 
-impl<T: Texts> LabelledTexts<T> {
+impl<T: Texts> TextClasses<T> {
     /// Puts classes together, in an order that stays.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ pub(super) fn main_features(
         let config_of_fit = LogisticConfig {
             penalties: vec![1.0],
             keep_unconverged: true,
+            stop: config.stop.clone(),
             ..LogisticConfig::default()
         };
         let fits = logistic_path(data, &config_of_fit)?;

@@ -37,15 +37,15 @@ pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureFrequency, 
 pub use encoded::{EncodedTexts, Texts};
 pub use error::EvalError;
 pub use eval_run::EvalRun;
-pub use examples::{LabelledTexts, Sampling};
+pub use examples::{Sampling, TextClasses};
 pub use first_letter::{LetterPrompt, letter_prompts, letter_words};
 pub(crate) use measure::EncodedJobs;
 pub use measure::{
     ActivationData, CoreConfig, EvalFindings, EvalSae, LabelledConfig, LabelledData,
     LabelledEvaluation, LabelledJob, LabelledText, LettersConfig, SaeInModel, SaeModelOptions,
     SaeSite, ScrColumns, WantedLabels, absorption_of_letters, core_of_activations,
-    core_of_contexts, evaluate_activations, evaluate_labelled, open_sae_in_model, read_activations,
-    read_labelled,
+    core_of_contexts, evaluate_labelled, evaluate_labelled_activations, open_sae_in_model,
+    read_activations, read_labelled,
 };
 pub use output::{CoreResults, EvalOutput, MetricCategory};
 pub use parts::{cut_to_parts, draw_in_parts};

@@ -10,7 +10,7 @@ use super::scr::Scr;
 use super::sparse_probing::SparseProbing;
 use super::tpp::Tpp;
 use super::weights::FeatureWeights;
-use crate::{Activation, Sae};
+use crate::{Sae, SaeActivation};
 
 /// What a missing or undefined number is written as.
 const UNDEFINED: f64 = -1.0;
@@ -367,7 +367,7 @@ fn sae_cfg_dict(sae: &Sae) -> Map<String, Value> {
     set("apply_b_dec_to_input", config.apply_b_dec_to_input.into());
     set("normalize_activations", json!(config.normalize_activations));
     set("reshape_activations", json!(config.reshape_activations));
-    if let Activation::TopK { k, rescale_acts_by_decoder_norm, .. } = sae.activation {
+    if let SaeActivation::TopK { k, rescale_acts_by_decoder_norm, .. } = sae.activation {
         set("k", k.into());
         set("rescale_acts_by_decoder_norm", rescale_acts_by_decoder_norm.into());
     }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use attention_probes_errors::Stop;
 use attention_probes_kernels::SoftmaxSum;
 use attention_probes_models::{
-    Activation as Captured, ActivationCache, ForwardRequest, HookPoint, HookSet, HookedModel,
-    Intervention, ModelError, Positions, TokenBatch, host_values,
+    Activation, ActivationCache, ForwardRequest, HookPoint, HookSet, HookedModel, Intervention,
+    ModelError, Positions, TokenBatch, host_values,
 };
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
@@ -346,12 +346,12 @@ impl<'a> CountedTokens<'a> {
 }
 
 /// Values in the shape of an activation, on the same device.
-fn like(captured: &Captured, values: Vec<f32>) -> Captured {
+fn like(captured: &Activation, values: Vec<f32>) -> Activation {
     let flat = captured.clone().flatten_heads();
     let stream = Tensor::<3>::from_data(TensorData::new(values, flat.dims()), &flat.device());
     match captured {
-        Captured::Stream(_) => Captured::Stream(stream),
-        Captured::Heads(heads) => Captured::Heads(stream.reshape(heads.dims())),
+        Activation::Stream(_) => Activation::Stream(stream),
+        Activation::Heads(heads) => Activation::Heads(stream.reshape(heads.dims())),
     }
 }
 
@@ -362,7 +362,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::{Activation, SaeConfig};
+    use crate::{SaeActivation, SaeConfig};
 
     #[test]
     fn losses_and_divergences_are_those_by_hand() {
@@ -384,7 +384,7 @@ mod tests {
         }
         Sae {
             config: SaeConfig::new(d, 2 * d),
-            activation: Activation::Standard { b_enc: vec![0.0; 2 * d] },
+            activation: SaeActivation::Standard { b_enc: vec![0.0; 2 * d] },
             encoder: matrix.clone(),
             decoder: matrix.into_iter().map(|w| w * scale).collect(),
             b_dec: vec![0.0; d],

@@ -33,9 +33,9 @@ pub struct ReseedSummary {
 ///
 /// ```
 /// use attention_probes_sae::eval::{EvalOutput, EvalRun, reseed};
-/// # use attention_probes_sae::{Activation, Sae, SaeConfig};
+/// # use attention_probes_sae::{SaeActivation, Sae, SaeConfig};
 /// # let sae = Sae { config: SaeConfig::new(1, 1),
-/// #     activation: Activation::Standard { b_enc: vec![0.0] },
+/// #     activation: SaeActivation::Standard { b_enc: vec![0.0] },
 /// #     encoder: vec![1.0], decoder: vec![1.0], b_dec: vec![0.0] };
 ///
 /// let mut of_seed = [0.8, 0.9, 1.0].map(|accuracy| {

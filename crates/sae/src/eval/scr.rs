@@ -88,6 +88,7 @@ pub struct Scr {
 /// - [`SaeError::SizeMismatch`] if a pair has fewer negative than positive texts, or a width
 ///   differs.
 /// - [`SaeError::Hyperparameter`] if a field of the probes' config is out of range.
+/// - [`SaeError::Stopped`] if [`PerturbationConfig::stop`] is given.
 pub fn train_scr_probes<T: Texts>(
     train: &ScrTexts<T>,
     test: &ScrTexts<T>,
@@ -108,7 +109,7 @@ pub fn train_scr_probes<T: Texts>(
             let (train_rows, test_rows) = (dense(train), dense(test));
             let train = Split { sources: &train_rows, examples: train_examples };
             let test = Split { sources: &test_rows, examples: test_examples };
-            Ok(train_binary_probe(train, test, &config.probe)?.0)
+            Ok(train_binary_probe(train, test, &config.probe, &config.stop)?.0)
         })
         .collect()
 }
@@ -130,8 +131,9 @@ pub fn train_scr_probes<T: Texts>(
 ///
 /// # Errors
 ///
-/// [`SaeError::SizeMismatch`] if there are not three probes, a width differs, or a pair has fewer
-/// negative than positive texts.
+/// - [`SaeError::SizeMismatch`] if there are not three probes, a width differs, or a pair has fewer
+///   negative than positive texts.
+/// - [`SaeError::Stopped`] if [`PerturbationConfig::stop`] is given.
 ///
 /// # Memory
 ///
@@ -172,8 +174,11 @@ pub fn scr<T: Texts>(
         let effects = effects(sae, &features, examples, probe, Effect::Absolute);
         let chosen: Vec<Vec<usize>> =
             config.n_values.iter().map(|n| largest_effects(&effects, *n)).collect();
-        let accuracies =
-            chosen.iter().map(|chosen| accuracies(&|texts| texts.without(sae, chosen))).collect();
+        let ablate = |chosen: &Vec<usize>| {
+            config.stop.check()?;
+            Ok(accuracies(&|texts| texts.without(sae, chosen)))
+        };
+        let accuracies = chosen.iter().map(ablate).collect::<Result<_, SaeError>>()?;
         let ablated = chosen
             .into_iter()
             .map(|chosen| chosen.into_iter().map(|feature| feature as u32).collect())

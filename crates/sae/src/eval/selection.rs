@@ -1,6 +1,6 @@
 //! One linear probe for each class, on features or on activations, of the absorption evaluation.
 
-use attention_probes_errors::ValueError;
+use attention_probes_errors::{Stop, Stopped, ValueError};
 use attention_probes_kernels::{AdamArrays, AdamStep, sigmoid};
 use attention_probes_probes::LinearReadout;
 use rand::seq::SliceRandom;
@@ -14,7 +14,7 @@ use crate::{Sae, SaeError};
 
 /// How one probe for each class is trained: those whose largest weights choose features, or those
 /// that say which words are of a class.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SelectionConfig {
     /// Step size at the beginning.
     pub learning_rate: f64,
@@ -30,6 +30,8 @@ pub struct SelectionConfig {
     pub batch_size: usize,
     /// Seed of the initial weights and of the order of the rows.
     pub seed: u64,
+    /// Asked before each pass over the rows. Never by default.
+    pub stop: Stop,
 }
 
 impl Default for SelectionConfig {
@@ -43,6 +45,7 @@ impl Default for SelectionConfig {
             epochs: 50,
             batch_size: 4096,
             seed: 42,
+            stop: Stop::never(),
         }
     }
 }
@@ -90,6 +93,7 @@ impl SelectionConfig {
 ///
 /// - [`SaeError::Hyperparameter`] if a field of the config is out of range.
 /// - [`SaeError::SizeMismatch`] if activations, labels, or classes do not fit.
+/// - [`SaeError::Stopped`] if [`SelectionConfig::stop`] is given.
 ///
 /// # Memory
 ///
@@ -103,7 +107,7 @@ pub fn train_selection(
     config.check()?;
     check_words(words, sae.config.d_in, n_classes)?;
     let codes = Rows::Sparse(sae.encode(words.activations)?.codes);
-    let weights = train_all(&codes, words.labels, n_classes, config).into_iter();
+    let weights = train_all(&codes, words.labels, n_classes, config)?.into_iter();
     Ok(weights.flat_map(|(weight, _)| weight).map(|w| w as f32).collect())
 }
 
@@ -117,6 +121,7 @@ pub fn train_selection(
 /// - [`SaeError::Hyperparameter`] if a field of the config is out of range.
 /// - [`SaeError::SizeMismatch`] if activations, labels, or classes do not fit.
 /// - [`SaeError::Probe`] if a weight is not finite.
+/// - [`SaeError::Stopped`] if [`SelectionConfig::stop`] is given.
 ///
 /// # Memory
 ///
@@ -129,7 +134,7 @@ pub fn train_truth(
     config.check()?;
     check_words(words, d_in, n_classes)?;
     let rows = Rows::Dense { values: words.activations.to_vec(), width: d_in };
-    let probes = train_all(&rows, words.labels, n_classes, config);
+    let probes = train_all(&rows, words.labels, n_classes, config)?;
     let (weights, biases): (Vec<Vec<f64>>, Vec<f64>) = probes.into_iter().unzip();
     Ok(LinearReadout::new(&weights.concat(), &biases)?)
 }
@@ -140,7 +145,7 @@ fn train_all(
     labels: &[usize],
     n_classes: usize,
     config: &SelectionConfig,
-) -> Vec<(Vec<f64>, f64)> {
+) -> Result<Vec<(Vec<f64>, f64)>, Stopped> {
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     let orders: Vec<Vec<usize>> = (0..config.epochs)
         .map(|_| {
@@ -159,7 +164,7 @@ fn train_one(
     (class, n_classes): (usize, usize),
     orders: &[Vec<usize>],
     config: &SelectionConfig,
-) -> (Vec<f64>, f64) {
+) -> Result<(Vec<f64>, f64), Stopped> {
     let width = rows.width();
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     rng.set_stream(1 + class as u64);
@@ -175,6 +180,7 @@ fn train_one(
         let factor =
             (config.end_learning_rate / config.learning_rate).powf(1.0 / config.epochs as f64);
         for order in orders {
+            config.stop.check()?;
             for batch in order.chunks(config.batch_size) {
                 gradient.fill(0.0);
                 let scale = 1.0 / (batch.len() * n_classes) as f64;
@@ -198,7 +204,7 @@ fn train_one(
     }
     let bias = params[width];
     params.truncate(width);
-    (params, bias)
+    Ok((params, bias))
 }
 
 #[cfg(test)]

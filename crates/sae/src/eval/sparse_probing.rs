@@ -1,6 +1,6 @@
 //! k-sparse probing: how well a class is told from a few features.
 
-use attention_probes_errors::ValueError;
+use attention_probes_errors::{Stop, ValueError};
 use attention_probes_probes::{
     Features, LogisticConfig, LogisticData, LogisticTargets, logistic_path,
 };
@@ -8,9 +8,7 @@ use serde::Serialize;
 
 use super::binary_probe::{BinaryProbeConfig, Split, train_binary_probe};
 use super::encoded::Texts;
-use super::examples::{
-    Example, LabelledTexts, Rows, Sampling, mean_difference, one_against_others,
-};
+use super::examples::{Example, Rows, Sampling, TextClasses, mean_difference, one_against_others};
 use super::texts::check_width;
 use crate::{Sae, SaeError};
 
@@ -24,6 +22,8 @@ pub struct SparseProbingConfig {
     /// How the probes on all features and on all activations are trained; none are if this is
     /// `None`.
     pub full_width: Option<BinaryProbeConfig>,
+    /// Asked before each pass over the rows of a probe. Never by default.
+    pub stop: Stop,
 }
 
 impl Default for SparseProbingConfig {
@@ -32,6 +32,7 @@ impl Default for SparseProbingConfig {
             k_values: vec![1, 2, 5],
             sampling: Sampling::default(),
             full_width: Some(BinaryProbeConfig::full_width()),
+            stop: Stop::never(),
         }
     }
 }
@@ -124,14 +125,15 @@ impl SparseProbing {
 ///   width, or there are too few texts of other classes.
 /// - [`SaeError::Hyperparameter`] if a `k` is 0, or a field of the probes' config is out of range.
 /// - [`SaeError::Probe`] if a logistic regression fails.
+/// - [`SaeError::Stopped`] if [`SparseProbingConfig::stop`] is given.
 ///
 /// # Memory
 ///
 /// Features that are not 0 of every text, and the columns of the largest `k`.
 pub fn sparse_probing<T: Texts>(
     sae: &Sae,
-    train: &LabelledTexts<T>,
-    test: &LabelledTexts<T>,
+    train: &TextClasses<T>,
+    test: &TextClasses<T>,
     config: &SparseProbingConfig,
 ) -> Result<SparseProbing, SaeError> {
     if config.k_values.contains(&0) {
@@ -157,11 +159,14 @@ pub fn sparse_probing<T: Texts>(
             let train = Split { sources: &rows[0], examples: &train_examples };
             let test = Split { sources: &rows[1], examples: &test_examples };
             let full = match &config.full_width {
-                Some(config) => Some(train_binary_probe(train, test, config)?.1),
+                Some(of) => Some(train_binary_probe(train, test, of, &config.stop)?.1),
                 None => None,
             };
             let difference = mean_difference(train.sources, train.examples);
-            let probes = config.k_values.iter().map(|k| k_sparse(*k, &difference, train, test));
+            let probes = config
+                .k_values
+                .iter()
+                .map(|k| k_sparse(*k, &difference, (train, test), &config.stop));
             Ok((full, probes.collect::<Result<Vec<_>, _>>()?))
         };
         let (llm_test_accuracy, llm) = splits(&llm)?;
@@ -176,8 +181,8 @@ pub fn sparse_probing<T: Texts>(
 fn k_sparse(
     k: usize,
     difference: &[f64],
-    train: Split<'_>,
-    test: Split<'_>,
+    (train, test): (Split<'_>, Split<'_>),
+    stop: &Stop,
 ) -> Result<KSparseProbe, SaeError> {
     let features = largest(difference.iter().map(|d| d.abs()), k);
     let values = gather(train.sources, train.examples, &features);
@@ -187,7 +192,8 @@ fn k_sparse(
         targets: &LogisticTargets::classes(&labels, 2)?,
         weights: None,
     };
-    let config = LogisticConfig { penalties: vec![1.0], ..LogisticConfig::default() };
+    let config =
+        LogisticConfig { penalties: vec![1.0], stop: stop.clone(), ..LogisticConfig::default() };
     let fits = logistic_path(data, &config)?;
     let readout = &fits[0].readout;
     let test_values = gather(test.sources, test.examples, &features);
@@ -246,7 +252,7 @@ mod tests {
     #[test]
     fn the_feature_of_each_class_is_found() {
         let classes = (0..3).map(|class| (class.to_string(), texts(class, 12))).collect();
-        let data = LabelledTexts::new(classes).unwrap();
+        let data = TextClasses::new(classes).unwrap();
         let full_width =
             BinaryProbeConfig { learning_rate: 0.1, ..BinaryProbeConfig::full_width() };
         let config = SparseProbingConfig {

@@ -1,11 +1,12 @@
 //! Targeted probe perturbation: whether a class's features matter to its own probe alone.
 
+use attention_probes_errors::Stop;
 use serde::Serialize;
 
 use super::attribution::{Ablatable, Effect, effects, largest_effects};
 use super::binary_probe::{BinaryProbe, BinaryProbeConfig, Split, train_binary_probe};
 use super::encoded::Texts;
-use super::examples::{Example, LabelledTexts, Rows, Sampling, one_against_others};
+use super::examples::{Example, Rows, Sampling, TextClasses, one_against_others};
 use super::texts::check_width;
 use crate::{Sae, SaeError};
 
@@ -18,6 +19,9 @@ pub struct PerturbationConfig {
     pub sampling: Sampling,
     /// How the probes are trained.
     pub probe: BinaryProbeConfig,
+    /// Asked before each pass over the rows of a probe and each number of ablated features. Never by
+    /// default.
+    pub stop: Stop,
 }
 
 impl Default for PerturbationConfig {
@@ -26,6 +30,7 @@ impl Default for PerturbationConfig {
             n_values: vec![2, 5, 10, 20, 50, 100, 500],
             sampling: Sampling::default(),
             probe: BinaryProbeConfig::scr_and_tpp(),
+            stop: Stop::never(),
         }
     }
 }
@@ -99,13 +104,14 @@ impl Tpp {
 /// - [`SaeError::SizeMismatch`] if the test data has other classes, or there are too few texts of
 ///   other classes.
 /// - [`SaeError::Hyperparameter`] if a field of the probes' config is out of range.
+/// - [`SaeError::Stopped`] if [`PerturbationConfig::stop`] is given.
 pub fn train_tpp_probes<T: Texts>(
-    train: &LabelledTexts<T>,
-    test: &LabelledTexts<T>,
+    train: &TextClasses<T>,
+    test: &TextClasses<T>,
     config: &PerturbationConfig,
 ) -> Result<Vec<BinaryProbe>, SaeError> {
     train.check_same_classes(test)?;
-    let dense = |data: &LabelledTexts<T>| -> Vec<Rows> {
+    let dense = |data: &TextClasses<T>| -> Vec<Rows> {
         let means = data.texts().map(|texts| (texts.means(), texts.d_in()));
         means.map(|(values, width)| Rows::Dense { values, width }).collect()
     };
@@ -117,7 +123,7 @@ pub fn train_tpp_probes<T: Texts>(
         .map(|(train, test)| {
             let train = Split { sources: &train_rows, examples: train };
             let test = Split { sources: &test_rows, examples: test };
-            Ok(train_binary_probe(train, test, &config.probe)?.0)
+            Ok(train_binary_probe(train, test, &config.probe, &config.stop)?.0)
         })
         .collect()
 }
@@ -139,14 +145,15 @@ pub fn train_tpp_probes<T: Texts>(
 ///
 /// - [`SaeError::SizeMismatch`] if there is not one probe for each class, the test data has other
 ///   classes, a width differs, or there are too few texts of other classes.
+/// - [`SaeError::Stopped`] if [`PerturbationConfig::stop`] is given.
 ///
 /// # Memory
 ///
 /// Features that are not 0 of every text.
 pub fn tpp<T: Texts>(
     sae: &Sae,
-    train: &LabelledTexts<T>,
-    test: &LabelledTexts<T>,
+    train: &TextClasses<T>,
+    test: &TextClasses<T>,
     probes: &[BinaryProbe],
     config: &PerturbationConfig,
 ) -> Result<Tpp, SaeError> {
@@ -172,6 +179,7 @@ pub fn tpp<T: Texts>(
         let effects = effects(sae, &features, &train_sets[class], &probes[class], Effect::Positive);
         let (mut ablated, mut accuracies_of, mut scores) = (Vec::new(), Vec::new(), Vec::new());
         for &n in &config.n_values {
+            config.stop.check()?;
             let chosen = largest_effects(&effects, n);
             let rows: Vec<Rows> = tested.iter().map(|texts| texts.without(sae, &chosen)).collect();
             let found = accuracies(&rows);
@@ -198,7 +206,7 @@ fn score(n: usize, class: usize, clean: &[f64], ablated: &[f64]) -> TppScore {
 }
 
 fn balanced_sets<T: Texts>(
-    data: &LabelledTexts<T>,
+    data: &TextClasses<T>,
     config: &PerturbationConfig,
     split: u64,
 ) -> Result<Vec<Vec<Example>>, SaeError> {
@@ -239,7 +247,7 @@ mod tests {
                 (0..60).map(|i| if i % 3 == class { 3.0 } else { 0.1 * (i % 4) as f32 }).collect();
             (class.to_string(), TextActivations::padded(values, 20, 3).unwrap())
         });
-        let data = LabelledTexts::new(data.collect()).unwrap();
+        let data = TextClasses::new(data.collect()).unwrap();
         let config = PerturbationConfig { n_values: vec![1], ..PerturbationConfig::default() };
         let config = PerturbationConfig {
             probe: BinaryProbeConfig { learning_rate: 0.05, epochs: 100, ..config.probe },

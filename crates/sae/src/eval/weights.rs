@@ -4,7 +4,7 @@ use attention_probes_kernels::{Matrix, Write, matmul};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::{Activation, Sae};
+use crate::{Sae, SaeActivation};
 
 /// Features whose cosines to all others are held at a time.
 const BLOCK: usize = 256;
@@ -51,10 +51,10 @@ pub fn feature_weights(sae: &Sae) -> FeatureWeights {
     let pairs = encoder.chunks_exact(d_in).zip(decoder.chunks_exact(d_in));
     let cosine = |(e, d): (&[f32], &[f32])| e.iter().zip(d).map(|(e, d)| e * d).sum();
     let encoder_bias = match &sae.activation {
-        Activation::Standard { b_enc }
-        | Activation::TopK { b_enc, .. }
-        | Activation::JumpRelu { b_enc, .. } => b_enc,
-        Activation::Gated { b_mag, .. } => b_mag,
+        SaeActivation::Standard { b_enc }
+        | SaeActivation::TopK { b_enc, .. }
+        | SaeActivation::JumpRelu { b_enc, .. } => b_enc,
+        SaeActivation::Gated { b_mag, .. } => b_mag,
     };
     FeatureWeights {
         encoder_bias: encoder_bias.clone(),
@@ -106,7 +106,7 @@ mod tests {
     fn cosines_are_to_the_nearest_other_feature() {
         let mut sae = identity_sae(2, 0.5);
         sae.config.d_sae = 3;
-        sae.activation = Activation::Standard { b_enc: vec![0.5; 3] };
+        sae.activation = SaeActivation::Standard { b_enc: vec![0.5; 3] };
         sae.encoder = vec![3.0, 4.0, 3.0, 0.0, 0.0, -2.0];
         sae.decoder = vec![1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
         let weights = feature_weights(&sae);

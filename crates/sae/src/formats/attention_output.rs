@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::files::read_json;
 use super::pickle;
 use crate::config::{Reshape, SaeConfig};
-use crate::{Activation, Sae, SaeError};
+use crate::{Sae, SaeActivation, SaeError};
 
 /// What matters of `NAME_cfg.json`; the name of a collection says nothing of the number of features.
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path) -> Result<Sae, SaeError> {
     metadata.set("dataset_path", "Skylion007/openwebtext");
     Ok(Sae {
         config: of_sae,
-        activation: Activation::Standard { b_enc: arrays.take("b_enc", &[d_sae])? },
+        activation: SaeActivation::Standard { b_enc: arrays.take("b_enc", &[d_sae])? },
         encoder: arrays.take_transposed("W_enc", [d_in, d_sae])?,
         decoder: arrays.take("W_dec", &[d_sae, d_in])?,
         b_dec: arrays.take("b_dec", &[d_in])?,

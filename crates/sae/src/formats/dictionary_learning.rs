@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::files::read_json;
 use super::pickle;
 use crate::config::SaeConfig;
-use crate::{Activation, Sae, SaeError};
+use crate::{Sae, SaeActivation, SaeError};
 
 /// File with the weights.
 pub(super) const WEIGHTS: &str = "ae.pt";
@@ -80,7 +80,7 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
     let b_enc = if arrays.has("b_enc") { "b_enc" } else { "encoder.bias" };
     let activation = match class {
         "AutoEncoder" | "AutoEncoderNew" => {
-            Activation::Standard { b_enc: arrays.take(b_enc, &[d_sae])? }
+            SaeActivation::Standard { b_enc: arrays.take(b_enc, &[d_sae])? }
         }
         "AutoEncoderTopK" => {
             let b_enc = arrays.take(b_enc, &[d_sae])?;
@@ -92,7 +92,7 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
                 expected: "the number of active features",
             };
             let k = trainer.k.or(of_file).ok_or_else(missing)?;
-            Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: false }
+            SaeActivation::TopK { b_enc, k, rescale_acts_by_decoder_norm: false }
         }
         "BatchTopKSAE" | "MatryoshkaBatchTopKSAE" | "JumpReluAutoEncoder" => {
             let b_enc = arrays.take(b_enc, &[d_sae])?;
@@ -101,9 +101,9 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
                 Some([] | [1]) => vec![arrays.take_number("threshold").unwrap_or(0.0); d_sae],
                 _ => arrays.take("threshold", &[d_sae])?,
             };
-            Activation::JumpRelu { b_enc, threshold }
+            SaeActivation::JumpRelu { b_enc, threshold }
         }
-        "GatedAutoEncoder" => Activation::Gated {
+        "GatedAutoEncoder" => SaeActivation::Gated {
             b_gate: arrays.take("gate_bias", &[d_sae])?,
             r_mag: arrays.take("r_mag", &[d_sae])?,
             b_mag: arrays.take("mag_bias", &[d_sae])?,

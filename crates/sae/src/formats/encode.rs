@@ -44,10 +44,10 @@ pub struct EncodedNpz {
 ///
 /// ```
 /// use attention_probes_activations::{NpzArray, read_npz, write_npz};
-/// use attention_probes_sae::{Activation, EncodeOptions, Sae, SaeConfig, encode_npz};
+/// use attention_probes_sae::{SaeActivation, EncodeOptions, Sae, SaeConfig, encode_npz};
 ///
 /// let sae = Sae { config: SaeConfig::new(2, 2),
-///     activation: Activation::Standard { b_enc: vec![0.0; 2] },
+///     activation: SaeActivation::Standard { b_enc: vec![0.0; 2] },
 ///     encoder: vec![1.0, 0.0, 0.0, 1.0], decoder: vec![1.0, 0.0, 0.0, 1.0], b_dec: vec![0.0; 2] };
 /// let folder = tempfile::tempdir()?;
 /// let [from, to] = ["x.npz", "codes.npz"].map(|name| folder.path().join(name));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::form::SaeFormat;
 use crate::config::SaeConfig;
-use crate::{Activation, Sae};
+use crate::{Sae, SaeActivation};
 
 /// Form, shape, and everything that the file of an autoencoder says, by name, the most important
 /// first.
@@ -12,10 +12,10 @@ use crate::{Activation, Sae};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::{Activation, Sae, SaeConfig, SaeFormat, sae_facts};
+/// use attention_probes_sae::{SaeActivation, Sae, SaeConfig, SaeFormat, sae_facts};
 ///
 /// let sae = Sae { config: SaeConfig::new(2, 1),
-///     activation: Activation::Standard { b_enc: vec![0.0] },
+///     activation: SaeActivation::Standard { b_enc: vec![0.0] },
 ///     encoder: vec![1.0, 0.0], decoder: vec![1.0, 0.0], b_dec: vec![0.0; 2] };
 /// let facts = sae_facts(SaeFormat::SaeLens, &sae);
 /// assert_eq!(facts[0], ("format".to_owned(), "SAELens".into()));
@@ -32,15 +32,15 @@ pub fn sae_facts(format: SaeFormat, sae: &Sae) -> Vec<(String, Value)> {
         ("d_sae", json!(config.d_sae)),
     ];
     match &sae.activation {
-        Activation::TopK { k, rescale_acts_by_decoder_norm, .. } => {
+        SaeActivation::TopK { k, rescale_acts_by_decoder_norm, .. } => {
             facts.push(("k", json!(k)));
             facts.push(("rescale_acts_by_decoder_norm", json!(rescale_acts_by_decoder_norm)));
         }
-        Activation::JumpRelu { threshold, .. } => {
+        SaeActivation::JumpRelu { threshold, .. } => {
             let sum: f64 = threshold.iter().map(|value| f64::from(*value)).sum();
             facts.push(("mean_threshold", json!(sum / threshold.len() as f64)));
         }
-        Activation::Standard { .. } | Activation::Gated { .. } => {}
+        SaeActivation::Standard { .. } | SaeActivation::Gated { .. } => {}
     }
     facts.extend([
         ("dtype", dtype(config)),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::arrays::Arrays;
 use super::files::layer_of;
 use crate::config::{Reshape, SaeConfig};
-use crate::{Activation, Sae, SaeError};
+use crate::{Sae, SaeActivation, SaeError};
 
 /// File with the weights.
 pub(super) const WEIGHTS: &str = "params.npz";
@@ -50,7 +50,7 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
     config.metadata.set("dataset_path", "monology/pile-uncopyrighted");
     Ok(Sae {
         config,
-        activation: Activation::JumpRelu {
+        activation: SaeActivation::JumpRelu {
             b_enc: arrays.take("b_enc", &[d_sae])?,
             threshold: arrays.take("threshold", &[d_sae])?,
         },

@@ -17,7 +17,7 @@ use super::arrays::{Arrays, transposed};
 use super::files::read_json;
 use crate::config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 use crate::error::plain;
-use crate::{Activation, Sae, SaeError};
+use crate::{Sae, SaeActivation, SaeError};
 
 /// File with everything but the weights.
 pub(super) const CONFIG: &str = "cfg.json";
@@ -160,8 +160,8 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
     };
     let mut vector = |name| arrays.take(name, &[d_sae]);
     let activation = match architecture {
-        Architecture::Standard => Activation::Standard { b_enc: vector("b_enc")? },
-        Architecture::TopK => Activation::TopK {
+        Architecture::Standard => SaeActivation::Standard { b_enc: vector("b_enc")? },
+        Architecture::TopK => SaeActivation::TopK {
             b_enc: vector("b_enc")?,
             k: fields.get("k", None, "the number of active features")?,
             rescale_acts_by_decoder_norm: fields.get(
@@ -171,9 +171,9 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
             )?,
         },
         Architecture::JumpRelu => {
-            Activation::JumpRelu { b_enc: vector("b_enc")?, threshold: vector("threshold")? }
+            SaeActivation::JumpRelu { b_enc: vector("b_enc")?, threshold: vector("threshold")? }
         }
-        Architecture::Gated => Activation::Gated {
+        Architecture::Gated => SaeActivation::Gated {
             b_gate: vector("b_gate")?,
             r_mag: vector("r_mag")?,
             b_mag: vector("b_mag")?,
@@ -259,7 +259,7 @@ fn to_fields(sae: &Sae) -> Map<String, Value> {
     set("apply_b_dec_to_input", config.apply_b_dec_to_input.into());
     set("normalize_activations", json!(config.normalize_activations));
     set("reshape_activations", json!(config.reshape_activations));
-    if let Activation::TopK { k, rescale_acts_by_decoder_norm, .. } = sae.activation {
+    if let SaeActivation::TopK { k, rescale_acts_by_decoder_norm, .. } = sae.activation {
         set("k", k.into());
         set("rescale_acts_by_decoder_norm", rescale_acts_by_decoder_norm.into());
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::arrays::Arrays;
 use super::files::{layer_of, read_json};
 use crate::config::SaeConfig;
-use crate::{Activation, Sae, SaeError};
+use crate::{Sae, SaeActivation, SaeError};
 
 /// File with everything but the weights.
 pub(super) const CONFIG: &str = "cfg.json";
@@ -77,7 +77,7 @@ pub(super) fn read(folder: &Path) -> Result<Sae, SaeError> {
     of_sae.metadata.set("prepend_bos", true);
     Ok(Sae {
         config: of_sae,
-        activation: Activation::TopK {
+        activation: SaeActivation::TopK {
             b_enc: arrays.take("encoder.bias", &[d_sae])?,
             k: config.k,
             rescale_acts_by_decoder_norm: false,

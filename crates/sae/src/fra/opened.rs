@@ -73,12 +73,12 @@ pub struct FraSubject {
 ///
 /// ```
 /// use attention_probes_sae::fra::{FraOpenOptions, open_fra};
-/// use attention_probes_sae::{Activation, Sae, SaeConfig, write_sae_lens};
+/// use attention_probes_sae::{SaeActivation, Sae, SaeConfig, write_sae_lens};
 /// use burn::tensor::Device;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let mut sae = Sae { config: SaeConfig::new(160, 2),
-/// #     activation: Activation::Standard { b_enc: vec![0.1; 2] },
+/// #     activation: SaeActivation::Standard { b_enc: vec![0.1; 2] },
 /// #     encoder: vec![0.1; 320], decoder: vec![0.1; 320], b_dec: vec![0.0; 160] };
 /// # sae.config.metadata.set("hook_name", "blocks.1.hook_resid_pre");
 /// # sae.config.metadata.set("model_name", "demo-gpt2");

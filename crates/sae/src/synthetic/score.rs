@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::synthetic::SyntheticConfig;
-    use crate::{Activation, SaeConfig};
+    use crate::{SaeActivation, SaeConfig};
 
     fn truth() -> (SyntheticTruth, SyntheticSample) {
         let config = SyntheticConfig {
@@ -139,7 +139,7 @@ mod tests {
         let d_sae = rows.len() / d_in;
         Sae {
             config: SaeConfig::new(d_in, d_sae),
-            activation: Activation::JumpRelu {
+            activation: SaeActivation::JumpRelu {
                 b_enc: vec![0.0; d_sae],
                 threshold: vec![0.5; d_sae],
             },

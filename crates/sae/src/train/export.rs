@@ -3,7 +3,7 @@
 use super::config::TrainArchitecture;
 use super::trainer::SaeTrainer;
 use crate::config::SaeConfig;
-use crate::{Activation, Sae};
+use crate::{Sae, SaeActivation};
 
 impl SaeTrainer {
     /// The running mean of the smallest active value of a batch, without its beginning at 0.
@@ -41,12 +41,12 @@ impl SaeTrainer {
         let mut vectors = self.weights.vectors.iter().map(|one| one.values.clone());
         let mut next = || vectors.next().unwrap_or_default();
         let activation = match self.config.architecture {
-            TrainArchitecture::Standard { .. } => Activation::Standard { b_enc: next() },
+            TrainArchitecture::Standard { .. } => SaeActivation::Standard { b_enc: next() },
             TrainArchitecture::JumpRelu { .. } => {
-                Activation::JumpRelu { b_enc: next(), threshold: next() }
+                SaeActivation::JumpRelu { b_enc: next(), threshold: next() }
             }
             TrainArchitecture::Gated { .. } => {
-                Activation::Gated { b_gate: next(), r_mag: next(), b_mag: next() }
+                SaeActivation::Gated { b_gate: next(), r_mag: next(), b_mag: next() }
             }
             TrainArchitecture::TopK { .. } | TrainArchitecture::BatchTopK { .. } => {
                 let mut b_enc = next();
@@ -62,10 +62,10 @@ impl SaeTrainer {
                 }
                 divide(&mut b_enc, scale);
                 if let TrainArchitecture::TopK { k, .. } = self.config.architecture {
-                    Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: true }
+                    SaeActivation::TopK { b_enc, k, rescale_acts_by_decoder_norm: true }
                 } else {
                     let threshold = vec![self.threshold() as f32 / scale; b_enc.len()];
-                    Activation::JumpRelu { b_enc, threshold }
+                    SaeActivation::JumpRelu { b_enc, threshold }
                 }
             }
         };

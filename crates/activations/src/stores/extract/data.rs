@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-use attention_probes_errors::FileError;
+use attention_probes_errors::{FileError, Stop};
 use attention_probes_models::{HookedModel, ModelError, Tokenizer};
 use tracing::info;
 
@@ -91,10 +91,12 @@ impl ExtractData {
         }
     }
 
-    /// All rows as tokens, which take four bytes each.
+    /// All rows as tokens, which take four bytes each. The signal to stop is asked before each piece
+    /// of the file.
     pub(super) fn tokens(
         &self,
         model: &dyn HookedModel,
+        stop: &Stop,
     ) -> Result<Cow<'_, TokenRows>, ActivationError> {
         let corpus = match self {
             Self::Texts { corpus, .. } => corpus,
@@ -106,6 +108,7 @@ impl ExtractData {
         let (mut ids, mut offsets, mut labels) = (Vec::new(), vec![0], Vec::new());
         let mut pieces = Pieces::new(self, model);
         for start in (0..corpus.n_rows).step_by(ROWS_PER_PIECE) {
+            stop.check()?;
             let piece = pieces.read(start, ROWS_PER_PIECE.min(corpus.n_rows - start))?;
             offsets.extend(piece.offsets[1..].iter().map(|offset| ids.len() + offset));
             ids.extend(piece.ids);

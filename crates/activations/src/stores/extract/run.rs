@@ -106,7 +106,7 @@ fn write_file(
     run: &Run<'_>,
     format: StoreFormat,
 ) -> Result<(Tensors, ExtractWritten), ActivationError> {
-    let rows = &*run.input.data.tokens(run.input.model)?;
+    let rows = &*run.input.data.tokens(run.input.model, &run.watch.stop)?;
     let file = OutputFile::new(run, rows);
     let size_bytes = file.specs.iter().map(TensorSpec::size_bytes).fold(0, u64::saturating_add);
     let (batch, pos) = (rows.len(), rows.pos);

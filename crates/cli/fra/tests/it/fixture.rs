@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use attention_probes_sae::{Activation, Sae, SaeConfig, write_sae_lens};
+use attention_probes_sae::{Sae, SaeActivation, SaeConfig, write_sae_lens};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -43,7 +43,7 @@ pub(crate) fn drawn(d_sae: usize) -> Sae {
     let mut draw =
         |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-0.3_f32..0.3)).collect() };
     let activation =
-        Activation::TopK { b_enc: draw(d_sae), k: 6, rescale_acts_by_decoder_norm: false };
+        SaeActivation::TopK { b_enc: draw(d_sae), k: 6, rescale_acts_by_decoder_norm: false };
     let (encoder, decoder) = (draw(d_sae * D_MODEL), draw(d_sae * D_MODEL));
     let config = SaeConfig::new(D_MODEL, d_sae);
     Sae { config, activation, encoder, decoder, b_dec: draw(D_MODEL) }

@@ -8,6 +8,7 @@ use attention_probes_activations::data_files;
 use attention_probes_cli::hub::hub_access;
 use attention_probes_cli::table_args::TableArgs;
 use attention_probes_cli_sae_words::in_flags;
+use attention_probes_errors::Stop;
 use attention_probes_sae::eval::{
     CoreConfig, EvalFindings, EvalSae, WantedLabels, core_of_activations, core_of_contexts,
 };
@@ -69,7 +70,7 @@ fn of_file(args: &CoreArgs, path: &Path) -> Result<EvalFindings> {
     let sae = read_sae(&args.place.sae)?;
     let data = labelled::activations(path, (&args.place.sae, &sae), WantedLabels::None)?;
     let subject = EvalSae { sae: &sae, run: report::eval_run(&args.place.sae) };
-    Ok(core_of_activations(&subject, &data)?)
+    Ok(core_of_activations(&subject, &data, &Stop::never())?)
 }
 
 /// Contexts of texts, with the model.

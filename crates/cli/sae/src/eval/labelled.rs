@@ -10,7 +10,8 @@ use attention_probes_cli_sae_words::{Follower, in_flags, say};
 use attention_probes_errors::Stop;
 use attention_probes_sae::eval::{
     ActivationData, EvalFindings, EvalSae, LabelledEvaluation, LabelledJob, ScrColumns,
-    WantedLabels, evaluate_activations, evaluate_labelled, read_activations, read_labelled,
+    WantedLabels, evaluate_labelled, evaluate_labelled_activations, read_activations,
+    read_labelled,
 };
 use attention_probes_sae::{Follow, PublishedSae, Sae, read_sae};
 use clap::Args;
@@ -133,7 +134,7 @@ fn of_classes(args: &ClassArgs, name: &'static str, evaluation: LabelledEvaluati
             let data = activations(path, (&args.place.sae, &sae), WantedLabels::Classes)?;
             let subject = EvalSae { sae: &sae, run: report::eval_run(&args.place.sae) };
             let job = LabelledJob { subject, evaluation, config: args.draw.config() };
-            evaluate_activations(&data, &job).map_err(in_flags)?
+            evaluate_labelled_activations(&data, &job, &Stop::never()).map_err(in_flags)?
         }
         (None, Some(data)) => Texts {
             place: &args.place,

@@ -32,6 +32,8 @@ pub struct TokenPageConfig<'a> {
     pub model: &'a LanguageModel,
     /// Its device.
     pub device: &'a Device,
+    /// Asked before each block of a forward pass and each batch of a probe.
+    pub stop: &'a Stop,
 }
 
 /// A page of texts.
@@ -51,7 +53,8 @@ pub struct TextsPage {
 /// # Errors
 ///
 /// - [`PageError::Probe`] if a probe is not one of classes, or not one of the model
-/// - [`PageError::Activation`] if the texts cannot be tokenized, or the model fails
+/// - [`PageError::Activation`] if the texts cannot be tokenized, the model fails, or the signal to
+///   stop is given
 ///
 /// # Panics
 ///
@@ -65,6 +68,7 @@ pub struct TextsPage {
 ///
 /// ```
 /// use attention_probes_activations::{Component, Dataset, DatasetConfig, Place};
+/// use attention_probes_errors::Stop;
 /// use attention_probes_models::{Convention, open_model};
 /// use attention_probes_pages_probes::{TokenPageConfig, token_page};
 /// use attention_probes_probes::{
@@ -93,6 +97,7 @@ pub struct TextsPage {
 ///     given: &given,
 ///     model: &model,
 ///     device: &device,
+///     stop: &Stop::never(),
 /// };
 /// let found = token_page(&files, &config, &mut |_, _| {})?;
 /// assert_eq!((found.page.texts.len(), found.n_skipped), (2, 0));
@@ -120,7 +125,7 @@ pub fn token_page(
         sites: sites.sites(),
         device,
         max_tokens_per_batch: TOKENS_PER_FORWARD,
-        stop: Stop::never(),
+        stop: config.stop.clone(),
     };
     let sequences: Vec<usize> = (0..tokens.len()).collect();
     let mut source = open_activations(capture, &sequences, &StorageConfig::default(), progress)?;
@@ -132,7 +137,7 @@ pub fn token_page(
     };
     for (index, file) in files.iter().enumerate() {
         let mut source = PlaceActivations::new(Box::new(&mut *source), &sites.only(index));
-        let readings = read(file, &mut source, &tokens, device)?;
+        let readings = read(file, &mut source, &tokens, config)?;
         for (text, reading) in page.texts.iter_mut().zip(readings) {
             text.readings.push(reading);
         }
@@ -210,7 +215,7 @@ fn read(
     file: &ProbeFile,
     source: &mut dyn ActivationSource,
     tokens: &TokenizedDataset,
-    device: &Device,
+    config: &TokenPageConfig<'_>,
 ) -> Result<Vec<TokenReading>, ProbeError> {
     let prefixes: Vec<(usize, usize)> = (0..tokens.len())
         .filter(|sequence| !source.skipped().contains(sequence))
@@ -220,7 +225,7 @@ fn read(
     let threshold = file.saved.metadata.threshold;
     let mut readings = vec![TokenReading::default(); prefixes.len()];
     let prefixes = Prefixes { source, site: 0, ends: &prefixes };
-    apply_probe(&file.probe, prefixes, device, |index, reading| {
+    apply_probe(&file.probe, prefixes, config.device, config.stop, |index, reading| {
         readings[index] = token_reading(&reader, reading, threshold);
     })?;
     Ok(readings)

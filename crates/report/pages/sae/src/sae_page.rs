@@ -14,7 +14,7 @@ use attention_probes_report::{
 };
 use attention_probes_sae::eval::{RecoveryConfig, SaeSite, recovered};
 use attention_probes_sae::{
-    Activation, Contexts, FeatureActivity, FeaturePeak, HistoryPoint, PublishedSae, SaeError,
+    Contexts, FeatureActivity, FeaturePeak, HistoryPoint, PublishedSae, SaeActivation, SaeError,
     attribute_to_sources, read_guidance, read_history,
 };
 use serde_json::Value;
@@ -41,18 +41,20 @@ const N_LOGITS: usize = 8;
 const N_NEIGHBOURS: usize = 5;
 
 /// What a page of features shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SaePageConfig {
     /// Most contexts that are read. Default 1000.
     pub max_contexts: usize,
     /// Most features that are shown, those with the strongest texts for how rare they are. Default
     /// 200.
     pub n_features: usize,
+    /// Asked before each block of a forward pass and each feature. Never by default.
+    pub stop: Stop,
 }
 
 impl Default for SaePageConfig {
     fn default() -> Self {
-        Self { max_contexts: 1000, n_features: 200 }
+        Self { max_contexts: 1000, n_features: 200, stop: Stop::never() }
     }
 }
 
@@ -67,6 +69,7 @@ impl Default for SaePageConfig {
 /// - [`SaeError::Site`] if the autoencoder reads rows of another width.
 /// - [`SaeError::NonFinite`] if an activation is not finite.
 /// - [`SaeError::Model`] if the model fails.
+/// - [`SaeError::Stopped`] if [`SaePageConfig::stop`] is given.
 ///
 /// # Panics
 ///
@@ -86,12 +89,12 @@ impl Default for SaePageConfig {
 /// use attention_probes_models::open_model;
 /// use attention_probes_pages_sae::{SaePageConfig, sae_page};
 /// use attention_probes_sae::eval::{SaeModelOptions, open_sae_in_model};
-/// use attention_probes_sae::{Activation, Contexts, PublishedSae, Sae, SaeConfig, write_sae_lens};
+/// use attention_probes_sae::{SaeActivation, Contexts, PublishedSae, Sae, SaeConfig, write_sae_lens};
 /// use burn::tensor::Device;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let mut sae = Sae { config: SaeConfig::new(160, 2),
-/// #     activation: Activation::Standard { b_enc: vec![0.1; 2] },
+/// #     activation: SaeActivation::Standard { b_enc: vec![0.1; 2] },
 /// #     encoder: vec![0.1; 320], decoder: vec![0.1; 320], b_dec: vec![0.0; 160] };
 /// # sae.config.metadata.set("hook_name", "blocks.1.hook_resid_post");
 /// # sae.config.metadata.set("model_name", "demo-gpt2");
@@ -102,7 +105,7 @@ impl Default for SaePageConfig {
 /// let ids: Vec<u32> = (300..364).collect();
 /// let contexts = Contexts::pack([&ids[..]], 32, None, None);
 /// let subject = PublishedSae { path, sae: &opened.sae };
-/// let page = sae_page(&opened.site(), subject, &contexts, SaePageConfig::default())?;
+/// let page = sae_page(&opened.site(), subject, &contexts, &SaePageConfig::default())?;
 /// assert_eq!((page.densities.len(), page.sae.n_evaluation_tokens), (2, 64));
 /// assert!(page.to_html()?.contains("blocks.1.hook_resid_post"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -111,27 +114,25 @@ pub fn sae_page(
     site: &SaeSite<'_>,
     subject: PublishedSae<'_>,
     contexts: &Contexts,
-    config: SaePageConfig,
+    config: &SaePageConfig,
 ) -> Result<SaePage, SaeError> {
     let view = View { site: *site, subject, contexts };
     let path = subject.path;
-    let activity = FeatureActivity::collect(
-        subject.sae,
-        &*site.model.model,
-        site.device,
-        (contexts, config.max_contexts),
-        (site.hook, &Stop::never()),
-    )?;
+    let SaePageConfig { max_contexts, n_features, stop } = config;
+    let activity = FeatureActivity::collect(site, subject.sae, contexts, *max_contexts, stop)?;
     let densities = activity.densities();
-    let features = shown(&activity, &densities, config.n_features);
+    let features = shown(&activity, &densities, *n_features);
     let directions = view.logit_directions()?;
     let features: Vec<SaeFeature> = features
         .iter()
-        .map(|feature| view.feature(&activity, *feature, densities[*feature], &directions))
+        .map(|feature| {
+            stop.check()?;
+            view.feature(&activity, *feature, densities[*feature], &directions)
+        })
         .collect::<Result<_, _>>()?;
     Ok(SaePage {
         title: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        sae: view.summary(&activity, &densities)?,
+        sae: view.summary(&activity, &densities, stop)?,
         config: config_beside(path),
         file: path.display().to_string(),
         training: history(path, subject.sae.config.d_sae),
@@ -153,6 +154,7 @@ impl View<'_> {
         &self,
         activity: &FeatureActivity,
         densities: &[f64],
+        stop: &Stop,
     ) -> Result<SaeSummary, SaeError> {
         let config = &self.subject.sae.config;
         let number = |key: &str| config.metadata.get(key).and_then(Value::as_u64);
@@ -163,12 +165,12 @@ impl View<'_> {
             d_in: config.d_in,
             d_sae: config.d_sae,
             k: match self.subject.sae.activation {
-                Activation::TopK { k, .. } => Some(k),
+                SaeActivation::TopK { k, .. } => Some(k),
                 _ => None,
             },
             l0: activity.l0().into(),
             fvu: activity.fvu().into(),
-            ce_loss_score: self.ce_loss_score()?.into(),
+            ce_loss_score: self.ce_loss_score(stop)?.into(),
             n_dead: Some(densities.iter().filter(|density| **density <= 0.0).count()),
             n_training_tokens: number("training_tokens").unwrap_or_default(),
             n_evaluation_tokens: activity.n_tokens() as u64,
@@ -177,7 +179,7 @@ impl View<'_> {
     }
 
     /// Share of the cross-entropy that the model keeps with the reconstructions.
-    fn ce_loss_score(&self) -> Result<f64, SaeError> {
+    fn ce_loss_score(&self, stop: &Stop) -> Result<f64, SaeError> {
         let n = self.contexts.len().min(N_RECOVERED);
         let texts: Vec<&[u32]> = (0..n).map(|i| self.contexts.ids(i)).collect();
         let batches = texts
@@ -186,7 +188,8 @@ impl View<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         let n_before = self.contexts.length() - self.contexts.n_text_tokens();
         let special_tokens = self.contexts.ids(0)[..n_before].to_vec();
-        let config = RecoveryConfig { special_tokens, ..RecoveryConfig::default() };
+        let config =
+            RecoveryConfig { special_tokens, stop: stop.clone(), ..RecoveryConfig::default() };
         let model = &*self.site.model.model;
         let found = recovered(model, self.subject.sae, self.site.hook, &batches, &config)?;
         Ok(found.ce_loss_score)
@@ -286,14 +289,8 @@ impl View<'_> {
         peak: &FeaturePeak,
     ) -> Result<SourceAttribution, SaeError> {
         let ids = self.contexts.ids(peak.context);
-        let at = (self.site.hook, feature, peak.position);
-        let sources = attribute_to_sources(
-            self.subject.sae,
-            &*self.site.model.model,
-            self.site.device,
-            ids,
-            at,
-        )?;
+        let (site, sae) = (&self.site, self.subject.sae);
+        let sources = attribute_to_sources(site, sae, ids, feature, peak.position)?;
         let window = self.window(peak);
         Ok(SourceAttribution {
             token: peak.position - window.start,
@@ -395,4 +392,50 @@ fn logit_directions(model: &LanguageModel) -> Result<Vec<f32>, SaeError> {
         directions.extend(host_values(model.model.unembed_direction(token))?);
     }
     Ok(directions)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use attention_probes_models::open_model;
+    use attention_probes_sae::{Sae, SaeConfig};
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_given_up_at_any_time() {
+        let device = Device::default();
+        let model = open_model("demo-gpt2", None, &device).unwrap();
+        let hook = "blocks.1.hook_resid_post".parse().unwrap();
+        let site =
+            SaeSite { model: &model, device: &device, hook, context_size: 8, prepend_bos: false };
+        let sae = Sae {
+            config: SaeConfig::new(160, 2),
+            activation: SaeActivation::Standard { b_enc: vec![0.1; 2] },
+            encoder: vec![0.1; 320],
+            decoder: vec![0.1; 320],
+            b_dec: vec![0.0; 160],
+        };
+        let ids: Vec<u32> = (300..332).collect();
+        let contexts = Contexts::pack([&ids[..]], 8, None, None);
+        let subject = PublishedSae { path: Path::new("sae"), sae: &sae };
+        let (mut n_asked, mut is_stopped) = (0, true);
+        while is_stopped {
+            let (asked, n) = (AtomicUsize::new(0), n_asked);
+            let stop = Stop::when(move || asked.fetch_add(1, Ordering::Relaxed) >= n);
+            let config = SaePageConfig { stop, ..SaePageConfig::default() };
+            is_stopped = match sae_page(&site, subject, &contexts, &config) {
+                Err(SaeError::Stopped) => true,
+                found => {
+                    found.unwrap();
+                    false
+                }
+            };
+            n_asked += 1;
+        }
+        // Two blocks of the first pass, four of those that measure the loss, two features.
+        assert!(n_asked > 8, "{n_asked}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Sparse probing and TPP: texts of several classes.
 
+use attention_probes_errors::Stop;
 use serde_json::{Map, Value, json};
 
 use super::findings::{EvalFindings, EvalSae, coarse, settings};
@@ -11,7 +12,7 @@ use crate::SaeError;
 use crate::eval::binary_probe::BinaryProbeConfig;
 use crate::eval::encoded::EncodedTexts;
 use crate::eval::error::EvalError;
-use crate::eval::examples::{LabelledTexts, Sampling};
+use crate::eval::examples::{Sampling, TextClasses};
 use crate::eval::output::EvalOutput;
 use crate::eval::sparse_probing::{SparseProbingConfig, sparse_probing};
 use crate::eval::tpp::{PerturbationConfig, tpp, train_tpp_probes};
@@ -27,8 +28,8 @@ pub(super) struct Classes {
 /// Texts of one seed, and how many there are on each side together.
 struct Sides {
     seed: u64,
-    train: LabelledTexts<EncodedTexts>,
-    test: LabelledTexts<EncodedTexts>,
+    train: TextClasses<EncodedTexts>,
+    test: TextClasses<EncodedTexts>,
     n: [usize; 2],
 }
 
@@ -83,6 +84,7 @@ impl Classes {
         texts: &Grouped,
         (evaluation, config): (&LabelledEvaluation, &LabelledConfig),
         data: &Provenance<'_>,
+        stop: &Stop,
     ) -> Result<EvalFindings, SaeError> {
         let n_classes = self.names.len();
         let mut findings =
@@ -100,11 +102,11 @@ impl Classes {
             let (train, test) = (train?, test?);
             let sides = Sides { seed, train, test, n: n.map(|n| n * n_classes) };
             findings.outputs.push(if *evaluation == LabelledEvaluation::Tpp {
-                let (output, note) = self.perturbed(subject, &sides, config, data)?;
+                let (output, note) = self.perturbed(subject, &sides, (config, stop), data)?;
                 findings.notes.push(note);
                 output
             } else {
-                self.probed(subject, &sides, config, data)?
+                self.probed(subject, &sides, (config, stop), data)?
             });
         }
         if *evaluation == LabelledEvaluation::SparseProbing {
@@ -120,11 +122,11 @@ impl Classes {
         &self,
         subject: &EvalSae<'_>,
         sides: &Sides,
-        config: &LabelledConfig,
+        (config, stop): (&LabelledConfig, &Stop),
         data: &Provenance<'_>,
     ) -> Result<(EvalOutput, String), SaeError> {
         let Sides { seed, train, test, n } = sides;
-        let probing = perturbation(*seed);
+        let probing = perturbation(*seed, stop);
         let probes = train_tpp_probes(train, test, &probing)?;
         let found = tpp(subject.sae, train, test, &probes, &probing)?;
         let clean = self.names.iter().zip(&found.clean);
@@ -141,13 +143,14 @@ impl Classes {
         &self,
         subject: &EvalSae<'_>,
         sides: &Sides,
-        config: &LabelledConfig,
+        (config, stop): (&LabelledConfig, &Stop),
         data: &Provenance<'_>,
     ) -> Result<EvalOutput, SaeError> {
         let Sides { seed, train, test, n: [n_train, n_test] } = sides;
         let probing = SparseProbingConfig {
             sampling: Sampling::Seeded(*seed),
             full_width: Some(full_width(*seed, 2 * n_train / self.names.len())),
+            stop: stop.clone(),
             ..SparseProbingConfig::default()
         };
         let found = sparse_probing(subject.sae, train, test, &probing)?;
@@ -162,17 +165,18 @@ impl Classes {
     }
 
     /// The texts of one side, class by class.
-    fn texts(&self, texts: &Grouped, side: &Side) -> Result<LabelledTexts<EncodedTexts>, SaeError> {
+    fn texts(&self, texts: &Grouped, side: &Side) -> Result<TextClasses<EncodedTexts>, SaeError> {
         let of_class = self.names.iter().zip(side);
         let texts =
             of_class.map(|(class, of_class)| (class.clone(), texts.encoded.select(of_class)));
-        LabelledTexts::new(texts.collect())
+        TextClasses::new(texts.collect())
     }
 }
 
 /// `SAEBench`'s settings of SCR and TPP with another seed.
-pub(super) fn perturbation(seed: u64) -> PerturbationConfig {
+pub(super) fn perturbation(seed: u64, stop: &Stop) -> PerturbationConfig {
     PerturbationConfig {
+        stop: stop.clone(),
         sampling: Sampling::Seeded(seed),
         probe: BinaryProbeConfig { seed, ..BinaryProbeConfig::scr_and_tpp() },
         ..PerturbationConfig::default()

@@ -41,6 +41,7 @@ impl Default for CoreConfig {
 ///
 /// - [`SaeError::SizeMismatch`] if the activations are not as wide as the autoencoder reads.
 /// - [`SaeError::NoTokens`] if there is none.
+/// - [`SaeError::Stopped`] if the signal to stop, asked before each batch, is given.
 ///
 /// # Memory
 ///
@@ -48,11 +49,13 @@ impl Default for CoreConfig {
 pub fn core_of_activations(
     subject: &EvalSae<'_>,
     data: &ActivationData,
+    stop: &Stop,
 ) -> Result<EvalFindings, SaeError> {
     let (x, offsets) = (&data.activations.x, &data.activations.offsets);
     let d_in = subject.sae.config.d_in;
     let mut core = CoreEvaluator::new(subject.sae);
     for examples in batches(offsets) {
+        stop.check()?;
         let offsets = &offsets[examples.start..=examples.end];
         let lengths: Vec<usize> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let rows = &x[offsets[0] * d_in..offsets[lengths.len()] * d_in];
@@ -87,7 +90,7 @@ pub fn core_of_activations(
 /// ```
 /// use attention_probes_models::open_model;
 /// use attention_probes_sae::eval::{CoreConfig, EvalRun, EvalSae, SaeSite, core_of_contexts};
-/// use attention_probes_sae::{Activation, Contexts, Sae, SaeConfig};
+/// use attention_probes_sae::{SaeActivation, Contexts, Sae, SaeConfig};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
@@ -95,7 +98,7 @@ pub fn core_of_activations(
 /// let hook = "blocks.1.hook_resid_post".parse()?;
 /// let site = SaeSite { model: &model, device: &device, hook, context_size: 8, prepend_bos: false };
 /// let sae = Sae { config: SaeConfig::new(160, 1),
-///     activation: Activation::Standard { b_enc: vec![0.0] },
+///     activation: SaeActivation::Standard { b_enc: vec![0.0] },
 ///     encoder: vec![0.1; 160], decoder: vec![0.1; 160], b_dec: vec![0.0; 160] };
 /// let ids: Vec<u32> = (300..332).collect();
 /// let contexts = Contexts::pack([&ids[..]], 8, None, None);

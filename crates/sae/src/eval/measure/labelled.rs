@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use attention_probes_errors::Stop;
+
 use super::classes::Classes;
 use super::data::{ActivationData, LabelledData};
 use super::file_batches::batches;
@@ -66,7 +68,7 @@ pub struct LabelledJob<'a> {
 ///     EvalRun, EvalSae, LabelledConfig, LabelledData, LabelledEvaluation, LabelledJob, LabelledText,
 ///     SaeSite, evaluate_labelled,
 /// };
-/// use attention_probes_sae::{Activation, Follow, Sae, SaeConfig};
+/// use attention_probes_sae::{SaeActivation, Follow, Sae, SaeConfig};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
@@ -74,7 +76,7 @@ pub struct LabelledJob<'a> {
 /// let hook = "blocks.1.hook_resid_post".parse()?;
 /// let site = SaeSite { model: &model, device: &device, hook, context_size: 16, prepend_bos: true };
 /// let sae = Sae { config: SaeConfig::new(160, 2),
-///     activation: Activation::Standard { b_enc: vec![0.1; 2] },
+///     activation: SaeActivation::Standard { b_enc: vec![0.1; 2] },
 ///     encoder: vec![0.1; 320], decoder: vec![0.1; 320], b_dec: vec![0.0; 160] };
 /// let text = |i: usize| {
 ///     let (animal, label) = [("bird", "flies"), ("fish", "swims")][i % 2];
@@ -101,7 +103,7 @@ pub fn evaluate_labelled(
     let encoded = EncodedJobs::encode(site, data, jobs, follow)?;
     let measure = |job| {
         follow.check()?;
-        encoded.measure(job)
+        encoded.measure(job, &follow.stop)
     };
     (0..jobs.len()).map(measure).collect()
 }
@@ -112,6 +114,7 @@ pub fn evaluate_labelled(
 ///
 /// - [`EvalError`] if there are no labels, or too few examples of a class.
 /// - [`SaeError::SizeMismatch`] if the activations are not as wide as the autoencoder reads.
+/// - [`SaeError::Stopped`] if the signal to stop is given.
 ///
 /// # Panics
 ///
@@ -120,9 +123,10 @@ pub fn evaluate_labelled(
 /// # Memory
 ///
 /// As [`evaluate_labelled`], beside the activations.
-pub fn evaluate_activations(
+pub fn evaluate_labelled_activations(
     data: &ActivationData,
     job: &LabelledJob<'_>,
+    stop: &Stop,
 ) -> Result<EvalFindings, SaeError> {
     let LabelledJob { subject, evaluation, config } = job;
     assert!(!matches!(evaluation, LabelledEvaluation::Scr(_)), "SCR reads texts");
@@ -143,6 +147,7 @@ pub fn evaluate_activations(
     }
     let mut encoded = EncodedBy::new(subject.sae);
     for batch in batches(&offsets) {
+        stop.check()?;
         let (mut values, mut lengths) = (Vec::new(), Vec::new());
         for &example in &drawn[batch.clone()] {
             let rows = external.offsets[example]..external.offsets[example + 1];
@@ -154,7 +159,7 @@ pub fn evaluate_activations(
     }
     let texts = encoded.grouped(&drawn, &classes.groups);
     let from = Provenance { from: &data.from, name: &data.name, model: None };
-    classes.measure(subject, &texts, (evaluation, config), &from)
+    classes.measure(subject, &texts, (evaluation, config), &from, stop)
 }
 
 /// Texts that the autoencoders of some jobs have encoded.
@@ -250,7 +255,7 @@ impl<'a> EncodedJobs<'a> {
     /// # Errors
     ///
     /// As [`evaluate_labelled`].
-    pub(crate) fn measure(&self, job: usize) -> Result<EvalFindings, SaeError> {
+    pub(crate) fn measure(&self, job: usize, stop: &Stop) -> Result<EvalFindings, SaeError> {
         let (groups, encoded) = (&self.groups[job], &self.encoded[self.of_job[job]]);
         let texts = encoded.grouped(&self.drawn[job], groups.of_texts());
         let model = Some((&self.model.0[..], self.model.1));
@@ -258,9 +263,9 @@ impl<'a> EncodedJobs<'a> {
         let LabelledJob { subject, evaluation, config } = &self.jobs[job];
         match groups {
             Groups::Classes(classes) => {
-                classes.measure(subject, &texts, (evaluation, config), &from)
+                classes.measure(subject, &texts, (evaluation, config), &from, stop)
             }
-            Groups::Mixes(mixes) => mixes.measure(subject, &texts, config, &from),
+            Groups::Mixes(mixes) => mixes.measure(subject, &texts, config, &from, stop),
         }
     }
 }

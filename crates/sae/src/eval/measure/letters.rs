@@ -84,15 +84,16 @@ pub fn absorption_of_letters(
     let d_in = sae.config.d_in;
     let (mut outputs, mut notes, mut on) = (Vec::new(), Vec::new(), String::new());
     let mut most = 0;
-    let measured = &config.absorption;
+    let measured = &AbsorptionConfig { stop: follow.stop.clone(), ..config.absorption.clone() };
     for &seed in &config.seeds {
         follow.check()?;
         let split = SplitConfig { validation: 0.0, test: config.test, seed };
         let split = stratified_split(&words.letters, None, &split)?;
         let [train, test] = [&split.train, &split.test].map(|side| words.select(side, d_in));
         let batch_size = batch_size(train.letters.len());
-        let selection = SelectionConfig { batch_size, seed, ..SelectionConfig::default() };
-        let truth = SelectionConfig { batch_size, seed, ..SelectionConfig::truth() };
+        let trained = |of| SelectionConfig { batch_size, seed, stop: follow.stop.clone(), ..of };
+        let selection = trained(SelectionConfig::default());
+        let truth = trained(SelectionConfig::truth());
         let truth = train_truth(train.classified(), (d_in, N_LETTERS), &truth)?;
         let weights = train_selection(sae, train.classified(), N_LETTERS, &selection)?;
         let probes = AbsorptionProbes { truth: &truth, selection: &weights };

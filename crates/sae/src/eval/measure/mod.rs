@@ -18,7 +18,7 @@ pub use data::{
 };
 pub use findings::{EvalFindings, EvalSae};
 pub(crate) use labelled::EncodedJobs;
-pub use labelled::{LabelledJob, evaluate_activations, evaluate_labelled};
+pub use labelled::{LabelledJob, evaluate_labelled, evaluate_labelled_activations};
 pub use letters::{LettersConfig, absorption_of_letters};
 pub use setting::{LabelledConfig, LabelledEvaluation, ScrColumns};
 pub use site::{SaeInModel, SaeModelOptions, SaeSite, open_sae_in_model};

@@ -1,5 +1,6 @@
 //! SCR: texts of two labels and two values of a spurious attribute.
 
+use attention_probes_errors::Stop;
 use serde_json::json;
 
 use super::classes::{perturbation, perturbation_settings};
@@ -90,6 +91,7 @@ impl Mixes {
         texts: &Grouped,
         config: &LabelledConfig,
         data: &Provenance<'_>,
+        stop: &Stop,
     ) -> Result<EvalFindings, SaeError> {
         let [label, attribute] = &self.pairs;
         let mut outputs = Vec::new();
@@ -114,7 +116,7 @@ impl Mixes {
                 4 * n[1]
             );
             let [train, test] = [train, test].map(|side| sets(&texts.encoded, &side));
-            let probing = perturbation(seed);
+            let probing = perturbation(seed, stop);
             let probes = train_scr_probes(&train, &test, &probing)?;
             let found = scr(subject.sae, &train, &test, &probes, &probing)?;
             notes.push(format!("seed {seed}: {}", self.clean(&found)));

@@ -116,12 +116,12 @@ impl SaeInModel {
 ///
 /// ```
 /// use attention_probes_sae::eval::{SaeModelOptions, open_sae_in_model};
-/// use attention_probes_sae::{Activation, Sae, SaeConfig, write_sae_lens};
+/// use attention_probes_sae::{SaeActivation, Sae, SaeConfig, write_sae_lens};
 /// use burn::tensor::Device;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// let mut sae = Sae { config: SaeConfig::new(160, 1),
-///     activation: Activation::Standard { b_enc: vec![0.0] },
+///     activation: SaeActivation::Standard { b_enc: vec![0.0] },
 ///     encoder: vec![0.1; 160], decoder: vec![0.1; 160], b_dec: vec![0.0; 160] };
 /// sae.config.metadata.set("hook_name", "blocks.1.hook_resid_post");
 /// write_sae_lens(&sae, folder.path())?;

@@ -254,7 +254,7 @@ impl FraAblation<'_> {
 mod tests {
     use super::*;
     use crate::fra::capture::{NEVER, capture};
-    use crate::{Activation as Kind, Sae, SaeConfig};
+    use crate::{Sae, SaeActivation, SaeConfig};
     use attention_probes_models::{ActivationFunction, Gpt2, Gpt2Config};
 
     const LAYER: usize = 1;
@@ -281,7 +281,7 @@ mod tests {
         let wave = |n: usize, at: f32| (0..n).map(|i| (i as f32 * at).sin()).collect::<Vec<_>>();
         let mut sae = Sae {
             config: SaeConfig::new(d_in, d_sae),
-            activation: Kind::Standard { b_enc: vec![0.1; d_sae] },
+            activation: SaeActivation::Standard { b_enc: vec![0.1; d_sae] },
             encoder: wave(d_in * d_sae, 0.9),
             decoder: wave(d_in * d_sae, 1.3),
             b_dec: vec![0.0; d_in],

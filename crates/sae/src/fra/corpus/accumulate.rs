@@ -64,7 +64,7 @@ impl FraCorpus<'_> {
     /// # use attention_probes_sae::fra::{
     /// #     FraCorpus, FraLayer, FraRank, FraReader, FraStatistics, FraStatisticsConfig,
     /// # };
-    /// # use attention_probes_sae::{Activation, Sae, SaeConfig};
+    /// # use attention_probes_sae::{SaeActivation, Sae, SaeConfig};
     /// # use burn::tensor::Device;
     /// # let device = Device::flex();
     /// # let model = open_model("demo-gpt2", None, &device)?;
@@ -73,7 +73,7 @@ impl FraCorpus<'_> {
     /// # let (b_enc, k) = (vec![0.0; d_sae], 8);
     /// # let mut sae = Sae {
     /// #     config: SaeConfig::new(d_in, d_sae),
-    /// #     activation: Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: false },
+    /// #     activation: SaeActivation::TopK { b_enc, k, rescale_acts_by_decoder_norm: false },
     /// #     encoder: wave(d_in * d_sae, 0.9),
     /// #     decoder: wave(d_in * d_sae, 1.3),
     /// #     b_dec: vec![0.0; d_in],
@@ -204,7 +204,7 @@ mod tests {
 
     use super::*;
     use crate::fra::pairs::{FraRank, FraStatisticsConfig};
-    use crate::{Activation, SaeConfig};
+    use crate::{SaeActivation, SaeConfig};
 
     #[test]
     fn statistics_that_were_stopped_go_on_to_the_same_bits() {
@@ -215,7 +215,7 @@ mod tests {
         let (b_enc, k) = (vec![0.0; d_sae], 4);
         let mut sae = Sae {
             config: SaeConfig::new(d_in, d_sae),
-            activation: Activation::TopK { b_enc, k, rescale_acts_by_decoder_norm: false },
+            activation: SaeActivation::TopK { b_enc, k, rescale_acts_by_decoder_norm: false },
             encoder: wave(d_in * d_sae, 0.9),
             decoder: wave(d_in * d_sae, 1.3),
             b_dec: vec![0.0; d_in],

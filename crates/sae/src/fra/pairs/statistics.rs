@@ -371,7 +371,7 @@ mod tests {
     use super::super::ranking::{FraRank, Keys};
     use super::*;
     use crate::fra::capture::capture;
-    use crate::{Activation, Sae, SaeConfig};
+    use crate::{Sae, SaeActivation, SaeConfig};
 
     /// A model whose pairs do not depend on distances, and an autoencoder of it.
     fn subject() -> (impl HookedModel, Sae) {
@@ -394,7 +394,7 @@ mod tests {
         let wave = |n: usize, at: f32| (0..n).map(|i| (i as f32 * at).sin()).collect::<Vec<_>>();
         let mut sae = Sae {
             config: SaeConfig::new(d_in, d_sae),
-            activation: Activation::Standard { b_enc: vec![0.01; d_sae] },
+            activation: SaeActivation::Standard { b_enc: vec![0.01; d_sae] },
             encoder: wave(d_in * d_sae, 0.9),
             decoder: wave(d_in * d_sae, 1.3),
             b_dec: vec![0.0; d_in],

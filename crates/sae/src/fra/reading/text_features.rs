@@ -79,7 +79,7 @@ impl FraReader<'_> {
     /// ```
     /// # use attention_probes_models::open_model;
     /// # use attention_probes_sae::fra::FraReader;
-    /// # use attention_probes_sae::{Activation, Sae, SaeConfig};
+    /// # use attention_probes_sae::{SaeActivation, Sae, SaeConfig};
     /// # use burn::tensor::Device;
     /// let device = Device::flex();
     /// let model = open_model("demo-gpt2", None, &device)?;
@@ -88,7 +88,7 @@ impl FraReader<'_> {
     /// // An autoencoder with made-up weights; `read_sae` reads one from a file.
     /// let mut sae = Sae {
     ///     config: SaeConfig::new(d_in, d_sae),
-    ///     activation: Activation::TopK {
+    ///     activation: SaeActivation::TopK {
     ///         b_enc: vec![0.0; d_sae],
     ///         k: 8,
     ///         rescale_acts_by_decoder_norm: false,

@@ -38,7 +38,7 @@ impl FraLayer<'_> {
     /// ```
     /// # use attention_probes_models::open_model;
     /// # use attention_probes_sae::fra::{FraLayer, FraRank, FraReader};
-    /// # use attention_probes_sae::{Activation, Sae, SaeConfig};
+    /// # use attention_probes_sae::{SaeActivation, Sae, SaeConfig};
     /// # use burn::tensor::Device;
     /// let device = Device::flex();
     /// let model = open_model("demo-gemma", None, &device)?;
@@ -47,7 +47,7 @@ impl FraLayer<'_> {
     /// // An autoencoder with made-up weights; `read_sae` reads one from a file.
     /// let mut sae = Sae {
     ///     config: SaeConfig::new(d_in, d_sae),
-    ///     activation: Activation::TopK {
+    ///     activation: SaeActivation::TopK {
     ///         b_enc: vec![0.0; d_sae],
     ///         k: 8,
     ///         rescale_acts_by_decoder_norm: false,

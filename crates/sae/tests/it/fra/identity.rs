@@ -169,7 +169,7 @@ fn codes_in_activations(layer: &FraLayer<'_>, x: &[f32]) -> SparseCodes {
     let mut codes = SparseCodes::new(sae.config.d_sae);
     let rescaled = matches!(
         sae.activation,
-        attention_probes_sae::Activation::TopK { rescale_acts_by_decoder_norm: true, .. }
+        attention_probes_sae::SaeActivation::TopK { rescale_acts_by_decoder_norm: true, .. }
     );
     let d = sae.config.d_in;
     for (row, (features, values)) in encoded.codes.rows().enumerate() {

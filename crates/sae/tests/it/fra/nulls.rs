@@ -8,7 +8,7 @@ use attention_probes_models::{
 use attention_probes_sae::fra::{
     FraActivations, FraLayer, FraRank, FraStatistics, FraStatisticsConfig, SelfInteractions,
 };
-use attention_probes_sae::{Activation, Sae, SaeConfig};
+use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
 use burn::tensor::Tensor;
 use rand::seq::SliceRandom as _;
 use rand::{Rng, SeedableRng};
@@ -87,8 +87,11 @@ fn reweighted(is_matched: bool, rope: Option<Rope>, rng: &mut ChaCha8Rng) -> Rew
 fn one_feature_for_each_axis(d: usize) -> Sae {
     assert!(d > KINDS * FEATURES);
     let identity: Vec<f32> = (0..d * d).map(|i| if i / d == i % d { 1.0 } else { 0.0 }).collect();
-    let activation =
-        Activation::TopK { b_enc: vec![0.0; d], k: FEATURES, rescale_acts_by_decoder_norm: false };
+    let activation = SaeActivation::TopK {
+        b_enc: vec![0.0; d],
+        k: FEATURES,
+        rescale_acts_by_decoder_norm: false,
+    };
     let (config, encoder) = (SaeConfig::new(d, d), identity.clone());
     let mut sae = Sae { config, activation, encoder, decoder: identity, b_dec: vec![0.0; d] };
     sae.set_hook(HOOK);

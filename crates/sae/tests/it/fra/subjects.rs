@@ -7,7 +7,7 @@ use attention_probes_models::{
     ActivationFunction, GemmaConfig, GemmaGeneration, Gpt2Config, HookPoint, HookedModel,
     LayerKind, Rope, open_model,
 };
-use attention_probes_sae::{Activation, Normalization, Sae, SaeConfig};
+use attention_probes_sae::{Normalization, Sae, SaeActivation, SaeConfig};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
@@ -124,12 +124,12 @@ pub(crate) fn sae(d_in: usize, hook: HookPoint, kind: u8, seed: u64) -> Sae {
     let (b_dec, b_enc) = (draw(d_in, 0.2), draw(d_sae, 0.2));
     let mut config = SaeConfig::new(d_in, d_sae);
     let activation = match kind % 4 {
-        0 => Activation::TopK { b_enc, k: 6, rescale_acts_by_decoder_norm: true },
-        1 => Activation::Standard { b_enc },
-        2 => Activation::JumpRelu { b_enc, threshold: draw(d_sae, 0.4) },
+        0 => SaeActivation::TopK { b_enc, k: 6, rescale_acts_by_decoder_norm: true },
+        1 => SaeActivation::Standard { b_enc },
+        2 => SaeActivation::JumpRelu { b_enc, threshold: draw(d_sae, 0.4) },
         _ => {
             let (r_mag, b_mag) = (draw(d_sae, 0.3), draw(d_sae, 0.2));
-            Activation::Gated { b_gate: b_enc, r_mag, b_mag }
+            SaeActivation::Gated { b_gate: b_enc, r_mag, b_mag }
         }
     };
     config.normalize_activations = match kind / 4 {

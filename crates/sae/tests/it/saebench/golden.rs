@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use attention_probes_sae::eval::{BinaryProbe, LabelledTexts, TextActivations};
-use attention_probes_sae::{Activation, Sae, SaeConfig};
+use attention_probes_sae::eval::{BinaryProbe, TextActivations, TextClasses};
+use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ impl Golden {
             .collect();
         Sae {
             config: SaeConfig::new(D_IN, D_SAE),
-            activation: Activation::Standard { b_enc: self.array("sae.b_enc") },
+            activation: SaeActivation::Standard { b_enc: self.array("sae.b_enc") },
             encoder,
             decoder: self.array("sae.W_dec"),
             b_dec: self.array("sae.b_dec"),
@@ -78,10 +78,10 @@ impl Golden {
     }
 
     /// The four classes of TPP.
-    pub(crate) fn classes(&self, split: &str) -> LabelledTexts {
+    pub(crate) fn classes(&self, split: &str) -> TextClasses {
         let names = self.names(&format!("tpp.{split}.names")).into_iter().enumerate();
         let classes = names.map(|(i, name)| (name, self.texts(&format!("tpp.{split}.{i}"))));
-        LabelledTexts::new(classes.collect()).unwrap()
+        TextClasses::new(classes.collect()).unwrap()
     }
 
     pub(crate) fn probe(&self, name: &str) -> BinaryProbe {

@@ -6,3 +6,4 @@ mod golden;
 mod output;
 mod perturbation;
 mod sparse_probing;
+mod stopped;

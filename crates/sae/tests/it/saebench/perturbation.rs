@@ -1,6 +1,6 @@
 //! SCR and TPP, with the probes that `sae-bench` trained.
 
-use attention_probes_sae::Activation;
+use attention_probes_sae::SaeActivation;
 use attention_probes_sae::eval::{
     PerturbationConfig, Sampling, ScrPair, ScrTexts, ablated_means, scr, tpp,
 };
@@ -67,7 +67,7 @@ fn ablated_means_are_those_of_sae_bench() {
         let features: Vec<u32> = features.iter().map(|f| f.as_u64().unwrap() as u32).collect();
         let mut sae = golden.sae();
         let b_enc = golden.array("sae.b_enc").into_iter().map(|b| b + bias).collect();
-        sae.activation = Activation::Standard { b_enc };
+        sae.activation = SaeActivation::Standard { b_enc };
         let found = ablated_means(&sae, &golden.texts("tpp.test.1"), &features).unwrap();
         assert_close(&found, &golden.array(name), 1e-4, name);
     }

@@ -13,6 +13,7 @@ fn features_and_accuracies_are_those_of_sae_bench() {
         k_values: vec![1, 2, 5],
         sampling: Sampling::InOrder,
         full_width: None,
+        ..SparseProbingConfig::default()
     };
     let (train, test) = (golden.classes("train"), golden.classes("test"));
     let found = sparse_probing(&golden.sae(), &train, &test, &config).unwrap();

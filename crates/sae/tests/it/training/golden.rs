@@ -4,7 +4,7 @@ use std::path::Path;
 
 use approx::assert_relative_eq;
 use attention_probes_sae::{
-    Activation, CoefficientSchedule, LearningRateSchedule, SaeTrainConfig, SaeTrainer,
+    CoefficientSchedule, LearningRateSchedule, SaeActivation, SaeTrainConfig, SaeTrainer,
     ScheduleShape, TrainArchitecture,
 };
 use safetensors::SafeTensors;
@@ -120,24 +120,24 @@ fn a_hundred_steps_are_those_of_sae_lens() {
         let encoder = transposed_encoder(&golden, name);
         all_close(&sae.encoder, &scaled(encoder, |w, norm| w * norm), name);
         match &sae.activation {
-            Activation::JumpRelu { threshold, .. } if name == "jumprelu" => {
+            SaeActivation::JumpRelu { threshold, .. } if name == "jumprelu" => {
                 all_close(threshold, &golden.array("jumprelu.threshold"), name);
             }
-            Activation::JumpRelu { threshold, .. } => {
+            SaeActivation::JumpRelu { threshold, .. } => {
                 // Theirs is a mean with the 0 that it began at.
                 let share = 1.0 - 0.99_f32.powi(STEPS as i32);
                 let expected = golden.array("batchtopk.topk_threshold")[0] / share;
                 all_close(threshold, &[expected; D_SAE], name);
             }
-            Activation::Gated { b_gate, r_mag, b_mag } => {
+            SaeActivation::Gated { b_gate, r_mag, b_mag } => {
                 for (array, found) in [("b_gate", b_gate), ("r_mag", r_mag), ("b_mag", b_mag)] {
                     all_close(found, &golden.array(&format!("gated.{array}")), array);
                 }
             }
-            Activation::Standard { b_enc } => {
+            SaeActivation::Standard { b_enc } => {
                 all_close(b_enc, &golden.array("standard.b_enc"), name);
             }
-            Activation::TopK { b_enc, .. } => {
+            SaeActivation::TopK { b_enc, .. } => {
                 let expected: Vec<f32> =
                     golden.array("topk.b_enc").iter().zip(&norms).map(|(b, n)| b * n).collect();
                 all_close(b_enc, &expected, name);

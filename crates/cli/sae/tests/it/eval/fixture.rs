@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use attention_probes_activations::{NpzArray, write_npz};
-use attention_probes_sae::{Activation, Sae, SaeConfig, write_sae_lens};
+use attention_probes_sae::{Sae, SaeActivation, SaeConfig, write_sae_lens};
 use serde_json::{Value, json};
 
 /// Width of the demo model's activations.
@@ -33,7 +33,7 @@ pub(crate) fn identity(d: usize) -> Sae {
     let matrix: Vec<f32> = (0..d * d).map(unit).collect();
     Sae {
         config: SaeConfig::new(d, d),
-        activation: Activation::Standard { b_enc: vec![0.0; d] },
+        activation: SaeActivation::Standard { b_enc: vec![0.0; d] },
         encoder: matrix.clone(),
         decoder: matrix,
         b_dec: vec![0.0; d],
@@ -49,7 +49,7 @@ fn drawn(d_in: usize, d_sae: usize) -> Sae {
     let b_enc = vec![0.0; d_sae];
     Sae {
         config: SaeConfig::new(d_in, d_sae),
-        activation: Activation::TopK { b_enc, k: 16, rescale_acts_by_decoder_norm: false },
+        activation: SaeActivation::TopK { b_enc, k: 16, rescale_acts_by_decoder_norm: false },
         encoder,
         decoder,
         b_dec: vec![0.0; d_in],

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use attention_probes_models::demo::DemoModel;
 use attention_probes_sae::eval::letter_words;
-use attention_probes_sae::{Activation, Sae, write_sae_lens};
+use attention_probes_sae::{Sae, SaeActivation, write_sae_lens};
 use serde_json::Value;
 
 use crate::call::{command, refused, succeed};
@@ -61,7 +61,7 @@ fn absorbing() -> Sae {
     sae.encoder[feature_of_a * D_MODEL + MARK] = -2.0;
     sae.decoder[MARK * D_MODEL..][..D_MODEL].fill(0.0);
     sae.decoder[MARK * D_MODEL + feature_of_a] = 1.0;
-    sae.activation = Activation::Standard { b_enc: vec![0.0; D_MODEL] };
+    sae.activation = SaeActivation::Standard { b_enc: vec![0.0; D_MODEL] };
     sae.config.metadata.set("model_name", "letters");
     sae.config.metadata.set("hook_name", "hook_embed");
     sae

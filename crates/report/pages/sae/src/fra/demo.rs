@@ -191,9 +191,14 @@ pub fn run_fra_demo(
         context_size: seen.length(),
         prepend_bos: seen.has_bos(),
     };
-    let of_page = SaePageConfig { max_contexts: N_STATISTICS, n_features: sae.config.d_sae };
+    let stop = &options.follow.stop;
+    let of_page = SaePageConfig {
+        max_contexts: N_STATISTICS,
+        n_features: sae.config.d_sae,
+        stop: stop.clone(),
+    };
     let subject = PublishedSae { path: &path, sae: &sae };
-    let page = sae_page(&site, subject, &seen, of_page)?;
+    let page = sae_page(&site, subject, &seen, &of_page)?;
     let html = page.to_html()?;
     let output = folder.join(SAE_PAGE);
     write_atomically(&output, |file| file.write_all(html.as_bytes()))?;
@@ -220,14 +225,7 @@ pub fn run_fra_demo(
         passages: &passages,
         repeated: &repeated,
     })?;
-    let of_contexts = (&seen, N_STATISTICS);
-    let activity = FeatureActivity::collect(
-        &sae,
-        &*model.model,
-        device,
-        of_contexts,
-        (hook, &options.follow.stop),
-    )?;
+    let activity = FeatureActivity::collect(&site, &sae, &seen, N_STATISTICS, stop)?;
     let ([reports], features) = (reports, features.swap_remove(0));
     let (model, d_sae) = (model.name, sae.config.d_sae);
     Ok(FraDemo { model, heads, hook, d_sae, activity, reports, features, arms, folder, files })
