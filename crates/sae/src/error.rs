@@ -80,7 +80,7 @@ pub enum SaeError {
         n_contexts: usize,
     },
     /// A checkpoint is damaged, or of another run.
-    #[error("`{}` is no checkpoint of this run: {reason}; remove it to begin anew", path.display())]
+    #[error("`{}` is no checkpoint of this run: {reason}; remove it to start over", path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -89,7 +89,7 @@ pub enum SaeError {
     },
     /// A file of attention is damaged, or of other contexts or another model.
     #[error(
-        "`{}` is no attention of these contexts: {reason}; remove it to extract it anew",
+        "`{}` is no attention of these contexts: {reason}; remove it to extract it again",
         path.display()
     )]
     AttentionStore {
@@ -303,7 +303,7 @@ pub enum SaeError {
         source: Box<SaeError>,
     },
     /// Saved statistics are damaged, or of other texts or settings.
-    #[error("`{}` holds no statistics of this run: {reason}; remove it to begin anew", path.display())]
+    #[error("`{}` holds no statistics of this run: {reason}; remove it to start over", path.display())]
     Statistics {
         /// The file.
         path: PathBuf,

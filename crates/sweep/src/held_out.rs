@@ -149,7 +149,7 @@ pub(crate) fn read_texts(
             extend_targets(targets, more_targets, path)?;
             all.labels.extend(vec![0; more.texts.len()]); // they are of no account on their side
         } else if *task == Task::Tokens {
-            number_anew(&mut more.words, &more.classes, &mut all.classes);
+            renumber(&mut more.words, &more.classes, &mut all.classes);
         } else {
             let labels = labels_in(&all.classes, &more.classes, &more.labels, path)?;
             all.labels.extend(labels);
@@ -215,7 +215,7 @@ fn check_numbers(config: &DataConfig, classes: &[String], column: &str) -> Resul
 
 /// Numbers the tags of a file as those of another, to which tags that it lacks are added: which tags
 /// are too rare to be asked for shows only where the examples are divided.
-fn number_anew(words: &mut [Vec<Word>], found: &[String], classes: &mut Vec<String>) {
+fn renumber(words: &mut [Vec<Word>], found: &[String], classes: &mut Vec<String>) {
     let mut known: HashMap<String, usize> =
         classes.iter().enumerate().map(|(number, class)| (class.clone(), number)).collect();
     let mut numbers = Vec::with_capacity(found.len());

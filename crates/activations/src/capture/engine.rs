@@ -211,6 +211,18 @@ mod tests {
     }
 
     #[test]
+    fn minus_infinity_is_finite_only_where_a_key_is_hidden() {
+        let is_finite = |hook: HookPoint, values: &[f32]| {
+            first_non_finite(0, &[hook.into()], &[values]).is_none()
+        };
+        let hidden = [1.0, f32::NEG_INFINITY];
+        assert!(is_finite(HookPoint::AttnScores(0), &hidden));
+        assert!(!is_finite(HookPoint::Pattern(0), &hidden));
+        assert!(!is_finite(HookPoint::AttnScores(0), &[f32::INFINITY]));
+        assert!(!is_finite(HookPoint::AttnScores(0), &[f32::NAN]));
+    }
+
+    #[test]
     fn the_first_tokens_have_no_rows_if_asked_and_pairs_are_whole() {
         let fixture = Fixture::new();
         let all = sequences(&fixture);

@@ -288,7 +288,7 @@ pub enum TableError {
     #[error(
         "`{}` is of the Python library `datasets`; write it as text first: \
          `datasets.load_from_disk(FOLDER).to_json(\"data.jsonl\")`; folders of Gurnee et al. are \
-         read as they are, by `probe sweep`",
+         read as they are by a sweep",
         path.display()
     )]
     Arrow {

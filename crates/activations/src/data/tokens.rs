@@ -57,7 +57,7 @@ impl Default for TokenizeConfig {
 /// Turns the texts of a data set into token ids, or reads them from the cache.
 ///
 /// A cache file is used only if it is whole and was made from the same data set, tokenizer, and
-/// length; otherwise it is written anew. A cache that cannot be written is a warning in the log.
+/// length; otherwise it is written again. A cache that cannot be written is a warning in the log.
 ///
 /// # Errors
 ///
@@ -87,7 +87,7 @@ pub fn tokenize(
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(path = %path.display(), error = %io_words(&error), "token cache is written anew");
+                tracing::warn!(path = %path.display(), error = %io_words(&error), "token cache is written again");
             }
         }
     }

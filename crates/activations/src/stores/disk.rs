@@ -58,7 +58,7 @@ impl DiskActivations {
     /// sequences and writes them there.
     ///
     /// They are used again if they were made from the same model, tokens, sites, and sequences, and
-    /// every file has its size and checksum; otherwise they are written anew. A second process that
+    /// every file has its size and checksum; otherwise they are written again. A second process that
     /// wants the same activations waits for the first to write them.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl DiskActivations {
             Ok(Some(activations)) => return Ok(activations),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(path = %store.display(), error = %io_words(&error), "activations are written anew");
+                tracing::warn!(path = %store.display(), error = %io_words(&error), "activations are written again");
                 remove(&store).map_err(FileError::write(&store))?;
             }
         }

@@ -168,8 +168,8 @@ fn missing<'a>(reports: impl Iterator<Item = &'a FraHeadReport>) -> String {
     let line = |report: &FraHeadReport| {
         let FraHeadReport { layer, head, n_dropped, largest_missing, .. } = report;
         format!(
-            "layer {layer}, head {head}: pairs were dropped {n_dropped} times for want of memory \
-             (`--memory-budget-gib`), none with a sum of magnitudes above {largest_missing:.3}\n"
+            "layer {layer}, head {head}: pairs were evicted {n_dropped} times, raise \
+             `--memory-budget-gib`; none had a sum of magnitudes above {largest_missing:.3}\n"
         )
     };
     reports.filter(|report| !report.is_exact).map(line).collect()

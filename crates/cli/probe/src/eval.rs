@@ -148,7 +148,7 @@ fn read_texts(args: &EvalArgs, file: &ProbeFile, path: &Path) -> Result<Dataset>
     let task = file.saved.task().map_err(|error| with_flags(file.in_file(error)))?;
     if args.pair.is_some() {
         if !file.saved.label_kind().is_class() {
-            return Err(wrong(file, "its outputs are no classes; leave out `--pair`").into());
+            return Err(wrong(file, "it predicts no classes; leave out `--pair`").into());
         }
         if task != Task::Sequence {
             let message = format!("its task is `{task}`; leave out `--pair`");

@@ -113,8 +113,8 @@ pub(crate) fn with_flags(error: ProbeError) -> anyhow::Error {
                 InputError(format!("`{}`: {}", path.display(), flags_of(&source))).into()
             }
             ProbeError::NotClasses => InputError(format!(
-                "`{}`: its outputs are no classes; leave out `--target-fpr`, `--calibration`, and \
-                 `--defer`",
+                "`{}`: `--target-fpr`, `--calibration`, and `--defer` need a probe of classes; \
+                 leave them out",
                 path.display()
             ))
             .into(),

@@ -106,7 +106,9 @@ pub enum HubError {
         page: String,
     },
     /// A token cannot be sent.
-    #[error("the token of the Hub holds a character that no request may: set `HF_TOKEN` anew")]
+    #[error(
+        "the token of the Hub holds a character that no request may: set `HF_TOKEN` to a valid one"
+    )]
     Token,
     /// The address of the Hub is none.
     #[error("`HF_ENDPOINT` is `{endpoint}`, expected an address such as `https://huggingface.co`")]

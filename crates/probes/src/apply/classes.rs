@@ -128,7 +128,7 @@ pub(super) fn remove_unknown_tags(
     }
     let names: Vec<&str> = unknown.iter().map(|&i| examples.classes[i].as_str()).collect();
     let names = names.join(", ");
-    tracing::warn!("`{data}`: tags left out, they are no classes of the probe: {names}");
+    tracing::warn!("`{data}`: tags left out, the probe does not know them: {names}");
     examples.remove_classes(&unknown);
     Ok(())
 }

@@ -178,7 +178,8 @@ mod tests {
         stop.stop();
         let probe = config.init(1, &device).unwrap();
         let prefixes = Prefixes { source: &mut source, site: 0, ends: &[(0, 1)] };
-        let stopped = apply_probe(&probe, prefixes, &device, &stop, |_, _| panic!("nothing is read"));
+        let stopped =
+            apply_probe(&probe, prefixes, &device, &stop, |_, _| panic!("nothing is read"));
         assert!(matches!(stopped, Err(ProbeError::Stopped(_))));
     }
 

@@ -96,7 +96,7 @@ fn a_run_that_was_stopped_ends_with_the_same_bits() {
 
     let error = resumed.load(&checkpoint, "other settings").unwrap_err().to_string();
     assert!(
-        error.contains("made with other settings") && error.contains("to begin anew"),
+        error.contains("made with other settings") && error.contains("to start over"),
         "{error}"
     );
     let mut bytes = std::fs::read(&checkpoint).unwrap();

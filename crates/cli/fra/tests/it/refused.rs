@@ -51,5 +51,5 @@ fn what_cannot_be_is_refused_in_one_line() {
     let page = [&data[..], &["texts.jsonl", "--sae-page", "https://example.org/sae.html"]].concat();
     assert!(accumulate(&page).contains("relative to the page"));
     let damaged = [&data[..], &["texts.jsonl", "--resume"]].concat();
-    assert!(accumulate(&damaged).contains("remove it to begin anew"));
+    assert!(accumulate(&damaged).contains("remove it to start over"));
 }

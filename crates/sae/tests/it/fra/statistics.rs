@@ -307,7 +307,7 @@ fn saved_statistics_go_on_to_the_same_bits() {
         let refused = |statistics: &FraStatistics, digest: &str| {
             let mut statistics = statistics.clone();
             let error = statistics.load(&path, digest).unwrap_err().to_string();
-            assert!(error.contains("remove it to begin anew"), "{error}");
+            assert!(error.contains("remove it to start over"), "{error}");
             error
         };
         assert!(refused(&whole, "other texts").contains("other settings, texts, or model"));

@@ -108,7 +108,7 @@ fn a_number_is_learned_judged_and_scored() {
     let page = fs::read_to_string(folder.path("results/small/report.html")).unwrap();
     assert!(page.contains("mean of the labels") && page.contains(PROBE.split_at(14).1), "targets");
     for (command, flag, expected) in [
-        ("score", "--defer", "its outputs are no classes; leave out"),
+        ("score", "--defer", "need a probe of classes; leave them out"),
         ("eval", "--data", "`nan`, expected a finite number"),
     ] {
         folder.write("bad.csv", "text,label\na,1\nb,nan\n");
@@ -128,7 +128,7 @@ fn a_number_is_learned_judged_and_scored() {
     let line = compared.lines().nth(2).unwrap();
     assert!(line.contains("  R²  ") && line.contains('['), "{compared}");
     let (plan, _) = folder.succeed(&["--dry-run", "--output", "elsewhere"]);
-    assert!(plan.ends_with("13 penalties where labels are no classes\n"), "{plan}");
+    assert!(plan.ends_with("13 penalties for labels that are not classes\n"), "{plan}");
 
     // A finished run is found again, and an unfinished one is made to the same bytes.
     let (_, stderr) = folder.succeed(&["--resume"]);

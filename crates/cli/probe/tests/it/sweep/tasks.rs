@@ -57,7 +57,7 @@ fn tags_of_words_are_learned_judged_and_scored_token_by_token() {
     let path = probe_of(&folder, "tags-L01-resid_post");
     let args = ["eval", "--probe", &path, "--data", "tags.jsonl", "--json"];
     let (found, stderr) = probe(&folder, &args);
-    assert!(stderr.contains("no classes of the probe: odd"), "{stderr}");
+    assert!(stderr.contains("the probe does not know them: odd"), "{stderr}");
     let found = json(found.as_bytes());
     assert_eq!((&found["n_examples"], &found["classes"]), (&json!(179), &report["classes"]));
     assert!(found["balanced_accuracy"].as_f64().unwrap() > 0.9);

@@ -57,7 +57,7 @@ pub fn plan_text(plan: &SweepPlan, outline: Option<&SweepOutline>) -> String {
         config.architectures.iter().map(|kind| kind.config_name.as_str()).collect();
     let _ = writeln!(text, "probes: {}", kinds.join(", "));
     if let Some(penalties) = &config.sweep.penalties {
-        let _ = writeln!(text, "{} penalties where labels are no classes", penalties.len());
+        let _ = writeln!(text, "{} penalties for labels that are not classes", penalties.len());
         if config.data.iter().all(|data| !data.label_kind().is_class()) {
             return text;
         }
