@@ -40,8 +40,8 @@ pub use data::{
 };
 pub use error::ActivationError;
 pub use files::{
-    FolderLock, SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec, check_output, hash_file,
-    remove_own_files, write_atomically,
+    EarlierRun, FolderLock, SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec, check_output,
+    hash_file, remove_own_files, write_atomically,
 };
 pub use npy_error::NpyError;
 pub use npz::{read_npz, read_npz_arrays};

@@ -8,6 +8,7 @@
 
 pub mod allocator;
 pub mod device;
+pub mod earlier_args;
 pub mod exit;
 mod flag_words;
 pub mod flags;

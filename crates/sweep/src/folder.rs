@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{FolderLock, remove_own_files};
+use attention_probes_activations::{EarlierRun, FolderLock, remove_own_files};
 use attention_probes_errors::FileError;
 
 use crate::config::DataConfig;
@@ -42,26 +42,15 @@ pub(crate) fn to_toml(config: &SweepConfig, folder: &Path) -> Result<String, Swe
     Ok(text.map_err(FileError::write(file))?)
 }
 
-/// What becomes of a run that is there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Earlier {
-    /// It stays, and nothing is run.
-    Stays,
-    /// It goes on.
-    GoesOn,
-    /// It is replaced.
-    IsReplaced,
-}
-
 /// Refuses a folder that holds a run already, or to be resumed, one of another configuration.
 ///
 /// Touches nothing.
-pub(crate) fn check(config: &SweepConfig, earlier: Earlier) -> Result<(), SweepError> {
+pub(crate) fn check(config: &SweepConfig, earlier: EarlierRun) -> Result<(), SweepError> {
     let path = path_of(config);
     let file = path.join("config.toml");
     match fs::read_to_string(&file) {
-        Ok(_) if earlier == Earlier::IsReplaced => Ok(()),
-        Ok(_) if earlier == Earlier::Stays => Err(SweepError::Exists { path }),
+        Ok(_) if earlier == EarlierRun::Overwrite => Ok(()),
+        Ok(_) if earlier == EarlierRun::Refuse => Err(SweepError::Exists { path }),
         Ok(found) if found != to_toml(config, &path)? => {
             Err(SweepError::OtherConfig { path: file })
         }
@@ -73,12 +62,12 @@ pub(crate) fn check(config: &SweepConfig, earlier: Earlier) -> Result<(), SweepE
 
 impl RunFolder {
     /// Makes the folder or takes the one that is there, and keeps other processes out.
-    pub(crate) fn claim(config: &SweepConfig, earlier: Earlier) -> Result<Self, SweepError> {
+    pub(crate) fn claim(config: &SweepConfig, earlier: EarlierRun) -> Result<Self, SweepError> {
         let path = path_of(config);
         let lock = FolderLock::claim(&path)?;
         // Another process may have been here since it was last looked at.
         check(config, earlier)?;
-        if earlier == Earlier::IsReplaced {
+        if earlier == EarlierRun::Overwrite {
             remove_run(&path)?;
         }
         let file = path.join("config.toml");
@@ -141,27 +130,27 @@ mod tests {
     fn a_run_is_refused_to_a_second_process_and_free_again_afterwards() {
         let output = tempfile::tempdir().unwrap();
         let config = config(output.path());
-        let first = RunFolder::claim(&config, Earlier::GoesOn).unwrap();
-        let busy = RunFolder::claim(&config, Earlier::GoesOn).unwrap_err().to_string();
+        let first = RunFolder::claim(&config, EarlierRun::Resume).unwrap();
+        let busy = RunFolder::claim(&config, EarlierRun::Resume).unwrap_err().to_string();
         assert!(busy.contains("is in use by another process"), "{busy}");
         drop(first);
         assert!(matches!(
-            RunFolder::claim(&config, Earlier::Stays),
+            RunFolder::claim(&config, EarlierRun::Refuse),
             Err(SweepError::Exists { .. })
         ));
         let other = SweepConfig { device: "cpu".to_owned(), ..config.clone() };
         assert!(matches!(
-            RunFolder::claim(&other, Earlier::GoesOn),
+            RunFolder::claim(&other, EarlierRun::Resume),
             Err(SweepError::OtherConfig { .. })
         ));
-        assert!(RunFolder::claim(&config, Earlier::GoesOn).is_ok());
+        assert!(RunFolder::claim(&config, EarlierRun::Resume).is_ok());
     }
 
     #[test]
     fn a_run_that_is_replaced_loses_its_own_files_only() {
         let output = tempfile::tempdir().unwrap();
         let config = config(output.path());
-        let folder = RunFolder::claim(&config, Earlier::Stays).unwrap().path;
+        let folder = RunFolder::claim(&config, EarlierRun::Refuse).unwrap().path;
         let (trained, other) = (folder.join("a").join("trained"), folder.join("notes"));
         fs::create_dir_all(&trained).unwrap();
         fs::create_dir_all(&other).unwrap();
@@ -171,7 +160,7 @@ mod tests {
             fs::write(folder.join("a").join(name), "").unwrap();
         }
         let replaced = SweepConfig { device: "cpu".to_owned(), ..config.clone() };
-        RunFolder::claim(&replaced, Earlier::IsReplaced).unwrap();
+        RunFolder::claim(&replaced, EarlierRun::Overwrite).unwrap();
         assert!(!trained.exists() && !folder.join("a").join("best.json").exists());
         assert!(folder.join("a").join("picture.png").exists());
         assert!(other.join("best.json").exists());
@@ -183,7 +172,7 @@ mod tests {
     fn what_a_killed_process_left_is_removed_and_nothing_else() {
         let output = tempfile::tempdir().unwrap();
         let config = config(output.path());
-        let folder = RunFolder::claim(&config, Earlier::GoesOn).unwrap().path;
+        let folder = RunFolder::claim(&config, EarlierRun::Resume).unwrap().path;
         let trained = folder.join("a").join("trained");
         create_folder(&trained).unwrap();
         for name in [".best.json.7-0.tmp", "a.checkpoint", "best.json"] {
@@ -197,7 +186,7 @@ mod tests {
             names.sort();
             names
         };
-        let claimed = RunFolder::claim(&config, Earlier::GoesOn).unwrap();
+        let claimed = RunFolder::claim(&config, EarlierRun::Resume).unwrap();
         assert_eq!(names(&trained), ["a.checkpoint", "best.json"]);
         claimed.remove_checkpoints().unwrap();
         assert_eq!(names(&trained), ["best.json"]);

@@ -1,5 +1,6 @@
 //! A whole sweep: data to tokens to activations to trials to files.
 
+use attention_probes_activations::EarlierRun;
 use attention_probes_errors::Stop;
 use attention_probes_models::{HubAccess, LanguageModel, LoadOptions, open_model};
 use burn::tensor::Device;
@@ -7,7 +8,7 @@ use burn::tensor::Device;
 use crate::SweepError;
 use crate::activation_sites::ActivationSites;
 use crate::data_run::DataRun;
-use crate::folder::{self, Earlier, RunFolder};
+use crate::folder::{self, RunFolder};
 use crate::held_out::Sources;
 use crate::outline::SweepOutline;
 use crate::plan::SweepPlan;
@@ -23,27 +24,14 @@ pub struct RunOptions<'a> {
     /// Where models and data sets of the Hub are looked for; without it, a model is embedded or a
     /// directory, and data are files.
     pub hub: Option<&'a HubAccess>,
-    /// Whether an earlier run is continued.
-    pub resume: bool,
-    /// Whether an earlier run is replaced, where it is not continued: its files are removed once
-    /// everything is checked, and nothing else of its folder.
-    pub overwrite: bool,
+    /// What becomes of an earlier run.
+    pub earlier: EarlierRun,
     /// Memory that the process may have, in bytes: probes that need more for their parameters alone
     /// are refused. Without it, nothing is.
     pub memory_bytes: Option<u64>,
     /// Asked once a batch, a block of a forward pass, and a pass of L-BFGS; given, the run ends with
     /// [`SweepError::Stopped`], and goes on from its last epoch if it is resumed.
     pub stop: Stop,
-}
-
-impl RunOptions<'_> {
-    fn earlier(&self) -> Earlier {
-        match (self.resume, self.overwrite) {
-            (true, _) => Earlier::GoesOn,
-            (false, true) => Earlier::IsReplaced,
-            (false, false) => Earlier::Stays,
-        }
-    }
 }
 
 /// Runs a sweep and writes its results.
@@ -55,8 +43,7 @@ impl RunOptions<'_> {
 ///
 /// # Errors
 ///
-/// - [`SweepError::Exists`] if there is such a run already, and neither `resume` nor `overwrite`
-///   is set
+/// - [`SweepError::Exists`] if there is such a run already, and it is neither resumed nor overwritten
 /// - [`SweepError::OtherConfig`] if it was made with another configuration
 /// - [`SweepError::Activation`] if another process is at it
 /// - [`SweepError::Diverged`] if no trial at all ended with numbers
@@ -69,7 +56,7 @@ pub fn run_sweep(
     tracker: &mut dyn Tracker,
 ) -> Result<SweepReport, SweepError> {
     let config = plan.config();
-    folder::check(config, options.earlier())?;
+    folder::check(config, options.earlier)?;
     let runs = data_runs(plan, options)?;
     let model = model_of(plan, options)?;
     let mut inputs = Vec::new();
@@ -77,7 +64,7 @@ pub fn run_sweep(
         options.stop.check()?;
         inputs.push(run.input(model.as_ref(), true, tracker)?);
     }
-    let folder = RunFolder::claim(config, options.earlier())?;
+    let folder = RunFolder::claim(config, options.earlier)?;
     let (mut experiments, mut targets) = (Vec::new(), Vec::new());
     for (run, input) in runs.iter().zip(inputs) {
         options.stop.check()?;
@@ -101,7 +88,7 @@ pub fn run_sweep(
 ///
 /// As [`run_sweep`].
 pub fn check_sweep(plan: &SweepPlan, options: &RunOptions<'_>) -> Result<SweepOutline, SweepError> {
-    folder::check(plan.config(), options.earlier())?;
+    folder::check(plan.config(), options.earlier)?;
     let runs = data_runs(plan, options)?;
     let model = model_of(plan, options)?;
     let data = runs.iter().map(|run| run.outline(model.as_ref())).collect::<Result<_, _>>()?;
@@ -134,7 +121,7 @@ fn data_runs<'a>(
             .then(|| ActivationSites::open(config, &plan.config().activations))
             .transpose()?;
         let folder = folder::path_of(plan.config());
-        let keeps_complete = options.earlier() != Earlier::IsReplaced;
+        let keeps_complete = options.earlier != EarlierRun::Overwrite;
         Ok(DataRun {
             plan,
             data,

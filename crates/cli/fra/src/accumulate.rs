@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Error, Result};
+use attention_probes_cli::earlier_args::EarlierArgs;
 use attention_probes_cli::exit::InputError;
 use attention_probes_cli::output;
 use attention_probes_cli::progress::Progress;
 use attention_probes_cli::stdout::print;
 use attention_probes_cli::table_args::TableArgs;
 use attention_probes_pages_sae::fra::{
-    FraExisting, FraFound, FraRun, FraRunConfig, FraRunError, run_fra,
+    FraFound, FraRun, FraRunConfig, FraRunError, FraRunLayer, run_fra,
 };
 use attention_probes_pages_sae::text::{fra_heads_text, fra_pairs_text};
 use attention_probes_report::{FraCorpusPage, ReportError};
@@ -80,12 +81,9 @@ pub struct AccumulateArgs {
     /// Texts between two checkpoints.
     #[arg(long, default_value_t = 200, value_parser = at_least_one())]
     pub checkpoint_every: usize,
-    /// Go on with a run that was stopped.
-    #[arg(long, conflicts_with = "overwrite")]
-    pub resume: bool,
-    /// Replace the files of a run of the same heads and number of texts; others stay.
-    #[arg(long)]
-    pub overwrite: bool,
+    /// What becomes of a run that is there already.
+    #[command(flatten)]
+    pub earlier: EarlierArgs,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     pub json: bool,
@@ -115,16 +113,16 @@ pub fn run(args: &AccumulateArgs) -> Result<()> {
     }
     let texts = texts(args, &subject)?;
     let corpus = FraCorpus { reader: subject.reader(), layers: &layers, texts: &texts };
+    let named = layers.iter().zip(&args.subject.saes).zip(sae_pages);
+    let of_layers = named.map(|((layer, sae), sae_page)| FraRunLayer {
+        heads: args.subject.heads_of(layer),
+        sae: sae.display().to_string(),
+        sae_page,
+    });
     let config = FraRunConfig {
         folder: args.output.clone(),
-        existing: match (args.resume, args.overwrite) {
-            (true, _) => FraExisting::Resume,
-            (_, true) => FraExisting::Overwrite,
-            _ => FraExisting::Refuse,
-        },
-        heads: layers.iter().map(|layer| args.subject.heads_of(layer)).collect(),
-        saes: args.subject.saes.iter().map(|path| path.display().to_string()).collect(),
-        sae_pages,
+        earlier: args.earlier.earlier(),
+        layers: of_layers.collect(),
         settings: settings(args, &corpus),
         sample_pages: args.sample_pages,
         checkpoint_every: args.checkpoint_every,

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use attention_probes_activations::EarlierRun;
 use attention_probes_cli::device;
 use attention_probes_cli::output::check_utf8;
 use attention_probes_cli::progress::Progress;
@@ -77,7 +78,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let (device, follower) = (device::parse(&args.device)?, Follower::default());
     let options = SaeRunOptions {
-        resume: args.resume,
+        earlier: if args.resume { EarlierRun::Resume } else { EarlierRun::Refuse },
         memory_bytes: memory_limit_bytes(),
         follow: Follow { progress: &|event| follower.show(event), ..Follow::default() },
         ..SaeRunOptions::new(&device)

@@ -4,12 +4,12 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 use attention_probes_activations::demo::{PASSAGES, SENTIMENT};
-use attention_probes_activations::write_atomically;
+use attention_probes_activations::{EarlierRun, write_atomically};
 use attention_probes_cli::stdout::print;
 use attention_probes_sweep::{ExperimentReport, SweepReport, chosen_experiment, demo_sweep};
 use clap::Args;
 
-use super::sweep::{EarlierRun, RunArgs, print_report, run_plan};
+use super::sweep::{RunArgs, print_report, run_plan};
 
 /// Train whole grids of settings of four kinds of probes on every layer of the embedded model, offline.
 #[derive(Args, Debug)]
@@ -36,8 +36,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     if let Some(device) = &args.run.device {
         config.device.clone_from(device);
     }
-    let overwrite = args.run.overwrite;
-    let earlier = EarlierRun { resume: !overwrite, overwrite };
+    let earlier = if args.run.overwrite { EarlierRun::Overwrite } else { EarlierRun::Resume };
     let report = run_plan(&config.check()?, earlier, &args.run.track)?;
     print_report(&report, args.run.json)?;
     if args.run.json { Ok(()) } else { print_next(&report) }

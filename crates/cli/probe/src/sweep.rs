@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use attention_probes_activations::Storage;
+use attention_probes_activations::{EarlierRun, Storage};
 use attention_probes_cli::device;
 use attention_probes_cli::exit::InputError;
 use attention_probes_cli::hub::hub_access;
@@ -94,14 +94,18 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     override_config(&mut config, args)?;
     let plan =
         config.check().with_context(|| format!("`{}` cannot be run", args.config.display()))?;
+    let earlier = match (args.resume, args.run.overwrite) {
+        (true, _) => EarlierRun::Resume,
+        (_, true) => EarlierRun::Overwrite,
+        _ => EarlierRun::Refuse,
+    };
     if args.dry_run {
         let device = device::parse(&plan.config().device)?;
         let hub = hub_access().map(|hub| hub.without_downloads(NoDownload::CacheOnly));
         let options = RunOptions {
             device: &device,
             hub: hub.as_ref(),
-            resume: args.resume,
-            overwrite: args.run.overwrite,
+            earlier,
             memory_bytes: memory_limit_bytes(),
             stop: Stop::never(),
         };
@@ -120,18 +124,8 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             print(&plan_text(&plan, outline))
         };
     }
-    let earlier = EarlierRun { resume: args.resume, overwrite: args.run.overwrite };
     let report = run_plan(&plan, earlier, &args.run.track)?;
     print_report(&report, args.run.json)
-}
-
-/// What becomes of a run that is there already.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EarlierRun {
-    /// It goes on.
-    pub resume: bool,
-    /// It is replaced.
-    pub overwrite: bool,
 }
 
 /// Trains what a plan says, with progress on stderr.
@@ -143,13 +137,11 @@ pub fn run_plan(plan: &SweepPlan, earlier: EarlierRun, track: &[Track]) -> Resul
     let device = device::parse(&plan.config().device)?;
     let mut tracker = RunTracker::new(plan, track);
     let hub = hub_access();
-    let EarlierRun { resume, overwrite } = earlier;
     let memory_bytes = memory_limit_bytes();
     let options = RunOptions {
         device: &device,
         hub: hub.as_ref(),
-        resume,
-        overwrite,
+        earlier,
         memory_bytes,
         stop: Stop::never(),
     };

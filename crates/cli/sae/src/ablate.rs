@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use attention_probes_activations::write_atomically;
 use attention_probes_cli::device;
+use attention_probes_cli::earlier_args::EarlierArgs;
 use attention_probes_cli::hub::hub_access;
 use attention_probes_cli::output::check_utf8;
 use attention_probes_cli::stdout::print;
@@ -37,12 +38,9 @@ pub struct AblateArgs {
     /// Tokens that each autoencoder sees, instead of the configuration's.
     #[arg(long)]
     pub tokens: Option<u64>,
-    /// Go on with an ablation that was stopped.
-    #[arg(long, conflicts_with = "overwrite")]
-    pub resume: bool,
-    /// Replace a run that is there already; files that this program did not write stay.
-    #[arg(long)]
-    pub overwrite: bool,
+    /// What becomes of a run that is there already.
+    #[command(flatten)]
+    pub earlier: EarlierArgs,
     /// Check everything and print the arms, but train nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -75,8 +73,7 @@ pub fn run(args: &AblateArgs) -> Result<()> {
         (device::parse(&config.device)?, hub_access(), Follower::default());
     let options = SaeRunOptions {
         hub: hub.as_ref(),
-        resume: args.resume,
-        overwrite: args.overwrite,
+        earlier: args.earlier.earlier(),
         memory_bytes: memory_limit_bytes(),
         follow: Follow { progress: &|event| follower.show(event), stop: Stop::never() },
         ..SaeRunOptions::new(&device)

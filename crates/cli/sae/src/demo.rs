@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use attention_probes_activations::demo::PASSAGES;
+use attention_probes_activations::{EarlierRun, demo::PASSAGES};
 use attention_probes_cli::device;
 use attention_probes_errors::Stop;
 use attention_probes_models::{Dtype, Placement, open_model};
@@ -49,8 +49,8 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let folder = args.output.join(&config.run);
     fs::create_dir_all(&folder)?;
     fs::write(&config.data.path, PASSAGES)?;
-    let trained =
-        train(&config, TrainFlags { resume: args.resume, overwrite: false, dry_run: false })?;
+    let earlier = if args.resume { EarlierRun::Resume } else { EarlierRun::Refuse };
+    let trained = train(&config, TrainFlags { earlier, dry_run: false })?;
     print_trained(&trained, args.json)?;
     let device = device::parse(&config.device)?;
     let placement = Placement { device: device.clone(), dtype: Dtype::Auto };

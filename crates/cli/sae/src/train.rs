@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use attention_probes_activations::EarlierRun;
 use attention_probes_cli::device;
+use attention_probes_cli::earlier_args::EarlierArgs;
 use attention_probes_cli::hub::hub_access;
 use attention_probes_cli::output::check_utf8;
 use attention_probes_cli::stdout::print;
@@ -42,12 +44,9 @@ pub struct TrainArgs {
     /// Seed, instead of the configuration's.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Go on with a run that was stopped.
-    #[arg(long, conflicts_with = "overwrite")]
-    pub resume: bool,
-    /// Replace a run that is there already; files that this program did not write stay.
-    #[arg(long)]
-    pub overwrite: bool,
+    /// What becomes of a run that is there already.
+    #[command(flatten)]
+    pub earlier: EarlierArgs,
     /// Check everything and print the plan, but train nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -77,8 +76,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
     config.seed = args.seed.unwrap_or(config.seed);
-    let flags =
-        TrainFlags { resume: args.resume, overwrite: args.overwrite, dry_run: args.dry_run };
+    let flags = TrainFlags { earlier: args.earlier.earlier(), dry_run: args.dry_run };
     let trained = train(&config, flags)?;
     if trained.is_empty() { Ok(()) } else { print_trained(&trained, args.json) }
 }
@@ -86,10 +84,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrainFlags {
-    /// Whether a run that was stopped goes on.
-    pub(crate) resume: bool,
-    /// Whether a run that is there already is replaced.
-    pub(crate) overwrite: bool,
+    /// What becomes of a run that is there already.
+    pub(crate) earlier: EarlierRun,
     /// Whether only the plan is made.
     pub(crate) dry_run: bool,
 }
@@ -103,8 +99,7 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
         (device::parse(&config.device)?, hub_access(), Follower::default());
     let options = SaeRunOptions {
         hub: hub.as_ref(),
-        resume: flags.resume,
-        overwrite: flags.overwrite,
+        earlier: flags.earlier,
         memory_bytes: memory_limit_bytes(),
         follow: Follow { progress: &|event| follower.show(event), stop: Stop::never() },
         ..SaeRunOptions::new(&device)

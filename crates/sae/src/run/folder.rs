@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{FolderLock, remove_own_files, write_atomically};
+use attention_probes_activations::{EarlierRun, FolderLock, remove_own_files, write_atomically};
 use attention_probes_errors::FileError;
 
 use super::history::HISTORY_FILE;
@@ -31,15 +31,15 @@ pub(crate) fn is_complete(
     plan: &SaeRunPlan,
     options: &SaeRunOptions<'_>,
 ) -> Result<bool, SaeError> {
-    if options.overwrite {
+    if options.earlier == EarlierRun::Overwrite {
         return Ok(false);
     }
     let path = plan.folder();
     let kept_config = path.join(CONFIG_FILE);
-    if kept_config.exists() && !options.resume {
+    if kept_config.exists() && options.earlier != EarlierRun::Resume {
         return Err(RunError::Exists { path }.into());
     }
-    if !options.resume || path.join(CHECKPOINT_FILE).exists() {
+    if options.earlier != EarlierRun::Resume || path.join(CHECKPOINT_FILE).exists() {
         return Ok(false);
     }
     if fs::read_to_string(&kept_config).is_ok_and(|old| old != plan.to_toml()) {
@@ -68,7 +68,7 @@ impl RunFolder {
         if is_complete(plan, options)? {
             return Ok(None);
         }
-        if options.overwrite {
+        if options.earlier == EarlierRun::Overwrite {
             remove_run(&path)?;
         }
         Ok(Some(Self { path, _lock: lock }))

@@ -1,5 +1,6 @@
 //! How a run is made on this machine.
 
+use attention_probes_activations::EarlierRun;
 use attention_probes_models::{HubAccess, LanguageModel, LoadOptions, Placement, open_model};
 use burn::tensor::Device;
 
@@ -15,11 +16,8 @@ pub struct SaeRunOptions<'a> {
     /// Where models and data sets of the Hub are looked for; without it, a model is embedded or a
     /// directory.
     pub hub: Option<&'a HubAccess>,
-    /// Whether an earlier run is continued. Default no.
-    pub resume: bool,
-    /// Whether an earlier run is replaced, where it is not continued: its files are removed once
-    /// everything is checked, and nothing else of its folder. Default no.
-    pub overwrite: bool,
+    /// What becomes of an earlier run. By default the new one is refused.
+    pub earlier: EarlierRun,
     /// Memory that the process may have, in bytes; a run that needs more is refused. Without it,
     /// nothing is.
     pub memory_bytes: Option<u64>,
@@ -33,8 +31,7 @@ impl<'a> SaeRunOptions<'a> {
         Self {
             device,
             hub: None,
-            resume: false,
-            overwrite: false,
+            earlier: EarlierRun::Refuse,
             memory_bytes: None,
             follow: Follow::default(),
         }

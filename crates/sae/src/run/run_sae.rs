@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use attention_probes_activations::write_atomically;
+use attention_probes_activations::{EarlierRun, write_atomically};
 use attention_probes_errors::FileError;
 use attention_probes_models::LanguageModel;
 use serde::Serialize;
@@ -51,7 +51,7 @@ pub struct TrainedSae {
 ///
 /// # Errors
 ///
-/// - [`RunError::Exists`] if there is such a run, and neither `resume` nor `overwrite` is set.
+/// - [`RunError::Exists`] if there is such a run, and it is neither resumed nor overwritten.
 /// - [`RunError::OtherSettings`] or [`SaeError::Checkpoint`] if the run to be resumed has other
 ///   settings, texts, or another model.
 /// - [`RunError::Memory`] if it needs more than `memory_bytes`.
@@ -136,7 +136,7 @@ pub fn run_sae_on(
         SaeRun::guided(stream, tasks, train, length, guidance)?
     };
     let checkpoint = folder.checkpoint();
-    if checkpoint.exists() && options.resume {
+    if checkpoint.exists() && options.earlier == EarlierRun::Resume {
         run.load(&checkpoint, &texts.digest)?;
         let step = run.trainers()[0].n_steps();
         options.follow.tell(SaeEvent::Resumed { step });

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use attention_probes_activations::DatasetConfig;
+use attention_probes_activations::{DatasetConfig, EarlierRun};
 use attention_probes_models::{
     AttentionWeights, ForwardRequest, HookPoint, HookedModel, LanguageModel, ModelError,
     ModelOutput, ModelShape, TokenBatch, open_model,
@@ -146,7 +146,7 @@ fn every_text_runs_once_for_all_autoencoders_and_evaluations() {
     run_sae_on(&plan, &model, &options).unwrap();
     passes.lock().unwrap().clear();
 
-    let options = SaeRunOptions { resume: true, ..options };
+    let options = SaeRunOptions { earlier: EarlierRun::Resume, ..options };
     let report = run_ablation_on(&config, &model, &options).unwrap();
     assert_eq!(report.arms.len() * report.seeds.len(), N_SAES);
     let measured = std::mem::take(&mut *passes.lock().unwrap());

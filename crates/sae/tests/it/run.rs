@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use attention_probes_activations::EarlierRun;
 use attention_probes_errors::Stop;
 use attention_probes_models::{LanguageModel, open_model};
 use attention_probes_sae::{
@@ -182,7 +183,7 @@ fn a_run_that_its_caller_stops_goes_on_to_the_same_bits() {
     assert!(matches!(run_sae(&plan, &options), Err(SaeError::Stopped)));
     let exists = run_sae(&plan, &SaeRunOptions::new(&device)).unwrap_err();
     assert!(matches!(exists, SaeError::Run(RunError::Exists { .. })), "{exists}");
-    let resumed = SaeRunOptions { resume: true, ..SaeRunOptions::new(&device) };
+    let resumed = SaeRunOptions { earlier: EarlierRun::Resume, ..SaeRunOptions::new(&device) };
     let found = run_sae(&plan, &resumed).unwrap();
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(
@@ -207,7 +208,8 @@ fn a_run_that_is_stopped_inside_a_forward_pass_goes_on_to_the_same_bits() {
         let n_asked = AtomicUsize::new(0);
         let stop = Stop::when(move || n_asked.fetch_add(1, Ordering::Relaxed) >= n);
         let follow = Follow { stop, ..Follow::default() };
-        let options = SaeRunOptions { follow, resume: true, ..SaeRunOptions::new(&device) };
+        let options =
+            SaeRunOptions { follow, earlier: EarlierRun::Resume, ..SaeRunOptions::new(&device) };
         match run_sae(&plan, &options) {
             Err(SaeError::Stopped) => n_stops += 1,
             other => break other.unwrap(),

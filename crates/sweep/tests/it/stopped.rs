@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use attention_probes_activations::EarlierRun;
 use attention_probes_errors::Stop;
 use attention_probes_probes::ProbeKind;
 use attention_probes_sweep::config::{ArchitectureConfig, DataConfig};
@@ -48,8 +49,7 @@ fn run(folder: &Path, stop: Stop) -> Result<SweepReport, SweepError> {
     let options = RunOptions {
         device: &device,
         hub: None,
-        resume: true,
-        overwrite: false,
+        earlier: EarlierRun::Resume,
         memory_bytes: None,
         stop,
     };

@@ -35,6 +35,7 @@ pub struct SweepPageFile {
 /// # Examples
 ///
 /// ```
+/// use attention_probes_activations::EarlierRun;
 /// use attention_probes_errors::Stop;
 /// use attention_probes_pages_probes::{compare_page, write_sweep_page};
 /// use attention_probes_probes::ProbeKind;
@@ -64,8 +65,7 @@ pub struct SweepPageFile {
 /// let options = RunOptions {
 ///     device: &device,
 ///     hub: None,
-///     resume: false,
-///     overwrite: false,
+///     earlier: EarlierRun::Refuse,
 ///     memory_bytes: None,
 ///     stop: Stop::never(),
 /// };

@@ -215,7 +215,7 @@ pub fn run_fra_demo(
     let mut reports = [statistics.reports(&layers[0], &of_layer)?];
     let look = FraLookConfig { n_examples: N_EXAMPLES, n_texts: N_PAGES };
     let FraFound { files, mut features } =
-        fra_files(&corpus, &mut reports, (look, &[SAE_PAGE.to_owned()]), tell)?;
+        fra_files(&corpus, &mut reports, look, &[SAE_PAGE], tell)?;
     write_fra_files(&folder, &files)?;
     let arms = induction_arms(&FraArmsConfig {
         reader,

@@ -96,7 +96,8 @@ pub struct FraFound {
 pub fn fra_files(
     corpus: &FraCorpus<'_>,
     reports: &mut [Vec<FraHeadReport>],
-    (look, sae_pages): (FraLookConfig, &[String]),
+    look: FraLookConfig,
+    sae_pages: &[&str],
     tell: &mut dyn FnMut(FraRunEvent<'_>),
 ) -> Result<FraFound, FraRunError> {
     let shown: Vec<_> = reports.iter().map(|heads| shown_pairs(heads)).collect();
@@ -113,7 +114,7 @@ pub fn fra_files(
         for (row, error) in left_out {
             tell(FraRunEvent::NoPage { row, error });
         }
-        let sae_page = &sae_pages[place];
+        let sae_page = sae_pages[place];
         found.files.extend(fra_layer_files(heads, &examples.features, &samples, sae_page)?);
         found.features.push(examples.features);
     }

@@ -22,5 +22,5 @@ pub use feature::FraFeatures;
 pub use files::{FraFiles, FraFound, fra_files, fra_layer_files, write_fra_files};
 pub use links::{FraLinks, file_stem};
 pub use package::write_package;
-pub use run::{FraExisting, FraRun, FraRunConfig, run_fra};
+pub use run::{FraRun, FraRunConfig, FraRunLayer, run_fra};
 pub use sample_page::fra_sample_page;

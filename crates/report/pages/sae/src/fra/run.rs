@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{ActivationError, FolderLock};
+use attention_probes_activations::{ActivationError, EarlierRun, FolderLock};
 use attention_probes_errors::FileError;
 use attention_probes_report::ReportError;
 use attention_probes_sae::fra::{
@@ -20,16 +20,15 @@ use super::files::{FraFiles, FraFound, fra_files, write_fra_files};
 use super::links::file_stem;
 use super::package::write_package;
 
-/// What becomes of the files of an earlier run with the same heads and number of texts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FraExisting {
-    /// They are an error.
-    #[default]
-    Refuse,
-    /// The run goes on where it was stopped.
-    Resume,
-    /// They are replaced; files of others stay.
-    Overwrite,
+/// A layer of a run over many texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FraRunLayer {
+    /// Its heads, each once.
+    pub heads: Vec<usize>,
+    /// What its autoencoder is called.
+    pub sae: String,
+    /// Page of the autoencoder, relative to the folder of the run; empty if there is none.
+    pub sae_page: String,
 }
 
 /// A run over many texts.
@@ -37,14 +36,10 @@ pub enum FraExisting {
 pub struct FraRunConfig {
     /// Folder of the files, which is made.
     pub folder: PathBuf,
-    /// What becomes of the files of an earlier run.
-    pub existing: FraExisting,
-    /// Heads of each layer, in the order of the layers, each once.
-    pub heads: Vec<Vec<usize>>,
-    /// What the autoencoder of each layer is called.
-    pub saes: Vec<String>,
-    /// Page of each autoencoder, relative to the folder; empty where there is none.
-    pub sae_pages: Vec<String>,
+    /// What becomes of an earlier run with the same heads and number of texts.
+    pub earlier: EarlierRun,
+    /// The layers of the corpus, in its order.
+    pub layers: Vec<FraRunLayer>,
     /// What is asked for: the run takes `top`, `memory_budget_gib`, `permuted`, `seed`, and
     /// `examples` from it, sets `inputs_hash`, and puts all of it into the reports.
     pub settings: FraSettings,
@@ -90,20 +85,20 @@ pub enum FraRun {
 ///
 /// # Panics
 ///
-/// If there are not as many heads, names, and pages as layers.
+/// If there are not as many layers as the corpus has.
 ///
 /// # Memory
 ///
 /// The pairs of all heads and layers, at most `settings.memory_budget_gib`; beyond, the smallest are
-/// dropped, and the reports say what they may lack.
+/// dropped, and the reports say what they may lack. At the end all pages, as they are written: for
+/// each head the strongest pairs, and for each of `sample_pages` texts of a layer its own.
 pub fn run_fra(
     corpus: &FraCorpus<'_>,
     config: &FraRunConfig,
     tell: &mut dyn FnMut(FraRunEvent<'_>),
 ) -> Result<FraRun, FraRunError> {
-    let FraRunConfig { folder, heads, saes, sae_pages, settings, .. } = config;
-    let n_layers = corpus.layers.len();
-    assert_eq!([heads.len(), saes.len(), sae_pages.len()], [n_layers; 3], "one for each layer");
+    let FraRunConfig { folder, layers, settings, .. } = config;
+    assert_eq!(layers.len(), corpus.layers.len(), "the layers of the corpus");
     let mut seen = BTreeSet::new();
     if let Some(twice) = corpus.layers.iter().find(|layer| !seen.insert(layer.layer())) {
         return Err(FraRunError::SameLayer { layer: twice.layer() });
@@ -117,7 +112,7 @@ pub fn run_fra(
         .iter()
         .map(|layer| folder.join(format!("accumulated_fra_L{}.checkpoint", layer.layer())))
         .collect();
-    if config.existing == FraExisting::Overwrite {
+    if config.earlier == EarlierRun::Overwrite {
         // Pages and tables get their names when they are written.
         checkpoints.iter().try_for_each(|path| remove_file(path))?;
     } else if !checkpoints.iter().any(|path| path.exists())
@@ -126,7 +121,7 @@ pub fn run_fra(
         return Ok(FraRun::Complete(heads));
     }
     for (statistics, path) in all.iter_mut().zip(&checkpoints).filter(|(_, path)| path.exists()) {
-        if config.existing != FraExisting::Resume {
+        if config.earlier != EarlierRun::Resume {
             return Err(FraRunError::Unfinished { path: path.clone() });
         }
         statistics.load(path, &digest)?;
@@ -139,14 +134,14 @@ pub fn run_fra(
         return Err(FraRunError::NotFinite);
     }
     let model = &corpus.reader.model().name;
-    let of_layers = corpus.layers.iter().zip(&all).zip(saes);
-    let mut reports = Vec::with_capacity(n_layers);
-    for ((layer, statistics), sae) in of_layers {
-        let of_layer = FraReportConfig { model, sae, settings: &settings };
+    let mut reports = Vec::with_capacity(layers.len());
+    for ((layer, statistics), named) in corpus.layers.iter().zip(&all).zip(layers) {
+        let of_layer = FraReportConfig { model, sae: &named.sae, settings: &settings };
         reports.push(statistics.reports(layer, &of_layer)?);
     }
+    let sae_pages: Vec<&str> = layers.iter().map(|layer| &layer.sae_page[..]).collect();
     let look = FraLookConfig { n_examples: settings.examples, n_texts: config.sample_pages };
-    let found = fra_files(corpus, &mut reports, (look, sae_pages), tell)?;
+    let found = fra_files(corpus, &mut reports, look, &sae_pages, tell)?;
     write(config, &found.files)?;
     for path in &checkpoints {
         let _ = fs::remove_file(path); // it may never have been written
@@ -159,9 +154,9 @@ fn begin(corpus: &FraCorpus<'_>, config: &FraRunConfig) -> Result<Vec<FraStatist
     let settings = &config.settings;
     let budget = settings.memory_budget_gib * f64::from(1 << 30) / corpus.layers.len() as f64;
     let mut all = Vec::new();
-    for (layer, heads) in corpus.layers.iter().zip(&config.heads) {
+    for (layer, of_run) in corpus.layers.iter().zip(&config.layers) {
         let of_layer = FraStatisticsConfig {
-            heads: heads.clone(),
+            heads: of_run.heads.clone(),
             budget_bytes: budget as usize,
             seed: settings.seed,
             permuted: settings.permuted,
@@ -186,7 +181,7 @@ fn finished(
     let settings = serde_json::to_value(settings).map_err(|source| ReportError::Json { source })?;
     let mut found = Vec::new();
     let mut n_missing = 0;
-    for ((layer, sae), heads) in corpus.layers.iter().zip(&config.saes).zip(&config.heads) {
+    for (layer, FraRunLayer { heads, sae, .. }) in corpus.layers.iter().zip(&config.layers) {
         for head in heads {
             let stem = file_stem(layer.layer(), *head, corpus.texts.len() as u64);
             let path = config.folder.join(format!("{stem}.json"));
@@ -194,7 +189,7 @@ fn finished(
                 n_missing += 1;
                 continue;
             }
-            if config.existing != FraExisting::Resume {
+            if config.earlier != EarlierRun::Resume {
                 return Err(FraRunError::Finished { path });
             }
             let text = fs::read(&path).map_err(FileError::read(&path))?;
