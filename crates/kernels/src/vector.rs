@@ -28,8 +28,13 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
             *sum += a * b;
         }
     }
-    for ((sum, a), b) in sums.iter_mut().zip(a_rest).zip(b_rest) {
-        *sum += a * b;
+    // Apart, so that the sums of whole chunks never leave their register.
+    if !a_rest.is_empty() {
+        let mut sums = sums;
+        for ((sum, a), b) in sums.iter_mut().zip(a_rest).zip(b_rest) {
+            *sum += a * b;
+        }
+        return sums.iter().sum();
     }
     sums.iter().sum()
 }
