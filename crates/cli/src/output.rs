@@ -11,6 +11,10 @@ use crate::exit::InputError;
 
 /// Makes the folder of a file that is to be written, and refuses one that cannot be: something other
 /// than a regular file has its name.
+///
+/// # Errors
+///
+/// [`InputError`] or a file error, which name the path.
 pub fn check_file(path: &Path) -> Result<()> {
     if let Some(folder) = folder_of(path) {
         fs::create_dir_all(folder).map_err(FileError::write(path))?;
@@ -19,6 +23,10 @@ pub fn check_file(path: &Path) -> Result<()> {
 }
 
 /// As [`check_file`], and refuses a file that the command reads.
+///
+/// # Errors
+///
+/// [`InputError`] or a file error, which name the path.
 pub fn check_file_beside<'a>(
     path: &Path,
     inputs: impl IntoIterator<Item = &'a Path>,
@@ -28,6 +36,10 @@ pub fn check_file_beside<'a>(
 }
 
 /// Refuses a file that the command reads.
+///
+/// # Errors
+///
+/// [`InputError`] or a file error, which name the path.
 pub fn check_not_read<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     let Ok(written) = fs::canonicalize(path) else { return Ok(()) };
     if inputs.into_iter().any(|input| fs::canonicalize(input).is_ok_and(|read| read == written)) {
@@ -39,6 +51,10 @@ pub fn check_not_read<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path
 
 /// As [`check_file_beside`], for a page, whose name has to say so: whatever else has the name of a
 /// page is one.
+///
+/// # Errors
+///
+/// [`InputError`] or a file error, which name the path.
 pub fn check_page<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     check_target(path)?;
     let ends = path.extension().and_then(|end| end.to_str()).map(str::to_lowercase);
@@ -50,6 +66,10 @@ pub fn check_page<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -
 }
 
 /// Refuses a file that is there already, unless it is to be replaced.
+///
+/// # Errors
+///
+/// [`InputError`] or a file error, which name the path.
 pub fn check_absent(path: &Path, overwrite: bool) -> Result<()> {
     if overwrite || !path.is_file() {
         return Ok(());
@@ -62,6 +82,10 @@ pub fn check_absent(path: &Path, overwrite: bool) -> Result<()> {
 }
 
 /// As [`check_file`], without making the folder.
+///
+/// # Errors
+///
+/// [`InputError`] or a file error, which name the path.
 pub fn check_target(path: &Path) -> Result<()> {
     if path.is_dir() {
         let message = format!("`{}` is a folder, name a file in it", path.display());
@@ -78,6 +102,10 @@ fn folder_of(path: &Path) -> Option<&Path> {
 }
 
 /// Refuses a path that a configuration kept beside results cannot hold.
+///
+/// # Errors
+///
+/// [`InputError`] or a file error, which name the path.
 pub fn check_utf8(path: &Path) -> Result<()> {
     if path.to_str().is_some() {
         return Ok(());

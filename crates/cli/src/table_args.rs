@@ -28,6 +28,10 @@ pub enum QuotingArg {
 
 impl TableArgs {
     /// The format that the flags say.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if the character is none that can escape.
     pub fn format(self) -> Result<TableFormat, InputError> {
         let quoting = self.quoting.map(|quoting| match quoting {
             QuotingArg::Minimal => Quoting::Minimal,
@@ -41,6 +45,10 @@ impl TableArgs {
     }
 
     /// The column of the text in files of this format.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if the character is none that can escape.
     pub fn columns(self, text: &str) -> Result<DatasetConfig, InputError> {
         let (text, format) = (text.to_owned(), self.format()?);
         Ok(DatasetConfig { text, format, ..DatasetConfig::default() })

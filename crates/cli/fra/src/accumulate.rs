@@ -30,7 +30,6 @@ const MAX_BUDGET_GIB: f64 = 1_048_576.0;
 
 /// Collect the strongest pairs of features of some heads over many texts.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct AccumulateArgs {
     /// What is looked at.
     #[command(flatten)]

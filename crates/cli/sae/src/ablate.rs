@@ -25,7 +25,6 @@ use super::train::say_time;
 
 /// Compare autoencoders that attention guides with one that nothing guides, and with controls.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct AblateArgs {
     /// The ablation, in TOML; paths in it are relative to its folder.
     pub config: PathBuf,

@@ -22,7 +22,6 @@ use tracing::info;
 
 /// Train sparse autoencoders on the activations of a model.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TrainArgs {
     /// The run, in TOML; `data.path` in it is relative to its folder.
     pub config: PathBuf,

@@ -169,7 +169,7 @@ fn encoders_of_the_context_are_compared_with_as_many_weights() {
 fn a_guided_autoencoder_is_trained_and_shown() {
     let folder = folder();
     let path = folder.path();
-    succeed(&mut command(path, &["train", "guided.toml"])).0;
+    succeed(&mut command(path, &["train", "guided.toml"]));
     let run = path.join("results/guided/sae");
     let record: Value =
         serde_json::from_slice(&fs::read(run.join("guided/guidance.json")).unwrap()).unwrap();
@@ -177,7 +177,7 @@ fn a_guided_autoencoder_is_trained_and_shown() {
     assert_eq!(record["history"]["steps"], serde_json::json!([0, 10]));
     let sae = run.join("guided");
     let args = ["view", "--sae", sae.to_str().unwrap(), "--data", "texts.jsonl"];
-    succeed(&mut command(path, &[&args[..], &["--output", "view.html"]].concat())).0;
+    succeed(&mut command(path, &[&args[..], &["--output", "view.html"]].concat()));
     let page = fs::read_to_string(path.join("view.html")).unwrap();
     assert!(page.contains("Weight of the layer times the mean cosine"));
 

@@ -79,8 +79,7 @@ fn autoencoders_are_trained_looked_at_converted_and_used() {
     succeed(&mut command(
         path,
         &["convert", "results/small/sae/z", "--output", "half", "--dtype", "f16"],
-    ))
-    .0;
+    ));
     let (full, half) = (read_sae(run.join("z")).unwrap(), read_sae(path.join("half")).unwrap());
     for (a, b) in full.encoder.iter().zip(&half.encoder) {
         assert!((a - b).abs() <= a.abs() * 1e-3 + 1e-6);
@@ -113,7 +112,7 @@ fn autoencoders_are_trained_looked_at_converted_and_used() {
     let args = ["eval", "core", "--sae", "results/small/sae/z", "--data", "texts.jsonl"];
     let table = succeed(&mut command(path, &args)).0;
     assert!(table.contains("ce_loss_score") && table.contains("explained_variance_r2"), "{table}");
-    succeed(&mut command(path, &[&args[..], &["--output", "core.json"]].concat())).0;
+    succeed(&mut command(path, &[&args[..], &["--output", "core.json"]].concat()));
     let found: Value = serde_json::from_slice(&fs::read(path.join("core.json")).unwrap()).unwrap();
     assert_eq!(found["eval_type_id"], "core");
     let metrics = &found["eval_result_metrics"];
@@ -128,8 +127,7 @@ fn autoencoders_are_trained_looked_at_converted_and_used() {
         succeed(&mut command(
             path,
             &["view", "--sae", &sae, "--data", "texts.jsonl", "--output", &page],
-        ))
-        .0;
+        ));
         let html = fs::read_to_string(path.join(&page)).unwrap();
         assert!(html.contains(part) && html.contains("blocks."), "{name}");
     }
@@ -153,7 +151,7 @@ fn what_cannot_be_is_refused_in_one_line() {
     let caret = with("tokens = 6_000", "token = 6_000");
     assert!(caret.contains("unknown key `token`") && caret.contains('^'), "{caret}");
 
-    succeed(&mut command(path, &["train", "run.toml", "--tokens", "400"])).0;
+    succeed(&mut command(path, &["train", "run.toml", "--tokens", "400"]));
     let again = refused(&mut command(path, &["train", "run.toml"]));
     assert!(again.contains("holds a run already; go on with `--resume`"), "{again}");
     // A finished run is found again, and never written over.
