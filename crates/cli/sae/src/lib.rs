@@ -8,6 +8,7 @@ pub mod demo;
 pub mod encode;
 pub mod eval;
 pub mod info;
+pub mod run_args;
 pub mod subject;
 pub mod train;
 pub mod view;

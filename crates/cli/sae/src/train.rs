@@ -5,12 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use attention_probes_activations::EarlierRun;
 use attention_probes_cli::device;
-use attention_probes_cli::earlier_args::EarlierArgs;
 use attention_probes_cli::hub::hub_access;
 use attention_probes_cli::output::check_utf8;
 use attention_probes_cli::stdout::print;
-use attention_probes_cli_sae_words::Follower;
-use attention_probes_cli_sae_words::in_flags;
+use attention_probes_cli_sae_words::{Follower, in_flags};
 use attention_probes_errors::{Stop, shown_time};
 use attention_probes_models::memory_limit_bytes;
 use attention_probes_pages_sae::text::trained_saes_text;
@@ -20,38 +18,25 @@ use attention_probes_sae::{
 use clap::Args;
 use tracing::info;
 
+use super::run_args::RunArgs;
+
 /// Train sparse autoencoders on the activations of a model.
 #[derive(Args, Debug)]
 pub struct TrainArgs {
     /// The run, in TOML; `data.path` in it is relative to its folder.
     pub config: PathBuf,
-    /// Folder that holds the runs, instead of the configuration's.
-    #[arg(long)]
-    pub output: Option<PathBuf>,
-    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`, instead of the configuration's.
-    #[arg(long)]
-    pub device: Option<String>,
     /// Model, instead of the configuration's.
     #[arg(long)]
     pub model: Option<String>,
-    /// Tokens that each autoencoder sees, instead of the configuration's.
-    #[arg(long)]
-    pub tokens: Option<u64>,
     /// Name of the run, instead of the configuration's.
     #[arg(long)]
     pub run_name: Option<String>,
     /// Seed, instead of the configuration's.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// What becomes of a run that is there already.
+    /// How the runs are made.
     #[command(flatten)]
-    pub earlier: EarlierArgs,
-    /// Check everything and print the plan, but train nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print one JSON object instead of a table.
-    #[arg(long)]
-    pub json: bool,
+    pub run: RunArgs,
 }
 
 /// Runs `sae train`.
@@ -61,23 +46,17 @@ pub struct TrainArgs {
 /// If the configuration, the model, the texts, or the output is at fault, or a training diverges.
 pub fn run(args: &TrainArgs) -> Result<()> {
     let mut config = SaeRunConfig::read(&args.config)?;
-    if let Some(output) = &args.output {
-        config.output.clone_from(output);
-    }
-    if let Some(device) = &args.device {
-        config.device.clone_from(device);
-    }
+    args.run.put(&mut config.output, &mut config.device, &mut config.train.tokens);
     if let Some(model) = &args.model {
         config.model.name.clone_from(model);
     }
     if let Some(name) = &args.run_name {
         config.run.clone_from(name);
     }
-    config.train.tokens = args.tokens.unwrap_or(config.train.tokens);
     config.seed = args.seed.unwrap_or(config.seed);
-    let flags = TrainFlags { earlier: args.earlier.earlier(), dry_run: args.dry_run };
+    let flags = TrainFlags { earlier: args.run.earlier.earlier(), dry_run: args.run.dry_run };
     let trained = train(&config, flags)?;
-    if trained.is_empty() { Ok(()) } else { print_trained(&trained, args.json) }
+    if trained.is_empty() { Ok(()) } else { print_trained(&trained, args.run.json) }
 }
 
 /// How a run is made.

@@ -3,8 +3,7 @@
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
-use attention_probes_cli_sae_words::Follower;
-use attention_probes_cli_sae_words::in_flags;
+use attention_probes_cli_sae_words::{Follower, in_flags};
 use attention_probes_errors::Stop;
 use attention_probes_sae::Follow;
 use attention_probes_sae::eval::{

@@ -88,3 +88,20 @@ pub(crate) fn read_safetensors(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec
     };
     floats.map(|(name, tensor)| (name, (tensor.shape().to_vec(), values(tensor.data())))).collect()
 }
+
+/// Token ids of four rows of four tokens, of which some are padding; the last row has nothing else.
+pub(crate) const PADDED_IDS: [i64; 16] = [5, 6, 7, 8, 0, 0, 9, 10, 11, 0, 12, 0, 1, 1, 1, 1];
+
+/// Which of them are real.
+pub(crate) const PADDED_MASK: [i64; 16] = [1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0];
+
+/// Writes [`PADDED_IDS`] and their mask to `ids.safetensors`.
+pub(crate) fn write_padded_ids(folder: &Folder) {
+    write_ids(
+        &folder.path("ids.safetensors"),
+        &[
+            ("input_ids", Dtype::I64, &[4, 4], int64(&PADDED_IDS)),
+            ("attention_mask", Dtype::I64, &[4, 4], int64(&PADDED_MASK)),
+        ],
+    );
+}

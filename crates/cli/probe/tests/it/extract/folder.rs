@@ -10,8 +10,8 @@ use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
 use crate::call;
-use crate::extract::fixture::{Folder, TEXTS, int64, read_safetensors, write_ids};
-use crate::running::Running;
+use crate::extract::fixture::{Folder, PADDED_MASK, TEXTS, read_safetensors, write_padded_ids};
+use crate::running::{self, Running};
 
 /// What a folder says of a row: token ids, label, and the bits of every hook's values.
 #[derive(Debug, PartialEq)]
@@ -159,15 +159,7 @@ fn bf16_rounds_what_f32_keeps() {
 #[test]
 fn token_ids_lose_their_padding_on_any_side() {
     let folder = Folder::new();
-    let ids = [5, 6, 7, 8, 0, 0, 9, 10, 11, 0, 12, 0, 1, 1, 1, 1_i64];
-    let mask = [1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0_i64];
-    write_ids(
-        &folder.path("ids.safetensors"),
-        &[
-            ("input_ids", Dtype::I64, &[4, 4], int64(&ids)),
-            ("attention_mask", Dtype::I64, &[4, 4], int64(&mask)),
-        ],
-    );
+    write_padded_ids(&folder);
     let flags = [("--input-ids", "ids.safetensors"), ("--hooks", "blocks.1.hook_resid_post")];
     folder.succeed(&[flags[0], flags[1], ("--output", "out"), ("--shard-rows", "3")]);
     folder.succeed(&flags);
@@ -175,7 +167,7 @@ fn token_ids_lose_their_padding_on_any_side() {
     let rows = read(&folder.path("out"));
     let found: Vec<&[i64]> = rows.values().map(|row| &row.ids[..]).collect();
     assert_eq!(found, [&[5, 6, 7, 8][..], &[9, 10], &[11, 12], &[]]);
-    let real = values.chunks(160).zip(mask).filter(|(_, real)| *real == 1);
+    let real = values.chunks(160).zip(PADDED_MASK).filter(|(_, real)| *real == 1);
     let expected: Vec<u32> = real.flat_map(|(values, _)| values).map(|x| x.to_bits()).collect();
     let found: Vec<u32> = rows.values().flat_map(|row| &row.hooks[0]).copied().collect();
     assert_eq!(found, expected);
@@ -328,18 +320,7 @@ fn more_shards_than_rows_leave_some_empty() {
 /// Most memory that a run took, in bytes.
 #[cfg(target_os = "linux")]
 fn peak_memory(folder: &Folder, flags: &[(&str, &str)]) -> u64 {
-    let mut run = Running::start(folder.command(flags));
-    let status = format!("/proc/{}/status", run.0.id());
-    let mut peak_kib = 0;
-    while run.is_going_on() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        peak_kib = peak_kib.max(kib.unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    assert!(run.0.wait().unwrap().success());
-    peak_kib * 1024
+    running::peak_memory(folder.command(flags), "VmHWM:")
 }
 
 #[cfg(target_os = "linux")]

@@ -8,10 +8,11 @@ use attention_probes_models::{
 };
 use burn::tensor::{Device, Tensor};
 use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
 use serde_json::Value;
 
-use crate::extract::fixture::{Folder, TEXTS, int64, read_safetensors, write_ids};
+use crate::extract::fixture::{
+    Folder, PADDED_IDS, PADDED_MASK, TEXTS, int64, read_safetensors, write_padded_ids,
+};
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().unwrap()
@@ -122,15 +123,8 @@ fn pieces_and_formats_change_nothing() {
 #[test]
 fn token_ids_may_be_padded_on_any_side() {
     let folder = Folder::new();
-    let ids = [5, 6, 7, 8, 0, 0, 9, 10, 11, 0, 12, 0, 1, 1, 1, 1_i64];
-    let mask = [1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0_i64];
-    write_ids(
-        &folder.path("ids.safetensors"),
-        &[
-            ("input_ids", Dtype::I64, &[4, 4], int64(&ids)),
-            ("attention_mask", Dtype::I64, &[4, 4], int64(&mask)),
-        ],
-    );
+    let (ids, mask) = (PADDED_IDS, PADDED_MASK);
+    write_padded_ids(&folder);
     let flags = [("--input-ids", "ids.safetensors"), ("--json", "")];
     let report: Value = serde_json::from_str(&folder.succeed(&flags)).unwrap();
     assert_eq!(report["tensors"]["blocks.0.attn.hook_z"], serde_json::json!([4, 4, 5, 32]));

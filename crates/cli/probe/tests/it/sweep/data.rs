@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::time::Duration;
 
 use attention_probes_activations::{NpzArray, write_npz};
 use serde_json::Value;
 
 use crate::call;
-use crate::running::Running;
+use crate::running;
 use crate::sweep::folder::{Folder, RUN, best, json, reviews};
 
 /// 40 examples of up to 4 tokens of width 6; class 1 has a larger first value at one token.
@@ -157,18 +156,7 @@ fn a_probe_for_a_set_of_targets_is_judged_by_eval_as_by_its_sweep() {
 /// the system takes back when it needs them.
 #[cfg(target_os = "linux")]
 fn peak_memory(folder: &Folder, args: &[&str]) -> u64 {
-    let mut run = Running::start(folder.command(args));
-    let status = format!("/proc/{}/status", run.0.id());
-    let mut peak_kib = 0;
-    while run.is_going_on() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        peak_kib = peak_kib.max(kib.unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    assert!(run.0.wait().unwrap().success());
-    peak_kib * 1024
+    running::peak_memory(folder.command(args), "RssAnon:")
 }
 
 #[cfg(target_os = "linux")]
