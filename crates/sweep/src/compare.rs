@@ -61,6 +61,7 @@ enum Probe<'a> {
 /// # Examples
 ///
 /// ```
+/// use attention_probes_activations::EarlierRun;
 /// use attention_probes_errors::Stop;
 /// use attention_probes_probes::ProbeKind;
 /// use attention_probes_sweep::config::{ArchitectureConfig, DataConfig};
@@ -89,8 +90,7 @@ enum Probe<'a> {
 /// let options = RunOptions {
 ///     device: &device,
 ///     hub: None,
-///     resume: false,
-///     overwrite: false,
+///     earlier: EarlierRun::Refuse,
 ///     memory_bytes: None,
 ///     stop: Stop::never(),
 /// };

@@ -112,12 +112,14 @@ pub fn ablation_text(report: &AblationReport) -> String {
 /// # Examples
 ///
 /// ```no_run
+/// use attention_probes_errors::Stop;
 /// use attention_probes_pages_sae::text::sae_evaluation_text;
 /// use attention_probes_sae::SaeError;
 /// use attention_probes_sae::eval::{ActivationData, EvalSae, core_of_activations};
 ///
 /// fn print(subject: &EvalSae<'_>, data: &ActivationData) -> Result<(), SaeError> {
-///     println!("{}", sae_evaluation_text(&core_of_activations(subject, data)?)?);
+///     let found = core_of_activations(subject, data, &Stop::never())?;
+///     println!("{}", sae_evaluation_text(&found)?);
 ///     Ok(())
 /// }
 /// ```
