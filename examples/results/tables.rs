@@ -195,7 +195,7 @@ pub(crate) fn layers(run: &SavedRun) -> String {
 /// The best probe of every data set on the others with the same classes.
 pub(crate) fn transfer(run: &SavedRun) -> String {
     let mut text =
-        "| trained on | judged on | probe, layer | balanced accuracy | on its own data |\n\
+        "| trained on | tested on | probe, layer | balanced accuracy | on its own data |\n\
                     |---|---|---|---|---|\n"
             .to_owned();
     for data in data_sets(run) {

@@ -9,7 +9,7 @@ pub struct EarlierArgs {
     /// Go on with a run that was stopped.
     #[arg(long, conflicts_with = "overwrite")]
     pub resume: bool,
-    /// Replace a run that is there already; files that this program did not write stay.
+    /// Replace a run that is there already; other files stay.
     #[arg(long)]
     pub overwrite: bool,
 }

@@ -30,7 +30,9 @@ pub(crate) const INPUT: u8 = 2;
 /// The libraries of a program, as its errors need them.
 #[derive(Clone, Copy, Debug)]
 pub struct Libraries {
-    /// The kind of an error of one of them; `None` of any other error.
+    /// The kind of an error of one of them; `None` of any other error, which is then a fault. An error
+    /// of a page that does not come with its results is one: commands make pages of what they have
+    /// computed.
     pub kind_of: fn(&DynError) -> Option<ErrorKind>,
     /// What they say to set, and the same with the flags of the program.
     pub flags: &'static [(&'static str, &'static str)],

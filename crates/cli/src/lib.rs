@@ -7,6 +7,7 @@
 //! for a fault of its own.
 
 pub mod allocator;
+pub mod demo_args;
 pub mod device;
 pub mod earlier_args;
 pub mod exit;

@@ -14,7 +14,8 @@ use crate::exit::InputError;
 ///
 /// # Errors
 ///
-/// [`InputError`] or a file error, which name the path.
+/// - a file error if the folder cannot be made
+/// - as [`check_target`]
 pub fn check_file(path: &Path) -> Result<()> {
     if let Some(folder) = folder_of(path) {
         fs::create_dir_all(folder).map_err(FileError::write(path))?;
@@ -26,7 +27,7 @@ pub fn check_file(path: &Path) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`InputError`] or a file error, which name the path.
+/// As [`check_file`] and [`check_not_read`].
 pub fn check_file_beside<'a>(
     path: &Path,
     inputs: impl IntoIterator<Item = &'a Path>,
@@ -39,7 +40,7 @@ pub fn check_file_beside<'a>(
 ///
 /// # Errors
 ///
-/// [`InputError`] or a file error, which name the path.
+/// [`InputError`] if it is one of `inputs`.
 pub fn check_not_read<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     let Ok(written) = fs::canonicalize(path) else { return Ok(()) };
     if inputs.into_iter().any(|input| fs::canonicalize(input).is_ok_and(|read| read == written)) {
@@ -54,7 +55,8 @@ pub fn check_not_read<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path
 ///
 /// # Errors
 ///
-/// [`InputError`] or a file error, which name the path.
+/// - [`InputError`] if its name does not end as that of a page
+/// - as [`check_file_beside`]
 pub fn check_page<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     check_target(path)?;
     let ends = path.extension().and_then(|end| end.to_str()).map(str::to_lowercase);
@@ -69,7 +71,7 @@ pub fn check_page<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a Path>) -
 ///
 /// # Errors
 ///
-/// [`InputError`] or a file error, which name the path.
+/// [`InputError`] if it exists and `overwrite` is not set.
 pub fn check_absent(path: &Path, overwrite: bool) -> Result<()> {
     if overwrite || !path.is_file() {
         return Ok(());
@@ -85,7 +87,8 @@ pub fn check_absent(path: &Path, overwrite: bool) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`InputError`] or a file error, which name the path.
+/// - [`InputError`] if it is a folder
+/// - a file error if it is there and no regular file, or nothing can be written there
 pub fn check_target(path: &Path) -> Result<()> {
     if path.is_dir() {
         let message = format!("`{}` is a folder, name a file in it", path.display());
@@ -105,7 +108,7 @@ fn folder_of(path: &Path) -> Option<&Path> {
 ///
 /// # Errors
 ///
-/// [`InputError`] or a file error, which name the path.
+/// [`InputError`] if it is not UTF-8.
 pub fn check_utf8(path: &Path) -> Result<()> {
     if path.to_str().is_some() {
         return Ok(());

@@ -31,7 +31,7 @@ impl TableArgs {
     ///
     /// # Errors
     ///
-    /// [`InputError`] if the character is none that can escape.
+    /// [`InputError`] if `--escape` is a character that cannot escape a quote.
     pub fn format(self) -> Result<TableFormat, InputError> {
         let quoting = self.quoting.map(|quoting| match quoting {
             QuotingArg::Minimal => Quoting::Minimal,
@@ -48,7 +48,7 @@ impl TableArgs {
     ///
     /// # Errors
     ///
-    /// [`InputError`] if the character is none that can escape.
+    /// As [`TableArgs::format`].
     pub fn columns(self, text: &str) -> Result<DatasetConfig, InputError> {
         let (text, format) = (text.to_owned(), self.format()?);
         Ok(DatasetConfig { text, format, ..DatasetConfig::default() })

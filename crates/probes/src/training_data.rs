@@ -127,6 +127,7 @@ impl TrainingData {
     /// # Errors
     ///
     /// - [`ProbeError::Activation`] if the activations cannot be read
+    /// - [`ProbeError::Stopped`] if [`Prefixes::stop`] is given
     /// - as [`TrainingData::new`]
     ///
     /// # Panics
@@ -143,7 +144,8 @@ impl TrainingData {
         labels: Labels,
         device: &Device,
     ) -> Result<Self, ProbeError> {
-        let Prefixes { source, site, ends } = prefixes;
+        let Prefixes { source, site, ends, stop } = prefixes;
+        stop.check()?;
         let d_model = source.d_model();
         let mut gathered = None;
         let read = source.with_rows(ends, &mut |sites| {

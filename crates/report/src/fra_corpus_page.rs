@@ -83,7 +83,7 @@ pub struct FraCorpusHead {
     pub induction_score: Option<Estimate>,
     /// Number of pairs that occur, or of those that were kept.
     pub n_pairs: u64,
-    /// How often pairs were dropped for want of memory.
+    /// How often pairs were dropped because memory was full.
     pub n_dropped: u64,
     /// No pair that is missing has a larger sum of magnitudes; 0 if none is.
     pub largest_missing: f64,

@@ -61,7 +61,7 @@ pub struct SweepWarning {
 pub struct SweepTransfer {
     /// Name of the data set that it was trained on.
     pub trained_on: String,
-    /// Name of the data set that it is judged on.
+    /// Name of the data set that it is tested on.
     pub judged_on: String,
     /// The layer; `None` where the data are activations.
     pub layer: Option<usize>,

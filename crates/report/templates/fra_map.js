@@ -1,7 +1,7 @@
 
 // One pair: where in the text it adds to the scores, and what its features fire on.
 
-/** Places that are listed beside the map. */
+/** Places that are listed next to the map. */
 const N_PLACES = 8;
 
 /** Texts that are shown of each feature. */
@@ -25,7 +25,7 @@ function mapOf(pair) {
   const x = (key) => MAP.left + key * cell;
   const y = (query) => MAP.top + query * cell;
   const largest = extent(pair.entries.map(([, , value]) => Math.abs(value)))[1];
-  const svg = drawing("svg", { viewBox: `0 0 ${MAP.size} ${height}`, role: "img", "aria-label": `What the pair adds to the score of every query and key; the places where it adds most are listed beside it.` });
+  const svg = drawing("svg", { viewBox: `0 0 ${MAP.size} ${height}`, role: "img", "aria-label": `What the pair adds to the score of every query and key; the places where it adds most are listed next to it.` });
   svg.append(drawing("path", {
     class: "plane",
     d: `M${x(0)} ${y(0)}${Array.from({ length: N_TOKENS }, (_, i) => `H${x(i + 1)}V${y(i + 1)}`).join("")}H${x(0)}z`,

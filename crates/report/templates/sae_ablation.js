@@ -1,4 +1,4 @@
-// An ablation: its arms beside the baseline and the controls, one metric at a time and all of them.
+// An ablation: its arms compared with the baseline and the controls, one metric at a time and all of them.
 
 /** The kinds of arms in the order of the table, and what they are called. */
 const KINDS = [

@@ -113,6 +113,6 @@ function showTransfers() {
   const level = levelWords(found.map((of) => of.balanced_accuracy));
   byId("transfer-table").replaceChildren(
     table("Probes on the test examples of other data sets",
-      ["Judged on", "Layer", { name: "Probe", isText: true }, `Balanced accuracy${level}`, `On ${data}`, "Examples"], found.map(row)),
+      ["Tested on", "Layer", { name: "Probe", isText: true }, `Balanced accuracy${level}`, `On ${data}`, "Examples"], found.map(row)),
   );
 }

@@ -1,4 +1,4 @@
-// Data sets whose labels are no classes: a table over layers, and its curve.
+// Data sets whose labels are not classes: a table over layers, and its curve.
 
 /** The curve of every probe over layers, where there are several. */
 function targetChart(of) {

@@ -26,7 +26,7 @@ mod train;
 pub use codes::SparseCodes;
 pub use config::{Architecture, Normalization, Reshape, SaeConfig, SaeDtype, SaeMetadata};
 pub use error::SaeError;
-pub use eval::{FeatureActivity, FeaturePeak, attribute_to_sources};
+pub use eval::{ActivityConfig, FeatureActivity, FeatureAt, FeaturePeak, attribute_to_sources};
 pub use follow::{Follow, SaeEvent};
 pub use formats::{
     ConvertOptions, EncodeOptions, EncodedNpz, PublishedSae, SaeFormat, SaeNote, SiteError,

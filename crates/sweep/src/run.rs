@@ -24,7 +24,8 @@ pub struct RunOptions<'a> {
     /// Where models and data sets of the Hub are looked for; without it, a model is embedded or a
     /// directory, and data are files.
     pub hub: Option<&'a HubAccess>,
-    /// What becomes of an earlier run.
+    /// What becomes of an earlier run. One that is overwritten is removed once everything is checked,
+    /// and nothing else of its folder.
     pub earlier: EarlierRun,
     /// Memory that the process may have, in bytes: probes that need more for their parameters alone
     /// are refused. Without it, nothing is.

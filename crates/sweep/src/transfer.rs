@@ -35,7 +35,7 @@ pub struct TransferReport {
     pub experiment: String,
     /// Prefix of the file names of its architecture.
     pub config_name: String,
-    /// Name of the data set that it is judged on.
+    /// Name of the data set that it is tested on.
     pub judged_on: String,
     /// Test examples of that data set that are left out, since the probe was trained or selected on
     /// an equal text, or equal activations.
@@ -77,7 +77,7 @@ pub(crate) fn transfers(
             let found = judge(probes, judged_on, model, tracker)?;
             reports.extend(found);
             tracker.note(&format!(
-                "`{}`: probes of {} other data sets judged on its test examples",
+                "`{}`: probes of {} other data sets evaluated on its test examples",
                 judged_on.config().name,
                 trained_on.len()
             ));

@@ -8,7 +8,6 @@ pub enum EarlierRun {
     Refuse,
     /// It goes on where it was stopped.
     Resume,
-    /// It is replaced: its files are removed once everything is checked, and nothing else of its
-    /// folder.
+    /// It is replaced; what is not of the run stays.
     Overwrite,
 }

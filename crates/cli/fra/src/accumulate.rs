@@ -25,11 +25,16 @@ use super::told::show;
 /// Heads whose pairs are printed.
 const HEADS_SHOWN: usize = 3;
 
+/// What `--overwrite` does.
+const OVERWRITE: &str =
+    "Replace the files of a run of the same heads and number of texts; others stay";
+
 /// Largest memory that can be asked for.
 const MAX_BUDGET_GIB: f64 = 1_048_576.0;
 
 /// Collect the strongest pairs of features of some heads over many texts.
 #[derive(Args, Debug)]
+#[command(mut_arg("overwrite", |arg| arg.help(OVERWRITE)))]
 pub struct AccumulateArgs {
     /// What is looked at.
     #[command(flatten)]
@@ -165,8 +170,8 @@ fn missing<'a>(reports: impl Iterator<Item = &'a FraHeadReport>) -> String {
     let line = |report: &FraHeadReport| {
         let FraHeadReport { layer, head, n_dropped, largest_missing, .. } = report;
         format!(
-            "layer {layer}, head {head}: pairs were evicted {n_dropped} times, raise \
-             `--memory-budget-gib`; none had a sum of magnitudes above {largest_missing:.3}\n"
+            "layer {layer}, head {head}: pairs were dropped {n_dropped} times because memory was full, \
+             none with a sum of magnitudes above {largest_missing:.3}; raise `--memory-budget-gib`\n"
         )
     };
     reports.filter(|report| !report.is_exact).map(line).collect()

@@ -21,7 +21,7 @@ const LIBRARIES: Libraries = Libraries {
 
 /// Feature-resolved attention: what pairs of features add to the scores of a head.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "fra", version)]
 struct Args {
     #[command(subcommand)]
     command: Command,

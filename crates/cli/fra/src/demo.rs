@@ -2,10 +2,9 @@
 //! the model loses without them, offline.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use attention_probes_activations::EarlierRun;
+use attention_probes_cli::demo_args::DemoRunArgs;
 use attention_probes_cli::device;
 use attention_probes_cli::output::check_utf8;
 use attention_probes_cli::progress::Progress;
@@ -28,18 +27,9 @@ pub struct DemoArgs {
     /// Tokens that the autoencoder is trained on, instead of the demo's own number.
     #[arg(long)]
     pub tokens: Option<u64>,
-    /// Folder that holds the runs.
-    #[arg(long, default_value = "results")]
-    pub output: PathBuf,
-    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
-    /// Go on with a demo that was stopped.
-    #[arg(long)]
-    pub resume: bool,
-    /// Print one JSON object instead of tables.
-    #[arg(long)]
-    pub json: bool,
+    /// How it is run.
+    #[command(flatten)]
+    pub run: DemoRunArgs,
 }
 
 /// The embedded models.
@@ -66,18 +56,18 @@ impl DemoModel {
 ///
 /// If the output cannot be written.
 pub fn run(args: &DemoArgs) -> Result<()> {
-    check_utf8(&args.output)?;
+    check_utf8(&args.run.output)?;
     let config = FraDemoConfig {
         model: args.model.name().to_owned(),
         tokens: args.tokens,
-        output: args.output.clone(),
-        device: args.device.clone(),
+        output: args.run.output.clone(),
+        device: args.run.device.clone(),
     };
-    let folder = args.output.join(format!("fra-{}", config.model));
+    let folder = args.run.output.join(format!("fra-{}", config.model));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    let (device, follower) = (device::parse(&args.device)?, Follower::default());
+    let (device, follower) = (device::parse(&args.run.device)?, Follower::default());
     let options = SaeRunOptions {
-        earlier: if args.resume { EarlierRun::Resume } else { EarlierRun::Refuse },
+        earlier: args.run.earlier(),
         memory_bytes: memory_limit_bytes(),
         follow: Follow { progress: &|event| follower.show(event), ..Follow::default() },
         ..SaeRunOptions::new(&device)
@@ -91,7 +81,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         FraRunError::Activation(error) => (*error).into(),
         error => error.into(),
     })?;
-    let text = if args.json {
+    let text = if args.run.json {
         format!("{:#}\n", demo.to_json())
     } else {
         let (n, page) = (demo.files.len() + 1, demo.page());

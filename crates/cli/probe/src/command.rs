@@ -12,7 +12,7 @@ use crate::{compare, demo, eval, extract, score, sweep, view};
 
 /// Find out what a language model knows.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "probe", version)]
 struct Args {
     #[command(subcommand)]
     command: Command,

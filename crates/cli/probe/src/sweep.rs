@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use attention_probes_activations::{EarlierRun, Storage};
 use attention_probes_cli::device;
+use attention_probes_cli::earlier_args::EarlierArgs;
 use attention_probes_cli::exit::InputError;
 use attention_probes_cli::hub::hub_access;
 use attention_probes_cli::stdout::print;
@@ -94,11 +95,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     override_config(&mut config, args)?;
     let plan =
         config.check().with_context(|| format!("`{}` cannot be run", args.config.display()))?;
-    let earlier = match (args.resume, args.run.overwrite) {
-        (true, _) => EarlierRun::Resume,
-        (_, true) => EarlierRun::Overwrite,
-        _ => EarlierRun::Refuse,
-    };
+    let earlier = EarlierArgs { resume: args.resume, overwrite: args.run.overwrite }.earlier();
     if args.dry_run {
         let device = device::parse(&plan.config().device)?;
         let hub = hub_access().map(|hub| hub.without_downloads(NoDownload::CacheOnly));

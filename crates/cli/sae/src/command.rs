@@ -11,7 +11,7 @@ use crate::{ablate, convert, demo, encode, eval, info, train, view};
 
 /// Sparse autoencoders on what a language model computes.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "sae", version)]
 struct Args {
     #[command(subcommand)]
     command: Command,

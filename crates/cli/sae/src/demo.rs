@@ -2,10 +2,10 @@
 //! their features stand for.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::Result;
-use attention_probes_activations::{EarlierRun, demo::PASSAGES};
+use attention_probes_activations::demo::PASSAGES;
+use attention_probes_cli::demo_args::DemoRunArgs;
 use attention_probes_cli::device;
 use attention_probes_errors::Stop;
 use attention_probes_models::{Dtype, Placement, open_model};
@@ -24,18 +24,9 @@ const PAGE: SaePageConfig =
 /// Train autoencoders on attention of the embedded model, and show their features; offline.
 #[derive(Args, Debug)]
 pub struct DemoArgs {
-    /// Folder that holds the runs.
-    #[arg(long, default_value = "results")]
-    pub output: PathBuf,
-    /// `auto`, `cpu`, `wgpu`, `cuda`, or `cuda:N`.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
-    /// Go on with a demo that was stopped.
-    #[arg(long)]
-    pub resume: bool,
-    /// Print one JSON object instead of a table.
-    #[arg(long)]
-    pub json: bool,
+    /// How it is run.
+    #[command(flatten)]
+    pub run: DemoRunArgs,
 }
 
 /// Runs `sae demo`.
@@ -44,14 +35,13 @@ pub struct DemoArgs {
 ///
 /// If the output cannot be written.
 pub fn run(args: &DemoArgs) -> Result<()> {
-    let mut config = demo_sae_run(&args.output)?;
-    config.device.clone_from(&args.device);
-    let folder = args.output.join(&config.run);
+    let mut config = demo_sae_run(&args.run.output)?;
+    config.device.clone_from(&args.run.device);
+    let folder = args.run.output.join(&config.run);
     fs::create_dir_all(&folder)?;
     fs::write(&config.data.path, PASSAGES)?;
-    let earlier = if args.resume { EarlierRun::Resume } else { EarlierRun::Refuse };
-    let trained = train(&config, TrainFlags { earlier, dry_run: false })?;
-    print_trained(&trained, args.json)?;
+    let trained = train(&config, TrainFlags { earlier: args.run.earlier(), dry_run: false })?;
+    print_trained(&trained, args.run.json)?;
     let device = device::parse(&config.device)?;
     let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
     let model = open_model(&config.model.name, None, placement)?;

@@ -255,12 +255,13 @@ impl ProbeFile {
             let examples = prepared.examples.examples.iter();
             examples.map(|example| (example.sequence, example.end)).collect()
         };
+        let stop = &config.stop;
         if let Some(targets) = &prepared.targets {
             let known = self.known_targets(prepared.data, targets)?;
             let n_out = known.n_columns();
             let mut outputs = vec![0.0; ends.len() * n_out];
-            let prefixes = Prefixes { source: prepared.source, site: 0, ends: &ends };
-            apply_probe(&self.probe, prefixes, prepared.device, &config.stop, |index, reading| {
+            let prefixes = Prefixes { source: prepared.source, site: 0, ends: &ends, stop };
+            apply_probe(&self.probe, prefixes, prepared.device, |index, reading| {
                 outputs[index * n_out..(index + 1) * n_out].copy_from_slice(reading.logits);
             })?;
             let report = SideReport::new(&known, &outputs, config.seed).map_err(metrics)?;
@@ -279,8 +280,8 @@ impl ProbeFile {
             examples.examples.iter().map(|example| indices[example.label]).collect();
         let n_out = n_out(n_classes);
         let mut logits = vec![0.0; labels.len() * n_out];
-        let prefixes = Prefixes { source, site: 0, ends: &ends };
-        apply_probe(&self.probe, prefixes, device, &config.stop, |index, reading| {
+        let prefixes = Prefixes { source, site: 0, ends: &ends, stop };
+        apply_probe(&self.probe, prefixes, device, |index, reading| {
             for (kept, logit) in logits[index * n_out..][..n_out].iter_mut().zip(reading.logits) {
                 *kept = f64::from(*logit);
             }

@@ -30,6 +30,8 @@ pub struct Prefixes<'a> {
     pub site: usize,
     /// Sequence, and number of its tokens that the probe sees, at least 1.
     pub ends: &'a [(usize, usize)],
+    /// Asked before each batch is read.
+    pub stop: &'a Stop,
 }
 
 /// Applies a probe to prefixes; those of like length share a batch.
@@ -40,7 +42,7 @@ pub struct Prefixes<'a> {
 ///
 /// - [`ProbeError::Activation`] if the activations cannot be read
 /// - [`ProbeError::Device`] if the device fails to hand over what the probe says
-/// - [`ProbeError::Stopped`] if the signal to stop, asked before each batch, is given
+/// - [`ProbeError::Stopped`] if [`Prefixes::stop`] is given
 ///
 /// # Panics
 ///
@@ -70,9 +72,9 @@ pub struct Prefixes<'a> {
 /// let probe = config.init(1, &Device::default())?;
 /// let mut logits = vec![0.0; 2];
 /// let ends = [(0, 1), (1, 1)];
-/// let prefixes = Prefixes { source: &mut source, site: 0, ends: &ends };
 /// let stop = Stop::never();
-/// apply_probe(&probe, prefixes, &Device::default(), &stop, |index, reading| {
+/// let prefixes = Prefixes { source: &mut source, site: 0, ends: &ends, stop: &stop };
+/// apply_probe(&probe, prefixes, &Device::default(), |index, reading| {
 ///     logits[index] = reading.logits[0];
 /// })?;
 /// assert_eq!(logits[0], logits[1]);
@@ -82,10 +84,9 @@ pub fn apply_probe(
     probe: &AnyProbe,
     prefixes: Prefixes<'_>,
     device: &Device,
-    stop: &Stop,
     mut each: impl FnMut(usize, &Reading<'_>),
 ) -> Result<(), ProbeError> {
-    let Prefixes { source, site, ends } = prefixes;
+    let Prefixes { source, site, ends, stop } = prefixes;
     let lengths: Vec<usize> = ends.iter().map(|(_, end)| *end).collect();
     for bucket in length_buckets(&lengths, TOKENS_PER_BATCH) {
         stop.check()?;
@@ -177,9 +178,8 @@ mod tests {
         let (device, stop) = (Device::default(), Stop::new());
         stop.stop();
         let probe = config.init(1, &device).unwrap();
-        let prefixes = Prefixes { source: &mut source, site: 0, ends: &[(0, 1)] };
-        let stopped =
-            apply_probe(&probe, prefixes, &device, &stop, |_, _| panic!("nothing is read"));
+        let prefixes = Prefixes { source: &mut source, site: 0, ends: &[(0, 1)], stop: &stop };
+        let stopped = apply_probe(&probe, prefixes, &device, |_, _| panic!("nothing is read"));
         assert!(matches!(stopped, Err(ProbeError::Stopped(_))));
     }
 

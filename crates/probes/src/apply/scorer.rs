@@ -220,8 +220,8 @@ impl<'a> Scorer<'a> {
                 .with_tokens
                 .then(|| probe.readout.token_scores(prefix.tokens.clone(), reading)),
         };
-        let ends = Prefixes { source, site: 0, ends: &ends };
-        apply_probe(&probe.file.probe, ends, self.device, &self.config.stop, |index, reading| {
+        let ends = Prefixes { source, site: 0, ends: &ends, stop: &self.config.stop };
+        apply_probe(&probe.file.probe, ends, self.device, |index, reading| {
             scores[index] = Some(Box::new(score(prefixes[index], reading)));
         })?;
         Ok(scores.into_iter().flatten().collect())

@@ -6,7 +6,6 @@ use attention_probes_activations::{
 };
 use attention_probes_errors::Stop;
 use attention_probes_models::{CutEncoding, HubAccess, LanguageModel, Tokenizer};
-use burn::tensor::Device;
 
 use super::error::ApplyError;
 use super::external::ProbedActivations;
@@ -114,12 +113,14 @@ impl<'a> TextScorer<'a> {
         let encoded: Vec<Result<(usize, bool), ApplyError>> = encoded.collect();
 
         let tokens = TokenizedDataset::from_sequences(&sequences);
-        let mut source = captured(
-            &self.model,
-            &tokens,
-            &self.places,
-            (self.scorer.device, &self.scorer.config.stop),
-        )?;
+        let mut source = captured(&Capture {
+            model: &*self.model.model,
+            tokens: &tokens,
+            sites: self.places.sites(),
+            device: self.scorer.device,
+            max_tokens_per_batch: TOKENS_PER_FORWARD,
+            stop: self.scorer.config.stop.clone(),
+        })?;
         let prefix = |(sequence, truncated): (usize, bool)| {
             if source.skipped().contains(&sequence) {
                 return Err(ApplyError::NotFinite);
@@ -305,7 +306,8 @@ impl SavedProbe {
     /// let ends: Vec<(usize, usize)> = ids.iter().map(Vec::len).enumerate().collect();
     /// let class_names = vec!["sad".to_owned(), "happy".to_owned()];
     /// let labels = Labels { values: vec![1, 0, 1, 0], class_names: class_names.clone() };
-    /// let prefixes = Prefixes { source: &mut source, site: 0, ends: &ends };
+    /// let stop = Stop::never();
+    /// let prefixes = Prefixes { source: &mut source, site: 0, ends: &ends, stop: &stop };
     /// let data = TrainingData::from_prefixes(prefixes, labels, &device)?;
     ///
     /// let config = AttentionProbeTrainConfig { n_steps: 20, ..Default::default() };
@@ -335,14 +337,22 @@ impl SavedProbe {
         let tokens = TokenizedDataset::from_sequences(&[&ids]);
         let places = PlaceSites::new(std::slice::from_ref(place));
         let stop = Stop::never();
-        let source = captured(model, &tokens, &places, (device, &stop))?;
+        let source = captured(&Capture {
+            model: &*model.model,
+            tokens: &tokens,
+            sites: places.sites(),
+            device,
+            max_tokens_per_batch: TOKENS_PER_FORWARD,
+            stop: stop.clone(),
+        })?;
         if !source.skipped().is_empty() {
             return Err(ApplyError::NotFinite.into());
         }
         let mut source = PlaceActivations::new(Box::new(source), &places);
-        let prefixes = Prefixes { source: &mut source, site: 0, ends: &[(0, ids.len())] };
+        let prefixes =
+            Prefixes { source: &mut source, site: 0, ends: &[(0, ids.len())], stop: &stop };
         let mut score = None;
-        apply_probe(&probe, prefixes, device, &stop, |_, reading| {
+        apply_probe(&probe, prefixes, device, |_, reading| {
             let tokens = ids.iter().map(|&id| token(&model.tokenizer, id)).collect();
             score = Some(TextScore {
                 verdict: judge.judge(reading.logits),
@@ -363,23 +373,10 @@ fn one_by_one(
     }
 }
 
-/// Activations of sequences at the sites of some places.
-fn captured(
-    model: &LanguageModel,
-    tokens: &TokenizedDataset,
-    places: &PlaceSites,
-    (device, stop): (&Device, &Stop),
-) -> Result<MemoryActivations, ProbeError> {
-    let capture = Capture {
-        model: &*model.model,
-        tokens,
-        sites: places.sites(),
-        device,
-        max_tokens_per_batch: TOKENS_PER_FORWARD,
-        stop: stop.clone(),
-    };
-    let all: Vec<usize> = (0..tokens.len()).collect();
-    let source = MemoryActivations::capture(&capture, &all, &mut |_, _| {});
+/// Activations of all sequences of a capture.
+fn captured(capture: &Capture<'_>) -> Result<MemoryActivations, ProbeError> {
+    let all: Vec<usize> = (0..capture.tokens.len()).collect();
+    let source = MemoryActivations::capture(capture, &all, &mut |_, _| {});
     source.map_err(ProbeError::from)
 }
 

@@ -33,6 +33,26 @@ pub struct FeatureActivity {
     fvu: f64,
 }
 
+/// How far the features of an autoencoder are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivityConfig {
+    /// Most contexts that are read, the first ones.
+    pub max_contexts: usize,
+    /// Asked before each block of a forward pass.
+    pub stop: Stop,
+}
+
+/// A feature at one token of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct FeatureAt<'a> {
+    /// Token ids of the text.
+    pub ids: &'a [u32],
+    /// The feature.
+    pub feature: usize,
+    /// The token.
+    pub position: usize,
+}
+
 /// Where a feature is most active in one context.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FeaturePeak {
@@ -45,22 +65,21 @@ pub struct FeaturePeak {
 }
 
 impl FeatureActivity {
-    /// Runs a model over the first `max_contexts` contexts and encodes what is at the hook of an
-    /// autoencoder. The signal to stop is asked before each block of a forward pass.
+    /// Runs a model over some contexts and encodes what is at the hook of an autoencoder.
     ///
     /// # Errors
     ///
     /// - [`SaeError::Model`] if the model fails, or has no such hook.
     /// - [`SaeError::Site`] if the autoencoder reads rows of another width.
     /// - [`SaeError::NonFinite`] if an activation is not finite.
-    /// - [`SaeError::Stopped`] if the signal to stop is given.
+    /// - [`SaeError::Stopped`] if [`ActivityConfig::stop`] is given.
     pub fn collect(
         site: &SaeSite<'_>,
         sae: &Sae,
         contexts: &Contexts,
-        max_contexts: usize,
-        stop: &Stop,
+        config: &ActivityConfig,
     ) -> Result<Self, SaeError> {
+        let ActivityConfig { max_contexts, stop } = config;
         let SaeSite { model, device, hook, .. } = *site;
         let (d_in, length) = (sae.config.d_in, contexts.length());
         let n_before = length - contexts.n_text_tokens();
@@ -74,7 +93,7 @@ impl FeatureActivity {
             ..CaptureOptions::default()
         };
         let capture = ModelCapture { model: &*model.model, device, hooks: &[hook.into()], options };
-        let all: Vec<usize> = (0..contexts.len().min(max_contexts)).collect();
+        let all: Vec<usize> = (0..contexts.len().min(*max_contexts)).collect();
         for chunk in all.chunks(CONTEXTS_PER_FORWARD) {
             let texts: Vec<&[u32]> = chunk.iter().map(|i| contexts.ids(*i)).collect();
             let mut x: Vec<f32> = Vec::with_capacity(texts.len() * length * d_in);
@@ -259,6 +278,8 @@ impl Sae {
 ///
 /// - [`SaeError::Hook`] if the hook is none of the heads' outputs.
 /// - [`SaeError::Model`] if the model fails.
+/// - [`SaeError::Stopped`] if the signal to stop, asked before each block of the forward pass, is
+///   given.
 ///
 /// # Panics
 ///
@@ -266,10 +287,10 @@ impl Sae {
 pub fn attribute_to_sources(
     site: &SaeSite<'_>,
     sae: &Sae,
-    ids: &[u32],
-    feature: usize,
-    position: usize,
+    at: FeatureAt<'_>,
+    stop: &Stop,
 ) -> Result<Vec<f64>, SaeError> {
+    let FeatureAt { ids, feature, position } = at;
     let HookPoint::Z(layer) = site.hook else {
         return Err(SaeError::Hook { hook: site.hook.to_string() });
     };
@@ -277,7 +298,11 @@ pub fn attribute_to_sources(
     let shape = model.shape();
     let (n_heads, d_head, length) = (shape.n_heads, shape.d_head, ids.len());
     let hooks = [HookPoint::Pattern(layer).into(), HookPoint::V(layer).into()];
-    let options = CaptureOptions { non_finite: NonFinitePolicy::Keep, ..CaptureOptions::default() };
+    let options = CaptureOptions {
+        non_finite: NonFinitePolicy::Keep,
+        watch: Watch { progress: None, stop: stop.clone() },
+        ..CaptureOptions::default()
+    };
     let capture = ModelCapture { model, device, hooks: &hooks, options };
     let (mut patterns, mut values) = (Vec::new(), Vec::new());
     capture_rows(&capture, &[ids], |rows| {

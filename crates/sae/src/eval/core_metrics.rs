@@ -104,7 +104,7 @@ impl FeatureFrequency {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::{SaeActivation, Sae, SaeConfig, eval::{CoreBatch, CoreEvaluator}};
+/// use attention_probes_sae::{Sae, SaeActivation, SaeConfig, eval::{CoreBatch, CoreEvaluator}};
 ///
 /// let sae = Sae {
 ///     config: SaeConfig::new(2, 2),

@@ -26,11 +26,11 @@ impl Default for Sampling {
 
 /// Texts of some classes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TextClasses<T = TextActivations> {
+pub struct ClassTexts<T = TextActivations> {
     classes: Vec<(String, T)>,
 }
 
-impl<T: Texts> TextClasses<T> {
+impl<T: Texts> ClassTexts<T> {
     /// Puts classes together, in an order that stays.
     ///
     /// # Errors

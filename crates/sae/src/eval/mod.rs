@@ -30,14 +30,14 @@ pub use absorption::{
     Absorption, AbsorptionConfig, AbsorptionMeans, AbsorptionProbes, ClassAbsorption,
     ClassifiedWords, WordAbsorption, absorption, word_absorption,
 };
-pub use activity::{FeatureActivity, FeaturePeak, attribute_to_sources};
+pub use activity::{ActivityConfig, FeatureActivity, FeatureAt, FeaturePeak, attribute_to_sources};
 pub use attribution::ablated_means;
 pub use binary_probe::{BinaryProbe, BinaryProbeConfig};
 pub use core_metrics::{CoreBatch, CoreEvaluator, CoreMetrics, FeatureFrequency, core_metrics};
 pub use encoded::{EncodedTexts, Texts};
 pub use error::EvalError;
 pub use eval_run::EvalRun;
-pub use examples::{Sampling, TextClasses};
+pub use examples::{ClassTexts, Sampling};
 pub use first_letter::{LetterPrompt, letter_prompts, letter_words};
 pub(crate) use measure::EncodedJobs;
 pub use measure::{

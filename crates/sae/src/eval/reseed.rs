@@ -33,7 +33,7 @@ pub struct ReseedSummary {
 ///
 /// ```
 /// use attention_probes_sae::eval::{EvalOutput, EvalRun, reseed};
-/// # use attention_probes_sae::{SaeActivation, Sae, SaeConfig};
+/// # use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
 /// # let sae = Sae { config: SaeConfig::new(1, 1),
 /// #     activation: SaeActivation::Standard { b_enc: vec![0.0] },
 /// #     encoder: vec![1.0], decoder: vec![1.0], b_dec: vec![0.0] };

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::binary_probe::{BinaryProbeConfig, Split, train_binary_probe};
 use super::encoded::Texts;
-use super::examples::{Example, Rows, Sampling, TextClasses, mean_difference, one_against_others};
+use super::examples::{ClassTexts, Example, Rows, Sampling, mean_difference, one_against_others};
 use super::texts::check_width;
 use crate::{Sae, SaeError};
 
@@ -132,8 +132,8 @@ impl SparseProbing {
 /// Features that are not 0 of every text, and the columns of the largest `k`.
 pub fn sparse_probing<T: Texts>(
     sae: &Sae,
-    train: &TextClasses<T>,
-    test: &TextClasses<T>,
+    train: &ClassTexts<T>,
+    test: &ClassTexts<T>,
     config: &SparseProbingConfig,
 ) -> Result<SparseProbing, SaeError> {
     if config.k_values.contains(&0) {
@@ -149,6 +149,11 @@ pub fn sparse_probing<T: Texts>(
         .into_iter()
         .map(|data| data.texts().map(sparse).collect())
         .collect::<Result<_, _>>()?;
+    let of_k_sparse = LogisticConfig {
+        penalties: vec![1.0],
+        stop: config.stop.clone(),
+        ..LogisticConfig::default()
+    };
     let mut classes = Vec::new();
     for (class, name) in train.names().enumerate() {
         let examples = [(train, 0), (test, 1)]
@@ -163,10 +168,8 @@ pub fn sparse_probing<T: Texts>(
                 None => None,
             };
             let difference = mean_difference(train.sources, train.examples);
-            let probes = config
-                .k_values
-                .iter()
-                .map(|k| k_sparse(*k, &difference, (train, test), &config.stop));
+            let fit = |k: &usize| k_sparse(*k, &difference, [train, test], &of_k_sparse);
+            let probes = config.k_values.iter().map(fit);
             Ok((full, probes.collect::<Result<Vec<_>, _>>()?))
         };
         let (llm_test_accuracy, llm) = splits(&llm)?;
@@ -181,8 +184,8 @@ pub fn sparse_probing<T: Texts>(
 fn k_sparse(
     k: usize,
     difference: &[f64],
-    (train, test): (Split<'_>, Split<'_>),
-    stop: &Stop,
+    [train, test]: [Split<'_>; 2],
+    config: &LogisticConfig,
 ) -> Result<KSparseProbe, SaeError> {
     let features = largest(difference.iter().map(|d| d.abs()), k);
     let values = gather(train.sources, train.examples, &features);
@@ -192,9 +195,7 @@ fn k_sparse(
         targets: &LogisticTargets::classes(&labels, 2)?,
         weights: None,
     };
-    let config =
-        LogisticConfig { penalties: vec![1.0], stop: stop.clone(), ..LogisticConfig::default() };
-    let fits = logistic_path(data, &config)?;
+    let fits = logistic_path(data, config)?;
     let readout = &fits[0].readout;
     let test_values = gather(test.sources, test.examples, &features);
     let logits = readout.outputs(Features::new(&test_values, features.len())?)?;
@@ -252,7 +253,7 @@ mod tests {
     #[test]
     fn the_feature_of_each_class_is_found() {
         let classes = (0..3).map(|class| (class.to_string(), texts(class, 12))).collect();
-        let data = TextClasses::new(classes).unwrap();
+        let data = ClassTexts::new(classes).unwrap();
         let full_width =
             BinaryProbeConfig { learning_rate: 0.1, ..BinaryProbeConfig::full_width() };
         let config = SparseProbingConfig {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::attribution::{Ablatable, Effect, effects, largest_effects};
 use super::binary_probe::{BinaryProbe, BinaryProbeConfig, Split, train_binary_probe};
 use super::encoded::Texts;
-use super::examples::{Example, Rows, Sampling, TextClasses, one_against_others};
+use super::examples::{ClassTexts, Example, Rows, Sampling, one_against_others};
 use super::texts::check_width;
 use crate::{Sae, SaeError};
 
@@ -106,12 +106,12 @@ impl Tpp {
 /// - [`SaeError::Hyperparameter`] if a field of the probes' config is out of range.
 /// - [`SaeError::Stopped`] if [`PerturbationConfig::stop`] is given.
 pub fn train_tpp_probes<T: Texts>(
-    train: &TextClasses<T>,
-    test: &TextClasses<T>,
+    train: &ClassTexts<T>,
+    test: &ClassTexts<T>,
     config: &PerturbationConfig,
 ) -> Result<Vec<BinaryProbe>, SaeError> {
     train.check_same_classes(test)?;
-    let dense = |data: &TextClasses<T>| -> Vec<Rows> {
+    let dense = |data: &ClassTexts<T>| -> Vec<Rows> {
         let means = data.texts().map(|texts| (texts.means(), texts.d_in()));
         means.map(|(values, width)| Rows::Dense { values, width }).collect()
     };
@@ -152,8 +152,8 @@ pub fn train_tpp_probes<T: Texts>(
 /// Features that are not 0 of every text.
 pub fn tpp<T: Texts>(
     sae: &Sae,
-    train: &TextClasses<T>,
-    test: &TextClasses<T>,
+    train: &ClassTexts<T>,
+    test: &ClassTexts<T>,
     probes: &[BinaryProbe],
     config: &PerturbationConfig,
 ) -> Result<Tpp, SaeError> {
@@ -206,7 +206,7 @@ fn score(n: usize, class: usize, clean: &[f64], ablated: &[f64]) -> TppScore {
 }
 
 fn balanced_sets<T: Texts>(
-    data: &TextClasses<T>,
+    data: &ClassTexts<T>,
     config: &PerturbationConfig,
     split: u64,
 ) -> Result<Vec<Vec<Example>>, SaeError> {
@@ -247,7 +247,7 @@ mod tests {
                 (0..60).map(|i| if i % 3 == class { 3.0 } else { 0.1 * (i % 4) as f32 }).collect();
             (class.to_string(), TextActivations::padded(values, 20, 3).unwrap())
         });
-        let data = TextClasses::new(data.collect()).unwrap();
+        let data = ClassTexts::new(data.collect()).unwrap();
         let config = PerturbationConfig { n_values: vec![1], ..PerturbationConfig::default() };
         let config = PerturbationConfig {
             probe: BinaryProbeConfig { learning_rate: 0.05, epochs: 100, ..config.probe },

@@ -73,7 +73,7 @@ pub struct FraSubject {
 ///
 /// ```
 /// use attention_probes_sae::fra::{FraOpenOptions, open_fra};
-/// use attention_probes_sae::{SaeActivation, Sae, SaeConfig, write_sae_lens};
+/// use attention_probes_sae::{Sae, SaeActivation, SaeConfig, write_sae_lens};
 /// use burn::tensor::Device;
 ///
 /// # let folder = tempfile::tempdir()?;

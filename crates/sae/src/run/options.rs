@@ -16,7 +16,8 @@ pub struct SaeRunOptions<'a> {
     /// Where models and data sets of the Hub are looked for; without it, a model is embedded or a
     /// directory.
     pub hub: Option<&'a HubAccess>,
-    /// What becomes of an earlier run. By default the new one is refused.
+    /// What becomes of an earlier run. By default the new one is refused. One that is overwritten is
+    /// removed once everything is checked, and nothing else of its folder.
     pub earlier: EarlierRun,
     /// Memory that the process may have, in bytes; a run that needs more is refused. Without it,
     /// nothing is.

@@ -26,6 +26,8 @@ mod sample;
 #[cfg(target_os = "linux")]
 #[path = "../../../tests/support/streams.rs"]
 mod streams;
+#[path = "../../../tests/support/version.rs"]
+mod version;
 
 /// The program that these tests call.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fra");

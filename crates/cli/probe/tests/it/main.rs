@@ -32,6 +32,8 @@ mod sweep;
 #[path = "../../../tests/support/temporaries.rs"]
 mod temporaries;
 mod trained_probe;
+#[path = "../../../tests/support/version.rs"]
+mod version;
 #[cfg(all(feature = "flex", feature = "wgpu"))]
 mod wgpu;
 

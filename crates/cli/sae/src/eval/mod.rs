@@ -10,12 +10,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use attention_probes_cli::output;
 use attention_probes_models::Dtype;
 use attention_probes_sae::eval::{LabelledConfig, SaeInModel};
 use clap::{Args, Subcommand};
 
 use crate::subject::{self, ModelPlace};
-use attention_probes_cli::output;
 
 /// Measure a sparse autoencoder by one of `SAEBench`'s evaluations.
 #[derive(Args, Debug)]

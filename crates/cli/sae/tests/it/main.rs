@@ -24,6 +24,8 @@ mod streams;
 #[cfg(target_os = "linux")]
 #[path = "../../../tests/support/temporaries.rs"]
 mod temporaries;
+#[path = "../../../tests/support/version.rs"]
+mod version;
 
 /// The program that these tests call.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sae");

@@ -1,7 +1,7 @@
 //! Why a page of results could not be made.
 
 use attention_probes_activations::ActivationError;
-use attention_probes_errors::{ErrorKind, FileError};
+use attention_probes_errors::{ErrorKind, FileError, Stopped};
 use attention_probes_metrics::MetricError;
 use attention_probes_probes::ProbeError;
 use attention_probes_report::ReportError;
@@ -11,6 +11,10 @@ use attention_probes_sweep::SweepError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PageError {
+    /// A signal to stop was given.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+
     /// The results of a sweep cannot be read.
     #[error(transparent)]
     Sweep {
@@ -23,7 +27,6 @@ pub enum PageError {
     #[error(transparent)]
     Probe {
         /// Why.
-        #[from]
         source: ProbeError,
     },
 
@@ -43,7 +46,6 @@ pub enum PageError {
     #[error(transparent)]
     Activation {
         /// Why.
-        #[from]
         source: ActivationError,
     },
 
@@ -56,11 +58,30 @@ pub enum PageError {
     },
 }
 
+impl From<ProbeError> for PageError {
+    fn from(source: ProbeError) -> Self {
+        match source {
+            ProbeError::Stopped(stopped) => stopped.into(),
+            source => Self::Probe { source },
+        }
+    }
+}
+
+impl From<ActivationError> for PageError {
+    fn from(source: ActivationError) -> Self {
+        match source {
+            ActivationError::Stopped => Stopped.into(),
+            source => Self::Activation { source },
+        }
+    }
+}
+
 impl PageError {
     /// What kind of error it is. Numbers that do not fit on their page are a fault: they come from
     /// results that these libraries have made.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Stopped(stopped) => stopped.kind(),
             Self::Sweep { source } => source.kind(),
             Self::Probe { source } => source.kind(),
             Self::Metric { source } => source.kind(),

@@ -53,8 +53,8 @@ pub struct TextsPage {
 /// # Errors
 ///
 /// - [`PageError::Probe`] if a probe is not one of classes, or not one of the model
-/// - [`PageError::Activation`] if the texts cannot be tokenized, the model fails, or the signal to
-///   stop is given
+/// - [`PageError::Activation`] if the texts cannot be tokenized, or the model fails
+/// - [`PageError::Stopped`] if [`TokenPageConfig::stop`] is given
 ///
 /// # Panics
 ///
@@ -224,8 +224,8 @@ fn read(
     let reader = TokenReader::new(&file.saved)?;
     let threshold = file.saved.metadata.threshold;
     let mut readings = vec![TokenReading::default(); prefixes.len()];
-    let prefixes = Prefixes { source, site: 0, ends: &prefixes };
-    apply_probe(&file.probe, prefixes, config.device, config.stop, |index, reading| {
+    let prefixes = Prefixes { source, site: 0, ends: &prefixes, stop: config.stop };
+    apply_probe(&file.probe, prefixes, config.device, |index, reading| {
         readings[index] = token_reading(&reader, reading, threshold);
     })?;
     Ok(readings)

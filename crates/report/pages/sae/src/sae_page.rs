@@ -14,8 +14,8 @@ use attention_probes_report::{
 };
 use attention_probes_sae::eval::{RecoveryConfig, SaeSite, recovered};
 use attention_probes_sae::{
-    Contexts, FeatureActivity, FeaturePeak, HistoryPoint, PublishedSae, SaeActivation, SaeError,
-    attribute_to_sources, read_guidance, read_history,
+    ActivityConfig, Contexts, FeatureActivity, FeatureAt, FeaturePeak, HistoryPoint, PublishedSae,
+    SaeActivation, SaeError, attribute_to_sources, read_guidance, read_history,
 };
 use serde_json::Value;
 
@@ -89,7 +89,7 @@ impl Default for SaePageConfig {
 /// use attention_probes_models::open_model;
 /// use attention_probes_pages_sae::{SaePageConfig, sae_page};
 /// use attention_probes_sae::eval::{SaeModelOptions, open_sae_in_model};
-/// use attention_probes_sae::{SaeActivation, Contexts, PublishedSae, Sae, SaeConfig, write_sae_lens};
+/// use attention_probes_sae::{Contexts, PublishedSae, Sae, SaeActivation, SaeConfig, write_sae_lens};
 /// use burn::tensor::Device;
 ///
 /// # let folder = tempfile::tempdir()?;
@@ -116,10 +116,11 @@ pub fn sae_page(
     contexts: &Contexts,
     config: &SaePageConfig,
 ) -> Result<SaePage, SaeError> {
-    let view = View { site: *site, subject, contexts };
-    let path = subject.path;
     let SaePageConfig { max_contexts, n_features, stop } = config;
-    let activity = FeatureActivity::collect(site, subject.sae, contexts, *max_contexts, stop)?;
+    let view = View { site: *site, subject, contexts, stop };
+    let path = subject.path;
+    let of_features = ActivityConfig { max_contexts: *max_contexts, stop: stop.clone() };
+    let activity = FeatureActivity::collect(site, subject.sae, contexts, &of_features)?;
     let densities = activity.densities();
     let features = shown(&activity, &densities, *n_features);
     let directions = view.logit_directions()?;
@@ -132,7 +133,7 @@ pub fn sae_page(
         .collect::<Result<_, _>>()?;
     Ok(SaePage {
         title: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        sae: view.summary(&activity, &densities, stop)?,
+        sae: view.summary(&activity, &densities)?,
         config: config_beside(path),
         file: path.display().to_string(),
         training: history(path, subject.sae.config.d_sae),
@@ -147,6 +148,7 @@ struct View<'a> {
     site: SaeSite<'a>,
     subject: PublishedSae<'a>,
     contexts: &'a Contexts,
+    stop: &'a Stop,
 }
 
 impl View<'_> {
@@ -154,7 +156,6 @@ impl View<'_> {
         &self,
         activity: &FeatureActivity,
         densities: &[f64],
-        stop: &Stop,
     ) -> Result<SaeSummary, SaeError> {
         let config = &self.subject.sae.config;
         let number = |key: &str| config.metadata.get(key).and_then(Value::as_u64);
@@ -170,7 +171,7 @@ impl View<'_> {
             },
             l0: activity.l0().into(),
             fvu: activity.fvu().into(),
-            ce_loss_score: self.ce_loss_score(stop)?.into(),
+            ce_loss_score: self.ce_loss_score()?.into(),
             n_dead: Some(densities.iter().filter(|density| **density <= 0.0).count()),
             n_training_tokens: number("training_tokens").unwrap_or_default(),
             n_evaluation_tokens: activity.n_tokens() as u64,
@@ -179,7 +180,7 @@ impl View<'_> {
     }
 
     /// Share of the cross-entropy that the model keeps with the reconstructions.
-    fn ce_loss_score(&self, stop: &Stop) -> Result<f64, SaeError> {
+    fn ce_loss_score(&self) -> Result<f64, SaeError> {
         let n = self.contexts.len().min(N_RECOVERED);
         let texts: Vec<&[u32]> = (0..n).map(|i| self.contexts.ids(i)).collect();
         let batches = texts
@@ -189,7 +190,7 @@ impl View<'_> {
         let n_before = self.contexts.length() - self.contexts.n_text_tokens();
         let special_tokens = self.contexts.ids(0)[..n_before].to_vec();
         let config =
-            RecoveryConfig { special_tokens, stop: stop.clone(), ..RecoveryConfig::default() };
+            RecoveryConfig { special_tokens, stop: self.stop.clone(), ..RecoveryConfig::default() };
         let model = &*self.site.model.model;
         let found = recovered(model, self.subject.sae, self.site.hook, &batches, &config)?;
         Ok(found.ce_loss_score)
@@ -289,8 +290,9 @@ impl View<'_> {
         peak: &FeaturePeak,
     ) -> Result<SourceAttribution, SaeError> {
         let ids = self.contexts.ids(peak.context);
+        let at = FeatureAt { ids, feature, position: peak.position };
         let (site, sae) = (&self.site, self.subject.sae);
-        let sources = attribute_to_sources(site, sae, ids, feature, peak.position)?;
+        let sources = attribute_to_sources(site, sae, at, self.stop)?;
         let window = self.window(peak);
         Ok(SourceAttribution {
             token: peak.position - window.start,
@@ -404,16 +406,16 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_page_is_given_up_at_any_time() {
+    /// How often the page of an autoencoder at a hook asks whether to stop; it stops each time.
+    fn n_questions(hook: &str) -> usize {
         let device = Device::default();
         let model = open_model("demo-gpt2", None, &device).unwrap();
-        let hook = "blocks.1.hook_resid_post".parse().unwrap();
+        let hook = hook.parse().unwrap();
         let site =
             SaeSite { model: &model, device: &device, hook, context_size: 8, prepend_bos: false };
         let sae = Sae {
             config: SaeConfig::new(160, 2),
-            activation: SaeActivation::Standard { b_enc: vec![0.1; 2] },
+            activation: SaeActivation::Standard { b_enc: vec![100.0; 2] },
             encoder: vec![0.1; 320],
             decoder: vec![0.1; 320],
             b_dec: vec![0.0; 160],
@@ -421,9 +423,9 @@ mod tests {
         let ids: Vec<u32> = (300..332).collect();
         let contexts = Contexts::pack([&ids[..]], 8, None, None);
         let subject = PublishedSae { path: Path::new("sae"), sae: &sae };
-        let (mut n_asked, mut is_stopped) = (0, true);
+        let (mut n, mut is_stopped) = (0, true);
         while is_stopped {
-            let (asked, n) = (AtomicUsize::new(0), n_asked);
+            let asked = AtomicUsize::new(0);
             let stop = Stop::when(move || asked.fetch_add(1, Ordering::Relaxed) >= n);
             let config = SaePageConfig { stop, ..SaePageConfig::default() };
             is_stopped = match sae_page(&site, subject, &contexts, &config) {
@@ -433,9 +435,18 @@ mod tests {
                     false
                 }
             };
-            n_asked += 1;
+            n += 1;
         }
-        // Two blocks of the first pass, four of those that measure the loss, two features.
-        assert!(n_asked > 8, "{n_asked}");
+        n
+    }
+
+    #[test]
+    fn a_page_is_given_up_at_any_time() {
+        // Blocks of the first pass, of those that measure the loss, and two features.
+        let of_stream = n_questions("blocks.1.hook_resid_post");
+        assert!(of_stream > 8, "{of_stream}");
+        // And a pass for each feature, which says where the heads read it.
+        let of_heads = n_questions("blocks.1.attn.hook_z");
+        assert!(of_heads >= of_stream + 4, "{of_heads} {of_stream}");
     }
 }

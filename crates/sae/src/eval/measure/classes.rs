@@ -12,7 +12,7 @@ use crate::SaeError;
 use crate::eval::binary_probe::BinaryProbeConfig;
 use crate::eval::encoded::EncodedTexts;
 use crate::eval::error::EvalError;
-use crate::eval::examples::{Sampling, TextClasses};
+use crate::eval::examples::{ClassTexts, Sampling};
 use crate::eval::output::EvalOutput;
 use crate::eval::sparse_probing::{SparseProbingConfig, sparse_probing};
 use crate::eval::tpp::{PerturbationConfig, tpp, train_tpp_probes};
@@ -26,11 +26,12 @@ pub(super) struct Classes {
 }
 
 /// Texts of one seed, and how many there are on each side together.
-struct Sides {
+struct Sides<'a> {
     seed: u64,
-    train: TextClasses<EncodedTexts>,
-    test: TextClasses<EncodedTexts>,
+    train: ClassTexts<EncodedTexts>,
+    test: ClassTexts<EncodedTexts>,
     n: [usize; 2],
+    stop: &'a Stop,
 }
 
 impl Classes {
@@ -100,13 +101,13 @@ impl Classes {
             n_tested = 2 * n_test;
             let [train, test] = [train, test].map(|side| self.texts(texts, &side));
             let (train, test) = (train?, test?);
-            let sides = Sides { seed, train, test, n: n.map(|n| n * n_classes) };
+            let sides = Sides { seed, train, test, n: n.map(|n| n * n_classes), stop };
             findings.outputs.push(if *evaluation == LabelledEvaluation::Tpp {
-                let (output, note) = self.perturbed(subject, &sides, (config, stop), data)?;
+                let (output, note) = self.perturbed(subject, &sides, config, data)?;
                 findings.notes.push(note);
                 output
             } else {
-                self.probed(subject, &sides, (config, stop), data)?
+                self.probed(subject, &sides, config, data)?
             });
         }
         if *evaluation == LabelledEvaluation::SparseProbing {
@@ -121,11 +122,11 @@ impl Classes {
     fn perturbed(
         &self,
         subject: &EvalSae<'_>,
-        sides: &Sides,
-        (config, stop): (&LabelledConfig, &Stop),
+        sides: &Sides<'_>,
+        config: &LabelledConfig,
         data: &Provenance<'_>,
     ) -> Result<(EvalOutput, String), SaeError> {
-        let Sides { seed, train, test, n } = sides;
+        let Sides { seed, train, test, n, stop } = sides;
         let probing = perturbation(*seed, stop);
         let probes = train_tpp_probes(train, test, &probing)?;
         let found = tpp(subject.sae, train, test, &probes, &probing)?;
@@ -142,15 +143,15 @@ impl Classes {
     fn probed(
         &self,
         subject: &EvalSae<'_>,
-        sides: &Sides,
-        (config, stop): (&LabelledConfig, &Stop),
+        sides: &Sides<'_>,
+        config: &LabelledConfig,
         data: &Provenance<'_>,
     ) -> Result<EvalOutput, SaeError> {
-        let Sides { seed, train, test, n: [n_train, n_test] } = sides;
+        let Sides { seed, train, test, n: [n_train, n_test], stop } = sides;
         let probing = SparseProbingConfig {
             sampling: Sampling::Seeded(*seed),
             full_width: Some(full_width(*seed, 2 * n_train / self.names.len())),
-            stop: stop.clone(),
+            stop: (*stop).clone(),
             ..SparseProbingConfig::default()
         };
         let found = sparse_probing(subject.sae, train, test, &probing)?;
@@ -165,11 +166,11 @@ impl Classes {
     }
 
     /// The texts of one side, class by class.
-    fn texts(&self, texts: &Grouped, side: &Side) -> Result<TextClasses<EncodedTexts>, SaeError> {
+    fn texts(&self, texts: &Grouped, side: &Side) -> Result<ClassTexts<EncodedTexts>, SaeError> {
         let of_class = self.names.iter().zip(side);
         let texts =
             of_class.map(|(class, of_class)| (class.clone(), texts.encoded.select(of_class)));
-        TextClasses::new(texts.collect())
+        ClassTexts::new(texts.collect())
     }
 }
 

@@ -90,7 +90,7 @@ pub fn core_of_activations(
 /// ```
 /// use attention_probes_models::open_model;
 /// use attention_probes_sae::eval::{CoreConfig, EvalRun, EvalSae, SaeSite, core_of_contexts};
-/// use attention_probes_sae::{SaeActivation, Contexts, Sae, SaeConfig};
+/// use attention_probes_sae::{Contexts, Sae, SaeActivation, SaeConfig};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();

@@ -68,7 +68,7 @@ pub struct LabelledJob<'a> {
 ///     EvalRun, EvalSae, LabelledConfig, LabelledData, LabelledEvaluation, LabelledJob, LabelledText,
 ///     SaeSite, evaluate_labelled,
 /// };
-/// use attention_probes_sae::{SaeActivation, Follow, Sae, SaeConfig};
+/// use attention_probes_sae::{Follow, Sae, SaeActivation, SaeConfig};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();

@@ -26,7 +26,7 @@ pub struct LettersConfig {
     pub test: f64,
     /// Seeds of what is split and trained, one result each. Default 42, 43, 44.
     pub seeds: Vec<u64>,
-    /// Everything else, as in `SAEBench`.
+    /// Everything else, as in `SAEBench`; its signal to stop is not asked, but that of the work.
     pub absorption: AbsorptionConfig,
 }
 
@@ -60,6 +60,7 @@ struct Words {
 /// - [`EvalError::FewLetters`] if too few letters can be told from its activations.
 /// - [`SaeError::Site`] if the autoencoder reads another width.
 /// - [`SaeError::Model`] if the model fails.
+/// - [`SaeError::Stopped`] if the work was stopped.
 ///
 /// # Memory
 ///

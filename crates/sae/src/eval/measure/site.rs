@@ -116,7 +116,7 @@ impl SaeInModel {
 ///
 /// ```
 /// use attention_probes_sae::eval::{SaeModelOptions, open_sae_in_model};
-/// use attention_probes_sae::{SaeActivation, Sae, SaeConfig, write_sae_lens};
+/// use attention_probes_sae::{Sae, SaeActivation, SaeConfig, write_sae_lens};
 /// use burn::tensor::Device;
 ///
 /// # let folder = tempfile::tempdir()?;

@@ -64,7 +64,7 @@ impl FraCorpus<'_> {
     /// # use attention_probes_sae::fra::{
     /// #     FraCorpus, FraLayer, FraRank, FraReader, FraStatistics, FraStatisticsConfig,
     /// # };
-    /// # use attention_probes_sae::{SaeActivation, Sae, SaeConfig};
+    /// # use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
     /// # use burn::tensor::Device;
     /// # let device = Device::flex();
     /// # let model = open_model("demo-gpt2", None, &device)?;

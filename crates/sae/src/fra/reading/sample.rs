@@ -46,7 +46,7 @@ pub struct FraSample {
     pub heads: Vec<FraSampleHead>,
     /// Version of this library.
     pub library_version: &'static str,
-    /// Whether no pair had to be dropped for want of memory.
+    /// Whether no pair was dropped because memory was full.
     #[serde(skip)]
     pub is_exact: bool,
 }

@@ -79,7 +79,7 @@ impl FraReader<'_> {
     /// ```
     /// # use attention_probes_models::open_model;
     /// # use attention_probes_sae::fra::FraReader;
-    /// # use attention_probes_sae::{SaeActivation, Sae, SaeConfig};
+    /// # use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
     /// # use burn::tensor::Device;
     /// let device = Device::flex();
     /// let model = open_model("demo-gpt2", None, &device)?;

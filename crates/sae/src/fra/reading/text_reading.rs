@@ -38,7 +38,7 @@ impl FraLayer<'_> {
     /// ```
     /// # use attention_probes_models::open_model;
     /// # use attention_probes_sae::fra::{FraLayer, FraRank, FraReader};
-    /// # use attention_probes_sae::{SaeActivation, Sae, SaeConfig};
+    /// # use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
     /// # use burn::tensor::Device;
     /// let device = Device::flex();
     /// let model = open_model("demo-gemma", None, &device)?;

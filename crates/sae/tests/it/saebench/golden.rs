@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use attention_probes_sae::eval::{BinaryProbe, TextActivations, TextClasses};
+use attention_probes_sae::eval::{BinaryProbe, ClassTexts, TextActivations};
 use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -78,10 +78,10 @@ impl Golden {
     }
 
     /// The four classes of TPP.
-    pub(crate) fn classes(&self, split: &str) -> TextClasses {
+    pub(crate) fn classes(&self, split: &str) -> ClassTexts {
         let names = self.names(&format!("tpp.{split}.names")).into_iter().enumerate();
         let classes = names.map(|(i, name)| (name, self.texts(&format!("tpp.{split}.{i}"))));
-        TextClasses::new(classes.collect()).unwrap()
+        ClassTexts::new(classes.collect()).unwrap()
     }
 
     pub(crate) fn probe(&self, name: &str) -> BinaryProbe {

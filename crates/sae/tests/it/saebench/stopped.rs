@@ -27,17 +27,22 @@ fn assert_stops<T>(work: impl Fn(Stop) -> Result<T, SaeError>) {
     assert!(work(Stop::never()).is_ok());
 }
 
+/// The pairs of texts of SCR.
+fn scr_texts(golden: &Golden) -> ScrTexts {
+    let pair = |i: usize| ScrPair {
+        positive: golden.texts(&format!("scr.train.{}", 2 * i)),
+        negative: golden.texts(&format!("scr.train.{}", 2 * i + 1)),
+    };
+    ScrTexts { first: pair(0), second: pair(1), biased: pair(2) }
+}
+
 #[test]
 fn training_of_probes_stops_between_passes() {
     let golden = Golden::read();
     let (train, test) = (golden.classes("train"), golden.classes("test"));
     let perturbation = |stop| PerturbationConfig { stop, ..PerturbationConfig::default() };
     assert_stops(|stop| train_tpp_probes(&train, &test, &perturbation(stop)));
-    let pair = |i: usize| ScrPair {
-        positive: golden.texts(&format!("scr.train.{}", 2 * i)),
-        negative: golden.texts(&format!("scr.train.{}", 2 * i + 1)),
-    };
-    let pairs = ScrTexts { first: pair(0), second: pair(1), biased: pair(2) };
+    let pairs = scr_texts(&golden);
     assert_stops(|stop| train_scr_probes(&pairs, &pairs, &perturbation(stop)));
     let sparse = |stop| SparseProbingConfig { stop, ..SparseProbingConfig::default() };
     assert_stops(|stop| sparse_probing(&golden.sae(), &train, &test, &sparse(stop)));
@@ -61,11 +66,7 @@ fn ablations_and_absorption_stop_between_their_parts() {
         names.iter().map(|name| golden.probe(&format!("tpp.probe.{name}"))).collect();
     let perturbation = |stop| PerturbationConfig { stop, ..PerturbationConfig::default() };
     assert_stops(|stop| tpp(&sae, &train, &test, &probes, &perturbation(stop)));
-    let pair = |i: usize| ScrPair {
-        positive: golden.texts(&format!("scr.train.{}", 2 * i)),
-        negative: golden.texts(&format!("scr.train.{}", 2 * i + 1)),
-    };
-    let pairs = ScrTexts { first: pair(0), second: pair(1), biased: pair(2) };
+    let pairs = scr_texts(&golden);
     let probes: Vec<_> = (0..3).map(|i| golden.probe(&format!("scr.probe.{i}"))).collect();
     assert_stops(|stop| scr(&sae, &pairs, &pairs, &probes, &perturbation(stop)));
 

@@ -18,7 +18,7 @@ fn a_pipe_is_no_output() {
     let encode = ["encode", "--sae", "missing", "--activations", "x.npz"];
     for (args, name) in [
         (&encode[..], "encoded"),
-        (&[&["view"][..], &of_texts].concat(), "page.html"),
+        (&[&["view"][..], &of_texts].concat(), "page"),
         (&[&["eval", "core"][..], &of_texts].concat(), "report"),
     ] {
         is_no_output(folder.path(), name, &[args, &["--output", name]].concat());

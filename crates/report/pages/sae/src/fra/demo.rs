@@ -13,15 +13,15 @@ use attention_probes_sae::fra::{
     InductionHead, RepeatedTokensConfig, induction_arms,
 };
 use attention_probes_sae::{
-    Contexts, FeatureActivity, PublishedSae, SaeError, SaeRunConfig, SaeRunOptions, demo_fra_run,
-    read_contexts, read_sae, run_sae_on,
+    ActivityConfig, Contexts, FeatureActivity, PublishedSae, SaeError, SaeRunConfig, SaeRunOptions,
+    demo_fra_run, read_contexts, read_sae, run_sae_on,
 };
 use serde_json::{Value, json};
 
 use super::error::FraRunError;
 use super::event::FraRunEvent;
 use super::feature::FraFeatures;
-use super::files::{FraFiles, FraFound, fra_files, write_fra_files};
+use super::files::{FraFiles, FraFilesConfig, FraFound, fra_files, write_fra_files};
 use super::links::file_stem;
 use crate::sae_page::{SaePageConfig, sae_page};
 
@@ -112,14 +112,14 @@ impl FraDemo {
 /// an autoencoder on what its layer reads, and finds the pairs of features behind it and what the
 /// model loses without them; with pages of the heads, of texts, and of the autoencoder.
 ///
-/// A run that is there already is made again from its autoencoder where `options.resume` is set.
+/// A run that is there already is made again from its autoencoder where `options` resumes it.
 ///
 /// # Errors
 ///
 /// - [`FraRunError::Sae`] if the model is not embedded, or the training is refused, as by
 ///   [`run_sae_on`].
 /// - [`FraRunError::Stopped`] if the signal of `options` is given; the training goes on from its last
-///   checkpoint where `options.resume` is set.
+///   checkpoint where `options` resumes it.
 /// - [`FraRunError::Activation`] if a file cannot be written.
 ///
 /// # Examples
@@ -214,8 +214,8 @@ pub fn run_fra_demo(
     let of_layer = FraReportConfig { model: &model.name, sae: &sae_name, settings: &settings };
     let mut reports = [statistics.reports(&layers[0], &of_layer)?];
     let look = FraLookConfig { n_examples: N_EXAMPLES, n_texts: N_PAGES };
-    let FraFound { files, mut features } =
-        fra_files(&corpus, &mut reports, look, &[SAE_PAGE], tell)?;
+    let shown = FraFilesConfig { look, sae_pages: vec![SAE_PAGE] };
+    let FraFound { files, mut features } = fra_files(&corpus, &mut reports, &shown, tell)?;
     write_fra_files(&folder, &files)?;
     let arms = induction_arms(&FraArmsConfig {
         reader,
@@ -225,7 +225,8 @@ pub fn run_fra_demo(
         passages: &passages,
         repeated: &repeated,
     })?;
-    let activity = FeatureActivity::collect(&site, &sae, &seen, N_STATISTICS, stop)?;
+    let of_features = ActivityConfig { max_contexts: N_STATISTICS, stop: stop.clone() };
+    let activity = FeatureActivity::collect(&site, &sae, &seen, &of_features)?;
     let ([reports], features) = (reports, features.swap_remove(0));
     let (model, d_sae) = (model.name, sae.config.d_sae);
     Ok(FraDemo { model, heads, hook, d_sae, activity, reports, features, arms, folder, files })

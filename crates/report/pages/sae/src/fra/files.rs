@@ -81,9 +81,17 @@ pub struct FraFound {
     pub features: Vec<FraFeatures>,
 }
 
+/// What is shown of texts, and where pages of autoencoders are.
+#[derive(Clone, Debug)]
+pub struct FraFilesConfig<'a> {
+    /// How many texts are looked at once more, and how many have pages.
+    pub look: FraLookConfig,
+    /// Page of the autoencoder of each layer, relative to the files; empty where there is none.
+    pub sae_pages: Vec<&'a str>,
+}
+
 /// Looks at some of the texts once more, adds what they say to the reports of each layer, and makes
-/// the files of their heads; `sae_pages` are the pages of the autoencoders, empty where there is
-/// none.
+/// the files of their heads.
 ///
 /// # Errors
 ///
@@ -96,13 +104,12 @@ pub struct FraFound {
 pub fn fra_files(
     corpus: &FraCorpus<'_>,
     reports: &mut [Vec<FraHeadReport>],
-    look: FraLookConfig,
-    sae_pages: &[&str],
+    config: &FraFilesConfig<'_>,
     tell: &mut dyn FnMut(FraRunEvent<'_>),
 ) -> Result<FraFound, FraRunError> {
     let shown: Vec<_> = reports.iter().map(|heads| shown_pairs(heads)).collect();
     let examples =
-        corpus.look_again(&shown, look, &mut |told| tell(FraRunEvent::Progress(told)))?;
+        corpus.look_again(&shown, config.look, &mut |told| tell(FraRunEvent::Progress(told)))?;
     let mut found = FraFound { files: FraFiles::new(), features: Vec::new() };
     for (place, (heads, examples)) in reports.iter_mut().zip(examples).enumerate() {
         for head in heads.iter_mut() {
@@ -114,7 +121,7 @@ pub fn fra_files(
         for (row, error) in left_out {
             tell(FraRunEvent::NoPage { row, error });
         }
-        let sae_page = sae_pages[place];
+        let sae_page = config.sae_pages[place];
         found.files.extend(fra_layer_files(heads, &examples.features, &samples, sae_page)?);
         found.features.push(examples.features);
     }

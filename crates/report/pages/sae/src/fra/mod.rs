@@ -19,7 +19,7 @@ pub use demo::{FraDemo, FraDemoConfig, run_fra_demo};
 pub use error::FraRunError;
 pub use event::FraRunEvent;
 pub use feature::FraFeatures;
-pub use files::{FraFiles, FraFound, fra_files, fra_layer_files, write_fra_files};
+pub use files::{FraFiles, FraFilesConfig, FraFound, fra_files, fra_layer_files, write_fra_files};
 pub use links::{FraLinks, file_stem};
 pub use package::write_package;
 pub use run::{FraRun, FraRunConfig, FraRunLayer, run_fra};

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::error::FraRunError;
 use super::event::FraRunEvent;
-use super::files::{FraFiles, FraFound, fra_files, write_fra_files};
+use super::files::{FraFiles, FraFilesConfig, FraFound, fra_files, write_fra_files};
 use super::links::file_stem;
 use super::package::write_package;
 
@@ -36,7 +36,8 @@ pub struct FraRunLayer {
 pub struct FraRunConfig {
     /// Folder of the files, which is made.
     pub folder: PathBuf,
-    /// What becomes of an earlier run with the same heads and number of texts.
+    /// What becomes of an earlier run with the same heads and number of texts, whose files are the only
+    /// ones that are overwritten.
     pub earlier: EarlierRun,
     /// The layers of the corpus, in its order.
     pub layers: Vec<FraRunLayer>,
@@ -139,9 +140,9 @@ pub fn run_fra(
         let of_layer = FraReportConfig { model, sae: &named.sae, settings: &settings };
         reports.push(statistics.reports(layer, &of_layer)?);
     }
-    let sae_pages: Vec<&str> = layers.iter().map(|layer| &layer.sae_page[..]).collect();
+    let sae_pages = layers.iter().map(|layer| &layer.sae_page[..]).collect();
     let look = FraLookConfig { n_examples: settings.examples, n_texts: config.sample_pages };
-    let found = fra_files(corpus, &mut reports, look, &sae_pages, tell)?;
+    let found = fra_files(corpus, &mut reports, &FraFilesConfig { look, sae_pages }, tell)?;
     write(config, &found.files)?;
     for path in &checkpoints {
         let _ = fs::remove_file(path); // it may never have been written
