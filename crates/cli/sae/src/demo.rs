@@ -11,7 +11,7 @@ use attention_probes_errors::Stop;
 use attention_probes_models::{Dtype, Placement, open_model};
 use attention_probes_pages_sae::{SaePageConfig, sae_page};
 use attention_probes_sae::eval::SaeSite;
-use attention_probes_sae::{PublishedSae, demo_sae_run, read_contexts, read_sae};
+use attention_probes_sae::{PublishedSae, demo_sae_run, read_sae};
 use clap::Args;
 
 use super::train::{TrainFlags, print_trained, train};
@@ -46,7 +46,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
     let model = open_model(&config.model.name, None, placement)?;
     let data = &config.data;
-    let contexts = read_contexts(&[&data.path], &data.columns()?, data.size(), &model)?;
+    let contexts = data.read_contexts(&model)?;
     for found in trained {
         let (sae, hook) = (read_sae(&found.folder)?, found.hook.parse()?);
         let site = SaeSite {

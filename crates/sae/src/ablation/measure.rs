@@ -21,7 +21,7 @@ use crate::eval::{
 use crate::follow::SaeEvent;
 use crate::guided::{AttentionLayers, attended_cosine};
 use crate::run::{RunError, SaeRunOptions, SaeRunPlan, hash_ids};
-use crate::train::{Contexts, read_contexts};
+use crate::train::Contexts;
 
 /// Contexts of one forward pass.
 const CONTEXTS_PER_BATCH: usize = 16;
@@ -60,19 +60,19 @@ struct Core {
 }
 
 impl<'a> Bench<'a> {
-    /// Reads the test contexts.
+    /// Takes the test contexts from the end of all of them.
     ///
     /// # Errors
     ///
-    /// If they cannot be read, or the texts are too short.
+    /// If there are none beside them, or a file of labelled texts cannot be read.
     pub(super) fn open(
         config: &'a AblationConfig,
         plan: &SaeRunPlan,
         model: &'a LanguageModel,
+        mut contexts: Contexts,
         options: &'a SaeRunOptions<'a>,
     ) -> Result<Self, SaeError> {
         let data = &config.data;
-        let mut contexts = read_contexts(&[&data.path], &data.columns()?, data.size(), model)?;
         if contexts.len() <= data.test_contexts {
             let (n_test, n_contexts) = (data.test_contexts, contexts.len());
             let path = data.path.clone();

@@ -14,7 +14,7 @@ use super::measure::{Bench, Measured};
 use super::metrics::Metric;
 use super::verdict::AblationVerdict;
 use crate::SaeError;
-use crate::run::{RunError, SaeRunOptions, SaeRunPlan, is_complete, open_run_model, run_sae_on};
+use crate::run::{RunError, SaeRunOptions, SaeRunPlan, is_complete, open_run_model, run_sae_on_contexts};
 
 /// What an ablation found; it serialises to what `ablation.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -176,9 +176,10 @@ fn run_locked(
     model: &LanguageModel,
     options: &SaeRunOptions<'_>,
 ) -> Result<AblationReport, SaeError> {
-    run_sae_on(plan, model, options)?;
+    let contexts = config.data.read_contexts(model)?;
+    run_sae_on_contexts(plan, model, contexts.clone(), options)?;
     let arms = config.arms();
-    let bench = Bench::open(config, plan, model, options)?;
+    let bench = Bench::open(config, plan, model, contexts, options)?;
     let measured: Vec<Measured<'_>> = arms
         .iter()
         .enumerate()

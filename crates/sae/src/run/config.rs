@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{DatasetConfig, Quoting, TableFormat};
 use attention_probes_errors::{FileError, ValueError, is_plain_name, parse_toml};
-use attention_probes_models::{Dtype, HookPoint};
+use attention_probes_models::{Dtype, HookPoint, LanguageModel};
 use serde::{Deserialize, Serialize};
 
 use crate::train::{
-    ContextConfig, LearningRateSchedule, SaeTrainConfig, ScheduleShape, TrainArchitecture,
+    ContextConfig, Contexts, LearningRateSchedule, SaeTrainConfig, ScheduleShape,
+    TrainArchitecture, read_contexts,
 };
 use crate::{GuidanceConfig, KeepAttention, PoolHeads, RunError, SaeError};
 
@@ -116,6 +117,19 @@ impl RunData {
     /// How the texts become contexts.
     pub fn size(&self) -> ContextConfig {
         ContextConfig { context_size: self.context_size, prepend_bos: self.prepend_bos }
+    }
+
+    /// Reads the texts into contexts, those that are held out for tests at the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RunData::columns`] and [`read_contexts`].
+    ///
+    /// # Memory
+    ///
+    /// As [`read_contexts`].
+    pub fn read_contexts(&self, model: &LanguageModel) -> Result<Contexts, SaeError> {
+        read_contexts(&[&self.path], &self.columns()?, self.size(), model)
     }
 }
 

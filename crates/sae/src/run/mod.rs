@@ -24,5 +24,6 @@ pub use options::SaeRunOptions;
 pub(crate) use options::open_run_model;
 pub use outline::{SaeRunOutline, SaeRunTime};
 pub use plan::SaeRunPlan;
+pub(crate) use run_sae::run_sae_on_contexts;
 pub use run_sae::{TrainedSae, check_sae_run, run_sae, run_sae_on};
 pub use sae_run::{RunProgress, SaeRun};

@@ -22,7 +22,7 @@ use super::sae_run::SaeRun;
 use crate::follow::SaeEvent;
 use crate::formats::write_sae_lens;
 use crate::guided::{GUIDANCE_FILE, RunGuidance};
-use crate::train::{ContextStream, Contexts, StepReport, read_contexts};
+use crate::train::{ContextStream, Contexts, StepReport};
 use crate::{RunError, SaeError};
 
 /// An autoencoder that was trained.
@@ -118,7 +118,20 @@ pub fn run_sae_on(
     if is_complete_already(plan, options)? {
         return Ok(Vec::new());
     }
-    let texts = RunTexts::read(plan, model)?;
+    run_sae_on_contexts(plan, model, plan.config().data.read_contexts(model)?, options)
+}
+
+/// As [`run_sae_on`], with the contexts of the configuration's texts.
+pub(crate) fn run_sae_on_contexts(
+    plan: &SaeRunPlan,
+    model: &LanguageModel,
+    contexts: Contexts,
+    options: &SaeRunOptions<'_>,
+) -> Result<Vec<TrainedSae>, SaeError> {
+    if is_complete_already(plan, options)? {
+        return Ok(Vec::new());
+    }
+    let texts = RunTexts::new(plan, model, contexts)?;
     let stream = texts.stream(plan, model, options)?;
     let outline = outline(plan, &texts, &stream);
     options.follow.tell(SaeEvent::Checked { outline: &outline });
@@ -168,7 +181,7 @@ pub fn check_sae_run(
     options: &SaeRunOptions<'_>,
 ) -> Result<SaeRunOutline, SaeError> {
     let model = open_run_model(&plan.config().model, options)?;
-    let texts = RunTexts::read(plan, &model)?;
+    let texts = RunTexts::new(plan, &model, plan.config().data.read_contexts(&model)?)?;
     let stream = texts.stream(plan, &model, options)?;
     let mut outline = outline(plan, &texts, &stream);
     options.follow.tell(SaeEvent::Checked { outline: &outline });
@@ -200,9 +213,12 @@ struct RunTexts {
 }
 
 impl RunTexts {
-    fn read(plan: &SaeRunPlan, model: &LanguageModel) -> Result<Self, SaeError> {
+    fn new(
+        plan: &SaeRunPlan,
+        model: &LanguageModel,
+        mut contexts: Contexts,
+    ) -> Result<Self, SaeError> {
         let (config, data) = (plan.config(), &plan.config().data);
-        let mut contexts = read_contexts(&[&data.path], &data.columns()?, data.size(), model)?;
         let n_held_out = n_held_out(plan, &contexts)?;
         let sizes = (contexts.n_text_tokens(), model.model.shape().n_layers);
         SaeRun::check_guidance(plan.tasks(), &config.train, sizes)?;

@@ -13,8 +13,8 @@ use attention_probes_sae::fra::{
     InductionHead, RepeatedTokensConfig, induction_arms,
 };
 use attention_probes_sae::{
-    ActivityConfig, Contexts, FeatureActivity, PublishedSae, SaeError, SaeRunConfig, SaeRunOptions,
-    demo_fra_run, read_contexts, read_sae, run_sae_on,
+    ActivityConfig, Contexts, FeatureActivity, PublishedSae, RunData, SaeError, SaeRunConfig,
+    SaeRunOptions, demo_fra_run, read_sae, run_sae_on,
 };
 use serde_json::{Value, json};
 
@@ -161,9 +161,9 @@ pub fn run_fra_demo(
     let placement = Placement { device: device.clone(), dtype: run.model.dtype };
     let load = LoadOptions::from(placement).with_stop(options.follow.stop.clone());
     let model = open_model(&run.model.name, None, load).map_err(SaeError::from)?;
-    let columns = run.data.columns()?;
-    let contexts = |path: &Path| read_contexts(&[path], &columns, run.data.size(), &model);
-    let (seen, held_out) = (contexts(&run.data.path)?, contexts(&held_out_path)?);
+    let seen = run.data.read_contexts(&model)?;
+    let held_out = RunData { path: held_out_path, ..run.data.clone() };
+    let held_out = held_out.read_contexts(&model)?;
     let of_texts = FraReaderConfig {
         max_tokens: run.data.context_size,
         prepend_bos: run.data.prepend_bos,
