@@ -14,9 +14,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use attention_probes::probes::{
-    Aggregation, AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, MlpProbeConfig,
-    MultiMaxProbeConfig, ProbeConfig, RollingAttentionProbeConfig, StreamingProbe,
-    TokenProbeConfig,
+    Aggregation, Attention, GatedBipolar, Linear, Mlp, MultiMax, ProbeConfig, RollingAttention,
+    StreamingProbe, TokenScores,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::{Rng, SeedableRng};
@@ -36,19 +35,20 @@ const SHORT: Duration = Duration::from_millis(300);
 
 /// Every kind at its default size.
 fn kinds(d_model: usize) -> Vec<(&'static str, ProbeConfig)> {
-    let token = |aggregation| TokenProbeConfig::new(d_model, 2, aggregation).into();
-    let attention = AttentionProbeConfig::new(d_model, 2);
+    let token = |aggregation| ProbeConfig::new(TokenScores { aggregation }, d_model, 2);
+    let attention =
+        |n_heads| ProbeConfig::new(Attention { n_heads, ..Attention::default() }, d_model, 2);
     vec![
-        ("linear, mean", LinearProbeConfig::new(d_model, 2).into()),
-        ("attention, 1 head", attention.clone().into()),
-        ("attention, 8 heads", AttentionProbeConfig { n_heads: 8, ..attention }.into()),
+        ("linear, mean", ProbeConfig::new(Linear::default(), d_model, 2)),
+        ("attention, 1 head", attention(1)),
+        ("attention, 8 heads", attention(8)),
         ("token, EMA", token(Aggregation::Ema { alpha: 0.5 })),
         ("token, rolling 10", token(Aggregation::RollingMax { window: 10 })),
         ("token, softmax", token(Aggregation::Softmax { temperature: 1.0 })),
-        ("multimax, 10 heads", MultiMaxProbeConfig::new(d_model, 2).into()),
-        ("rolling attention, 10", RollingAttentionProbeConfig::new(d_model, 2).into()),
-        ("gated bipolar, 64", GatedBipolarProbeConfig::new(d_model, 2).into()),
-        ("mlp, mean, 64", MlpProbeConfig::new(d_model, 2).into()),
+        ("multimax, 10 heads", ProbeConfig::new(MultiMax::default(), d_model, 2)),
+        ("rolling attention, 10", ProbeConfig::new(RollingAttention::default(), d_model, 2)),
+        ("gated bipolar, 64", ProbeConfig::new(GatedBipolar::default(), d_model, 2)),
+        ("mlp, mean, 64", ProbeConfig::new(Mlp::default(), d_model, 2)),
     ]
 }
 

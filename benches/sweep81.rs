@@ -17,7 +17,7 @@ use attention_probes::activations::{
     ActivationSource, ExternalActivations, MemoryActivations, NpzArray, write_npz,
 };
 use attention_probes::errors::Stop;
-use attention_probes::probes::{AttentionProbeConfig, Loss};
+use attention_probes::probes::{Attention, Loss, ProbeConfig};
 use attention_probes::sweep::{
     FitConfig, FitData, Keep, Method, SelectBy, SweepConfig, TrialFit, TrialGroup, find_best_fit,
 };
@@ -119,7 +119,7 @@ fn main() -> anyhow::Result<()> {
     let (train, validation): (Vec<usize>, Vec<usize>) =
         (0..labels.len()).partition(|i| *i < N_TRAIN);
     let plan = SweepConfig::parse("[[data]]\npath = \"x.npz\"\n")?.check()?;
-    let probe = AttentionProbeConfig::new(source.d_model(), 2).into();
+    let probe = ProbeConfig::new(Attention::default(), source.d_model(), 2);
     let group = TrialGroup {
         method: Method::default(),
         site: 0,
@@ -145,6 +145,7 @@ fn main() -> anyhow::Result<()> {
         keep: Keep::Last,
         race: None,
         stop: Stop::never(),
+        device: Device::flex(),
     };
     let mut stdout = std::io::stdout().lock();
     for _ in 0..3 {

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use attention_probes::activations::{ActivationError, ActivationSource};
 use attention_probes::errors::Stop;
 use attention_probes::probes::{
-    Aggregation, AttentionProbeConfig, GatedBipolarProbeConfig, Loss, MultiMaxProbeConfig,
-    ProbeConfig, RollingAttentionProbeConfig, TokenProbeConfig,
+    Aggregation, Attention, GatedBipolar, Loss, MultiMax, ProbeConfig, RollingAttention,
+    TokenScores,
 };
 use attention_probes::sweep::{
     FitConfig, FitData, Keep, Method, SelectBy, SweepConfig, Trial, TrialGroup, find_best_fit,
@@ -79,6 +79,7 @@ impl Random {
             keep: Keep::Last,
             race: None,
             stop: Stop::never(),
+            device: Device::flex(),
         };
         let start = Instant::now();
         let fit =
@@ -145,7 +146,7 @@ fn sweep_step(criterion: &mut Criterion) {
         .expect("the default grid is valid")
         .trials()
         .to_vec();
-    let probe = AttentionProbeConfig::new(D_MODEL, 2).into();
+    let probe = ProbeConfig::new(Attention::default(), D_MODEL, 2);
     let group = TrialGroup {
         method: Method::default(),
         site: 0,
@@ -184,28 +185,19 @@ fn sweep_step(criterion: &mut Criterion) {
 
 /// Every kind whose trials say something about each token, in turn with its floor.
 fn every_kind(trials: &[Trial]) {
-    let token = |aggregation| TokenProbeConfig::new(D_MODEL, 2, aggregation).into();
-    let attention = AttentionProbeConfig::new(D_MODEL, 2);
-    let rolling = RollingAttentionProbeConfig::new(D_MODEL, 2);
+    let token = |aggregation| ProbeConfig::new(TokenScores { aggregation }, D_MODEL, 2);
+    let attention = Attention { n_heads: 8, ..Attention::default() };
+    let rolling = RollingAttention { n_heads: 4, ..RollingAttention::default() };
     // Name, probe, and its rows for a token.
     let kinds: [(&str, ProbeConfig, usize); 8] = [
-        ("attention, 8 heads", AttentionProbeConfig { n_heads: 8, ..attention }.into(), 16),
+        ("attention, 8 heads", ProbeConfig::new(attention, D_MODEL, 2), 16),
         ("token, softmax", token(Aggregation::Softmax { temperature: 1.0 }), 1),
         ("token, top 10", token(Aggregation::TopMean { k: 10 }), 1),
         ("token, rolling 10", token(Aggregation::RollingMax { window: 10 }), 1),
         ("token, EMA", token(Aggregation::Ema { alpha: 0.5 }), 1),
-        ("multimax, 10 heads", MultiMaxProbeConfig::new(D_MODEL, 2).into(), 10),
-        (
-            "rolling attention, 4 heads",
-            RollingAttentionProbeConfig { n_heads: 4, ..rolling }.into(),
-            8,
-        ),
-        (
-            "gated bipolar, 8 features",
-            GatedBipolarProbeConfig { d_gate: 8, ..GatedBipolarProbeConfig::new(D_MODEL, 2) }
-                .into(),
-            16,
-        ),
+        ("multimax, 10 heads", ProbeConfig::new(MultiMax::default(), D_MODEL, 2), 10),
+        ("rolling attention, 4 heads", ProbeConfig::new(rolling, D_MODEL, 2), 8),
+        ("gated bipolar, 8 features", ProbeConfig::new(GatedBipolar { d_gate: 8 }, D_MODEL, 2), 16),
     ];
     let mut data = Random::new(24);
     let n_tokens = data.n_tokens();

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use attention_probes_probes::{
-    AttentionProbeConfig, Labels, Optimizer, TrainConfig, TrainingData, compute_metrics,
+    Attention, Labels, Optimizer, ProbeConfig, TrainConfig, TrainingData, compute_metrics,
     evaluate_probe, train_any_probe,
 };
 use burn::tensor::{Device, Distribution, Tensor};
@@ -35,11 +35,8 @@ fn main() -> anyhow::Result<()> {
     let mask_pad = Tensor::<2>::zeros([N_EXAMPLES, POS], &device).bool();
     let data = TrainingData::new(x - 0.5, mask_pad, Labels::numbered(labels, 2))?;
 
-    let probe = AttentionProbeConfig {
-        n_heads: 2,
-        hidden_dim: Some(256),
-        ..AttentionProbeConfig::new(D_MODEL, 2)
-    };
+    let kind = Attention { n_heads: 2, hidden_dim: Some(256), ..Attention::default() };
+    let probe = ProbeConfig::new(kind, D_MODEL, 2);
     let config = TrainConfig {
         optimizer: Optimizer::AdamW,
         learning_rate: 5e-3,
@@ -48,7 +45,7 @@ fn main() -> anyhow::Result<()> {
     };
 
     let start = Instant::now();
-    let trained = train_any_probe(&data, None, &probe.into(), &config, &device)?;
+    let trained = train_any_probe(&data, None, &probe, &config, &device)?;
     let elapsed_s = start.elapsed().as_secs_f64();
 
     for record in trained.history.iter().step_by(10) {

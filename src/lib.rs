@@ -3,16 +3,15 @@
 //! ```
 //! use attention_probes::prelude::*;
 //!
+//! let folder = std::env::temp_dir();
+//! let file = folder.join("moods.csv");
+//! let texts = "text,label\nA happy cat.,good\nA sad dog.,bad\nA happy bird.,good\nA sad frog.,bad\n";
+//! std::fs::write(&file, texts)?;
+//!
 //! let device = Device::default();
-//! let LanguageModel { model, tokenizer, .. } = open_model("demo-gpt2", None, &device)?;
-//! let texts = ["The cat was happy.", "The dog was sad.", "A happy bird sang.", "A sad frog sat."];
-//! let ids = texts.map(|text| tokenizer.encode(text).map(|encoding| encoding.ids));
-//! let ids = ids.into_iter().collect::<Result<Vec<_>, _>>()?;
-//! let batch = TokenBatch::new(&ids, PaddingSide::Right, &device)?;
-//! let hooks = HookSet::parse(["blocks.1.hook_resid_post"])?;
-//! let mut cache = model.run_with_cache(&batch, &hooks)?;
-//! let resid = cache.remove(HookPoint::ResidPost(1)).ok_or("asked for above")?.flatten_heads();
-//! let data = TrainingData::new(resid, batch.mask_pad(), Labels::numbered(vec![1, 0, 1, 0], 2))?;
+//! let model = open_model("demo-gpt2", None, &device)?;
+//! let at_layer_1 = TextsConfig::new(Place::resid_post(1));
+//! let data = TrainingData::from_texts(&Dataset::labelled(&file)?, &model, &at_layer_1, &device)?;
 //! let probe = train_probe(&data, &AttentionProbeTrainConfig::default(), &device)?;
 //! let metrics = compute_metrics(&evaluate_probe(&probe, &data, &device)?, &data, 42)?;
 //! assert!(metrics.accuracy > 0.99);
@@ -56,18 +55,24 @@ pub mod pages {
 /// What most programs need.
 pub mod prelude {
     pub use attention_probes_activations::{
-        Component, Dataset, DatasetConfig, ExternalActivations, Site, stream_activations, tokenize,
+        Capture, Component, Dataset, DatasetConfig, EarlierRun, ExternalActivations, Place, Site,
+        SplitConfig, TokenizeConfig, stream_activations, tokenize,
     };
     pub use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, auroc};
     pub use attention_probes_models::{
-        Convention, ForwardRequest, HookPoint, HookSet, HookedModel, HubAccess, Intervention,
-        LanguageModel, PaddingSide, TokenBatch, Tokenizer, open_model,
+        Activation, ActivationCache, Convention, ForwardRequest, HookPoint, HookSet, HookedModel,
+        HubAccess, Intervention, LanguageModel, ModelOutput, PaddingSide, TokenBatch, Tokenizer,
+        open_model,
     };
     pub use attention_probes_probes::{
-        AttentionProbe, AttentionProbeConfig, AttentionProbeTrainConfig, Labels, Probe, SavedProbe,
-        TrainingData, compute_metrics, evaluate_probe, train_probe,
+        Attention, AttentionProbe, AttentionProbeTrainConfig, Batch, DataSides, Kinds, Labels,
+        Layout, Linear, ModelChoice, Probe, ProbeConfig, ProbeKind, ProbeMetadata, ProbeSize,
+        SavedProbe, StreamingProbe, TextsConfig, TrainConfig, TrainedProbe, TrainingData,
+        compute_metrics, evaluate_probe, train_any_probe, train_probe,
     };
-    pub use attention_probes_sweep::{NoTracker, RunOptions, SweepConfig, run_sweep};
+    pub use attention_probes_sweep::{
+        NoTracker, RunOptions, SweepConfig, Tracker, run_sweep, run_sweep_on,
+    };
     pub use burn::tensor::{Device, Tensor};
 }
 

@@ -18,8 +18,8 @@ use std::path::Path;
 
 use attention_probes::models::open_model;
 use attention_probes::sweep::{
-    FitConfig, GroupFit, Keep, Method, SweepConfig, Trial, TrialFit, TrialGroup, find_best_fit,
-    predict_logits,
+    FitConfig, GroupFit, Keep, Method, PredictConfig, SweepConfig, Trial, TrialFit, TrialGroup,
+    find_best_fit, predict_logits,
 };
 use burn::tensor::Device;
 use examples::{Examples, Texts};
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 config.architectures[0].name = serde_json::from_value(kind.into())?;
                 let plan = config.check()?;
                 let group = plan.group(0, 0, examples.sizes());
-                let fit_config = plan.fit_config();
+                let fit_config = plan.fit_config(&device);
                 if !defaults.has(&key(kind)) {
                     let found = found(trained(&mut examples, &group, &fit_config)?);
                     defaults.add(key(kind), found)?;
@@ -159,7 +159,8 @@ fn trained(
     let best = [(best, vec![chosen.state.clone()])];
     let test = examples.test();
     let (source, _) = examples.parts();
-    let logits = predict_logits(source, &test, &best, config.batch_size)?.swap_remove(0);
+    let predict = PredictConfig { batch_size: config.batch_size, device: config.device.clone() };
+    let logits = predict_logits(source, &test, &best, &predict)?.swap_remove(0);
     let accuracy = examples.balanced_accuracy(&logits)?;
     Ok((fit, accuracy))
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use attention_probes_activations::{NpzArray, write_npz};
-use attention_probes_probes::{LinearProbeConfig, ProbeConfig, SavedProbe};
+use attention_probes_probes::{Linear, ProbeConfig, SavedProbe};
 use burn::tensor::Device;
 
 use crate::folder::Folder;
@@ -15,7 +15,7 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
     let Some((form, file)) = bytes.split_first() else { return false };
     let path = FOLDER.put("a_state.npz", file);
     if form % 2 == 0 {
-        let config: ProbeConfig = LinearProbeConfig::new(4, 2).into();
+        let config = ProbeConfig::new(Linear::default(), 4, 2);
         let state = config.init_state(7);
         let mut arrays: Vec<(&str, NpzArray)> = Vec::new();
         for (name, array) in &state {

@@ -3,15 +3,15 @@
 use std::sync::LazyLock;
 
 use attention_probes_probes::{
-    LinearProbeConfig, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe, StreamAnswer,
-    StreamConfig, StreamReader,
+    Linear, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe, StreamAnswer, StreamConfig,
+    StreamReader,
 };
 use burn::tensor::Device;
 use tempfile::TempDir;
 
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let config: ProbeConfig = LinearProbeConfig::new(3, 2).into();
+    let config = ProbeConfig::new(Linear::default(), 3, 2);
     let classes = vec!["no".to_owned(), "yes".to_owned()];
     let metadata = ProbeMetadata {
         layer: Some(1),

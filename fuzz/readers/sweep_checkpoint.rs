@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 
 use attention_probes_activations::{ExternalActivations, MemoryActivations, NpzArray, write_npz};
 use attention_probes_errors::Stop;
-use attention_probes_probes::{LinearProbeConfig, Loss};
+use attention_probes_probes::{Linear, Loss, ProbeConfig};
 use attention_probes_sweep::{
     FitConfig, FitData, Keep, Method, SelectBy, SweepError, Trial, TrialGroup, find_best_fit,
 };
+use burn::tensor::Device;
 
 use crate::folder::Folder;
 use crate::hashed::hashed;
@@ -39,7 +40,7 @@ pub(crate) fn train(path: &Path, epochs: usize) -> Result<(), SweepError> {
     let trial = |learning_rate| Trial { learning_rate, weight_decay: 0.0, seed: 1 };
     let group = TrialGroup {
         site: 0,
-        probe: LinearProbeConfig::new(3, 2).into(),
+        probe: ProbeConfig::new(Linear::default(), 3, 2),
         loss: Loss::default(),
         method: Method::default(),
         trials: vec![trial(0.1), trial(0.01)],
@@ -53,6 +54,7 @@ pub(crate) fn train(path: &Path, epochs: usize) -> Result<(), SweepError> {
         keep: Keep::Last,
         race: None,
         stop: Stop::never(),
+        device: Device::flex(),
     };
     find_best_fit(&mut source, &data, &[group], &config, Some(path), &mut |_| {}).map(|_| ())
 }

@@ -7,7 +7,7 @@ use attention_probes_models::{
     Activation, ActivationFunction, GemmaConfig, GemmaGeneration, HookPoint, HookSet, HookedModel,
     LayerKind, PaddingSide, Rope, TokenBatch, open_model,
 };
-use attention_probes_probes::{LinearProbeConfig, ProbeMetadata};
+use attention_probes_probes::{Linear, ProbeConfig, ProbeMetadata};
 use attention_probes_sweep::SweepConfig;
 use attention_probes_sweep::config::DataConfig;
 use burn::tensor::Device;
@@ -78,6 +78,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
         "architectures.retrain_above",
         "architectures.retrains",
         "architectures.folds",
+        "architectures.settings",
         "sweep.keep",
         "sweep.epochs",
         "sweep.learning_rates",
@@ -112,7 +113,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
 #[test]
 fn every_key_of_the_metadata_is_documented() {
     let metadata = ProbeMetadata::new(
-        LinearProbeConfig::new(2, 2).into(),
+        ProbeConfig::new(Linear::default(), 2, 2),
         vec!["no".to_owned(), "yes".to_owned()],
     );
     let markdown = include_str!("../../docs/formats.md");

@@ -336,6 +336,12 @@ pub enum ModelError {
         /// What the tokenizers library said.
         source: tokenizers::Error,
     },
+    /// A model that is not of this crate lacks something that is asked of it.
+    #[error("this model does not give {what}")]
+    NotSupported {
+        /// What it does not give.
+        what: &'static str,
+    },
     /// A model that is not of this crate failed.
     #[error(transparent)]
     Foreign(Box<dyn std::error::Error + Send + Sync>),

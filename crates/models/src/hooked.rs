@@ -40,6 +40,9 @@ pub struct ModelOutput {
 }
 
 /// A language model whose activations can be read at named places.
+///
+/// A model of one's own needs the first three methods: it keeps what the request names with
+/// [`ActivationCache::insert`]. The others have defaults that say what is not supported.
 pub trait HookedModel: Send + Sync {
     /// Sizes of the model.
     fn shape(&self) -> &ModelShape;
@@ -70,31 +73,51 @@ pub trait HookedModel: Send + Sync {
     ) -> Result<ModelOutput, ModelError>;
 
     /// What `tl_processed` subtracts from `hook_z` of a layer: the value bias seen by each head,
-    /// `b_V + ln1.bias W_V`, `[n_heads, d_head]`; `None` where values have no bias.
-    fn value_bias(&self, layer: usize) -> Option<Tensor<2>>;
+    /// `b_V + ln1.bias W_V`, `[n_heads, d_head]`; `None` where values have no bias, which is the
+    /// default.
+    fn value_bias(&self, layer: usize) -> Option<Tensor<2>> {
+        let _ = layer;
+        None
+    }
 
-    /// What the scores and the output of a layer's attention read, on the host.
+    /// What the scores and the output of a layer's attention read, on the host: feature-resolved
+    /// attention needs it.
     ///
     /// # Errors
     ///
+    /// - [`ModelError::NotSupported`], which is the default
     /// - [`ModelError::LayerOutOfRange`] if there is no such layer
     /// - [`ModelError::Device`] if the device does not hand the weights over
     ///
     /// # Memory
     ///
     /// One copy of the layer's attention weights in `f32`.
-    fn attention_weights(&self, layer: usize) -> Result<AttentionWeights, ModelError>;
+    fn attention_weights(&self, layer: usize) -> Result<AttentionWeights, ModelError> {
+        let _ = layer;
+        Err(ModelError::NotSupported { what: "the weights of its attention" })
+    }
 
-    /// Whether `tl_processed` subtracts from the residual stream its mean over `d_model`.
-    fn centres_residuals(&self) -> bool;
+    /// Whether `tl_processed` subtracts from the residual stream its mean over `d_model`; `false` by
+    /// default.
+    fn centres_residuals(&self) -> bool {
+        false
+    }
 
     /// The direction of the normalised residual stream that raises the logit of a token: its row
-    /// of the output table times the gain of the final norm, `[d_model]`.
+    /// of the output table times the gain of the final norm, `[d_model]`. Logit lenses and pages of
+    /// autoencoders need it.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NotSupported`], which is the default.
     ///
     /// # Panics
     ///
     /// If the token is not in the vocabulary.
-    fn unembed_direction(&self, token: u32) -> Tensor<1>;
+    fn unembed_direction(&self, token: u32) -> Result<Tensor<1>, ModelError> {
+        let _ = token;
+        Err(ModelError::NotSupported { what: "the directions of its logits" })
+    }
 
     /// Every hook of the model.
     fn hooks(&self) -> Vec<HookPoint> {

@@ -94,6 +94,6 @@ pub fn direct_logit_attribution(
     }
     let part = part.cast(FloatDType::F32);
     let part = if model.centres_residuals() { part.clone() - part.mean_dim(2) } else { part };
-    let direction = model.unembed_direction(token).cast(FloatDType::F32).unsqueeze::<3>();
+    let direction = model.unembed_direction(token)?.cast(FloatDType::F32).unsqueeze::<3>();
     Ok((part / scale * direction).sum_dim(2).squeeze_dim::<2>(2))
 }

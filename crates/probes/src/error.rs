@@ -5,8 +5,6 @@ use std::path::PathBuf;
 
 use attention_probes_errors::{FileError, ValueError};
 
-use crate::ProbeKind;
-
 /// Why a probe could not be built, trained, saved, or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,13 +29,36 @@ pub enum ProbeError {
     Hyperparameter(#[from] ValueError),
 
     /// A name is not that of a probe kind.
-    #[error(
-        "unknown probe kind `{name}`, expected linear, mlp, attention, token, multimax, \
-         rolling_attention, or gated_bipolar"
-    )]
+    #[error("unknown probe kind `{name}`, expected {}", known.join(", "))]
     UnknownKind {
         /// What the caller gave.
         name: String,
+        /// The kinds that are known.
+        known: Vec<String>,
+    },
+    /// The settings of a kind are not its own.
+    #[error("settings of the probe kind `{kind}` cannot be read")]
+    Settings {
+        /// Name of the kind.
+        kind: String,
+        /// Which, and why.
+        source: serde_json::Error,
+    },
+    /// A kind has no reader for streams, and no device was given to pass forward on.
+    #[error(
+        "probes of kind `{kind}` have no reader of their own, `StreamingProbe::on_device` reads them"
+    )]
+    NoReader {
+        /// Name of the kind.
+        kind: String,
+    },
+    /// An array of a probe does not fit into memory.
+    #[error("the array `{array}` of size {shape:?} does not fit into memory")]
+    ArraySize {
+        /// Its name.
+        array: String,
+        /// Its axes.
+        shape: Vec<usize>,
     },
 
     /// A loss of tokens meets a probe that does not score tokens, or knows more than two classes.
@@ -47,7 +68,7 @@ pub enum ProbeError {
     )]
     LossOfTokens {
         /// Kind of the probe.
-        kind: ProbeKind,
+        kind: String,
         /// Classes that it tells apart.
         n_classes: usize,
     },
@@ -121,7 +142,7 @@ pub enum ProbeError {
         /// Name of the array.
         array: String,
         /// Kind of the probe.
-        kind: &'static str,
+        kind: String,
     },
 
     /// A file has weights, but nothing that says what they are.
@@ -134,7 +155,7 @@ pub enum ProbeError {
         /// Name of the array.
         array: String,
         /// Kind of the probe.
-        kind: &'static str,
+        kind: String,
     },
 
     /// A weight does not have the shape that the config asks for.

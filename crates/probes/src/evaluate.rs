@@ -4,11 +4,9 @@ use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_models::host_values;
 use burn::tensor::Device;
 
+use crate::engine::Targets;
 use crate::probe::probabilities_from_logits;
-use crate::{
-    AttentionActivation, Probe, ProbeConfig, ProbeError, TrainingData, loss_per_example,
-    targets_from_labels,
-};
+use crate::{Probe, ProbeConfig, ProbeError, TrainingData};
 
 /// Examples that are evaluated at a time; bounds memory, changes no result.
 const EVALUATION_BATCH: usize = 512;
@@ -37,30 +35,21 @@ pub struct Evaluation {
 /// - [`ProbeError::SizeMismatch`] if the data has another width or number of classes than the probe
 /// - [`ProbeError::Device`] if the device does not hand over what the probe says
 pub fn evaluate_probe(
-    probe: &impl Probe,
+    probe: &Probe,
     data: &TrainingData,
     device: &Device,
 ) -> Result<Evaluation, ProbeError> {
-    let config = probe.config();
-    check_data(&config, data)?;
-    let is_softmax = matches!(
-        &config,
-        ProbeConfig::Attention(config) if config.activation == AttentionActivation::Softmax
-    );
-
+    check_data(probe.config(), data)?;
+    let probe = &probe.to_device(device)?;
+    let weights = probe.config().kind().token_weights();
+    let has_entropy = weights.is_some_and(|weights| weights.sum_to_one);
     let mut logits = Vec::new();
-    let mut loss_sum = 0.0;
     let mut entropies = Vec::new();
     let mut baselines = Vec::new();
     for chunk in data.chunks(EVALUATION_BATCH) {
-        let chunk = chunk.to_device(device);
-        let output = probe.forward(chunk.x().clone(), chunk.mask_pad().clone());
-        let targets = targets_from_labels(chunk.labels(), data.n_classes(), device);
-        let batch_logits = chunk.add_offsets(output.logits);
-        let losses = host_values(loss_per_example(batch_logits.clone(), targets))?;
-        loss_sum += losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-        logits.extend(host_values(batch_logits)?);
-        if let (true, Some(pattern)) = (is_softmax, output.pattern) {
+        let output = probe.forward_padded(chunk.tokens(device));
+        logits.extend(host_values(output.logits)?);
+        if let (true, Some(pattern)) = (has_entropy, output.pattern) {
             let [_, _, pos] = pattern.dims();
             for weights in host_values(pattern)?.chunks_exact(pos) {
                 let seen = weights.iter().filter(|&&p| p > 0.0).map(|&p| f64::from(p));
@@ -69,10 +58,14 @@ pub fn evaluate_probe(
             }
         }
     }
+    data.add_offsets(&mut logits);
+    let class_weights = vec![1.0; data.n_classes()];
+    let targets = Targets::new(data.labels(), &class_weights);
+    let loss_nats = targets.cross_entropy(&logits);
     Ok(Evaluation {
         probabilities: probabilities_from_logits(&logits, data.n_classes()),
         logits,
-        loss_nats: loss_sum / data.n_examples() as f64,
+        loss_nats,
         pattern_entropy: mean(&entropies),
         entropy_baseline: mean(&baselines),
     })
@@ -119,9 +112,7 @@ mod tests {
     use burn::tensor::Tensor;
 
     use super::*;
-    use crate::{
-        AttentionProbeConfig, Labels, LinearProbe, LinearProbeConfig, ParamArray, ProbeState,
-    };
+    use crate::{Attention, AttentionActivation, Labels, Linear, ParamArray, ProbeState};
 
     /// Two examples of width 1, of four tokens and of one.
     fn data() -> TrainingData {
@@ -142,8 +133,8 @@ mod tests {
             ("weight".to_owned(), ParamArray::full(&[1, 1], 1.0)),
             ("bias".to_owned(), ParamArray::zeros(&[1])),
         ]);
-        let config = LinearProbeConfig::new(1, 2);
-        let probe = LinearProbe::from_state(&state, &config, &device).unwrap();
+        let config = ProbeConfig::new(Linear::default(), 1, 2);
+        let probe = Probe::from_state(&state, &config, &device).unwrap();
         let evaluation = evaluate_probe(&probe, &data(), &device).unwrap();
         assert_abs_diff_eq!(evaluation.logits[0], 0.2, epsilon = 1e-6);
         let p = 1.0 / (1.0 + (-0.2_f64).exp());
@@ -160,16 +151,18 @@ mod tests {
     #[test]
     fn the_entropy_of_an_untrained_probe_is_its_baseline() {
         let device = Device::flex();
-        let config = AttentionProbeConfig { n_heads: 2, ..AttentionProbeConfig::new(1, 2) };
-        let evaluation =
-            evaluate_probe(&config.init(0, &device).unwrap(), &data(), &device).unwrap();
+        let probe = |activation| {
+            let kind = Attention { n_heads: 2, activation, ..Attention::default() };
+            ProbeConfig::new(kind, 1, 2).init(0, &device).unwrap()
+        };
+        let softmax = probe(AttentionActivation::Softmax);
+        let evaluation = evaluate_probe(&softmax, &data(), &device).unwrap();
         let expected = 4.0_f64.ln() / 2.0; // the mean of ln 4 and ln 1
         assert_abs_diff_eq!(evaluation.entropy_baseline.unwrap(), expected, epsilon = 1e-12);
         assert_abs_diff_eq!(evaluation.pattern_entropy.unwrap(), expected, epsilon = 1e-6);
 
-        let config = AttentionProbeConfig { activation: AttentionActivation::Tanh, ..config };
-        let evaluation =
-            evaluate_probe(&config.init(0, &device).unwrap(), &data(), &device).unwrap();
+        let tanh = probe(AttentionActivation::Tanh);
+        let evaluation = evaluate_probe(&tanh, &data(), &device).unwrap();
         assert_eq!(evaluation.pattern_entropy, None);
         assert_eq!(evaluation.entropy_baseline, None);
     }
@@ -177,10 +170,10 @@ mod tests {
     #[test]
     fn data_of_another_width_is_refused() {
         let device = Device::flex();
-        let probe = LinearProbeConfig::new(3, 2).init(0, &device).unwrap();
+        let probe = ProbeConfig::new(Linear::default(), 3, 2).init(0, &device).unwrap();
         let error = evaluate_probe(&probe, &data(), &device).unwrap_err();
         assert_eq!(error.to_string(), "the width of the activations is 1, expected 3");
-        let probe = LinearProbeConfig::new(1, 3).init(0, &device).unwrap();
+        let probe = ProbeConfig::new(Linear::default(), 1, 3).init(0, &device).unwrap();
         let error = evaluate_probe(&probe, &data(), &device).unwrap_err();
         assert_eq!(error.to_string(), "the number of classes is 2, expected 3");
     }

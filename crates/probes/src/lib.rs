@@ -5,61 +5,55 @@
 //! [`evaluate_probe`] and [`compute_metrics`] say how good it is, [`SavedProbe`] writes it to disk
 //! with everything that is needed to use it again.
 //!
-//! | kind | what it does with a sequence |
+//! | kind | what it does with a text |
 //! |---|---|
-//! | [`LinearProbe`] | pools the tokens, then one linear readout |
-//! | [`MlpProbe`] | pools the tokens, then one hidden layer |
-//! | [`AttentionProbe`] | weighs the tokens with learned queries, then reads out their sum |
-//! | [`TokenProbe`] | scores every token, then aggregates the scores: softmax, top k, rolling, EMA |
-//! | [`MultiMaxProbe`] | sums the loudest token of every head |
-//! | [`RollingAttentionProbe`] | attention within a sliding window, then the highest window |
-//! | [`GatedBipolarProbe`] | gated features, of which the highest and the lowest count |
+//! | [`Linear`] | pools the tokens, then one linear readout |
+//! | [`Mlp`] | pools the tokens, then one hidden layer |
+//! | [`Attention`] | weighs the tokens with learned queries, then reads out their sum |
+//! | [`TokenScores`] | scores every token, then aggregates the scores: softmax, top k, rolling, EMA |
+//! | [`MultiMax`] | sums the loudest token of every head |
+//! | [`RollingAttention`] | attention within a sliding window, then the highest window |
+//! | [`GatedBipolar`] | gated features, of which the highest and the lowest count |
+//! | yours | what you write as a [`ProbeKind`] |
 //!
 //! Where training is a convex problem, it is solved as one, on the host: [`logistic_path`] over a
 //! whole path of penalties, [`cross_validate_logistic`] over its folds, [`ridge_path`] for
 //! regression, [`mass_mean`] and [`discriminant`] in closed form. They read [`Features`], pooled
-//! activations, and end as a [`LinearReadout`], the weights of a [`LinearProbe`].
+//! activations, and end as a [`LinearReadout`], the weights of a [`Linear`] probe.
 //!
 //! No backend is named here: a [`burn::tensor::Device`] is chosen at run time by the caller.
 
-mod aggregation;
 mod apply;
-mod attention;
+mod attention_probe;
 mod batches;
 mod convex;
-mod dense;
+pub mod engine;
 mod error;
 mod error_kind;
 mod evaluate;
-mod gated_bipolar;
+mod gather;
 #[cfg(test)]
 #[path = "../tests/support/golden.rs"]
 mod golden;
-mod linear;
+mod kinds;
 mod loss;
-mod mlp;
-mod multi_max;
 mod outputs;
-mod params;
 mod pool;
 mod probe;
 mod probe_config;
 mod recipes;
-mod rolling_attention;
 mod saved;
 mod side_report;
 mod state;
 mod streaming;
 #[cfg(test)]
-#[path = "../tests/support/host_values.rs"]
+#[path = "../tests/support/testing.rs"]
 mod testing;
-mod token;
 mod train;
 mod train_config;
 mod trained_on;
 mod training_data;
 
-pub use aggregation::Aggregation;
 pub use apply::{
     ApplyError, AtThreshold, ClassEvaluation, Contribution, Decisions, EvaluateConfig, Judge,
     KnownData, KnownToken, LabelledColumns, LabelledRows, LabelledTexts, MetModel, ModelChoice,
@@ -69,7 +63,7 @@ pub use apply::{
     StreamOrigin, StreamReader, TextResult, TextScore, TextScorer, TokenReader, TokenScore,
     Verdict, VerdictConfig, apply_probe, label_separator, read_text_line, text_from_line,
 };
-pub use attention::{AttentionActivation, AttentionProbe, AttentionProbeConfig};
+pub use attention_probe::AttentionProbe;
 pub use convex::{
     Features, Folds, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticSelection,
     LogisticTargets, MassMean, PenaltyScore, RidgeConfig, RidgeFit, SelectPenaltyBy, Shrinkage,
@@ -79,15 +73,17 @@ pub use convex::{
 };
 pub use error::ProbeError;
 pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};
-pub use gated_bipolar::{GatedBipolarProbe, GatedBipolarProbeConfig, NORM_EPSILON};
-pub use linear::{LinearProbe, LinearProbeConfig};
-pub use loss::{Loss, loss_per_example, mean_loss, softmax_weighted_loss, targets_from_labels};
-pub use mlp::{MlpProbe, MlpProbeConfig};
-pub use multi_max::{MultiMaxProbe, MultiMaxProbeConfig};
+pub use gather::{DataSides, TextsConfig};
+pub use kinds::{
+    Aggregation, Attention, AttentionActivation, Batch, GatedBipolar, Kinds, Layout, Linear, Mlp,
+    MultiMax, NORM_EPSILON, PaddedTokens, ProbeKind, ProbeSize, Reads, RollingAttention,
+    TextReading, TokenContributions, TokenDropout, TokenScores, TokenWeights, weighted_mean,
+};
+pub use loss::Loss;
 pub use outputs::{OutputMetrics, Outputs};
 pub use pool::Pool;
 pub use probe::{
-    AnyProbe, Probe, ProbeKind, ProbeOutput, mask_last, n_out, positions_from_mask, probabilities,
+    Probe, ProbeOutput, mask_last, n_out, positions_from_mask, probabilities,
     probabilities_from_logits,
 };
 pub use probe_config::ProbeConfig;
@@ -95,15 +91,13 @@ pub use recipes::{
     FINETUNE_DEVIATION, Retraining, check_ensemble, check_finetune, ensemble_config,
     ensemble_with_mean, finetune_attention, finetune_start, join_heads, train_repeatedly,
 };
-pub use rolling_attention::{RollingAttentionProbe, RollingAttentionProbeConfig};
 pub use saved::{
     DataMetadata, FORMAT_VERSION, ModelMetadata, ProbeMetadata, ProbeMetrics, SavedProbe,
     probe_file_stem,
 };
 pub use side_report::{SideReport, target_cross_entropies};
 pub use state::{ParamArray, ProbeState};
-pub use streaming::StreamingProbe;
-pub use token::{TokenProbe, TokenProbeConfig};
+pub use streaming::{Ring, Rows, StreamKind, StreamingProbe};
 pub use train::{StepRecord, TrainedProbe, train_any_probe, train_from_state, train_probe};
 pub use train_config::{AttentionProbeTrainConfig, Optimizer, TrainConfig};
 pub use trained_on::{KnownTexts, TrainedOn};

@@ -1,60 +1,36 @@
-//! What every probe has in common: the trait, its output, and the closed list of kinds.
+//! A probe of any kind, with its weights on a device.
 
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 
 use attention_probes_metrics::class_probabilities;
-use attention_probes_models::host_values;
-use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor};
-use serde::{Deserialize, Serialize};
+use attention_probes_models::{ModelError, host_values};
+use burn::tensor::{Bool, Device, Tensor, assert_shape};
 
-use crate::{
-    AttentionProbe, GatedBipolarProbe, LinearProbe, MlpProbe, MultiMaxProbe, ProbeConfig,
-    ProbeError, ProbeState, RollingAttentionProbe, TokenProbe,
-};
+use crate::engine::{DeviceState, batch_of, device_state};
+use crate::kinds::{Batch, PaddedTokens};
+use crate::{ParamArray, ProbeConfig, ProbeError, ProbeState};
 
-/// A classifier of token sequences that reads activations.
-pub trait Probe {
-    /// Classifies a batch.
-    ///
-    /// Positions, where a probe uses them, are counted over the real tokens, so that neither the
-    /// amount of padding nor its side changes a result. Padding must hold finite numbers.
-    ///
-    /// # Shapes
-    ///
-    /// - `x`: `[batch, pos, d_model]`
-    /// - `mask_pad`: `[batch, pos]`, `true` where the token is padding
-    ///
-    /// # Panics
-    ///
-    /// If `mask_pad` does not match `x` in `batch` and `pos`, or `x` is not `d_model` wide.
-    fn forward(&self, x: Tensor<3>, mask_pad: Tensor<2, Bool>) -> ProbeOutput;
-
-    /// Returns the config that the probe was made from.
-    fn config(&self) -> ProbeConfig;
-
-    /// Copies the weights to the host.
-    ///
-    /// # Errors
-    ///
-    /// [`ProbeError::Device`] if the device does not hand them over.
-    fn state(&self) -> Result<ProbeState, ProbeError>;
-
-    /// Returns the kind of the probe.
-    fn kind(&self) -> ProbeKind {
-        self.config().kind()
-    }
-
-    /// Returns the width of the activations that the probe reads.
-    fn d_model(&self) -> usize {
-        self.config().d_model()
-    }
-
-    /// Returns the number of classes that the probe tells apart.
-    fn n_classes(&self) -> usize {
-        self.config().n_classes()
-    }
+/// A probe of any kind: a reader of activations with its weights, on a device.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_probes::{MultiMax, ProbeConfig};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::default();
+/// let probe = ProbeConfig::new(MultiMax { n_heads: 2 }, 4, 3).init(1, &device)?;
+/// let x = Tensor::<3>::ones([2, 5, 4], &device);
+/// let mask_pad = Tensor::<2>::zeros([2, 5], &device).bool();
+/// assert_eq!(probe.forward(x, mask_pad).logits.dims(), [2, 3]);
+/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Probe {
+    config: ProbeConfig,
+    /// Each `[1, size]`.
+    arrays: Arc<DeviceState>,
+    device: Device,
 }
 
 /// What [`Probe::forward`] returns.
@@ -62,94 +38,12 @@ pub trait Probe {
 pub struct ProbeOutput {
     /// Class scores before the sigmoid or softmax, `[batch, n_out]`; `n_out` is 1 for two classes.
     pub logits: Tensor<2>,
-    /// Weight of each token, `[batch, n_heads, pos]`, where the probe weighs tokens.
+    /// Weight of each token, `[batch, n_heads, pos]`, where the probe weighs tokens; real tokens
+    /// first, wherever the padding was.
     pub pattern: Option<Tensor<3>>,
 }
 
-/// The kinds of probes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeKind {
-    /// [`LinearProbe`]
-    Linear,
-    /// [`MlpProbe`]
-    Mlp,
-    /// [`AttentionProbe`]
-    Attention,
-    /// [`TokenProbe`]
-    Token,
-    /// [`MultiMaxProbe`]
-    #[serde(rename = "multimax")]
-    MultiMax,
-    /// [`RollingAttentionProbe`]
-    RollingAttention,
-    /// [`GatedBipolarProbe`]
-    GatedBipolar,
-}
-
-impl ProbeKind {
-    /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
-        Self::Linear,
-        Self::Mlp,
-        Self::Attention,
-        Self::Token,
-        Self::MultiMax,
-        Self::RollingAttention,
-        Self::GatedBipolar,
-    ];
-
-    /// Returns the name, as `Display` prints it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::Mlp => "mlp",
-            Self::Attention => "attention",
-            Self::Token => "token",
-            Self::MultiMax => "multimax",
-            Self::RollingAttention => "rolling_attention",
-            Self::GatedBipolar => "gated_bipolar",
-        }
-    }
-}
-
-impl fmt::Display for ProbeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for ProbeKind {
-    type Err = ProbeError;
-
-    fn from_str(name: &str) -> Result<Self, ProbeError> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
-            .ok_or_else(|| ProbeError::UnknownKind { name: name.to_owned() })
-    }
-}
-
-/// A probe of any kind.
-#[derive(Module, Debug)]
-pub enum AnyProbe {
-    /// Pools, then one linear readout.
-    Linear(LinearProbe),
-    /// Pools, then one hidden layer.
-    Mlp(MlpProbe),
-    /// Weighs the tokens, then reads out their sum.
-    Attention(AttentionProbe),
-    /// Scores every token, then aggregates the scores.
-    Token(TokenProbe),
-    /// Sums the loudest token of every head.
-    MultiMax(MultiMaxProbe),
-    /// Weighs the tokens of every window, and takes the highest window.
-    RollingAttention(RollingAttentionProbe),
-    /// Reads out the highest and lowest gated features.
-    GatedBipolar(GatedBipolarProbe),
-}
-
-impl AnyProbe {
+impl Probe {
     /// Makes a probe of given weights.
     ///
     /// # Errors
@@ -162,53 +56,99 @@ impl AnyProbe {
         config: &ProbeConfig,
         device: &Device,
     ) -> Result<Self, ProbeError> {
-        Ok(match config {
-            ProbeConfig::Linear(config) => {
-                Self::Linear(LinearProbe::from_state(state, config, device)?)
-            }
-            ProbeConfig::Mlp(config) => Self::Mlp(MlpProbe::from_state(state, config, device)?),
-            ProbeConfig::Attention(config) => {
-                Self::Attention(AttentionProbe::from_state(state, config, device)?)
-            }
-            ProbeConfig::Token(config) => {
-                Self::Token(TokenProbe::from_state(state, config, device)?)
-            }
-            ProbeConfig::MultiMax(config) => {
-                Self::MultiMax(MultiMaxProbe::from_state(state, config, device)?)
-            }
-            ProbeConfig::RollingAttention(config) => {
-                Self::RollingAttention(RollingAttentionProbe::from_state(state, config, device)?)
-            }
-            ProbeConfig::GatedBipolar(config) => {
-                Self::GatedBipolar(GatedBipolarProbe::from_state(state, config, device)?)
-            }
-        })
+        config.check_state(state)?;
+        let arrays = device_state(config.kind(), config.size(), state, device);
+        Ok(Self { config: config.clone(), arrays: Arc::new(arrays), device: device.clone() })
     }
 
-    fn as_probe(&self) -> &dyn Probe {
-        match self {
-            Self::Linear(probe) => probe,
-            Self::Mlp(probe) => probe,
-            Self::Attention(probe) => probe,
-            Self::Token(probe) => probe,
-            Self::MultiMax(probe) => probe,
-            Self::RollingAttention(probe) => probe,
-            Self::GatedBipolar(probe) => probe,
+    /// Reads a batch of texts that are padded anywhere.
+    ///
+    /// Positions, where a probe uses them, are counted over the real tokens, so that neither the
+    /// amount of padding nor its side changes a result. Padding must hold finite numbers.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[batch, pos, d_model]`
+    /// - `mask_pad`: `[batch, pos]`, `true` where the token is padding
+    ///
+    /// # Panics
+    ///
+    /// If `mask_pad` does not match `x` in `batch` and `pos`, or `x` is not `d_model` wide.
+    pub fn forward(&self, x: Tensor<3>, mask_pad: Tensor<2, Bool>) -> ProbeOutput {
+        self.forward_padded(PaddedTokens::from_mask(x, mask_pad))
+    }
+
+    /// As [`Probe::forward`], of texts that are padded on the right.
+    ///
+    /// # Panics
+    ///
+    /// If the activations are not `d_model` wide.
+    pub fn forward_padded(&self, tokens: PaddedTokens) -> ProbeOutput {
+        let batch = self.batch(tokens);
+        let pattern = self.config.kind().pattern(&batch);
+        let pattern = pattern.map(|pattern| pattern.squeeze_dim::<3>(0).swap_dims(0, 1));
+        ProbeOutput { logits: self.read(&batch), pattern }
+    }
+
+    /// Logits of texts on the host, `[batch, n_out]`.
+    pub(crate) fn logits(&self, tokens: PaddedTokens) -> Result<Vec<f32>, ModelError> {
+        host_values(self.read(&self.batch(tokens)))
+    }
+
+    fn batch(&self, tokens: PaddedTokens) -> Batch {
+        let [batch, pos, _] = tokens.x().dims();
+        assert_shape!(tokens.x(), [batch, pos, self.d_model()]);
+        batch_of(self.config.kind(), self.config.size(), &self.arrays, tokens)
+    }
+
+    fn read(&self, batch: &Batch) -> Tensor<2> {
+        self.config.kind().forward(batch).squeeze_dim::<2>(0).swap_dims(0, 1)
+    }
+
+    /// The probe on another device.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::state`].
+    pub fn to_device(&self, device: &Device) -> Result<Self, ProbeError> {
+        if *device == self.device {
+            return Ok(self.clone());
         }
-    }
-}
-
-impl Probe for AnyProbe {
-    fn forward(&self, x: Tensor<3>, mask_pad: Tensor<2, Bool>) -> ProbeOutput {
-        self.as_probe().forward(x, mask_pad)
+        Self::from_state(&self.state()?, &self.config, device)
     }
 
-    fn config(&self) -> ProbeConfig {
-        self.as_probe().config()
+    /// The config that the probe was made from.
+    pub fn config(&self) -> &ProbeConfig {
+        &self.config
     }
 
-    fn state(&self) -> Result<ProbeState, ProbeError> {
-        self.as_probe().state()
+    /// Width of the activations that the probe reads.
+    pub fn d_model(&self) -> usize {
+        self.config.d_model()
+    }
+
+    /// Number of classes that the probe tells apart, 0 if its outputs are no classes.
+    pub fn n_classes(&self) -> usize {
+        self.config.n_classes()
+    }
+
+    /// Where its weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Copies the weights to the host.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Device`] if the device does not hand them over.
+    pub fn state(&self) -> Result<ProbeState, ProbeError> {
+        let shapes = self.config.kind().layout(self.config.size()).shapes(self.config.size());
+        let array = |(name, shape): (&'static str, Vec<usize>)| {
+            let values = host_values(self.arrays[name].clone())?;
+            Ok((name.to_owned(), ParamArray { shape, values }))
+        };
+        shapes.into_iter().map(array).collect()
     }
 }
 
@@ -302,19 +242,5 @@ mod tests {
             assert_abs_diff_eq!(*p, expected, epsilon = 1e-4);
         }
         assert_abs_diff_eq!(probabilities.iter().sum::<f64>(), 1.0, epsilon = 1e-12);
-    }
-
-    #[test]
-    fn kinds_print_as_they_parse() {
-        for kind in ProbeKind::ALL {
-            assert_eq!(kind.to_string().parse::<ProbeKind>().unwrap(), kind);
-            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
-        }
-        let error = "Linear".parse::<ProbeKind>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "unknown probe kind `Linear`, expected linear, mlp, attention, token, multimax, \
-             rolling_attention, or gated_bipolar"
-        );
     }
 }

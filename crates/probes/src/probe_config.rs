@@ -1,132 +1,153 @@
-//! Configs of probes: what every kind's has in common, and one of any kind.
+//! A kind of probe for activations of some width.
 
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use attention_probes_errors::ValueError;
 use burn::tensor::Device;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 
-use crate::state::check_state;
-use crate::{
-    AnyProbe, AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, MlpProbeConfig,
-    MultiMaxProbeConfig, ParamArray, ProbeError, ProbeKind, ProbeState,
-    RollingAttentionProbeConfig, TokenProbeConfig, n_out,
-};
+use crate::kinds::{Kinds, ProbeKind, ProbeSize, UnknownKind};
+use crate::state::{check_n_classes, check_shapes, check_sizes, check_state};
+use crate::{Probe, ProbeError, ProbeState, n_out};
 
-/// What the config of every kind says about its probe.
-pub(crate) trait KindConfig {
-    /// The kind.
-    fn kind(&self) -> ProbeKind;
-
-    /// Width of the activations.
-    fn d_model(&self) -> usize;
-
-    /// Number of classes, 0 if the outputs are no classes.
-    fn n_classes(&self) -> usize;
-
-    /// Number of outputs: of logits, or of numbers.
-    fn n_out(&self) -> usize {
-        n_out(self.n_classes())
-    }
-
-    /// Name and shape of every array of weights.
-    fn shapes(&self) -> Vec<(&'static str, Vec<usize>)>;
-
-    /// Draws one array of initial weights, `U(±1/√d_model)` unless the kind has it otherwise.
-    fn draw(&self, _name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> ParamArray {
-        ParamArray::uniform(shape, self.d_model(), rng)
-    }
-
-    /// Draws initial weights, array by array in the order of the shapes.
-    fn draw_state(&self, seed: u64) -> ProbeState {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let drawn = self
-            .shapes()
-            .into_iter()
-            .map(|(name, shape)| (name.to_owned(), self.draw(name, &shape, &mut rng)));
-        drawn.collect()
-    }
-
-    /// Checks every field.
-    fn check(&self) -> Result<(), ProbeError>;
-
-    /// Checks every field, and that the weights are those of this config.
-    fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        self.check()?;
-        check_state(state, &self.shapes(), self.kind().as_str())
-    }
-}
-
-/// Config of a probe of any kind, tagged by `kind` in files.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum ProbeConfig {
-    /// Config of a [`LinearProbe`](crate::LinearProbe).
-    Linear(LinearProbeConfig),
-    /// Config of an [`MlpProbe`](crate::MlpProbe).
-    Mlp(MlpProbeConfig),
-    /// Config of an [`AttentionProbe`](crate::AttentionProbe).
-    Attention(AttentionProbeConfig),
-    /// Config of a [`TokenProbe`](crate::TokenProbe).
-    Token(TokenProbeConfig),
-    /// Config of a [`MultiMaxProbe`](crate::MultiMaxProbe).
-    #[serde(rename = "multimax")]
-    MultiMax(MultiMaxProbeConfig),
-    /// Config of a [`RollingAttentionProbe`](crate::RollingAttentionProbe).
-    RollingAttention(RollingAttentionProbeConfig),
-    /// Config of a [`GatedBipolarProbe`](crate::GatedBipolarProbe).
-    GatedBipolar(GatedBipolarProbeConfig),
+/// A kind of probe with its settings, for activations of some width and some classes or outputs.
+///
+/// In files it is one object: `kind`, `d_model`, `n_classes`, then the settings of the kind. A file
+/// that names a kind of yours is read as it stands; [`Kinds::resolve`] makes it known.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_probes::{Attention, ProbeConfig};
+///
+/// let config = ProbeConfig::new(Attention { n_heads: 2, ..Attention::default() }, 8, 2);
+/// assert_eq!((config.kind().name(), config.d_model(), config.n_out()), ("attention", 8, 1));
+/// assert_eq!(config.kind_as::<Attention>().map(|kind| kind.n_heads), Some(2));
+/// ```
+#[derive(Clone)]
+pub struct ProbeConfig {
+    kind: Arc<dyn ProbeKind>,
+    d_model: usize,
+    /// 0 if the outputs are no classes.
+    n_classes: usize,
+    n_outputs: Option<usize>,
 }
 
 impl ProbeConfig {
-    fn of_kind(&self) -> &dyn KindConfig {
-        match self {
-            Self::Linear(config) => config,
-            Self::Mlp(config) => config,
-            Self::Attention(config) => config,
-            Self::Token(config) => config,
-            Self::MultiMax(config) => config,
-            Self::RollingAttention(config) => config,
-            Self::GatedBipolar(config) => config,
-        }
+    /// A probe that tells classes apart.
+    pub fn new(kind: impl ProbeKind, d_model: usize, n_classes: usize) -> Self {
+        Self::of_kind(Arc::new(kind), d_model, n_classes)
     }
 
-    /// Returns the kind of the probe.
-    pub fn kind(&self) -> ProbeKind {
-        self.of_kind().kind()
+    /// As [`ProbeConfig::new`], of a kind that others share.
+    pub fn of_kind(kind: Arc<dyn ProbeKind>, d_model: usize, n_classes: usize) -> Self {
+        Self { kind, d_model, n_classes, n_outputs: None }
     }
 
-    /// Returns the width of the activations that the probe reads.
+    /// A probe whose outputs are numbers, or logits of labels that exclude nothing.
+    pub fn of_outputs(kind: impl ProbeKind, d_model: usize, n_outputs: usize) -> Self {
+        Self { n_outputs: Some(n_outputs), ..Self::new(kind, d_model, 0) }
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> &dyn ProbeKind {
+        &*self.kind
+    }
+
+    /// The settings of a kind, if it is this one.
+    pub fn kind_as<K: ProbeKind>(&self) -> Option<&K> {
+        let kind: &dyn Any = &*self.kind;
+        kind.downcast_ref()
+    }
+
+    /// The same sizes with another kind.
+    #[must_use]
+    pub fn with_kind(&self, kind: Arc<dyn ProbeKind>) -> Self {
+        Self { kind, ..self.clone() }
+    }
+
+    /// Width of the activations that the probe reads.
     pub fn d_model(&self) -> usize {
-        self.of_kind().d_model()
+        self.d_model
     }
 
-    /// Returns the number of classes that the probe tells apart, 0 if its outputs are no classes.
+    /// Number of classes that the probe tells apart, 0 if its outputs are no classes.
     pub fn n_classes(&self) -> usize {
-        self.of_kind().n_classes()
+        self.n_classes
     }
 
-    /// Returns the number of outputs: of logits, or of numbers.
+    /// Number of outputs: of logits, or of numbers.
     pub fn n_out(&self) -> usize {
-        self.of_kind().n_out()
+        self.n_outputs.unwrap_or_else(|| n_out(self.n_classes))
+    }
+
+    /// What the probe reads and says.
+    pub fn size(&self) -> ProbeSize {
+        ProbeSize { d_model: self.d_model, n_out: self.n_out() }
     }
 
     /// Draws initial weights; one seed gives the same bits on every device and platform.
     pub fn init_state(&self, seed: u64) -> ProbeState {
-        self.of_kind().draw_state(seed)
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let size = self.size();
+        let draw = |(name, shape): (&str, Vec<usize>)| {
+            (name.to_owned(), self.kind.draw(name, &shape, size, &mut rng))
+        };
+        self.kind.layout(size).shapes(size).into_iter().map(draw).collect()
     }
 
     /// Checks every field.
     ///
     /// # Errors
     ///
-    /// [`ProbeError::Hyperparameter`] if one is out of range.
+    /// - [`ProbeError::Hyperparameter`] if one is out of range.
+    /// - [`ProbeError::UnknownKind`] if the kind is known by its name alone.
     pub fn check(&self) -> Result<(), ProbeError> {
-        self.of_kind().check()
+        self.kind.check()?;
+        match self.n_outputs {
+            None => {
+                check_n_classes(self.n_classes)?;
+                check_sizes(&[("n_classes", self.n_classes), ("d_model", self.d_model)])?;
+            }
+            Some(_) if self.n_classes != 0 => {
+                let expected = "0 beside `n_outputs`";
+                return Err(ValueError::new("n_classes", self.n_classes, expected).into());
+            }
+            Some(n) => check_sizes(&[("n_outputs", n), ("d_model", self.d_model)])?,
+        }
+        for (name, shape) in self.kind.layout(self.size()).shapes(self.size()) {
+            let product =
+                shape.iter().try_fold(1_usize, |product, axis| product.checked_mul(*axis));
+            if product.is_none_or(|n| n > isize::MAX as usize / size_of::<f32>()) {
+                return Err(ProbeError::ArraySize { array: name.to_owned(), shape });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks every field, and that the weights have the names and shapes of this config.
+    ///
+    /// # Errors
+    ///
+    /// - as [`ProbeConfig::check`].
+    /// - [`ProbeError::MissingArray`], [`ProbeError::UnknownArray`], or [`ProbeError::ArrayShape`].
+    pub fn check_shapes(&self, state: &ProbeState) -> Result<(), ProbeError> {
+        self.check()?;
+        let shapes = self.kind.layout(self.size()).shapes(self.size());
+        check_shapes(state, &shapes, self.kind.name())
     }
 
     /// Checks every field, and that the weights are those of this config.
     pub(crate) fn check_state(&self, state: &ProbeState) -> Result<(), ProbeError> {
-        self.of_kind().check_state(state)
+        self.check()?;
+        let shapes = self.kind.layout(self.size()).shapes(self.size());
+        check_state(state, &shapes, self.kind.name())
     }
 
     /// Number of parameters.
@@ -134,52 +155,124 @@ impl ProbeConfig {
         let size = |shape: Vec<usize>| {
             shape.into_iter().fold(1_u64, |size, axis| size.saturating_mul(axis as u64))
         };
-        let sizes = self.of_kind().shapes().into_iter().map(|(_, shape)| size(shape));
-        sizes.fold(0, u64::saturating_add)
+        let shapes = self.kind.layout(self.size()).shapes(self.size());
+        shapes.into_iter().map(|(_, shape)| size(shape)).fold(0, u64::saturating_add)
     }
 
     /// Makes an untrained probe.
     ///
     /// # Errors
     ///
-    /// [`ProbeError::Hyperparameter`] if a field is out of range.
-    pub fn init(&self, seed: u64, device: &Device) -> Result<AnyProbe, ProbeError> {
+    /// As [`ProbeConfig::check`].
+    pub fn init(&self, seed: u64, device: &Device) -> Result<Probe, ProbeError> {
         self.check()?;
-        AnyProbe::from_state(&self.init_state(seed), self, device)
+        Probe::from_state(&self.init_state(seed), self, device)
+    }
+
+    fn to_json(&self) -> Result<Value, serde_json::Error> {
+        serde_json::to_value(self)
     }
 }
 
-macro_rules! from_config_of_a_kind {
-    ($($kind:ident: $config:ty),*) => {$(
-        impl From<$config> for ProbeConfig {
-            fn from(config: $config) -> Self {
-                Self::$kind(config)
-            }
+impl fmt::Debug for ProbeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, d_model, n_classes, n_outputs } = self;
+        let mut probe = f.debug_struct("ProbeConfig");
+        probe.field("kind", kind).field("d_model", d_model).field("n_classes", n_classes);
+        if let Some(n_outputs) = n_outputs {
+            probe.field("n_outputs", n_outputs);
         }
-    )*};
+        probe.finish()
+    }
 }
 
-from_config_of_a_kind! {
-    Linear: LinearProbeConfig,
-    Mlp: MlpProbeConfig,
-    Attention: AttentionProbeConfig,
-    Token: TokenProbeConfig,
-    MultiMax: MultiMaxProbeConfig,
-    RollingAttention: RollingAttentionProbeConfig,
-    GatedBipolar: GatedBipolarProbeConfig
+/// Configs are equal if files of them are.
+impl PartialEq for ProbeConfig {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self.to_json(), other.to_json()), (Ok(a), Ok(b)) if a == b)
+    }
+}
+
+impl Serialize for ProbeConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct File<'a> {
+            kind: &'a str,
+            d_model: usize,
+            n_classes: usize,
+            #[serde(flatten)]
+            settings: Settings<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            n_outputs: Option<usize>,
+        }
+        struct Settings<'a>(&'a dyn ProbeKind);
+        impl Serialize for Settings<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                erased_serde::serialize(self.0, serializer).map_err(S::Error::custom)
+            }
+        }
+        let Self { d_model, n_classes, n_outputs, .. } = *self;
+        let settings = Settings(self.kind());
+        File { kind: self.kind.name(), d_model, n_classes, settings, n_outputs }
+            .serialize(serializer)
+    }
+}
+
+/// Settings of a kind of this library are checked by name; those of another are kept as they are.
+impl<'de> Deserialize<'de> for ProbeConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct File {
+            kind: String,
+            d_model: usize,
+            n_classes: usize,
+            #[serde(default)]
+            n_outputs: Option<usize>,
+            #[serde(flatten)]
+            settings: Map<String, Value>,
+        }
+        let File { kind: name, d_model, n_classes, n_outputs, settings } =
+            File::deserialize(deserializer)?;
+        let kind: Arc<dyn ProbeKind> = match Kinds::builtin().read(&name, settings.clone()) {
+            Ok(kind) => kind,
+            Err(ProbeError::Settings { source, .. }) => {
+                return Err(serde::de::Error::custom(source));
+            }
+            Err(_) => Arc::new(UnknownKind { name, settings }),
+        };
+        Ok(Self { kind, d_model, n_classes, n_outputs })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Attention;
 
     #[test]
     fn a_config_is_tagged_by_its_kind_and_refuses_unknown_fields() {
-        let config = ProbeConfig::Attention(AttentionProbeConfig::new(8, 3));
+        let config = ProbeConfig::new(Attention::default(), 8, 3);
         let json = serde_json::to_string(&config).unwrap();
-        assert!(json.starts_with(r#"{"kind":"attention","d_model":8,"n_classes":3"#), "{json}");
+        assert_eq!(
+            json,
+            r#"{"kind":"attention","d_model":8,"n_classes":3,"n_heads":1,"hidden_dim":null,"activation":"softmax","attention_dropout":0.0,"last_only":false}"#
+        );
         assert_eq!(serde_json::from_str::<ProbeConfig>(&json).unwrap(), config);
         let typo = json.replace("n_heads", "heads");
-        assert!(serde_json::from_str::<ProbeConfig>(&typo).is_err());
+        let error = serde_json::from_str::<ProbeConfig>(&typo).unwrap_err();
+        assert!(error.to_string().contains("unknown field `heads`"), "{error}");
+    }
+
+    #[test]
+    fn a_kind_that_nobody_knows_is_kept_and_refused() {
+        let json = r#"{"kind":"contrast","d_model":8,"n_classes":2,"sharpness":1.5}"#;
+        let config: ProbeConfig = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&config).unwrap(), json);
+        let error = config.check().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown probe kind `contrast`, expected linear, mlp, attention, token, multimax, \
+             rolling_attention, gated_bipolar"
+        );
     }
 }

@@ -6,7 +6,6 @@
 
 use attention_probes_errors::ValueError;
 use attention_probes_kernels::standard_normal;
-use attention_probes_models::host_values;
 use burn::tensor::Device;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -14,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::train::training_loss;
 use crate::{
-    AnyProbe, AttentionActivation, AttentionProbe, AttentionProbeConfig, Optimizer, ParamArray,
-    Pool, Probe, ProbeConfig, ProbeError, ProbeState, TrainConfig, TrainedProbe, TrainingData,
-    train_any_probe, train_from_state,
+    Attention, AttentionActivation, AttentionProbe, Optimizer, ParamArray, Pool, Probe,
+    ProbeConfig, ProbeError, ProbeState, TrainConfig, TrainedProbe, TrainingData, train_any_probe,
+    train_from_state,
 };
 
 /// Standard deviation of the queries and position weights that a fine-tuned probe begins with.
@@ -110,18 +109,19 @@ pub fn train_repeatedly(
 pub fn finetune_attention(
     data: &TrainingData,
     validation: Option<&TrainingData>,
-    probe_config: &AttentionProbeConfig,
+    kind: &Attention,
     config: &TrainConfig,
     pool: Pool,
     device: &Device,
 ) -> Result<TrainedProbe, ProbeError> {
-    check_finetune(probe_config, pool)?;
-    let one_token = AttentionProbeConfig { attention_dropout: 0.0, ..probe_config.clone() };
+    check_finetune(kind, pool)?;
+    let of = |kind: Attention| ProbeConfig::new(kind, data.d_model(), data.n_classes());
+    let one_token = of(Attention { attention_dropout: 0.0, ..kind.clone() });
     let first = TrainConfig { optimizer: Optimizer::Lbfgs, ..config.clone() };
-    let first = train_any_probe(&data.pool(pool), None, &one_token.into(), &first, device)?;
+    let first = train_any_probe(&data.pool(pool), None, &one_token, &first, device)?;
     let start = finetune_start(first.probe.state()?, FINETUNE_DEVIATION, config.seed);
     let second = TrainConfig { optimizer: Optimizer::AdamW, ..config.clone() };
-    train_from_state(data, validation, (&probe_config.clone().into(), &start), &second, device)
+    train_from_state(data, validation, (&of(kind.clone()), &start), &second, device)
 }
 
 /// Refuses a probe that cannot begin as one of a single token, or a pool that is none of its own.
@@ -129,7 +129,7 @@ pub fn finetune_attention(
 /// # Errors
 ///
 /// [`ProbeError::Recipe`] with what [`finetune_attention`] needs.
-pub fn check_finetune(config: &AttentionProbeConfig, pool: Pool) -> Result<(), ProbeError> {
+pub fn check_finetune(config: &Attention, pool: Pool) -> Result<(), ProbeError> {
     let reason = if config.activation == AttentionActivation::Tanh {
         "needs `activation = \"softmax\"`: with small queries tanh weighs every token nearly 0"
     } else if config.last_only {
@@ -182,25 +182,24 @@ pub fn ensemble_with_mean(
     config: &TrainConfig,
     device: &Device,
 ) -> Result<TrainedProbe, ProbeError> {
-    let ProbeConfig::Attention(probe_config) = probe.config() else {
-        unreachable!("the config of an attention probe is one of attention");
-    };
-    check_ensemble(&probe_config)?;
-    crate::evaluate::check_data(&probe.config(), data)?;
+    let kind = probe.attention();
+    check_ensemble(kind)?;
+    crate::evaluate::check_data(probe.config(), data)?;
+    let on_device = probe.to_device(device)?;
     let mut offsets = Vec::new();
     for chunk in data.chunks(config.batch_size.max(1)) {
-        let chunk = chunk.to_device(device);
-        let logits = probe.forward(chunk.x().clone(), chunk.mask_pad().clone()).logits;
-        offsets.extend(host_values(chunk.add_offsets(logits))?);
+        offsets.extend(on_device.logits(chunk.tokens(device))?);
     }
-    let head = AttentionProbeConfig::new(probe_config.d_model, probe_config.n_classes);
+    data.add_offsets(&mut offsets);
+    let sizes = probe.config();
+    let head = ProbeConfig::new(Attention::default(), sizes.d_model(), sizes.n_classes());
     let head_config = TrainConfig { optimizer: Optimizer::Lbfgs, ..config.clone() };
     let data = data.pool(Pool::Mean).with_offsets(offsets)?;
-    let trained = train_any_probe(&data, None, &head.into(), &head_config, device)?;
+    let trained = train_any_probe(&data, None, &head, &head_config, device)?;
     let joined = join_heads(probe.state()?, &trained.probe.state()?);
-    let joined_config = ensemble_config(&probe_config);
-    let probe = AttentionProbe::from_state(&joined, &joined_config, device)?;
-    Ok(TrainedProbe { probe: AnyProbe::Attention(probe), ..trained })
+    let joined_kind = std::sync::Arc::new(ensemble_config(kind));
+    let probe = Probe::from_state(&joined, &sizes.with_kind(joined_kind), device)?;
+    Ok(TrainedProbe { probe, ..trained })
 }
 
 /// Refuses a probe to which no head can be added that takes the mean.
@@ -208,7 +207,7 @@ pub fn ensemble_with_mean(
 /// # Errors
 ///
 /// [`ProbeError::Recipe`] with what [`ensemble_with_mean`] needs.
-pub fn check_ensemble(config: &AttentionProbeConfig) -> Result<(), ProbeError> {
+pub fn check_ensemble(config: &Attention) -> Result<(), ProbeError> {
     let reason = if config.hidden_dim.is_some() {
         "needs a probe without `hidden_dim`: the heads meet before a hidden layer, not after it"
     } else if config.activation == AttentionActivation::Tanh {
@@ -222,8 +221,8 @@ pub fn check_ensemble(config: &AttentionProbeConfig) -> Result<(), ProbeError> {
 }
 
 /// The config of a probe with one head more.
-pub fn ensemble_config(config: &AttentionProbeConfig) -> AttentionProbeConfig {
-    AttentionProbeConfig { n_heads: config.n_heads + 1, ..config.clone() }
+pub fn ensemble_config(config: &Attention) -> Attention {
+    Attention { n_heads: config.n_heads + 1, ..config.clone() }
 }
 
 /// Puts the heads of two attention probes without a hidden layer beside each other.
@@ -245,7 +244,7 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use crate::{Labels, LinearProbeConfig, evaluate_probe};
+    use crate::{Labels, Linear, evaluate_probe};
 
     const D_MODEL: usize = 6;
 
@@ -272,7 +271,7 @@ mod tests {
         TrainingData::new(x, padding, Labels::numbered(labels, n_classes)).unwrap()
     }
 
-    fn logits(probe: &impl Probe, data: &TrainingData) -> Vec<f32> {
+    fn logits(probe: &Probe, data: &TrainingData) -> Vec<f32> {
         evaluate_probe(probe, data, &Device::flex()).unwrap().logits
     }
 
@@ -291,7 +290,7 @@ mod tests {
     fn the_best_of_several_seeds_is_kept_and_a_good_one_ends_the_search() {
         let device = Device::flex();
         let data = data(40, 2);
-        let config = AttentionProbeConfig::new(D_MODEL, 2).into();
+        let config = ProbeConfig::new(Attention::default(), D_MODEL, 2);
         let train = TrainConfig {
             optimizer: Optimizer::AdamW,
             learning_rate: 1e-3,
@@ -321,11 +320,11 @@ mod tests {
         let device = Device::flex();
         let train = TrainConfig {
             optimizer: Optimizer::AdamW,
-            learning_rate: 1e38,
+            learning_rate: 1e300,
             n_steps: 5,
             ..TrainConfig::default()
         };
-        let config = LinearProbeConfig::new(D_MODEL, 2).into();
+        let config = ProbeConfig::new(Linear::default(), D_MODEL, 2);
         let retraining = Retraining::default();
         let error = train_repeatedly(&data(8, 2), None, &config, &train, retraining, &device);
         assert!(matches!(error, Err(ProbeError::Diverged { .. })));
@@ -339,17 +338,12 @@ mod tests {
         let device = Device::flex();
         for (n_classes, hidden_dim) in [(2, None), (3, None), (3, Some(4))] {
             let data = data(30, n_classes);
-            let config = AttentionProbeConfig {
-                n_heads: 2,
-                hidden_dim,
-                ..AttentionProbeConfig::new(D_MODEL, n_classes)
-            };
+            let kind = Attention { n_heads: 2, hidden_dim, ..Attention::default() };
+            let config = ProbeConfig::new(kind, D_MODEL, n_classes);
             let pooled = data.pool(Pool::Mean);
-            let mean =
-                train_any_probe(&pooled, None, &config.clone().into(), &lbfgs(0.01), &device)
-                    .unwrap();
+            let mean = train_any_probe(&pooled, None, &config, &lbfgs(0.01), &device).unwrap();
             let start = finetune_start(mean.probe.state().unwrap(), 0.0, 5);
-            let start = AttentionProbe::from_state(&start, &config, &device).unwrap();
+            let start = Probe::from_state(&start, &config, &device).unwrap();
             assert_all_close(&logits(&start, &data), &logits(&mean.probe, &pooled), 1e-5);
         }
     }
@@ -370,20 +364,16 @@ mod tests {
     fn fine_tuning_finds_the_token_that_the_mean_drowns() {
         let device = Device::flex();
         let data = data(60, 2);
-        let config = AttentionProbeConfig::new(D_MODEL, 2);
-        let mean = train_any_probe(
-            &data.pool(Pool::Mean),
-            None,
-            &config.clone().into(),
-            &lbfgs(0.01),
-            &device,
-        )
-        .unwrap();
+        let config = ProbeConfig::new(Attention::default(), D_MODEL, 2);
+        let mean =
+            train_any_probe(&data.pool(Pool::Mean), None, &config, &lbfgs(0.01), &device).unwrap();
         let before = evaluate_probe(&mean.probe, &data.pool(Pool::Mean), &device).unwrap();
         let train =
             TrainConfig { learning_rate: 0.02, n_steps: 300, weight_decay: 0.01, ..lbfgs(0.01) };
         for pool in [Pool::Mean, Pool::Last] {
-            let tuned = finetune_attention(&data, None, &config, &train, pool, &device).unwrap();
+            let tuned =
+                finetune_attention(&data, None, &Attention::default(), &train, pool, &device)
+                    .unwrap();
             let after = evaluate_probe(&tuned.probe, &data, &device).unwrap();
             assert!(after.loss_nats < before.loss_nats - 0.02, "{pool:?}: {}", after.loss_nats);
             assert_eq!(tuned.converged, None);
@@ -397,35 +387,35 @@ mod tests {
         let device = Device::flex();
         for n_classes in [2, 3] {
             let data = data(50, n_classes);
-            let config = AttentionProbeConfig {
-                n_heads: 2,
-                ..AttentionProbeConfig::new(D_MODEL, n_classes)
-            };
+            let config = ProbeConfig::new(
+                Attention { n_heads: 2, ..Attention::default() },
+                D_MODEL,
+                n_classes,
+            );
             let train = TrainConfig {
                 optimizer: Optimizer::AdamW,
                 learning_rate: 0.01,
                 n_steps: 20,
                 ..TrainConfig::default()
             };
-            let trained =
-                train_any_probe(&data, None, &config.clone().into(), &train, &device).unwrap();
-            let AnyProbe::Attention(probe) = &trained.probe else { panic!("no attention probe") };
-            let attention = logits(probe, &data);
+            let trained = train_any_probe(&data, None, &config, &train, &device).unwrap();
+            let probe = AttentionProbe::of(trained.probe.clone()).unwrap();
+            let attention = logits(&probe, &data);
             // Batches of seven: each example keeps the logits that are its own.
             for batch_size in [2048, 7] {
                 let train = TrainConfig { batch_size, ..lbfgs(0.01) };
-                let ensemble = ensemble_with_mean(probe, &data, &train, &device).unwrap();
+                let ensemble = ensemble_with_mean(&probe, &data, &train, &device).unwrap();
                 let state = ensemble.probe.state().unwrap();
-                let head_config = AttentionProbeConfig::new(D_MODEL, n_classes);
+                let head_config = ProbeConfig::new(Attention::default(), D_MODEL, n_classes);
                 let head = last_head(&state, &head_config);
-                let head = AttentionProbe::from_state(&head, &head_config, &device).unwrap();
+                let head = Probe::from_state(&head, &head_config, &device).unwrap();
                 let sums = attention.iter().zip(logits(&head, &data)).map(|(a, b)| a + b);
                 let found = logits(&ensemble.probe, &data);
                 assert_all_close(&found, &sums.collect::<Vec<_>>(), 1e-5);
                 assert!(state["q.weight"].values[2 * D_MODEL..].iter().all(|&q| q == 0.0));
 
                 // No other head would be better: the gradient of the objective is 0 there.
-                let loss = |probe: &AnyProbe| evaluate_probe(probe, &data, &device).unwrap();
+                let loss = |probe: &Probe| evaluate_probe(probe, &data, &device).unwrap();
                 assert!(loss(&ensemble.probe).loss_nats < loss(&trained.probe).loss_nats);
                 assert_eq!(ensemble.converged, Some(true));
             }
@@ -433,7 +423,7 @@ mod tests {
     }
 
     /// The head that was joined last.
-    fn last_head(state: &ProbeState, config: &AttentionProbeConfig) -> ProbeState {
+    fn last_head(state: &ProbeState, config: &ProbeConfig) -> ProbeState {
         let shapes = config.init_state(0).into_iter();
         shapes
             .map(|(name, ParamArray { shape, values })| {
@@ -468,15 +458,16 @@ mod tests {
             let state: ProbeState =
                 names.map(|name| (name.to_owned(), get(&format!("attention/{name}")))).into();
             let config =
-                AttentionProbeConfig { n_heads: 2, ..AttentionProbeConfig::new(5, n_classes) };
-            let probe = AttentionProbe::from_state(&state, &config, &device).unwrap();
+                ProbeConfig::new(Attention { n_heads: 2, ..Attention::default() }, 5, n_classes);
+            let probe = Probe::from_state(&state, &config, &device).unwrap();
+            let probe = AttentionProbe::of(probe).unwrap();
             let ensemble = ensemble_with_mean(&probe, &data, &lbfgs(0.1), &device).unwrap();
             assert_all_close(&logits(&ensemble.probe, &data), &get("logits").values, 1e-3);
             let found = ensemble.history[ensemble.best_step].loss_nats;
             assert_abs_diff_eq!(found, f64::from(get("loss").values[0]), epsilon = 1e-6);
 
             // And the mean probe that fine-tuning begins with.
-            let config = AttentionProbeConfig::new(5, n_classes).into();
+            let config = ProbeConfig::new(Attention::default(), 5, n_classes);
             let pooled = data.pool(Pool::Mean);
             let mean = train_any_probe(&pooled, None, &config, &lbfgs(0.1), &device).unwrap();
             assert_all_close(&logits(&mean.probe, &pooled), &get("mean_logits").values, 1e-3);
@@ -485,10 +476,10 @@ mod tests {
 
     #[test]
     fn a_recipe_that_does_not_fit_is_refused_by_name() {
-        let base = AttentionProbeConfig::new(2, 2);
-        let tanh = AttentionProbeConfig { activation: AttentionActivation::Tanh, ..base.clone() };
-        let hidden = AttentionProbeConfig { hidden_dim: Some(3), ..base.clone() };
-        let last = AttentionProbeConfig { last_only: true, ..base.clone() };
+        let base = Attention::default();
+        let tanh = Attention { activation: AttentionActivation::Tanh, ..base.clone() };
+        let hidden = Attention { hidden_dim: Some(3), ..base.clone() };
+        let last = Attention { last_only: true, ..base.clone() };
         let message = |result: Result<(), ProbeError>| result.unwrap_err().to_string();
         assert!(
             message(check_ensemble(&hidden)).starts_with("`ensemble_mean` needs a probe without")

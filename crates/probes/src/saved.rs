@@ -14,7 +14,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AnyProbe, Loss, Optimizer, OutputMetrics, Outputs, ParamArray, Probe, ProbeConfig, ProbeError,
+    Kinds, Loss, Optimizer, OutputMetrics, Outputs, ParamArray, Probe, ProbeConfig, ProbeError,
     ProbeState, TrainedOn,
 };
 
@@ -252,10 +252,10 @@ impl SavedProbe {
     /// # Errors
     ///
     /// [`ProbeError::Device`] if the device does not hand the weights over.
-    pub fn from_probe(probe: &impl Probe, metadata: ProbeMetadata) -> Result<Self, ProbeError> {
+    pub fn from_probe(probe: &Probe, metadata: ProbeMetadata) -> Result<Self, ProbeError> {
         Ok(Self {
             state: probe.state()?,
-            metadata: ProbeMetadata { config: probe.config(), ..metadata },
+            metadata: ProbeMetadata { config: probe.config().clone(), ..metadata },
         })
     }
 
@@ -268,9 +268,9 @@ impl SavedProbe {
     ///
     /// # Errors
     ///
-    /// As [`AnyProbe::from_state`].
-    pub fn to_probe(&self, device: &Device) -> Result<AnyProbe, ProbeError> {
-        AnyProbe::from_state(&self.state, self.config(), device)
+    /// As [`Probe::from_state`].
+    pub fn to_probe(&self, device: &Device) -> Result<Probe, ProbeError> {
+        Probe::from_state(&self.state, self.config(), device)
     }
 
     /// Writes `<stem>_state.npz` and `<stem>_meta.json` into a folder, which is made if need be.
@@ -332,17 +332,30 @@ impl SavedProbe {
     ///
     /// [`ProbeError::Activation`] if the file is no npz.
     pub fn load(path: &Path) -> Result<Self, ProbeError> {
+        Self::load_with(path, &Kinds::builtin())
+    }
+
+    /// As [`SavedProbe::load`], of a probe whose kind may be one of yours.
+    ///
+    /// # Errors
+    ///
+    /// As [`SavedProbe::load`]; [`ProbeError::UnknownKind`] if the kind is not among these.
+    pub fn load_with(path: &Path, kinds: &Kinds) -> Result<Self, ProbeError> {
         let arrays = read_npz(path).map_err(|source| ProbeError::Activation { source })?;
-        Self::from_arrays(arrays)
+        Self::from_arrays(arrays, kinds)
             .map_err(|source| ProbeError::InFile { path: path.to_owned(), source: source.into() })
     }
 
-    fn from_arrays(mut arrays: BTreeMap<String, NpzArray>) -> Result<Self, ProbeError> {
+    fn from_arrays(
+        mut arrays: BTreeMap<String, NpzArray>,
+        kinds: &Kinds,
+    ) -> Result<Self, ProbeError> {
         let metadata = arrays.remove(METADATA).ok_or(ProbeError::NoMetadata)?;
         let NpzData::U8(json) = metadata.data else {
             return Err(ProbeError::ArrayType { array: METADATA.to_owned(), expected: "uint8" });
         };
-        let metadata = ProbeMetadata::from_json(&json)?;
+        let mut metadata = ProbeMetadata::from_json(&json)?;
+        metadata.config = kinds.resolve(metadata.config)?;
         let mut state = ProbeState::new();
         for (array, NpzArray { shape, data }) in arrays {
             let NpzData::F32(values) = data else {
@@ -396,14 +409,14 @@ mod tests {
     use attention_probes_metrics::{Bootstrap, ClassScores};
 
     use super::*;
-    use crate::{AttentionProbeConfig, LinearProbeConfig, MlpProbeConfig};
+    use crate::{Attention, Linear, Mlp};
 
     fn saved() -> SavedProbe {
-        let config = AttentionProbeConfig {
-            n_heads: 2,
-            hidden_dim: Some(3),
-            ..AttentionProbeConfig::new(4, 2)
-        };
+        let config = ProbeConfig::new(
+            Attention { n_heads: 2, hidden_dim: Some(3), ..Attention::default() },
+            4,
+            2,
+        );
         let class_names = vec!["no".to_owned(), "yes".to_owned()];
         let labels = [0, 1, 1, 0];
         let scores = ClassScores::from_logits(&[-2.2, 1.4, -0.4, -0.8], 2).unwrap();
@@ -425,9 +438,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let classes = || vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let configs: [ProbeConfig; 3] = [
-            LinearProbeConfig::new(4, 3).into(),
-            MlpProbeConfig::new(4, 3).into(),
-            AttentionProbeConfig::new(4, 3).into(),
+            ProbeConfig::new(Linear::default(), 4, 3),
+            ProbeConfig::new(Mlp::default(), 4, 3),
+            ProbeConfig::new(Attention::default(), 4, 3),
         ];
         for config in configs {
             let probe = config.init(3, &Device::flex()).unwrap();
@@ -502,10 +515,10 @@ mod tests {
     fn a_probe_of_a_number_or_of_labels_says_so() {
         let dir = tempfile::tempdir().unwrap();
         let of = |outputs, names: &[&str], n_out| {
-            let config = crate::LinearProbeConfig::of_outputs(4, n_out);
+            let config = ProbeConfig::of_outputs(Linear::default(), 4, n_out);
             let state = config.init_state(1);
             let names = names.iter().map(|&name| name.to_owned()).collect();
-            let metadata = ProbeMetadata { outputs, ..ProbeMetadata::new(config.into(), names) };
+            let metadata = ProbeMetadata { outputs, ..ProbeMetadata::new(config, names) };
             SavedProbe { state, metadata }
         };
         let saved = of(Outputs::Labels, &["a", "b"], 2);

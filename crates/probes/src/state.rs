@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 
 use attention_probes_errors::ValueError;
-use attention_probes_models::host_values;
-use burn::module::Param;
-use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -67,67 +64,59 @@ impl ParamArray {
     /// Draws an array from U(-1/√fan_in, `1/√fan_in`), the default of a torch linear layer.
     ///
     /// The draw is on the host and in `f32`, so one seed gives the same bits on every device.
-    pub(crate) fn uniform(shape: &[usize], fan_in: usize, rng: &mut ChaCha8Rng) -> Self {
+    pub fn uniform(shape: &[usize], fan_in: usize, rng: &mut ChaCha8Rng) -> Self {
         let bound = (1.0 / (fan_in as f64).sqrt()) as f32;
         let n = shape.iter().product();
         let values = (0..n).map(|_| (2.0 * rng.random::<f32>() - 1.0) * bound).collect();
         Self { shape: shape.to_vec(), values }
     }
-
-    /// Copies a tensor to the host.
-    pub(crate) fn from_param<const D: usize>(param: &Param<Tensor<D>>) -> Result<Self, ProbeError> {
-        let tensor = param.val();
-        Ok(Self { shape: tensor.dims().to_vec(), values: host_values(tensor)? })
-    }
 }
 
-/// Checks that a state has exactly the named arrays, each of its shape, and only finite numbers.
+/// Checks that a state has exactly the named arrays, each of its shape.
 ///
 /// # Errors
 ///
 /// - [`ProbeError::MissingArray`] and [`ProbeError::UnknownArray`] if the names differ.
 /// - [`ProbeError::ArrayShape`] if a shape differs, or does not match the number of values.
-/// - [`ProbeError::NonFinite`] if a value is NaN or infinite.
-pub(crate) fn check_state(
+pub(crate) fn check_shapes(
     state: &ProbeState,
     expected: &[(&str, Vec<usize>)],
-    kind: &'static str,
+    kind: &str,
 ) -> Result<(), ProbeError> {
+    let of_kind = || kind.to_owned();
     for (name, shape) in expected {
-        let array = state
-            .get(*name)
-            .ok_or_else(|| ProbeError::MissingArray { array: (*name).to_owned(), kind })?;
-        if array.shape != *shape || array.values.len() != shape.iter().product::<usize>() {
-            return Err(ProbeError::ArrayShape {
-                array: (*name).to_owned(),
-                found: array.shape.clone(),
-                expected: shape.clone(),
-            });
-        }
-        if let Some(index) = array.values.iter().position(|value| !value.is_finite()) {
-            let value = array.values[index];
-            return Err(ProbeError::NonFinite { array: (*name).to_owned(), index, value });
+        let array = (*name).to_owned();
+        let found = state.get(*name);
+        let found = found.ok_or_else(|| ProbeError::MissingArray { array, kind: of_kind() })?;
+        if found.shape != *shape || found.values.len() != shape.iter().product::<usize>() {
+            let (array, expected) = ((*name).to_owned(), shape.clone());
+            return Err(ProbeError::ArrayShape { array, found: found.shape.clone(), expected });
         }
     }
     match state.keys().find(|key| expected.iter().all(|(name, _)| name != key)) {
-        Some(key) => Err(ProbeError::UnknownArray { array: key.clone(), kind }),
+        Some(key) => Err(ProbeError::UnknownArray { array: key.clone(), kind: of_kind() }),
         None => Ok(()),
     }
 }
 
-/// Puts a checked array on a device, as a trainable parameter.
+/// As [`check_shapes`], and that all numbers are finite.
 ///
-/// # Panics
+/// # Errors
 ///
-/// If the array is missing or has another rank, which [`check_state`] rules out.
-pub(crate) fn param_from_state<const D: usize>(
+/// As [`check_shapes`], and [`ProbeError::NonFinite`] if a value is NaN or infinite.
+pub(crate) fn check_state(
     state: &ProbeState,
-    name: &str,
-    device: &Device,
-) -> Param<Tensor<D>> {
-    let array = &state[name];
-    let data = TensorData::new(array.values.clone(), array.shape.clone());
-    Param::from_data(data, device)
+    expected: &[(&str, Vec<usize>)],
+    kind: &str,
+) -> Result<(), ProbeError> {
+    check_shapes(state, expected, kind)?;
+    for (name, array) in state {
+        if let Some(index) = array.values.iter().position(|value| !value.is_finite()) {
+            let value = array.values[index];
+            return Err(ProbeError::NonFinite { array: name.clone(), index, value });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses sizes of which one is 0 or whose product does not fit into memory's index.

@@ -1,10 +1,9 @@
 //! How to train a probe, as a person writes it.
 
 use attention_probes_errors::{Stop, ValueError};
-use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttentionActivation, AttentionProbeConfig, Loss, ProbeError};
+use crate::{Attention, AttentionActivation, Loss, ProbeConfig, ProbeError};
 
 /// How to make and train an attention probe. Defaults are those of the reference's trainer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,7 +98,7 @@ pub enum Optimizer {
 
 impl Default for AttentionProbeTrainConfig {
     fn default() -> Self {
-        let probe = AttentionProbeConfig::new(1, 2);
+        let probe = Attention::default();
         let train = TrainConfig::default();
         Self {
             n_heads: probe.n_heads,
@@ -125,16 +124,15 @@ impl Default for AttentionProbeTrainConfig {
 
 impl AttentionProbeTrainConfig {
     /// Returns the part that describes the probe.
-    pub fn probe_config(&self, d_model: usize, n_classes: usize) -> AttentionProbeConfig {
-        AttentionProbeConfig {
-            d_model,
-            n_classes,
+    pub fn probe_config(&self, d_model: usize, n_classes: usize) -> ProbeConfig {
+        let kind = Attention {
             n_heads: self.n_heads,
             hidden_dim: self.hidden_dim,
             activation: self.activation,
             attention_dropout: self.attention_dropout,
             last_only: self.last_only,
-        }
+        };
+        ProbeConfig::new(kind, d_model, n_classes)
     }
 
     /// Returns the part that describes the training.
@@ -205,12 +203,5 @@ impl TrainConfig {
             }
         }
         Ok(())
-    }
-
-    /// Weight of each example, where classes are weighed.
-    pub(crate) fn example_weights(&self, labels: &[usize], device: &Device) -> Option<Tensor<1>> {
-        let class_weights = self.class_weights.as_ref()?;
-        let weights: Vec<f32> = labels.iter().map(|&label| class_weights[label] as f32).collect();
-        Some(Tensor::from_data(TensorData::new(weights, [labels.len()]), device))
     }
 }

@@ -4,23 +4,28 @@ use attention_probes_models::host_values;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::apply::{Prefixes, padded};
+use crate::gather::DataOrigin;
+use crate::kinds::{PaddedTokens, right_padded};
 use crate::pool::Pool;
 use crate::{ProbeError, n_out};
 
 /// Labelled activations that a probe can be trained or evaluated on.
 ///
 /// What [`TrainingData::new`] returns has at least one example of at least two classes, every
-/// example has a real token and only finite numbers, padding is 0, and columns that are padding in
-/// every example are gone.
+/// example has a real token and only finite numbers, and its tokens come first, wherever its padding
+/// was.
 #[derive(Clone, Debug)]
 pub struct TrainingData {
+    /// Padded on the right with 0.
     x: Tensor<3>,
-    mask_pad: Tensor<2, Bool>,
+    lengths: Vec<usize>,
     labels: Vec<usize>,
     class_names: Vec<String>,
     kept: Vec<usize>,
     n_skipped: usize,
-    offsets: Option<Tensor<2>>,
+    /// `[n_examples, n_out]`
+    offsets: Option<Vec<f32>>,
+    pub(crate) origin: DataOrigin,
 }
 
 /// Labels of a data set and the names of its classes.
@@ -91,8 +96,15 @@ impl TrainingData {
         if let Some(example) = (0..n_examples).find(|&i| (0..pos).all(|p| is_pad(i, p))) {
             return Err(ProbeError::NoRealToken { example });
         }
-        let mask = mask_pad.clone().unsqueeze_dim::<3>(2).expand([n_examples, pos, d_model]);
-        let x = x.mask_fill(mask, 0.0);
+        let length = |example: usize| (0..pos).filter(|&p| !is_pad(example, p)).count();
+        let lengths: Vec<usize> = (0..n_examples).map(length).collect();
+        let is_right = |example: usize| !(0..lengths[example]).any(|p| is_pad(example, p));
+        let x = if (0..n_examples).all(is_right) {
+            let mask = mask_pad.unsqueeze_dim::<3>(2).expand([n_examples, pos, d_model]);
+            x.mask_fill(mask, 0.0)
+        } else {
+            right_padded(x, mask_pad)
+        };
         let finite = host_values(x.clone().is_finite().all_dim(2).all_dim(1).float())?;
         let kept: Vec<usize> = (0..n_examples).filter(|&i| finite[i] != 0.0).collect();
         let n_skipped = n_examples - kept.len();
@@ -105,16 +117,11 @@ impl TrainingData {
             return Err(ProbeError::OneClass { class, n_examples: kept.len() });
         }
 
-        let is_used = |&p: &usize| kept.iter().any(|&i| !is_pad(i, p));
-        let start = (0..pos).find(is_used).unwrap_or(0);
-        let end = (0..pos).rfind(is_used).unwrap_or(pos - 1) + 1;
-        let (mut x, mut mask_pad) = (x, mask_pad);
-        if end - start < pos {
-            x = x.narrow(1, start, end - start);
-            mask_pad = mask_pad.narrow(1, start, end - start);
-        }
-        let all = (0..n_examples).collect();
-        let data = Self { x, mask_pad, labels, class_names, kept: all, n_skipped, offsets: None };
+        let longest = kept.iter().map(|&i| lengths[i]).max().unwrap_or(pos);
+        let x = if longest < pos { x.narrow(1, 0, longest) } else { x };
+        let (all, origin) = ((0..n_examples).collect(), DataOrigin::default());
+        let data =
+            Self { x, lengths, labels, class_names, kept: all, n_skipped, offsets: None, origin };
         if n_skipped == 0 {
             return Ok(data);
         }
@@ -152,18 +159,28 @@ impl TrainingData {
             gathered = Some(padded(&sites[site], d_model, device));
         });
         read.map_err(ProbeError::from)?;
-        let (x, mask_pad) = gathered.ok_or(ProbeError::NoExamples { n_skipped: 0 })?;
-        Self::new(x, mask_pad, labels)
+        let tokens = gathered.ok_or(ProbeError::NoExamples { n_skipped: 0 })?;
+        Self::new(tokens.x().clone(), tokens.mask_pad().clone(), labels)
     }
 
-    /// Returns the activations, `[n_examples, pos, d_model]`.
+    /// Returns the activations, `[n_examples, pos, d_model]`, tokens first and then zeros.
     pub fn x(&self) -> &Tensor<3> {
         &self.x
     }
 
-    /// Returns the padding mask, `[n_examples, pos]`, `true` where the token is padding.
-    pub fn mask_pad(&self) -> &Tensor<2, Bool> {
-        &self.mask_pad
+    /// Returns where padding is, `[n_examples, pos]`, `true` behind the tokens.
+    pub fn mask_pad(&self) -> Tensor<2, Bool> {
+        self.tokens(&self.x.device()).mask_pad().clone()
+    }
+
+    /// Returns the number of tokens of each example.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// The examples as a batch on a device.
+    pub(crate) fn tokens(&self, device: &Device) -> PaddedTokens {
+        PaddedTokens::new(self.x.clone().to_device(device), &self.lengths)
     }
 
     /// Returns the class of each example.
@@ -226,44 +243,45 @@ impl TrainingData {
             let (array, value) = ("offsets".to_owned(), offsets[index]);
             return Err(ProbeError::NonFinite { array, index, value });
         }
-        let offsets = TensorData::new(offsets, [self.n_examples(), n_out]);
-        let offsets = Tensor::from_data(offsets, &self.x.device());
         Ok(Self { offsets: Some(offsets), ..self })
     }
 
+    /// What is added to the logits of the examples, `[n_examples, n_out]`.
+    pub(crate) fn offsets(&self) -> Option<&[f32]> {
+        self.offsets.as_deref()
+    }
+
     /// Adds the offsets of the examples to their logits, `[n_examples, n_out]`.
-    pub(crate) fn add_offsets(&self, logits: Tensor<2>) -> Tensor<2> {
-        match &self.offsets {
-            Some(offsets) => logits + offsets.clone(),
-            None => logits,
+    pub(crate) fn add_offsets(&self, logits: &mut [f32]) {
+        for (logit, offset) in logits.iter_mut().zip(self.offsets.iter().flatten()) {
+            *logit += offset;
         }
     }
 
-    /// Adds the offsets of the examples to the scores of their tokens, `[n_examples, pos, n_out]`.
-    pub(crate) fn add_offsets_to_tokens(&self, scores: Tensor<3>) -> Tensor<3> {
-        match &self.offsets {
-            Some(offsets) => scores + offsets.clone().unsqueeze_dim::<3>(1),
-            None => scores,
-        }
+    /// Says which rows of a source the examples are, and how many more were left out.
+    pub(crate) fn of_rows(mut self, rows: &[usize], n_left_out: usize) -> Self {
+        self.kept = self.kept.iter().map(|&example| rows[example]).collect();
+        self.n_skipped += n_left_out;
+        self
+    }
+
+    /// Says where the examples come from.
+    pub(crate) fn with_origin(self, origin: DataOrigin) -> Self {
+        Self { origin, ..self }
     }
 
     /// Moves the data to a device; it is shared, not copied, where it is there already.
     #[must_use]
     pub fn to_device(&self, device: &Device) -> Self {
-        Self {
-            x: self.x.clone().to_device(device),
-            mask_pad: self.mask_pad.clone().to_device(device),
-            offsets: self.offsets.clone().map(|offsets| offsets.to_device(device)),
-            ..self.clone()
-        }
+        Self { x: self.x.clone().to_device(device), ..self.clone() }
     }
 
     /// Pools every example into one token.
     #[must_use]
     pub(crate) fn pool(&self, pool: Pool) -> Self {
-        let x = pool.forward(self.x.clone(), self.mask_pad.clone());
-        let mask_pad = Tensor::<2>::zeros([self.n_examples(), 1], &x.device()).bool();
-        Self { x: x.unsqueeze_dim(1), mask_pad, ..self.clone() }
+        let tokens = self.tokens(&self.x.device());
+        let x = pool.forward(self.x.clone(), tokens.mask_pad().clone());
+        Self { x: x.unsqueeze_dim(1), lengths: vec![1; self.n_examples()], ..self.clone() }
     }
 
     /// Picks examples by index, in the given order.
@@ -271,15 +289,28 @@ impl TrainingData {
         let index: Vec<i64> = examples.iter().map(|&i| i as i64).collect();
         let index = TensorData::new(index, [examples.len()]);
         let index = Tensor::<1, Int>::from_data(index, &self.x.device());
+        self.part(examples, self.x.clone().select(0, index))
+    }
+
+    /// Some examples with their activations, cut to the longest of them.
+    fn part(&self, examples: &[usize], x: Tensor<3>) -> Self {
+        let lengths: Vec<usize> = examples.iter().map(|&i| self.lengths[i]).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(1);
+        let x = if longest < x.dims()[1] { x.narrow(1, 0, longest) } else { x };
+        let n_out = n_out(self.n_classes());
+        let of = |offsets: &Vec<f32>| {
+            let of_example = |&i: &usize| offsets[i * n_out..(i + 1) * n_out].to_vec();
+            examples.iter().flat_map(of_example).collect()
+        };
         Self {
-            x: self.x.clone().select(0, index.clone()),
-            // By way of integers: burn's CPU backend mislabels selected rows of a bool tensor.
-            mask_pad: self.mask_pad.clone().int().select(0, index.clone()).bool(),
-            offsets: self.offsets.clone().map(|offsets| offsets.select(0, index)),
+            x,
+            lengths,
+            offsets: self.offsets.as_ref().map(of),
             labels: examples.iter().map(|&i| self.labels[i]).collect(),
             class_names: self.class_names.clone(),
             kept: examples.iter().map(|&i| self.kept[i]).collect(),
             n_skipped: self.n_skipped,
+            origin: self.origin.part(examples),
         }
     }
 
@@ -291,15 +322,8 @@ impl TrainingData {
             if length == n_examples {
                 return self.clone();
             }
-            Self {
-                x: self.x.clone().narrow(0, start, length),
-                mask_pad: self.mask_pad.clone().narrow(0, start, length),
-                offsets: self.offsets.clone().map(|offsets| offsets.narrow(0, start, length)),
-                labels: self.labels[start..start + length].to_vec(),
-                class_names: self.class_names.clone(),
-                kept: self.kept[start..start + length].to_vec(),
-                n_skipped: self.n_skipped,
-            }
+            let examples: Vec<usize> = (start..start + length).collect();
+            self.part(&examples, self.x.clone().narrow(0, start, length))
         })
     }
 }
@@ -323,14 +347,15 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_zeroed_and_shared_padding_cut_off() {
+    fn tokens_come_first_and_shared_padding_is_cut_off() {
         let data = data(
             &[&[None, Some(1.0), Some(2.0), None, None], &[None, None, Some(3.0), Some(4.0), None]],
             &[0, 1],
         )
         .unwrap();
-        assert_eq!(data.x().dims(), [2, 3, 1]);
-        assert_eq!(host_values(data.x().clone()), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0]);
+        assert_eq!(data.x().dims(), [2, 2, 1]);
+        assert_eq!(host_values(data.x().clone()), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(data.lengths(), [2, 2]);
         assert_eq!(data.n_skipped(), 0);
         assert_eq!(data.kept(), [0, 1]);
     }
@@ -377,15 +402,13 @@ mod tests {
         let data = data(&[&[one], &[one], &[one]], &[0, 1, 0]).unwrap();
         let data = data.with_offsets(vec![1.0, 2.0, 3.0]).unwrap();
         let sums = |data: &TrainingData| {
-            let logits = Tensor::<2>::ones([data.n_examples(), 1], &Device::flex());
-            host_values(data.add_offsets(logits))
+            let mut logits = vec![1.0; data.n_examples()];
+            data.add_offsets(&mut logits);
+            logits
         };
         assert_eq!(sums(&data.select(&[2, 0])), [4.0, 2.0]);
         let chunks: Vec<Vec<f32>> = data.chunks(2).map(|chunk| sums(&chunk)).collect();
         assert_eq!(chunks, [vec![2.0, 3.0], vec![4.0]]);
-        let scores = Tensor::<3>::zeros([3, 2, 1], &Device::flex());
-        let scores = host_values(data.add_offsets_to_tokens(scores));
-        assert_eq!(scores, [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
 
         let error = data.clone().with_offsets(vec![1.0]).unwrap_err();
         assert_eq!(error.to_string(), "the number of offsets is 1, expected 3");

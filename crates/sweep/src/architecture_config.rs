@@ -1,6 +1,6 @@
 //! One kind of probe of a sweep as a person writes it.
 
-use attention_probes_probes::{Aggregation, AttentionActivation, Loss, Optimizer, Pool, ProbeKind};
+use attention_probes_probes::{Aggregation, AttentionActivation, Loss, Optimizer, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::method::Recipe;
@@ -9,8 +9,9 @@ use crate::method::Recipe;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ArchitectureConfig {
-    /// `linear`, `mlp`, `attention`, `token`, `multimax`, `rolling_attention`, or `gated_bipolar`.
-    pub name: ProbeKind,
+    /// `linear`, `mlp`, `attention`, `token`, `multimax`, `rolling_attention`, `gated_bipolar`, or the
+    /// name of a kind of yours.
+    pub name: String,
     /// Prefix of the file names; the kind by default.
     pub config_name: String,
     /// Heads of an attention, rolling attention, or `MultiMax` probe: 1, or 10 of the last two.
@@ -60,12 +61,15 @@ pub struct ArchitectureConfig {
     /// probe by cross-validation; it is chosen on validation without them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folds: Option<usize>,
+    /// Settings of a kind of yours.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    pub settings: toml::Table,
 }
 
 impl Default for ArchitectureConfig {
     fn default() -> Self {
         Self {
-            name: ProbeKind::Attention,
+            name: "attention".to_owned(),
             config_name: String::new(),
             n_heads: None,
             activation: AttentionActivation::Softmax,
@@ -83,6 +87,7 @@ impl Default for ArchitectureConfig {
             retrain_above: None,
             retrains: None,
             folds: None,
+            settings: toml::Table::new(),
         }
     }
 }

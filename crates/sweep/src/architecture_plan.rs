@@ -1,9 +1,10 @@
 //! The checks of an architecture as a person writes it, and what it stands for.
 
+use std::sync::Arc;
+
 use attention_probes_probes::{
-    AttentionProbeConfig, GatedBipolarProbeConfig, LinearProbeConfig, Loss, MlpProbeConfig,
-    MultiMaxProbeConfig, Optimizer, ProbeConfig, ProbeKind, Retraining,
-    RollingAttentionProbeConfig, TokenProbeConfig,
+    Attention, GatedBipolar, Kinds, Linear, Loss, Mlp, MultiMax, Optimizer, ProbeConfig, ProbeKind,
+    Retraining, RollingAttention, TokenScores,
 };
 
 use crate::SweepError;
@@ -13,20 +14,21 @@ use crate::growth::{MAX_GROWTH, three_digits};
 use crate::method::{Method, Recipe};
 use crate::plan::{at_least, check_learning_rates, check_name, check_weight_decays};
 
-/// Width of the hidden layer of an MLP probe, where nothing is said.
-const HIDDEN_DIM: usize = 64;
-
 /// Most heads, and the widest hidden layer, of a probe.
 const MAX_SIZE: usize = 16_384;
 
 /// Most seeds that are tried beyond the first.
 const MAX_RETRAINS: usize = 100;
 
-/// Checks every key of an architecture.
-pub(crate) fn check_architecture(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
+/// Checks every key of an architecture, and returns its kind of probe.
+pub(crate) fn check_architecture(
+    architecture: &ArchitectureConfig,
+    kinds: &Kinds,
+) -> Result<Arc<dyn ProbeKind>, SweepError> {
     check_name("architectures.config_name", &architecture.config_name)?;
-    if let Some((key, kind)) = architecture.idle_key() {
-        return Err(SweepError::IdleKey { key, kind });
+    let kind = architecture.kind(kinds)?;
+    if let Some(key) = architecture.idle_key() {
+        return Err(SweepError::IdleKey { key, kind: architecture.name.clone() });
     }
     let sizes = [
         ("architectures.n_heads", architecture.n_heads.unwrap_or(1)),
@@ -42,10 +44,11 @@ pub(crate) fn check_architecture(architecture: &ArchitectureConfig) -> Result<()
     }
     check_training(architecture)?;
     // Widths and classes are not known yet; everything else is as good here as later.
-    let probe = architecture.probe(1, 2);
+    let probe = ProbeConfig::of_kind(kind.clone(), 1, 2);
     probe.check()?;
     architecture.method(&GridConfig::default()).check(&probe)?;
-    Ok(architecture.loss.check_probe(&probe)?)
+    architecture.loss.check_probe(&probe)?;
+    Ok(kind)
 }
 
 /// Most folds of a cross-validation.
@@ -179,7 +182,7 @@ impl ArchitectureConfig {
 
     /// Whether every fit ends at the same minimum.
     fn is_convex(&self) -> bool {
-        self.name == ProbeKind::Linear && self.loss == Loss::CrossEntropy && self.recipe.is_none()
+        self.name == "linear" && self.loss == Loss::CrossEntropy && self.recipe.is_none()
     }
 
     /// The weight decays of its trials: its own, or those that its way of training has by default.
@@ -207,42 +210,52 @@ impl ArchitectureConfig {
             && grid.learning_rates.is_none()
     }
 
-    /// Config of the probe for activations of this width.
-    pub(crate) fn probe(&self, d_model: usize, n_classes: usize) -> ProbeConfig {
-        match self.name {
-            ProbeKind::Linear => {
-                let config = LinearProbeConfig::new(d_model, n_classes);
-                LinearProbeConfig { pool: self.pool, ..config }.into()
+    /// The kind of probe, with its settings.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::UnknownKind`](attention_probes_probes::ProbeError) if it is none of these.
+    /// - [`ProbeError::Settings`](attention_probes_probes::ProbeError) if the settings are not those of
+    ///   a kind of yours.
+    pub(crate) fn kind(&self, kinds: &Kinds) -> Result<Arc<dyn ProbeKind>, SweepError> {
+        let &Self { pool, activation, hidden_dim, attention_dropout, aggregation, .. } = self;
+        let heads = |default: usize| self.n_heads.unwrap_or(default);
+        Ok(match &*self.name {
+            "linear" => Arc::new(Linear { pool }),
+            "mlp" => {
+                let default = Mlp::default().hidden_dim;
+                Arc::new(Mlp { pool, hidden_dim: hidden_dim.unwrap_or(default) })
             }
-            ProbeKind::Mlp => {
-                let config = MlpProbeConfig::new(d_model, n_classes);
-                let hidden_dim = self.hidden_dim.unwrap_or(HIDDEN_DIM);
-                MlpProbeConfig { pool: self.pool, hidden_dim, ..config }.into()
+            "attention" => {
+                let (n_heads, last_only) = (heads(1), false);
+                Arc::new(Attention {
+                    n_heads,
+                    hidden_dim,
+                    activation,
+                    attention_dropout,
+                    last_only,
+                })
             }
-            ProbeKind::Attention => AttentionProbeConfig {
-                n_heads: self.n_heads.unwrap_or(1),
-                activation: self.activation,
-                hidden_dim: self.hidden_dim,
-                attention_dropout: self.attention_dropout,
-                ..AttentionProbeConfig::new(d_model, n_classes)
+            "token" => Arc::new(TokenScores { aggregation }),
+            "multimax" => Arc::new(MultiMax { n_heads: heads(MultiMax::default().n_heads) }),
+            "rolling_attention" => {
+                let n_heads = heads(RollingAttention::default().n_heads);
+                Arc::new(RollingAttention { n_heads, window: self.window })
             }
-            .into(),
-            ProbeKind::Token => TokenProbeConfig::new(d_model, n_classes, self.aggregation).into(),
-            ProbeKind::MultiMax => {
-                let config = MultiMaxProbeConfig::new(d_model, n_classes);
-                let n_heads = self.n_heads.unwrap_or(config.n_heads);
-                MultiMaxProbeConfig { n_heads, ..config }.into()
-            }
-            ProbeKind::RollingAttention => {
-                let config = RollingAttentionProbeConfig::new(d_model, n_classes);
-                let n_heads = self.n_heads.unwrap_or(config.n_heads);
-                RollingAttentionProbeConfig { n_heads, window: self.window, ..config }.into()
-            }
-            ProbeKind::GatedBipolar => {
-                let config = GatedBipolarProbeConfig::new(d_model, n_classes);
-                GatedBipolarProbeConfig { d_gate: self.d_gate, ..config }.into()
-            }
-        }
+            "gated_bipolar" => Arc::new(GatedBipolar { d_gate: self.d_gate }),
+            name => match self.settings.is_empty() {
+                true => kinds.get(name)?,
+                false => {
+                    let settings = serde_json::to_value(&self.settings);
+                    let Ok(serde_json::Value::Object(settings)) = settings else {
+                        let reason = "has a value that is no number, text, list, or table";
+                        let key = "architectures.settings";
+                        return Err(SweepError::Contradiction { key, reason });
+                    };
+                    kinds.read(name, settings)?
+                }
+            },
+        })
     }
 
     /// How its trials train.
@@ -261,51 +274,46 @@ impl ArchitectureConfig {
     }
 
     /// The kind of probe that its recipe is for.
-    fn recipe_kind(&self) -> ProbeKind {
+    fn recipe_kind(&self) -> &'static str {
         match self.recipe {
-            Some(recipe) if recipe.is_closed_form() => ProbeKind::Linear,
-            _ => ProbeKind::Attention,
+            Some(recipe) if recipe.is_closed_form() => "linear",
+            _ => "attention",
         }
     }
 
-    /// Keys that are set though the kind has no use for them.
-    fn idle_key(&self) -> Option<(&'static str, &'static str)> {
+    /// A key that is set though the kind has no use for it.
+    fn idle_key(&self) -> Option<&'static str> {
         let default = Self::default();
-        let kind = self.name;
-        let of = |kinds: &[ProbeKind]| !kinds.contains(&kind);
-        let heads = [ProbeKind::Attention, ProbeKind::MultiMax, ProbeKind::RollingAttention];
-        let pools = [ProbeKind::Linear, ProbeKind::Mlp];
-        let attention = [ProbeKind::Attention];
+        let of = |kinds: &[&str]| !kinds.contains(&&*self.name);
+        let heads = ["attention", "multimax", "rolling_attention"];
+        let begins_pooled = self.recipe == Some(Recipe::FinetuneAttn);
+        let is_own = !Kinds::builtin().names().any(|name| name == self.name);
         [
             (self.n_heads.is_some() && of(&heads), "architectures.n_heads"),
-            (self.activation != default.activation && of(&attention), "architectures.activation"),
-            (self.attention_dropout != 0.0 && of(&attention), "architectures.attention_dropout"),
             (
-                self.hidden_dim.is_some() && of(&[ProbeKind::Mlp, ProbeKind::Attention]),
-                "architectures.hidden_dim",
+                self.activation != default.activation && of(&["attention"]),
+                "architectures.activation",
             ),
             (
-                self.pool != default.pool
-                    && of(&pools)
-                    && self.recipe != Some(Recipe::FinetuneAttn),
+                self.attention_dropout != 0.0 && of(&["attention"]),
+                "architectures.attention_dropout",
+            ),
+            (self.hidden_dim.is_some() && of(&["mlp", "attention"]), "architectures.hidden_dim"),
+            (
+                self.pool != default.pool && of(&["linear", "mlp"]) && !begins_pooled,
                 "architectures.pool",
             ),
             (self.recipe.is_some() && of(&[self.recipe_kind()]), "architectures.recipe"),
-            (self.folds.is_some() && of(&[ProbeKind::Linear]), "architectures.folds"),
+            (self.folds.is_some() && of(&["linear"]), "architectures.folds"),
             (
-                self.aggregation != default.aggregation && of(&[ProbeKind::Token]),
+                self.aggregation != default.aggregation && of(&["token"]),
                 "architectures.aggregation",
             ),
-            (
-                self.window != default.window && of(&[ProbeKind::RollingAttention]),
-                "architectures.window",
-            ),
-            (
-                self.d_gate != default.d_gate && of(&[ProbeKind::GatedBipolar]),
-                "architectures.d_gate",
-            ),
+            (self.window != default.window && of(&["rolling_attention"]), "architectures.window"),
+            (self.d_gate != default.d_gate && of(&["gated_bipolar"]), "architectures.d_gate"),
+            (!self.settings.is_empty() && !is_own, "architectures.settings"),
         ]
         .into_iter()
-        .find_map(|(is_idle, key)| is_idle.then_some((key, kind.as_str())))
+        .find_map(|(is_idle, key)| is_idle.then_some(key))
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use attention_probes_activations::{NpzArray, read_npz, write_npz};
 use attention_probes_errors::Stop;
 use attention_probes_metrics::predicted_class;
+use attention_probes_probes::engine::Targets;
 use attention_probes_probes::{
     LinearReadout, LogisticConfig, LogisticTargets, SparseFeatures, SparseLogistic,
     SparseLogisticData, n_out, probabilities_from_logits,
@@ -15,7 +16,6 @@ use crate::SweepError;
 use crate::config::SelectBy;
 use crate::fit::FitData;
 use crate::select::{Score, compare};
-use crate::stacked::Targets;
 use crate::tracker::{NoTracker, Tracker};
 
 /// Penalties that the bag of words chooses from: scikit-learn's `1 / C` for `C` from 100 to 0.01.

@@ -14,6 +14,7 @@ use crate::growth::next_trials;
 use crate::method::Recipe;
 use crate::passes::{StackedGroup, train_epoch, validate};
 use crate::plan::Trial;
+use crate::pooled_rows::PooledRows;
 use crate::select::compare;
 use crate::{SweepError, full_batch};
 
@@ -64,7 +65,7 @@ pub(crate) fn train_batched(
     on_epoch: &mut dyn FnMut(usize, usize, &[Leader]),
 ) -> Result<Vec<(TrialGroup, Vec<TrialFit>)>, SweepError> {
     let mut training = if let Some(path) = checkpoint.filter(|path| path.exists()) {
-        Checkpoint::read(path)?.restore(groups, config.seed, path)?
+        Checkpoint::read(path)?.restore(groups, &config.stack(), path)?
     } else {
         let mut training = Training::new(groups);
         for course in 0..groups.len() {
@@ -72,12 +73,13 @@ pub(crate) fn train_batched(
         }
         training
     };
+    let mut pooled = PooledRows::new(data, groups, source.d_model());
     loop {
         training.stop_finished(config);
         if training.running.is_empty() && !training.grow(source, data, config)? {
             break;
         }
-        training.train_epoch(source, data, config)?;
+        training.train_epoch(source, data, (config, &mut pooled))?;
         on_epoch(training.round, training.epoch, &training.leaders(config.select_by));
         if let Some(path) = checkpoint {
             Checkpoint::new(&training).write(path)?;
@@ -103,7 +105,7 @@ fn begin_stack(
         }
         _ => None,
     };
-    Ok(StackedGroup::new(group, states, config.seed))
+    Ok(StackedGroup::new(group, states, &config.stack()))
 }
 
 impl Training {
@@ -192,9 +194,9 @@ impl Training {
         &mut self,
         source: &mut dyn ActivationSource,
         data: &FitData<'_>,
-        config: &FitConfig,
+        (config, pooled): (&FitConfig, &mut PooledRows),
     ) -> Result<(), SweepError> {
-        let losses = train_epoch(source, data, &mut self.stacks, config, self.epoch)?;
+        let losses = train_epoch(source, data, &mut self.stacks, (config, pooled), self.epoch)?;
         let scores = validate(source, data, &mut self.stacks, config.batch_size)?;
         self.epoch += 1;
         for ((running, losses), scores) in self.running.iter().zip(losses).zip(scores) {
@@ -225,7 +227,7 @@ impl Training {
             if places.len() == running.trials.len() {
                 continue;
             }
-            *stacked = stacked.part(&places, config.seed);
+            *stacked = stacked.part(&places, &config.stack());
             running.trials = places.iter().map(|&place| running.trials[place]).collect();
         }
     }
@@ -275,7 +277,7 @@ impl Course {
 
     /// The trials with the weights that were kept.
     fn finish(self, config: &FitConfig) -> (TrialGroup, Vec<TrialFit>) {
-        let mut stacked = StackedGroup::new(self.group, None, config.seed);
+        let mut stacked = StackedGroup::new(self.group, None, &config.stack());
         for (part, kept) in stacked.stack.stack_mut().parts.iter_mut().zip(self.kept) {
             part.params = kept;
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::SweepError;
 use crate::batched::{Course, Running, Training};
 use crate::fit::{EpochRecord, TrialGroup};
-use crate::passes::StackedGroup;
+use crate::passes::{StackConfig, StackedGroup};
 use crate::plan::Trial;
 use crate::select::{BinaryCounts, Score};
 
@@ -193,14 +193,15 @@ impl Checkpoint {
     pub(crate) fn restore(
         self,
         groups: &[TrialGroup],
-        seed: u64,
+        config: &StackConfig,
         path: &Path,
     ) -> Result<Training, SweepError> {
-        self.training(groups, seed).ok_or_else(|| SweepError::Checkpoint { path: path.to_owned() })
+        self.training(groups, config)
+            .ok_or_else(|| SweepError::Checkpoint { path: path.to_owned() })
     }
 
     /// `None` if it is of other groups.
-    fn training(self, groups: &[TrialGroup], seed: u64) -> Option<Training> {
+    fn training(self, groups: &[TrialGroup], config: &StackConfig) -> Option<Training> {
         let Header { round, epochs, courses, running } = self.header;
         let mut training = Training::new(groups);
         (training.round, training.epoch) = (round, epochs);
@@ -220,7 +221,7 @@ impl Checkpoint {
             if course.first >= n_trials {
                 return None;
             }
-            let shape = StackedGroup::new(course.part(&[0]), None, seed);
+            let shape = StackedGroup::new(course.part(&[0]), None, config);
             let sizes = shape.stack.stack().parts.iter().map(|part| part.params.len() * n_trials);
             let is_counted = |history: &Vec<EpochRecord>| {
                 history.iter().zip(1..).all(|(record, epoch)| record.epoch == epoch)
@@ -248,7 +249,7 @@ impl Checkpoint {
                 return None;
             }
             latest = Some(saved.course);
-            let mut stacked = StackedGroup::new(course.part(&saved.trials), None, seed);
+            let mut stacked = StackedGroup::new(course.part(&saved.trials), None, config);
             let stack = stacked.stack.stack_mut();
             stack.step = saved.step;
             for part in &mut stack.parts {

@@ -63,7 +63,6 @@ enum Probe<'a> {
 /// ```
 /// use attention_probes_activations::EarlierRun;
 /// use attention_probes_errors::Stop;
-/// use attention_probes_probes::ProbeKind;
 /// use attention_probes_sweep::config::{ArchitectureConfig, DataConfig};
 /// use attention_probes_sweep::{
 ///     NoTracker, RunOptions, SavedRun, SweepConfig, compare_runs, run_sweep,
@@ -79,7 +78,7 @@ enum Probe<'a> {
 ///     output: folder.path().join("results"),
 ///     data: vec![DataConfig { name: "days".to_owned(), path, ..DataConfig::default() }],
 ///     architectures: vec![ArchitectureConfig {
-///         name: ProbeKind::Linear,
+///         name: "linear".to_owned(),
 ///         config_name: "linear".to_owned(),
 ///         ..ArchitectureConfig::default()
 ///     }],

@@ -65,7 +65,7 @@ pub(crate) fn shuffled_label_controls(
         let fits = find_best_fit(source, &shuffled, &chosen, &config, None, &mut |_| {})?;
         let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
             chosen.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
-        let logits = predict_logits(source, &examples, &trained, config.batch_size)?;
+        let logits = predict_logits(source, &examples, &trained, &config.prediction())?;
         for (predicted, logits) in predicted.iter_mut().zip(&logits) {
             predicted.extend(predictions(logits, data.n_classes));
         }

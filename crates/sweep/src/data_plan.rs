@@ -5,7 +5,6 @@ use std::path::Path;
 use attention_probes_activations::{
     Component, LabelKind, Task, is_array_file, is_datasets_folder, is_on_hub,
 };
-use attention_probes_probes::ProbeKind;
 
 use crate::config::{ArchitectureConfig, DataConfig, HeldOut};
 use crate::haystack::check_haystack;
@@ -20,7 +19,7 @@ impl ArchitectureConfig {
     /// since nothing else has a meaning for a problem that is solved.
     pub(crate) fn learns_targets(&self) -> bool {
         let Self { config_name, pool, .. } = self.clone();
-        *self == Self { name: ProbeKind::Linear, config_name, pool, ..Self::default() }
+        *self == Self { name: "linear".to_owned(), config_name, pool, ..Self::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attention_probes_probes::{Pool, ProbeKind};
+use attention_probes_probes::Pool;
 
 use crate::SweepConfig;
 use crate::config::{ArchitectureConfig, DataConfig, GridConfig};
@@ -28,8 +28,8 @@ use crate::config::{ArchitectureConfig, DataConfig, GridConfig};
 /// ```
 pub fn demo_sweep(output: &Path) -> SweepConfig {
     let data = output.join("demo-data");
-    let architecture = |name, config_name: &str, pool| ArchitectureConfig {
-        name,
+    let architecture = |name: &str, config_name: &str, pool| ArchitectureConfig {
+        name: name.to_owned(),
         config_name: config_name.to_owned(),
         pool,
         ..ArchitectureConfig::default()
@@ -54,10 +54,10 @@ pub fn demo_sweep(output: &Path) -> SweepConfig {
             },
         ],
         architectures: vec![
-            architecture(ProbeKind::Linear, "linear-last", Pool::Last),
-            architecture(ProbeKind::Linear, "linear-mean", Pool::Mean),
-            architecture(ProbeKind::Mlp, "mlp-mean", Pool::Mean),
-            architecture(ProbeKind::Attention, "attention", Pool::Mean),
+            architecture("linear", "linear-last", Pool::Last),
+            architecture("linear", "linear-mean", Pool::Mean),
+            architecture("mlp", "mlp-mean", Pool::Mean),
+            architecture("attention", "attention", Pool::Mean),
         ],
         sweep: GridConfig { batch_size: 64, ..GridConfig::default() },
         ..SweepConfig::default()

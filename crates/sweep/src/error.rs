@@ -63,7 +63,7 @@ pub enum SweepError {
         /// The key.
         key: &'static str,
         /// The kind.
-        kind: &'static str,
+        kind: String,
     },
     /// Two entries would write the same files.
     #[error("two entries of `{key}` are called `{name}`, rename one")]

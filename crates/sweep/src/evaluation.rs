@@ -160,7 +160,7 @@ fn seeds(fit: &GroupFit, test: TrialLogits<'_>) -> Result<Option<SeedReport>, Sw
 
 #[cfg(test)]
 mod tests {
-    use attention_probes_probes::{LinearProbeConfig, ProbeState};
+    use attention_probes_probes::{Linear, ProbeConfig, ProbeState};
 
     use attention_probes_metrics::Calibrator;
 
@@ -181,7 +181,7 @@ mod tests {
             converged: None,
         };
         GroupFit {
-            probe: LinearProbeConfig::new(1, 2).into(),
+            probe: ProbeConfig::new(Linear::default(), 1, 2),
             trials: (0..n_trials).map(fit).collect(),
             best: 0,
             cross_validation: None,

@@ -68,7 +68,7 @@ pub(crate) fn run_experiments(
     }
     let experiments = run.experiments(places);
     let groups = groups_of(run.plan, experiments.len(), (source.d_model(), n_classes));
-    let fit_config = FitConfig { stop: run.stop.clone(), ..run.plan.fit_config() };
+    let fit_config = FitConfig { stop: run.stop.clone(), ..run.plan.fit_config(run.device) };
     let name = &run.config().name;
     // Named after what it was trained on, so that it is never continued on anything else.
     let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
@@ -99,7 +99,7 @@ pub(crate) fn run_experiments(
     let mut judge = |side: &[usize]| {
         let examples = held_out(&examples, side, &rows);
         let side: Vec<(usize, usize)> = side.iter().map(|&example| prefixes[example]).collect();
-        let logits = predict_logits(&mut *source, &side, &trained, config.sweep.batch_size)?;
+        let logits = predict_logits(&mut *source, &side, &trained, &fit_config.prediction())?;
         Ok::<_, SweepError>(Judged { logits, examples, n_classes })
     };
     let validation = judge(&choosing)?;

@@ -169,11 +169,7 @@ fn solve(
 
 /// How a probe makes one token of many before all else: then examples are pooled once.
 fn pool_of(probe: &ProbeConfig) -> Option<Pool> {
-    match probe {
-        ProbeConfig::Linear(config) => Some(config.pool),
-        ProbeConfig::Mlp(config) => Some(config.pool),
-        _ => None,
-    }
+    probe.kind().reads().pool()
 }
 
 /// Trials of a group that have been fitted, and their training losses.
@@ -195,7 +191,7 @@ fn record(
     }
     let stacked = |ended: &Ended| {
         let states = ended.trials.iter().map(|trial| trial.state.clone()).collect();
-        StackedGroup::new(ended.group.clone(), Some(states), config.seed)
+        StackedGroup::new(ended.group.clone(), Some(states), &config.stack())
     };
     let mut stacks: Vec<StackedGroup> = groups.iter().map(stacked).collect();
     let scores = validate(source, data, &mut stacks, config.batch_size)?;

@@ -2,12 +2,14 @@
 
 use attention_probes_errors::Stop;
 use attention_probes_probes::{Loss, ProbeConfig, ProbeState};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectBy;
 use crate::cross_validation::CrossValidation;
 use crate::early_stopping::{Keep, Race};
 use crate::method::Method;
+use crate::passes::{PredictConfig, StackConfig};
 use crate::plan::Trial;
 use crate::select::Score;
 
@@ -66,6 +68,20 @@ pub struct FitConfig {
     /// Asked once a batch, and once a pass of L-BFGS; given, the training ends with
     /// [`SweepError::Stopped`](crate::SweepError::Stopped).
     pub stop: Stop,
+    /// Where kinds of probes without a host kernel are differentiated.
+    pub device: Device,
+}
+
+impl FitConfig {
+    /// What trials of any group are stacked with.
+    pub(crate) fn stack(&self) -> StackConfig {
+        StackConfig { seed: self.seed, device: self.device.clone() }
+    }
+
+    /// How the same examples are predicted.
+    pub(crate) fn prediction(&self) -> PredictConfig {
+        PredictConfig { batch_size: self.batch_size, device: self.device.clone() }
+    }
 }
 
 /// One trial after one epoch.

@@ -1,21 +1,18 @@
 //! L-BFGS on all training examples at once, trial by trial, and probes that a formula gives.
 
 use attention_probes_activations::ActivationSource;
-use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{Lbfgs, LbfgsStop};
+use attention_probes_probes::engine::{RaggedBatch, Rate, Targets, Trials, TrialsConfig};
 use attention_probes_probes::{
-    Features, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss, MassMean,
-    ParamArray, ProbeConfig, ProbeError, ProbeState, Shrinkage, discriminant, follow_logistic_path,
-    mass_mean,
+    Features, Linear, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss, MassMean,
+    ProbeError, ProbeState, Shrinkage, discriminant, follow_logistic_path, mass_mean,
 };
 
 use crate::SweepError;
-use crate::adamw::Rate;
 use crate::cross_validation::{CrossValidation, folds_of};
 use crate::fit::{FitConfig, FitData, TrialGroup};
 use crate::method::Recipe;
 use crate::plan::Trial;
-use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
 use crate::training_rows::TrainingRows;
 
 /// Smallest and largest penalty of a convex problem.
@@ -67,7 +64,7 @@ pub(crate) fn fit(
     if let Some(recipe) = group.method.recipe.filter(|recipe| recipe.is_closed_form()) {
         let state = closed_form(recipe, &problem.labels, data.n_classes, rows)?;
         let fit = match state {
-            Some(state) => problem.judged(state, true)?,
+            Some(state) => problem.judged(group, state, true)?,
             None => FullFit {
                 state: not_a_number(group.probe.init_state(0)),
                 train_loss: f64::NAN,
@@ -81,11 +78,11 @@ pub(crate) fn fit(
     let fit = |trial: &Trial| {
         let same = |fit: &&ConvexFit| fit.weight_decay.to_bits() == trial.weight_decay.to_bits();
         match convex.iter().find(same) {
-            Some(fit) => problem.judged(fit.state.clone(), fit.converged),
+            Some(fit) => problem.judged(group, fit.state.clone(), fit.converged),
             None => problem.fit_repeatedly(group, trial),
         }
     };
-    let fits = group.trials.iter().map(fit).collect::<Result<_, Stopped>>()?;
+    let fits = group.trials.iter().map(fit).collect::<Result<_, SweepError>>()?;
     Ok(FullFits { fits, cross_validation })
 }
 
@@ -154,7 +151,7 @@ fn convex_fits(
     rows: &TrainingRows,
     config: &FitConfig,
 ) -> Result<(Vec<ConvexFit>, Option<CrossValidation>), SweepError> {
-    if !matches!(group.probe, ProbeConfig::Linear(_)) || group.loss != Loss::CrossEntropy {
+    if group.probe.kind_as::<Linear>().is_none() || group.loss != Loss::CrossEntropy {
         return Ok((Vec::new(), None));
     }
     let weights: Vec<f64> =
@@ -216,14 +213,13 @@ fn not_a_number(mut state: ProbeState) -> ProbeState {
 
 /// The loss of all training examples as a function of the parameters of one trial.
 struct Problem<'a> {
-    stack: Box<dyn StackedProbes>,
+    stack: Trials,
     batches: Vec<RaggedBatch<'a>>,
     labels: Vec<usize>,
     class_weights: &'a [f32],
     /// Which parameters are decayed.
     is_decayed: Vec<bool>,
-    /// Asked once a batch.
-    stop: &'a Stop,
+    config: &'a FitConfig,
     on_pass: OnPass<'a>,
 }
 
@@ -234,42 +230,29 @@ impl<'a> Problem<'a> {
         rows: &'a TrainingRows,
         (config, on_pass): (&'a FitConfig, OnPass<'a>),
     ) -> Self {
-        let decays_all = matches!(group.probe, ProbeConfig::Attention(_));
-        // Ones where a parameter is decayed, in the order in which the stack keeps parameters.
-        let mark = |array: ParamArray| {
-            let is_decayed = decays_all || array.shape.len() > 1;
-            ParamArray::full(&array.shape, if is_decayed { 1.0 } else { 0.0 })
-        };
-        let marks = group.probe.init_state(0).into_iter();
-        let marks = marks.map(|(name, array)| (name, mark(array))).collect();
-        let is_decayed = params(&*stack_of(group, &marks)).iter().map(|&mark| mark > 0.0).collect();
+        let stack = stack_of(group, &group.probe.init_state(0), config);
         Self {
-            stack: stack_of(group, &marks),
+            is_decayed: stack.is_decayed(group.probe.kind()),
+            stack,
             batches: rows.batches(config.batch_size),
             labels: data.train.iter().map(|&example| data.labels[example]).collect(),
             class_weights: data.class_weights,
-            is_decayed,
-            stop: &config.stop,
+            config,
             on_pass,
         }
     }
 
     /// Mean loss and its gradient, without decay.
-    fn look(&mut self, values: &[f32]) -> Result<(f64, Vec<f32>), Stopped> {
-        let mut rest = values;
-        for part in &mut self.stack.stack_mut().parts {
-            let (own, others) = rest.split_at(part.params.len());
-            part.params.copy_from_slice(own);
-            rest = others;
-        }
+    fn look(&mut self, values: &[f32]) -> Result<(f64, Vec<f32>), SweepError> {
+        self.stack.stack_mut().set_params(values);
         let targets = Targets::new(&self.labels, self.class_weights);
         let mut loss = [0.0];
         let mut gradient = vec![0.0; values.len()];
         let mut from = 0;
         for batch in &self.batches {
-            self.stop.check()?;
+            self.config.stop.check()?;
             let targets = targets.part(from..from + batch.rows.len());
-            self.stack.differentiate(batch, &targets, &mut loss);
+            self.stack.differentiate(batch, &targets, &mut loss)?;
             let found = self.stack.gradients().iter().flatten();
             gradient.iter_mut().zip(found).for_each(|(sum, value)| *sum += value);
             from += batch.rows.len();
@@ -278,7 +261,7 @@ impl<'a> Problem<'a> {
     }
 
     /// Fits a trial, and again with the next seed where its loss stays too high; the best is kept.
-    fn fit_repeatedly(&mut self, group: &TrialGroup, trial: &Trial) -> Result<FullFit, Stopped> {
+    fn fit_repeatedly(&mut self, group: &TrialGroup, trial: &Trial) -> Result<FullFit, SweepError> {
         let mut best = self.fit(group, trial.weight_decay, trial.seed)?;
         let Some(retraining) = group.method.retraining else { return Ok(best) };
         for attempt in 1..=retraining.times {
@@ -299,8 +282,9 @@ impl<'a> Problem<'a> {
         group: &TrialGroup,
         weight_decay: f64,
         seed: u64,
-    ) -> Result<FullFit, Stopped> {
-        let start = params(&*stack_of(group, &group.probe.init_state(seed)));
+    ) -> Result<FullFit, SweepError> {
+        let start =
+            stack_of(group, &group.probe.init_state(seed), self.config).stack().flat_params();
         let is_decayed = self.is_decayed.clone();
         let mut n_passes = 0;
         let mut objective = |values: &[f32]| {
@@ -312,7 +296,7 @@ impl<'a> Problem<'a> {
                 loss += 0.5 * weight_decay * f64::from(value).powi(2);
                 *gradient += (weight_decay * f64::from(value)) as f32;
             }
-            Ok((loss, gradient))
+            Ok::<_, SweepError>((loss, gradient))
         };
         let result = Lbfgs::default().try_minimise(&start, &mut objective)?;
         let (train_loss, _) = self.look(&result.params)?;
@@ -325,20 +309,22 @@ impl<'a> Problem<'a> {
     }
 
     /// Weights that were found elsewhere.
-    fn judged(&mut self, state: ProbeState, converged: bool) -> Result<FullFit, Stopped> {
-        let values = ["weight", "bias"].iter().flat_map(|name| &state[*name].values);
-        let (train_loss, _) = self.look(&values.copied().collect::<Vec<f32>>())?;
+    fn judged(
+        &mut self,
+        group: &TrialGroup,
+        state: ProbeState,
+        converged: bool,
+    ) -> Result<FullFit, SweepError> {
+        let values = stack_of(group, &state, self.config).stack().flat_params();
+        let (train_loss, _) = self.look(&values)?;
         Ok(FullFit { state, train_loss, converged })
     }
 }
 
 /// A stack of one trial.
-fn stack_of(group: &TrialGroup, state: &ProbeState) -> Box<dyn StackedProbes> {
+fn stack_of(group: &TrialGroup, state: &ProbeState, config: &FitConfig) -> Trials {
     let rate = Rate { learning_rate: 1.0, weight_decay: 0.0 };
-    stack(&group.probe, group.loss, std::slice::from_ref(state), vec![rate], 0)
-}
-
-/// Parameters of a stack, part by part.
-fn params(stack: &dyn StackedProbes) -> Vec<f32> {
-    stack.stack().parts.iter().flat_map(|part| part.params.iter().copied()).collect()
+    let (probe, loss, device) = (&group.probe, group.loss, &config.device);
+    let of_trials = TrialsConfig { probe, loss, seed: 0, device, by_definition: false };
+    Trials::new(&of_trials, std::slice::from_ref(state), vec![rate])
 }

@@ -59,7 +59,7 @@ pub(crate) fn grid_notes(
 
 #[cfg(test)]
 mod tests {
-    use attention_probes_probes::{LinearProbeConfig, Loss, ProbeState};
+    use attention_probes_probes::{Linear, Loss, ProbeConfig, ProbeState};
 
     use super::*;
     use crate::config::SelectBy;
@@ -77,7 +77,7 @@ mod tests {
         let grid: Vec<Trial> = [0.1, 0.2].into_iter().flat_map(trial).collect();
         let group = TrialGroup {
             site: 0,
-            probe: LinearProbeConfig::new(2, 2).into(),
+            probe: ProbeConfig::new(Linear::default(), 2, 2),
             loss: Loss::CrossEntropy,
             method: Method::default(),
             trials: grid.clone(),

@@ -77,7 +77,7 @@ pub(crate) fn rates_of(trials: &[Trial]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use attention_probes_probes::{LinearProbeConfig, Loss};
+    use attention_probes_probes::{Linear, Loss, ProbeConfig};
 
     use super::*;
     use crate::early_stopping::tests::history;
@@ -89,7 +89,7 @@ mod tests {
         };
         TrialGroup {
             site: 0,
-            probe: LinearProbeConfig::new(2, 2).into(),
+            probe: ProbeConfig::new(Linear::default(), 2, 2),
             loss: Loss::CrossEntropy,
             method: Method { growth, ..Method::default() },
             trials: rates.iter().flat_map(trial).collect(),

@@ -5,7 +5,6 @@
 //! story from a [`SweepConfig`] to a folder of results.
 
 mod activation_sites;
-mod adamw;
 mod architecture_config;
 mod architecture_plan;
 mod asking;
@@ -48,6 +47,7 @@ mod method;
 mod outline;
 mod passes;
 mod plan;
+mod pooled_rows;
 mod predictions;
 mod report;
 mod results;
@@ -55,7 +55,6 @@ mod run;
 mod saved_run;
 mod select;
 mod sides;
-mod stacked;
 mod targets;
 #[cfg(feature = "tensorboard")]
 mod tensorboard;
@@ -86,14 +85,14 @@ pub use fit::{
 pub use layers_warning::{LayersWarning, experiment_warnings, target_warnings, warnings_by_data};
 pub use method::{Method, Recipe};
 pub use outline::{ClassCount, DataOutline, SweepOutline};
-pub use passes::predict_logits;
+pub use passes::{PredictConfig, predict_logits};
 pub use plan::{SweepPlan, Trial};
 pub use predictions::{HeldOutExamples, Predictions, SidePredictions};
 pub use report::{
     ArchitectureReport, ExperimentReport, Origin, SplitMetrics, SweepReport, TrialMetrics,
 };
 pub use results::HistoryRecord;
-pub use run::{RunOptions, check_sweep, run_sweep};
+pub use run::{RunOptions, check_sweep, run_sweep, run_sweep_on};
 pub use saved_run::{SavedExperiment, SavedRun};
 pub use select::{BinaryCounts, Score};
 pub use targets::{PenaltyMetrics, TargetBaselines, TargetProbe, TargetReport};

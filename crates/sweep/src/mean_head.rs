@@ -3,12 +3,12 @@
 use attention_probes_activations::ActivationSource;
 use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{Lbfgs, Matrix, Write, matmul};
-use attention_probes_probes::{Loss, ParamArray, Pool, ProbeState, join_heads, n_out};
+use attention_probes_probes::engine::Targets;
+use attention_probes_probes::{ParamArray, Pool, ProbeState, join_heads, n_out};
 
 use crate::SweepError;
 use crate::fit::{FitConfig, FitData, TrialFit, TrialGroup};
 use crate::passes::predict_logits;
-use crate::stacked::Targets;
 use crate::training_rows::TrainingRows;
 
 /// Adds a head to every trial of a group; returns their mean training losses.
@@ -25,7 +25,7 @@ pub(crate) fn add_mean_heads(
     let labels: Vec<usize> = data.train.iter().map(|&example| data.labels[example]).collect();
     let states: Vec<ProbeState> = fits.iter().map(|fit| fit.state.clone()).collect();
     let trained = [(group.clone(), states)];
-    let offsets = predict_logits(source, &examples, &trained, config.batch_size)?.swap_remove(0);
+    let offsets = predict_logits(source, &examples, &trained, &config.prediction())?.swap_remove(0);
     let keys = [(group.site, Pool::Mean)];
     let rows = TrainingRows::read_pooled(source, data, &keys, config.batch_size)?.swap_remove(0);
     let n_out = n_out(data.n_classes);
@@ -33,9 +33,8 @@ pub(crate) fn add_mean_heads(
         rows: rows.values(),
         d_model: source.d_model(),
         offsets: &[],
-        targets: Targets::new(&labels, data.class_weights),
+        targets: Targets::new(&labels, data.class_weights).with_loss(group.loss),
         n_out,
-        loss: group.loss,
         stop: &config.stop,
     };
     let per_trial = labels.len() * n_out;
@@ -57,7 +56,6 @@ struct MeanHead<'a> {
     offsets: &'a [f32],
     targets: Targets<'a>,
     n_out: usize,
-    loss: Loss,
     /// Asked once a pass.
     stop: &'a Stop,
 }
@@ -94,7 +92,7 @@ impl MeanHead<'_> {
     /// Mean loss and its gradient, without decay: weights `[n_out, d_model]`, then biases `[n_out]`.
     fn look(&self, values: &[f32]) -> (f64, Vec<f32>) {
         let (n_out, d_model) = (self.n_out, self.d_model);
-        let n_examples = self.targets.labels.len();
+        let n_examples = self.targets.len();
         let (weight, bias) = values.split_at(n_out * d_model);
         let rows = Matrix::new(self.rows, n_examples, d_model);
         let biases = bias.iter().cycle();
@@ -102,7 +100,7 @@ impl MeanHead<'_> {
             self.offsets.iter().zip(biases).map(|(offset, bias)| offset + bias).collect();
         let weights = Matrix::new(weight, n_out, d_model);
         matmul(&mut logits, rows, weights.transpose(), Write::Add);
-        let loss = self.targets.loss_and_gradient(self.loss, &mut logits, n_out);
+        let loss = self.targets.loss_and_gradient(&mut logits);
         let mut gradient = vec![0.0; values.len()];
         let (of_weight, of_bias) = gradient.split_at_mut(n_out * d_model);
         let residuals = Matrix::new(&logits, n_examples, n_out).transpose();

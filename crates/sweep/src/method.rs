@@ -1,9 +1,11 @@
 //! How the trials of a group train.
 
+use std::sync::Arc;
+
 use attention_probes_errors::ValueError;
 use attention_probes_probes::{
-    AttentionProbeConfig, Loss, Optimizer, Pool, ProbeConfig, ProbeError, ProbeMetadata,
-    Retraining, check_ensemble, check_finetune, ensemble_config,
+    Attention, Linear, Loss, Optimizer, Pool, ProbeConfig, ProbeError, ProbeMetadata, Retraining,
+    check_ensemble, check_finetune, ensemble_config,
 };
 use serde::{Deserialize, Serialize};
 
@@ -106,63 +108,59 @@ impl Method {
             return error("retrain_above", "is for `optimizer = \"lbfgs\"`");
         }
         if self.folds.is_some() {
-            if !matches!(probe, ProbeConfig::Linear(_)) || self.recipe.is_some() {
+            if probe.kind_as::<Linear>().is_none() || self.recipe.is_some() {
                 return error("folds", "are for a probe of kind `linear` without a recipe");
             }
             if !is_lbfgs {
                 return error("folds", "are for `optimizer = \"lbfgs\"`");
             }
         }
-        match (self.recipe, probe) {
-            (None, ProbeConfig::Attention(config)) if is_lbfgs => check_dropout(config),
-            (None, _) => Ok(()),
-            (Some(Recipe::FinetuneAttn), ProbeConfig::Attention(config)) => {
-                if is_lbfgs {
-                    let reason = "ends with `optimizer = \"adamw\"`; L-BFGS is what it begins with";
-                    return error("finetune_attn", reason);
-                }
-                check_finetune(config, self.pool)
-            }
-            (Some(Recipe::EnsembleMean), ProbeConfig::Attention(config)) => {
-                check_ensemble(config)?;
-                if is_lbfgs { check_dropout(config) } else { Ok(()) }
-            }
-            (Some(recipe), ProbeConfig::Linear(config)) if recipe.is_closed_form() => {
-                if is_lbfgs {
-                    return error("optimizer", "is not allowed where a formula gives the probe");
-                }
-                match recipe {
-                    Recipe::Lda => Ok(()),
-                    _ if config.n_classes == 2 => Ok(()),
-                    _ => error("recipe", "is for two classes; `lda` is for any number"),
-                }
-            }
-            (Some(recipe), _) if recipe.is_closed_form() => {
-                error("recipe", "is for a probe of kind `linear`")
-            }
-            (Some(_), _) => error("recipe", "is for a probe of kind `attention`"),
+        if is_lbfgs && self.recipe != Some(Recipe::FinetuneAttn) {
+            check_dropout(probe)?;
         }
+        let Some(recipe) = self.recipe else { return Ok(()) };
+        if recipe.is_closed_form() {
+            if probe.kind_as::<Linear>().is_none() {
+                return error("recipe", "is for a probe of kind `linear`");
+            }
+            if is_lbfgs {
+                return error("optimizer", "is not allowed where a formula gives the probe");
+            }
+            return match recipe {
+                Recipe::Lda => Ok(()),
+                _ if probe.n_classes() == 2 => Ok(()),
+                _ => error("recipe", "is for two classes; `lda` is for any number"),
+            };
+        }
+        let Some(attention) = probe.kind_as::<Attention>() else {
+            return error("recipe", "is for a probe of kind `attention`");
+        };
+        if recipe == Recipe::EnsembleMean {
+            return check_ensemble(attention);
+        }
+        if is_lbfgs {
+            let reason = "ends with `optimizer = \"adamw\"`; L-BFGS is what it begins with";
+            return error("finetune_attn", reason);
+        }
+        check_finetune(attention, self.pool)
     }
 
     /// The probe that a trial ends as.
     pub(crate) fn final_probe(&self, probe: &ProbeConfig) -> ProbeConfig {
-        match (self.recipe, probe) {
-            (Some(Recipe::EnsembleMean), ProbeConfig::Attention(config)) => {
-                ensemble_config(config).into()
-            }
-            _ => probe.clone(),
+        let joins = self.recipe == Some(Recipe::EnsembleMean);
+        match probe.kind_as::<Attention>().filter(|_| joins) {
+            Some(kind) => probe.with_kind(Arc::new(ensemble_config(kind))),
+            None => probe.clone(),
         }
     }
 }
 
 /// L-BFGS needs a loss that is the same at every look.
-fn check_dropout(config: &AttentionProbeConfig) -> Result<(), ProbeError> {
-    if config.attention_dropout == 0.0 {
-        return Ok(());
-    }
+fn check_dropout(probe: &ProbeConfig) -> Result<(), ProbeError> {
+    let Some(dropout) = probe.kind().dropout() else { return Ok(()) };
     let expected =
         "0 with `optimizer = \"lbfgs\"`, which needs a loss that is the same at every look";
-    Err(ValueError::new("attention_dropout", config.attention_dropout, expected).into())
+    Err(ValueError::new("attention_dropout", dropout.probability, expected).into())
 }
 
 #[cfg(test)]

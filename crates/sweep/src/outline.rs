@@ -7,7 +7,7 @@ use attention_probes_activations::{
 };
 use attention_probes_kernels::{Matrix, Write, matmul};
 use attention_probes_models::LanguageModel;
-use attention_probes_probes::{Optimizer, ProbeConfig};
+use attention_probes_probes::Optimizer;
 use serde::Serialize;
 
 use crate::SweepError;
@@ -191,9 +191,9 @@ impl DataRun<'_> {
             let probe = self.plan.probe(index, d_model, n_classes);
             let of_trial = probe.n_params() as usize;
             let n_trials = self.plan.trials_of(index).len();
-            let n_rows = match &probe {
-                ProbeConfig::Linear(_) | ProbeConfig::Mlp(_) => split.train.len(),
-                _ => n_train_tokens,
+            let n_rows = match probe.kind().reads().pool() {
+                Some(_) => split.train.len(),
+                None => n_train_tokens,
             };
             let n_passes = match architecture.optimizer() {
                 Optimizer::Lbfgs => TYPICAL_ITERATIONS,

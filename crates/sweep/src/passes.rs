@@ -1,27 +1,42 @@
 //! Passes over examples: one of training, and the logits of every trial on a side.
 
 use attention_probes_activations::{ActivationError, ActivationSource};
-use attention_probes_probes::{ProbeState, n_out};
+use attention_probes_models::ModelError;
+use attention_probes_probes::engine::{RaggedBatch, Rate, Targets, Trials, TrialsConfig};
+use attention_probes_probes::{ProbeError, ProbeState, n_out};
+use burn::tensor::Device;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::SweepError;
-use crate::adamw::Rate;
 use crate::fit::{FitConfig, FitData, TrialGroup};
 use crate::plan::Trial;
+use crate::pooled_rows::PooledRows;
 use crate::select::Score;
-use crate::stacked::{RaggedBatch, StackedProbes, Targets, stack};
 
 /// The trials of a group with their weights, ready to train or to predict.
 pub(crate) struct StackedGroup {
     pub(crate) group: TrialGroup,
-    pub(crate) stack: Box<dyn StackedProbes>,
+    pub(crate) stack: Trials,
+}
+
+/// What trials of any group are stacked with.
+#[derive(Clone, Debug)]
+pub(crate) struct StackConfig {
+    /// Seed of dropout.
+    pub(crate) seed: u64,
+    /// Where kinds without a host kernel are differentiated.
+    pub(crate) device: Device,
 }
 
 impl StackedGroup {
-    /// Trials with given weights, or with those that each seed draws; `seed` is that of dropout.
-    pub(crate) fn new(group: TrialGroup, states: Option<Vec<ProbeState>>, seed: u64) -> Self {
+    /// Trials with given weights, or with those that each seed draws.
+    pub(crate) fn new(
+        group: TrialGroup,
+        states: Option<Vec<ProbeState>>,
+        config: &StackConfig,
+    ) -> Self {
         let drawn =
             || group.trials.iter().map(|trial| group.probe.init_state(trial.seed)).collect();
         let states = states.unwrap_or_else(drawn);
@@ -30,16 +45,19 @@ impl StackedGroup {
             weight_decay: trial.weight_decay,
         };
         let rates = group.trials.iter().map(rate).collect();
-        let stack = stack(&group.probe, group.loss, &states, rates, seed);
+        let StackConfig { seed, ref device } = *config;
+        let (probe, loss) = (&group.probe, group.loss);
+        let of_trials = TrialsConfig { probe, loss, seed, device, by_definition: false };
+        let stack = Trials::new(&of_trials, &states, rates);
         Self { group, stack }
     }
 
     /// Those trials alone that are at these places, at the step where they are.
-    pub(crate) fn part(&self, places: &[usize], seed: u64) -> Self {
+    pub(crate) fn part(&self, places: &[usize], config: &StackConfig) -> Self {
         let trials = places.iter().map(|&place| self.group.trials[place]).collect();
         let states = places.iter().map(|&place| self.stack.state(place)).collect();
         let group = TrialGroup { trials, ..self.group.clone() };
-        let mut part = Self::new(group, Some(states), seed);
+        let mut part = Self::new(group, Some(states), config);
         let n_trials = self.group.trials.len();
         let pick = |from: &[f32], into: &mut [f32]| {
             let per_trial = from.len() / n_trials;
@@ -56,6 +74,15 @@ impl StackedGroup {
         }
         part
     }
+}
+
+/// How [`predict_logits`] goes through examples.
+#[derive(Clone, Debug)]
+pub struct PredictConfig {
+    /// Examples of one pass.
+    pub batch_size: usize,
+    /// Where kinds without a host kernel pass forward.
+    pub device: Device,
 }
 
 /// Logits of every trial of every group on some examples.
@@ -75,13 +102,22 @@ pub fn predict_logits(
     source: &mut dyn ActivationSource,
     examples: &[(usize, usize)],
     groups: &[(TrialGroup, Vec<ProbeState>)],
-    batch_size: usize,
+    config: &PredictConfig,
 ) -> Result<Vec<Vec<f32>>, SweepError> {
-    let stacked = |(group, states): &(TrialGroup, Vec<ProbeState>)| {
-        StackedGroup::new(group.clone(), Some(states.clone()), 0)
-    };
-    let mut groups: Vec<StackedGroup> = groups.iter().map(stacked).collect();
-    logits(source, examples, &mut groups, batch_size)
+    let of_stack = StackConfig { seed: 0, device: config.device.clone() };
+    let mut stacked = Vec::with_capacity(groups.len());
+    for (group, states) in groups {
+        for state in states {
+            group.probe.check_shapes(state)?;
+        }
+        let found = (states.len(), group.trials.len());
+        if found.0 != found.1 {
+            let (what, found, expected) = ("the number of states", found.0, found.1);
+            return Err(ProbeError::SizeMismatch { what, found, expected }.into());
+        }
+        stacked.push(StackedGroup::new(group.clone(), Some(states.clone()), &of_stack));
+    }
+    logits(source, examples, &mut stacked, config.batch_size)
 }
 
 /// One pass over the training examples; mean loss of each trial of each group.
@@ -89,7 +125,7 @@ pub(crate) fn train_epoch(
     source: &mut dyn ActivationSource,
     data: &FitData<'_>,
     groups: &mut [StackedGroup],
-    config: &FitConfig,
+    (config, pooled): (&FitConfig, &mut PooledRows),
     epoch: usize,
 ) -> Result<Vec<Vec<f64>>, SweepError> {
     let mut order = data.train.to_vec();
@@ -101,14 +137,22 @@ pub(crate) fn train_epoch(
         groups.iter().map(|one| vec![0.0; one.group.trials.len()]).collect();
     let mut n_batches = 0.0;
     for batch in order.chunks(config.batch_size) {
+        config.stop.check()?;
         let labels: Vec<usize> = batch.iter().map(|&example| data.labels[example]).collect();
         let targets = Targets::new(&labels, data.class_weights);
         let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
-        with_batches(source, &examples, |sites| {
-            for (one, sums) in groups.iter_mut().zip(&mut sums) {
-                one.stack.train_step(&sites[one.group.site], &targets, sums);
-            }
-        })?;
+        let mut steps: Vec<Step<'_>> = groups.iter_mut().zip(&mut sums).map(Step::new).collect();
+        differentiate_pooled(&mut steps, pooled, (batch, &targets))?;
+        if steps.iter().any(|step| !step.is_done) {
+            let mut differentiated = Ok(());
+            with_batches(source, &examples, |sites| {
+                pooled.fill(batch, sites);
+                differentiated = differentiate_pooled(&mut steps, pooled, (batch, &targets))
+                    .and_then(|()| differentiate(&mut steps, sites, &targets));
+            })?;
+            differentiated?;
+        }
+        steps.into_iter().for_each(|step| step.stack.update());
         n_batches += 1.0;
     }
     for sums in &mut sums {
@@ -117,6 +161,51 @@ pub(crate) fn train_epoch(
         }
     }
     Ok(sums)
+}
+
+/// A group that takes its step on a batch.
+struct Step<'a> {
+    group: &'a TrialGroup,
+    stack: &'a mut Trials,
+    sums: &'a mut [f64],
+    /// Whether it has its gradients.
+    is_done: bool,
+}
+
+impl<'a> Step<'a> {
+    fn new((one, sums): (&'a mut StackedGroup, &'a mut Vec<f64>)) -> Self {
+        Self { group: &one.group, stack: &mut one.stack, sums, is_done: false }
+    }
+}
+
+/// Gradients of the groups that read pooled rows, where these are kept.
+fn differentiate_pooled(
+    steps: &mut [Step<'_>],
+    pooled: &PooledRows,
+    (examples, targets): (&[usize], &Targets<'_>),
+) -> Result<(), ModelError> {
+    for step in steps.iter_mut().filter(|step| !step.is_done) {
+        if let Some(rows) = pooled.batch(step.group, examples) {
+            step.stack.differentiate(&rows, targets, step.sums)?;
+            step.is_done = true;
+        }
+    }
+    Ok(())
+}
+
+/// Gradients of all groups that have none yet; those of a site read its tokens together.
+fn differentiate(
+    steps: &mut [Step<'_>],
+    sites: &[RaggedBatch<'_>],
+    targets: &Targets<'_>,
+) -> Result<(), ModelError> {
+    for (site, batch) in sites.iter().enumerate() {
+        let here = steps.iter_mut().filter(|step| !step.is_done && step.group.site == site);
+        let mut groups: Vec<(&mut Trials, &mut [f64])> =
+            here.map(|step| (&mut *step.stack, &mut *step.sums)).collect();
+        Trials::differentiate_all(&mut groups, batch, targets)?;
+    }
+    Ok(())
 }
 
 /// Scores of each trial of each group on the validation examples.
@@ -159,17 +248,21 @@ fn logits(
     groups: &mut [StackedGroup],
     batch_size: usize,
 ) -> Result<Vec<Vec<f32>>, SweepError> {
-    let width = |one: &StackedGroup| n_out(one.group.probe.n_classes());
+    let width = |one: &StackedGroup| one.group.probe.n_out();
     let mut logits: Vec<Vec<f32>> = groups
         .iter()
         .map(|one| vec![0.0; one.group.trials.len() * examples.len() * width(one)])
         .collect();
     let mut from = 0;
     for batch in examples.chunks(batch_size) {
+        let mut read = Ok(());
         with_batches(source, batch, |sites| {
             for (one, logits) in groups.iter_mut().zip(&mut logits) {
                 let width = width(one);
-                let found = one.stack.logits(&sites[one.group.site]);
+                let found = match one.stack.logits(&sites[one.group.site]) {
+                    Ok(found) => found,
+                    Err(error) => return read = Err(error),
+                };
                 let (per_batch, per_trial) = (batch.len() * width, examples.len() * width);
                 let from = from * width;
                 for (found, logits) in found.chunks(per_batch).zip(logits.chunks_mut(per_trial)) {
@@ -177,6 +270,7 @@ fn logits(
                 }
             }
         })?;
+        read?;
         from += batch.len();
     }
     Ok(logits)

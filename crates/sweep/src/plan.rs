@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use attention_probes_activations::{
     ActivationError, Component, LabelKind, Place, Task, data_name, has_fractional_labels,
@@ -9,7 +10,8 @@ use attention_probes_activations::{
 };
 use attention_probes_errors::{Stop, is_plain_name};
 use attention_probes_models::{DeviceName, ModelShape};
-use attention_probes_probes::ProbeConfig;
+use attention_probes_probes::{Kinds, ProbeConfig, ProbeKind};
+use burn::tensor::Device;
 
 use crate::architecture_plan::{check_architecture, check_folds_in};
 use crate::config::{ArchitectureConfig, EvaluationConfig, GridConfig, Keep, Layers};
@@ -36,13 +38,17 @@ pub struct Trial {
 }
 
 /// A sweep whose every field has been checked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct SweepPlan {
     config: SweepConfig,
     tasks: Vec<Option<Task>>,
     trials: Vec<Trial>,
     /// Of every architecture.
     trials_of: Vec<Vec<Trial>>,
+    /// What probes that are read again may be.
+    kinds: Kinds,
+    /// Of every architecture.
+    kinds_of: Vec<Arc<dyn ProbeKind>>,
 }
 
 impl SweepConfig {
@@ -52,7 +58,16 @@ impl SweepConfig {
     /// # Errors
     ///
     /// A [`SweepError`] that names the key, its value, and what would be accepted.
-    pub fn check(mut self) -> Result<SweepPlan, SweepError> {
+    pub fn check(self) -> Result<SweepPlan, SweepError> {
+        self.check_with(&Kinds::builtin())
+    }
+
+    /// As [`SweepConfig::check`], where architectures may be kinds of yours.
+    ///
+    /// # Errors
+    ///
+    /// As [`SweepConfig::check`].
+    pub fn check_with(mut self, kinds: &Kinds) -> Result<SweepPlan, SweepError> {
         check_name("run", &self.run)?;
         check_device(&self.device)?;
         check_grid(&self.sweep)?;
@@ -112,12 +127,12 @@ impl SweepConfig {
         check_experiments(&self.data, &tasks)?;
 
         not_empty("architectures", &self.architectures)?;
-        let mut names = BTreeSet::new();
+        let (mut names, mut kinds_of) = (BTreeSet::new(), Vec::new());
         for architecture in &mut self.architectures {
             if architecture.config_name.is_empty() {
-                architecture.config_name = architecture.name.to_string();
+                architecture.config_name.clone_from(&architecture.name);
             }
-            check_architecture(architecture)?;
+            kinds_of.push(check_architecture(architecture, kinds)?);
             check_folds_in(&self.sweep, architecture)?;
             if !names.insert(architecture.config_name.clone()) {
                 return Err(SweepError::Duplicate {
@@ -134,7 +149,8 @@ impl SweepConfig {
         let trials = trials(&self.sweep, &ArchitectureConfig::default());
         let of_one = |architecture| self::trials(&self.sweep, architecture);
         let trials_of = self.architectures.iter().map(of_one).collect();
-        Ok(SweepPlan { config: self, tasks, trials, trials_of })
+        let kinds = kinds.clone();
+        Ok(SweepPlan { config: self, tasks, trials, trials_of, kinds, kinds_of })
     }
 }
 
@@ -227,15 +243,16 @@ impl SweepPlan {
         let config = &self.config.architectures[architecture];
         TrialGroup {
             site,
-            probe: config.probe(d_model, n_classes),
+            probe: self.probe(architecture, d_model, n_classes),
             loss: config.loss,
             method: config.method(&self.config.sweep),
             trials: self.trials_of[architecture].clone(),
         }
     }
 
-    /// How long and in which steps trials train.
-    pub fn fit_config(&self) -> FitConfig {
+    /// How long and in which steps trials train; the device is where kinds of probes without a host
+    /// kernel are differentiated.
+    pub fn fit_config(&self, device: &Device) -> FitConfig {
         let grid = &self.config.sweep;
         FitConfig {
             epochs: grid.most_epochs(),
@@ -246,12 +263,18 @@ impl SweepPlan {
             keep: grid.keep(),
             race: grid.epochs.is_none().then(Race::default),
             stop: Stop::never(),
+            device: device.clone(),
         }
+    }
+
+    /// The kinds of probes that it knows.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
     }
 
     /// Config of an architecture's probe for activations of this width.
     pub fn probe(&self, architecture: usize, d_model: usize, n_classes: usize) -> ProbeConfig {
-        self.config.architectures[architecture].probe(d_model, n_classes)
+        ProbeConfig::of_kind(self.kinds_of[architecture].clone(), d_model, n_classes)
     }
 }
 
@@ -539,7 +562,9 @@ mod tests {
             let config = plan.config().clone();
             // What is written beside the results means the same when it is read again.
             let again = SweepConfig::parse(&toml::to_string(&config).unwrap()).unwrap();
-            assert_eq!(again.check().unwrap(), plan);
+            let again = again.check().unwrap();
+            assert_eq!(again.config(), plan.config());
+            assert_eq!((&again.trials, &again.trials_of), (&plan.trials, &plan.trials_of));
             let growth = config.architectures[0].method(&config.sweep).growth;
             (config.sweep.most_epochs(), config.sweep.patience(), config.sweep.keep(), growth)
         };

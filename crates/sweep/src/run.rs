@@ -35,6 +35,15 @@ pub struct RunOptions<'a> {
     pub stop: Stop,
 }
 
+impl<'a> RunOptions<'a> {
+    /// A run on a device that refuses what is there already, without the Hub, a limit of memory, or a
+    /// signal to stop.
+    pub fn new(device: &'a Device) -> Self {
+        let (earlier, stop) = (EarlierRun::Refuse, Stop::never());
+        Self { device, hub: None, earlier, memory_bytes: None, stop }
+    }
+}
+
 /// Runs a sweep and writes its results.
 ///
 /// The model runs once over each data set (or, recomputing, once per batch), for all layers; every
@@ -56,20 +65,46 @@ pub fn run_sweep(
     options: &RunOptions<'_>,
     tracker: &mut dyn Tracker,
 ) -> Result<SweepReport, SweepError> {
-    let config = plan.config();
-    folder::check(config, options.earlier)?;
+    folder::check(plan.config(), options.earlier)?;
     let runs = data_runs(plan, options)?;
     let model = model_of(plan, options)?;
+    run((plan, &runs), model.as_ref(), options, tracker)
+}
+
+/// As [`run_sweep`], with a model that is open: also one of your own, whatever the configuration calls
+/// it.
+///
+/// # Errors
+///
+/// As [`run_sweep`].
+pub fn run_sweep_on(
+    plan: &SweepPlan,
+    model: &LanguageModel,
+    options: &RunOptions<'_>,
+    tracker: &mut dyn Tracker,
+) -> Result<SweepReport, SweepError> {
+    folder::check(plan.config(), options.earlier)?;
+    let runs = data_runs(plan, options)?;
+    run((plan, &runs), Some(model), options, tracker)
+}
+
+fn run(
+    (plan, runs): (&SweepPlan, &[DataRun<'_>]),
+    model: Option<&LanguageModel>,
+    options: &RunOptions<'_>,
+    tracker: &mut dyn Tracker,
+) -> Result<SweepReport, SweepError> {
+    let config = plan.config();
     let mut inputs = Vec::new();
-    for run in &runs {
+    for run in runs {
         options.stop.check()?;
-        inputs.push(run.input(model.as_ref(), true, tracker)?);
+        inputs.push(run.input(model, true, tracker)?);
     }
     let folder = RunFolder::claim(config, options.earlier)?;
     let (mut experiments, mut targets) = (Vec::new(), Vec::new());
     for (run, input) in runs.iter().zip(inputs) {
         options.stop.check()?;
-        let reports = run.run(input, model.as_ref(), tracker)?;
+        let reports = run.run(input, model, tracker)?;
         experiments.extend(reports.experiments);
         targets.extend(reports.targets);
     }
@@ -78,7 +113,7 @@ pub fn run_sweep(
     if has_none && targets.is_empty() {
         return Err(SweepError::Diverged);
     }
-    let transfers = transfers(&runs, &experiments, model.as_ref(), tracker)?;
+    let transfers = transfers(runs, &experiments, model, tracker)?;
     Ok(SweepReport { folder: folder.path, experiments, targets, transfers })
 }
 

@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 
 use attention_probes_metrics::{ConfusionMatrix, auroc, predicted_class};
-use attention_probes_probes::{ProbeConfig, n_out, probabilities_from_logits};
+use attention_probes_probes::engine::Targets;
+use attention_probes_probes::{ProbeConfig, probabilities_from_logits};
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 use crate::config::SelectBy;
 use crate::fit::{GroupFit, TrialFit};
-use crate::stacked::Targets;
 
 /// Metrics that a trial is chosen by.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,16 +58,16 @@ impl Score {
         let probabilities = probabilities_from_logits(logits, n_classes);
         let predictions: Vec<usize> =
             probabilities.chunks(n_classes).map(|row| predicted_class(row, 0.5)).collect();
-        let confusion = ConfusionMatrix::new(targets.labels, &predictions, n_classes)?;
+        let confusion = ConfusionMatrix::new(targets.labels(), &predictions, n_classes)?;
         let auroc = if n_classes == 2 {
             let scores: Vec<f64> = logits.iter().map(|z| f64::from(*z)).collect();
-            let positive: Vec<bool> = targets.labels.iter().map(|label| *label == 1).collect();
+            let positive: Vec<bool> = targets.labels().iter().map(|label| *label == 1).collect();
             auroc(&scores, &positive).ok()
         } else {
             None
         };
         Ok(Self {
-            loss: targets.loss(logits, n_out(n_classes)),
+            loss: targets.cross_entropy(logits),
             accuracy: confusion.accuracy(),
             balanced_accuracy: confusion.balanced_accuracy(),
             auroc,

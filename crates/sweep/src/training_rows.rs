@@ -2,11 +2,11 @@
 
 use attention_probes_activations::ActivationSource;
 use attention_probes_probes::Pool;
+use attention_probes_probes::engine::{self, RaggedBatch};
 
 use crate::SweepError;
 use crate::fit::FitData;
 use crate::passes::with_batches;
-use crate::stacked::{RaggedBatch, pooled};
 
 /// The training examples of a site, in memory.
 pub(crate) struct TrainingRows {
@@ -57,7 +57,7 @@ impl TrainingRows {
             let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
             with_batches(source, &examples, |sites| {
                 for (found, &(site, pool)) in found.iter_mut().zip(keys) {
-                    for row in pooled::pool(pool, &sites[site]).chunks(found.d_model) {
+                    for row in engine::pool(pool, &sites[site]).chunks(found.d_model) {
                         found.push(row);
                     }
                 }

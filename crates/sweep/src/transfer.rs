@@ -195,7 +195,7 @@ fn load(
         for architecture in report.iter().flat_map(|report| &report.architectures) {
             let folder = trained_on.folder.join(&experiment).join("trained");
             let SavedProbe { state, metadata } =
-                SavedProbe::load(&folder.join(&architecture.file))?;
+                SavedProbe::load_with(&folder.join(&architecture.file), trained_on.plan.kinds())?;
             let trial = Trial {
                 learning_rate: architecture.learning_rate,
                 weight_decay: architecture.weight_decay,
@@ -282,7 +282,7 @@ fn judge_examples(
 ) -> Result<Vec<TransferReport>, SweepError> {
     // Activations from elsewhere may be of another model.
     probes.retain(|probe| probe.group.probe.d_model() == source.d_model());
-    let (config, name) = (judged_on.plan.config(), &judged_on.config().name);
+    let (config, name) = (judged_on.plan.fit_config(judged_on.device), &judged_on.config().name);
     let example = |&i: &usize| examples.examples[i];
     let labels: Vec<usize> = test.iter().map(|i| example(i).label).collect();
     let prefixes: Vec<(usize, usize)> =
@@ -291,7 +291,7 @@ fn judge_examples(
         .iter_mut()
         .map(|probe| (probe.group.clone(), vec![take(&mut probe.state)]))
         .collect();
-    let logits = predict_logits(source, &prefixes, &groups, config.sweep.batch_size)?;
+    let logits = predict_logits(source, &prefixes, &groups, &config.prediction())?;
     let n_classes = examples.classes.len();
     let mut reports = Vec::new();
     let mut told = BTreeSet::new();

@@ -156,7 +156,7 @@ pub(crate) fn exact_predictions(
         })
         .collect();
     let examples: Vec<_> = test.iter().map(|&example| data.examples[example]).collect();
-    let logits = predict_logits(source, &examples, &chosen, config.batch_size)?;
+    let logits = predict_logits(source, &examples, &chosen, &config.prediction())?;
     for (index, logits) in indices.into_iter().zip(logits) {
         if logits.iter().all(|logit| logit.is_finite()) {
             let rows = probabilities_from_logits(&logits, data.n_classes);

@@ -79,6 +79,34 @@ impl Dataset {
         Self::read_files(name, &[path], config, needs_labels)
     }
 
+    /// Reads the columns `text` and `label` of a file, and calls the texts by its name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::read`].
+    ///
+    /// # Memory
+    ///
+    /// The texts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_activations::Dataset;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("mood.csv");
+    /// std::fs::write(&path, "text,label\nA happy dog.,good\nA sad storm.,bad\n")?;
+    /// let texts = Dataset::labelled(&path)?;
+    /// assert_eq!((&*texts.name, &texts.classes[..]), ("mood", &["bad", "good"].map(str::to_owned)[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn labelled(path: impl AsRef<Path>) -> Result<Self, ActivationError> {
+        let path = path.as_ref();
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Self::read(&name.unwrap_or_default(), path, &DatasetConfig::default(), true)
+    }
+
     /// Reads several files, whose rows follow each other.
     ///
     /// # Errors

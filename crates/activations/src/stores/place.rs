@@ -47,6 +47,19 @@ impl Place {
         Self { layers, component, convention }
     }
 
+    /// The raw residual stream after a layer, where most probes read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_activations::Place;
+    ///
+    /// assert_eq!(Place::resid_post(2).to_string(), "L02-resid_post");
+    /// ```
+    pub fn resid_post(layer: usize) -> Self {
+        Self::new([layer], Component::ResidPost, Convention::Raw)
+    }
+
     /// The layers, ascending.
     pub fn layers(&self) -> &[usize] {
         &self.layers

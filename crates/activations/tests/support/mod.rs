@@ -140,7 +140,7 @@ impl HookedModel for Disguised<'_> {
         self.model.attention_weights(layer)
     }
 
-    fn unembed_direction(&self, token: u32) -> Tensor<1> {
+    fn unembed_direction(&self, token: u32) -> Result<Tensor<1>, ModelError> {
         self.model.unembed_direction(token)
     }
 

@@ -290,14 +290,10 @@ impl HookedModel for Gemma {
         attention_weights(block, &self.shape, epsilon, (scoring, self.rope(layer)))
     }
 
-    fn unembed_direction(&self, token: u32) -> Tensor<1> {
+    fn unembed_direction(&self, token: u32) -> Result<Tensor<1>, ModelError> {
         let gain = self.norm.gain();
         let row = self.output_table().row(token, &gain.device());
-        row.cast(FloatDType::F32) * gain
-    }
-
-    fn centres_residuals(&self) -> bool {
-        false
+        Ok(row.cast(FloatDType::F32) * gain)
     }
 }
 

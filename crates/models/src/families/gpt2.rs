@@ -285,9 +285,9 @@ impl HookedModel for Gpt2 {
         attention_weights(block, &self.shape, epsilon, self.score_scale(layer))
     }
 
-    fn unembed_direction(&self, token: u32) -> Tensor<1> {
+    fn unembed_direction(&self, token: u32) -> Result<Tensor<1>, ModelError> {
         let gain = self.ln_f.gamma.val();
-        self.output_table().row(token, &gain.device()) * gain
+        Ok(self.output_table().row(token, &gain.device()) * gain)
     }
 
     fn centres_residuals(&self) -> bool {

@@ -91,7 +91,21 @@ impl ActivationCache {
         self.activations.keys().copied()
     }
 
-    pub(crate) fn insert(&mut self, hook: HookPoint, activation: Activation) {
+    /// Keeps an activation, raw, in place of one that is there: what models do with what they are
+    /// asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_models::{Activation, ActivationCache, HookPoint};
+    /// use burn::tensor::{Device, Tensor};
+    ///
+    /// let mut cache = ActivationCache::default();
+    /// let stream = Tensor::<3>::zeros([1, 2, 4], &Device::default());
+    /// cache.insert(HookPoint::ResidPost(0), Activation::Stream(stream));
+    /// assert!(cache.stream(HookPoint::ResidPost(0)).is_some());
+    /// ```
+    pub fn insert(&mut self, hook: HookPoint, activation: Activation) {
         self.activations.insert(hook, activation);
     }
 }

@@ -57,10 +57,10 @@ impl SavedProbe {
     /// ```
     /// use attention_probes_activations::TextSource;
     /// use attention_probes_probes::{
-    ///     LabelledColumns, LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe,
+    ///     LabelledColumns, Linear, ProbeConfig, ProbeMetadata, SavedProbe,
     /// };
     ///
-    /// let config: ProbeConfig = LinearProbeConfig::new(8, 2).into();
+    /// let config = ProbeConfig::new(Linear::default(), 8, 2);
     /// let classes = vec!["bad".to_owned(), "good".to_owned()];
     /// let metadata = ProbeMetadata::new(config.clone(), classes);
     /// let saved = SavedProbe { state: config.init_state(1), metadata };

@@ -68,12 +68,12 @@ impl StreamReader<'_> {
     ///
     /// ```
     /// use attention_probes_probes::{
-    ///     LinearProbeConfig, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe, StreamConfig,
+    ///     Linear, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe, StreamConfig,
     ///     StreamReader,
     /// };
     /// use burn::tensor::Device;
     ///
-    /// let config: ProbeConfig = LinearProbeConfig::new(2, 2).into();
+    /// let config = ProbeConfig::new(Linear::default(), 2, 2);
     /// let classes = vec!["no".to_owned(), "yes".to_owned()];
     /// let metadata = ProbeMetadata::new(config.clone(), classes);
     /// let saved = SavedProbe { state: config.init_state(1), metadata };

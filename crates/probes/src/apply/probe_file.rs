@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::{AnyProbe, ProbeError, SavedProbe};
+use crate::{Probe, ProbeError, SavedProbe};
 
 /// A saved probe, ready to use.
 pub struct ProbeFile {
@@ -13,7 +13,7 @@ pub struct ProbeFile {
     /// Weights and metadata.
     pub saved: SavedProbe,
     /// The probe on its device.
-    pub probe: AnyProbe,
+    pub probe: Probe,
 }
 
 impl ProbeFile {

@@ -3,9 +3,11 @@
 use attention_probes_activations::{ActivationSource, length_buckets};
 use attention_probes_errors::Stop;
 use attention_probes_models::host_values;
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::Device;
 
-use crate::{AnyProbe, Probe, ProbeError, probabilities};
+use crate::engine::RaggedBatch;
+use crate::kinds::PaddedTokens;
+use crate::{Probe, ProbeError, probabilities};
 
 /// Most tokens of one forward pass of a probe, padding included.
 const TOKENS_PER_BATCH: usize = 16_384;
@@ -59,7 +61,7 @@ pub struct Prefixes<'a> {
 ///     ExternalActivations, MemoryActivations, NpzArray, write_npz,
 /// };
 /// use attention_probes_errors::Stop;
-/// use attention_probes_probes::{LinearProbeConfig, Prefixes, ProbeConfig, apply_probe};
+/// use attention_probes_probes::{Linear, Prefixes, ProbeConfig, apply_probe};
 /// use burn::tensor::Device;
 ///
 /// let folder = tempfile::tempdir()?;
@@ -68,7 +70,7 @@ pub struct Prefixes<'a> {
 /// write_npz(&path, &[("x", x)])?;
 /// let mut source = MemoryActivations::from(ExternalActivations::read(&path)?);
 ///
-/// let config: ProbeConfig = LinearProbeConfig::new(3, 2).into();
+/// let config = ProbeConfig::new(Linear::default(), 3, 2);
 /// let probe = config.init(1, &Device::default())?;
 /// let mut logits = vec![0.0; 2];
 /// let ends = [(0, 1), (1, 1)];
@@ -81,7 +83,7 @@ pub struct Prefixes<'a> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn apply_probe(
-    probe: &AnyProbe,
+    probe: &Probe,
     prefixes: Prefixes<'_>,
     device: &Device,
     mut each: impl FnMut(usize, &Reading<'_>),
@@ -106,15 +108,15 @@ pub fn apply_probe(
 
 /// Applies a probe to sequences as one batch, and calls `each` once per row.
 fn read_rows(
-    probe: &AnyProbe,
+    probe: &Probe,
     rows: &[&[f32]],
     device: &Device,
     each: &mut dyn FnMut(usize, &Reading<'_>),
 ) -> Result<(), ProbeError> {
-    let (x, mask_pad) = padded(rows, probe.d_model(), device);
-    let [batch, pos, d_model] = x.dims();
+    let tokens = padded(rows, probe.d_model(), device);
+    let [batch, pos, d_model] = tokens.x().dims();
     let n_classes = probe.n_classes();
-    let output = probe.forward(x, mask_pad);
+    let output = probe.forward_padded(tokens);
     let probabilities = match n_classes {
         0 => Vec::new(),
         _ => probabilities(output.logits.clone(), n_classes)?,
@@ -138,25 +140,10 @@ fn read_rows(
     Ok(())
 }
 
-/// Pads sequences behind their end: `[batch, pos, d_model]`, and `true` where padding.
-pub(crate) fn padded(
-    rows: &[&[f32]],
-    d_model: usize,
-    device: &Device,
-) -> (Tensor<3>, Tensor<2, Bool>) {
-    let batch = rows.len();
-    let pos = rows.iter().map(|row| row.len() / d_model).max().unwrap_or(0);
-    let mut x = Vec::with_capacity(batch * pos * d_model);
-    let mut mask_pad = Vec::with_capacity(batch * pos);
-    for (row, values) in rows.iter().enumerate() {
-        x.extend_from_slice(values);
-        x.resize((row + 1) * pos * d_model, 0.0);
-        mask_pad.resize(row * pos + values.len() / d_model, false);
-        mask_pad.resize((row + 1) * pos, true);
-    }
-    let x = TensorData::new(x, [batch, pos, d_model]);
-    let mask_pad = TensorData::new(mask_pad, [batch, pos]);
-    (Tensor::from_data(x, device), Tensor::from_data(mask_pad, device))
+/// Sequences as a batch on a device.
+pub(crate) fn padded(rows: &[&[f32]], d_model: usize, device: &Device) -> PaddedTokens {
+    let batch = RaggedBatch { rows: rows.to_vec(), d_model };
+    batch.padded(device)
 }
 
 #[cfg(test)]
@@ -166,7 +153,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{LinearProbeConfig, ProbeConfig};
+    use crate::{Linear, ProbeConfig};
 
     #[test]
     fn it_stops_before_the_first_batch() {
@@ -174,7 +161,7 @@ mod tests {
         let path = folder.path().join("x.npz");
         write_npz(&path, &[("x", NpzArray::new(vec![1, 1, 3], vec![0.5_f32; 3]))]).unwrap();
         let mut source = MemoryActivations::from(ExternalActivations::read(&path).unwrap());
-        let config: ProbeConfig = LinearProbeConfig::new(3, 2).into();
+        let config = ProbeConfig::new(Linear::default(), 3, 2);
         let (device, stop) = (Device::default(), Stop::new());
         stop.stop();
         let probe = config.init(1, &device).unwrap();
@@ -186,8 +173,10 @@ mod tests {
     #[test]
     fn padding_goes_behind_the_shorter_sequence() {
         let rows: [&[f32]; 2] = [&[1.0, 2.0], &[3.0, 4.0, 5.0, 6.0]];
-        let (x, mask_pad) = padded(&rows, 2, &Device::default());
-        assert_eq!(host_values(x).unwrap(), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(host_values(mask_pad.float()).unwrap(), [0.0, 1.0, 0.0, 0.0]);
+        let tokens = padded(&rows, 2, &Device::default());
+        let x = host_values(tokens.x().clone()).unwrap();
+        assert_eq!(x, [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0]);
+        let mask_pad = host_values(tokens.mask_pad().clone().float()).unwrap();
+        assert_eq!(mask_pad, [0.0, 1.0, 0.0, 0.0]);
     }
 }

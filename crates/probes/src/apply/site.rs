@@ -53,9 +53,14 @@ impl ProbeMetadata {
     #[must_use]
     pub fn with_place(self, model: &LanguageModel, place: &Place) -> Self {
         let (name, revision) = (model.name.clone(), Some(model.revision.clone()));
+        Self { model: Some(ModelMetadata { name, revision }), ..self.reading(place) }
+    }
+
+    /// Says where in its model the probe reads.
+    #[must_use]
+    pub(crate) fn reading(self, place: &Place) -> Self {
         let convention = place.sites().first().map(|site| site.convention.to_string());
         Self {
-            model: Some(ModelMetadata { name, revision }),
             layer: place.layer(),
             layers: place.layer().is_none().then(|| place.layers().to_vec()),
             component: Some(place.component().to_string()),
@@ -183,14 +188,15 @@ impl SavedProbe {
     /// use attention_probes_activations::{Component, Place};
     /// use attention_probes_models::{Convention, open_model};
     /// use attention_probes_probes::{
-    ///     LinearProbeConfig, ModelChoice, ProbeConfig, ProbeMetadata, SavedProbe,
+    ///     Linear, ModelChoice, ProbeConfig, ProbeMetadata, SavedProbe,
     /// };
     /// use burn::tensor::Device;
     ///
     /// let device = Device::default();
     /// let model = open_model("demo-gpt2", None, &device)?;
     /// let place = Place::new([1, 3], Component::ResidPost, Convention::Raw);
-    /// let config: ProbeConfig = LinearProbeConfig::new(place.width(model.model.shape()), 2).into();
+    /// let width = place.width(model.model.shape());
+    /// let config = ProbeConfig::new(Linear::default(), width, 2);
     /// let classes = vec!["no".to_owned(), "yes".to_owned()];
     /// let metadata = ProbeMetadata::new(config.clone(), classes).with_place(&model, &place);
     /// let saved = SavedProbe { state: config.init_state(1), metadata };
@@ -359,7 +365,7 @@ mod tests {
     }
 
     fn saved(layers: &[usize]) -> SavedProbe {
-        let config: crate::ProbeConfig = crate::LinearProbeConfig::new(3, 2).into();
+        let config = crate::ProbeConfig::new(crate::Linear::default(), 3, 2);
         let classes = vec!["no".to_owned(), "yes".to_owned()];
         let metadata = ProbeMetadata {
             model: Some(ModelMetadata { name: "small".to_owned(), revision: None }),

@@ -145,12 +145,12 @@ struct Served<'a> {
 ///
 /// ```
 /// use attention_probes_probes::{
-///     LinearProbeConfig, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe, StreamConfig,
+///     Linear, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe, StreamConfig,
 ///     StreamReader,
 /// };
 /// use burn::tensor::Device;
 ///
-/// let config: ProbeConfig = LinearProbeConfig::new(3, 2).into();
+/// let config = ProbeConfig::new(Linear::default(), 3, 2);
 /// let metadata = ProbeMetadata::new(config.clone(), vec!["no".to_owned(), "yes".to_owned()]);
 /// let saved = SavedProbe { state: config.init_state(1), metadata };
 /// let folder = tempfile::tempdir()?;

@@ -27,7 +27,7 @@ const BATCH: usize = 32;
 /// use attention_probes_activations::{Component, Place};
 /// use attention_probes_models::{Convention, open_model};
 /// use attention_probes_probes::{
-///     LinearProbeConfig, ModelChoice, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe,
+///     Linear, ModelChoice, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe,
 ///     ScoreConfig, Scorer, TextScorer,
 /// };
 /// use burn::tensor::Device;
@@ -35,7 +35,8 @@ const BATCH: usize = 32;
 /// let device = Device::default();
 /// let model = open_model("demo-gpt2", None, &device)?;
 /// let place = Place::new([2], Component::ResidPost, Convention::Raw);
-/// let config: ProbeConfig = LinearProbeConfig::new(place.width(model.model.shape()), 2).into();
+/// let width = place.width(model.model.shape());
+/// let config = ProbeConfig::new(Linear::default(), width, 2);
 /// let classes = vec!["no".to_owned(), "yes".to_owned()];
 /// let metadata = ProbeMetadata::new(config.clone(), classes).with_place(&model, &place);
 /// let saved = SavedProbe { state: config.init_state(1), metadata };
@@ -312,7 +313,7 @@ impl SavedProbe {
     ///
     /// let config = AttentionProbeTrainConfig { n_steps: 20, ..Default::default() };
     /// let probe = train_probe(&data, &config, &device)?;
-    /// let metadata = ProbeMetadata::new(probe.config(), class_names).with_place(&model, &place);
+    /// let metadata = ProbeMetadata::new(probe.config().clone(), class_names).with_place(&model, &place);
     /// let folder = tempfile::tempdir()?;
     /// let path = SavedProbe::from_probe(&probe, metadata)?.save(folder.path(), "mood")?;
     ///
@@ -324,7 +325,6 @@ impl SavedProbe {
     /// let texts: Vec<&str> = tokens.iter().filter_map(|token| token.text.as_deref()).collect();
     /// assert_eq!(texts.concat(), "A sad fox.");
     /// assert!(tokens.iter().all(|token| token.score().is_some()));
-    /// # use attention_probes_probes::Probe as _;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn score(&self, probed: &ProbedModel, text: &str) -> Result<TextScore<'_>, ProbeError> {

@@ -91,10 +91,10 @@ impl<'a> Verdict<'a> {
 ///
 /// ```
 /// use attention_probes_probes::{
-///     Judge, LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe, VerdictConfig,
+///     Judge, Linear, ProbeConfig, ProbeMetadata, SavedProbe, VerdictConfig,
 /// };
 ///
-/// let config: ProbeConfig = LinearProbeConfig::new(3, 2).into();
+/// let config = ProbeConfig::new(Linear::default(), 3, 2);
 /// let metadata = ProbeMetadata::new(config.clone(), vec!["no".to_owned(), "yes".to_owned()]);
 /// let saved = SavedProbe { state: config.init_state(1), metadata };
 /// let judge = Judge::new(&saved, &VerdictConfig::default())?;

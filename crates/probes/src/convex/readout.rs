@@ -1,8 +1,7 @@
 //! What every convex probe comes to: weights and a bias per output.
 
-use crate::probe_config::KindConfig;
 use crate::state::check_state;
-use crate::{LinearProbeConfig, ParamArray, Pool, ProbeConfig, ProbeError, ProbeState};
+use crate::{Linear, ParamArray, Pool, ProbeConfig, ProbeError, ProbeState};
 
 /// Weights and biases that read outputs off pooled activations.
 ///
@@ -88,7 +87,7 @@ impl LinearReadout {
         Ok(rows.flat_map(|row| (0..self.n_out()).map(move |class| output(row, class))).collect())
     }
 
-    /// The arrays of a [`LinearProbe`](crate::LinearProbe).
+    /// The arrays of a [`Linear`] probe.
     pub fn to_state(&self) -> ProbeState {
         let n_out = self.n_out();
         let weight = ParamArray { shape: vec![n_out, self.d_model()], values: self.weight.clone() };
@@ -99,11 +98,11 @@ impl LinearReadout {
     /// As [`to_linear_probe`](Self::to_linear_probe), where the outputs are no classes, but numbers
     /// or several labels.
     pub fn to_output_probe(&self, pool: Pool) -> (ProbeConfig, ProbeState) {
-        let config = LinearProbeConfig::of_outputs(self.d_model(), self.n_out());
-        (LinearProbeConfig { pool, ..config }.into(), self.to_state())
+        let config = ProbeConfig::of_outputs(Linear { pool }, self.d_model(), self.n_out());
+        (config, self.to_state())
     }
 
-    /// Config and arrays of a [`LinearProbe`](crate::LinearProbe) of `n_classes` that pools as the
+    /// Config and arrays of a [`Linear`] probe of `n_classes` that pools as the
     /// features were pooled: what [`SavedProbe`](crate::SavedProbe) takes.
     ///
     /// # Errors
@@ -116,11 +115,10 @@ impl LinearReadout {
         n_classes: usize,
         pool: Pool,
     ) -> Result<(ProbeConfig, ProbeState), ProbeError> {
-        let config =
-            LinearProbeConfig { pool, ..LinearProbeConfig::new(self.d_model(), n_classes) };
+        let config = ProbeConfig::new(Linear { pool }, self.d_model(), n_classes);
         let state = self.to_state();
         config.check_state(&state)?;
-        Ok((config.into(), state))
+        Ok((config, state))
     }
 }
 

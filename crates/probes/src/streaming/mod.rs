@@ -1,10 +1,10 @@
 //! A probe beside a running model: one activation in, the class scores so far out.
 
-mod attention;
-mod extremes;
-mod pooled;
+mod kept;
 mod probe;
 mod rows;
-mod token;
+mod stream_kind;
 
 pub use probe::StreamingProbe;
+pub use rows::{Ring, Rows};
+pub use stream_kind::StreamKind;

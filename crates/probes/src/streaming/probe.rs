@@ -1,10 +1,10 @@
 //! A probe beside a running model: one activation in, the class scores so far out.
 
-use super::attention::{Attention, RollingAttention};
-use super::extremes::{GatedBipolar, MultiMax};
-use super::pooled::{Linear, Mlp};
-use super::token::Token;
-use crate::{ProbeConfig, ProbeError, ProbeState, SavedProbe};
+use burn::tensor::Device;
+
+use super::StreamKind;
+use super::kept::KeptTokens;
+use crate::{Probe, ProbeConfig, ProbeError, ProbeState, SavedProbe};
 
 /// Reads a text token by token, with a state whose size does not depend on its length.
 ///
@@ -20,6 +20,7 @@ use crate::{ProbeConfig, ProbeError, ProbeState, SavedProbe};
 /// | token: EMA, multimax | of each class or head the average and the highest value |
 /// | rolling attention | scores and values of the last `window` tokens |
 /// | gated bipolar | the highest and lowest value of each feature |
+/// | others | what [`ProbeKind::stream`](crate::ProbeKind::stream) says, else all activations |
 ///
 /// # Memory
 ///
@@ -29,10 +30,11 @@ use crate::{ProbeConfig, ProbeError, ProbeState, SavedProbe};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Aggregation, StreamingProbe, TokenProbeConfig};
+/// use attention_probes_probes::{Aggregation, ProbeConfig, StreamingProbe, TokenScores};
 ///
-/// let config = TokenProbeConfig::new(2, 2, Aggregation::Ema { alpha: 0.5 });
-/// let mut probe = StreamingProbe::new(&config.into(), &config_state())?;
+/// let aggregation = Aggregation::Ema { alpha: 0.5 };
+/// let config = ProbeConfig::new(TokenScores { aggregation }, 2, 2);
+/// let mut probe = StreamingProbe::new(&config, &config_state())?;
 /// # fn config_state() -> attention_probes_probes::ProbeState {
 /// #     use attention_probes_probes::ParamArray;
 /// #     [
@@ -52,51 +54,53 @@ use crate::{ProbeConfig, ProbeError, ProbeState, SavedProbe};
 pub struct StreamingProbe {
     config: ProbeConfig,
     n_tokens: usize,
-    reader: Reader,
+    reader: Box<dyn StreamKind>,
     logits: Vec<f32>,
 }
 
-/// What is kept of a text, by what the probe does with it.
-#[derive(Clone, Debug)]
-enum Reader {
-    Linear(Linear),
-    Mlp(Mlp),
-    Attention(Attention),
-    Token(Token),
-    MultiMax(MultiMax),
-    RollingAttention(RollingAttention),
-    GatedBipolar(GatedBipolar),
-}
-
 impl StreamingProbe {
-    /// Takes the weights of a probe.
+    /// Takes the weights of a probe whose kind has a reader.
     ///
     /// # Errors
     ///
+    /// - [`ProbeError::NoReader`] if the kind has none: [`StreamingProbe::on_device`] takes it
     /// - [`ProbeError::Hyperparameter`] if a field of the config is out of range
     /// - [`ProbeError::MissingArray`], [`ProbeError::UnknownArray`], [`ProbeError::ArrayShape`],
     ///   or [`ProbeError::NonFinite`] if the weights are not those of the config
     pub fn new(config: &ProbeConfig, state: &ProbeState) -> Result<Self, ProbeError> {
         config.check_state(state)?;
-        let reader = match config {
-            ProbeConfig::Linear(config) => Reader::Linear(Linear::new(config, state)),
-            ProbeConfig::Mlp(config) => Reader::Mlp(Mlp::new(config, state)),
-            ProbeConfig::Attention(config) => Reader::Attention(Attention::new(config, state)),
-            ProbeConfig::Token(config) => {
-                Reader::Token(Token::new(config.aggregation, config.n_classes, state))
+        match config.kind().stream(state, config.size()) {
+            Some(reader) => Ok(Self::with_reader(config, reader)),
+            None => Err(ProbeError::NoReader { kind: config.kind().name().to_owned() }),
+        }
+    }
+
+    /// Takes the weights of a probe of any kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`StreamingProbe::new`], but for [`ProbeError::NoReader`].
+    ///
+    /// # Memory
+    ///
+    /// For a kind without a reader, all activations of the text, which pass forward on the device
+    /// with every token.
+    pub fn on_device(
+        config: &ProbeConfig,
+        state: &ProbeState,
+        device: &Device,
+    ) -> Result<Self, ProbeError> {
+        match Self::new(config, state) {
+            Err(ProbeError::NoReader { .. }) => {
+                let probe = Probe::from_state(state, config, device)?;
+                Ok(Self::with_reader(config, Box::new(KeptTokens::new(probe))))
             }
-            ProbeConfig::MultiMax(config) => {
-                Reader::MultiMax(MultiMax::new(config.n_heads, config.n_classes, state))
-            }
-            ProbeConfig::RollingAttention(config) => Reader::RollingAttention(
-                RollingAttention::new(config.n_heads, config.window, config.n_classes, state),
-            ),
-            ProbeConfig::GatedBipolar(config) => {
-                Reader::GatedBipolar(GatedBipolar::new(config, state))
-            }
-        };
-        let logits = vec![0.0; config.n_out()];
-        Ok(Self { config: config.clone(), n_tokens: 0, reader, logits })
+            found => found,
+        }
+    }
+
+    fn with_reader(config: &ProbeConfig, reader: Box<dyn StreamKind>) -> Self {
+        Self { config: config.clone(), n_tokens: 0, reader, logits: vec![0.0; config.n_out()] }
     }
 
     /// Takes the weights of a saved probe.
@@ -137,16 +141,7 @@ impl StreamingProbe {
         let d_model = self.config.d_model();
         assert_eq!(x.len(), d_model, "an activation of a probe that reads {d_model} numbers");
         let position = self.n_tokens;
-        let logits = &mut self.logits;
-        match &mut self.reader {
-            Reader::Linear(reader) => reader.push(x, position, logits),
-            Reader::Mlp(reader) => reader.push(x, position, logits),
-            Reader::Attention(reader) => reader.push(x, position, logits),
-            Reader::Token(reader) => reader.push(x, position, logits),
-            Reader::MultiMax(reader) => reader.push(x, position, logits),
-            Reader::RollingAttention(reader) => reader.push(x, position, logits),
-            Reader::GatedBipolar(reader) => reader.push(x, position, logits),
-        }
+        self.reader.push(x, position, &mut self.logits);
         self.n_tokens += 1;
         &self.logits
     }
@@ -159,55 +154,16 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::testing::every_kind;
     use crate::testing::host_values;
-    use crate::{
-        Aggregation, AttentionActivation, AttentionProbeConfig, GatedBipolarProbeConfig,
-        LinearProbeConfig, MlpProbeConfig, MultiMaxProbeConfig, Pool, Probe,
-        RollingAttentionProbeConfig, TokenProbeConfig,
-    };
+    use crate::{Attention, AttentionActivation, Linear};
 
     const D_MODEL: usize = 9;
     const N_TOKENS: usize = 23;
 
-    fn configs(n_classes: usize) -> Vec<ProbeConfig> {
-        let attention =
-            AttentionProbeConfig { n_heads: 3, ..AttentionProbeConfig::new(D_MODEL, n_classes) };
-        let linear = LinearProbeConfig::new(D_MODEL, n_classes);
-        let token = |aggregation| TokenProbeConfig::new(D_MODEL, n_classes, aggregation).into();
-        let mut configs: Vec<ProbeConfig> = vec![
-            attention.clone().into(),
-            AttentionProbeConfig { activation: AttentionActivation::Tanh, ..attention.clone() }
-                .into(),
-            AttentionProbeConfig { hidden_dim: Some(5), ..attention.clone() }.into(),
-            AttentionProbeConfig { last_only: true, ..attention }.into(),
-            token(Aggregation::Softmax { temperature: 0.7 }),
-            token(Aggregation::TopMean { k: 4 }),
-            token(Aggregation::RollingMax { window: 6 }),
-            token(Aggregation::Ema { alpha: 0.3 }),
-            MultiMaxProbeConfig::new(D_MODEL, n_classes).into(),
-            RollingAttentionProbeConfig {
-                n_heads: 2,
-                window: 5,
-                ..RollingAttentionProbeConfig::new(D_MODEL, n_classes)
-            }
-            .into(),
-            GatedBipolarProbeConfig {
-                d_gate: 6,
-                ..GatedBipolarProbeConfig::new(D_MODEL, n_classes)
-            }
-            .into(),
-        ];
-        for pool in [Pool::Last, Pool::Mean, Pool::Max, Pool::AbsMax] {
-            configs.push(LinearProbeConfig { pool, ..linear.clone() }.into());
-            let mlp = MlpProbeConfig::new(D_MODEL, n_classes);
-            configs.push(MlpProbeConfig { pool, hidden_dim: 4, ..mlp }.into());
-        }
-        configs
-    }
-
     fn is_sum(config: &ProbeConfig) -> bool {
-        matches!(config, ProbeConfig::Attention(config)
-            if config.activation == AttentionActivation::Tanh)
+        let attention = config.kind_as::<Attention>();
+        attention.is_some_and(|kind| kind.activation == AttentionActivation::Tanh)
     }
 
     #[test]
@@ -215,13 +171,13 @@ mod tests {
         let device = Device::flex();
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         for n_classes in [2, 3] {
-            for config in configs(n_classes) {
+            for config in every_kind(D_MODEL, n_classes) {
                 let mut state = config.init_state(4);
                 for array in state.values_mut() {
                     let values = array.values.iter_mut();
                     values.for_each(|value| *value += rng.random_range(-0.3..0.3));
                 }
-                let probe = crate::AnyProbe::from_state(&state, &config, &device).unwrap();
+                let probe = Probe::from_state(&state, &config, &device).unwrap();
                 let mut streaming = StreamingProbe::new(&config, &state).unwrap();
                 for _text in 0..2 {
                     let x: Vec<f32> =
@@ -254,7 +210,7 @@ mod tests {
 
     #[test]
     fn weights_of_another_config_are_refused() {
-        let config: ProbeConfig = LinearProbeConfig::new(4, 2).into();
+        let config = ProbeConfig::new(Linear::default(), 4, 2);
         let error = StreamingProbe::new(&config, &ProbeState::new()).unwrap_err();
         assert!(matches!(error, ProbeError::MissingArray { .. }));
     }

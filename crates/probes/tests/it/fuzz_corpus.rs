@@ -1,7 +1,7 @@
 //! The corpora of the fuzz targets for saved probes and for streams, what they found included:
 //! nothing panics, and every line is answered.
 
-use attention_probes_probes::{LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe};
+use attention_probes_probes::{Linear, ProbeConfig, ProbeMetadata, SavedProbe};
 
 use crate::{corpus, folder, probe, seed, stream};
 
@@ -18,7 +18,7 @@ fn lines_are_answered_or_refused() {
 #[test]
 #[ignore = "writes the seeds of the corpus"]
 fn seeds() {
-    let config: ProbeConfig = LinearProbeConfig::new(4, 2).into();
+    let config = ProbeConfig::new(Linear::default(), 4, 2);
     let classes = vec!["no".to_owned(), "yes".to_owned()];
     let saved =
         SavedProbe { state: config.init_state(7), metadata: ProbeMetadata::new(config, classes) };

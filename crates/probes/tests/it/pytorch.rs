@@ -7,8 +7,7 @@
 
 use attention_probes_activations::{NpzArray, write_npz};
 use attention_probes_probes::{
-    AnyProbe, AttentionProbeConfig, Probe, ProbeConfig, ProbeMetadata, SavedProbe,
-    positions_from_mask,
+    Attention, Probe, ProbeConfig, ProbeMetadata, SavedProbe, positions_from_mask,
 };
 use burn::tensor::{Bool, Device, Distribution, Tensor};
 
@@ -16,18 +15,18 @@ use burn::tensor::{Bool, Device, Distribution, Tensor};
 #[ignore = "writes files for `make_attention_probe.py --check`, which needs PyTorch"]
 fn a_saved_probe_and_its_logits_are_written_for_pytorch() {
     let device = Device::flex();
-    let config = AttentionProbeConfig {
-        n_heads: 3,
-        hidden_dim: Some(8),
-        ..AttentionProbeConfig::new(12, 4)
-    };
+    let config = ProbeConfig::new(
+        Attention { n_heads: 3, hidden_dim: Some(8), ..Attention::default() },
+        12,
+        4,
+    );
     let config = ProbeConfig::from(config);
     let mut state = config.init_state(1);
     for name in ["q.weight", "position_weight"] {
         let values = &mut state.get_mut(name).unwrap().values;
         values.iter_mut().enumerate().for_each(|(i, value)| *value = (i as f32).sin() / 2.0);
     }
-    let probe = AnyProbe::from_state(&state, &config, &device).unwrap();
+    let probe = Probe::from_state(&state, &config, &device).unwrap();
     let class_names = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
     let saved = SavedProbe::from_probe(&probe, ProbeMetadata::new(config, class_names)).unwrap();
 

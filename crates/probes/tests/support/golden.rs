@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use attention_probes_activations::{NpzArray, NpzData, read_npz};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
-use crate::{AttentionProbeConfig, Labels, ParamArray, ProbeState, TrainingData};
+use crate::{Attention, Labels, ParamArray, ProbeConfig, ProbeState, TrainingData};
 
 /// One probe with its input, and what `PyTorch` made of them.
 pub(crate) struct GoldenCase {
     pub(crate) name: String,
-    pub(crate) config: AttentionProbeConfig,
+    pub(crate) config: ProbeConfig,
     pub(crate) x: Tensor<3>,
     pub(crate) mask_pad: Tensor<2, Bool>,
     pub(crate) labels: Vec<usize>,
@@ -25,7 +25,7 @@ pub(crate) struct GoldenCase {
 
 impl GoldenCase {
     pub(crate) fn data(&self) -> TrainingData {
-        let labels = Labels::numbered(self.labels.clone(), self.config.n_classes);
+        let labels = Labels::numbered(self.labels.clone(), self.config.n_classes());
         TrainingData::new(self.x.clone(), self.mask_pad.clone(), labels).unwrap()
     }
 }
@@ -38,11 +38,15 @@ pub(crate) fn golden_cases(device: &Device) -> Vec<GoldenCase> {
         for hidden_dim in [0, 8] {
             for n_classes in [2, 4] {
                 let name = format!("h{n_heads}_k{hidden_dim}_c{n_classes}");
-                let config = AttentionProbeConfig {
-                    n_heads,
-                    hidden_dim: (hidden_dim > 0).then_some(hidden_dim),
-                    ..AttentionProbeConfig::new(12, n_classes)
-                };
+                let config = ProbeConfig::new(
+                    Attention {
+                        n_heads,
+                        hidden_dim: (hidden_dim > 0).then_some(hidden_dim),
+                        ..Attention::default()
+                    },
+                    12,
+                    n_classes,
+                );
                 cases.push(golden_case(&arrays, name, config, device));
             }
         }
@@ -53,7 +57,7 @@ pub(crate) fn golden_cases(device: &Device) -> Vec<GoldenCase> {
 fn golden_case(
     arrays: &BTreeMap<String, NpzArray>,
     name: String,
-    config: AttentionProbeConfig,
+    config: ProbeConfig,
     device: &Device,
 ) -> GoldenCase {
     let get = |key: &str| {

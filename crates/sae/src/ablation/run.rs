@@ -14,7 +14,9 @@ use super::measure::{Bench, Measured};
 use super::metrics::Metric;
 use super::verdict::AblationVerdict;
 use crate::SaeError;
-use crate::run::{RunError, SaeRunOptions, SaeRunPlan, is_complete, open_run_model, run_sae_on_contexts};
+use crate::run::{
+    RunError, SaeRunOptions, SaeRunPlan, is_complete, open_run_model, run_sae_on_contexts,
+};
 
 /// What an ablation found; it serialises to what `ablation.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -106,7 +106,7 @@ impl HookedModel for Counting {
         self.inner.centres_residuals()
     }
 
-    fn unembed_direction(&self, token: u32) -> Tensor<1> {
+    fn unembed_direction(&self, token: u32) -> Result<Tensor<1>, ModelError> {
         self.inner.unembed_direction(token)
     }
 }

@@ -4,7 +4,7 @@ use attention_probes_activations::ActivationSource;
 use attention_probes_probes::Pool;
 
 use crate::SweepError;
-use crate::stacked::{RaggedBatch, pool};
+use attention_probes_probes::engine::{RaggedBatch, pool};
 
 /// Pools every example at every site, `[n_sites][n_pools][n_examples, d_model]`.
 ///

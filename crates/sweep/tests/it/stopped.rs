@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attention_probes_activations::EarlierRun;
 use attention_probes_errors::Stop;
-use attention_probes_probes::ProbeKind;
 use attention_probes_sweep::config::{ArchitectureConfig, DataConfig};
 use attention_probes_sweep::{
     FitConfig, NoTracker, RunOptions, SweepConfig, SweepError, SweepReport, run_sweep,
@@ -29,8 +28,8 @@ fn run(folder: &Path, stop: Stop) -> Result<SweepReport, SweepError> {
     let row = |i: usize| format!("{} day the {i}th,{}\n", ["a fine", "an awful"][i % 2], i % 2);
     let rows: String = (0..60).map(row).collect();
     fs::write(&path, format!("text,label\n{rows}")).unwrap();
-    let architecture = |name: ProbeKind, config_name: &str| ArchitectureConfig {
-        name,
+    let architecture = |name: &str, config_name: &str| ArchitectureConfig {
+        name: name.to_owned(),
         config_name: config_name.to_owned(),
         ..ArchitectureConfig::default()
     };
@@ -38,8 +37,8 @@ fn run(folder: &Path, stop: Stop) -> Result<SweepReport, SweepError> {
         output: folder.join("results"),
         data: vec![DataConfig { name: "days".to_owned(), path, ..DataConfig::default() }],
         architectures: vec![
-            architecture(ProbeKind::Linear, "linear"),
-            architecture(ProbeKind::Attention, "attention"),
+            architecture("linear", "linear"),
+            architecture("attention", "attention"),
         ],
         ..SweepConfig::default()
     };

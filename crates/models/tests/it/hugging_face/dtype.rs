@@ -66,7 +66,7 @@ fn a_table_in_its_file_gives_the_numbers_of_one_in_memory() {
     let run = |model: &dyn HookedModel| {
         let output = model.run(&batch, &HookSet::new([HookPoint::Embed]), true).unwrap();
         let embed = output.cache.stream(HookPoint::Embed).unwrap();
-        let direction = model.unembed_direction(3);
+        let direction = model.unembed_direction(3).unwrap();
         let logits = host_values(output.logits.unwrap()).unwrap();
         [host_values(embed).unwrap(), logits, host_values(direction).unwrap()]
     };

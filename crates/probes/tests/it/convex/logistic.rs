@@ -2,9 +2,8 @@
 
 use attention_probes_models::host_values;
 use attention_probes_probes::{
-    AnyProbe, Features, Folds, LogisticConfig, LogisticData, LogisticTargets, Pool, Probe,
-    SelectPenaltyBy, cross_validate_logistic, logistic_path, probabilities_from_logits,
-    select_logistic,
+    Features, Folds, LogisticConfig, LogisticData, LogisticTargets, Pool, Probe, SelectPenaltyBy,
+    cross_validate_logistic, logistic_path, probabilities_from_logits, select_logistic,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -155,7 +154,7 @@ fn a_readout_is_a_linear_probe_of_the_same_logits() {
     let data = LogisticData { features, targets: &targets, weights: None };
     let fit = logistic_path(data, &config(&[1.0])).unwrap().swap_remove(0);
     let (config, state) = fit.readout.to_linear_probe(3, Pool::Mean).unwrap();
-    let probe = AnyProbe::from_state(&state, &config, &Device::flex()).unwrap();
+    let probe = Probe::from_state(&state, &config, &Device::flex()).unwrap();
     let tensor = Tensor::<3>::from_data(TensorData::new(x.clone(), [n, 1, d]), &Device::flex());
     let mask_pad = Tensor::<2>::zeros([n, 1], &Device::flex()).bool();
     let found = host_values(probe.forward(tensor, mask_pad).logits).unwrap();

@@ -8,8 +8,7 @@ use attention_probes_errors::Stop;
 use attention_probes_metrics::predicted_class;
 use attention_probes_models::{LanguageModel, Tokenizer};
 use attention_probes_probes::{
-    ModelChoice, Prefixes, Probe as _, ProbeConfig, ProbeError, ProbeFile, Reading, TokenReader,
-    apply_probe,
+    ModelChoice, Prefixes, ProbeError, ProbeFile, Reading, TokenReader, apply_probe,
 };
 use attention_probes_report::{PageProbe, PageToken, TokenPage, TokenReading, TokenText};
 use burn::tensor::Device;
@@ -72,14 +71,15 @@ pub struct TextsPage {
 /// use attention_probes_models::{Convention, open_model};
 /// use attention_probes_pages_probes::{TokenPageConfig, token_page};
 /// use attention_probes_probes::{
-///     LinearProbeConfig, ModelChoice, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe,
+///     Linear, ModelChoice, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe,
 /// };
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
 /// let model = open_model("demo-gpt2", None, &device)?;
 /// let place = Place::new([2], Component::ResidPost, Convention::Raw);
-/// let config: ProbeConfig = LinearProbeConfig::new(place.width(model.model.shape()), 2).into();
+/// let width = place.width(model.model.shape());
+/// let config = ProbeConfig::new(Linear::default(), width, 2);
 /// let classes = vec!["no".to_owned(), "yes".to_owned()];
 /// let metadata = ProbeMetadata::new(config.clone(), classes).with_place(&model, &place);
 /// let folder = tempfile::tempdir()?;
@@ -167,7 +167,7 @@ fn describe(files: &[ProbeFile], places: &[Place]) -> Vec<PageProbe> {
                 Some(_) => format!("{series}, {}", place.component()),
                 None => format!("{series}, {place}"),
             },
-            kind: file.probe.kind().to_string(),
+            kind: file.saved.config().kind().name().to_owned(),
             layer: place.layer(),
             component: place.component().to_string(),
             task: match (&metadata.task, &metadata.target) {
@@ -175,10 +175,7 @@ fn describe(files: &[ProbeFile], places: &[Place]) -> Vec<PageProbe> {
                 (task, _) => task.clone().unwrap_or_default(),
             },
             classes: file.class_names().to_vec(),
-            n_heads: match file.saved.config() {
-                ProbeConfig::Attention(config) => config.n_heads,
-                _ => 0,
-            },
+            n_heads: file.saved.config().kind().token_weights().map_or(0, |found| found.n_heads),
             threshold: metadata.threshold,
             file: file.path.display().to_string(),
         }

@@ -391,7 +391,7 @@ fn logit_directions(model: &LanguageModel) -> Result<Vec<f32>, SaeError> {
     let n_tokens = model.model.shape().d_vocab as u32;
     let mut directions = Vec::with_capacity(n_tokens as usize * model.model.shape().d_model);
     for token in 0..n_tokens {
-        directions.extend(host_values(model.model.unembed_direction(token))?);
+        directions.extend(host_values(model.model.unembed_direction(token)?)?);
     }
     Ok(directions)
 }

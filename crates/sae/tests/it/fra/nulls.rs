@@ -62,7 +62,7 @@ impl HookedModel for Reweighted {
         self.model.centres_residuals()
     }
 
-    fn unembed_direction(&self, token: u32) -> Tensor<1> {
+    fn unembed_direction(&self, token: u32) -> Result<Tensor<1>, ModelError> {
         self.model.unembed_direction(token)
     }
 }

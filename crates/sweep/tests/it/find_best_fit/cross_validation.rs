@@ -1,8 +1,8 @@
 //! Cross-validation of the weight decay against plain modules, trained fold by fold.
 
 use attention_probes_probes::{
-    AttentionProbeConfig, Folds, Labels, LinearProbeConfig, Optimizer, ProbeConfig, ProbeError,
-    TrainConfig, TrainingData, evaluate_probe, train_any_probe,
+    Attention, Folds, Labels, Linear, Optimizer, ProbeConfig, ProbeError, TrainConfig,
+    TrainingData, evaluate_probe, train_any_probe,
 };
 use attention_probes_sweep::{
     FitConfig, FitData, Method, SelectBy, SweepError, Trial, TrialGroup, find_best_fit,
@@ -16,7 +16,7 @@ const DECAYS: [f64; 4] = [1.0, 0.003, 0.1, 30.0];
 
 /// A group of linear probes with folds, out of order.
 fn folded(n_classes: usize, folds: Option<usize>) -> TrialGroup {
-    let probe: ProbeConfig = LinearProbeConfig::new(D_MODEL, n_classes).into();
+    let probe: ProbeConfig = ProbeConfig::new(Linear::default(), D_MODEL, n_classes);
     let method = Method { optimizer: Optimizer::Lbfgs, folds, ..Method::default() };
     let trial = |weight_decay| Trial { learning_rate: 1.0, weight_decay, seed: 1 };
     group(&probe, method, DECAYS.map(trial).to_vec())
@@ -60,7 +60,7 @@ fn slowly(toy: &Toy, folds: &Folds, weight_decay: f64) -> (f64, f64) {
             class_weights: Some(class_weights(n_classes)),
             ..TrainConfig::default()
         };
-        let probe: ProbeConfig = LinearProbeConfig::new(D_MODEL, n_classes).into();
+        let probe: ProbeConfig = ProbeConfig::new(Linear::default(), D_MODEL, n_classes);
         let trained = train_any_probe(&means(toy, &rest), None, &probe, &train, &device).unwrap();
         let judged = evaluate_probe(&trained.probe, &means(toy, &held_out), &device).unwrap();
         for (&example, logits) in held_out.iter().zip(judged.logits.chunks(width)) {
@@ -161,7 +161,7 @@ fn folds_that_cannot_be_are_refused() {
     let by_auroc = FitConfig { select_by: SelectBy::Auroc, ..config() };
     let found = refused(folded(2, Some(3)), &by_auroc);
     assert!(matches!(found, ProbeError::Recipe { name: "select_by", .. }), "{found}");
-    let attention: ProbeConfig = AttentionProbeConfig::new(D_MODEL, 2).into();
+    let attention: ProbeConfig = ProbeConfig::new(Attention::default(), D_MODEL, 2);
     let method = Method { optimizer: Optimizer::AdamW, ..folded(2, Some(3)).method };
     for other in [
         TrialGroup { probe: attention, ..folded(2, Some(3)) },

@@ -1,16 +1,16 @@
 //! L-BFGS and the recipes against the same training of single modules, and early stopping.
 
 use attention_probes_probes::{
-    AttentionProbe, AttentionProbeConfig, Labels, LinearProbeConfig, Loss, Optimizer, Probe,
-    ProbeConfig, ProbeState, Retraining, TrainConfig, TrainingData, ensemble_with_mean,
-    evaluate_probe, train_any_probe,
+    Attention, AttentionProbe, Labels, Linear, Loss, Mlp, Optimizer, Probe, ProbeConfig,
+    ProbeState, Retraining, TrainConfig, TrainingData, ensemble_with_mean, evaluate_probe,
+    train_any_probe,
 };
 use attention_probes_sweep::{
     FitConfig, GroupFit, Keep, Method, Recipe, Trial, TrialFit, TrialGroup, predict_logits,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::find_best_fit::toy::{self, D_MODEL, N, Toy, config, probes, toy, trials};
+use crate::find_best_fit::toy::{self, D_MODEL, N, Toy, config, predict, probes, toy, trials};
 
 /// Examples that the toy trains on.
 pub(crate) const N_TRAIN: usize = 44;
@@ -49,7 +49,7 @@ fn logits(toy: &mut Toy, fit: &GroupFit, trial: &TrialFit) -> Vec<f32> {
     let group = group(&fit.probe, Method::default(), vec![trial.trial]);
     let examples = toy.prefixes.clone();
     let groups = [(group, vec![trial.state.clone()])];
-    predict_logits(&mut toy.source, &examples, &groups, 16).unwrap().remove(0)
+    predict_logits(&mut toy.source, &examples, &groups, &predict(16)).unwrap().remove(0)
 }
 
 fn same_bits(a: &[GroupFit], b: &[GroupFit]) {
@@ -87,7 +87,7 @@ fn class_means(toy: &Toy) -> Vec<Vec<f64>> {
 fn a_formula_gives_the_probe_of_the_pooled_training_examples() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let probe: ProbeConfig = LinearProbeConfig::new(D_MODEL, 2).into();
+    let probe: ProbeConfig = ProbeConfig::new(Linear::default(), D_MODEL, 2);
     let trial = Trial { learning_rate: 1.0, weight_decay: 0.0, seed: 1 };
     let of = |recipe| {
         let method = Method { recipe: Some(recipe), ..Method::default() };
@@ -140,17 +140,15 @@ fn lbfgs_ends_where_a_single_module_ends() {
             let expected = train_any_probe(&data, None, &probe, &train, &Device::flex()).unwrap();
             let expected_loss = expected.history[expected.best_step].loss_nats;
             let found = &fit.trials[0];
-            let squares: f64 = match &probe {
-                ProbeConfig::Attention(_) => squares(&found.state, |_| true),
-                _ => squares(&found.state, |rank| rank > 1),
-            };
+            let decays_all = probe.kind_as::<Attention>().is_some();
+            let squares: f64 = squares(&found.state, |rank| decays_all || rank > 1);
             let loss = found.history[0].train_loss + 0.05 * squares;
             // A maximum over tokens has kinks that a line search may end at, here or there.
             let is_smooth = index < 5 || index == 6 || index == 7 || index == 10;
             let epsilon = if is_smooth { 2e-5 } else { 2e-2 };
             assert!((loss - expected_loss).abs() < epsilon, "{probe:?}: {loss} {expected_loss}");
             assert_eq!((found.history.len(), found.kept, found.history[0].epoch), (1, 0, 1));
-            if matches!(probe, ProbeConfig::Linear(_)) {
+            if probe.kind_as::<Linear>().is_some() {
                 // Biases of a softmax are free up to a constant.
                 let expected = &expected.probe.state().unwrap()["weight"];
                 for (a, b) in found.state["weight"].values.iter().zip(&expected.values) {
@@ -172,7 +170,7 @@ fn the_focal_loss_and_no_decay_have_a_minimum_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
     let data = padded(&toy);
-    let probe: ProbeConfig = LinearProbeConfig::new(D_MODEL, 2).into();
+    let probe: ProbeConfig = ProbeConfig::new(Linear::default(), D_MODEL, 2);
     for (loss, weight_decay) in [(Loss::Focal { gamma: 2.0 }, 0.01), (Loss::CrossEntropy, 0.0)] {
         let (method, trial) = lbfgs(weight_decay, 1);
         let group = TrialGroup { loss, ..group(&probe, method, vec![trial]) };
@@ -198,28 +196,26 @@ fn an_ensemble_is_the_attention_probe_plus_a_head_that_takes_the_mean() {
     for n_classes in [2, 3] {
         let mut toy = toy(n_classes, folder.path());
         let data = padded(&toy);
-        let config_of_probe =
-            AttentionProbeConfig { n_heads: 2, ..AttentionProbeConfig::new(D_MODEL, n_classes) };
-        let probe: ProbeConfig = config_of_probe.clone().into();
+        let probe =
+            ProbeConfig::new(Attention { n_heads: 2, ..Attention::default() }, D_MODEL, n_classes);
         let method = Method { recipe: Some(Recipe::EnsembleMean), ..Method::default() };
         let plain = toy.fit(&[group(&probe, Method::default(), trials())], &config()).remove(0);
         let fit = toy.fit(&[group(&probe, method, trials())], &config()).remove(0);
-        let ProbeConfig::Attention(joined) = &fit.probe else { panic!("{:?}", fit.probe) };
-        assert_eq!(joined.n_heads, 3);
+        assert_eq!(fit.probe.kind_as().map(|kind: &Attention| kind.n_heads), Some(3));
         for (plain, ensemble) in plain.trials.iter().zip(&fit.trials) {
             assert_eq!(ensemble.history.len(), plain.history.len() + 1);
             assert_eq!(ensemble.kept, plain.history.len());
             assert!(ensemble.history[3].train_loss < 1.0);
-            // The library does the same with modules.
+            // The library does the same with a single probe.
             let device = Device::flex();
-            let module =
-                AttentionProbe::from_state(&plain.state, &config_of_probe, &device).unwrap();
+            let single = Probe::from_state(&plain.state, &probe, &device).unwrap();
+            let single = AttentionProbe::of(single).unwrap();
             let train = TrainConfig {
                 weight_decay: plain.trial.weight_decay,
                 class_weights: Some(class_weights(n_classes)),
                 ..TrainConfig::default()
             };
-            let expected = ensemble_with_mean(&module, &data, &train, &device).unwrap();
+            let expected = ensemble_with_mean(&single, &data, &train, &device).unwrap();
             let expected = evaluate_probe(&expected.probe, &data, &device).unwrap().logits;
             let found = logits(&mut toy, &fit, ensemble);
             if plain.trial.weight_decay > 0.0 {
@@ -230,7 +226,7 @@ fn an_ensemble_is_the_attention_probe_plus_a_head_that_takes_the_mean() {
             // And its logits are the sum of both.
             let own = logits(&mut toy, &GroupFit { probe: probe.clone(), ..fit.clone() }, plain);
             let head = last_head(&ensemble.state, n_classes);
-            let mean: ProbeConfig = AttentionProbeConfig::new(D_MODEL, n_classes).into();
+            let mean = ProbeConfig::new(Attention::default(), D_MODEL, n_classes);
             let head = TrialFit { state: head, ..ensemble.clone() };
             let head = logits(&mut toy, &GroupFit { probe: mean, ..fit.clone() }, &head);
             assert_eq!(found.len(), N * if n_classes == 2 { 1 } else { 3 });
@@ -244,7 +240,7 @@ fn an_ensemble_is_the_attention_probe_plus_a_head_that_takes_the_mean() {
 
 /// The head that was joined last, as a probe of its own.
 fn last_head(state: &ProbeState, n_classes: usize) -> ProbeState {
-    let mut head = AttentionProbeConfig::new(D_MODEL, n_classes).init_state(0);
+    let mut head = ProbeConfig::new(Attention::default(), D_MODEL, n_classes).init_state(0);
     for (name, array) in &mut head {
         let all = &state[name].values;
         let from = all.len() - array.values.len();
@@ -257,7 +253,7 @@ fn last_head(state: &ProbeState, n_classes: usize) -> ProbeState {
 fn a_fine_tuned_probe_begins_as_the_probe_of_the_mean_token() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let probe: ProbeConfig = AttentionProbeConfig::new(D_MODEL, 2).into();
+    let probe: ProbeConfig = ProbeConfig::new(Attention::default(), D_MODEL, 2);
     let method = Method { recipe: Some(Recipe::FinetuneAttn), ..Method::default() };
     // A step so small that the weights stay what they were.
     let trial = Trial { learning_rate: 1e-12, weight_decay: 0.1, seed: 3 };
@@ -289,7 +285,7 @@ fn a_fine_tuned_probe_begins_as_the_probe_of_the_mean_token() {
 fn lbfgs_beside_adamw_goes_on_from_a_checkpoint_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(3, folder.path());
-    let attention: ProbeConfig = AttentionProbeConfig::new(D_MODEL, 3).into();
+    let attention: ProbeConfig = ProbeConfig::new(Attention::default(), D_MODEL, 3);
     let (by_lbfgs, trial) = lbfgs(0.01, 1);
     let recipe = |recipe| Method { recipe: Some(recipe), ..Method::default() };
     let groups = [
@@ -314,7 +310,7 @@ fn lbfgs_beside_adamw_goes_on_from_a_checkpoint_to_the_same_bits() {
 fn the_best_epoch_is_kept_and_training_ends_when_nothing_gets_better() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let probe: ProbeConfig = AttentionProbeConfig::new(D_MODEL, 2).into();
+    let probe: ProbeConfig = ProbeConfig::new(Attention::default(), D_MODEL, 2);
     let trial = Trial { learning_rate: 5e-2, weight_decay: 0.0, seed: 1 };
     let groups = [group(&probe, Method::default(), vec![trial])];
     let long = FitConfig { epochs: 60, ..config() };
@@ -352,7 +348,7 @@ fn the_best_epoch_is_kept_and_training_ends_when_nothing_gets_better() {
 fn a_loss_that_stays_too_high_is_trained_again_and_the_best_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let mut toy = toy(2, folder.path());
-    let probe: ProbeConfig = attention_probes_probes::MlpProbeConfig::new(D_MODEL, 2).into();
+    let probe = ProbeConfig::new(Mlp::default(), D_MODEL, 2);
     let mut loss = |seed, retraining| {
         let (method, trial) = lbfgs(0.1, seed);
         let method = Method { retraining, ..method };

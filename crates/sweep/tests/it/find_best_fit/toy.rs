@@ -3,14 +3,14 @@
 use attention_probes_activations::{ExternalActivations, MemoryActivations, NpzArray, write_npz};
 use attention_probes_errors::Stop;
 use attention_probes_probes::{
-    Aggregation, AttentionActivation, AttentionProbeConfig, GatedBipolarProbeConfig,
-    LinearProbeConfig, Loss, MlpProbeConfig, MultiMaxProbeConfig, Pool, ProbeConfig, ProbeState,
-    RollingAttentionProbeConfig, TokenProbeConfig,
+    Aggregation, Attention, AttentionActivation, GatedBipolar, Linear, Loss, Mlp, MultiMax, Pool,
+    ProbeConfig, ProbeState, RollingAttention, TokenScores,
 };
 use attention_probes_sweep::{
-    EpochReport, FitConfig, FitData, FitEvent, GroupFit, Keep, Method, SelectBy, SweepError, Trial,
-    TrialGroup, find_best_fit,
+    EpochReport, FitConfig, FitData, FitEvent, GroupFit, Keep, Method, PredictConfig, SelectBy,
+    SweepError, Trial, TrialGroup, find_best_fit,
 };
+use burn::tensor::Device;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -116,40 +116,37 @@ pub(crate) fn config() -> FitConfig {
         keep: Keep::Last,
         race: None,
         stop: Stop::never(),
+        device: Device::flex(),
     }
 }
 
+pub(crate) fn predict(batch_size: usize) -> PredictConfig {
+    PredictConfig { batch_size, device: Device::flex() }
+}
+
 pub(crate) fn probes(n_classes: usize) -> Vec<ProbeConfig> {
-    let attention = AttentionProbeConfig::new(D_MODEL, n_classes);
+    let attention = |n_heads, activation, hidden_dim| {
+        let kind = Attention { n_heads, activation, hidden_dim, ..Attention::default() };
+        ProbeConfig::new(kind, D_MODEL, n_classes)
+    };
+    let softmax = AttentionActivation::Softmax;
     let tanh = AttentionActivation::Tanh;
-    let token = |aggregation| TokenProbeConfig::new(D_MODEL, n_classes, aggregation).into();
+    let token = |aggregation| ProbeConfig::new(TokenScores { aggregation }, D_MODEL, n_classes);
     vec![
-        AttentionProbeConfig { n_heads: 1, ..attention.clone() }.into(),
-        AttentionProbeConfig { n_heads: 3, ..attention.clone() }.into(),
-        AttentionProbeConfig { n_heads: 2, activation: tanh, ..attention.clone() }.into(),
-        LinearProbeConfig { pool: Pool::Mean, ..LinearProbeConfig::new(D_MODEL, n_classes) }.into(),
-        LinearProbeConfig { pool: Pool::AbsMax, ..LinearProbeConfig::new(D_MODEL, n_classes) }
-            .into(),
-        MlpProbeConfig {
-            hidden_dim: 5,
-            pool: Pool::Max,
-            ..MlpProbeConfig::new(D_MODEL, n_classes)
-        }
-        .into(),
-        AttentionProbeConfig { n_heads: 2, hidden_dim: Some(4), ..attention }.into(),
+        attention(1, softmax, None),
+        attention(3, softmax, None),
+        attention(2, tanh, None),
+        ProbeConfig::new(Linear { pool: Pool::Mean }, D_MODEL, n_classes),
+        ProbeConfig::new(Linear { pool: Pool::AbsMax }, D_MODEL, n_classes),
+        ProbeConfig::new(Mlp { hidden_dim: 5, pool: Pool::Max }, D_MODEL, n_classes),
+        attention(2, softmax, Some(4)),
         token(Aggregation::Softmax { temperature: 2.0 }),
         token(Aggregation::TopMean { k: 3 }),
         token(Aggregation::RollingMax { window: 3 }),
         token(Aggregation::Ema { alpha: 0.4 }),
-        MultiMaxProbeConfig { n_heads: 3, ..MultiMaxProbeConfig::new(D_MODEL, n_classes) }.into(),
-        RollingAttentionProbeConfig {
-            n_heads: 2,
-            window: 3,
-            ..RollingAttentionProbeConfig::new(D_MODEL, n_classes)
-        }
-        .into(),
-        GatedBipolarProbeConfig { d_gate: 4, ..GatedBipolarProbeConfig::new(D_MODEL, n_classes) }
-            .into(),
+        ProbeConfig::new(MultiMax { n_heads: 3 }, D_MODEL, n_classes),
+        ProbeConfig::new(RollingAttention { n_heads: 2, window: 3 }, D_MODEL, n_classes),
+        ProbeConfig::new(GatedBipolar { d_gate: 4 }, D_MODEL, n_classes),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Trials against themselves: alone, again, resumed, and by what they are chosen.
 
 use attention_probes_activations::ActivationSource;
-use attention_probes_probes::{LinearProbeConfig, Loss};
+use attention_probes_probes::{Linear, Loss, ProbeConfig};
 use attention_probes_sweep::{FitConfig, Trial, TrialGroup};
 
 use crate::find_best_fit::toy::{D_MODEL, config, group, largest_difference, probes, toy, trials};
@@ -31,7 +31,7 @@ fn a_loss_of_tokens_is_refused_for_a_probe_that_does_not_score_tokens() {
     let mut toy = toy(2, folder.path());
     let group = TrialGroup {
         loss: Loss::SoftmaxWeighted { window: 4, temperature: 1.0 },
-        ..group(&LinearProbeConfig::new(D_MODEL, 2).into(), trials())
+        ..group(&ProbeConfig::new(Linear::default(), D_MODEL, 2), trials())
     };
     let error = toy.try_fit_with(&[group], &config(), None, &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains("needs a token probe of 2 classes"), "{error}");

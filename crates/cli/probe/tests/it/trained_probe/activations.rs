@@ -3,7 +3,7 @@
 
 use attention_probes_activations::{Component, Place};
 use attention_probes_models::Convention;
-use attention_probes_probes::{LinearProbeConfig, ProbeState, SavedProbe};
+use attention_probes_probes::{Linear, ProbeConfig, ProbeState, SavedProbe};
 use serde_json::Value;
 
 use crate::trained_probe::fixture::{D_MODEL, Fixture};
@@ -64,9 +64,9 @@ fn every_form_that_extract_writes_is_scored_as_its_texts() {
 fn a_probe_of_joined_layers_takes_them_side_by_side() {
     let fixture = Fixture::new();
     let data = fixture.reviews();
-    let (narrow, _) = fixture.train(&data, &LinearProbeConfig::new(D_MODEL, 2).into());
+    let (narrow, _) = fixture.train(&data, &ProbeConfig::new(Linear::default(), D_MODEL, 2));
     let mut metadata = narrow.metadata.clone();
-    metadata.config = LinearProbeConfig::new(2 * D_MODEL, 2).into();
+    metadata.config = ProbeConfig::new(Linear::default(), 2 * D_MODEL, 2);
     (metadata.layer, metadata.layers) = (None, Some(vec![0, 1]));
     let mut state = ProbeState::new();
     for (name, mut array) in narrow.state {

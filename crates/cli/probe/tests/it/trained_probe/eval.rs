@@ -5,8 +5,7 @@ use std::path::Path;
 use attention_probes_activations::{ExampleConfig, NpzArray, Task, write_npz};
 use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_probes::{
-    Labels, LinearProbeConfig, ProbeConfig, ProbeMetadata, SavedProbe, TrainingData,
-    compute_metrics,
+    Labels, Linear, ProbeConfig, ProbeMetadata, SavedProbe, TrainingData, compute_metrics,
 };
 use serde_json::Value;
 
@@ -37,11 +36,11 @@ fn labels_are_matched_by_name_and_one_class_may_be_absent() {
     let fixture = Fixture::new();
     let data = fixture.reviews();
     // A probe that knows a third class, in an order that is not that of the letters.
-    let config = ProbeConfig::from(LinearProbeConfig::new(D_MODEL, 3));
+    let config = ProbeConfig::new(Linear::default(), D_MODEL, 3);
     let labels: Vec<usize> = data.labels().iter().map(|label| [2, 1][*label]).collect();
     let names = ["unsure", "pos", "neg"].map(str::to_owned).to_vec();
     let labels = Labels { values: labels.clone(), class_names: names };
-    let data = TrainingData::new(data.x().clone(), data.mask_pad().clone(), labels).unwrap();
+    let data = TrainingData::new(data.x().clone(), data.mask_pad(), labels).unwrap();
     let (saved, evaluation) = fixture.train(&data, &config);
     fixture.save(&saved, "three");
     let expected = compute_metrics(&evaluation, &data, 42).unwrap();
@@ -76,8 +75,7 @@ fn activations_from_a_file_give_the_same_report_and_scores() {
     fixture.save(&SavedProbe { state: saved.state, metadata }, "external");
     let [n, pos, d_model] = data.x().dims();
     let x: Vec<f32> = data.x().clone().into_data().try_into_vec().unwrap();
-    let mask: Vec<f32> =
-        data.mask_pad().clone().bool_not().float().into_data().try_into_vec().unwrap();
+    let mask: Vec<f32> = data.mask_pad().bool_not().float().into_data().try_into_vec().unwrap();
     let y: Vec<i64> = data.labels().iter().map(|label| *label as i64).collect();
     // One more example, which is all padding.
     let with_empty = |values: Vec<f32>, n: usize| [values, vec![0.0; n]].concat();
@@ -137,7 +135,8 @@ fn a_token_task_is_judged_on_examples_drawn_as_in_training() {
     let task = Task::NextToken { target: " the".into() };
     let drawing = ExampleConfig { task, balance: true, examples_per_text: 2, seed: 7 };
     let data = fixture.examples(&file, &drawing);
-    let (mut saved, evaluation) = fixture.train(&data, &LinearProbeConfig::new(D_MODEL, 2).into());
+    let (mut saved, evaluation) =
+        fixture.train(&data, &ProbeConfig::new(Linear::default(), D_MODEL, 2));
     saved.metadata.task = Some("next_token".to_owned());
     saved.metadata.target = Some(" the".into());
     fixture.save(&saved, "next");

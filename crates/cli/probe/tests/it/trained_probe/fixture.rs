@@ -10,8 +10,8 @@ use attention_probes_activations::{
 use attention_probes_errors::Stop;
 use attention_probes_models::{Convention, LanguageModel, open_model};
 use attention_probes_probes::{
-    AttentionProbeConfig, Evaluation, Labels, ModelMetadata, ProbeConfig, ProbeMetadata,
-    SavedProbe, TrainConfig, TrainingData, evaluate_probe, train_any_probe,
+    Attention, Evaluation, Labels, ModelMetadata, ProbeConfig, ProbeMetadata, SavedProbe,
+    TrainConfig, TrainingData, evaluate_probe, train_any_probe,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
@@ -138,7 +138,7 @@ impl Fixture {
     /// An attention probe with two heads, saved as `attention_state.npz`.
     pub(crate) fn attention(&self) -> (SavedProbe, Evaluation, TrainingData) {
         let data = self.reviews();
-        let config = AttentionProbeConfig { n_heads: 2, ..AttentionProbeConfig::new(D_MODEL, 2) };
+        let config = ProbeConfig::new(Attention { n_heads: 2, ..Attention::default() }, D_MODEL, 2);
         let (saved, evaluation) = self.train(&data, &config.into());
         self.save(&saved, "attention");
         (saved, evaluation, data)

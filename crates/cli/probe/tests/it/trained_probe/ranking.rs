@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use attention_probes_probes::{
-    LinearProbeConfig, ParamArray, ProbeMetadata, ProbeState, SavedProbe,
+    Linear, ParamArray, ProbeConfig, ProbeMetadata, ProbeState, SavedProbe,
 };
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn identity(folder: &Path) {
         ("bias".to_owned(), ParamArray::zeros(&[1])),
     ]);
     let classes = ["0", "1"].map(str::to_owned).to_vec();
-    let metadata = ProbeMetadata::new(LinearProbeConfig::new(1, 2).into(), classes);
+    let metadata = ProbeMetadata::new(ProbeConfig::new(Linear::default(), 1, 2), classes);
     SavedProbe { state, metadata }.save(folder, "identity").unwrap();
 }
 

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Output, Stdio};
 
 use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
-use attention_probes_probes::MlpProbeConfig;
+use attention_probes_probes::{Mlp, ProbeConfig};
 use serde_json::Value;
 
 use crate::call::command;
@@ -78,7 +78,7 @@ fn scores_equal_the_evaluation_and_tokens_add_up_to_the_logit() {
 fn a_probe_with_a_hidden_layer_scores_no_token() {
     let fixture = Fixture::new();
     let data = fixture.reviews();
-    let (saved, _) = fixture.train(&data, &MlpProbeConfig::new(D_MODEL, 2).into());
+    let (saved, _) = fixture.train(&data, &ProbeConfig::new(Mlp::default(), D_MODEL, 2));
     fixture.save(&saved, "mlp");
     let lines = score_lines(&fixture, &["score", "--probe", "mlp_state.npz"], b"a warm film\n");
     assert!(lines[0]["logit"].is_number());
@@ -176,7 +176,7 @@ fn empty_rows_of_a_file_keep_their_place() {
 fn several_probes_read_one_forward_pass_and_say_what_each_says_alone() {
     let fixture = Fixture::new();
     let (mut attention, _, data) = fixture.attention();
-    let (mlp, _) = fixture.train(&data, &MlpProbeConfig::new(D_MODEL, 2).into());
+    let (mlp, _) = fixture.train(&data, &ProbeConfig::new(Mlp::default(), D_MODEL, 2));
     fixture.save(&mlp, "mlp");
     attention.metadata.layer = Some(3);
     fixture.save(&attention, "higher");

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use attention_probes_metrics::{
     Calibrator, Deferral, DeferralTarget, FprThreshold, Guarantee, Temperature,
 };
-use attention_probes_probes::{LinearProbeConfig, SavedProbe, StreamingProbe};
+use attention_probes_probes::{Linear, ProbeConfig, SavedProbe, StreamingProbe};
 use serde_json::{Value, json};
 
 use crate::call::command;
@@ -144,7 +144,7 @@ fn several_probes_take_the_activations_of_their_own_hooks() {
 /// A probe whose logit is the mean of the first number, with what is fitted on its logits.
 fn fitted(fixture: &Fixture) -> SavedProbe {
     let data = fixture.reviews();
-    let (mut saved, _) = fixture.train(&data, &LinearProbeConfig::new(D_MODEL, 2).into());
+    let (mut saved, _) = fixture.train(&data, &ProbeConfig::new(Linear::default(), D_MODEL, 2));
     for (name, array) in &mut saved.state {
         array.values.fill(0.0);
         if name == "weight" {

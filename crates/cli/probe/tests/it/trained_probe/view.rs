@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use attention_probes_probes::MlpProbeConfig;
+use attention_probes_probes::{Mlp, ProbeConfig};
 
 use crate::page_data::data_of;
 use crate::trained_probe::fixture::{D_MODEL, Fixture};
@@ -11,7 +11,7 @@ use crate::trained_probe::fixture::{D_MODEL, Fixture};
 fn a_page_says_of_every_text_and_probe_what_the_probe_says() {
     let fixture = Fixture::new();
     let (_, evaluation, _) = fixture.attention();
-    let (mlp, _) = fixture.train(&fixture.reviews(), &MlpProbeConfig::new(D_MODEL, 2).into());
+    let (mlp, _) = fixture.train(&fixture.reviews(), &ProbeConfig::new(Mlp::default(), D_MODEL, 2));
     fixture.save(&mlp, "mlp");
     let output = fixture.succeed(&[
         "view",

@@ -38,7 +38,6 @@ pub struct SweepPageFile {
 /// use attention_probes_activations::EarlierRun;
 /// use attention_probes_errors::Stop;
 /// use attention_probes_pages_probes::{compare_page, write_sweep_page};
-/// use attention_probes_probes::ProbeKind;
 /// use attention_probes_sweep::config::{ArchitectureConfig, DataConfig};
 /// use attention_probes_sweep::{
 ///     NoTracker, RunOptions, SavedRun, SweepConfig, compare_runs, run_sweep,
@@ -54,7 +53,7 @@ pub struct SweepPageFile {
 ///     output: folder.path().join("results"),
 ///     data: vec![DataConfig { name: "days".to_owned(), path, ..DataConfig::default() }],
 ///     architectures: vec![ArchitectureConfig {
-///         name: ProbeKind::Linear,
+///         name: "linear".to_owned(),
 ///         config_name: "linear".to_owned(),
 ///         ..ArchitectureConfig::default()
 ///     }],

@@ -1,0 +1,305 @@
+//! Trials of one kind of probe, with the engine that trains them.
+
+use std::fmt;
+
+use attention_probes_models::ModelError;
+use burn::tensor::Device;
+
+use super::dropout::Dropout;
+use super::kernel::KernelLayout;
+use super::kernel_trials::{KernelTrials, Prepared};
+use super::stack::{Stack, take_array};
+use super::tape_trials::TapeTrials;
+use super::{RaggedBatch, Rate, Targets};
+use crate::kinds::{PaddedTokens, ProbeKind};
+use crate::{Loss, ProbeConfig, ProbeState, Reads};
+
+/// Part of the stack with the rows that meet the activations, `[n_trials, n_rows, d_model]`.
+pub(super) const ROWS: usize = 0;
+/// Part of the stack with everything else, `[n_trials, n_small]`, at least one number for each.
+pub(super) const SMALL: usize = 1;
+
+/// Trials of one shape, before their first step.
+#[derive(Clone, Debug)]
+pub struct TrialsConfig<'a> {
+    /// Kind and sizes of their probes.
+    pub probe: &'a ProbeConfig,
+    /// Training objective.
+    pub loss: Loss,
+    /// Seed of dropout.
+    pub seed: u64,
+    /// Where kinds without a host kernel are differentiated.
+    pub device: &'a Device,
+    /// Whether all are, as the definition has it.
+    pub by_definition: bool,
+}
+
+/// Trials of one kind of probe at one site, which take their steps together.
+pub struct Trials {
+    engine: Engine,
+    core: Core,
+}
+
+/// How gradients come about.
+enum Engine {
+    Kernel(KernelTrials),
+    Tape(TapeTrials),
+}
+
+/// What trials are, whatever differentiates them.
+pub(super) struct Core {
+    pub(super) layout: KernelLayout,
+    pub(super) reads: Reads,
+    pub(super) loss: Loss,
+    pub(super) d_model: usize,
+    pub(super) n_out: usize,
+    pub(super) n_trials: usize,
+    pub(super) rates: Vec<Rate>,
+    pub(super) stack: Stack,
+    pub(super) gradients: Vec<Vec<f32>>,
+    pub(super) dropout: Option<Dropout>,
+}
+
+impl Core {
+    /// Numbers of a trial in [`SMALL`]: one that nothing reads where there is none.
+    pub(super) fn small_stride(&self) -> usize {
+        self.layout.n_small().max(1)
+    }
+
+    /// Gradients of 0, and the tokens that this step hides.
+    fn begin_step(&mut self) {
+        self.stack.clear_gradients(&mut self.gradients);
+        if let Some(dropout) = &mut self.dropout {
+            dropout.begin_step(self.stack.step);
+        }
+    }
+
+    /// The arrays of one trial, in numbers of the two parts of a stack.
+    fn arrays(&self, trial: usize, rows: &[f32], small: &[f32]) -> ProbeState {
+        let mut rows = &rows[trial * self.layout.n_rows() * self.d_model..];
+        let mut small = &small[trial * self.small_stride()..];
+        let mut state = ProbeState::new();
+        for (name, n_rows) in &self.layout.rows {
+            state.insert((*name).to_owned(), take_array(&[*n_rows, self.d_model], &mut rows));
+        }
+        for (name, shape) in &self.layout.small {
+            state.insert((*name).to_owned(), take_array(shape, &mut small));
+        }
+        state
+    }
+}
+
+impl Trials {
+    /// Stacks trials, each from its own initial weights, with one rate for each.
+    ///
+    /// # Panics
+    ///
+    /// If a state is not one of the probe, or there is not one rate for each.
+    pub fn new(config: &TrialsConfig<'_>, states: &[ProbeState], rates: Vec<Rate>) -> Self {
+        assert_eq!(states.len(), rates.len(), "one rate for each trial");
+        let (probe, kind) = (config.probe, config.probe.kind());
+        let size = probe.size();
+        let kernel = kind.host_kernel(size).filter(|_| !config.by_definition);
+        let layout = match &kernel {
+            Some(kernel) => kernel.layout(),
+            None => TapeTrials::layout(kind, size),
+        };
+        let stride = layout.n_small().max(1);
+        let (mut rows, mut small) = (Vec::new(), Vec::new());
+        for state in states {
+            rows.extend(layout.rows.iter().flat_map(|(name, _)| &state[*name].values));
+            small.extend(layout.small.iter().flat_map(|(name, _)| &state[*name].values));
+            small.resize(small.len() + stride - layout.n_small(), 0.0);
+        }
+        let core = Core {
+            reads: kind.reads(),
+            loss: config.loss,
+            d_model: size.d_model,
+            n_out: size.n_out,
+            n_trials: states.len(),
+            rates,
+            stack: Stack::new(vec![rows, small]),
+            gradients: Vec::new(),
+            dropout: kind.dropout().map(|dropout| Dropout::new(dropout, config.seed)),
+            layout,
+        };
+        let engine = match kernel {
+            Some(kernel) => Engine::Kernel(KernelTrials::new(kernel)),
+            None => Engine::Tape(TapeTrials::new(probe.clone(), config.device.clone())),
+        };
+        Self { engine, core }
+    }
+
+    /// Computes the gradients of the mean loss of every trial on a batch, and adds that loss to
+    /// `losses`.
+    ///
+    /// Kinds that pool read either the tokens or the pooled rows, one for each text.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if a device fails.
+    pub fn differentiate(
+        &mut self,
+        batch: &RaggedBatch<'_>,
+        targets: &Targets<'_>,
+        losses: &mut [f64],
+    ) -> Result<(), ModelError> {
+        Self::differentiate_all(&mut [(self, losses)], batch, targets)
+    }
+
+    /// As [`Trials::differentiate`] for several groups of trials, whose tokens are gathered once.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if a device fails.
+    pub fn differentiate_all(
+        groups: &mut [(&mut Self, &mut [f64])],
+        batch: &RaggedBatch<'_>,
+        targets: &Targets<'_>,
+    ) -> Result<(), ModelError> {
+        for (trials, _) in groups.iter_mut() {
+            trials.core.begin_step();
+        }
+        for reads in distinct_reads(groups) {
+            let is_alike = |trials: &Self| trials.core.reads == reads && trials.is_kernel();
+            let mut prepared = Prepared::new(reads, batch);
+            while let Some(block) = prepared.next_block() {
+                for (trials, losses) in groups.iter_mut().filter(|(trials, _)| is_alike(trials)) {
+                    if let Engine::Kernel(engine) = &mut trials.engine {
+                        engine.differentiate(&mut trials.core, &block, targets, losses);
+                    }
+                }
+            }
+        }
+        for (trials, losses) in groups {
+            if let Engine::Tape(engine) = &mut trials.engine {
+                let tokens = batch.padded(engine.device());
+                engine.differentiate(&mut trials.core, &tokens, targets, losses)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Trials::differentiate`], of a batch that is on a device already.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if a device fails.
+    ///
+    /// # Panics
+    ///
+    /// If the trials were not made with [`TrialsConfig::by_definition`].
+    pub(crate) fn differentiate_padded(
+        &mut self,
+        tokens: &PaddedTokens,
+        targets: &Targets<'_>,
+        losses: &mut [f64],
+    ) -> Result<(), ModelError> {
+        let Engine::Tape(engine) = &self.engine else {
+            panic!("only a definition is differentiated on a device");
+        };
+        self.core.begin_step();
+        engine.differentiate(&mut self.core, tokens, targets, losses)
+    }
+
+    /// The last gradients, part by part.
+    pub fn gradients(&self) -> &[Vec<f32>] {
+        &self.core.gradients
+    }
+
+    /// One `AdamW` step of every trial along the last gradients.
+    pub fn update(&mut self) {
+        let Core { stack, gradients, rates, .. } = &mut self.core;
+        stack.update(gradients, rates);
+    }
+
+    /// Logits of every trial, `[n_trials, n_examples, n_out]`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if a device fails.
+    pub fn logits(&mut self, batch: &RaggedBatch<'_>) -> Result<Vec<f32>, ModelError> {
+        let Self { engine, core } = self;
+        let engine = match engine {
+            Engine::Kernel(engine) => engine,
+            Engine::Tape(engine) => {
+                let tokens = batch.padded(engine.device());
+                return engine.logits(core, &tokens);
+            }
+        };
+        let per_trial = batch.rows.len() * core.n_out;
+        let mut logits = vec![0.0; core.n_trials * per_trial];
+        let mut prepared = Prepared::new(core.reads, batch);
+        while let Some(block) = prepared.next_block() {
+            engine.logits(core, &block, &mut logits);
+        }
+        Ok(logits)
+    }
+
+    /// Weights of one trial.
+    pub fn state(&self, trial: usize) -> ProbeState {
+        let stack = &self.core.stack;
+        self.core.arrays(trial, stack.params(ROWS), stack.params(SMALL))
+    }
+
+    /// The last gradients of one trial, by the names of the weights.
+    pub fn gradient(&self, trial: usize) -> ProbeState {
+        self.core.arrays(trial, &self.core.gradients[ROWS], &self.core.gradients[SMALL])
+    }
+
+    /// Which parameters of one trial L-BFGS decays, in the order of [`Stack::flat_params`] of a stack
+    /// of one.
+    pub fn is_decayed(&self, kind: &dyn ProbeKind) -> Vec<bool> {
+        let Core { layout, d_model, .. } = &self.core;
+        let rows = layout.rows.iter().map(|(name, n_rows)| (*name, vec![*n_rows, *d_model]));
+        let small = layout.small.iter().map(|(name, shape)| (*name, shape.clone()));
+        let mut marks = Vec::new();
+        for (name, shape) in rows.chain(small) {
+            let n = shape.iter().product();
+            marks.extend(std::iter::repeat_n(kind.decays(name, &shape), n));
+        }
+        marks.resize(marks.len() + self.core.small_stride() - layout.n_small(), false);
+        marks
+    }
+
+    /// Hides no tokens from now on.
+    pub(crate) fn forget_dropout(&mut self) {
+        self.core.dropout = None;
+    }
+
+    /// Everything that changes while the trials train.
+    pub fn stack(&self) -> &Stack {
+        &self.core.stack
+    }
+
+    /// As [`Trials::stack`], to go back to what it was.
+    pub fn stack_mut(&mut self) -> &mut Stack {
+        &mut self.core.stack
+    }
+
+    /// What the rows of the kind meet.
+    pub fn reads(&self) -> Reads {
+        self.core.reads
+    }
+
+    fn is_kernel(&self) -> bool {
+        matches!(self.engine, Engine::Kernel(_))
+    }
+}
+
+impl fmt::Debug for Trials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trials").field("n_trials", &self.core.n_trials).finish_non_exhaustive()
+    }
+}
+
+/// What the groups with kernels read, each once.
+fn distinct_reads(groups: &[(&mut Trials, &mut [f64])]) -> Vec<Reads> {
+    let mut found: Vec<Reads> = Vec::new();
+    for (trials, _) in groups.iter().filter(|(trials, _)| trials.is_kernel()) {
+        if !found.contains(&trials.core.reads) {
+            found.push(trials.core.reads);
+        }
+    }
+    found
+}
