@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 struct Extremes {}
 
 impl ProbeKind for Extremes {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "extremes"
     }
 

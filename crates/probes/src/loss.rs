@@ -31,7 +31,7 @@ pub enum Loss {
         gamma: f64,
     },
     /// Cross-entropy of every window, the highest scores first; for a
-    /// [`TokenProbe`](crate::TokenProbe) of two classes.
+    /// [`TokenScores`](crate::TokenScores) probe of two classes.
     SoftmaxWeighted {
         /// Tokens whose scores are averaged, at least 1.
         window: usize,

@@ -428,7 +428,7 @@ mod tests {
             learning_rate: Some(1e-3),
             weight_decay: Some(0.1 + 0.2),
             metrics: ProbeMetrics { validation: None, test: Some(report), outputs: None },
-            ..ProbeMetadata::new(config.clone().into(), class_names)
+            ..ProbeMetadata::new(config.clone(), class_names)
         };
         SavedProbe { state: config.init_state(7), metadata }
     }

@@ -301,16 +301,13 @@ impl<'a> Training<'a> {
 
     /// One step on some examples, or on all; returns the mean loss before it.
     fn adamw_step(&mut self, examples: Option<&[usize]>) -> Result<f64, ProbeError> {
-        let (batch, tokens) = match examples {
-            Some(examples) => {
-                let batch = self.data.select(examples);
-                let tokens = batch.tokens(self.device);
-                (batch, tokens)
-            }
-            None => {
-                self.pieces();
-                self.pieces[0].clone()
-            }
+        let (batch, tokens) = if let Some(examples) = examples {
+            let batch = self.data.select(examples);
+            let tokens = batch.tokens(self.device);
+            (batch, tokens)
+        } else {
+            self.pieces();
+            self.pieces[0].clone()
         };
         let targets = Targets::new(batch.labels(), &self.class_weights);
         let targets = targets.with_offsets(batch.offsets());

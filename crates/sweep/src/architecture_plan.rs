@@ -243,18 +243,16 @@ impl ArchitectureConfig {
                 Arc::new(RollingAttention { n_heads, window: self.window })
             }
             "gated_bipolar" => Arc::new(GatedBipolar { d_gate: self.d_gate }),
-            name => match self.settings.is_empty() {
-                true => kinds.get(name)?,
-                false => {
-                    let settings = serde_json::to_value(&self.settings);
-                    let Ok(serde_json::Value::Object(settings)) = settings else {
-                        let reason = "has a value that is no number, text, list, or table";
-                        let key = "architectures.settings";
-                        return Err(SweepError::Contradiction { key, reason });
-                    };
-                    kinds.read(name, settings)?
-                }
-            },
+            name if self.settings.is_empty() => kinds.get(name)?,
+            name => {
+                let settings = serde_json::to_value(&self.settings);
+                let Ok(serde_json::Value::Object(settings)) = settings else {
+                    let reason = "has a value that is no number, text, list, or table";
+                    let key = "architectures.settings";
+                    return Err(SweepError::Contradiction { key, reason });
+                };
+                kinds.read(name, settings)?
+            }
         })
     }
 

@@ -152,7 +152,9 @@ pub(crate) fn train_epoch(
             })?;
             differentiated?;
         }
-        steps.into_iter().for_each(|step| step.stack.update());
+        for step in steps {
+            step.stack.update();
+        }
         n_batches += 1.0;
     }
     for sums in &mut sums {

@@ -16,7 +16,7 @@ pub struct Peak {
 }
 
 impl ProbeKind for Peak {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "peak"
     }
 

@@ -18,7 +18,7 @@ struct Blend {
 }
 
 impl ProbeKind for Blend {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "blend"
     }
 

@@ -2,7 +2,7 @@
 //! tape, and to the same bits every time.
 //!
 //! They read [`Features`], one row of pooled activations per example, and end as a
-//! [`LinearReadout`], which is the state of a [`LinearProbe`](crate::LinearProbe).
+//! [`LinearReadout`], which is the state of a [`Linear`](crate::Linear) probe.
 
 mod block;
 mod covariance;

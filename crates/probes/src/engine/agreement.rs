@@ -153,7 +153,7 @@ mod tests {
         assert!(found.largest() < 2e-5, "{found:?}");
         for activation in [crate::AttentionActivation::Softmax, crate::AttentionActivation::Tanh] {
             let (n_heads, attention_dropout) = (2, 0.3);
-            let kind = Attention { n_heads, attention_dropout, activation, ..Attention::default() };
+            let kind = Attention { n_heads, activation, attention_dropout, ..Attention::default() };
             let probe = ProbeConfig::new(kind, 9, 3);
             let found = check_kernel(&probe, Loss::CrossEntropy, &Device::flex(), 3).unwrap();
             assert!(found.largest() < 2e-5, "{activation:?}: {found:?}");

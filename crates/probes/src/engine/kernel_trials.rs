@@ -3,6 +3,7 @@
 #![expect(clippy::inline_always, reason = "vectorises only inside the dispatched closure")]
 
 use std::ops::Range;
+use std::{iter, vec};
 
 use attention_probes_kernels::{Matrix, Write, dot, matmul, sum, vectorize};
 use rayon::prelude::*;
@@ -27,7 +28,7 @@ pub(super) struct KernelTrials {
 pub(super) struct Prepared<'a> {
     reads: Reads,
     batch: &'a RaggedBatch<'a>,
-    blocks: std::vec::IntoIter<Range<usize>>,
+    blocks: vec::IntoIter<Range<usize>>,
     x: Vec<f32>,
 }
 
@@ -45,7 +46,7 @@ impl<'a> Prepared<'a> {
     pub(super) fn new(reads: Reads, batch: &'a RaggedBatch<'a>) -> Self {
         let blocks = match reads {
             // A row for each text: all of them are a block.
-            Reads::Pooled(_) => vec![0..batch.rows.len()],
+            Reads::Pooled(_) => iter::once(0..batch.rows.len()).collect(),
             Reads::Tokens | Reads::NormedTokens => batch.blocks(),
         };
         Self { reads, batch, blocks: blocks.into_iter(), x: Vec::new() }

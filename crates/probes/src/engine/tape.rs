@@ -29,7 +29,8 @@ pub(crate) fn device_state(
 pub(crate) struct Points {
     x: Tensor<2>,
     batch: usize,
-    n_points: usize,
+    /// Vectors of a text.
+    n_each: usize,
 }
 
 impl Points {
@@ -37,7 +38,7 @@ impl Points {
     pub(crate) fn new(kind: &dyn ProbeKind, tokens: &PaddedTokens) -> Self {
         let prepared = kind.reads().prepare(tokens.x().clone(), tokens.mask_pad().clone());
         let [batch, n_points, d_model] = prepared.dims();
-        Self { x: prepared.reshape([batch * n_points, d_model]), batch, n_points }
+        Self { x: prepared.reshape([batch * n_points, d_model]), batch, n_each: n_points }
     }
 
     /// Products of rows `[n, d_model]` with all vectors, `[n, batch * n_points]`.
@@ -48,7 +49,7 @@ impl Points {
     /// A product as kinds see it, `[n_trials, n_rows, batch, n_points]`.
     pub(crate) fn by_trial(&self, product: Tensor<2>, n_trials: usize) -> Tensor<4> {
         let [n, _] = product.dims();
-        product.reshape([n_trials, n / n_trials, self.batch, self.n_points])
+        product.reshape([n_trials, n / n_trials, self.batch, self.n_each])
     }
 
     /// Gradients of rows from those of their products.

@@ -45,7 +45,7 @@ use crate::{ParamArray, ProbeError, ProbeState};
 /// struct Contrast {}
 ///
 /// impl ProbeKind for Contrast {
-///     fn name(&self) -> &str {
+///     fn name(&self) -> &'static str {
 ///         "contrast"
 ///     }
 ///

@@ -21,15 +21,15 @@ use super::Batch;
 /// - returns `[m, n, batch]`
 pub fn weighted_mean(scores: Tensor<4>, values: Tensor<4>) -> Tensor<3> {
     let [m, n, batch, _] = values.dims();
-    let (s, v) = (scores.clone().inner(), values.clone().inner());
-    let a = softmax(s, 3);
-    let z = (a.clone() * v.clone()).sum_dim(3); // [m, n, batch, 1]
+    let values_off = values.clone().inner();
+    let weights = softmax(scores.clone().inner(), 3);
+    let mean = (weights.clone() * values_off.clone()).sum_dim(3); // [m, n, batch, 1]
     if !scores.is_tracked() && !values.is_tracked() {
-        return z.reshape([m, n, batch]);
+        return mean.reshape([m, n, batch]);
     }
-    let slope = a.clone() * (v - z.clone());
-    let line = (values * a + scores * slope).sum_dim(3);
-    let rest = z - line.clone().inner();
+    let slope = weights.clone() * (values_off - mean.clone());
+    let line = (values * weights + scores * slope).sum_dim(3);
+    let rest = mean - line.clone().inner();
     (line + rest).reshape([m, n, batch])
 }
 

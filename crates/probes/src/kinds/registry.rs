@@ -26,7 +26,7 @@ use crate::{ProbeConfig, ProbeError};
 ///
 /// impl ProbeKind for Highest {
 ///     // …
-/// #    fn name(&self) -> &str { "highest" }
+/// #    fn name(&self) -> &'static str { "highest" }
 /// #    fn layout(&self, size: ProbeSize) -> Layout { Layout::new().rows("weight", size.n_out) }
 /// #    fn forward(&self, batch: &Batch) -> Tensor<3> {
 /// #        let highest = (batch.product("weight") + batch.padding()).max_dim(3);

@@ -20,7 +20,6 @@ fn a_saved_probe_and_its_logits_are_written_for_pytorch() {
         12,
         4,
     );
-    let config = ProbeConfig::from(config);
     let mut state = config.init_state(1);
     for name in ["q.weight", "position_weight"] {
         let values = &mut state.get_mut(name).unwrap().values;

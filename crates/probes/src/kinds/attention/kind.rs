@@ -174,7 +174,7 @@ impl Attention {
 }
 
 impl ProbeKind for Attention {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "attention"
     }
 

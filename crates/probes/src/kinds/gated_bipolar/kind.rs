@@ -38,7 +38,7 @@ impl Default for GatedBipolar {
 }
 
 impl ProbeKind for GatedBipolar {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "gated_bipolar"
     }
 

@@ -24,7 +24,7 @@ pub struct Linear {
 }
 
 impl ProbeKind for Linear {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "linear"
     }
 

@@ -35,7 +35,7 @@ impl Default for Mlp {
 }
 
 impl ProbeKind for Mlp {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "mlp"
     }
 

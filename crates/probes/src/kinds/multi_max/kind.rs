@@ -34,7 +34,7 @@ impl Default for MultiMax {
 }
 
 impl ProbeKind for MultiMax {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "multimax"
     }
 

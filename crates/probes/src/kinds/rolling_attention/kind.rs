@@ -44,7 +44,7 @@ impl Default for RollingAttention {
 }
 
 impl ProbeKind for RollingAttention {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "rolling_attention"
     }
 

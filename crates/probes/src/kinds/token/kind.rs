@@ -35,7 +35,7 @@ impl TokenScores {
 }
 
 impl ProbeKind for TokenScores {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "token"
     }
 

@@ -139,7 +139,7 @@ impl Fixture {
     pub(crate) fn attention(&self) -> (SavedProbe, Evaluation, TrainingData) {
         let data = self.reviews();
         let config = ProbeConfig::new(Attention { n_heads: 2, ..Attention::default() }, D_MODEL, 2);
-        let (saved, evaluation) = self.train(&data, &config.into());
+        let (saved, evaluation) = self.train(&data, &config);
         self.save(&saved, "attention");
         (saved, evaluation, data)
     }
