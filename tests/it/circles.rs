@@ -11,18 +11,11 @@ use crate::imports::Imports;
 /// Files by what they import.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// Crates whose circles are still to be cut.
-const OPEN: [&str; 2] = ["probes", "sweep"];
-
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let mut found = Vec::new();
     for (name, src) in crate::sources() {
         let circles = circles(&Imports::read(&src).graph());
-        if OPEN.contains(&name.as_str()) {
-            assert!(!circles.is_empty(), "`{name}` has no circle any more, keep it so");
-            continue;
-        }
         found.extend(circles.iter().map(|files| format!("{name}: {}", files.join(", "))));
     }
     assert!(found.is_empty(), "circles of files:\n{}", found.join("\n"));

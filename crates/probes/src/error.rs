@@ -1,9 +1,8 @@
 //! The one error type of this crate.
 
-use attention_probes_errors::Stopped;
 use std::path::PathBuf;
 
-use attention_probes_errors::{FileError, ValueError};
+use attention_probes_errors::{FileError, Stopped, ValueError};
 
 /// Why a probe could not be built, trained, saved, or loaded.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use attention_probes_models::host_values;
 use burn::tensor::Device;
 
 use crate::engine::Targets;
-use crate::probe::probabilities_from_logits;
+use crate::logits::probabilities_from_logits;
 use crate::{Probe, ProbeConfig, ProbeError, TrainingData};
 
 /// Examples that are evaluated at a time; bounds memory, changes no result.

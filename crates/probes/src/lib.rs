@@ -36,7 +36,9 @@ mod gather;
 #[path = "../tests/support/golden.rs"]
 mod golden;
 mod kinds;
+mod logits;
 mod loss;
+mod mask;
 mod outputs;
 mod pool;
 mod probe;
@@ -79,13 +81,12 @@ pub use kinds::{
     MultiMax, NORM_EPSILON, PaddedTokens, ProbeKind, ProbeSize, Reads, RollingAttention,
     TextReading, TokenContributions, TokenDropout, TokenScores, TokenWeights, weighted_mean,
 };
+pub use logits::{n_out, probabilities, probabilities_from_logits};
 pub use loss::Loss;
+pub use mask::{mask_last, positions_from_mask};
 pub use outputs::{OutputMetrics, Outputs};
 pub use pool::Pool;
-pub use probe::{
-    Probe, ProbeOutput, mask_last, n_out, positions_from_mask, probabilities,
-    probabilities_from_logits,
-};
+pub use probe::{Probe, ProbeOutput};
 pub use probe_config::ProbeConfig;
 pub use recipes::{
     FINETUNE_DEVIATION, Retraining, check_ensemble, check_finetune, ensemble_config,

@@ -3,7 +3,7 @@
 use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 
-use crate::{ProbeConfig, ProbeError};
+use crate::ProbeError;
 
 /// How far a probe is from the labels, as training sees it; metrics always use the cross-entropy.
 ///
@@ -59,22 +59,5 @@ impl Loss {
             }
         };
         if is_right { Ok(()) } else { Err(ValueError::new(name, value, expected).into()) }
-    }
-
-    /// Checks the parameters, and that a probe can be trained by this loss.
-    ///
-    /// # Errors
-    ///
-    /// - [`ProbeError::Hyperparameter`] if a parameter is out of range
-    /// - [`ProbeError::LossOfTokens`] if a loss of tokens meets a probe that does not score tokens,
-    ///   or tells more than two classes apart
-    pub fn check_probe(&self, probe: &ProbeConfig) -> Result<(), ProbeError> {
-        self.check()?;
-        let scores_tokens = probe.kind().scores_tokens() && probe.n_classes() == 2;
-        if matches!(self, Self::SoftmaxWeighted { .. }) && !scores_tokens {
-            let (kind, n_classes) = (probe.kind().name().to_owned(), probe.n_classes());
-            return Err(ProbeError::LossOfTokens { kind, n_classes });
-        }
-        Ok(())
     }
 }

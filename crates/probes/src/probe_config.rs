@@ -14,12 +14,12 @@ use serde_json::{Map, Value};
 
 use crate::kinds::{Kinds, ProbeKind, ProbeSize, UnknownKind};
 use crate::state::{check_n_classes, check_shapes, check_sizes, check_state};
-use crate::{Probe, ProbeError, ProbeState, n_out};
+use crate::{Loss, Probe, ProbeError, ProbeState, n_out};
 
 /// A kind of probe with its settings, for activations of some width and some classes or outputs.
 ///
 /// In files it is one object: `kind`, `d_model`, `n_classes`, then the settings of the kind. A file
-/// that names a kind of yours is read as it stands; [`Kinds::resolve`] makes it known.
+/// that names a kind of yours is read as it stands; [`ProbeConfig::resolve`] makes it known.
 ///
 /// # Examples
 ///
@@ -148,6 +148,38 @@ impl ProbeConfig {
         self.check()?;
         let shapes = self.kind.layout(self.size()).shapes(self.size());
         check_state(state, &shapes, self.kind.name())
+    }
+
+    /// Checks that the probe can be trained by a loss, and the loss's parameters.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::Hyperparameter`] if a parameter is out of range
+    /// - [`ProbeError::LossOfTokens`] if a loss of tokens meets a probe that does not score tokens,
+    ///   or tells more than two classes apart
+    pub fn check_loss(&self, loss: &Loss) -> Result<(), ProbeError> {
+        loss.check()?;
+        let scores_tokens = self.kind().scores_tokens() && self.n_classes() == 2;
+        if matches!(loss, Loss::SoftmaxWeighted { .. }) && !scores_tokens {
+            let (kind, n_classes) = (self.kind().name().to_owned(), self.n_classes());
+            return Err(ProbeError::LossOfTokens { kind, n_classes });
+        }
+        Ok(())
+    }
+
+    /// Makes a kind known that a file only named.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kinds::read`].
+    pub fn resolve(self, kinds: &Kinds) -> Result<Self, ProbeError> {
+        match self.kind_as::<UnknownKind>() {
+            Some(UnknownKind { name, settings }) => {
+                let kind = kinds.read(name, settings.clone())?;
+                Ok(self.with_kind(kind))
+            }
+            None => Ok(self),
+        }
     }
 
     /// Number of parameters.

@@ -355,7 +355,7 @@ impl SavedProbe {
             return Err(ProbeError::ArrayType { array: METADATA.to_owned(), expected: "uint8" });
         };
         let mut metadata = ProbeMetadata::from_json(&json)?;
-        metadata.config = kinds.resolve(metadata.config)?;
+        metadata.config = metadata.config.resolve(kinds)?;
         let mut state = ProbeState::new();
         for (array, NpzArray { shape, data }) in arrays {
             let NpzData::F32(values) = data else {

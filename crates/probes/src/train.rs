@@ -141,7 +141,7 @@ pub fn train_from_state(
     device: &Device,
 ) -> Result<TrainedProbe, ProbeError> {
     config.check(data.n_classes())?;
-    config.loss.check_probe(probe_config)?;
+    probe_config.check_loss(&config.loss)?;
     check_data(probe_config, data)?;
     if let Some(validation) = validation {
         check_data(probe_config, validation)?;

@@ -119,6 +119,12 @@ pub struct SweepArchitecture {
     pub file: String,
     /// The metric that chose it, and on which examples: `accuracy on validation`.
     pub selected_by: String,
+    /// Whether it is the best of its architecture over the layers of its data set, on validation.
+    #[serde(default)]
+    pub is_best_layer: bool,
+    /// Whether it is the best of all of its data set, on validation.
+    #[serde(default)]
+    pub is_best: bool,
     /// On the examples that chose it.
     pub validation: ClassificationReport,
     /// On examples that nothing was chosen by.

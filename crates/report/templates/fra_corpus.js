@@ -98,7 +98,6 @@ function selfRows(head, found) {
     permuted && one("permuted features", 2, permuted, "each key has the direction of another feature: what frequent features bring about by occurring together"),
     {
       ...one("count-matched pairs", 3, shareOf(found, "count_matched"), "all pairs that occur as often; the interval is that of as many drawn by chance"),
-      isChance: true,
     },
   ].filter((row) => row);
 }
@@ -110,8 +109,8 @@ function showSelf() {
   if (!found) return;
   const rows = selfRows(head, found);
   const nulls = rows.slice(1);
-  // Where an interval says what chance gives, the share must be beyond it.
-  const isAbove = (row) => found.share > (row.isChance ? row.upper ?? row.value : row.value);
+  // Both are known to an interval: that of the head must lie above that of the null.
+  const isAbove = (row) => found.share_interval.lower > (row.upper ?? row.value);
   const above = nulls.filter(isAbove).map((row) => row.name);
   const isClear = nulls.every((row) => found.share_interval.lower > Math.max(row.upper ?? row.value, ...row.dots));
   const verdict = isClear

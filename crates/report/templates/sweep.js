@@ -36,10 +36,10 @@ const balanced = (found, side) => estimate(found?.[side], "balanced_accuracy");
 /** The share of minimal pairs that are told apart, where the data are pairs. */
 const pairShare = (pairs) => pairs && { value: pairs.accuracy, interval: pairs.interval };
 
-/** The layer at which a kind was best on validation: the test side chooses nothing. */
+/** The layer at which a kind was best on validation, as the run chose it: the test side chooses nothing. */
 function bestPosition(kind) {
-  const scores = experiments().map((e) => balanced(architecture(e, kind), "validation").value ?? -Infinity);
-  return scores.indexOf(Math.max(...scores));
+  const best = experiments().findIndex((e) => architecture(e, kind)?.is_best_layer);
+  return best >= 0 ? best : experiments().findIndex((e) => architecture(e, kind));
 }
 
 /** What a probe has to beat. */
@@ -64,7 +64,6 @@ function showSummary() {
     return { kind, experiment, found };
   });
   const validation = (found) => balanced(found, "validation").value;
-  const best = Math.max(...rows.map(({ found }) => validation(found) ?? -Infinity));
   const level = levelWords(rows.map(({ found }) => balanced(found, "test")));
   const hasPairs = rows.some(({ found }) => found.pair_accuracy);
   const hasBag = rows.some(({ experiment }) => control(experiment, "bag_of_words"));
@@ -73,7 +72,7 @@ function showSummary() {
     return [
       kind,
       experiment.layer === null ? "\u2013" : String(experiment.layer),
-      estimateCell(balanced(found, "test"), validation(found) === best),
+      estimateCell(balanced(found, "test"), found.is_best),
       fixed(validation(found)),
       ...(hasPairs ? [estimateCell(pairShare(found.pair_accuracy))] : []),
       fixed(found.test.auroc),
@@ -189,8 +188,8 @@ function showDataSet() {
   for (const id of ["best", "layers", "transfer", "detail", "load"]) byId(id).hidden = !has;
   if (!has) return;
   if (!kinds().includes(shown.kind)) {
-    const scores = kinds().map((kind) => balanced(architecture(experiments()[bestPosition(kind)], kind), "validation").value ?? -Infinity);
-    shown.kind = kinds()[scores.indexOf(Math.max(...scores))];
+    const isBest = (kind) => experiments().some((e) => architecture(e, kind)?.is_best);
+    shown.kind = kinds().find(isBest) ?? kinds()[0];
   }
   shown.position = bestPosition(shown.kind);
   showSummary();

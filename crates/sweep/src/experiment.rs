@@ -7,25 +7,28 @@ use attention_probes_models::LanguageModel;
 use attention_probes_probes::ProbeState;
 
 use crate::SweepError;
-use crate::bag_of_words::FitFollower;
-use crate::baseline::{BaselineTest, FittedBaselines};
+use crate::config::plan::SweepPlan;
 use crate::config::{ClassWeights, SweepConfig};
-use crate::control::shuffled_label_controls;
-use crate::cross_validation::check_folds;
-use crate::data_run::{DataRun, Prepared};
-use crate::find_best_fit::find_best_fit;
-use crate::findings::Findings;
-use crate::fit::{FitConfig, FitData, FitEvent, TrialGroup};
-use crate::grid_notes::grid_notes;
-use crate::held_out::unfit;
-use crate::judged::Judged;
-use crate::passes::predict_logits;
-use crate::plan::SweepPlan;
-use crate::predictions::HeldOutExamples;
-use crate::report::ExperimentReport;
-use crate::results::HistoryRecord;
+use crate::data::data_run::{DataRun, Prepared};
+use crate::data::held_out::unfit;
+use crate::judge::bag_of_words::FitFollower;
+use crate::judge::baseline::{BaselineTest, FittedBaselines};
+use crate::judge::control::shuffled_label_controls;
+use crate::judge::findings::Findings;
+use crate::judge::grid_notes::grid_notes;
+use crate::judge::judged::Judged;
+use crate::judge::underfit::exact_predictions;
+use crate::results::history::HistoryRecord;
+use crate::results::predictions::HeldOutExamples;
+use crate::results::report::ExperimentReport;
 use crate::tracker::{ExperimentSite, Tracker};
-use crate::underfit::exact_predictions;
+use crate::train::cross_validation::check_folds;
+use crate::train::find_best_fit::find_best_fit;
+use crate::train::fit_config::FitConfig;
+use crate::train::fit_data::FitData;
+use crate::train::group::TrialGroup;
+use crate::train::passes::predict_logits;
+use crate::train::record::FitEvent;
 
 /// Share of the validation examples of two classes that is set apart for thresholds and
 /// calibrators unless told.

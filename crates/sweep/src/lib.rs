@@ -4,100 +4,60 @@
 //! probe kinds on each batch together, as a few large matrix products; [`run_sweep`] is the whole
 //! story from a [`SweepConfig`] to a folder of results.
 
-mod activation_sites;
-mod architecture_config;
-mod architecture_plan;
-mod asking;
-mod bag_of_words;
-mod baseline;
-mod batched;
-mod checkpoint;
-mod chosen;
-mod compare;
 pub mod config;
-mod control;
-mod cross_validation;
-mod data_config;
-mod data_plan;
-mod data_run;
-mod decision;
+mod data;
 mod demo;
-mod early_stopping;
 mod error;
 mod error_kind;
-mod evaluation;
 mod experiment;
-mod feasible;
-mod find_best_fit;
-mod findings;
-mod fit;
-mod folder;
-mod full_batch;
-mod grid_end;
-mod grid_notes;
-mod growth;
-mod haystack;
-mod held_out;
-mod input;
-mod judged;
-mod layers_warning;
-mod leaks;
-mod mean_head;
-mod method;
-mod outline;
-mod passes;
-mod plan;
-mod pooled_rows;
-mod predictions;
-mod report;
+mod experiments;
+mod judge;
 mod results;
 mod run;
-mod saved_run;
-mod select;
-mod sides;
 mod targets;
-#[cfg(feature = "tensorboard")]
-mod tensorboard;
 mod tracker;
-mod training_rows;
-mod transfer;
-mod underfit;
+mod train;
 mod warning;
 
 pub use attention_probes_metrics::{
     BagOfWordsBaseline, Baselines, ComparedProbe, ControlReport, ExampleCounts, SeedReport,
     UnfittedThreshold,
 };
-pub use bag_of_words::{BagOfWords, BagOfWordsFit};
-pub use chosen::{ChosenProbe, chosen, chosen_experiment, chosen_target};
-pub use compare::{RunComparison, compare_runs};
+pub use config::plan::SweepPlan;
+pub use config::trial::Trial;
 pub use config::{Keep, SelectBy, SweepConfig};
-pub use cross_validation::{CrossValidation, CrossValidationScore};
+pub use data::outline::{ClassCount, DataOutline, SweepOutline};
 pub use demo::demo_sweep;
-pub use early_stopping::Race;
 pub use error::SweepError;
-pub use evaluation::{FittedOn, TestEvaluation};
-pub use find_best_fit::find_best_fit;
-pub use fit::{
-    EpochRecord, EpochReport, FitConfig, FitData, FitEvent, GroupFit, Leader, PassReport, TrialFit,
-    TrialGroup,
+pub use judge::bag_of_words::{BagOfWords, BagOfWordsFit};
+pub use judge::evaluation::{FittedOn, TestEvaluation};
+pub use judge::judged::SplitMetrics;
+pub use results::chosen::{ChosenProbe, chosen, chosen_experiment, chosen_target};
+pub use results::compare::{RunComparison, compare_runs};
+pub use results::history::HistoryRecord;
+pub use results::layers_warning::{
+    LayersWarning, experiment_warnings, target_warnings, warnings_by_data,
 };
-pub use layers_warning::{LayersWarning, experiment_warnings, target_warnings, warnings_by_data};
-pub use method::{Method, Recipe};
-pub use outline::{ClassCount, DataOutline, SweepOutline};
-pub use passes::{PredictConfig, predict_logits};
-pub use plan::{SweepPlan, Trial};
-pub use predictions::{HeldOutExamples, Predictions, SidePredictions};
-pub use report::{
-    ArchitectureReport, ExperimentReport, Origin, SplitMetrics, SweepReport, TrialMetrics,
+pub use results::origin::Origin;
+pub use results::predictions::{HeldOutExamples, Predictions, SidePredictions};
+pub use results::report::{
+    ArchitectureReport, ExperimentReport, SweepReport, TransferReport, TrialMetrics,
 };
-pub use results::HistoryRecord;
-pub use run::{RunOptions, check_sweep, run_sweep, run_sweep_on};
-pub use saved_run::{SavedExperiment, SavedRun};
-pub use select::{BinaryCounts, Score};
-pub use targets::{PenaltyMetrics, TargetBaselines, TargetProbe, TargetReport};
+pub use results::saved_run::{SavedExperiment, SavedRun};
 #[cfg(feature = "tensorboard")]
-pub use tensorboard::{TensorBoardTracker, write_tensorboard};
+pub use results::tensorboard::{TensorBoardTracker, write_tensorboard};
+pub use run::{RunOptions, check_sweep, run_sweep, run_sweep_on};
+pub use targets::{PenaltyMetrics, TargetBaselines, TargetProbe, TargetReport};
 pub use tracker::{ExperimentSite, NoTracker, Tracker};
-pub use transfer::TransferReport;
+pub use train::cross_validation::{CrossValidation, CrossValidationScore};
+pub use train::early_stopping::Race;
+pub use train::find_best_fit::find_best_fit;
+pub use train::fit::{GroupFit, TrialFit};
+pub use train::fit_config::{FitConfig, PredictConfig};
+pub use train::fit_data::FitData;
+pub use train::group::TrialGroup;
+pub use train::method::{Method, Recipe};
+pub use train::passes::predict_logits;
+pub use train::record::{EpochRecord, EpochReport, FitEvent, Leader, PassReport};
+pub use train::score::{BinaryCounts, Score};
 pub use warning::{Warning, WarningKind};

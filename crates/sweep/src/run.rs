@@ -6,15 +6,15 @@ use attention_probes_models::{HubAccess, LanguageModel, LoadOptions, open_model}
 use burn::tensor::Device;
 
 use crate::SweepError;
-use crate::activation_sites::ActivationSites;
-use crate::data_run::DataRun;
-use crate::folder::{self, RunFolder};
-use crate::held_out::Sources;
-use crate::outline::SweepOutline;
-use crate::plan::SweepPlan;
-use crate::report::SweepReport;
+use crate::config::plan::SweepPlan;
+use crate::data::activation_sites::ActivationSites;
+use crate::data::data_run::DataRun;
+use crate::data::held_out::Sources;
+use crate::data::outline::SweepOutline;
+use crate::judge::transfer::transfers;
+use crate::results::folder::{self, RunFolder};
+use crate::results::report::SweepReport;
 use crate::tracker::Tracker;
-use crate::transfer::transfers;
 
 /// How a plan is run on this machine.
 #[derive(Clone, Debug)]
@@ -156,7 +156,7 @@ fn data_runs<'a>(
         let activations = brings_activations
             .then(|| ActivationSites::open(config, &plan.config().activations))
             .transpose()?;
-        let folder = folder::path_of(plan.config());
+        let folder = plan.config().folder();
         let keeps_complete = options.earlier != EarlierRun::Overwrite;
         Ok(DataRun {
             plan,

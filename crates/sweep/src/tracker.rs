@@ -2,7 +2,7 @@
 
 use attention_probes_activations::Place;
 
-use crate::results::HistoryRecord;
+use crate::results::history::HistoryRecord;
 
 /// What an experiment reads.
 #[derive(Clone, Copy, Debug)]

@@ -6,10 +6,7 @@
 
 use attention_probes_kernels::fast::exp;
 
-use super::objective::{Columns, Examples, Problem};
-
-/// Columns that are worked on together; problems are padded to a multiple of it.
-pub(super) const LANES: usize = 16;
+use super::problem::{Columns, Examples, LANES, Problem};
 
 /// Targets and weights of a block of rows, laid out as their logits.
 pub(super) struct Block {
@@ -64,6 +61,22 @@ impl Block {
             for (value, held_out) in weights.iter_mut().zip(&self.held_out) {
                 *value = if *held_out == fold { 0.0 } else { weight };
             }
+        }
+    }
+
+    /// Turns logits of a block of rows into derivatives of their losses, which it adds.
+    #[inline(always)]
+    pub(super) fn differentiate(
+        &mut self,
+        examples: &Examples<'_>,
+        (first, n): (usize, usize),
+        (z, loss): (&mut [f32], &mut [f64]),
+    ) {
+        self.fill(examples, first, n);
+        if self.n_logits == 1 {
+            self.binary(z, loss);
+        } else {
+            self.softmax(z, loss);
         }
     }
 

@@ -178,7 +178,7 @@ impl Sums {
 /// The scale in which problems are solved: each feature centred, and divided by its deviation.
 ///
 /// Centring only moves the bias, which is free, and dividing only changes the penalty of each
-/// weight, which [`Problem`](super::objective::Problem) is told; so every problem is solved exactly,
+/// weight, which [`Problem`](super::problem::Problem) is told; so every problem is solved exactly,
 /// in numbers of one size. A constant feature becomes 0.
 #[derive(Clone, Debug)]
 pub(super) struct Scaling {

@@ -5,8 +5,9 @@ use rayon::prelude::*;
 
 use super::features::{Features, Moments, Scaling};
 use super::gram::gram;
-use super::objective::{Examples, Objective, Problem};
+use super::objective::Objective;
 use super::preconditioner::Preconditioner;
+use super::problem::{Examples, Problem};
 use super::readout::LinearReadout;
 use super::solver::{Ending, HISTORY, OnPass, Solution, minimise};
 use super::targets::LogisticTargets;

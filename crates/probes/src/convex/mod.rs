@@ -13,6 +13,7 @@ mod gram;
 mod logistic;
 mod objective;
 mod preconditioner;
+mod problem;
 mod readout;
 mod ridge;
 mod selection;

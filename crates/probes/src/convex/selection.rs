@@ -5,7 +5,7 @@ use attention_probes_metrics::{ConfusionMatrix, predicted_class};
 
 use super::folds::Folds;
 use super::logistic::{LogisticConfig, LogisticData, LogisticFit, Prepared, logistic_path};
-use super::objective::Problem;
+use super::problem::Problem;
 use super::targets::LogisticTargets;
 use crate::{ProbeError, probabilities_from_logits};
 

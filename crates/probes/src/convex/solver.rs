@@ -12,8 +12,8 @@ use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{add_scaled_f64 as add, dot_f64 as dot};
 use rayon::prelude::*;
 
-use super::objective::{LossAndGradient, Problem};
 use super::preconditioner::Preconditioner;
+use super::problem::{LossAndGradient, Problem};
 
 /// Steps that a direction remembers where memory is no matter.
 pub(super) const HISTORY: usize = 12;

@@ -3,7 +3,7 @@
 use attention_probes_kernels::vectorize;
 use rayon::prelude::*;
 
-use super::objective::Columns;
+use super::problem::Columns;
 use super::readout::LinearReadout;
 use crate::ProbeError;
 

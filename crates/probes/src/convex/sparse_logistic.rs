@@ -5,8 +5,9 @@ use rayon::prelude::*;
 
 use super::block::Block;
 use super::logistic::{LogisticConfig, LogisticFit, check_weights};
-use super::objective::{Columns, Examples, LossAndGradient, Problem, curvature_of};
+use super::objective::curvature_of;
 use super::preconditioner::Preconditioner;
+use super::problem::{Columns, Examples, LossAndGradient, Problem};
 use super::readout::LinearReadout;
 use super::solver::{Ending, HISTORY, Losses, minimise};
 use super::sparse::{BLOCK, SparseFeatures};
@@ -245,7 +246,7 @@ impl<'a> SparseLogistic<'a> {
             let mut block = Block::new(problems, columns);
             vectorize(
                 #[inline(always)]
-                || self.examples().differentiate(&mut block, (first, n), (&mut z, &mut loss)),
+                || block.differentiate(&self.examples(), (first, n), (&mut z, &mut loss)),
             );
             derivatives.copy_from_slice(&z);
             loss

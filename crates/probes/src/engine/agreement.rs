@@ -37,7 +37,7 @@ impl Disagreement {
 ///
 /// # Errors
 ///
-/// - [`ProbeError`] of [`ProbeConfig::check`] and [`Loss::check_probe`].
+/// - [`ProbeError`] of [`ProbeConfig::check`] and [`ProbeConfig::check_loss`].
 /// - [`ProbeError::Device`] if the device fails.
 ///
 /// # Examples
@@ -59,7 +59,7 @@ pub fn check_kernel(
     seed: u64,
 ) -> Result<Disagreement, ProbeError> {
     probe.check()?;
-    loss.check_probe(probe)?;
+    probe.check_loss(&loss)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let n_classes = probe.n_classes().max(2);
     let d_model = probe.d_model();

@@ -8,9 +8,9 @@ use std::{iter, vec};
 use attention_probes_kernels::{Matrix, Write, dot, matmul, sum, vectorize};
 use rayon::prelude::*;
 
+use super::core::{Core, ROWS, SMALL};
 use super::kernel::{Block, HostKernel, TrialOfBlock};
 use super::pooled::pool;
-use super::trials::{Core, ROWS, SMALL};
 use super::{RaggedBatch, Targets};
 use crate::kinds::{NORM_EPSILON, Reads};
 

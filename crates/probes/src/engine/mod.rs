@@ -14,6 +14,7 @@
 
 mod adamw;
 mod agreement;
+mod core;
 mod dropout;
 mod kernel;
 mod kernel_trials;

@@ -6,10 +6,10 @@ use attention_probes_models::{ModelError, host_values};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Targets;
+use super::core::{Core, ROWS, SMALL};
 use super::kernel::KernelLayout;
 use super::tape::{DeviceState, Points, batch_of};
 use super::tape_loss::DeviceTargets;
-use super::trials::{Core, ROWS, SMALL};
 use crate::ProbeConfig;
 use crate::kinds::{Batch, PaddedTokens, ProbeKind, ProbeSize};
 

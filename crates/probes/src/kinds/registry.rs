@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{
     Aggregation, Attention, GatedBipolar, Linear, Mlp, MultiMax, ProbeKind, RollingAttention,
-    TokenScores, UnknownKind,
+    TokenScores,
 };
-use crate::{ProbeConfig, ProbeError};
+use crate::ProbeError;
 
 /// The kinds of probes that files and configurations may name: those of this library, and yours.
 ///
@@ -99,21 +99,6 @@ impl Kinds {
         let read = self.known(name)?.read;
         let kind = name.to_owned();
         read(Value::Object(settings)).map_err(|source| ProbeError::Settings { kind, source })
-    }
-
-    /// Makes a kind known that a file only named.
-    ///
-    /// # Errors
-    ///
-    /// As [`Kinds::read`].
-    pub fn resolve(&self, config: ProbeConfig) -> Result<ProbeConfig, ProbeError> {
-        match config.kind_as::<UnknownKind>() {
-            Some(UnknownKind { name, settings }) => {
-                let kind = self.read(name, settings.clone())?;
-                Ok(config.with_kind(kind))
-            }
-            None => Ok(config),
-        }
     }
 
     fn known(&self, name: &str) -> Result<&Known, ProbeError> {

@@ -23,7 +23,8 @@ pub struct ConvertOptions {
 ///
 /// # Errors
 ///
-/// - [`SiteError::Occupied`] if the folder holds an autoencoder already.
+/// - [`SiteError::Occupied`] if the folder holds an autoencoder already, also if it is the one that is
+///   read.
 /// - the errors of [`read_sae`] and [`write_sae_lens`].
 ///
 /// # Memory
@@ -34,6 +35,10 @@ pub fn convert_sae(
     to: &Path,
     options: ConvertOptions,
 ) -> Result<Vec<SaeNote>, SaeError> {
+    let (read, written) = (from.canonicalize(), to.canonicalize());
+    if read.is_ok_and(|read| written.is_ok_and(|written| read == written)) {
+        return Err(SiteError::Occupied { path: to.to_owned(), hint: "" }.into());
+    }
     let mut sae = read_sae(from)?;
     let earlier = SaeFormat::of(to).ok().map(|(format, _)| format);
     if earlier.is_some_and(|earlier| !options.overwrite || earlier != SaeFormat::SaeLens) {

@@ -6,7 +6,7 @@ use attention_probes_probes::SideReport;
 use super::report::TargetBaselines;
 use super::words::{logistic_on_words, ridge_on_words};
 use crate::SweepError;
-use crate::bag_of_words::{BagOfWords, FitFollower};
+use crate::judge::bag_of_words::{BagOfWords, FitFollower};
 
 /// Largest logit of a mean that is 0 or 1.
 const LARGEST_LOGIT: f64 = 30.0;

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use attention_probes_activations::{
-    LabelKind, NpzArray, Place, Side, Split, Targets, TokenizedDataset, write_npz,
+    LabelKind, NpzArray, Place, Split, Targets, TokenizedDataset, write_npz,
 };
 use attention_probes_metrics::ExampleCounts;
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::{
     DataMetadata, Features, Outputs, Pool, ProbeMetadata, SavedProbe, SideReport,
 };
-
 use rand::seq::SliceRandom;
 
 use super::baseline::baselines;
@@ -18,58 +17,16 @@ use super::features::{pooled, rows};
 use super::fit::{FitSide, FittedProbe, fit, fit_again};
 use super::report::{PenaltyMetrics, TargetBaselines, TargetProbe, TargetReport};
 use crate::SweepError;
-use crate::bag_of_words::{BagOfWords, FitFollower};
-use crate::config::{ArchitectureConfig, DataConfig};
-use crate::control::shuffle_rng;
-use crate::data_run::{DataRun, Prepared};
-use crate::findings::{describe, joined_layers, resolved_config};
-use crate::grid_end::End;
-use crate::results::{create_folder, remove_probes, write_json, write_text};
+use crate::config::ArchitectureConfig;
+use crate::data::data_run::{DataRun, Prepared};
+use crate::data::sides::{check_sides, varying};
+use crate::judge::bag_of_words::{BagOfWords, FitFollower};
+use crate::judge::control::shuffle_rng;
+use crate::judge::findings::{describe, joined_layers, resolved_config};
+use crate::judge::grid_end::End;
+use crate::results::files::{create_folder, remove_probes, write_json, write_text};
 use crate::tracker::Tracker;
 use crate::warning::Warning;
-
-/// Refuses sides that nothing can be learned from, or judged by.
-pub(crate) fn check_sides(
-    config: &DataConfig,
-    targets: &Targets,
-    split: &Split,
-) -> Result<(), SweepError> {
-    let sides = [
-        (Side::Train, &split.train),
-        (Side::Validation, &split.validation),
-        (Side::Test, &split.test),
-    ];
-    for (side, examples) in sides {
-        let targets = targets.rows(examples);
-        let is_useless = match targets.kind {
-            LabelKind::Class => false,
-            LabelKind::Number => varying(&targets).is_empty(),
-            LabelKind::Labels => side == Side::Train && varying(&targets).is_empty(),
-            LabelKind::Distribution => {
-                let wholly = |column: usize| {
-                    targets.values.chunks_exact(targets.n_columns()).all(|row| row[column] >= 1.0)
-                };
-                side == Side::Train && (0..targets.n_columns()).any(wholly)
-            }
-        };
-        if is_useless {
-            let (path, column) = (config.path.clone(), config.label.clone());
-            return Err(SweepError::Alike { path, column, side, n_examples: examples.len() });
-        }
-    }
-    Ok(())
-}
-
-/// Columns that are not the same in every row.
-fn varying(targets: &Targets) -> Vec<usize> {
-    let n = targets.n_columns();
-    let varies = |column: &usize| {
-        let mut values = targets.values.iter().skip(*column).step_by(n);
-        let first = values.next();
-        values.any(|value| Some(value) != first)
-    };
-    (0..n).filter(varies).collect()
-}
 
 /// Everything that the experiments of a data set have in common.
 struct TargetData<'a> {

@@ -2,9 +2,9 @@
 
 use attention_probes_activations::ActivationSource;
 use attention_probes_probes::Pool;
+use attention_probes_probes::engine::{RaggedBatch, pool};
 
 use crate::SweepError;
-use attention_probes_probes::engine::{RaggedBatch, pool};
 
 /// Pools every example at every site, `[n_sites][n_pools][n_examples, d_model]`.
 ///

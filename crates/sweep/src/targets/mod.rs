@@ -10,5 +10,5 @@ mod fit;
 mod report;
 mod words;
 
-pub(crate) use experiment::{check_sides, run_target_experiments};
+pub(crate) use experiment::run_target_experiments;
 pub use report::{PenaltyMetrics, TargetBaselines, TargetProbe, TargetReport};

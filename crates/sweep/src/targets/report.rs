@@ -5,7 +5,7 @@ use attention_probes_metrics::ExampleCounts;
 use attention_probes_probes::{Pool, SideReport};
 use serde::{Deserialize, Serialize};
 
-use crate::report::Origin;
+use crate::results::origin::Origin;
 use crate::warning::Warning;
 
 /// One data set at one layer whose labels are no classes: the content of `best.json`.

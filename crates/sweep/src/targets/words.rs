@@ -8,7 +8,7 @@ use attention_probes_probes::{LinearReadout, LogisticTargets};
 
 use super::fit::mean_log_loss;
 use crate::SweepError;
-use crate::bag_of_words::{BagOfWords, FitFollower, WordTargets};
+use crate::judge::bag_of_words::{BagOfWords, FitFollower, WordTargets};
 
 /// Penalties that a ridge regression chooses from; rows have length 1.
 const RIDGE_PENALTIES: [f64; 6] = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];

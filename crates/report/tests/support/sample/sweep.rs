@@ -54,6 +54,10 @@ fn trial(rate: usize, decay: usize, ceiling: f64, dice: &mut Dice) -> SweepTrial
     }
 }
 
+fn spread(axis: &str, loss: f64, balanced_accuracy: f64) -> AxisSpread {
+    AxisSpread { axis: axis.to_owned(), n_values: 9, loss, balanced_accuracy }
+}
+
 fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> SweepArchitecture {
     let trials: Vec<SweepTrial> = (0..9)
         .flat_map(|decay| (0..9).map(move |rate| (rate, decay)))
@@ -110,25 +114,14 @@ fn architecture(name: &str, folder: &str, ceiling: f64, dice: &mut Dice) -> Swee
             best.learning_rate, best.weight_decay
         ),
         selected_by: "balanced accuracy on validation".to_owned(),
+        is_best_layer: false,
+        is_best: false,
         validation: report(accuracy, 0.05),
         test: ClassificationReport { tpr_at_1_percent_fpr: None, ..report(test, 0.037) },
         pair_accuracy: None,
         shuffled_labels: None,
         trials,
-        axes: vec![
-            AxisSpread {
-                axis: "learning_rate".to_owned(),
-                n_values: 9,
-                loss: 0.213,
-                balanced_accuracy: 0.184,
-            },
-            AxisSpread {
-                axis: "weight_decay".to_owned(),
-                n_values: 9,
-                loss: 0.012,
-                balanced_accuracy: 0.021,
-            },
-        ],
+        axes: vec![spread("learning_rate", 0.213, 0.184), spread("weight_decay", 0.012, 0.021)],
         roc,
         precision_recall,
         reliability,
@@ -258,6 +251,19 @@ fn shuffled(balanced_accuracy: f64) -> ControlReport {
     }
 }
 
+/// Marks the best probe of each kind, and the best of all, of a data set.
+fn mark_best(experiments: &mut [SweepExperiment], data: &str) {
+    let of_data = experiments.iter_mut().filter(|experiment| experiment.data == data);
+    let mut found: Vec<_> = of_data.flat_map(|experiment| &mut experiment.architectures).collect();
+    found.sort_by(|a, b| b.validation.balanced_accuracy.total_cmp(&a.validation.balanced_accuracy));
+    let mut told: Vec<String> = Vec::new();
+    for (index, architecture) in found.into_iter().enumerate() {
+        architecture.is_best = index == 0;
+        architecture.is_best_layer = !told.contains(&architecture.config_name);
+        told.push(architecture.config_name.clone());
+    }
+}
+
 /// Two data sets, four kinds of probes, 81 trials of each at every layer.
 pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
     let mut dice = Dice::new(11);
@@ -312,6 +318,7 @@ pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
                 diverged,
             });
         }
+        mark_best(&mut experiments, data);
     }
     SweepPage {
         run: "sentiment-and-next-the".to_owned(),

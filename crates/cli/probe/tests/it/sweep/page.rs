@@ -42,6 +42,28 @@ fn the_page_of_a_sweep_says_what_its_files_say() {
 }
 
 #[test]
+fn the_page_shows_first_what_the_metric_of_the_run_chose() {
+    let folder = Folder::with(&[("layers = [1]", "layers = [0, 2]")]);
+    folder.succeed(&[]);
+    let names = ["data-L00-resid_post", "data-L02-resid_post"];
+    for chosen in 0..2 {
+        for (index, name) in names.iter().enumerate() {
+            let mut report = best(&folder, name);
+            report["architectures"][0]["selected_value"] =
+                [0.25, 0.75][usize::from(index == chosen)].into();
+            folder.write(&format!("results/small/seed_42/{name}/best.json"), &report.to_string());
+        }
+        folder.succeed(&["--resume"]);
+        let page = data_of(&fs::read_to_string(folder.path("results/small/report.html")).unwrap());
+        for index in 0..2 {
+            let shown = &page["experiments"][index]["architectures"][0];
+            let expected = Value::from(index == chosen);
+            assert_eq!((&shown["is_best"], &shown["is_best_layer"]), (&expected, &expected));
+        }
+    }
+}
+
+#[test]
 fn every_seed_of_a_run_is_on_its_page() {
     let folder = Folder::new();
     folder.succeed(&[]);

@@ -1,6 +1,6 @@
 //! The page of a run: what its files say, as `report` draws it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use attention_probes_metrics::MetricError;
@@ -30,6 +30,7 @@ pub fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage, MetricError> {
     runs.sort_by_key(|run| run.config.seed);
     let mut page = SweepPage { run, model, config, ..SweepPage::default() };
     for run in &*runs {
+        let first = page.experiments.len();
         for saved in &run.experiments {
             let mut experiment = experiment(run, saved)?;
             if runs.len() > 1 {
@@ -38,6 +39,7 @@ pub fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage, MetricError> {
             page.experiments.push(experiment);
             page.library_version.clone_from(&saved.report.origin.library_version);
         }
+        mark_chosen(&run.experiments, &mut page.experiments[first..]);
         let names_seed = runs.len() > 1;
         page.warnings.extend(warnings_of(run, names_seed));
         for mut table in targets::tables(run) {
@@ -58,6 +60,34 @@ pub fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage, MetricError> {
         }));
     }
     Ok(page)
+}
+
+/// Marks the probes that [`chosen`] chooses: of every architecture over the layers of a data set, and
+/// of all of its probes.
+fn mark_chosen(saved: &[SavedExperiment], shown: &mut [SweepExperiment]) {
+    let mut data_sets: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
+    for (index, saved) in saved.iter().enumerate() {
+        data_sets.entry((&saved.report.data, saved.component())).or_default().push(index);
+    }
+    for experiments in data_sets.into_values() {
+        let places: Vec<(usize, usize)> = experiments
+            .into_iter()
+            .flat_map(|one| (0..saved[one].report.architectures.len()).map(move |of| (one, of)))
+            .collect();
+        let report = |&(one, of): &(usize, usize)| &saved[one].report.architectures[of];
+        if let Some((one, of)) = chosen(places.iter().map(report)).map(|best| places[best]) {
+            shown[one].architectures[of].is_best = true;
+        }
+        let names: BTreeSet<&str> = places.iter().map(|at| &*report(at).config_name).collect();
+        for name in names {
+            let mut of_name = places.clone();
+            of_name.retain(|at| report(at).config_name == name);
+            if let Some(best) = chosen(of_name.iter().map(report)) {
+                let (one, of) = of_name[best];
+                shown[one].architectures[of].is_best_layer = true;
+            }
+        }
+    }
 }
 
 /// What looks wrong in the data sets of a run, one after another.
@@ -177,6 +207,8 @@ fn describe(
         seed: report.seed,
         file: format!("{folder}/trained/{}", report.file),
         selected_by: selected_by(report),
+        is_best_layer: false,
+        is_best: false,
         validation: report.validation.clone(),
         test: report.test.clone(),
         pair_accuracy: report.pair_accuracy,

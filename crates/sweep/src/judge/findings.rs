@@ -1,0 +1,342 @@
+//! What was found at a layer: judged, described, and written.
+
+use attention_probes_activations::{Place, Split};
+use attention_probes_errors::listed;
+use attention_probes_metrics::{ControlReport, ExampleCounts};
+use attention_probes_models::LanguageModel;
+use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
+
+use crate::SweepError;
+use crate::config::{Components, HeldOut, Layers, SelectBy};
+use crate::data::data_run::DataRun;
+use crate::judge::baseline::FittedBaselines;
+use crate::judge::evaluation::{
+    EvaluatedGroup, Evaluator, FittedOn, compare as compare_predictions,
+};
+use crate::judge::judged::Judged;
+use crate::judge::underfit;
+use crate::results::experiment_files::{ExperimentFiles, FittedArchitecture, write_experiment};
+use crate::results::folder;
+use crate::results::predictions::Predictions;
+use crate::results::report::{ArchitectureReport, ExperimentReport, axis_spreads};
+use crate::tracker::Tracker;
+use crate::train::fit::GroupFit;
+use crate::train::group::TrialGroup;
+use crate::train::score::compare;
+use crate::warning::{Warning, WarningKind};
+
+/// Everything that was trained on a data set, and what it says about the examples held out.
+pub(crate) struct Findings<'a> {
+    pub(crate) run: &'a DataRun<'a>,
+    pub(crate) model: Option<&'a LanguageModel>,
+    pub(crate) classes: &'a [String],
+    pub(crate) split: &'a Split,
+    /// The data, as the probes' metadata describe them.
+    pub(crate) data: &'a DataMetadata,
+    /// Texts or examples that were left out because of NaN or infinity.
+    pub(crate) n_skipped: usize,
+    /// What looks wrong in the data.
+    pub(crate) warnings: &'a [Warning],
+    /// Architectures of a site side by side.
+    pub(crate) groups: &'a [TrialGroup],
+    pub(crate) fits: &'a [GroupFit],
+    /// Controls of every group, or none at all.
+    pub(crate) controls: &'a [ControlReport],
+    /// Of every group that has an exact solution but was trained by `AdamW`, the classes that the
+    /// solution predicts on test.
+    pub(crate) exact: &'a [Option<Vec<usize>>],
+    pub(crate) baselines: &'a FittedBaselines,
+    pub(crate) validation: &'a Judged,
+    /// What is said about examples set apart for thresholds and calibrators.
+    pub(crate) set_apart: Option<&'a Judged>,
+    pub(crate) test: &'a Judged,
+}
+
+impl Findings<'_> {
+    /// Judges the architectures of a site and writes their experiment.
+    pub(crate) fn write(
+        &self,
+        site: usize,
+        place: Option<&Place>,
+        experiment: String,
+        tracker: &mut dyn Tracker,
+    ) -> Result<ExperimentReport, SweepError> {
+        let config = self.run.plan.config();
+        let fitted = self.fitted(site, place);
+        let (diverged, sound): (Vec<_>, Vec<_>) =
+            fitted.iter().partition(|architecture| architecture.diverged(architecture.fit.best));
+        let diverged: Vec<String> =
+            diverged.into_iter().map(|one| one.config_name.to_owned()).collect();
+        let warnings = self.warnings_of(&diverged, &sound)?;
+        let report = ExperimentReport {
+            experiment,
+            data: self.run.config().name.clone(),
+            layer: place.and_then(Place::layer),
+            layers: joined_layers(place).unwrap_or_default(),
+            component: place.map(|place| place.component().to_string()),
+            origin: self.run.origin(self.model),
+            classes: self.classes.to_vec(),
+            counts: ExampleCounts {
+                n_train: self.split.train.len(),
+                n_validation: self.validation.examples.labels.len(),
+                n_calibration: Some(self.set_apart.map_or(0, |side| side.examples.labels.len())),
+                n_test: self.split.test.len(),
+                n_skipped: self.n_skipped,
+            },
+            baselines: self.baselines.report.clone(),
+            architectures: self.architecture_reports(&sound)?,
+            diverged,
+            warnings,
+        };
+        let chosen = || sound.iter().map(|one| (one.config_name, one.group, one.fit.best));
+        let predictions = Predictions {
+            validation: self.validation.predictions(chosen()),
+            calibration: self.set_apart.map(|side| side.predictions(chosen())),
+            test: self.test.predictions(chosen()),
+        };
+        let files = ExperimentFiles {
+            architectures: &fitted,
+            predictions: &predictions,
+            config: &resolved_config(self.run, place)?,
+            evaluation: &config.evaluation,
+        };
+        write_experiment(&self.run.folder.join(&report.experiment), &files, &report)?;
+        tracker.finished(&report.experiment);
+        Ok(report)
+    }
+
+    /// What looks wrong in the data, then in what was trained.
+    fn warnings_of(
+        &self,
+        diverged: &[String],
+        sound: &[&FittedArchitecture<'_>],
+    ) -> Result<Vec<Warning>, SweepError> {
+        let config = self.run.plan.config();
+        let mut warnings = self.warnings.to_vec();
+        warnings.extend(few_test_examples(
+            &self.test.examples.labels,
+            self.classes,
+            &self.run.config().test,
+        ));
+        warnings.extend(diverged.iter().map(|name| {
+            let message = "every trial diverged; lower its `learning_rates`, or raise the \
+                           `weight_decays` of an exact fit";
+            Warning::of_architecture(WarningKind::Diverged, name, message)
+        }));
+        let unfinished =
+            sound.iter().filter(|one| one.fit.trials[one.fit.best].converged == Some(false));
+        warnings.extend(unfinished.map(|one| {
+            let message = "the chosen fit did not reach its minimum; raise its `weight_decays`";
+            Warning::of_architecture(WarningKind::NotConverged, one.config_name, message)
+        }));
+        for one in sound {
+            let architecture = &config.architectures[one.group % config.architectures.len()];
+            warnings.extend(underfit::warnings(architecture, &config.sweep, one.fit));
+            if let Some(exact) = &self.exact[one.group] {
+                let trained = one.test.predicted(one.fit.best);
+                let difference = compare_predictions(one.test, [exact, &trained], config.seed)?;
+                warnings.extend(underfit::worse_than_exact(one.config_name, &difference));
+            }
+        }
+        Ok(warnings)
+    }
+
+    /// Every architecture of a site.
+    fn fitted(&self, site: usize, place: Option<&Place>) -> Vec<FittedArchitecture<'_>> {
+        let config = self.run.plan.config();
+        let groups = self.groups.iter().enumerate().filter(|(_, group)| group.site == site);
+        groups
+            .map(|(index, group)| {
+                let architecture = &config.architectures[index % config.architectures.len()];
+                let mut metadata =
+                    ProbeMetadata::new(self.fits[index].probe.clone(), self.classes.to_vec());
+                describe(&mut metadata, self.run, self.model, self.data);
+                group.method.describe(group.loss, &mut metadata);
+                if group.method.is_batched() {
+                    metadata.batch_size = Some(config.sweep.batch_size);
+                }
+                metadata.layer = place.and_then(Place::layer);
+                metadata.layers = joined_layers(place);
+                metadata.component = place.map(|place| place.component().to_string());
+                FittedArchitecture {
+                    config_name: &architecture.config_name,
+                    group: index,
+                    fit: &self.fits[index],
+                    validation: self.validation.group(index),
+                    calibration: self.set_apart.unwrap_or(self.validation).group(index),
+                    test: self.test.group(index),
+                    metadata,
+                    names_seed: config.sweep.seeds.len() > 1,
+                }
+            })
+            .collect()
+    }
+
+    /// Reports of the architectures of a site that did not diverge.
+    fn architecture_reports(
+        &self,
+        sound: &[&FittedArchitecture<'_>],
+    ) -> Result<Vec<ArchitectureReport>, SweepError> {
+        let config = self.run.plan.config();
+        let selected_by = config.sweep.select_by;
+        let evaluator = Evaluator {
+            config: &config.evaluation,
+            fitted_on: match self.set_apart {
+                Some(_) => FittedOn::Calibration,
+                None => FittedOn::Validation,
+            },
+            bag_of_words: self.baselines.bag_of_words.as_deref(),
+            best: best_of(sound, selected_by)
+                .map(|best| (best.group, best.test.predicted(best.fit.best))),
+            seed: config.seed,
+        };
+        let report = |architecture: &&FittedArchitecture<'_>| {
+            let fit = architecture.fit;
+            let chosen = &fit.trials[fit.best];
+            let group = EvaluatedGroup {
+                index: architecture.group,
+                fit,
+                calibration: architecture.calibration,
+                test: architecture.test,
+            };
+            let control = self.controls.get(architecture.group).copied();
+            Ok(ArchitectureReport {
+                config_name: architecture.config_name.to_owned(),
+                n_trials: fit.trials.len(),
+                optimizer: architecture.metadata.optimizer,
+                learning_rate: chosen.trial.learning_rate,
+                weight_decay: chosen.trial.weight_decay,
+                seed: chosen.trial.seed,
+                file: format!("{}_state.npz", architecture.stem(chosen)),
+                selected_by,
+                selected_value: fit.selected_value(selected_by),
+                cross_validation: fit.cross_validation.clone(),
+                validation: architecture.validation.report(fit.best, chosen.trial.seed)?,
+                test: architecture.test.report(fit.best, chosen.trial.seed)?,
+                pair_accuracy: architecture.test.pair_accuracy(fit.best)?,
+                evaluation: evaluator.evaluate(group, control)?,
+                axes: axis_spreads(fit),
+            })
+        };
+        sound.iter().map(report).collect()
+    }
+}
+
+/// Fewest test examples of a class of which its recall says something.
+const ENOUGH: usize = 10;
+
+/// Names the class with the fewest test examples, if these are too few.
+fn few_test_examples(labels: &[usize], classes: &[String], test: &HeldOut) -> Option<Warning> {
+    let mut counts = vec![0_usize; classes.len()];
+    for &label in labels {
+        counts[label] += 1;
+    }
+    let n_rare = counts.iter().filter(|count| **count < ENOUGH).count();
+    let (rarest, n) = counts.iter().enumerate().min_by_key(|(_, count)| **count)?;
+    let name = listed(std::slice::from_ref(&classes[rarest]));
+    let remedy = match test {
+        HeldOut::Share(_) => "raise `data.test`, or give more examples",
+        HeldOut::File(_) => "add examples to the test file",
+    };
+    let what = match n_rare {
+        0 => return None,
+        1 => format!("class {name} has {n} test examples"),
+        _ => format!(
+            "{n_rare} of {} classes have fewer than {ENOUGH} test examples, {name} has {n}",
+            classes.len()
+        ),
+    };
+    let message = format!("{what}, too few for a reliable recall; {remedy}");
+    Some(Warning::of_data(WarningKind::FewTestExamples, message))
+}
+
+/// The architecture whose chosen trial validation likes best.
+fn best_of<'a, 'b>(
+    architectures: &[&'a FittedArchitecture<'b>],
+    select_by: SelectBy,
+) -> Option<&'a FittedArchitecture<'b>> {
+    let score = |one: &FittedArchitecture<'_>| one.fit.trials[one.fit.best].score();
+    // Of equals the first.
+    let better = |a: &&&FittedArchitecture<'_>, b: &&&FittedArchitecture<'_>| {
+        compare(score(a), score(b), select_by).then(b.group.cmp(&a.group))
+    };
+    architectures.iter().max_by(better).copied()
+}
+
+/// Fills in where the probes of a data set come from.
+pub(crate) fn describe(
+    metadata: &mut ProbeMetadata,
+    run: &DataRun<'_>,
+    model: Option<&LanguageModel>,
+    data: &DataMetadata,
+) {
+    let config = run.plan.config();
+    if let Some(model) = model {
+        metadata.model = Some(ModelMetadata {
+            name: model.name.clone(),
+            revision: Some(model.revision.clone()),
+        });
+        let n_ctx = model.model.shape().n_ctx;
+        metadata.max_tokens = Some(run.config().max_tokens.min(n_ctx));
+        metadata.convention = Some(config.model.convention.to_string());
+    }
+    if let Some(sites) = &run.activations {
+        sites.describe(metadata);
+    }
+    if let Some(task) = run.plan.task(run.data) {
+        metadata.task = Some(task.to_string());
+        metadata.target = task.target().cloned();
+    }
+    metadata.split_seed = Some(config.seed);
+    metadata.data = Some(data.clone());
+}
+
+/// The layers of a place that joins several.
+pub(crate) fn joined_layers(place: Option<&Place>) -> Option<Vec<usize>> {
+    place.filter(|place| place.layers().len() > 1).map(|place| place.layers().to_vec())
+}
+
+/// The configuration of one experiment alone.
+pub(crate) fn resolved_config(
+    run: &DataRun<'_>,
+    place: Option<&Place>,
+) -> Result<String, SweepError> {
+    let mut config = run.plan.config().clone();
+    config.data = vec![run.config().clone()];
+    if let Some(sites) = &run.activations {
+        let hook = sites.hook_at(place).map(str::to_owned);
+        config.data[0].hook = config.data[0].hook.take().or(hook);
+    } else if let Some(place) = place {
+        config.activations.layers =
+            Layers::List(place.layers().iter().map(|&layer| layer as i64).collect());
+        config.activations.component = Components::One(place.component());
+    }
+    folder::to_toml(&config, &run.folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_of_nine_test_examples_is_warned_of() {
+        let classes = ["no", "yes", "maybe"].map(str::to_owned);
+        let labels = |counts: [usize; 3]| -> Vec<usize> {
+            counts.iter().enumerate().flat_map(|(c, n)| std::iter::repeat_n(c, *n)).collect()
+        };
+        let test = HeldOut::Share(0.2);
+        assert_eq!(few_test_examples(&labels([10, 12, 90]), &classes, &test), None);
+        let message = |counts| few_test_examples(&labels(counts), &classes, &test).unwrap().message;
+        assert_eq!(
+            message([10, 9, 90]),
+            "class `yes` has 9 test examples, too few for a reliable recall; raise `data.test`, or \
+             give more examples"
+        );
+        assert!(message([3, 9, 0]).starts_with(
+            "3 of 3 classes have fewer than 10 test examples, `maybe` has 0, too few"
+        ));
+        let file =
+            few_test_examples(&labels([10, 9, 90]), &classes, &HeldOut::File("t.csv".into()));
+        assert!(file.unwrap().message.ends_with("add examples to the test file"));
+    }
+}

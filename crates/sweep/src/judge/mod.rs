@@ -1,0 +1,13 @@
+//! What trained probes are worth: on held-out examples, beside baselines and controls, elsewhere.
+
+pub(crate) mod bag_of_words;
+pub(crate) mod baseline;
+pub(crate) mod control;
+pub(crate) mod decision;
+pub(crate) mod evaluation;
+pub(crate) mod findings;
+pub(crate) mod grid_end;
+pub(crate) mod grid_notes;
+pub(crate) mod judged;
+pub(crate) mod transfer;
+pub(crate) mod underfit;

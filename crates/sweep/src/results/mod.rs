@@ -1,0 +1,15 @@
+//! What a run writes, and how it is read again.
+
+pub(crate) mod chosen;
+pub(crate) mod compare;
+pub(crate) mod experiment_files;
+pub(crate) mod files;
+pub(crate) mod folder;
+pub(crate) mod history;
+pub(crate) mod layers_warning;
+pub(crate) mod origin;
+pub(crate) mod predictions;
+pub(crate) mod report;
+pub(crate) mod saved_run;
+#[cfg(feature = "tensorboard")]
+pub(crate) mod tensorboard;
