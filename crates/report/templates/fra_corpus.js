@@ -109,8 +109,8 @@ function showSelf() {
   if (!found) return;
   const rows = selfRows(head, found);
   const nulls = rows.slice(1);
-  // Both are known to an interval: that of the head must lie above that of the null.
-  const isAbove = (row) => found.share_interval.lower > (row.upper ?? row.value);
+  // Where a null has an interval, the share must be beyond it.
+  const isAbove = (row) => found.share > (row.upper ?? row.value);
   const above = nulls.filter(isAbove).map((row) => row.name);
   const isClear = nulls.every((row) => found.share_interval.lower > Math.max(row.upper ?? row.value, ...row.dots));
   const verdict = isClear
