@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{:10} test accuracy {:.3}", found.config_name, found.test.accuracy);
     }
 
-    let trained = report.folder.join("seed_42").join(&experiment.experiment).join("trained");
+    let trained = report.folder.join(&experiment.experiment).join("trained");
     let saved = SavedProbe::load_with(&trained.join(&experiment.architectures[1].file), &kinds)?;
     let mut stream = StreamingProbe::on_device(saved.config(), &saved.state, &device)?;
     let logit = stream.push(&vec![0.5; saved.config().d_model()])[0];

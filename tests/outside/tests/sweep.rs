@@ -93,7 +93,7 @@ fn a_kind_of_ones_own_is_swept_saved_loaded_and_streamed() {
     assert_eq!(found.config_name, "blend");
     assert!(found.test.accuracy > 0.9, "{}", found.test.accuracy);
 
-    let trained = report.folder.join("seed_42").join(&experiment.experiment).join("trained");
+    let trained = report.folder.join(&experiment.experiment).join("trained");
     let file = trained.join(&found.file);
     let error = SavedProbe::load(&file).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
