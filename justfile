@@ -30,6 +30,10 @@ lint:
 test:
     cargo test --workspace
 
+# Run the tests of a package that is not of the workspace and uses nothing but the facade.
+test-outside:
+    tests/outside/run.sh
+
 # Compare WebGPU with the CPU (needs an adapter; Debian's mesa-vulkan-drivers is one in software).
 test-wgpu:
     cargo test --release -p attention-probes-cli-probe --features wgpu --test it wgpu

@@ -12,7 +12,8 @@
 use attention_probes::prelude::*;
 use burn::tensor::activation::log_softmax;
 
-const TEXT: &str = "The old king of the north had a daughter. The old king of the north had a son. The old king of the";
+const TEXT: &str = "The old king of the north had a daughter. The old king of the north had a son. \
+                    The old king of the";
 const NEXT: &str = " north";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

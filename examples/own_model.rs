@@ -45,7 +45,8 @@ impl HookedModel for Waves {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::temp_dir().join("attention-probes-own-model.csv");
-    std::fs::write(&file, SENTIMENT)?;
+    let reviews: Vec<&str> = SENTIMENT.lines().take(1001).collect();
+    std::fs::write(&file, reviews.join("\n"))?;
     let device = Device::flex();
     let embedded = open_model("demo-gpt2", None, &device)?;
     let shape = ModelShape { n_layers: 1, d_model: 64, ..embedded.model.shape().clone() };

@@ -71,7 +71,8 @@ pub mod prelude {
         compute_metrics, evaluate_probe, train_any_probe, train_probe,
     };
     pub use attention_probes_sweep::{
-        NoTracker, RunOptions, SweepConfig, Tracker, run_sweep, run_sweep_on,
+        NoTracker, RunOptions, SweepConfig, SweepDataConfig, SweptData, SweptExperiment, Tracker,
+        run_sweep, run_sweep_on, sweep_data,
     };
     pub use burn::tensor::{Device, Tensor};
 }

@@ -6,6 +6,7 @@
 mod circles;
 mod dependencies;
 mod docs;
+mod examples;
 mod imports;
 
 use std::path::{Path, PathBuf};

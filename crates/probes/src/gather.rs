@@ -299,6 +299,11 @@ impl TrainingData {
         })
     }
 
+    /// Where in a model the activations were read; `None` if that is not known.
+    pub fn place(&self) -> Option<&Place> {
+        self.origin.place.as_ref()
+    }
+
     /// Metadata of a probe that is trained on these examples: what it is, and where it reads.
     ///
     /// # Examples

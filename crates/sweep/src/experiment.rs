@@ -1,20 +1,23 @@
 //! A data set at all its layers: trained, judged on the sides held out, and written.
 
+use std::path::Path;
+
 use attention_probes_activations::{
-    ExampleSet, Place, Split, SplitConfig, Task, TokenizedDataset, class_weights, stratified_split,
+    ActivationSource, ExampleSet, Place, Split, SplitConfig, Task, TokenizedDataset, class_weights,
+    stratified_split,
 };
 use attention_probes_models::LanguageModel;
 use attention_probes_probes::ProbeState;
 
 use crate::SweepError;
 use crate::config::plan::SweepPlan;
-use crate::config::{ClassWeights, SweepConfig};
+use crate::config::{ClassWeights, DataConfig, SweepConfig};
 use crate::data::data_run::{DataRun, Prepared};
 use crate::data::held_out::unfit;
 use crate::judge::bag_of_words::FitFollower;
 use crate::judge::baseline::{BaselineTest, FittedBaselines};
 use crate::judge::control::shuffled_label_controls;
-use crate::judge::findings::Findings;
+use crate::judge::findings::{Findings, Subject, Trained, describe, resolved_config};
 use crate::judge::grid_notes::grid_notes;
 use crate::judge::judged::Judged;
 use crate::judge::underfit::exact_predictions;
@@ -50,97 +53,138 @@ pub(crate) fn run_experiments(
 ) -> Result<Vec<ExperimentReport>, SweepError> {
     let described = prepared.describe(&run.config().name);
     let Prepared { mut source, examples, split, hash, n_skipped, rows, warnings, .. } = prepared;
-    let config = run.plan.config();
-    let labels = examples.labels();
-    let n_classes = examples.classes.len();
-    let prefixes: Vec<(usize, usize)> =
-        examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
-    let weights = weights_of(run, &labels, &split, n_classes);
-    let (choosing, set_apart) = divide_validation(run, &examples, &split)?;
-    let data = FitData {
-        examples: &prefixes,
-        labels: &labels,
-        n_classes,
-        class_weights: &weights,
-        groups: examples.groups.as_deref(),
-        train: &split.train,
-        validation: &choosing,
-    };
-    for n_folds in config.architectures.iter().filter_map(|architecture| architecture.folds) {
-        check_folds(&data, n_folds, config.seed, &run.config().path)?;
-    }
     let experiments = run.experiments(places);
-    let groups = groups_of(run.plan, experiments.len(), (source.d_model(), n_classes));
-    let fit_config = FitConfig { stop: run.stop.clone(), ..run.plan.fit_config(run.device) };
-    let name = &run.config().name;
     // Named after what it was trained on, so that it is never continued on anything else.
     let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
     let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
-    let checkpoint = run.folder.join(format!("{name}-{}.checkpoint", &key[..16]));
-    let mut told =
-        |event: &FitEvent<'_>| tell(event, (config, name), (&experiments, &groups), tracker);
-    let fits =
-        find_best_fit(&mut *source, &data, &groups, &fit_config, Some(&checkpoint), &mut told)?;
-    let chosen = (&groups[..], &fits[..]);
-    let n_shuffles = config.evaluation.shuffled_labels;
-    let controls = shuffled_label_controls(
-        &mut *source,
-        &data,
-        chosen,
-        (&fit_config, &mut |done, total| tracker.control(name, done, total)),
-        (&split.test, n_shuffles),
-    )?;
-
-    let architectures = (&config.architectures[..], &groups[..]);
-    let exact = exact_predictions(&mut *source, &data, architectures, &fit_config, &split.test)?;
-    for note in grid_notes(name, &config.architectures, (&groups, &fits)) {
-        tracker.note(&note);
-    }
-
-    let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
-        groups.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
-    let mut judge = |side: &[usize]| {
-        let examples = held_out(&examples, side, &rows);
-        let side: Vec<(usize, usize)> = side.iter().map(|&example| prefixes[example]).collect();
-        let logits = predict_logits(&mut *source, &side, &trained, &fit_config.prediction())?;
-        Ok::<_, SweepError>(Judged { logits, examples, n_classes })
+    let checkpoint = run.folder.join(format!("{}-{}.checkpoint", run.config().name, &key[..16]));
+    let is_about_tokens = run.plan.task(run.data).is_some_and(Task::is_about_tokens);
+    let material = Material {
+        plan: run.plan,
+        data: run.config(),
+        source: &mut *source,
+        examples: &examples,
+        split: &split,
+        rows: &rows,
+        tokens,
+        is_about_tokens,
+        experiments: &experiments,
+        fit_config: FitConfig { stop: run.stop.clone(), ..run.plan.fit_config(run.device) },
+        folder: Some((&run.folder, &checkpoint)),
     };
-    let validation = judge(&choosing)?;
-    let set_apart = if set_apart.is_empty() { None } else { Some(judge(&set_apart)?) };
-    let test = judge(&split.test)?;
-    let judged_on =
-        BaselineTest { indices: &split.test, examples: &test.examples, tokens, seed: config.seed };
-    let follower = FitFollower {
-        data: name,
-        folder: Some(&run.folder),
-        stop: &run.stop,
-        tracker: &mut *tracker,
+    let trained = material.train(tracker)?;
+    let subject = Subject {
+        config: run.plan.config(),
+        data: run.config(),
+        origin: run.origin(model),
+        describe: &|metadata| describe(metadata, run, model, &described),
+        resolved: &|place| resolved_config(run, place),
     };
-    let baselines = FittedBaselines::new(&data, judged_on, follower)?;
-
     let findings = Findings {
-        run,
-        model,
+        subject: &subject,
         classes: &examples.classes,
         split: &split,
-        data: &described,
         n_skipped,
         warnings: &warnings,
-        groups: &groups,
-        fits: &fits,
-        controls: &controls,
-        exact: &exact,
-        baselines: &baselines,
-        validation: &validation,
-        set_apart: set_apart.as_ref(),
-        test: &test,
+        trained: &trained,
     };
-    let sites = experiments.into_iter().enumerate();
-    sites
-        .map(|(site, (place, experiment))| {
-            findings.write(site, place.as_ref(), experiment, tracker)
-        })
-        .collect()
+    let mut reports = Vec::new();
+    for (site, (place, experiment)) in experiments.into_iter().enumerate() {
+        let swept = findings.at(site, place.as_ref(), experiment)?;
+        swept.write(&run.folder.join(&swept.report.experiment))?;
+        tracker.finished(&swept.report.experiment);
+        reports.push(swept.report);
+    }
+    Ok(reports)
+}
+
+/// A data set, ready to be trained on.
+pub(crate) struct Material<'a> {
+    pub(crate) plan: &'a SweepPlan,
+    pub(crate) data: &'a DataConfig,
+    pub(crate) source: &'a mut dyn ActivationSource,
+    pub(crate) examples: &'a ExampleSet,
+    pub(crate) split: &'a Split,
+    /// Row of each sequence in its file.
+    pub(crate) rows: &'a [usize],
+    /// Tokens of the texts; without them there is no bag of words.
+    pub(crate) tokens: Option<&'a TokenizedDataset>,
+    /// Whether the examples are tokens, of which rare classes weigh more unless told.
+    pub(crate) is_about_tokens: bool,
+    /// Place and name of the experiment of each site.
+    pub(crate) experiments: &'a [(Option<Place>, String)],
+    pub(crate) fit_config: FitConfig,
+    /// Folder of the run, and the checkpoint of this data set, where there are files.
+    pub(crate) folder: Option<(&'a Path, &'a Path)>,
+}
+
+impl Material<'_> {
+    /// Trains every architecture at every site, with controls and baselines, and asks all trials about
+    /// the sides held out.
+    pub(crate) fn train(self, tracker: &mut dyn Tracker) -> Result<Trained, SweepError> {
+        let Self { plan, source, examples, split, rows, tokens, experiments, fit_config, .. } =
+            self;
+        let (config, name) = (plan.config(), &*self.data.name);
+        let labels = examples.labels();
+        let n_classes = examples.classes.len();
+        let prefixes: Vec<(usize, usize)> =
+            examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
+        let default = if self.is_about_tokens { ClassWeights::Sqrt } else { ClassWeights::Equal };
+        let how = self.data.class_weights.unwrap_or(default);
+        let weights = weights_of(how, &labels, split, n_classes);
+        let (choosing, set_apart) = divide_validation(config, &self.data.path, examples, split)?;
+        let data = FitData {
+            examples: &prefixes,
+            labels: &labels,
+            n_classes,
+            class_weights: &weights,
+            groups: examples.groups.as_deref(),
+            train: &split.train,
+            validation: &choosing,
+        };
+        for n_folds in config.architectures.iter().filter_map(|architecture| architecture.folds) {
+            check_folds(&data, n_folds, config.seed, &self.data.path)?;
+        }
+        let groups = groups_of(plan, experiments.len(), (source.d_model(), n_classes));
+        let mut told =
+            |event: &FitEvent<'_>| tell(event, (config, name), (experiments, &groups), tracker);
+        let checkpoint = self.folder.map(|(_, checkpoint)| checkpoint);
+        let fits = find_best_fit(&mut *source, &data, &groups, &fit_config, checkpoint, &mut told)?;
+        let chosen = (&groups[..], &fits[..]);
+        let n_shuffles = config.evaluation.shuffled_labels;
+        let controls = shuffled_label_controls(
+            &mut *source,
+            &data,
+            chosen,
+            (&fit_config, &mut |done, total| tracker.control(name, done, total)),
+            (&split.test, n_shuffles),
+        )?;
+
+        let architectures = (&config.architectures[..], &groups[..]);
+        let exact =
+            exact_predictions(&mut *source, &data, architectures, &fit_config, &split.test)?;
+        for note in grid_notes(name, &config.architectures, (&groups, &fits)) {
+            tracker.note(&note);
+        }
+
+        let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
+            groups.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
+        let mut judge = |side: &[usize]| {
+            let examples = held_out(examples, side, rows);
+            let side: Vec<(usize, usize)> = side.iter().map(|&example| prefixes[example]).collect();
+            let logits = predict_logits(&mut *source, &side, &trained, &fit_config.prediction())?;
+            Ok::<_, SweepError>(Judged { logits, examples, n_classes })
+        };
+        let validation = judge(&choosing)?;
+        let set_apart = if set_apart.is_empty() { None } else { Some(judge(&set_apart)?) };
+        let test = judge(&split.test)?;
+        let (indices, seed) = (&split.test[..], config.seed);
+        let judged_on = BaselineTest { indices, examples: &test.examples, tokens, seed };
+        let folder = self.folder.map(|(folder, _)| folder);
+        let follower = FitFollower { data: name, folder, stop: &fit_config.stop, tracker };
+        let baselines = FittedBaselines::new(&data, judged_on, follower)?;
+        Ok(Trained { groups, fits, controls, exact, baselines, validation, set_apart, test })
+    }
 }
 
 /// Tells a tracker what a fit says of itself.
@@ -175,11 +219,11 @@ fn tell(
 
 /// The validation examples that choose a trial, and those set apart for thresholds and calibrators.
 fn divide_validation(
-    run: &DataRun<'_>,
+    config: &SweepConfig,
+    path: &Path,
     examples: &ExampleSet,
     split: &Split,
 ) -> Result<(Vec<usize>, Vec<usize>), SweepError> {
-    let config = run.plan.config();
     let undivided = || Ok((split.validation.clone(), Vec::new()));
     let share = match config.evaluation.calibration {
         Some(share) => share,
@@ -200,7 +244,7 @@ fn divide_validation(
             return undivided();
         }
     }
-    let divided = divided.map_err(unfit(&run.config().path))?;
+    let divided = divided.map_err(unfit(path))?;
     let back = |side: &[usize]| side.iter().map(|&i| split.validation[i]).collect();
     Ok((back(&divided.train), back(&divided.validation)))
 }
@@ -224,12 +268,10 @@ fn groups_of(plan: &SweepPlan, n_sites: usize, sizes: (usize, usize)) -> Vec<Tri
     (0..n_sites * n_architectures).map(group).collect()
 }
 
-/// What a class weighs; if nothing is said, token tasks weigh rare classes, and others none.
-fn weights_of(run: &DataRun<'_>, labels: &[usize], split: &Split, n_classes: usize) -> Vec<f32> {
-    let is_token_task = run.plan.task(run.data).is_some_and(Task::is_about_tokens);
-    let default = if is_token_task { ClassWeights::Sqrt } else { ClassWeights::Equal };
+/// What a class weighs.
+fn weights_of(how: ClassWeights, labels: &[usize], split: &Split, n_classes: usize) -> Vec<f32> {
     let train: Vec<usize> = split.train.iter().map(|&example| labels[example]).collect();
-    match run.config().class_weights.unwrap_or(default) {
+    match how {
         ClassWeights::Equal => vec![1.0; n_classes],
         ClassWeights::Sqrt => class_weights(&train, n_classes),
         ClassWeights::Balanced => balanced_weights(&train, n_classes),

@@ -11,6 +11,7 @@ mod error;
 mod error_kind;
 mod experiment;
 mod experiments;
+mod in_memory;
 mod judge;
 mod results;
 mod run;
@@ -29,6 +30,7 @@ pub use config::{Keep, SelectBy, SweepConfig};
 pub use data::outline::{ClassCount, DataOutline, SweepOutline};
 pub use demo::demo_sweep;
 pub use error::SweepError;
+pub use in_memory::{SweepDataConfig, SweptData, sweep_data};
 pub use judge::bag_of_words::{BagOfWords, BagOfWordsFit};
 pub use judge::evaluation::{FittedOn, TestEvaluation};
 pub use judge::judged::SplitMetrics;
@@ -44,6 +46,7 @@ pub use results::report::{
     ArchitectureReport, ExperimentReport, SweepReport, TransferReport, TrialMetrics,
 };
 pub use results::saved_run::{SavedExperiment, SavedRun};
+pub use results::swept::SweptExperiment;
 #[cfg(feature = "tensorboard")]
 pub use results::tensorboard::{TensorBoardTracker, write_tensorboard};
 pub use run::{RunOptions, check_sweep, run_sweep, run_sweep_on};

@@ -61,7 +61,26 @@ impl SweepConfig {
     /// # Errors
     ///
     /// As [`SweepConfig::check`].
-    pub fn check_with(mut self, kinds: &Kinds) -> Result<SweepPlan, SweepError> {
+    pub fn check_with(self, kinds: &Kinds) -> Result<SweepPlan, SweepError> {
+        not_empty("data", &self.data)?;
+        self.plan(kinds)
+    }
+
+    /// As [`SweepConfig::check_with`], of a sweep whose data are in memory, by
+    /// [`sweep_data`](crate::sweep_data): `data` is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`SweepConfig::check`].
+    pub fn check_without_data(self, kinds: &Kinds) -> Result<SweepPlan, SweepError> {
+        if !self.data.is_empty() {
+            let reason = "must be empty where the data are in memory";
+            return Err(SweepError::Contradiction { key: "data", reason });
+        }
+        self.plan(kinds)
+    }
+
+    fn plan(mut self, kinds: &Kinds) -> Result<SweepPlan, SweepError> {
         check_name("run", &self.run)?;
         check_device(&self.device)?;
         check_grid(&self.sweep)?;
@@ -92,7 +111,6 @@ impl SweepConfig {
             }
         }
 
-        not_empty("data", &self.data)?;
         let mut names = BTreeSet::new();
         for data in &mut self.data {
             if data.path.as_os_str().is_empty() {

@@ -1,4 +1,4 @@
-//! What was found at a layer: judged, described, and written.
+//! What was found at a layer: judged and described.
 
 use attention_probes_activations::{Place, Split};
 use attention_probes_errors::listed;
@@ -7,7 +7,7 @@ use attention_probes_models::LanguageModel;
 use attention_probes_probes::{DataMetadata, ModelMetadata, ProbeMetadata};
 
 use crate::SweepError;
-use crate::config::{Components, HeldOut, Layers, SelectBy};
+use crate::config::{Components, DataConfig, HeldOut, Layers, SelectBy, SweepConfig};
 use crate::data::data_run::DataRun;
 use crate::judge::baseline::FittedBaselines;
 use crate::judge::evaluation::{
@@ -15,53 +15,67 @@ use crate::judge::evaluation::{
 };
 use crate::judge::judged::Judged;
 use crate::judge::underfit;
-use crate::results::experiment_files::{ExperimentFiles, FittedArchitecture, write_experiment};
+use crate::results::fitted::FittedArchitecture;
 use crate::results::folder;
+use crate::results::origin::Origin;
 use crate::results::predictions::Predictions;
 use crate::results::report::{ArchitectureReport, ExperimentReport, axis_spreads};
-use crate::tracker::Tracker;
+use crate::results::swept::SweptExperiment;
 use crate::train::fit::GroupFit;
 use crate::train::group::TrialGroup;
 use crate::train::score::compare;
 use crate::warning::{Warning, WarningKind};
 
+/// What results are of.
+pub(crate) struct Subject<'a> {
+    pub(crate) config: &'a SweepConfig,
+    /// The data set, and where its test examples are from.
+    pub(crate) data: &'a DataConfig,
+    pub(crate) origin: Origin,
+    /// Metadata of a probe, as far as they are of model and data.
+    pub(crate) describe: &'a dyn Fn(&mut ProbeMetadata),
+    /// The configuration of the experiment of a place alone, TOML.
+    pub(crate) resolved: &'a dyn Fn(Option<&Place>) -> Result<String, SweepError>,
+}
+
 /// Everything that was trained on a data set, and what it says about the examples held out.
+pub(crate) struct Trained {
+    /// Architectures of a site side by side.
+    pub(crate) groups: Vec<TrialGroup>,
+    pub(crate) fits: Vec<GroupFit>,
+    /// Controls of every group, or none at all.
+    pub(crate) controls: Vec<ControlReport>,
+    /// Of every group that has an exact solution but was trained by `AdamW`, the classes that the
+    /// solution predicts on test.
+    pub(crate) exact: Vec<Option<Vec<usize>>>,
+    pub(crate) baselines: FittedBaselines,
+    pub(crate) validation: Judged,
+    /// What is said about examples set apart for thresholds and calibrators.
+    pub(crate) set_apart: Option<Judged>,
+    pub(crate) test: Judged,
+}
+
+/// What was trained on a data set, as it is described.
 pub(crate) struct Findings<'a> {
-    pub(crate) run: &'a DataRun<'a>,
-    pub(crate) model: Option<&'a LanguageModel>,
+    pub(crate) subject: &'a Subject<'a>,
     pub(crate) classes: &'a [String],
     pub(crate) split: &'a Split,
-    /// The data, as the probes' metadata describe them.
-    pub(crate) data: &'a DataMetadata,
     /// Texts or examples that were left out because of NaN or infinity.
     pub(crate) n_skipped: usize,
     /// What looks wrong in the data.
     pub(crate) warnings: &'a [Warning],
-    /// Architectures of a site side by side.
-    pub(crate) groups: &'a [TrialGroup],
-    pub(crate) fits: &'a [GroupFit],
-    /// Controls of every group, or none at all.
-    pub(crate) controls: &'a [ControlReport],
-    /// Of every group that has an exact solution but was trained by `AdamW`, the classes that the
-    /// solution predicts on test.
-    pub(crate) exact: &'a [Option<Vec<usize>>],
-    pub(crate) baselines: &'a FittedBaselines,
-    pub(crate) validation: &'a Judged,
-    /// What is said about examples set apart for thresholds and calibrators.
-    pub(crate) set_apart: Option<&'a Judged>,
-    pub(crate) test: &'a Judged,
+    pub(crate) trained: &'a Trained,
 }
 
 impl Findings<'_> {
-    /// Judges the architectures of a site and writes their experiment.
-    pub(crate) fn write(
+    /// Judges the architectures of a site.
+    pub(crate) fn at(
         &self,
         site: usize,
         place: Option<&Place>,
         experiment: String,
-        tracker: &mut dyn Tracker,
-    ) -> Result<ExperimentReport, SweepError> {
-        let config = self.run.plan.config();
+    ) -> Result<SweptExperiment, SweepError> {
+        let config = self.subject.config;
         let fitted = self.fitted(site, place);
         let (diverged, sound): (Vec<_>, Vec<_>) =
             fitted.iter().partition(|architecture| architecture.diverged(architecture.fit.best));
@@ -70,39 +84,40 @@ impl Findings<'_> {
         let warnings = self.warnings_of(&diverged, &sound)?;
         let report = ExperimentReport {
             experiment,
-            data: self.run.config().name.clone(),
+            data: self.subject.data.name.clone(),
             layer: place.and_then(Place::layer),
             layers: joined_layers(place).unwrap_or_default(),
             component: place.map(|place| place.component().to_string()),
-            origin: self.run.origin(self.model),
+            origin: self.subject.origin.clone(),
             classes: self.classes.to_vec(),
             counts: ExampleCounts {
                 n_train: self.split.train.len(),
-                n_validation: self.validation.examples.labels.len(),
-                n_calibration: Some(self.set_apart.map_or(0, |side| side.examples.labels.len())),
+                n_validation: self.trained.validation.examples.labels.len(),
+                n_calibration: Some(
+                    self.trained.set_apart.as_ref().map_or(0, |side| side.examples.labels.len()),
+                ),
                 n_test: self.split.test.len(),
                 n_skipped: self.n_skipped,
             },
-            baselines: self.baselines.report.clone(),
+            baselines: self.trained.baselines.report.clone(),
             architectures: self.architecture_reports(&sound)?,
             diverged,
             warnings,
         };
         let chosen = || sound.iter().map(|one| (one.config_name, one.group, one.fit.best));
         let predictions = Predictions {
-            validation: self.validation.predictions(chosen()),
-            calibration: self.set_apart.map(|side| side.predictions(chosen())),
-            test: self.test.predictions(chosen()),
+            validation: self.trained.validation.predictions(chosen()),
+            calibration: self.trained.set_apart.as_ref().map(|side| side.predictions(chosen())),
+            test: self.trained.test.predictions(chosen()),
         };
-        let files = ExperimentFiles {
-            architectures: &fitted,
-            predictions: &predictions,
-            config: &resolved_config(self.run, place)?,
-            evaluation: &config.evaluation,
-        };
-        write_experiment(&self.run.folder.join(&report.experiment), &files, &report)?;
-        tracker.finished(&report.experiment);
-        Ok(report)
+        let (mut trials, mut history, mut probes) = (Vec::new(), Vec::new(), Vec::new());
+        for architecture in &fitted {
+            trials.extend(architecture.trial_metrics()?);
+            history.extend(architecture.history());
+            probes.extend(architecture.probes(&config.evaluation)?);
+        }
+        let config = (self.subject.resolved)(place)?;
+        Ok(SweptExperiment { report, trials, history, predictions, probes, config })
     }
 
     /// What looks wrong in the data, then in what was trained.
@@ -111,12 +126,12 @@ impl Findings<'_> {
         diverged: &[String],
         sound: &[&FittedArchitecture<'_>],
     ) -> Result<Vec<Warning>, SweepError> {
-        let config = self.run.plan.config();
+        let config = self.subject.config;
         let mut warnings = self.warnings.to_vec();
         warnings.extend(few_test_examples(
-            &self.test.examples.labels,
+            &self.trained.test.examples.labels,
             self.classes,
-            &self.run.config().test,
+            &self.subject.data.test,
         ));
         warnings.extend(diverged.iter().map(|name| {
             let message = "every trial diverged; lower its `learning_rates`, or raise the \
@@ -132,7 +147,7 @@ impl Findings<'_> {
         for one in sound {
             let architecture = &config.architectures[one.group % config.architectures.len()];
             warnings.extend(underfit::warnings(architecture, &config.sweep, one.fit));
-            if let Some(exact) = &self.exact[one.group] {
+            if let Some(exact) = &self.trained.exact[one.group] {
                 let trained = one.test.predicted(one.fit.best);
                 let difference = compare_predictions(one.test, [exact, &trained], config.seed)?;
                 warnings.extend(underfit::worse_than_exact(one.config_name, &difference));
@@ -143,14 +158,16 @@ impl Findings<'_> {
 
     /// Every architecture of a site.
     fn fitted(&self, site: usize, place: Option<&Place>) -> Vec<FittedArchitecture<'_>> {
-        let config = self.run.plan.config();
-        let groups = self.groups.iter().enumerate().filter(|(_, group)| group.site == site);
+        let config = self.subject.config;
+        let groups = self.trained.groups.iter().enumerate().filter(|(_, group)| group.site == site);
         groups
             .map(|(index, group)| {
                 let architecture = &config.architectures[index % config.architectures.len()];
-                let mut metadata =
-                    ProbeMetadata::new(self.fits[index].probe.clone(), self.classes.to_vec());
-                describe(&mut metadata, self.run, self.model, self.data);
+                let mut metadata = ProbeMetadata::new(
+                    self.trained.fits[index].probe.clone(),
+                    self.classes.to_vec(),
+                );
+                (self.subject.describe)(&mut metadata);
                 group.method.describe(group.loss, &mut metadata);
                 if group.method.is_batched() {
                     metadata.batch_size = Some(config.sweep.batch_size);
@@ -161,10 +178,15 @@ impl Findings<'_> {
                 FittedArchitecture {
                     config_name: &architecture.config_name,
                     group: index,
-                    fit: &self.fits[index],
-                    validation: self.validation.group(index),
-                    calibration: self.set_apart.unwrap_or(self.validation).group(index),
-                    test: self.test.group(index),
+                    fit: &self.trained.fits[index],
+                    validation: self.trained.validation.group(index),
+                    calibration: self
+                        .trained
+                        .set_apart
+                        .as_ref()
+                        .unwrap_or(&self.trained.validation)
+                        .group(index),
+                    test: self.trained.test.group(index),
                     metadata,
                     names_seed: config.sweep.seeds.len() > 1,
                 }
@@ -177,15 +199,15 @@ impl Findings<'_> {
         &self,
         sound: &[&FittedArchitecture<'_>],
     ) -> Result<Vec<ArchitectureReport>, SweepError> {
-        let config = self.run.plan.config();
+        let config = self.subject.config;
         let selected_by = config.sweep.select_by;
         let evaluator = Evaluator {
             config: &config.evaluation,
-            fitted_on: match self.set_apart {
+            fitted_on: match self.trained.set_apart {
                 Some(_) => FittedOn::Calibration,
                 None => FittedOn::Validation,
             },
-            bag_of_words: self.baselines.bag_of_words.as_deref(),
+            bag_of_words: self.trained.baselines.bag_of_words.as_deref(),
             best: best_of(sound, selected_by)
                 .map(|best| (best.group, best.test.predicted(best.fit.best))),
             seed: config.seed,
@@ -199,7 +221,7 @@ impl Findings<'_> {
                 calibration: architecture.calibration,
                 test: architecture.test,
             };
-            let control = self.controls.get(architecture.group).copied();
+            let control = self.trained.controls.get(architecture.group).copied();
             Ok(ArchitectureReport {
                 config_name: architecture.config_name.to_owned(),
                 n_trials: fit.trials.len(),

@@ -2,8 +2,8 @@
 
 pub(crate) mod chosen;
 pub(crate) mod compare;
-pub(crate) mod experiment_files;
 pub(crate) mod files;
+pub(crate) mod fitted;
 pub(crate) mod folder;
 pub(crate) mod history;
 pub(crate) mod layers_warning;
@@ -11,5 +11,6 @@ pub(crate) mod origin;
 pub(crate) mod predictions;
 pub(crate) mod report;
 pub(crate) mod saved_run;
+pub(crate) mod swept;
 #[cfg(feature = "tensorboard")]
 pub(crate) mod tensorboard;

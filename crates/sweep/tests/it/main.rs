@@ -10,6 +10,7 @@ mod folder;
 mod fuzz_corpus;
 #[path = "../../../../fuzz/readers/hashed.rs"]
 mod hashed;
+mod in_memory;
 #[path = "../../../../fuzz/readers/seed.rs"]
 mod seed;
 mod stopped;

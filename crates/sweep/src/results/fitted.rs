@@ -1,19 +1,13 @@
-//! The results tree: every file of an experiment.
+//! One architecture of an experiment: its trials as they are described, and the probes that are kept.
 
-use std::fmt::Write as _;
-use std::path::Path;
-
-use attention_probes_errors::FileError;
 use attention_probes_probes::{ProbeMetadata, SavedProbe, probe_file_stem};
 
 use crate::SweepError;
 use crate::config::EvaluationConfig;
 use crate::judge::decision::{calibrators, deferral, thresholds};
 use crate::judge::judged::TrialLogits;
-use crate::results::files::{create_folder, remove_probes, write_json, write_text};
 use crate::results::history::HistoryRecord;
-use crate::results::predictions::Predictions;
-use crate::results::report::{ExperimentReport, TrialMetrics};
+use crate::results::report::TrialMetrics;
 use crate::train::fit::{GroupFit, TrialFit};
 
 /// One architecture of an experiment.
@@ -52,18 +46,18 @@ impl FittedArchitecture<'_> {
             || !self.test.are_finite(index)
     }
 
-    /// Writes the chosen trial and the best of every weight decay, but for those that diverged.
-    pub(crate) fn write_probes(
+    /// The chosen trial and the best of every weight decay, but for those that diverged, by the name
+    /// of their file without its ending.
+    pub(crate) fn probes(
         &self,
-        folder: &Path,
         config: &EvaluationConfig,
-    ) -> Result<(), SweepError> {
+    ) -> Result<Vec<(String, SavedProbe)>, SweepError> {
         let mut saved = self.fit.best_per_weight_decay.clone();
         saved.push(self.fit.best);
         saved.retain(|&index| !self.diverged(index));
         saved.sort_unstable();
         saved.dedup();
-        for index in saved {
+        let probe = |index: usize| {
             let trial = &self.fit.trials[index];
             let mut metadata = self.metadata.clone();
             metadata.learning_rate = Some(trial.trial.learning_rate);
@@ -78,13 +72,13 @@ impl FittedArchitecture<'_> {
             metadata.deferral = deferral(config, self.calibration, index)?;
             metadata.calibrators = calibrators(self.calibration, index)?;
             let probe = SavedProbe { state: trial.state.clone(), metadata };
-            probe.save(folder, &self.stem(trial))?;
-        }
-        Ok(())
+            Ok((self.stem(trial), probe))
+        };
+        saved.into_iter().map(probe).collect()
     }
 
     /// Every trial after every epoch.
-    fn history(&self) -> impl Iterator<Item = HistoryRecord> {
+    pub(crate) fn history(&self) -> impl Iterator<Item = HistoryRecord> {
         self.fit.trials.iter().flat_map(|fit| {
             let record = |record| HistoryRecord::new(self.config_name, fit.trial, record);
             fit.history.iter().map(record)
@@ -109,41 +103,4 @@ impl FittedArchitecture<'_> {
         };
         self.fit.trials.iter().enumerate().map(metrics).collect()
     }
-}
-
-/// What is written of an experiment beside its report.
-pub(crate) struct ExperimentFiles<'a> {
-    pub(crate) architectures: &'a [FittedArchitecture<'a>],
-    pub(crate) predictions: &'a Predictions,
-    /// The configuration of the experiment alone, TOML.
-    pub(crate) config: &'a str,
-    pub(crate) evaluation: &'a EvaluationConfig,
-}
-
-/// Writes every file of an experiment; `best.json` last, which says that it is complete.
-pub(crate) fn write_experiment(
-    folder: &Path,
-    files: &ExperimentFiles<'_>,
-    report: &ExperimentReport,
-) -> Result<(), SweepError> {
-    let trained = folder.join("trained");
-    // Probes of other data or another version, if the experiment is made anew.
-    remove_probes(&trained)?;
-    create_folder(&trained)?;
-    let mut metrics = Vec::new();
-    let mut history = String::new();
-    for architecture in files.architectures {
-        architecture.write_probes(&trained, files.evaluation)?;
-        metrics.extend(architecture.trial_metrics()?);
-        for record in architecture.history() {
-            let line = serde_json::to_string(&record)
-                .map_err(|error| FileError::write(folder.join("history.jsonl"))(error.into()))?;
-            let _ = writeln!(history, "{line}"); // writing to a string does not fail
-        }
-    }
-    write_text(&folder.join("config.toml"), files.config)?;
-    write_text(&folder.join("history.jsonl"), &history)?;
-    write_json(&folder.join("metrics.json"), &metrics)?;
-    files.predictions.write(&folder.join("predictions.npz"))?;
-    write_json(&folder.join("best.json"), report)
 }
