@@ -15,13 +15,12 @@ use attention_probes::prelude::*;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let folder = std::env::temp_dir();
-    let file = match arguments.next() {
-        Some(file) => file.into(),
-        None => {
-            let file = folder.join("attention-probes-reviews.csv");
-            std::fs::write(&file, SENTIMENT)?;
-            file
-        }
+    let file = if let Some(file) = arguments.next() {
+        file.into()
+    } else {
+        let file = folder.join("attention-probes-reviews.csv");
+        std::fs::write(&file, SENTIMENT)?;
+        file
     };
     let device = Device::default();
     let model = open_model(&arguments.next().unwrap_or("demo-gpt2".to_owned()), None, &device)?;

@@ -18,15 +18,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let places = [("ship sailed over the waves", "sea"), ("horse ran over the field", "land")];
     let begins = ["The old", "A small", "Every", "That big", "One fast", "Her", "The king's", "My"];
     let ends = ["in the night", "with the wind", "and was happy", "for a long time"];
-    let mut table = "text,label\n".to_owned();
+    let mut table = vec!["text,label".to_owned()];
     for begin in begins {
         for end in ends {
             for (place, label) in places {
-                table += &format!("{begin} {place} {end}.,{label}\n");
+                table.push(format!("{begin} {place} {end}.,{label}"));
             }
         }
     }
-    std::fs::write(&file, table)?;
+    std::fs::write(&file, table.join("\n"))?;
 
     let device = Device::flex();
     let (hook, model) = (HookPoint::ResidPost(2), open_model("demo-gpt2", None, &device)?);

@@ -51,7 +51,7 @@ fn the_page_shows_first_what_the_metric_of_the_run_chose() {
             let mut report = best(&folder, name);
             report["architectures"][0]["selected_value"] =
                 [0.25, 0.75][usize::from(index == chosen)].into();
-            folder.write(&format!("results/small/seed_42/{name}/best.json"), &report.to_string());
+            folder.write(&format!("results/small/seed_42/{name}/best.json"), report.to_string());
         }
         folder.succeed(&["--resume"]);
         let page = data_of(&fs::read_to_string(folder.path("results/small/report.html")).unwrap());
