@@ -153,7 +153,7 @@ impl TrainingData {
     ///
     /// # Errors
     ///
-    /// - [`ProbeError::SizeMismatch`] if they have no labels, or targets that are no classes.
+    /// - [`ProbeError::SizeMismatch`] if they have no labels, or regression or multi-label targets.
     /// - as [`TrainingData::new`].
     ///
     /// # Memory

@@ -126,7 +126,7 @@ impl Probe {
         self.config.d_model()
     }
 
-    /// Number of classes that the probe tells apart, 0 if its outputs are no classes.
+    /// Number of classes that the probe tells apart, 0 for regression and multi-label probes.
     pub fn n_classes(&self) -> usize {
         self.config.n_classes()
     }

@@ -34,7 +34,7 @@ use crate::{Loss, Probe, ProbeError, ProbeState, n_out};
 pub struct ProbeConfig {
     kind: Arc<dyn ProbeKind>,
     d_model: usize,
-    /// 0 if the outputs are no classes.
+    /// 0 for regression and multi-label probes.
     n_classes: usize,
     n_outputs: Option<usize>,
 }
@@ -77,7 +77,7 @@ impl ProbeConfig {
         self.d_model
     }
 
-    /// Number of classes that the probe tells apart, 0 if its outputs are no classes.
+    /// Number of classes that the probe tells apart, 0 for regression and multi-label probes.
     pub fn n_classes(&self) -> usize {
         self.n_classes
     }

@@ -1,4 +1,4 @@
-// Runs beside each other: one table, and the curves over layers of each data set and probe.
+// Runs side by side: one table, and the curves over layers of each data set and probe.
 
 /** What makes results of different runs belong together. */
 const keyOf = (result) => JSON.stringify([result.data, result.component, result.config_name, result.layer]);

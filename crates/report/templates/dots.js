@@ -39,7 +39,7 @@ function dotChart(options) {
 
 function drawDots(options, bounds, width, id) {
   const { rows, reference } = options;
-  // Names stand beside their rows where there is room for them, else above.
+  // Names stand next to their rows where there is room for them, else above.
   const longest = Math.max(...rows.map((row) => row.name.length));
   const isNarrow = width < 560;
   const names = isNarrow ? 0 : Math.min(width * 0.36, longest * 7.2 + 20);

@@ -15,7 +15,7 @@ use crate::train::asking::Asking;
 type Origins<'a> = (&'a [Place], Option<&'a TokenizedDataset>, Option<&'a LanguageModel>);
 
 impl DataRun<'_> {
-    /// Prepares what has been read, and trains, judges, and writes it.
+    /// Trains on what has been read, evaluates, and writes the results.
     pub(crate) fn run(
         &self,
         input: Input,

@@ -32,9 +32,9 @@ use crate::warning::Warning;
 pub struct SweepDataConfig<'a> {
     /// What results call the data; a folder or file of it must be able to have this name.
     pub name: String,
-    /// Share of the examples that trials are chosen by. Default 0.1.
+    /// Share of the examples that trials are selected on. Default 0.1.
     pub validation: f64,
-    /// Share of the examples that nothing is chosen by. Default 0.2.
+    /// Share of the examples that the selected trials are evaluated on. Default 0.2.
     pub test: f64,
     /// Where kinds of probes without a host kernel are differentiated.
     pub device: &'a Device,
@@ -43,7 +43,7 @@ pub struct SweepDataConfig<'a> {
 }
 
 impl<'a> SweepDataConfig<'a> {
-    /// The shares that a sweep of files has where nothing is said.
+    /// The default shares of a sweep of files.
     pub fn new(name: impl Into<String>, device: &'a Device) -> Self {
         Self { name: name.into(), validation: 0.1, test: 0.2, device, stop: Stop::never() }
     }
@@ -58,8 +58,8 @@ pub struct SweptData {
     pub fits: Vec<GroupFit>,
 }
 
-/// Trains every architecture of a plan on labelled activations, a whole grid each, and judges the
-/// chosen probes on examples that nothing was chosen by. Writes nothing.
+/// Trains every architecture of a plan on labelled activations, a whole grid each, and evaluates
+/// the chosen probes on test examples. Writes nothing.
 ///
 /// The examples are divided as those of a file: by class, equal ones on one side. There are the same
 /// controls and warnings; tokens are not known here, so there is no bag of words among the baselines.

@@ -132,26 +132,30 @@ impl Trials {
         Ok(())
     }
 
-    /// As [`Trials::differentiate`], of a batch that is on a device already.
+    /// As [`Trials::differentiate`], of a batch that is on a device already; a host kernel reads it
+    /// from there.
     ///
     /// # Errors
     ///
     /// [`ModelError`] if a device fails.
-    ///
-    /// # Panics
-    ///
-    /// If the trials were not made with [`TrialsConfig::by_definition`].
     pub(crate) fn differentiate_padded(
         &mut self,
         tokens: &PaddedTokens,
         targets: &Targets<'_>,
         losses: &mut [f64],
     ) -> Result<(), ModelError> {
-        let Engine::Tape(engine) = &self.engine else {
-            panic!("only a definition is differentiated on a device");
-        };
-        self.core.begin_step();
-        engine.differentiate(&mut self.core, tokens, targets, losses)
+        match &self.engine {
+            Engine::Tape(engine) => {
+                self.core.begin_step();
+                engine.differentiate(&mut self.core, tokens, targets, losses)
+            }
+            Engine::Kernel(_) => {
+                let texts = tokens.to_rows()?;
+                let rows = texts.iter().map(Vec::as_slice).collect();
+                let batch = RaggedBatch { rows, d_model: self.core.d_model };
+                self.differentiate(&batch, targets, losses)
+            }
+        }
     }
 
     /// The last gradients, part by part.
@@ -254,4 +258,38 @@ fn distinct_reads(groups: &[(&mut Trials, &mut [f64])]) -> Vec<Reads> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::every_kind;
+
+    #[test]
+    fn a_batch_on_a_device_gives_what_its_rows_give() {
+        let (device, d_model) = (Device::flex(), 5);
+        let texts: Vec<Vec<f32>> = [3, 1, 6]
+            .iter()
+            .map(|n| (0..n * d_model).map(|i| ((i * 37 + n) % 11) as f32 / 5.0 - 1.0).collect())
+            .collect();
+        let batch = RaggedBatch { rows: texts.iter().map(Vec::as_slice).collect(), d_model };
+        let tokens = batch.padded(&device);
+        assert_eq!(tokens.to_rows().unwrap(), texts);
+        let targets = Targets::new(&[0, 1, 1], &[1.0, 2.0]);
+        for probe in every_kind(d_model, 2) {
+            for by_definition in [false, true] {
+                let (probe, loss, device) = (&probe, Loss::CrossEntropy, &device);
+                let config = TrialsConfig { probe, loss, seed: 1, device, by_definition };
+                let rates = vec![Rate { learning_rate: 1.0, weight_decay: 0.0 }; 2];
+                let states = [3, 4].map(|seed| probe.init_state(seed));
+                let trials = || Trials::new(&config, &states, rates.clone());
+                let (mut of_rows, mut of_device) = (trials(), trials());
+                let (mut losses, mut expected) = ([0.0; 2], [0.0; 2]);
+                of_rows.differentiate(&batch, &targets, &mut expected).unwrap();
+                of_device.differentiate_padded(&tokens, &targets, &mut losses).unwrap();
+                assert_eq!(losses.map(f64::to_bits), expected.map(f64::to_bits), "{probe:?}");
+                assert_eq!(of_device.gradients(), of_rows.gradients(), "{probe:?}");
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use attention_probes_models::{ModelError, host_values};
 use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Tensor, TensorData, assert_shape};
 
 use crate::positions_from_mask;
@@ -122,6 +123,19 @@ impl PaddedTokens {
     /// Where padding is, `[batch, pos]`.
     pub fn mask_pad(&self) -> &Tensor<2, Bool> {
         &self.mask_pad
+    }
+
+    /// The real tokens of each text on the host, `[n_tokens, d_model]` each.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if the device does not hand them over.
+    pub(crate) fn to_rows(&self) -> Result<Vec<Vec<f32>>, ModelError> {
+        let [_, pos, d_model] = self.x.dims();
+        let n_tokens = host_values(self.n_tokens.clone())?;
+        let x = host_values(self.x.clone())?;
+        let texts = x.chunks_exact(pos * d_model).zip(n_tokens);
+        Ok(texts.map(|(text, n)| text[..n as usize * d_model].to_vec()).collect())
     }
 
     /// Tokens of each text, where that is known on the host.

@@ -16,7 +16,7 @@ use crate::{ParamArray, ProbeError, ProbeState};
 
 /// A kind of probe, by one definition.
 ///
-/// A value is a kind with its settings, such as three heads. What it does is said once, in
+/// A value is a kind with its settings, such as three heads. What it does is defined once, in
 /// [`forward`](Self::forward); training, sweeping, cross-validation, ensembles, saving, evaluating,
 /// and streaming work for every kind through this trait. The three methods without a default are
 /// enough. The others make a kind faster, or say more about it:
@@ -77,7 +77,7 @@ pub trait ProbeKind: Any + Debug + erased_serde::Serialize + Send + Sync {
     ///
     /// [`Batch::product`] has the products of the rows of the layout with the activations, and
     /// [`Batch::array`] the other arrays. The activations themselves are [`Batch::x`]: who
-    /// multiplies with them makes the tape as large as they are, for each trial anew.
+    /// multiplies with them makes the tape larger by all activations, once for each trial.
     ///
     /// # Shapes
     ///

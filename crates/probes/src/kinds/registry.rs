@@ -62,7 +62,7 @@ impl Kinds {
             .with(GatedBipolar::default())
     }
 
-    /// Adds a kind with the settings that it has where nothing is said; one of the same name goes.
+    /// Adds a kind with its default settings; one of the same name is replaced.
     #[must_use]
     pub fn with<K: ProbeKind + DeserializeOwned>(mut self, kind: K) -> Self {
         self.kinds.retain(|known| known.prototype.name() != kind.name());
@@ -76,7 +76,7 @@ impl Kinds {
         self.kinds.iter().map(|known| known.prototype.name())
     }
 
-    /// A kind with the settings that it has where nothing is said.
+    /// A kind with its default settings.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Whether every side of a split has what can be learned from, and judged by.
+//! Whether every side of a split can be trained on or evaluated on.
 
 use attention_probes_activations::{
     ActivationError, ExampleSet, LabelKind, Side, Split, SplitError, Targets,
@@ -89,7 +89,7 @@ pub(crate) fn class_missing(error: &SweepError) -> Option<usize> {
     }
 }
 
-/// Refuses sides that nothing can be learned from, or judged by.
+/// Refuses sides that cannot be trained on or evaluated on.
 pub(crate) fn check_sides(
     config: &DataConfig,
     targets: &Targets,

@@ -1,4 +1,4 @@
-//! What was found at a layer: judged and described.
+//! What was found at a layer: evaluated and described.
 
 use attention_probes_activations::{Place, Split};
 use attention_probes_errors::listed;
@@ -68,7 +68,7 @@ pub(crate) struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    /// Judges the architectures of a site.
+    /// Evaluates the architectures of a site.
     pub(crate) fn at(
         &self,
         site: usize,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What results depend on beside the configuration: if it changes, they are made anew.
+/// What results depend on beside the configuration: if it changes, they are made again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Version of this library.

@@ -50,7 +50,7 @@ impl SweptExperiment {
     /// - [`SweepError::Probe`] if a probe cannot be written
     pub fn write(&self, folder: &Path) -> Result<(), SweepError> {
         let trained = folder.join("trained");
-        // Probes of other data or another version, if the experiment is made anew.
+        // Probes of other data or another version, if the experiment is made again.
         remove_probes(&trained)?;
         create_folder(&trained)?;
         for (stem, probe) in &self.probes {
