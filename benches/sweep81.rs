@@ -17,9 +17,10 @@ use attention_probes::activations::{
     ActivationSource, ExternalActivations, MemoryActivations, NpzArray, write_npz,
 };
 use attention_probes::errors::Stop;
-use attention_probes::probes::{Attention, Loss, ProbeConfig};
+use attention_probes::probes::{Attention, Labels, Loss, ProbeConfig};
 use attention_probes::sweep::{
-    FitConfig, FitData, Keep, Method, SelectBy, SweepConfig, TrialFit, TrialGroup, find_best_fit,
+    FitConfig, FitData, FitRun, Keep, Method, SelectBy, SweepConfig, TrialFit, TrialGroup,
+    find_best_fit,
 };
 use attention_probes_cli::allocator::keep_freed_memory;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -127,10 +128,10 @@ fn main() -> anyhow::Result<()> {
         loss: Loss::CrossEntropy,
         trials: plan.trials().to_vec(),
     };
+    let labels = Labels::numbered(labels, 2);
     let data = FitData {
         examples: &prefixes,
         labels: &labels,
-        n_classes: 2,
         class_weights: &[1.0, 1.0],
         groups: None,
         train: &train,
@@ -152,16 +153,18 @@ fn main() -> anyhow::Result<()> {
         let start = Instant::now();
         let fits = find_best_fit(
             &mut source,
-            &data,
-            std::slice::from_ref(&group),
-            &config,
-            None,
+            &FitRun {
+                data: &data,
+                groups: std::slice::from_ref(&group),
+                config: &config,
+                checkpoint: None,
+            },
             &mut |_| (),
         )?;
         let elapsed_s = start.elapsed().as_secs_f64();
         let floor_s = floor_s(n_tokens);
         let scores = fits[0].trials.iter().filter_map(TrialFit::score);
-        let best = scores.map(|score| score.accuracy).fold(0.0, f64::max);
+        let best = scores.filter_map(|score| score.accuracy).fold(0.0, f64::max);
         writeln!(
             stdout,
             "81 trials, {EPOCHS} epochs: {elapsed_s:.2} s, best validation accuracy {best:.3}; \

@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 use attention_probes::activations::{ActivationError, ActivationSource};
 use attention_probes::errors::Stop;
 use attention_probes::probes::{
-    Aggregation, Attention, GatedBipolar, Loss, MultiMax, ProbeConfig, RollingAttention,
+    Aggregation, Attention, GatedBipolar, Labels, Loss, MultiMax, ProbeConfig, RollingAttention,
     TokenScores,
 };
 use attention_probes::sweep::{
-    FitConfig, FitData, Keep, Method, SelectBy, SweepConfig, Trial, TrialGroup, find_best_fit,
+    FitConfig, FitData, FitRun, Keep, Method, SelectBy, SweepConfig, Trial, TrialGroup,
+    find_best_fit,
 };
 use attention_probes_cli::allocator::keep_freed_memory;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -59,12 +60,11 @@ impl Random {
     /// Trains one epoch with next to no validation.
     fn epoch(&mut self, group: &TrialGroup) -> Duration {
         let prefixes: Vec<(usize, usize)> = self.lengths.iter().copied().enumerate().collect();
-        let labels: Vec<usize> = (0..N).map(|i| i % 2).collect();
+        let labels = Labels::numbered((0..N).map(|i| i % 2).collect(), 2);
         let train: Vec<usize> = (0..N).collect();
         let data = FitData {
             examples: &prefixes,
             labels: &labels,
-            n_classes: 2,
             class_weights: &[1.0, 1.0],
             groups: None,
             train: &train,
@@ -82,8 +82,16 @@ impl Random {
             device: Device::flex(),
         };
         let start = Instant::now();
-        let fit =
-            find_best_fit(self, &data, std::slice::from_ref(group), &config, None, &mut |_| ());
+        let fit = find_best_fit(
+            self,
+            &FitRun {
+                data: &data,
+                groups: std::slice::from_ref(group),
+                config: &config,
+                checkpoint: None,
+            },
+            &mut |_| (),
+        );
         black_box(fit.expect("random activations train"));
         start.elapsed()
     }

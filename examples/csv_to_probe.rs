@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Share of the most frequent class.
 fn majority(data: &TrainingData) -> f64 {
-    let of_class = |class: usize| data.labels().iter().filter(|label| **label == class).count();
+    let of_class = |class: usize| data.classes().iter().filter(|label| **label == class).count();
     let most = (0..data.class_names().len()).map(of_class).max().unwrap_or(0);
     most as f64 / data.n_examples() as f64
 }

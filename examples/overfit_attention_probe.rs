@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
     };
 
     let start = Instant::now();
-    let trained = train_any_probe(&data, None, &probe, &config, &device)?;
+    let trained = train_any_probe(&data, &probe, &config, &device)?;
     let elapsed_s = start.elapsed().as_secs_f64();
 
     for record in trained.history.iter().step_by(10) {

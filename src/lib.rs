@@ -55,8 +55,9 @@ pub mod pages {
 /// What most programs need.
 pub mod prelude {
     pub use attention_probes_activations::{
-        Capture, Component, Dataset, DatasetConfig, EarlierRun, ExternalActivations, Place, Site,
-        SplitConfig, TokenizeConfig, stream_activations, tokenize,
+        Capture, Component, Dataset, DatasetConfig, EarlierRun, ExternalActivations, LabelField,
+        LabelKind, LabelReader, Place, RowsSource, Site, SplitConfig, TaskConfig, TaskPlace,
+        TaskText, TextLabel, TextTask, TokenizeConfig, stream_activations, tokenize,
     };
     pub use attention_probes_metrics::{ClassificationReport, ConfusionMatrix, auroc};
     pub use attention_probes_models::{
@@ -67,12 +68,13 @@ pub mod prelude {
     pub use attention_probes_probes::{
         Attention, AttentionProbe, AttentionProbeTrainConfig, Batch, DataSides, Kinds, Labels,
         Layout, Linear, ModelChoice, Probe, ProbeConfig, ProbeKind, ProbeMetadata, ProbeSize,
-        SavedProbe, StreamingProbe, TextsConfig, TrainConfig, TrainedProbe, TrainingData,
-        compute_metrics, evaluate_probe, train_any_probe, train_probe,
+        SavedProbe, SideReport, StreamingProbe, TextsConfig, TrainConfig, TrainedProbe,
+        TrainingData, compute_metrics, evaluate_probe, train_any_probe, train_probe,
     };
     pub use attention_probes_sweep::{
-        NoTracker, RunOptions, SweepConfig, SweepDataConfig, SweptData, SweptExperiment, Tracker,
-        run_sweep, run_sweep_on, sweep_data,
+        LabelledSource, NoTracker, RunOptions, SweepConfig, SweepDataConfig, SweptData,
+        SweptExperiment, SweptLabels, SweptSource, Tracker, run_sweep, run_sweep_on, sweep_data,
+        sweep_labels, sweep_source,
     };
     pub use burn::tensor::{Device, Tensor};
 }

@@ -12,7 +12,7 @@ use attention_probes::activations::{
 use attention_probes::errors::Stop;
 use attention_probes::metrics::{ConfusionMatrix, predicted_class};
 use attention_probes::models::{Convention, LanguageModel};
-use attention_probes::probes::probabilities_from_logits;
+use attention_probes::probes::{Labels, probabilities_from_logits};
 use attention_probes::sweep::{FitData, SweepConfig};
 use burn::tensor::Device;
 
@@ -69,7 +69,7 @@ pub(crate) struct Examples<'a> {
     texts: &'a Texts,
     source: MemoryActivations,
     prefixes: Vec<(usize, usize)>,
-    labels: Vec<usize>,
+    labels: Labels,
     weights: Vec<f32>,
 }
 
@@ -93,8 +93,8 @@ impl<'a> Examples<'a> {
         let sequences = texts.examples.sequences();
         let source = MemoryActivations::capture(&capture, &sequences, &mut |_, _| {})?;
         let examples = &texts.examples.examples;
-        let labels = texts.examples.labels();
-        let train: Vec<usize> = texts.split.train.iter().map(|&i| labels[i]).collect();
+        let labels = Labels::of_classes(texts.examples.labels(), texts.examples.classes.clone());
+        let train: Vec<usize> = texts.split.train.iter().map(|&i| labels.classes()[i]).collect();
         let n_classes = texts.examples.classes.len();
         let weights = if texts.is_token_task {
             class_weights(&train, n_classes)
@@ -111,7 +111,6 @@ impl<'a> Examples<'a> {
         let data = FitData {
             examples: &self.prefixes,
             labels: &self.labels,
-            n_classes: self.texts.examples.classes.len(),
             class_weights: &self.weights,
             groups: self.texts.examples.groups.as_deref(),
             train,
@@ -133,11 +132,11 @@ impl<'a> Examples<'a> {
     /// Mean recall over the classes of logits of the test examples.
     pub(crate) fn balanced_accuracy(&self, logits: &[f32]) -> Result<f64, Box<dyn Error>> {
         let (_, n_classes) = self.sizes();
-        let labels: Vec<usize> = self.texts.split.test.iter().map(|&i| self.labels[i]).collect();
+        let labels = self.labels.select(&self.texts.split.test);
         let rows = probabilities_from_logits(logits, n_classes);
         let predicted: Vec<usize> =
             rows.chunks(n_classes).map(|row| predicted_class(row, 0.5)).collect();
-        Ok(ConfusionMatrix::new(&labels, &predicted, n_classes)?.balanced_accuracy())
+        Ok(ConfusionMatrix::new(labels.classes(), &predicted, n_classes)?.balanced_accuracy())
     }
 
     /// Writes the mean token of every example as `x [n, d_model]`, its class as `y [n]`, its weight
@@ -162,8 +161,9 @@ impl<'a> Examples<'a> {
                 side[example] = number;
             }
         }
-        let weight: Vec<f32> = self.labels.iter().map(|&label| self.weights[label]).collect();
-        let y: Vec<i64> = self.labels.iter().map(|&label| label as i64).collect();
+        let weight: Vec<f32> =
+            self.labels.classes().iter().map(|&label| self.weights[label]).collect();
+        let y: Vec<i64> = self.labels.classes().iter().map(|&label| label as i64).collect();
         let arrays = [
             ("x", NpzArray::new(vec![n, d_model], x)),
             ("y", NpzArray::new(vec![n], y)),

@@ -18,8 +18,8 @@ use std::path::Path;
 
 use attention_probes::models::open_model;
 use attention_probes::sweep::{
-    FitConfig, GroupFit, Keep, Method, PredictConfig, SweepConfig, Trial, TrialFit, TrialGroup,
-    find_best_fit, predict_logits,
+    FitConfig, FitRun, GroupFit, Keep, Method, PredictConfig, SweepConfig, Trial, TrialFit,
+    TrialGroup, find_best_fit, predict_logits,
 };
 use burn::tensor::Device;
 use examples::{Examples, Texts};
@@ -153,7 +153,12 @@ fn trained(
 ) -> Result<(GroupFit, f64), Box<dyn Error>> {
     let (source, data) = examples.parts();
     let group = std::slice::from_ref(group);
-    let fit = find_best_fit(source, &data, group, config, None, &mut |_| {})?.swap_remove(0);
+    let fit = find_best_fit(
+        source,
+        &FitRun { data: &data, groups: group, config, checkpoint: None },
+        &mut |_| {},
+    )?
+    .swap_remove(0);
     let chosen = &fit.trials[fit.best];
     let best = TrialGroup { trials: vec![chosen.trial], ..group[0].clone() };
     let best = [(best, vec![chosen.state.clone()])];

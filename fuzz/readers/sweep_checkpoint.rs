@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 
 use attention_probes_activations::{ExternalActivations, MemoryActivations, NpzArray, write_npz};
 use attention_probes_errors::Stop;
-use attention_probes_probes::{Linear, Loss, ProbeConfig};
+use attention_probes_probes::{Labels, Linear, Loss, ProbeConfig};
 use attention_probes_sweep::{
-    FitConfig, FitData, Keep, Method, SelectBy, SweepError, Trial, TrialGroup, find_best_fit,
+    FitConfig, FitData, FitRun, Keep, Method, SelectBy, SweepError, Trial, TrialGroup,
+    find_best_fit,
 };
 use burn::tensor::Device;
 
@@ -28,10 +29,10 @@ pub(crate) fn train(path: &Path, epochs: usize) -> Result<(), SweepError> {
     write_npz(&activations, &arrays)?;
     let mut source = MemoryActivations::from(ExternalActivations::read(&activations)?);
     let examples: Vec<(usize, usize)> = (0..8).map(|i| (i, 1)).collect();
+    let labels = Labels::numbered(vec![0, 1, 0, 1, 0, 1, 0, 1], 2);
     let data = FitData {
         examples: &examples,
-        labels: &[0, 1, 0, 1, 0, 1, 0, 1],
-        n_classes: 2,
+        labels: &labels,
         class_weights: &[1.0, 1.0],
         groups: None,
         train: &[0, 1, 2, 3],
@@ -56,7 +57,12 @@ pub(crate) fn train(path: &Path, epochs: usize) -> Result<(), SweepError> {
         stop: Stop::never(),
         device: Device::flex(),
     };
-    find_best_fit(&mut source, &data, &[group], &config, Some(path), &mut |_| {}).map(|_| ())
+    find_best_fit(
+        &mut source,
+        &FitRun { data: &data, groups: &[group], config: &config, checkpoint: Some(path) },
+        &mut |_| {},
+    )
+    .map(|_| ())
 }
 
 /// Whether training goes on from the checkpoint.

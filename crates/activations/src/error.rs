@@ -1,8 +1,9 @@
 //! Why data could not be read, split, turned into activations, or written.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
-use attention_probes_errors::{FileError, Stopped, did_you_mean, nearest};
+use attention_probes_errors::{FileError, Stopped, ValueError, did_you_mean, nearest};
 use attention_probes_models::{HookPoint, ModelError};
 
 use crate::wording::{gib, listed, shown};
@@ -18,6 +19,9 @@ pub enum ActivationError {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A number of rows in memory is out of range.
+    #[error(transparent)]
+    Value(#[from] ValueError),
     /// An npz is no zip archive, or a damaged one.
     #[error("`{}` is not a readable npz archive", path.display())]
     Zip {
@@ -98,6 +102,18 @@ pub enum ActivationError {
         /// What would have been accepted.
         expected: &'static str,
     },
+    /// A task asks where there is no token.
+    #[error("the task `{task}` asks after {n_tokens} tokens of text {row}, which has {n_there}")]
+    TaskPlace {
+        /// Name of the task.
+        task: String,
+        /// Row of the text in its data set.
+        row: usize,
+        /// After how many tokens it asks.
+        n_tokens: usize,
+        /// How many there are.
+        n_there: usize,
+    },
     /// A label is not what labels were said to be.
     #[error("`{}`: row {row}: `{column}` is `{value}`, expected {expected}", path.display())]
     BadTarget {
@@ -110,7 +126,7 @@ pub enum ActivationError {
         /// What stands there.
         value: String,
         /// What would have been accepted.
-        expected: &'static str,
+        expected: Cow<'static, str>,
     },
     /// Texts that may have several labels each have none at all.
     #[error("`{}`: no row has a label in `{column}`", path.display())]

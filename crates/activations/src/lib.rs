@@ -32,11 +32,12 @@ pub use capture::{
 pub use data::{
     ClassDoubt, Corpus, CorpusTokens, Dataset, DatasetConfig, EncodeConfig, Example, ExampleConfig,
     ExampleSet, HaystackConfig, HaystackError, HaystackFamily, HaystackFolder, LabelColumn,
-    LabelKind, PairConfig, Quoting, Side, Split, SplitConfig, SplitError, SplitFault, TableError,
-    TableFormat, TaggedConfig, Target, Targets, Task, TextReader, TextRow, TextSource,
+    LabelField, LabelKind, LabelReader, LabelValues, Labels, PairConfig, Quoting, Side, Split,
+    SplitConfig, SplitError, SplitFault, TableError, TableFormat, TaggedConfig, Target, Task,
+    TaskConfig, TaskPlace, TaskText, TextLabel, TextReader, TextRow, TextSource, TextTask,
     TokenizeConfig, TokenizedDataset, Word, class_doubts, class_weights, contradictions,
     data_files, data_name, encode_texts, examples, is_datasets_folder, is_on_hub,
-    look_like_numbers, rows_key, stratified_split, text_key, tokenize,
+    look_like_numbers, rows_key, stratified_split, task_examples, text_key, tokenize,
 };
 pub use error::ActivationError;
 pub use files::{
@@ -52,8 +53,8 @@ pub use stores::{
     ExternalError, ExternalSite, ExternalStore, ExtractConfig, ExtractData, ExtractError,
     ExtractInput, ExtractReport, ExtractWritten, FolderConfig, IdsFault, MemoryActivations,
     PackedActivations, PartRecord, PartTokens, PartWriter, Place, PlaceActivations, PlaceSites,
-    RecomputedActivations, Shard, ShardData, ShardError, ShardFolder, ShardHook, ShardManifest,
-    ShardModel, ShardPart, ShardReport, ShardTokenizer, ShardWriter, SiteRows, Storage,
-    StorageConfig, StoreFormat, TokenRows, extract, has_fractional_labels, is_array_file,
-    is_shard_folder, open_activations, stored_rows,
+    RecomputedActivations, RowValues, RowsSource, Shard, ShardData, ShardError, ShardFolder,
+    ShardHook, ShardManifest, ShardModel, ShardPart, ShardReport, ShardTokenizer, ShardWriter,
+    SiteRows, Storage, StorageConfig, StoreFormat, TokenRows, extract, has_fractional_labels,
+    is_array_file, is_shard_folder, open_activations, stored_rows,
 };

@@ -247,6 +247,22 @@ pub enum ProbeError {
         value: f32,
     },
 
+    /// Something is for classes, and the labels are not.
+    #[error("{what} are for classes, and labels are of kind `{kind}`")]
+    ForClasses {
+        /// What is for classes.
+        what: &'static str,
+        /// The kind of the labels, as configurations spell it.
+        kind: &'static str,
+    },
+
+    /// A loss is not for labels of this kind.
+    #[error("the loss is not for labels of kind `{kind}`; use `cross_entropy`")]
+    LossOfLabels {
+        /// The kind, as configurations spell it.
+        kind: &'static str,
+    },
+
     /// A target is not a number that can be learned.
     #[error("the target of example {example} is {value}, expected {expected}")]
     BadTarget {

@@ -1,12 +1,13 @@
 //! Applying a probe to labelled data, and measuring how well it does.
 
+use attention_probes_activations::LabelKind;
 use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_models::host_values;
 use burn::tensor::Device;
 
 use crate::engine::Targets;
 use crate::logits::probabilities_from_logits;
-use crate::{Probe, ProbeConfig, ProbeError, TrainingData};
+use crate::{Outputs, Probe, ProbeConfig, ProbeError, TrainingData};
 
 /// Examples that are evaluated at a time; bounds memory, changes no result.
 const EVALUATION_BATCH: usize = 512;
@@ -14,11 +15,14 @@ const EVALUATION_BATCH: usize = 512;
 /// What a probe says about a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    /// Class scores, row-major `[n_examples, n_out]`; `n_out` is 1 for two classes.
+    /// Class scores, row-major `[n_examples, n_out]`; `n_out` is 1 for two classes. Of a number, the
+    /// number.
     pub logits: Vec<f32>,
-    /// Probability of each class, row-major `[n_examples, n_classes]`.
+    /// Probability of each class, row-major `[n_examples, n_classes]`, or of each of several labels;
+    /// none of a number.
     pub probabilities: Vec<f64>,
-    /// Mean loss in nats, every example weighed the same.
+    /// Mean loss in nats, every example weighed the same; of a number half the squared error in units
+    /// of the variance of the training numbers.
     pub loss_nats: f64,
     /// Mean over examples and heads of `-Σ_p pattern ln pattern` in nats.
     ///
@@ -60,10 +64,17 @@ pub fn evaluate_probe(
     }
     data.add_offsets(&mut logits);
     let class_weights = vec![1.0; data.n_classes()];
-    let targets = Targets::new(data.labels(), &class_weights);
-    let loss_nats = targets.cross_entropy(&logits);
+    let targets = Targets::of_labels(data.labels(), &class_weights);
+    let loss_nats = targets.with_scale(probe.config().output_scale()).plain_loss(&logits);
+    let probabilities = match data.labels().kind() {
+        LabelKind::Class | LabelKind::Distribution => {
+            probabilities_from_logits(&logits, data.n_classes())
+        }
+        LabelKind::Labels => Outputs::Labels.values(&logits, 0),
+        LabelKind::Number => Vec::new(),
+    };
     Ok(Evaluation {
-        probabilities: probabilities_from_logits(&logits, data.n_classes()),
+        probabilities,
         logits,
         loss_nats,
         pattern_entropy: mean(&entropies),
@@ -71,20 +82,28 @@ pub fn evaluate_probe(
     })
 }
 
-/// Measures how well an evaluation agrees with the labels, deciding at probability 1/2.
+/// Measures how well an evaluation agrees with classes, deciding at probability 1/2.
+///
+/// [`SideReport::new`](crate::SideReport::new) does the same for labels of any kind.
 ///
 /// # Errors
 ///
-/// [`ProbeError::Metrics`] if the evaluation is not one of this data, or holds NaN.
+/// - [`ProbeError::ForClasses`] if the labels are not classes.
+/// - [`ProbeError::Metrics`] if the evaluation is not one of this data, or holds NaN.
 pub fn compute_metrics(
     evaluation: &Evaluation,
     data: &TrainingData,
     seed: u64,
 ) -> Result<ClassificationReport, ProbeError> {
+    let kind = data.labels().kind();
+    if !kind.is_class() {
+        let what = "these metrics";
+        return Err(ProbeError::ForClasses { what, kind: kind.as_str() });
+    }
     let report = || {
         let scores = ClassScores::from_logits(&evaluation.logits, data.n_classes())?;
         let bootstrap = Bootstrap { seed, ..Bootstrap::default() };
-        ClassificationReport::new(data.labels(), &scores, &bootstrap)
+        ClassificationReport::new(data.classes(), &scores, &bootstrap)
     };
     report().map_err(|source| ProbeError::Metrics { source })
 }
@@ -94,6 +113,7 @@ pub(crate) fn check_data(config: &ProbeConfig, data: &TrainingData) -> Result<()
     for (what, found, expected) in [
         ("the width of the activations", data.d_model(), config.d_model()),
         ("the number of classes", data.n_classes(), config.n_classes()),
+        ("the number of labels", data.n_out(), config.n_out()),
     ] {
         if found != expected {
             return Err(ProbeError::SizeMismatch { what, found, expected });

@@ -1,17 +1,17 @@
 //! Labelled activations from texts, from files, and from rows that are there already.
 
 use attention_probes_activations::{
-    ActivationSource, Capture, Dataset, ExternalActivations, MemoryActivations, Place,
-    PlaceActivations, PlaceSites, SplitConfig, TOKENS_PER_FORWARD, TokenizeConfig, rows_key,
-    stratified_split, text_key, tokenize,
+    ActivationSource, Capture, Dataset, ExternalActivations, Labels, MemoryActivations, Place,
+    PlaceActivations, PlaceSites, SplitConfig, TOKENS_PER_FORWARD, TaskConfig, TokenizeConfig,
+    TokenizedDataset, rows_key, stratified_split, task_examples, text_key, tokenize,
 };
 use attention_probes_errors::Stop;
-use attention_probes_models::LanguageModel;
+use attention_probes_models::{LanguageModel, host_values};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::apply::Prefixes;
 use crate::{
-    DataMetadata, Labels, ModelMetadata, ProbeConfig, ProbeError, ProbeMetadata, TrainedOn,
+    DataMetadata, ModelMetadata, Outputs, ProbeConfig, ProbeError, ProbeMetadata, TrainedOn,
     TrainingData,
 };
 
@@ -41,6 +41,7 @@ pub(crate) struct DataOrigin {
     model: Option<ModelMetadata>,
     place: Option<Place>,
     max_tokens: Option<usize>,
+    task: Option<String>,
     /// A number of each example that equal ones share.
     keys: Vec<u64>,
 }
@@ -107,53 +108,93 @@ impl TrainingData {
         config: &TextsConfig,
         device: &Device,
     ) -> Result<Self, ProbeError> {
-        let max_tokens = config.max_tokens.min(model.model.shape().n_ctx);
-        let how = TokenizeConfig { max_tokens, cache: None };
-        let tokens = tokenize(texts, &model.tokenizer, &how)?;
-        let places = PlaceSites::new(std::slice::from_ref(&config.place));
-        let capture = Capture {
-            model: &*model.model,
-            tokens: &tokens,
-            sites: places.sites(),
-            device,
-            max_tokens_per_batch: TOKENS_PER_FORWARD,
-            stop: config.stop.clone(),
-        };
-        let sequences: Vec<usize> = (0..tokens.len()).collect();
-        let source = MemoryActivations::capture(&capture, &sequences, &mut |_, _| {})?;
-        let skipped = source.skipped().to_vec();
-        let mut source = PlaceActivations::new(Box::new(source), &places);
-        let kept: Vec<usize> =
-            sequences.into_iter().filter(|sequence| !skipped.contains(sequence)).collect();
+        let gathered = Gathered::new(texts, model, config, device)?;
+        let ends: Vec<(usize, usize)> = gathered
+            .kept()
+            .map(|sequence| (sequence, gathered.tokens.sequence(sequence).len()))
+            .collect();
+        let rows: Vec<usize> =
+            ends.iter().map(|&(sequence, _)| gathered.tokens.text_rows[sequence]).collect();
+        let labels = texts_labels(texts).select(&rows);
+        gathered.data(&ends, labels, "sequence")
+    }
+
+    /// Runs a model over texts and keeps the activations of a place before each position that a task
+    /// of yours asks about, with the class that is right there.
+    ///
+    /// An example is the beginning of a text, as far as the task's place. Texts with NaN or infinity are
+    /// left out; [`TrainingData::kept`] says which texts the examples are of, and
+    /// [`TrainingData::split`] keeps those of one text on one side.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::Activation`] as [`task_examples`], or if the model fails.
+    /// - [`ProbeError::Stopped`] if [`TextsConfig::stop`] is given.
+    /// - as [`TrainingData::new`].
+    ///
+    /// # Memory
+    ///
+    /// The activations of the texts, and those of each example, padded to the longest.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_activations::{
+    ///     Component, Dataset, Place, TaskConfig, TaskPlace, TaskText, TextTask,
+    /// };
+    /// use attention_probes_models::{Convention, open_model};
+    /// use attention_probes_probes::{TextsConfig, TrainingData};
+    /// use burn::tensor::Device;
+    ///
+    /// /// Whether a token begins a word.
+    /// struct BeginsWord;
+    ///
+    /// impl TextTask for BeginsWord {
+    ///     fn name(&self) -> &str {
+    ///         "begins_word"
+    ///     }
+    ///
+    ///     fn classes(&self) -> Vec<String> {
+    ///         vec!["inside".to_owned(), "begins".to_owned()]
+    ///     }
+    ///
+    ///     fn places(&self, text: &TaskText<'_>) -> Vec<TaskPlace> {
+    ///         let class = |piece: &String| usize::from(piece.starts_with(' '));
+    ///         let places = text.pieces.iter().map(class).enumerate();
+    ///         places.map(|(index, class)| TaskPlace { n_tokens: index + 1, class }).collect()
+    ///     }
+    /// }
+    ///
+    /// let device = Device::default();
+    /// let model = open_model("demo-gpt2", None, &device)?;
+    /// let texts = vec!["Unbelievable things happened yesterday.".to_owned()];
+    /// let texts = Dataset::from_parts("things", texts, &[], Vec::new(), None)?;
+    /// let place = TextsConfig::new(Place::new([2], Component::ResidPost, Convention::Raw));
+    /// let task = TaskConfig::new(&BeginsWord);
+    /// let data = TrainingData::from_task(&texts, &model, (&task, &place), &device)?;
+    /// assert_eq!(data.class_names(), ["inside", "begins"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_task(
+        texts: &Dataset,
+        model: &LanguageModel,
+        (task, config): (&TaskConfig<'_>, &TextsConfig),
+        device: &Device,
+    ) -> Result<Self, ProbeError> {
+        let gathered = Gathered::new(texts, model, config, device)?;
+        let mut asked = task_examples(texts, &gathered.tokens, &model.tokenizer, task)?;
+        asked.remove_sequences(gathered.source.skipped());
         let ends: Vec<(usize, usize)> =
-            kept.iter().map(|&sequence| (sequence, tokens.sequence(sequence).len())).collect();
-        let rows: Vec<usize> = kept.iter().map(|&sequence| tokens.text_rows[sequence]).collect();
-        let labels = Labels {
-            values: rows.iter().map(|&row| texts.labels[row]).collect(),
-            class_names: texts.classes.clone(),
-        };
-        let prefixes = Prefixes { source: &mut source, site: 0, ends: &ends, stop: &config.stop };
-        let data = Self::from_prefixes(prefixes, labels, device)?;
-        let origin = DataOrigin {
-            name: texts.name.clone(),
-            hash: Some(texts.hash.clone()),
-            model: Some(ModelMetadata {
-                name: model.name.clone(),
-                revision: Some(model.revision.clone()),
-            }),
-            place: Some(config.place.clone()),
-            max_tokens: Some(max_tokens),
-            keys: data.kept().iter().map(|&i| text_key(&texts.texts[rows[i]])).collect(),
-        };
-        let n_left_out = texts.texts.len() - rows.len();
-        Ok(data.of_rows(&rows, n_left_out).with_origin(origin))
+            asked.examples.iter().map(|example| (example.sequence, example.end)).collect();
+        let labels = Labels::of_classes(asked.labels(), asked.classes);
+        gathered.data(&ends, labels, task.task.name())
     }
 
     /// Takes activations that another program made.
     ///
     /// # Errors
     ///
-    /// - [`ProbeError::SizeMismatch`] if they have no labels, or regression or multi-label targets.
+    /// - [`ProbeError::SizeMismatch`] if they have no labels.
     /// - as [`TrainingData::new`].
     ///
     /// # Memory
@@ -172,7 +213,7 @@ impl TrainingData {
     /// let x = NpzArray::new(vec![2, 3], vec![0.5_f32, 1.0, -1.0, 0.25, -0.5, 2.0]);
     /// write_npz(&path, &[("x", x), ("y", NpzArray::new(vec![2], vec![1_i64, 0]))])?;
     /// let data = TrainingData::from_external(&ExternalActivations::read(&path)?, &Device::default())?;
-    /// assert_eq!((data.n_examples(), data.d_model(), data.labels()), (2, 3, &[1, 0][..]));
+    /// assert_eq!((data.n_examples(), data.d_model(), data.classes()), (2, 3, &[1, 0][..]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_external(
@@ -181,10 +222,10 @@ impl TrainingData {
     ) -> Result<Self, ProbeError> {
         let lengths: Vec<usize> =
             activations.offsets.windows(2).map(|ends| ends[1] - ends[0]).collect();
-        let labels = Labels {
-            values: activations.labels.clone().unwrap_or_default(),
-            class_names: activations.classes.clone(),
-        };
+        let labels = activations.targets.clone().unwrap_or_else(|| {
+            let classes = activations.labels.clone().unwrap_or_default();
+            Labels::of_classes(classes, activations.classes.clone())
+        });
         let data = Self::from_rows(&activations.x, &lengths, labels, device)?;
         let origin = DataOrigin {
             hash: Some(activations.hash.clone()),
@@ -288,15 +329,45 @@ impl TrainingData {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn split(&self, config: &SplitConfig) -> Result<DataSides, ProbeError> {
-        let keys = &self.origin.keys;
-        let groups = (keys.len() == self.n_examples()).then(|| groups_of(keys)).flatten();
-        let split = stratified_split(self.labels(), groups.as_deref(), config)?;
+        let split = stratified_split(&self.labels().strata(), self.groups().as_deref(), config)?;
         let side = |examples: &[usize]| (!examples.is_empty()).then(|| self.select(examples));
         Ok(DataSides {
             train: self.select(&split.train),
             validation: side(&split.validation),
             test: side(&split.test),
         })
+    }
+
+    /// The examples on the host without padding, as a file of activations holds them:
+    /// [`MemoryActivations`] of them are a source for sweeps and autoencoders.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Device`] if the device does not hand over the activations.
+    ///
+    /// # Memory
+    ///
+    /// The activations once more.
+    pub fn to_external(&self) -> Result<ExternalActivations, ProbeError> {
+        let padded = host_values(self.x().clone())?;
+        let (d_model, lengths) = (self.d_model(), self.lengths());
+        let per_example = padded.len() / lengths.len();
+        let mut x = Vec::with_capacity(padded.len());
+        for (example, &length) in padded.chunks_exact(per_example).zip(lengths) {
+            x.extend_from_slice(&example[..length * d_model]);
+        }
+        let external = ExternalActivations::from_rows(x, lengths, self.labels())?;
+        Ok(ExternalActivations {
+            groups: self.groups(),
+            source_rows: self.kept().to_vec(),
+            ..external
+        })
+    }
+
+    /// Group of each example, of which equal texts, or equal rows, are one; `None` if none are equal.
+    pub fn groups(&self) -> Option<Vec<usize>> {
+        let keys = &self.origin.keys;
+        (keys.len() == self.n_examples()).then(|| groups_of(keys)).flatten()
     }
 
     /// Where in a model the activations were read; `None` if that is not known.
@@ -320,15 +391,16 @@ impl TrainingData {
     /// # Ok::<(), attention_probes_probes::ProbeError>(())
     /// ```
     pub fn metadata(&self, config: &ProbeConfig) -> ProbeMetadata {
-        let DataOrigin { name, hash, model, place, max_tokens, keys } = &self.origin;
-        let metadata = ProbeMetadata::new(config.clone(), self.class_names().to_vec());
+        let DataOrigin { name, hash, model, place, max_tokens, task, keys } = &self.origin;
+        let mut metadata = ProbeMetadata::new(config.clone(), self.class_names().to_vec());
+        metadata.outputs = Outputs::of(self.labels().kind());
         let mut metadata = match place {
             Some(place) => metadata.reading(place),
             None => metadata,
         };
         metadata.model.clone_from(model);
         metadata.max_tokens = *max_tokens;
-        metadata.task = max_tokens.map(|_| "sequence".to_owned());
+        metadata.task.clone_from(task);
         metadata.data = Some(DataMetadata {
             name: name.clone(),
             hash: hash.clone(),
@@ -339,6 +411,83 @@ impl TrainingData {
         });
         metadata
     }
+}
+
+/// The activations of texts at a place.
+struct Gathered<'a> {
+    texts: &'a Dataset,
+    model: &'a LanguageModel,
+    config: &'a TextsConfig,
+    device: &'a Device,
+    tokens: TokenizedDataset,
+    max_tokens: usize,
+    source: MemoryActivations,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(
+        texts: &'a Dataset,
+        model: &'a LanguageModel,
+        config: &'a TextsConfig,
+        device: &'a Device,
+    ) -> Result<Self, ProbeError> {
+        let max_tokens = config.max_tokens.min(model.model.shape().n_ctx);
+        let how = TokenizeConfig { max_tokens, cache: None };
+        let tokens = tokenize(texts, &model.tokenizer, &how)?;
+        let places = PlaceSites::new(std::slice::from_ref(&config.place));
+        let capture = Capture {
+            model: &*model.model,
+            tokens: &tokens,
+            sites: places.sites(),
+            device,
+            max_tokens_per_batch: TOKENS_PER_FORWARD,
+            stop: config.stop.clone(),
+        };
+        let sequences: Vec<usize> = (0..tokens.len()).collect();
+        let source = MemoryActivations::capture(&capture, &sequences, &mut |_, _| {})?;
+        Ok(Self { texts, model, config, device, tokens, max_tokens, source })
+    }
+
+    /// The sequences whose activations are finite.
+    fn kept(&self) -> impl Iterator<Item = usize> {
+        (0..self.tokens.len()).filter(|sequence| !self.source.skipped().contains(sequence))
+    }
+
+    /// The beginnings of sequences, each with its label.
+    fn data(
+        self,
+        ends: &[(usize, usize)],
+        labels: Labels,
+        task: &str,
+    ) -> Result<TrainingData, ProbeError> {
+        let Self { texts, model, config, device, tokens, max_tokens, source } = self;
+        let n_left_out = texts.texts.len() - tokens.len() + source.skipped().len();
+        let places = PlaceSites::new(std::slice::from_ref(&config.place));
+        let mut source = PlaceActivations::new(Box::new(source), &places);
+        let prefixes = Prefixes { source: &mut source, site: 0, ends, stop: &config.stop };
+        let data = TrainingData::from_prefixes(prefixes, labels, device)?;
+        let rows: Vec<usize> =
+            ends.iter().map(|&(sequence, _)| tokens.text_rows[sequence]).collect();
+        let origin = DataOrigin {
+            name: texts.name.clone(),
+            hash: Some(texts.hash.clone()),
+            model: Some(ModelMetadata {
+                name: model.name.clone(),
+                revision: Some(model.revision.clone()),
+            }),
+            place: Some(config.place.clone()),
+            max_tokens: Some(max_tokens),
+            task: Some(task.to_owned()),
+            keys: data.kept().iter().map(|&i| text_key(&texts.texts[rows[i]])).collect(),
+        };
+        Ok(data.of_rows(&rows, n_left_out).with_origin(origin))
+    }
+}
+
+/// The labels of texts.
+fn texts_labels(texts: &Dataset) -> Labels {
+    let classes = || Labels::of_classes(texts.labels.clone(), texts.classes.clone());
+    texts.targets.clone().unwrap_or_else(classes)
 }
 
 /// Numbers of groups, in which equal examples are together; `None` if none are equal.

@@ -56,6 +56,8 @@ mod train_config;
 mod trained_on;
 mod training_data;
 
+pub use attention_probes_activations::{LabelKind, LabelValues, Labels};
+
 pub use apply::{
     ApplyError, AtThreshold, ClassEvaluation, Contribution, Decisions, EvaluateConfig, Judge,
     KnownData, KnownToken, LabelledColumns, LabelledRows, LabelledTexts, MetModel, ModelChoice,
@@ -84,7 +86,7 @@ pub use kinds::{
 pub use logits::{n_out, probabilities, probabilities_from_logits};
 pub use loss::Loss;
 pub use mask::{mask_last, positions_from_mask};
-pub use outputs::{OutputMetrics, Outputs};
+pub use outputs::{OutputMetrics, OutputScale, Outputs};
 pub use pool::Pool;
 pub use probe::{Probe, ProbeOutput};
 pub use probe_config::ProbeConfig;
@@ -99,7 +101,9 @@ pub use saved::{
 pub use side_report::{SideReport, target_cross_entropies};
 pub use state::{ParamArray, ProbeState};
 pub use streaming::{Ring, Rows, StreamKind, StreamingProbe};
-pub use train::{StepRecord, TrainedProbe, train_any_probe, train_from_state, train_probe};
+pub use train::{
+    StepRecord, TrainSides, TrainedProbe, train_any_probe, train_from_state, train_probe,
+};
 pub use train_config::{AttentionProbeTrainConfig, Optimizer, TrainConfig};
 pub use trained_on::{KnownTexts, TrainedOn};
-pub use training_data::{Labels, TrainingData};
+pub use training_data::{TrainingData, check_labels};

@@ -35,7 +35,8 @@ pub struct Probe {
 /// What [`Probe::forward`] returns.
 #[derive(Clone, Debug)]
 pub struct ProbeOutput {
-    /// Class scores before the sigmoid or softmax, `[batch, n_out]`; `n_out` is 1 for two classes.
+    /// Class scores before the sigmoid or softmax, `[batch, n_out]`; `n_out` is 1 for two classes. Of a
+    /// probe of a number, the number.
     pub logits: Tensor<2>,
     /// Weight of each token, `[batch, n_heads, pos]`, where the probe weighs tokens; real tokens
     /// first, wherever the padding was.
@@ -101,7 +102,9 @@ impl Probe {
     }
 
     fn read(&self, batch: &Batch) -> Tensor<2> {
-        self.config.kind().forward(batch).squeeze_dim::<2>(0).swap_dims(0, 1)
+        let outputs = self.config.kind().forward(batch).squeeze_dim::<2>(0).swap_dims(0, 1);
+        let scale = self.config.output_scale();
+        if scale.is_identity() { outputs } else { outputs * scale.scale + scale.mean }
     }
 
     /// The probe on another device.

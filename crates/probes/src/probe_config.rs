@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use attention_probes_activations::{LabelKind, Labels};
 use attention_probes_errors::ValueError;
 use burn::tensor::Device;
 use rand::SeedableRng;
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::kinds::{Kinds, ProbeKind, ProbeSize, UnknownKind};
 use crate::state::{check_n_classes, check_shapes, check_sizes, check_state};
-use crate::{Loss, Probe, ProbeError, ProbeState, n_out};
+use crate::{Loss, OutputScale, Probe, ProbeError, ProbeState, n_out};
 
 /// A kind of probe with its settings, for activations of some width and some classes or outputs.
 ///
@@ -37,6 +38,7 @@ pub struct ProbeConfig {
     /// 0 for regression and multi-label probes.
     n_classes: usize,
     n_outputs: Option<usize>,
+    output_scale: Option<OutputScale>,
 }
 
 impl ProbeConfig {
@@ -47,12 +49,51 @@ impl ProbeConfig {
 
     /// As [`ProbeConfig::new`], of a kind that others share.
     pub fn of_kind(kind: Arc<dyn ProbeKind>, d_model: usize, n_classes: usize) -> Self {
-        Self { kind, d_model, n_classes, n_outputs: None }
+        Self { kind, d_model, n_classes, n_outputs: None, output_scale: None }
     }
 
     /// A probe whose outputs are numbers, or logits of labels that exclude nothing.
     pub fn of_outputs(kind: impl ProbeKind, d_model: usize, n_outputs: usize) -> Self {
         Self { n_outputs: Some(n_outputs), ..Self::new(kind, d_model, 0) }
+    }
+
+    /// The same kind and width for labels of any kind: the outputs are those that the labels need.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use attention_probes_activations::Labels;
+    /// use attention_probes_probes::{MultiMax, ProbeConfig};
+    ///
+    /// let topics = Labels::of_labels(vec![1.0, 0.0, 0.0, 1.0], vec!["war".into(), "art".into()]);
+    /// let config = ProbeConfig::new(MultiMax { n_heads: 2 }, 8, 2).for_labels(&topics);
+    /// assert_eq!((config.n_classes(), config.n_out()), (0, 2));
+    /// ```
+    #[must_use]
+    pub fn for_labels(&self, labels: &Labels) -> Self {
+        let n = labels.names.len();
+        let (n_classes, n_outputs) = match labels.kind() {
+            LabelKind::Class | LabelKind::Distribution => (n, None),
+            LabelKind::Number => (0, Some(1)),
+            LabelKind::Labels => (0, Some(n)),
+        };
+        Self { n_classes, n_outputs, output_scale: None, ..self.clone() }
+    }
+
+    /// The same, whose only output stands for a number of this scale.
+    #[must_use]
+    pub fn with_output_scale(&self, scale: OutputScale) -> Self {
+        Self { output_scale: Some(scale), ..self.clone() }
+    }
+
+    /// The same, whose output stands for a number of this scale unless one has been given.
+    pub(crate) fn or_output_scale(&self, scale: OutputScale) -> Self {
+        self.with_output_scale(self.output_scale.unwrap_or(scale))
+    }
+
+    /// What the output of a probe of a number stands for.
+    pub fn output_scale(&self) -> OutputScale {
+        self.output_scale.unwrap_or_default()
     }
 
     /// The kind.
@@ -120,6 +161,17 @@ impl ProbeConfig {
                 return Err(ValueError::new("n_classes", self.n_classes, expected).into());
             }
             Some(n) => check_sizes(&[("n_outputs", n), ("d_model", self.d_model)])?,
+        }
+        let given = self.output_scale.filter(|scale| !scale.is_identity());
+        if let Some(OutputScale { mean, scale }) = given {
+            if self.n_outputs != Some(1) {
+                let expected = "absent unless there is one output, a number";
+                return Err(ValueError::new("output_scale", scale, expected).into());
+            }
+            if !(mean.is_finite() && scale.is_finite() && scale > 0.0) {
+                let expected = "a number above 0, with a finite mean";
+                return Err(ValueError::new("output_scale", scale, expected).into());
+            }
         }
         for (name, shape) in self.kind.layout(self.size()).shapes(self.size()) {
             let product =
@@ -208,11 +260,14 @@ impl ProbeConfig {
 
 impl fmt::Debug for ProbeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, d_model, n_classes, n_outputs } = self;
+        let Self { kind, d_model, n_classes, n_outputs, output_scale } = self;
         let mut probe = f.debug_struct("ProbeConfig");
         probe.field("kind", kind).field("d_model", d_model).field("n_classes", n_classes);
         if let Some(n_outputs) = n_outputs {
             probe.field("n_outputs", n_outputs);
+        }
+        if let Some(scale) = output_scale {
+            probe.field("output_scale", scale);
         }
         probe.finish()
     }
@@ -236,6 +291,8 @@ impl Serialize for ProbeConfig {
             settings: Settings<'a>,
             #[serde(skip_serializing_if = "Option::is_none")]
             n_outputs: Option<usize>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            output_scale: Option<OutputScale>,
         }
         struct Settings<'a>(&'a dyn ProbeKind);
         impl Serialize for Settings<'_> {
@@ -244,9 +301,9 @@ impl Serialize for ProbeConfig {
             }
         }
         let Self { d_model, n_classes, n_outputs, .. } = *self;
-        let settings = Settings(self.kind());
-        File { kind: self.kind.name(), d_model, n_classes, settings, n_outputs }
-            .serialize(serializer)
+        let output_scale = self.output_scale.filter(|scale| !scale.is_identity());
+        let (kind, settings) = (self.kind.name(), Settings(self.kind()));
+        File { kind, d_model, n_classes, settings, n_outputs, output_scale }.serialize(serializer)
     }
 }
 
@@ -260,10 +317,12 @@ impl<'de> Deserialize<'de> for ProbeConfig {
             n_classes: usize,
             #[serde(default)]
             n_outputs: Option<usize>,
+            #[serde(default)]
+            output_scale: Option<OutputScale>,
             #[serde(flatten)]
             settings: Map<String, Value>,
         }
-        let File { kind: name, d_model, n_classes, n_outputs, settings } =
+        let File { kind: name, d_model, n_classes, n_outputs, output_scale, settings } =
             File::deserialize(deserializer)?;
         let kind: Arc<dyn ProbeKind> = match Kinds::builtin().read(&name, settings.clone()) {
             Ok(kind) => kind,
@@ -272,7 +331,7 @@ impl<'de> Deserialize<'de> for ProbeConfig {
             }
             Err(_) => Arc::new(UnknownKind { name, settings }),
         };
-        Ok(Self { kind, d_model, n_classes, n_outputs })
+        Ok(Self { kind, d_model, n_classes, n_outputs, output_scale })
     }
 }
 

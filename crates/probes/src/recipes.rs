@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::train::training_loss;
 use crate::{
     Attention, AttentionActivation, AttentionProbe, Optimizer, ParamArray, Pool, Probe,
-    ProbeConfig, ProbeError, ProbeState, TrainConfig, TrainedProbe, TrainingData, train_any_probe,
-    train_from_state,
+    ProbeConfig, ProbeError, ProbeState, TrainConfig, TrainSides, TrainedProbe, TrainingData,
+    train_any_probe, train_from_state,
 };
 
 /// Standard deviation of the queries and position weights that a fine-tuned probe begins with.
@@ -53,14 +53,13 @@ impl Default for Retraining {
 /// - [`ProbeError::Hyperparameter`] if `above` is NaN.
 /// - [`ProbeError::Diverged`] if every training diverges.
 /// - Else as [`train_any_probe`].
-pub fn train_repeatedly(
-    data: &TrainingData,
-    validation: Option<&TrainingData>,
+pub fn train_repeatedly<'a>(
+    sides: impl Into<TrainSides<'a>>,
     probe_config: &ProbeConfig,
-    config: &TrainConfig,
-    retraining: Retraining,
+    (config, retraining): (&TrainConfig, Retraining),
     device: &Device,
 ) -> Result<TrainedProbe, ProbeError> {
+    let sides = sides.into();
     if retraining.above.is_nan() {
         let (name, value, expected) = ("above", retraining.above, "a loss in nats");
         return Err(ValueError::new(name, value, expected).into());
@@ -70,9 +69,9 @@ pub fn train_repeatedly(
     for attempt in 0..=retraining.times {
         let seed = config.seed.wrapping_add(attempt as u64);
         let config = TrainConfig { seed, ..config.clone() };
-        match train_any_probe(data, validation, probe_config, &config, device) {
+        match train_any_probe(sides, probe_config, &config, device) {
             Ok(trained) => {
-                let loss = training_loss(&trained.probe, data, &config, device)?;
+                let loss = training_loss(&trained.probe, sides.train, &config, device)?;
                 if best.as_ref().is_none_or(|(lowest, _)| loss < *lowest) {
                     best = Some((loss, trained));
                 }
@@ -106,22 +105,25 @@ pub fn train_repeatedly(
 /// - [`ProbeError::Recipe`] if the pool is neither the mean nor the last token, or the probe weighs
 ///   tokens with tanh or sees the last one only.
 /// - Else as [`train_any_probe`].
-pub fn finetune_attention(
-    data: &TrainingData,
-    validation: Option<&TrainingData>,
-    kind: &Attention,
+pub fn finetune_attention<'a>(
+    sides: impl Into<TrainSides<'a>>,
+    (kind, pool): (&Attention, Pool),
     config: &TrainConfig,
-    pool: Pool,
     device: &Device,
 ) -> Result<TrainedProbe, ProbeError> {
+    let sides = sides.into();
+    let data = sides.train;
     check_finetune(kind, pool)?;
-    let of = |kind: Attention| ProbeConfig::new(kind, data.d_model(), data.n_classes());
+    let of = |kind: Attention| {
+        let config = ProbeConfig::new(kind, data.d_model(), 2).for_labels(data.labels());
+        config.with_output_scale(data.output_scale())
+    };
     let one_token = of(Attention { attention_dropout: 0.0, ..kind.clone() });
     let first = TrainConfig { optimizer: Optimizer::Lbfgs, ..config.clone() };
-    let first = train_any_probe(&data.pool(pool), None, &one_token, &first, device)?;
+    let first = train_any_probe(&data.pool(pool), &one_token, &first, device)?;
     let start = finetune_start(first.probe.state()?, FINETUNE_DEVIATION, config.seed);
     let second = TrainConfig { optimizer: Optimizer::AdamW, ..config.clone() };
-    train_from_state(data, validation, (&of(kind.clone()), &start), &second, device)
+    train_from_state(sides, (&of(kind.clone()), &start), &second, device)
 }
 
 /// Refuses a probe that cannot begin as one of a single token, or a pool that is none of its own.
@@ -192,10 +194,12 @@ pub fn ensemble_with_mean(
     }
     data.add_offsets(&mut offsets);
     let sizes = probe.config();
-    let head = ProbeConfig::new(Attention::default(), sizes.d_model(), sizes.n_classes());
+    let head = ProbeConfig::new(Attention::default(), sizes.d_model(), 2).for_labels(data.labels());
+    // The offsets have the mean of the numbers already.
+    let head = head.with_output_scale(sizes.output_scale().without_mean());
     let head_config = TrainConfig { optimizer: Optimizer::Lbfgs, ..config.clone() };
     let data = data.pool(Pool::Mean).with_offsets(offsets)?;
-    let trained = train_any_probe(&data, None, &head, &head_config, device)?;
+    let trained = train_any_probe(&data, &head, &head_config, device)?;
     let joined = join_heads(probe.state()?, &trained.probe.state()?);
     let joined_kind = std::sync::Arc::new(ensemble_config(kind));
     let probe = Probe::from_state(&joined, &sizes.with_kind(joined_kind), device)?;
@@ -244,7 +248,7 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use crate::{Labels, Linear, evaluate_probe};
+    use crate::{AttentionProbeTrainConfig, Labels, Linear, evaluate_probe};
 
     const D_MODEL: usize = 6;
 
@@ -299,14 +303,13 @@ mod tests {
         };
         let loss_of = |seed| {
             let train = TrainConfig { seed, ..train.clone() };
-            let trained = train_any_probe(&data, None, &config, &train, &device).unwrap();
+            let trained = train_any_probe(&data, &config, &train, &device).unwrap();
             evaluate_probe(&trained.probe, &data, &device).unwrap().loss_nats
         };
         let losses: Vec<f64> = (0..4).map(loss_of).collect();
         let repeated = |above, times| {
             let retraining = Retraining { above, times };
-            let trained =
-                train_repeatedly(&data, None, &config, &train, retraining, &device).unwrap();
+            let trained = train_repeatedly(&data, &config, (&train, retraining), &device).unwrap();
             evaluate_probe(&trained.probe, &data, &device).unwrap().loss_nats
         };
         let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);
@@ -326,10 +329,10 @@ mod tests {
         };
         let config = ProbeConfig::new(Linear::default(), D_MODEL, 2);
         let retraining = Retraining::default();
-        let error = train_repeatedly(&data(8, 2), None, &config, &train, retraining, &device);
+        let error = train_repeatedly(&data(8, 2), &config, (&train, retraining), &device);
         assert!(matches!(error, Err(ProbeError::Diverged { .. })));
         let retraining = Retraining { above: f64::NAN, times: 1 };
-        let error = train_repeatedly(&data(8, 2), None, &config, &train, retraining, &device);
+        let error = train_repeatedly(&data(8, 2), &config, (&train, retraining), &device);
         assert!(error.unwrap_err().to_string().contains("`above` is NaN"));
     }
 
@@ -341,7 +344,7 @@ mod tests {
             let kind = Attention { n_heads: 2, hidden_dim, ..Attention::default() };
             let config = ProbeConfig::new(kind, D_MODEL, n_classes);
             let pooled = data.pool(Pool::Mean);
-            let mean = train_any_probe(&pooled, None, &config, &lbfgs(0.01), &device).unwrap();
+            let mean = train_any_probe(&pooled, &config, &lbfgs(0.01), &device).unwrap();
             let start = finetune_start(mean.probe.state().unwrap(), 0.0, 5);
             let start = Probe::from_state(&start, &config, &device).unwrap();
             assert_all_close(&logits(&start, &data), &logits(&mean.probe, &pooled), 1e-5);
@@ -365,15 +368,13 @@ mod tests {
         let device = Device::flex();
         let data = data(60, 2);
         let config = ProbeConfig::new(Attention::default(), D_MODEL, 2);
-        let mean =
-            train_any_probe(&data.pool(Pool::Mean), None, &config, &lbfgs(0.01), &device).unwrap();
+        let mean = train_any_probe(&data.pool(Pool::Mean), &config, &lbfgs(0.01), &device).unwrap();
         let before = evaluate_probe(&mean.probe, &data.pool(Pool::Mean), &device).unwrap();
         let train =
             TrainConfig { learning_rate: 0.02, n_steps: 300, weight_decay: 0.01, ..lbfgs(0.01) };
         for pool in [Pool::Mean, Pool::Last] {
             let tuned =
-                finetune_attention(&data, None, &Attention::default(), &train, pool, &device)
-                    .unwrap();
+                finetune_attention(&data, (&Attention::default(), pool), &train, &device).unwrap();
             let after = evaluate_probe(&tuned.probe, &data, &device).unwrap();
             assert!(after.loss_nats < before.loss_nats - 0.02, "{pool:?}: {}", after.loss_nats);
             assert_eq!(tuned.converged, None);
@@ -398,7 +399,7 @@ mod tests {
                 n_steps: 20,
                 ..TrainConfig::default()
             };
-            let trained = train_any_probe(&data, None, &config, &train, &device).unwrap();
+            let trained = train_any_probe(&data, &config, &train, &device).unwrap();
             let probe = AttentionProbe::of(trained.probe.clone()).unwrap();
             let attention = logits(&probe, &data);
             // Batches of seven: each example keeps the logits that are its own.
@@ -469,7 +470,7 @@ mod tests {
             // And the mean probe that fine-tuning begins with.
             let config = ProbeConfig::new(Attention::default(), 5, n_classes);
             let pooled = data.pool(Pool::Mean);
-            let mean = train_any_probe(&pooled, None, &config, &lbfgs(0.1), &device).unwrap();
+            let mean = train_any_probe(&pooled, &config, &lbfgs(0.1), &device).unwrap();
             assert_all_close(&logits(&mean.probe, &pooled), &get("mean_logits").values, 1e-3);
         }
     }
@@ -507,5 +508,34 @@ mod tests {
             crate::AttentionProbeTrainConfig { activation: AttentionActivation::Tanh, ..config };
         let error = crate::train_probe(&data, &tanh, &device).unwrap_err();
         assert!(error.to_string().starts_with("`take_mean` needs"), "{error}");
+    }
+
+    #[test]
+    fn recipes_of_numbers_say_them_as_they_are() {
+        let device = Device::flex();
+        // Of the last numbers the mean is 1 and the standard deviation 1, of the first they are not.
+        for (low, high) in [(-30.0, 70.0), (0.0, 2.0)] {
+            let rows: Vec<f32> =
+                (0..80).flat_map(|i| [[-1.0, 0.5], [1.0, 0.5]][i / 2 % 2]).collect();
+            let y = (0..40).map(|i| if i % 2 == 0 { low } else { high }).collect();
+            let labels = Labels::of_numbers(y, "y");
+            let data = TrainingData::from_rows(&rows, &[2; 40], labels, &device).unwrap();
+            let config = AttentionProbeTrainConfig { weight_decay: 1e-3, ..Default::default() };
+            let first = AttentionProbeTrainConfig { n_steps: 1, ..config.clone() };
+            let probe = crate::train_probe(&data, &first, &device).unwrap();
+            let train = config.train_config();
+            let joined = ensemble_with_mean(&probe, &data, &train, &device).unwrap().probe;
+            let kind = Attention::default();
+            let tuned = TrainConfig { n_steps: 50, learning_rate: 1e-3, ..train };
+            let tuned =
+                finetune_attention(&data, (&kind, Pool::Mean), &tuned, &device).unwrap().probe;
+            for (probe, of) in [(joined, "joined"), (tuned, "tuned")] {
+                let found = evaluate_probe(&probe, &data, &device).unwrap();
+                for (found, y) in found.logits.iter().zip(data.labels().numbers()) {
+                    let error = (f64::from(*found) - y).abs();
+                    assert!(error < 0.2 * (high - low), "{of}: {found} instead of {y}");
+                }
+            }
+        }
     }
 }

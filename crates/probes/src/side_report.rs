@@ -1,6 +1,6 @@
-//! Metrics of outputs other than classes: a number, several labels, or a distribution.
+//! Metrics of what a probe says, whatever its labels are.
 
-use attention_probes_activations::{LabelKind, Targets};
+use attention_probes_activations::{LabelValues, Labels};
 use attention_probes_kernels::cross_entropy;
 use attention_probes_metrics::{
     Bootstrap, ClassScores, ClassificationReport, Interval, MetricError, MultilabelReport,
@@ -20,6 +20,8 @@ const LEVEL: f64 = 0.95;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SideReport {
+    /// Of classes.
+    Class(ClassificationReport),
     /// Of a number.
     Number(RegressionReport),
     /// Of several labels.
@@ -41,20 +43,26 @@ pub enum SideReport {
 }
 
 impl SideReport {
-    /// Evaluates outputs, `[n, n_out]`: numbers, or logits.
+    /// Evaluates outputs, `[n, n_out]`: numbers, or logits. Of two classes, 1 is said from probability
+    /// 1/2 on.
     ///
     /// # Errors
     ///
     /// [`MetricError`] if a number is not finite, or the numbers to predict are all alike.
-    pub fn new(targets: &Targets, outputs: &[f32], seed: u64) -> Result<Self, MetricError> {
-        let n_columns = targets.n_columns();
-        match targets.kind {
-            LabelKind::Class | LabelKind::Number => {
-                let outputs: Vec<f64> = outputs.iter().map(|output| f64::from(*output)).collect();
-                Ok(Self::Number(RegressionReport::new(&targets.values, &outputs, seed)?))
+    pub fn new(labels: &Labels, outputs: &[f32], seed: u64) -> Result<Self, MetricError> {
+        let n_columns = labels.n_columns();
+        match &labels.values {
+            LabelValues::Class(classes) => {
+                let scores = ClassScores::from_logits(outputs, labels.names.len())?;
+                let bootstrap = Bootstrap { seed, ..Bootstrap::default() };
+                Ok(Self::Class(ClassificationReport::new(classes, &scores, &bootstrap)?))
             }
-            LabelKind::Labels => {
-                let labels: Vec<bool> = targets.values.iter().map(|value| *value > 0.5).collect();
+            LabelValues::Number(numbers) => {
+                let outputs: Vec<f64> = outputs.iter().map(|output| f64::from(*output)).collect();
+                Ok(Self::Number(RegressionReport::new(numbers, &outputs, seed)?))
+            }
+            LabelValues::Labels(values) => {
+                let labels: Vec<bool> = values.iter().map(|value| *value > 0.5).collect();
                 // A label is ranked by its logit, and there from a probability of 1/2 on.
                 let scores: Vec<f64> = outputs.iter().map(|logit| f64::from(*logit)).collect();
                 let report = MultilabelReport::new(&labels, &scores, &vec![0.0; n_columns])?;
@@ -66,8 +74,8 @@ impl SideReport {
                 };
                 Ok(Self::Labels { macro_auroc_interval, report })
             }
-            LabelKind::Distribution => {
-                let losses = target_cross_entropies(outputs, targets);
+            LabelValues::Distribution(_) => {
+                let losses = target_cross_entropies(outputs, labels);
                 let n = losses.len() as f64;
                 let cross_entropy_interval =
                     bootstrap(losses.len(), N_RESAMPLES, LEVEL, seed, |indices| {
@@ -75,7 +83,7 @@ impl SideReport {
                     })?;
                 let scores = ClassScores::from_logits(outputs, n_columns)?;
                 let bootstrap = Bootstrap { seed, ..Bootstrap::default() };
-                let labels = targets.likeliest();
+                let labels = labels.likeliest();
                 Ok(Self::Distribution {
                     cross_entropy: losses.iter().sum::<f64>() / n,
                     cross_entropy_interval,
@@ -88,6 +96,11 @@ impl SideReport {
     /// Name of the number that sums the report up, its value, and its interval, where it has them.
     pub fn headline(&self) -> (&'static str, Option<f64>, Option<Interval>) {
         match self {
+            Self::Class(report) => (
+                "balanced accuracy",
+                Some(report.balanced_accuracy),
+                Some(report.balanced_accuracy_interval),
+            ),
             Self::Number(report) => ("R²", Some(report.r_squared), Some(report.r_squared_interval)),
             Self::Labels { macro_auroc_interval, report } => {
                 ("macro AUROC", report.macro_auroc, *macro_auroc_interval)
@@ -114,6 +127,11 @@ impl SideReport {
                 ("subset accuracy", Some(report.subset_accuracy)),
                 ("Hamming loss", Some(report.hamming_loss)),
             ],
+            Self::Class(report) => vec![
+                ("AUROC", report.auroc),
+                ("accuracy", Some(report.accuracy)),
+                ("log loss (nats)", Some(report.log_loss)),
+            ],
             Self::Distribution { likeliest, .. } => vec![
                 ("balanced accuracy", Some(likeliest.balanced_accuracy)),
                 ("AUROC", likeliest.auroc),
@@ -122,7 +140,7 @@ impl SideReport {
         }
     }
 
-    /// What a saved probe keeps; `None` of distributions, whose outputs are classes.
+    /// What a saved probe keeps of outputs that are no classes.
     pub fn output_metrics(validation: &Self, test: &Self) -> Option<OutputMetrics> {
         match (validation, test) {
             (Self::Number(validation), Self::Number(test)) => {
@@ -136,10 +154,12 @@ impl SideReport {
         }
     }
 
-    /// The report of the likeliest class.
+    /// The report of classes, or of the likeliest class of distributions.
     pub fn likeliest(&self) -> Option<ClassificationReport> {
         match self {
-            Self::Distribution { likeliest, .. } => Some(likeliest.clone()),
+            Self::Class(report) | Self::Distribution { likeliest: report, .. } => {
+                Some(report.clone())
+            }
             _ => None,
         }
     }
@@ -147,9 +167,9 @@ impl SideReport {
 
 /// Cross-entropy in nats of each example: of the distribution that is its label, `[n, n_classes]`,
 /// from the logits of its classes, `[n, n_out]`.
-pub fn target_cross_entropies(logits: &[f32], targets: &Targets) -> Vec<f64> {
+pub fn target_cross_entropies(logits: &[f32], targets: &Labels) -> Vec<f64> {
     let n_classes = targets.n_columns();
     let probabilities = probabilities_from_logits(logits, n_classes);
-    let rows = targets.values.chunks_exact(n_classes).zip(probabilities.chunks_exact(n_classes));
+    let rows = targets.numbers().chunks_exact(n_classes).zip(probabilities.chunks_exact(n_classes));
     rows.map(|(target, given)| cross_entropy(target, given)).collect()
 }

@@ -18,6 +18,34 @@ use crate::{
     ProbeConfig, ProbeError, ProbeState, TrainConfig, TrainingData, evaluate_probe,
 };
 
+/// What a probe is trained on, and what it may be stopped early on: `&data`, or `(&train,
+/// &validation)`.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainSides<'a> {
+    /// Examples to learn from.
+    pub train: &'a TrainingData,
+    /// Examples that say when to stop, and which weights are best.
+    pub validation: Option<&'a TrainingData>,
+}
+
+impl<'a> From<&'a TrainingData> for TrainSides<'a> {
+    fn from(train: &'a TrainingData) -> Self {
+        Self { train, validation: None }
+    }
+}
+
+impl<'a> From<(&'a TrainingData, &'a TrainingData)> for TrainSides<'a> {
+    fn from((train, validation): (&'a TrainingData, &'a TrainingData)) -> Self {
+        Self { train, validation: Some(validation) }
+    }
+}
+
+impl<'a> From<(&'a TrainingData, Option<&'a TrainingData>)> for TrainSides<'a> {
+    fn from((train, validation): (&'a TrainingData, Option<&'a TrainingData>)) -> Self {
+        Self { train, validation }
+    }
+}
+
 /// A trained probe and how it came about.
 #[derive(Clone, Debug)]
 pub struct TrainedProbe {
@@ -73,7 +101,7 @@ pub fn train_probe(
     config: &AttentionProbeTrainConfig,
     device: &Device,
 ) -> Result<AttentionProbe, ProbeError> {
-    let probe_config = config.probe_config(data.d_model(), data.n_classes());
+    let probe_config = config.probe_config(data.d_model(), 2).for_labels(data.labels());
     let pooled;
     let data = if config.take_mean {
         check_take_mean(config)?;
@@ -82,7 +110,7 @@ pub fn train_probe(
     } else {
         data
     };
-    let trained = train_any_probe(data, None, &probe_config, &config.train_config(), device)?;
+    let trained = train_any_probe(data, &probe_config, &config.train_config(), device)?;
     Ok(AttentionProbe::new(trained.probe))
 }
 
@@ -100,7 +128,11 @@ fn check_take_mean(config: &AttentionProbeTrainConfig) -> Result<(), ProbeError>
     Err(ProbeError::Recipe { name: "take_mean", reason })
 }
 
-/// Trains a probe of any kind.
+/// Trains a probe of any kind on labels of any kind; [`ProbeConfig::for_labels`] gives a config the
+/// outputs that they need.
+///
+/// Where they are numbers, the probe learns them with mean 0 and standard deviation 1, and says them
+/// as they are, by its [`OutputScale`](crate::OutputScale).
 ///
 /// With a validation set `AdamW` looks at it every `validate_every` steps, stops after `patience`
 /// looks without improvement, and returns the weights that did best on it. L-BFGS has nothing to
@@ -112,18 +144,18 @@ fn check_take_mean(config: &AttentionProbeTrainConfig) -> Result<(), ProbeError>
 ///
 /// - [`ProbeError::Hyperparameter`] if a field of a config is out of range.
 /// - [`ProbeError::SizeMismatch`] if config, data, and validation set do not fit together.
+/// - [`ProbeError::LossOfLabels`] if the loss is not for labels of this kind.
 /// - [`ProbeError::Diverged`] if the loss becomes NaN or infinite.
 /// - [`ProbeError::Stopped`] if [`TrainConfig::stop`] is given.
-pub fn train_any_probe(
-    data: &TrainingData,
-    validation: Option<&TrainingData>,
+pub fn train_any_probe<'a>(
+    sides: impl Into<TrainSides<'a>>,
     probe_config: &ProbeConfig,
     config: &TrainConfig,
     device: &Device,
 ) -> Result<TrainedProbe, ProbeError> {
     probe_config.check()?;
     let state = probe_config.init_state(config.seed);
-    train_from_state(data, validation, (probe_config, &state), config, device)
+    train_from_state(sides, (probe_config, &state), config, device)
 }
 
 /// Trains a probe of any kind on from given weights, as [`train_any_probe`] does from drawn ones.
@@ -133,16 +165,20 @@ pub fn train_any_probe(
 /// As [`train_any_probe`], and [`ProbeError::MissingArray`], [`ProbeError::UnknownArray`],
 /// [`ProbeError::ArrayShape`], or [`ProbeError::NonFinite`] if the weights are not those of the
 /// config.
-pub fn train_from_state(
-    data: &TrainingData,
-    validation: Option<&TrainingData>,
+pub fn train_from_state<'a>(
+    sides: impl Into<TrainSides<'a>>,
     (probe_config, state): (&ProbeConfig, &ProbeState),
     config: &TrainConfig,
     device: &Device,
 ) -> Result<TrainedProbe, ProbeError> {
-    config.check(data.n_classes())?;
-    probe_config.check_loss(&config.loss)?;
+    let TrainSides { train: data, validation } = sides.into();
     check_data(probe_config, data)?;
+    config.check(data.labels())?;
+    let loss = config.loss.of_kind(data.labels().kind());
+    let loss = loss.ok_or(ProbeError::LossOfLabels { kind: data.labels().kind().as_str() })?;
+    let config = &TrainConfig { loss, ..config.clone() };
+    probe_config.check_loss(&config.loss)?;
+    let probe_config = &probe_config.or_output_scale(data.output_scale());
     if let Some(validation) = validation {
         check_data(probe_config, validation)?;
     }
@@ -241,7 +277,7 @@ impl<'a> Training<'a> {
     fn look(&mut self, values: &[f32]) -> Result<(f64, Vec<f32>), ProbeError> {
         self.pieces();
         self.trials.stack_mut().set_params(values);
-        let all = Targets::new(self.data.labels(), &self.class_weights);
+        let all = Targets::of_labels(self.data.labels(), &self.class_weights);
         let all = all.with_offsets(self.data.offsets());
         let (mut loss, mut gradient) = ([0.0], vec![0.0_f32; values.len()]);
         let mut from = 0;
@@ -309,7 +345,7 @@ impl<'a> Training<'a> {
             self.pieces();
             self.pieces[0].clone()
         };
-        let targets = Targets::new(batch.labels(), &self.class_weights);
+        let targets = Targets::of_labels(batch.labels(), &self.class_weights);
         let targets = targets.with_offsets(batch.offsets());
         let mut loss = [0.0];
         self.trials.differentiate_padded(&tokens, &targets, &mut loss)?;
@@ -381,7 +417,11 @@ mod tests {
 
     use super::*;
     use crate::golden::golden_cases;
-    use crate::{Attention, Labels, Linear, Mlp, compute_metrics};
+    use crate::testing::every_kind;
+    use crate::{
+        Attention, Labels, Linear, Loss, Mlp, SavedProbe, SideReport, StreamingProbe,
+        compute_metrics,
+    };
 
     /// Examples of one token.
     fn one_token(rows: &[&[f32]], labels: &[usize]) -> TrainingData {
@@ -441,7 +481,7 @@ mod tests {
         for case in golden_cases(&device) {
             let config = TrainConfig { weight_decay: 0.1, ..adamw(1e-2, case.losses.len()) };
             let start = (&case.config, &case.state);
-            let trained = train_from_state(&case.data(), None, start, &config, &device).unwrap();
+            let trained = train_from_state(&case.data(), start, &config, &device).unwrap();
             for (record, expected) in trained.history.iter().zip(&case.losses) {
                 assert_abs_diff_eq!(record.loss_nats, f64::from(*expected), epsilon = 1e-5);
             }
@@ -463,7 +503,7 @@ mod tests {
         let data = one_token(&rows, &[0, 0, 0, 1, 0, 1, 1, 1]);
         let config = ProbeConfig::new(Linear::default(), 1, 2);
         let train = TrainConfig::default();
-        let trained = train_any_probe(&data, None, &config, &train, &Device::flex()).unwrap();
+        let trained = train_any_probe(&data, &config, &train, &Device::flex()).unwrap();
         assert_eq!(trained.converged, Some(true));
         let state = trained.probe.state().unwrap();
         let ln3 = 3.0_f32.ln();
@@ -472,7 +512,7 @@ mod tests {
 
         // Pieces of three examples are the same objective.
         let pieces = TrainConfig { batch_size: 3, ..train };
-        let trained = train_any_probe(&data, None, &config, &pieces, &Device::flex()).unwrap();
+        let trained = train_any_probe(&data, &config, &pieces, &Device::flex()).unwrap();
         assert_abs_diff_eq!(
             trained.probe.state().unwrap()["weight"].values[0],
             2.0 * ln3,
@@ -486,7 +526,7 @@ mod tests {
         let data = one_token(&[&[0.0], &[0.0], &[0.0], &[0.0]], &[1, 1, 1, 0]);
         let config = ProbeConfig::new(Linear::default(), 1, 2);
         let train = TrainConfig { weight_decay: 0.1, ..TrainConfig::default() };
-        let trained = train_any_probe(&data, None, &config, &train, &Device::flex()).unwrap();
+        let trained = train_any_probe(&data, &config, &train, &Device::flex()).unwrap();
         let state = trained.probe.state().unwrap();
         assert_abs_diff_eq!(state["weight"].values[0], 0.0, epsilon = 1e-5);
         assert_abs_diff_eq!(state["bias"].values[0], 3.0_f32.ln(), epsilon = 1e-3);
@@ -507,7 +547,7 @@ mod tests {
             .map(|&w| f64::from(w).powi(2))
             .sum();
         let train = config.train_config();
-        let trained = train_any_probe(&data, None, &probe_config, &train, &Device::flex()).unwrap();
+        let trained = train_any_probe(&data, &probe_config, &train, &Device::flex()).unwrap();
         assert_abs_diff_eq!(trained.history[0].loss_nats, plain + 0.25 * squares, epsilon = 1e-6);
         assert!(trained.converged.unwrap());
     }
@@ -518,7 +558,7 @@ mod tests {
         let config = ProbeConfig::new(Linear::default(), 1, 2);
         let class_weights = Some(vec![3.0, 1.0]);
         let train = TrainConfig { class_weights, weight_decay: 0.1, ..TrainConfig::default() };
-        let trained = train_any_probe(&data, None, &config, &train, &Device::flex()).unwrap();
+        let trained = train_any_probe(&data, &config, &train, &Device::flex()).unwrap();
         assert_abs_diff_eq!(trained.probe.state().unwrap()["bias"].values[0], 0.0, epsilon = 1e-4);
     }
 
@@ -529,8 +569,7 @@ mod tests {
         let mut accuracies = Vec::new();
         let attention = ProbeConfig::new(Attention { n_heads: 2, ..Attention::default() }, 8, 2);
         for config in [attention, ProbeConfig::new(Linear::default(), 8, 2)] {
-            let trained =
-                train_any_probe(&train, None, &config, &adamw(0.05, 150), &device).unwrap();
+            let trained = train_any_probe(&train, &config, &adamw(0.05, 150), &device).unwrap();
             let evaluation = evaluate_probe(&trained.probe, &test, &device).unwrap();
             accuracies.push(compute_metrics(&evaluation, &test, 0).unwrap().accuracy);
             if let Some(entropy) = evaluation.pattern_entropy {
@@ -547,9 +586,131 @@ mod tests {
         let data = one_token(&rows, &[0, 1, 1, 0]);
         let device = Device::flex();
         let config = ProbeConfig::new(Mlp { hidden_dim: 16, ..Mlp::default() }, 2, 2);
-        let trained = train_any_probe(&data, None, &config, &adamw(0.05, 200), &device).unwrap();
+        let trained = train_any_probe(&data, &config, &adamw(0.05, 200), &device).unwrap();
         let evaluation = evaluate_probe(&trained.probe, &data, &device).unwrap();
         assert_abs_diff_eq!(compute_metrics(&evaluation, &data, 0).unwrap().accuracy, 1.0);
+    }
+
+    /// Texts whose second number is what a probe can learn: 40 more than thrice the sum over tokens
+    /// of the first.
+    fn numbers(n: usize) -> (Vec<f32>, Vec<usize>, Vec<f64>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let (mut rows, mut lengths, mut y) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..n {
+            let value = rng.random_range(-1.0..1.0_f32);
+            let length = rng.random_range(1..4_usize);
+            for _ in 0..length {
+                rows.extend([value, rng.random_range(-1.0..1.0), 1.0]);
+            }
+            lengths.push(length);
+            y.push(40.0 + 300.0 * f64::from(value));
+        }
+        (rows, lengths, y)
+    }
+
+    #[test]
+    fn every_kind_learns_numbers_labels_and_distributions() {
+        let device = Device::flex();
+        let (rows, lengths, y) = numbers(120);
+        let is_high = |y: &f64| f64::from(u8::from(*y > 40.0));
+        let names = || vec!["low".to_owned(), "high".to_owned()];
+        let several: Vec<f64> = y.iter().flat_map(|y| [1.0 - is_high(y), is_high(y)]).collect();
+        let shares = y.iter().flat_map(|y| [0.8 - 0.6 * is_high(y), 0.2 + 0.6 * is_high(y)]);
+        let of_kind = [
+            Labels::of_numbers(y.clone(), "y"),
+            Labels::of_labels(several, names()),
+            Labels::of_distributions(shares.collect(), names()),
+        ];
+        for labels in of_kind {
+            let data = TrainingData::from_rows(&rows, &lengths, labels, &device).unwrap();
+            // Behind sums that begin at 0, a hidden layer may be dead from the start.
+            let may_be_dead = |config: &ProbeConfig| {
+                config.kind_as::<Attention>().is_some_and(|kind| {
+                    kind.hidden_dim.is_some() && kind.activation == AttentionActivation::Tanh
+                })
+            };
+            for config in every_kind(3, 2).into_iter().filter(|one| !may_be_dead(one)) {
+                let config = config.for_labels(data.labels());
+                let train = TrainConfig { weight_decay: 1e-4, ..adamw(0.05, 500) };
+                let trained = train_any_probe(&data, &config, &train, &device).unwrap();
+                let evaluation = evaluate_probe(&trained.probe, &data, &device).unwrap();
+                let report = SideReport::new(data.labels(), &evaluation.logits, 1).unwrap();
+                let name = format!("{:?}", config.kind());
+                match report {
+                    SideReport::Number(found) => {
+                        assert!(found.r_squared > 0.6, "{name}: {}", found.r_squared);
+                        let loss = (1.0 - found.r_squared) / 2.0;
+                        assert_abs_diff_eq!(evaluation.loss_nats, loss, epsilon = 1e-4);
+                    }
+                    SideReport::Labels { report, .. } => {
+                        assert!(report.macro_auroc.unwrap() > 0.9, "{name}: {report:?}");
+                    }
+                    SideReport::Distribution { cross_entropy, likeliest, .. } => {
+                        // The entropy of 0.2 and 0.8 is 0.500.
+                        assert!(cross_entropy < 0.6, "{name}: {cross_entropy}");
+                        assert!(likeliest.accuracy > 0.8, "{name}");
+                    }
+                    SideReport::Class(_) => panic!("no labels are classes"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_probe_of_numbers_says_them_as_they_are_wherever_it_is_used() {
+        let device = Device::flex();
+        let (rows, lengths, y) = numbers(60);
+        let labels = Labels::of_numbers(y, "y");
+        let data = TrainingData::from_rows(&rows, &lengths, labels, &device).unwrap();
+        for config in every_kind(3, 2) {
+            let config = config.for_labels(data.labels());
+            let trained = train_any_probe(&data, &config, &adamw(0.05, 40), &device).unwrap();
+            let evaluation = evaluate_probe(&trained.probe, &data, &device).unwrap();
+            let loss = training_loss(&trained.probe, &data, &adamw(0.05, 40), &device).unwrap();
+            assert_abs_diff_eq!(loss, evaluation.loss_nats, epsilon = 1e-4);
+            let found = evaluation.logits;
+            let mut metadata = data.metadata(trained.probe.config());
+            metadata.seed = 3;
+            let saved = SavedProbe::from_probe(&trained.probe, metadata).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let loaded = SavedProbe::load(&saved.save(folder.path(), "numbers").unwrap()).unwrap();
+            assert_eq!(loaded, saved);
+            let mut stream = StreamingProbe::from_saved(&loaded).unwrap();
+            let mut at = 0;
+            for (&length, found) in lengths.iter().zip(found) {
+                stream.reset();
+                let mut last = f32::NAN;
+                for token in rows[at..at + length * 3].chunks(3) {
+                    last = stream.push(token)[0];
+                }
+                at += length * 3;
+                assert_abs_diff_eq!(last, found, epsilon = 0.02);
+            }
+        }
+    }
+
+    #[test]
+    fn a_loss_or_weights_of_classes_are_refused_elsewhere() {
+        let device = Device::flex();
+        let labels = Labels::of_numbers(vec![1.0, 2.0], "y");
+        let data = TrainingData::from_rows(&[1.0, -1.0], &[1, 1], labels, &device).unwrap();
+        let config = ProbeConfig::new(Linear::default(), 1, 2).for_labels(data.labels());
+        let refused = |config: &ProbeConfig, train: TrainConfig| {
+            train_any_probe(&data, config, &train, &device).unwrap_err().to_string()
+        };
+        let focal = TrainConfig { loss: Loss::Focal { gamma: 2.0 }, ..TrainConfig::default() };
+        assert_eq!(
+            refused(&config, focal),
+            "the loss is not for labels of kind `number`; use `cross_entropy`"
+        );
+        let weighed = TrainConfig { class_weights: Some(vec![1.0]), ..TrainConfig::default() };
+        assert_eq!(
+            refused(&config, weighed),
+            "class weights are for classes, and labels are of kind `number`"
+        );
+        let of_classes = ProbeConfig::new(Linear::default(), 1, 2);
+        let error = refused(&of_classes, TrainConfig::default());
+        assert_eq!(error, "the number of classes is 0, expected 2");
     }
 
     #[test]
@@ -561,7 +722,7 @@ mod tests {
         let config = ProbeConfig::new(Linear::default(), 1, 2);
         let train_config = TrainConfig { validate_every: 5, patience: 3, ..adamw(0.1, 500) };
         let trained =
-            train_any_probe(&train, Some(&validation), &config, &train_config, &device).unwrap();
+            train_any_probe((&train, &validation), &config, &train_config, &device).unwrap();
         assert_eq!(trained.best_step, 5);
         assert_eq!(trained.history.len(), 20);
         let looks: Vec<usize> = trained
@@ -591,7 +752,7 @@ mod tests {
         );
         let train = |seed| {
             let train = TrainConfig { batch_size: 16, seed, ..adamw(0.01, 12) };
-            train_any_probe(&data, None, &config, &train, &device).unwrap()
+            train_any_probe(&data, &config, &train, &device).unwrap()
         };
         let (a, b) = (train(5), train(5));
         assert_eq!(a.probe.state().unwrap(), b.probe.state().unwrap());
@@ -621,7 +782,7 @@ mod tests {
         let data = one_token(&[&[9.0], &[9.0]], &[1, 0]);
         let config = ProbeConfig::new(Linear::default(), 1, 2);
         let device = Device::flex();
-        let error = train_any_probe(&data, None, &config, &adamw(1e38, 5), &device).unwrap_err();
+        let error = train_any_probe(&data, &config, &adamw(1e38, 5), &device).unwrap_err();
         assert!(matches!(error, ProbeError::Diverged { .. }), "{error}");
     }
 
@@ -630,10 +791,11 @@ mod tests {
         let device = Device::flex();
         let data = one_token(&[&[1.0], &[-1.0]], &[1, 0]);
         let config = ProbeConfig::new(Linear::default(), 1, 2);
-        let message =
-            |config: &ProbeConfig, train: TrainConfig, validation: Option<&TrainingData>| {
-                train_any_probe(&data, validation, config, &train, &device).unwrap_err().to_string()
-            };
+        let message = |config: &ProbeConfig,
+                       train: TrainConfig,
+                       validation: Option<&TrainingData>| {
+            train_any_probe((&data, validation), config, &train, &device).unwrap_err().to_string()
+        };
         let base = TrainConfig::default();
         assert_eq!(
             message(&config, TrainConfig { learning_rate: 0.0, ..base.clone() }, None),

@@ -1,5 +1,6 @@
 //! How to train a probe, as a person writes it.
 
+use attention_probes_activations::Labels;
 use attention_probes_errors::{Stop, ValueError};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,7 @@ pub struct AttentionProbeTrainConfig {
     pub validate_every: usize,
     /// Looks without improvement after which `AdamW` stops, 10 by default.
     pub patience: usize,
-    /// What is made small, the cross-entropy by default.
+    /// What is made small: by default the cross-entropy, or the squared error of numbers.
     pub loss: Loss,
     /// Weight of each class in the loss, equal by default.
     pub class_weights: Option<Vec<f64>>,
@@ -66,7 +67,7 @@ pub struct TrainConfig {
     pub validate_every: usize,
     /// Looks without improvement after which `AdamW` stops, 10 by default.
     pub patience: usize,
-    /// What is made small, the cross-entropy by default.
+    /// What is made small: by default the cross-entropy, or the squared error of numbers.
     pub loss: Loss,
     /// Weight of each class in the loss, equal by default.
     pub class_weights: Option<Vec<f64>>,
@@ -173,7 +174,7 @@ impl Default for TrainConfig {
 
 impl TrainConfig {
     /// Checks every field.
-    pub(crate) fn check(&self, n_classes: usize) -> Result<(), ProbeError> {
+    pub(crate) fn check(&self, labels: &Labels) -> Result<(), ProbeError> {
         let error =
             |name, value, expected| ProbeError::from(ValueError::new(name, value, expected));
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
@@ -193,9 +194,13 @@ impl TrainConfig {
             }
         }
         if let Some(weights) = &self.class_weights {
-            if weights.len() != n_classes {
+            if !labels.kind().is_class() {
+                let (what, kind) = ("class weights", labels.kind().as_str());
+                return Err(ProbeError::ForClasses { what, kind });
+            }
+            if weights.len() != labels.names.len() {
                 let what = "the number of class weights";
-                let (found, expected) = (weights.len(), n_classes);
+                let (found, expected) = (weights.len(), labels.names.len());
                 return Err(ProbeError::SizeMismatch { what, found, expected });
             }
             if let Some(&weight) = weights.iter().find(|w| !(**w > 0.0 && w.is_finite())) {

@@ -1,5 +1,6 @@
 //! Labelled activations, checked once.
 
+use attention_probes_activations::{LabelKind, LabelValues, Labels};
 use attention_probes_models::host_values;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
@@ -7,11 +8,18 @@ use crate::apply::{Prefixes, padded};
 use crate::gather::DataOrigin;
 use crate::kinds::{PaddedTokens, right_padded};
 use crate::pool::Pool;
-use crate::{ProbeError, n_out};
+use crate::{OutputScale, ProbeError, n_out};
+
+/// Largest magnitude of a number: the square of anything larger leaves the range of `f32`.
+const LARGEST: f64 = 1e18;
+
+/// Largest distance of the sum of a distribution from 1.
+const SUM_TOLERANCE: f64 = 1e-4;
 
 /// Labelled activations that a probe can be trained or evaluated on.
 ///
-/// What [`TrainingData::new`] returns has at least one example of at least two classes, every
+/// Labels are of any [kind](attention_probes_activations::LabelKind). What [`TrainingData::new`]
+/// returns has at least one example, and where labels are classes, of at least two of them. Every
 /// example has a real token and only finite numbers, and its tokens come first, wherever its padding
 /// was.
 #[derive(Clone, Debug)]
@@ -19,29 +27,12 @@ pub struct TrainingData {
     /// Padded on the right with 0.
     x: Tensor<3>,
     lengths: Vec<usize>,
-    labels: Vec<usize>,
-    class_names: Vec<String>,
+    labels: Labels,
     kept: Vec<usize>,
     n_skipped: usize,
     /// `[n_examples, n_out]`
     offsets: Option<Vec<f32>>,
     pub(crate) origin: DataOrigin,
-}
-
-/// Labels of a data set and the names of its classes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labels {
-    /// Class of each example, an index into `class_names`.
-    pub values: Vec<usize>,
-    /// Name of each class, at least two.
-    pub class_names: Vec<String>,
-}
-
-impl Labels {
-    /// Names the classes `0`, `1`, and so on.
-    pub fn numbered(values: Vec<usize>, n_classes: usize) -> Self {
-        Self { values, class_names: (0..n_classes).map(|class| class.to_string()).collect() }
-    }
 }
 
 impl TrainingData {
@@ -58,8 +49,9 @@ impl TrainingData {
     /// # Errors
     ///
     /// - [`ProbeError::SizeMismatch`] if `mask_pad` or the labels do not match `x`.
-    /// - [`ProbeError::Hyperparameter`] if there are fewer than two class names.
-    /// - [`ProbeError::LabelOutOfRange`] if a label has no class name.
+    /// - [`ProbeError::Hyperparameter`] if there are fewer than two names of classes, or none at all.
+    /// - [`ProbeError::LabelOutOfRange`] if a class has no name.
+    /// - [`ProbeError::BadTarget`] if another label is none of its kind.
     /// - [`ProbeError::Device`] if the device does not hand over the mask.
     /// - [`ProbeError::NoRealToken`] if an example is all padding.
     /// - [`ProbeError::NoExamples`] if no example is left.
@@ -69,7 +61,6 @@ impl TrainingData {
         mask_pad: Tensor<2, Bool>,
         labels: Labels,
     ) -> Result<Self, ProbeError> {
-        let Labels { values: labels, class_names } = labels;
         let [n_examples, pos, d_model] = x.dims();
         let [n_masks, mask_pos] = mask_pad.dims();
         for (what, found, expected) in [
@@ -81,12 +72,7 @@ impl TrainingData {
                 return Err(ProbeError::SizeMismatch { what, found, expected });
             }
         }
-        crate::state::check_n_classes(class_names.len())?;
-        let n_classes = class_names.len();
-        if let Some(example) = labels.iter().position(|&label| label >= n_classes) {
-            let label = labels[example];
-            return Err(ProbeError::LabelOutOfRange { example, label, n_classes });
-        }
+        check_labels(&labels)?;
         if n_examples == 0 || pos == 0 || d_model == 0 {
             return Err(ProbeError::NoExamples { n_skipped: 0 });
         }
@@ -111,17 +97,18 @@ impl TrainingData {
         let Some(&first) = kept.first() else {
             return Err(ProbeError::NoExamples { n_skipped });
         };
-        let class = labels[first];
-        if kept.iter().all(|&i| labels[i] == class) {
-            let class = class_names[class].clone();
-            return Err(ProbeError::OneClass { class, n_examples: kept.len() });
+        if let LabelValues::Class(classes) = &labels.values {
+            let class = classes[first];
+            if kept.iter().all(|&i| classes[i] == class) {
+                let class = labels.names[class].clone();
+                return Err(ProbeError::OneClass { class, n_examples: kept.len() });
+            }
         }
 
         let longest = kept.iter().map(|&i| lengths[i]).max().unwrap_or(pos);
         let x = if longest < pos { x.narrow(1, 0, longest) } else { x };
         let (all, origin) = ((0..n_examples).collect(), DataOrigin::default());
-        let data =
-            Self { x, lengths, labels, class_names, kept: all, n_skipped, offsets: None, origin };
+        let data = Self { x, lengths, labels, kept: all, n_skipped, offsets: None, origin };
         if n_skipped == 0 {
             return Ok(data);
         }
@@ -183,19 +170,47 @@ impl TrainingData {
         PaddedTokens::new(self.x.clone().to_device(device), &self.lengths)
     }
 
-    /// Returns the class of each example.
-    pub fn labels(&self) -> &[usize] {
+    /// Returns the labels of the examples.
+    pub fn labels(&self) -> &Labels {
         &self.labels
     }
 
-    /// Returns the name of each class.
-    pub fn class_names(&self) -> &[String] {
-        &self.class_names
+    /// Returns the class of each example; none where labels are not classes.
+    pub fn classes(&self) -> &[usize] {
+        self.labels.classes()
     }
 
-    /// Returns the number of classes.
+    /// Returns the name of each class or label, or of the number.
+    pub fn class_names(&self) -> &[String] {
+        &self.labels.names
+    }
+
+    /// Returns the number of classes, 0 where labels are numbers, or several at once.
     pub fn n_classes(&self) -> usize {
-        self.class_names.len()
+        match self.labels.kind() {
+            LabelKind::Class | LabelKind::Distribution => self.labels.names.len(),
+            LabelKind::Number | LabelKind::Labels => 0,
+        }
+    }
+
+    /// Outputs of a probe of these labels.
+    pub(crate) fn n_out(&self) -> usize {
+        match self.labels.kind() {
+            LabelKind::Class | LabelKind::Distribution => n_out(self.labels.names.len()),
+            LabelKind::Number | LabelKind::Labels => self.labels.n_columns(),
+        }
+    }
+
+    /// Mean and standard deviation of numbers, less what is added to outputs; the identity of other
+    /// labels.
+    pub(crate) fn output_scale(&self) -> OutputScale {
+        let LabelValues::Number(numbers) = &self.labels.values else {
+            return OutputScale::default();
+        };
+        let offsets = self.offsets.iter().flatten().map(|offset| f64::from(*offset));
+        let left: Vec<f64> =
+            numbers.iter().zip(offsets.chain(std::iter::repeat(0.0))).map(|(y, o)| y - o).collect();
+        OutputScale::of(&left)
     }
 
     /// Returns the width of the activations.
@@ -233,7 +248,7 @@ impl TrainingData {
     /// - [`ProbeError::SizeMismatch`] if there are not `n_out` for every example.
     /// - [`ProbeError::NonFinite`] if one is NaN or infinite.
     pub fn with_offsets(self, offsets: Vec<f32>) -> Result<Self, ProbeError> {
-        let n_out = n_out(self.n_classes());
+        let n_out = self.n_out();
         let (found, expected) = (offsets.len(), self.n_examples() * n_out);
         if found != expected {
             let what = "the number of offsets";
@@ -297,7 +312,7 @@ impl TrainingData {
         let lengths: Vec<usize> = examples.iter().map(|&i| self.lengths[i]).collect();
         let longest = lengths.iter().copied().max().unwrap_or(1);
         let x = if longest < x.dims()[1] { x.narrow(1, 0, longest) } else { x };
-        let n_out = n_out(self.n_classes());
+        let n_out = self.n_out();
         let of = |offsets: &Vec<f32>| {
             let of_example = |&i: &usize| offsets[i * n_out..(i + 1) * n_out].to_vec();
             examples.iter().flat_map(of_example).collect()
@@ -306,8 +321,7 @@ impl TrainingData {
             x,
             lengths,
             offsets: self.offsets.as_ref().map(of),
-            labels: examples.iter().map(|&i| self.labels[i]).collect(),
-            class_names: self.class_names.clone(),
+            labels: self.labels.select(examples),
             kept: examples.iter().map(|&i| self.kept[i]).collect(),
             n_skipped: self.n_skipped,
             origin: self.origin.part(examples),
@@ -326,6 +340,50 @@ impl TrainingData {
             self.part(&examples, self.x.clone().narrow(0, start, length))
         })
     }
+}
+
+/// Refuses labels that are none of their kind: classes without a name, numbers that are not finite or
+/// above 1e18 in magnitude, labels that are neither there nor not, and shares whose sum is not 1.
+///
+/// # Errors
+///
+/// - [`ProbeError::Hyperparameter`] if there are fewer than two names of classes, or none at all.
+/// - [`ProbeError::LabelOutOfRange`] if a class has no name.
+/// - [`ProbeError::BadTarget`] if another label is none of its kind.
+pub fn check_labels(labels: &Labels) -> Result<(), ProbeError> {
+    let n_names = labels.names.len();
+    match labels.kind() {
+        LabelKind::Class | LabelKind::Distribution => crate::state::check_n_classes(n_names)?,
+        LabelKind::Number | LabelKind::Labels => {
+            crate::state::check_sizes(&[("n_outputs", n_names)])?;
+        }
+    }
+    let n_columns = labels.n_columns();
+    if let Some(example) = labels.classes().iter().position(|&label| label >= n_names) {
+        let label = labels.classes()[example];
+        return Err(ProbeError::LabelOutOfRange { example, label, n_classes: n_names });
+    }
+    for (example, row) in labels.numbers().chunks(n_columns).enumerate() {
+        let error = |value, expected| ProbeError::BadTarget { example, value, expected };
+        let expected = match labels.kind() {
+            LabelKind::Number => "a finite number of magnitude at most 1e18",
+            LabelKind::Labels => "0 or 1",
+            LabelKind::Class | LabelKind::Distribution => "a number from 0 to 1",
+        };
+        let is_wrong = |value: &&f64| match labels.kind() {
+            LabelKind::Number => !(-LARGEST..=LARGEST).contains(*value),
+            LabelKind::Labels => ![0.0_f64, 1.0].map(f64::to_bits).contains(&value.to_bits()),
+            LabelKind::Class | LabelKind::Distribution => !(0.0..=1.0).contains(*value),
+        };
+        if let Some(value) = row.iter().find(is_wrong) {
+            return Err(error(*value as f32, expected));
+        }
+        let sum: f64 = row.iter().sum();
+        if labels.kind() == LabelKind::Distribution && (sum - 1.0).abs() > SUM_TOLERANCE {
+            return Err(error(sum as f32, "numbers with the sum 1"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -368,7 +426,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(host_values(data.x().clone()), [1.0, 2.0]);
-        assert_eq!(data.labels(), [0, 1]);
+        assert_eq!(data.classes(), [0, 1]);
         assert_eq!(data.n_skipped(), 2);
         assert_eq!(data.kept(), [0, 2]);
     }

@@ -25,7 +25,9 @@
 //! # Examples
 //!
 //! ```
-//! use attention_probes_report::{PageToken, TokenPage, PageProbe, TokenReading, TokenText};
+//! use attention_probes_report::{
+//!     PageOutputs, PageProbe, PageToken, TokenPage, TokenReading, TokenText,
+//! };
 //!
 //! let page = TokenPage {
 //!     title: "Sentiment".to_owned(),
@@ -37,6 +39,7 @@
 //!         layer: Some(2),
 //!         component: "resid_post".to_owned(),
 //!         task: "sequence".to_owned(),
+//!         outputs: PageOutputs::Classes,
 //!         classes: vec!["negative".to_owned(), "positive".to_owned()],
 //!         n_heads: 0,
 //!         threshold: 0.5,
@@ -105,4 +108,4 @@ pub use sweep_page::{
 pub use target_table::{TargetRow, TargetTable};
 pub use text_table::{aligned, aligned_right, with_interval};
 pub use token::PageToken;
-pub use token_page::{PageProbe, TokenPage, TokenReading, TokenText};
+pub use token_page::{PageOutputs, PageProbe, TokenPage, TokenReading, TokenText};

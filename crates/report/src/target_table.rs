@@ -28,11 +28,11 @@ pub struct TargetRow {
     pub layer: Option<usize>,
     /// Name of the probe, or of the baseline.
     pub name: String,
-    /// The penalty that validation chose; may be empty.
-    pub penalty: String,
+    /// The penalty, or the learning rate and weight decay, that validation chose; empty of a baseline.
+    pub setting: String,
     /// Path of its state file, relative to the folder of the page; empty of a baseline.
     pub file: String,
-    /// The metric on the examples that chose the penalty; NaN of a baseline.
+    /// The metric on the examples that chose the setting; NaN of a baseline.
     pub validation: f64,
     /// The metric on examples that nothing was chosen by; NaN where it is undefined.
     pub test: Estimate,

@@ -52,7 +52,10 @@ pub struct PageProbe {
     pub component: String,
     /// `sequence`, `current_token`, or `next_token`.
     pub task: String,
-    /// Names of the classes; of two, the second is the positive one.
+    /// What it says.
+    pub outputs: PageOutputs,
+    /// Names of the classes, of two of which the second is the positive one; of the labels, or of the
+    /// number.
     pub classes: Vec<String>,
     /// Number of heads that weigh tokens; 0 if the probe does not.
     pub n_heads: usize,
@@ -62,12 +65,25 @@ pub struct PageProbe {
     pub file: String,
 }
 
+/// What a probe of a [`TokenPage`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageOutputs {
+    /// Classes that exclude each other.
+    #[default]
+    Classes,
+    /// Several labels, each there from probability 1/2 on.
+    Labels,
+    /// A number.
+    Number,
+}
+
 /// One text of a [`TokenPage`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenText {
     /// Row of the data.
     pub row: u64,
-    /// Name of the true class, where it is known.
+    /// The true class, labels separated by commas, or number, where it is known.
     pub label: Option<String>,
     /// The tokens.
     pub tokens: Vec<PageToken>,
@@ -80,19 +96,19 @@ pub struct TokenText {
 /// A number that is not finite is shown as "n/a".
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenReading {
-    /// Probability of each class, `[n_classes]`.
+    /// Probability of each class or label, `[n_classes]`; none of a number.
     pub probabilities: Vec<f64>,
-    /// Logits, `[n_out]`: one of two classes, else one per class.
+    /// Logits, `[n_out]`: one of two classes, else one per class or label; of a number the number.
     pub logits: Vec<f64>,
-    /// Index of the class that the probe says.
+    /// Index of the class that the probe says, or of the likeliest label; 0 of a number.
     pub predicted: usize,
     /// Weight of each token, `[n_heads, pos]`; empty if the probe does not weigh tokens.
     pub pattern: Vec<Vec<f64>>,
     /// Probability if the text ended at each token, `[pos]`: of class 1 of two, else of the
-    /// predicted class.
+    /// predicted class or label; of a number the number.
     pub prefix_probabilities: Option<Vec<f64>>,
     /// What each token adds to the logit, `[pos]`: the one logit of two classes, else that of the
-    /// predicted class.
+    /// predicted class or label; or to the number.
     pub contributions: Option<Vec<f64>>,
 }
 
@@ -119,7 +135,8 @@ impl TokenReading {
     fn check(&self, text: &TokenText, probe: &PageProbe) -> Result<(), ReportError> {
         let at = || format!("text {}, probe `{}`", text.row, probe.label);
         let (n_tokens, n_classes) = (text.tokens.len(), probe.classes.len());
-        check_length(at, "probabilities", self.probabilities.len(), n_classes)?;
+        let n_probabilities = if probe.outputs == PageOutputs::Number { 0 } else { n_classes };
+        check_length(at, "probabilities", self.probabilities.len(), n_probabilities)?;
         if !self.pattern.is_empty() {
             check_length(at, "pattern", self.pattern.len(), probe.n_heads)?;
         }

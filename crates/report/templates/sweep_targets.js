@@ -28,14 +28,14 @@ function targetChart(of) {
 
 function targetCard(of) {
   const level = levelWords(of.rows.map((row) => row.test));
-  const columns = ["Layer", { name: "Probe", isText: true }, `${of.metric} on test${level}`, "Validation", ...of.details, "Penalty", { name: "File", isText: true }];
+  const columns = ["Layer", { name: "Probe", isText: true }, `${of.metric} on test${level}`, "Validation", ...of.details, "Setting", { name: "File", isText: true }];
   const rows = of.rows.map((row) => [
     row.place === "" ? "\u2013" : row.place,
     row.file === "" ? element("span", { class: "muted" }, row.name) : row.name,
     estimateCell(row.test),
     row.validation === null ? "" : fixed(row.validation),
     ...row.details.map(measured),
-    row.penalty,
+    row.setting,
     row.file,
   ]);
   return element(

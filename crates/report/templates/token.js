@@ -22,26 +22,44 @@ for (const probes of SERIES.values()) probes.sort(byLayer);
 
 const currentProbe = () => SERIES.get(shown.series)[shown.position];
 const readingOf = (text, probe = currentProbe()) => text.readings[probe.index];
-const isBinary = (probe) => probe.classes.length === 2;
+const isNumber = (probe) => probe.outputs === "number";
+const areLabels = (probe) => probe.outputs === "labels";
+const isBinary = (probe) => probe.outputs === "classes" && probe.classes.length === 2;
+
+/** What the probe says of a text: a class, the labels that are there, or a number; null of no number. */
+function said(reading, probe) {
+  if (isNumber(probe)) return reading.logits[0] === null ? null : measured(reading.logits[0]);
+  if (reading.probabilities[reading.predicted] === null) return null;
+  if (!areLabels(probe)) return probe.classes[reading.predicted];
+  return probe.classes.filter((_, label) => reading.probabilities[label] >= 0.5).join(", ") || "none";
+}
+
+/** Lowest and highest number that a probe of numbers says so far, over all texts. */
+function rangeOf(probe) {
+  probe.range ??= extent(DATA.texts.flatMap((text) => readingOf(text, probe).prefix_probabilities ?? []));
+  return probe.range;
+}
 
 /** "right", "wrong", or "unknown" where there is no label that the probe knows, or no number. */
 function verdict(text, probe = currentProbe()) {
-  const reading = readingOf(text, probe);
-  if (text.label === null || !probe.classes.includes(text.label)) return "unknown";
-  if (confidence(text, probe) === null) return "unknown";
-  return probe.classes[reading.predicted] === text.label ? "right" : "wrong";
+  if (text.label === null || isNumber(probe)) return "unknown";
+  if (!areLabels(probe) && !probe.classes.includes(text.label)) return "unknown";
+  const says = said(readingOf(text, probe), probe);
+  if (says === null) return "unknown";
+  return says === text.label ? "right" : "wrong";
 }
 
-/** Probability of the class that the probe says. */
+/** Probability of the class that the probe says, or of the likeliest label. */
 function confidence(text, probe = currentProbe()) {
   const reading = readingOf(text, probe);
-  return reading.probabilities[reading.predicted];
+  return reading.probabilities[reading.predicted] ?? null;
 }
 
 /** How far the probe is from saying something else. */
 function margin(text, probe) {
   const { probabilities } = readingOf(text, probe);
-  if (probabilities.some((p) => p === null)) return Infinity;
+  if (isNumber(probe) || probabilities.some((p) => p === null)) return Infinity;
+  if (areLabels(probe)) return Math.min(...probabilities.map((p) => Math.abs(p - 0.5)));
   if (isBinary(probe)) return Math.abs(probabilities[1] - probe.threshold);
   const [best, second] = [...probabilities].sort((a, b) => b - a);
   return best - (second ?? 0);
@@ -62,20 +80,30 @@ function weights(reading) {
 
 const COLOURS = {
   probability: {
-    name: "Probability",
+    name: "So far",
     values: (reading) => reading.prefix_probabilities,
     // The decision threshold is the middle of the scale, so that the hue is what the probe says.
     scale: (values, probe) => (value) => {
+      if (isNumber(probe)) {
+        const [low, high] = rangeOf(probe);
+        return high > low ? (value - low) / (high - low) : 0;
+      }
       if (!isBinary(probe)) return value;
       const { threshold } = probe;
       const side = value < threshold ? threshold : 1 - threshold;
       return side > 0 ? (value - threshold) / side : 0;
     },
     isDiverging: isBinary,
-    legend: (probe) =>
-      isBinary(probe)
+    legend: (probe) => {
+      if (isNumber(probe)) {
+        const [low, high] = rangeOf(probe);
+        return [`${probe.classes[0]} if the text ended here`, measured(low), "", measured(high)];
+      }
+      if (areLabels(probe)) return ["P(likeliest label) if the text ended here", "0", "0.5", "1"];
+      return isBinary(probe)
         ? [`P(${probe.classes[1]}) if the text ended here`, "0", String(probe.threshold), "1"]
-        : ["P(predicted class) if the text ended here", "0", "0.5", "1"],
+        : ["P(predicted class) if the text ended here", "0", "0.5", "1"];
+    },
   },
   attention: {
     name: "Attention",
@@ -93,10 +121,10 @@ const COLOURS = {
     scale: relativeToLargest,
     isDiverging: () => true,
     legend: (probe) => [
-      "Added to the logit, relative to the largest",
-      isBinary(probe) ? `to ${probe.classes[0]}` : "against",
+      `Added to the ${isNumber(probe) ? "number" : "logit"}, relative to the largest`,
+      isNumber(probe) ? "lower" : isBinary(probe) ? `to ${probe.classes[0]}` : "against",
       "0",
-      isBinary(probe) ? `to ${probe.classes[1]}` : "for",
+      isNumber(probe) ? "higher" : isBinary(probe) ? `to ${probe.classes[1]}` : "for",
     ],
   },
 };

@@ -59,8 +59,13 @@ function heading(text, probe, reading) {
   const of = verdict(text, probe);
   const words = { right: "\u2713 right", wrong: "\u2717 wrong", unknown: null }[of];
   const sure = confidence(text, probe);
-  const predicted = sure === null ? "n/a" : probe.classes[reading.predicted];
+  const predicted = said(reading, probe) ?? "n/a";
   const label = text.label === null ? "no label" : `label ${text.label}`;
+  const probability = () => {
+    if (isBinary(probe)) return `P(${probe.classes[1]}) ${fixed(reading.probabilities[1])}`;
+    if (areLabels(probe)) return `P(${probe.classes[reading.predicted]}) ${fixed(sure)}`;
+    return isNumber(probe) ? probe.classes[0] : `P ${fixed(sure)}`;
+  };
   return [
     element("h3", {}, `Row ${text.row}`),
     words && element("span", { class: `verdict ${of}` }, words),
@@ -68,11 +73,13 @@ function heading(text, probe, reading) {
     element(
       "span",
       { class: "numbers tabular", "data-tip": "text", tabindex: "0" },
-      isBinary(probe)
-        ? `P(${probe.classes[1]}) ${fixed(reading.probabilities[1])}`
-        : `P ${fixed(sure)}`,
+      probability(),
     ),
-    isBinary(probe) ? meter(reading.probabilities[1], probe.threshold) : meter(sure, null),
+    isNumber(probe)
+      ? null
+      : isBinary(probe)
+        ? meter(reading.probabilities[1], probe.threshold)
+        : meter(sure, areLabels(probe) ? 0.5 : null),
   ].filter((part) => part !== null);
 }
 
@@ -94,15 +101,16 @@ describers.text = (node) => {
   const probe = currentProbe();
   const reading = readingOf(text, probe);
   const logit = (value, index) => [
-    reading.logits.length > 1 ? `logit of ${probe.classes[index]}` : "logit",
+    isNumber(probe) ? probe.classes[0] : reading.logits.length > 1 ? `logit of ${probe.classes[index]}` : "logit",
     exact(value),
   ];
+  const classes = isNumber(probe) ? [] : probe.classes;
   return {
     title: `Row ${text.row}`,
     rows: [
-      ...probe.classes.map((name, index) => [`P(${name})`, exact(reading.probabilities[index])]),
+      ...classes.map((name, index) => [`P(${name})`, exact(reading.probabilities[index])]),
       ...reading.logits.map(logit),
-      ["threshold", isBinary(probe) ? exact(probe.threshold) : "none"],
+      ...(isBinary(probe) ? [["threshold", exact(probe.threshold)]] : []),
       ["tokens", String(text.tokens.length)],
     ],
   };
@@ -120,9 +128,9 @@ describers.token = (node) => {
   ];
   const named = isBinary(probe) ? probe.classes[1] : probe.classes[reading.predicted];
   if (reading.prefix_probabilities) {
-    rows.push([`P(${named}) so far`, exact(reading.prefix_probabilities[index])]);
+    rows.push([isNumber(probe) ? `${named} so far` : `P(${named}) so far`, exact(reading.prefix_probabilities[index])]);
   }
-  if (reading.contributions) rows.push(["adds to the logit", exact(reading.contributions[index])]);
+  if (reading.contributions) rows.push([isNumber(probe) ? "adds to the number" : "adds to the logit", exact(reading.contributions[index])]);
   if (reading.pattern.length === 1) rows.push(["weight", exact(reading.pattern[0][index])]);
   if (reading.pattern.length > 1) {
     const mean = shown.head === "mean" ? weights(reading)[index] : null;

@@ -131,7 +131,11 @@ function start() {
   byId("finder").hidden = false;
   byId("series-field").hidden = SERIES.size < 2;
   setOptions(byId("series"), [...SERIES.keys()].map((name) => [name, name]));
-  setOptions(byId("sort"), Object.entries(SORTS).map(([value, { name }]) => [value, name]));
+  // A number is neither right nor wrong.
+  const areNumbers = DATA.probes.every(isNumber);
+  const sorts = Object.entries(SORTS).filter(([, { dependsOnProbe }]) => !areNumbers || !dependsOnProbe);
+  setOptions(byId("sort"), sorts.map(([value, { name }]) => [value, name]));
+  byId("errors-only").closest("label").hidden = areNumbers;
   shown.series = DATA.probes[0].series;
   byId("series").value = shown.series;
 

@@ -46,6 +46,6 @@ pub use run::{
 pub use sae::{Encoded, Sae, SaeActivation};
 pub use train::{
     CoefficientSchedule, ContextConfig, ContextStream, Contexts, LearningRateSchedule,
-    MixingBuffer, SaeTrainConfig, SaeTrainer, ScheduleShape, StepReport, StreamPosition,
-    TrainArchitecture, read_contexts,
+    MixingBuffer, SaeTrainConfig, SaeTrainer, ScheduleShape, SourceTraining, StepReport,
+    StreamPosition, TrainArchitecture, read_contexts,
 };

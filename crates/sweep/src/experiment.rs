@@ -1,13 +1,13 @@
 //! A data set at all its layers: trained, judged on the sides held out, and written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
     ActivationSource, ExampleSet, Place, Split, SplitConfig, Task, TokenizedDataset, class_weights,
     stratified_split,
 };
 use attention_probes_models::LanguageModel;
-use attention_probes_probes::ProbeState;
+use attention_probes_probes::{Labels, ProbeState};
 
 use crate::SweepError;
 use crate::config::plan::SweepPlan;
@@ -26,7 +26,7 @@ use crate::results::predictions::HeldOutExamples;
 use crate::results::report::ExperimentReport;
 use crate::tracker::{ExperimentSite, Tracker};
 use crate::train::cross_validation::check_folds;
-use crate::train::find_best_fit::find_best_fit;
+use crate::train::find_best_fit::{FitRun, find_best_fit};
 use crate::train::fit_config::FitConfig;
 use crate::train::fit_data::FitData;
 use crate::train::group::TrialGroup;
@@ -54,10 +54,7 @@ pub(crate) fn run_experiments(
     let described = prepared.describe(&run.config().name);
     let Prepared { mut source, examples, split, hash, n_skipped, rows, warnings, .. } = prepared;
     let experiments = run.experiments(places);
-    // Named after what it was trained on, so that it is never continued on anything else.
-    let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
-    let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
-    let checkpoint = run.folder.join(format!("{}-{}.checkpoint", run.config().name, &key[..16]));
+    let checkpoint = checkpoint_of(run, &hash, model);
     let is_about_tokens = run.plan.task(run.data).is_some_and(Task::is_about_tokens);
     let material = Material {
         plan: run.plan,
@@ -98,6 +95,18 @@ pub(crate) fn run_experiments(
     Ok(reports)
 }
 
+/// The checkpoint of a data set, named after what it was trained on, so that it is never continued on
+/// anything else.
+pub(crate) fn checkpoint_of(
+    run: &DataRun<'_>,
+    hash: &str,
+    model: Option<&LanguageModel>,
+) -> PathBuf {
+    let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
+    let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
+    run.folder.join(format!("{}-{}.checkpoint", run.config().name, &key[..16]))
+}
+
 /// A data set, ready to be trained on.
 pub(crate) struct Material<'a> {
     pub(crate) plan: &'a SweepPlan,
@@ -125,18 +134,17 @@ impl Material<'_> {
         let Self { plan, source, examples, split, rows, tokens, experiments, fit_config, .. } =
             self;
         let (config, name) = (plan.config(), &*self.data.name);
-        let labels = examples.labels();
+        let labels = Labels::of_classes(examples.labels(), examples.classes.clone());
         let n_classes = examples.classes.len();
         let prefixes: Vec<(usize, usize)> =
             examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
         let default = if self.is_about_tokens { ClassWeights::Sqrt } else { ClassWeights::Equal };
         let how = self.data.class_weights.unwrap_or(default);
-        let weights = weights_of(how, &labels, split, n_classes);
+        let weights = weights_of(how, labels.classes(), split, n_classes);
         let (choosing, set_apart) = divide_validation(config, &self.data.path, examples, split)?;
         let data = FitData {
             examples: &prefixes,
             labels: &labels,
-            n_classes,
             class_weights: &weights,
             groups: examples.groups.as_deref(),
             train: &split.train,
@@ -146,10 +154,16 @@ impl Material<'_> {
             check_folds(&data, n_folds, config.seed, &self.data.path)?;
         }
         let groups = groups_of(plan, experiments.len(), (source.d_model(), n_classes));
-        let mut told =
-            |event: &FitEvent<'_>| tell(event, (config, name), (experiments, &groups), tracker);
+        let names = config.architectures.iter().map(|one| &*one.config_name).collect();
+        let n_epochs = config.sweep.most_epochs();
+        let told = Told { data: name, n_epochs, names, experiments, groups: &groups };
+        let mut tell = |event: &FitEvent<'_>| told.tell(event, tracker);
         let checkpoint = self.folder.map(|(_, checkpoint)| checkpoint);
-        let fits = find_best_fit(&mut *source, &data, &groups, &fit_config, checkpoint, &mut told)?;
+        let fits = find_best_fit(
+            &mut *source,
+            &FitRun { data: &data, groups: &groups, config: &fit_config, checkpoint },
+            &mut tell,
+        )?;
         let chosen = (&groups[..], &fits[..]);
         let n_shuffles = config.evaluation.shuffled_labels;
         let controls = shuffled_label_controls(
@@ -187,33 +201,42 @@ impl Material<'_> {
     }
 }
 
-/// Tells a tracker what a fit says of itself.
-fn tell(
-    event: &FitEvent<'_>,
-    (config, data): (&SweepConfig, &str),
-    (experiments, groups): (&[(Option<Place>, String)], &[TrialGroup]),
-    tracker: &mut dyn Tracker,
-) {
-    let site_of = |group: usize| {
-        let (place, experiment) = &experiments[groups[group].site];
-        ExperimentSite { data, place: place.as_ref(), experiment }
-    };
-    let config_name =
-        |group: usize| &*config.architectures[group % config.architectures.len()].config_name;
-    let report = match event {
-        FitEvent::Epoch(report) => report,
-        FitEvent::Pass(pass) => {
-            let (site, config_name) = (site_of(pass.group), config_name(pass.group));
-            return tracker.solving(&site, config_name, pass.n_passes);
+/// What a tracker is told about the fits of a data set.
+pub(crate) struct Told<'a> {
+    pub(crate) data: &'a str,
+    /// Most epochs of a trial.
+    pub(crate) n_epochs: usize,
+    /// Names of the architectures, which are side by side in the groups of a site.
+    pub(crate) names: Vec<&'a str>,
+    /// Place and name of the experiment of each site.
+    pub(crate) experiments: &'a [(Option<Place>, String)],
+    pub(crate) groups: &'a [TrialGroup],
+}
+
+impl Told<'_> {
+    /// Tells a tracker what a fit says of itself.
+    pub(crate) fn tell(&self, event: &FitEvent<'_>, tracker: &mut dyn Tracker) {
+        let site_of = |group: usize| {
+            let (place, experiment) = &self.experiments[self.groups[group].site];
+            ExperimentSite { data: self.data, place: place.as_ref(), experiment }
+        };
+        let config_name = |group: usize| self.names[group % self.names.len()];
+        let report = match event {
+            FitEvent::Epoch(report) => report,
+            FitEvent::Pass(pass) => {
+                let (site, config_name) = (site_of(pass.group), config_name(pass.group));
+                return tracker.solving(&site, config_name, pass.n_passes);
+            }
+        };
+        tracker.epoch(self.data, report.epoch, self.n_epochs);
+        if report.round > 0 {
+            return; // a curve that was told has no second beginning
         }
-    };
-    tracker.epoch(data, report.epoch, config.sweep.most_epochs());
-    if report.round > 0 {
-        return; // a curve that was told has no second beginning
-    }
-    for leader in report.leaders {
-        let record = HistoryRecord::new(config_name(leader.group), leader.trial, &leader.record);
-        tracker.leads(&site_of(leader.group), &record);
+        for leader in report.leaders {
+            let record =
+                HistoryRecord::new(config_name(leader.group), leader.trial, &leader.record);
+            tracker.leads(&site_of(leader.group), &record);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::SweepError;
 use crate::data::activation_sites::LeftOut;
 use crate::data::data_run::{DataRun, Input, Prepared, Reports};
 use crate::experiment::run_experiments;
-use crate::targets::run_target_experiments;
+use crate::target_experiments::run_target_experiments;
 use crate::tracker::Tracker;
 use crate::train::asking::Asking;
 

@@ -2,52 +2,28 @@
 
 use std::path::Path;
 
-use attention_probes_activations::{
-    ActivationOrigin, ExampleSet, ExternalActivations, MemoryActivations, Place, SplitConfig,
-    stratified_split,
+use attention_probes_activations::{ExampleSet, MemoryActivations, Place, Split};
+use attention_probes_probes::{
+    DataMetadata, ProbeConfig, ProbeError, ProbeMetadata, TrainedOn, TrainingData,
 };
-use attention_probes_errors::Stop;
-use attention_probes_models::host_values;
-use attention_probes_probes::{DataMetadata, ProbeError, ProbeMetadata, TrainedOn, TrainingData};
-use burn::tensor::Device;
 
 use crate::SweepError;
+use crate::config::DataConfig;
 use crate::config::plan::SweepPlan;
-use crate::config::{DataConfig, HeldOut};
-use crate::data::held_out::unfit;
 use crate::data::leaks::{Compared, contradicting_activations, doubtful_classes};
-use crate::data::sides::check_classes;
 use crate::experiment::Material;
 use crate::judge::findings::{Findings, Subject};
+use crate::judge::target_findings::TargetFindings;
 use crate::results::folder::to_toml;
 use crate::results::origin::Origin;
 use crate::results::swept::SweptExperiment;
+use crate::results::swept_targets::SweptTargets;
+use crate::sweep_source::{SweepDataConfig, divide, experiments_of};
+use crate::target_experiments::{TargetMaterial, without_constant_labels};
 use crate::tracker::Tracker;
 use crate::train::fit::GroupFit;
 use crate::train::fit_config::FitConfig;
 use crate::warning::Warning;
-
-/// How [`sweep_data`] divides labelled activations, and where it runs.
-#[derive(Clone, Debug)]
-pub struct SweepDataConfig<'a> {
-    /// What results call the data; a folder or file of it must be able to have this name.
-    pub name: String,
-    /// Share of the examples that trials are selected on. Default 0.1.
-    pub validation: f64,
-    /// Share of the examples that the selected trials are evaluated on. Default 0.2.
-    pub test: f64,
-    /// Where kinds of probes without a host kernel are differentiated.
-    pub device: &'a Device,
-    /// Asked once a batch, and once a pass of L-BFGS. Never by default.
-    pub stop: Stop,
-}
-
-impl<'a> SweepDataConfig<'a> {
-    /// The default shares of a sweep of files.
-    pub fn new(name: impl Into<String>, device: &'a Device) -> Self {
-        Self { name: name.into(), validation: 0.1, test: 0.2, device, stop: Stop::never() }
-    }
-}
 
 /// What [`sweep_data`] returns.
 #[derive(Clone, Debug)]
@@ -58,8 +34,20 @@ pub struct SweptData {
     pub fits: Vec<GroupFit>,
 }
 
+/// What [`sweep_labels`] returns.
+#[derive(Clone, Debug)]
+pub struct SweptLabels {
+    /// What was found, and what [`SweptTargets::write`] makes files of.
+    pub experiment: SweptTargets,
+    /// Of each architecture that is trained over the grid, in the order of the configuration, every
+    /// trial with its weights.
+    pub fits: Vec<GroupFit>,
+}
+
 /// Trains every architecture of a plan on labelled activations, a whole grid each, and evaluates
 /// the chosen probes on test examples. Writes nothing.
+///
+/// Labels are classes; [`sweep_labels`] does the same for others.
 ///
 /// The examples are divided as those of a file: by class, equal ones on one side. There are the same
 /// controls and warnings; tokens are not known here, so there is no bag of words among the baselines.
@@ -110,83 +98,44 @@ pub fn sweep_data(
     config: &SweepDataConfig<'_>,
     tracker: &mut dyn Tracker,
 ) -> Result<SweptData, SweepError> {
-    let (name, seed) = (&config.name, plan.config().seed);
-    let SweepDataConfig { validation, test, .. } = *config;
-    let described = DataConfig {
-        name: name.clone(),
-        path: name.into(),
-        validation: HeldOut::Share(validation),
-        test: HeldOut::Share(test),
-        ..DataConfig::default()
-    };
-    let external = rows_of(data)?;
-    let keys = external.keys();
-    let examples = ExampleSet::from_external(&external, &keys)
-        .ok_or(ProbeError::NoExamples { n_skipped: data.n_skipped() })?;
-    let shares = SplitConfig { validation, test, seed };
-    let split = stratified_split(&examples.labels(), examples.groups.as_deref(), &shares);
-    let split = split.map_err(unfit(Path::new(name)))?;
-    check_classes(&described, &examples, &split)?;
-    let compared = Compared { keys: &keys, sides: vec![None; keys.len()], things: "examples" };
-    let mut warnings: Vec<Warning> =
-        contradicting_activations(&external, &compared).into_iter().collect();
-    warnings.extend(doubtful_classes(&described, &examples, &split));
-
-    let (rows, hash) = (data.kept().to_vec(), external.hash.clone());
-    let mut source = MemoryActivations::from(external);
-    let experiments = [experiment_of(name, data.place())];
+    let kind = data.labels().kind();
+    if !kind.is_class() {
+        let error = ProbeError::ForClasses { what: "results of `sweep_data`", kind: kind.as_str() };
+        return Err(error.into());
+    }
+    let mut divided = Divided::new(plan, data, config)?;
     let material = Material {
         plan,
-        data: &described,
-        source: &mut source,
-        examples: &examples,
-        split: &split,
-        rows: &rows,
+        data: &divided.described,
+        source: &mut divided.source,
+        examples: &divided.examples,
+        split: &divided.split,
+        rows: data.kept(),
         tokens: None,
         is_about_tokens: false,
-        experiments: &experiments,
+        experiments: &divided.experiments,
         fit_config: FitConfig { stop: config.stop.clone(), ..plan.fit_config(config.device) },
         folder: None,
     };
     let trained = material.train(tracker)?;
-    let learned = split.train.iter().chain(&split.validation).map(|&example| keys[example]);
-    let metadata = DataMetadata {
-        name: name.clone(),
-        hash: Some(hash.clone()),
-        n_train: split.train.len(),
-        n_validation: split.validation.len(),
-        n_test: split.test.len(),
-        trained_on: TrainedOn::new(learned),
-    };
-    let template = data.metadata(&trained.groups[0].probe);
+    let described = divided.describe(plan, data, &trained.groups[0].probe);
     let subject = Subject {
         config: plan.config(),
-        data: &described,
-        origin: Origin {
-            library_version: env!("CARGO_PKG_VERSION").to_owned(),
-            data_hash: Some(hash),
-            model_revision: template.model.as_ref().and_then(|model| model.revision.clone()),
-        },
-        describe: &|probe: &mut ProbeMetadata| {
-            probe.model.clone_from(&template.model);
-            probe.max_tokens = template.max_tokens;
-            probe.convention.clone_from(&template.convention);
-            probe.task.clone_from(&template.task);
-            probe.split_seed = Some(seed);
-            probe.data = Some(metadata.clone());
-        },
+        data: &divided.described,
+        origin: described.origin(),
+        describe: &|probe| described.fill(probe),
         resolved: &|_| to_toml(plan.config(), Path::new("")),
     };
     let findings = Findings {
         subject: &subject,
-        classes: &examples.classes,
-        split: &split,
+        classes: &divided.examples.classes,
+        split: &divided.split,
         n_skipped: data.n_skipped(),
-        warnings: &warnings,
+        warnings: &divided.warnings,
         trained: &trained,
     };
-    let [(place, experiment)] = experiments;
-    let experiment = findings.at(0, place.as_ref(), experiment)?;
+    let (place, experiment) = &divided.experiments[0];
+    let experiment = findings.at(0, place.as_ref(), experiment.clone())?;
     if experiment.report.architectures.is_empty() {
         return Err(SweepError::Diverged);
     }
@@ -194,47 +143,177 @@ pub fn sweep_data(
     Ok(SweptData { experiment, fits: trained.fits })
 }
 
-/// Place and name of the experiment.
-fn experiment_of(data: &str, place: Option<&Place>) -> (Option<Place>, String) {
-    match place {
-        Some(place) => (Some(place.clone()), format!("{data}-{place}")),
-        None => (None, data.to_owned()),
+/// As [`sweep_data`], of labels that are not classes: numbers, several labels, or distributions.
+///
+/// Linear probes with no key but `pool` are solved exactly, over `sweep.penalties`; those that learn
+/// classes only are left out. Results have the metrics of their labels.
+///
+/// # Errors
+///
+/// - [`SweepError::Alike`] if a side has the same label everywhere
+/// - as [`sweep_data`]
+///
+/// # Memory
+///
+/// As [`sweep_data`], and the pooled activations once more.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_probes::{Kinds, Labels, TrainingData};
+/// use attention_probes_sweep::config::ArchitectureConfig;
+/// use attention_probes_sweep::{NoTracker, SweepConfig, SweepDataConfig, sweep_labels};
+/// use burn::tensor::Device;
+///
+/// // 200 examples of one token each, two wide; the number is three times the first, and 40 more.
+/// let rows: Vec<f32> = (0..400).map(|i| ((i * 37 + i / 7) % 101) as f32 / 50.0 - 1.0).collect();
+/// let ages = rows.chunks(2).map(|row| 40.0 + 3.0 * f64::from(row[0])).collect();
+/// let device = Device::default();
+/// let labels = Labels::of_numbers(ages, "age");
+/// let data = TrainingData::from_rows(&rows, &[1; 200], labels, &device)?;
+///
+/// let linear = ArchitectureConfig { name: "linear".to_owned(), ..ArchitectureConfig::default() };
+/// let config = SweepConfig { architectures: vec![linear], ..SweepConfig::default() };
+/// let plan = config.check_without_data(&Kinds::builtin())?;
+/// let swept = sweep_labels(&plan, &data, &SweepDataConfig::new("ages", &device), &mut NoTracker)?;
+/// let (metric, value, _) = swept.experiment.report.probes[0].test.headline();
+/// assert_eq!(metric, "R²");
+/// assert!(value > Some(0.99));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn sweep_labels(
+    plan: &SweepPlan,
+    data: &TrainingData,
+    config: &SweepDataConfig<'_>,
+    tracker: &mut dyn Tracker,
+) -> Result<SweptLabels, SweepError> {
+    if data.labels().kind().is_class() {
+        let reason = "are classes: `sweep_data` takes them";
+        return Err(SweepError::Contradiction { key: "labels", reason });
+    }
+    let mut divided = Divided::new(plan, data, config)?;
+    let labels = without_constant_labels(
+        &divided.described.name,
+        data.labels().clone(),
+        &divided.split,
+        tracker,
+    );
+    let material = TargetMaterial {
+        plan,
+        data: &divided.described,
+        source: &mut divided.source,
+        examples: &divided.examples,
+        labels: &labels,
+        split: &divided.split,
+        rows: data.kept(),
+        tokens: None,
+        experiments: &divided.experiments,
+        fit_config: FitConfig { stop: config.stop.clone(), ..plan.fit_config(config.device) },
+        folder: None,
+    };
+    let trained = material.train(tracker)?;
+    let described = divided.describe(plan, data, &plan.probe(0, data.d_model(), 2));
+    let subject = Subject {
+        config: plan.config(),
+        data: &divided.described,
+        origin: described.origin(),
+        describe: &|probe| described.fill(probe),
+        resolved: &|_| to_toml(plan.config(), Path::new("")),
+    };
+    let findings = TargetFindings {
+        subject: &subject,
+        labels: &labels,
+        split: &divided.split,
+        n_skipped: data.n_skipped(),
+        warnings: &divided.warnings,
+        trained: &trained,
+    };
+    let (place, experiment) = &divided.experiments[0];
+    let experiment = findings.at(0, place.as_ref(), experiment.clone())?;
+    if experiment.report.probes.is_empty() {
+        return Err(SweepError::Diverged);
+    }
+    tracker.finished(&experiment.report.experiment);
+    let fits = trained.tried.into_iter().map(|tried| tried.fit).collect();
+    Ok(SweptLabels { experiment, fits })
+}
+
+/// Labelled activations, divided into sides.
+struct Divided {
+    described: DataConfig,
+    source: MemoryActivations,
+    examples: ExampleSet,
+    split: Split,
+    keys: Vec<u64>,
+    hash: String,
+    warnings: Vec<Warning>,
+    /// Place and name of the experiment, which is one.
+    experiments: Vec<(Option<Place>, String)>,
+}
+
+impl Divided {
+    fn new(
+        plan: &SweepPlan,
+        data: &TrainingData,
+        config: &SweepDataConfig<'_>,
+    ) -> Result<Self, SweepError> {
+        let name = &config.name;
+        let external = data.to_external()?;
+        let keys = external.keys();
+        let examples = ExampleSet::from_external(&external, &keys)
+            .ok_or(ProbeError::NoExamples { n_skipped: data.n_skipped() })?;
+        let (described, split) = divide(plan, config, data.labels(), &examples)?;
+        let compared = Compared { keys: &keys, sides: vec![None; keys.len()], things: "examples" };
+        let mut warnings: Vec<Warning> =
+            contradicting_activations(&external, &compared).into_iter().collect();
+        warnings.extend(doubtful_classes(&described, &examples, &split));
+        let hash = external.hash.clone();
+        let experiments = experiments_of(name, data.place().map_or(&[], std::slice::from_ref), 1);
+        let source = MemoryActivations::from(external);
+        Ok(Self { described, source, examples, split, keys, hash, warnings, experiments })
+    }
+
+    /// What metadata of probes say of the data.
+    fn describe(&self, plan: &SweepPlan, data: &TrainingData, probe: &ProbeConfig) -> Described {
+        let Split { train, validation, test } = &self.split;
+        let learned = train.iter().chain(validation).map(|&example| self.keys[example]);
+        Described {
+            template: data.metadata(probe),
+            seed: plan.config().seed,
+            data: DataMetadata {
+                name: self.described.name.clone(),
+                hash: Some(self.hash.clone()),
+                n_train: train.len(),
+                n_validation: validation.len(),
+                n_test: test.len(),
+                trained_on: TrainedOn::new(learned),
+            },
+        }
     }
 }
 
-/// The examples on the host, without padding.
-fn rows_of(data: &TrainingData) -> Result<ExternalActivations, SweepError> {
-    let padded = host_values(data.x().clone()).map_err(ProbeError::from)?;
-    let (d_model, lengths) = (data.d_model(), data.lengths());
-    let per_example = padded.len() / lengths.len();
-    let (mut x, mut offsets) = (Vec::with_capacity(padded.len()), vec![0]);
-    for (example, &length) in padded.chunks_exact(per_example).zip(lengths) {
-        x.extend_from_slice(&example[..length * d_model]);
-        offsets.push(x.len() / d_model);
+/// What metadata of probes say of model and data.
+struct Described {
+    template: ProbeMetadata,
+    seed: u64,
+    data: DataMetadata,
+}
+
+impl Described {
+    fn fill(&self, probe: &mut ProbeMetadata) {
+        probe.model.clone_from(&self.template.model);
+        probe.max_tokens = self.template.max_tokens;
+        probe.convention.clone_from(&self.template.convention);
+        probe.task.clone_from(&self.template.task);
+        probe.split_seed = Some(self.seed);
+        probe.data = Some(self.data.clone());
     }
-    let mut hasher = blake3::Hasher::new();
-    for values in x.chunks(1 << 14) {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        hasher.update(&bytes);
+
+    fn origin(&self) -> Origin {
+        Origin {
+            library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            data_hash: self.data.hash.clone(),
+            model_revision: self.template.model.as_ref().and_then(|it| it.revision.clone()),
+        }
     }
-    for label in data.labels() {
-        hasher.update(&(*label as u64).to_le_bytes());
-    }
-    Ok(ExternalActivations {
-        x,
-        offsets,
-        labels: Some(data.labels().to_vec()),
-        targets: None,
-        classes: data.class_names().to_vec(),
-        d_model,
-        position: None,
-        input_ids: None,
-        texts: None,
-        groups: None,
-        source_rows: data.kept().to_vec(),
-        skipped: Vec::new(),
-        sites: Vec::new(),
-        origin: ActivationOrigin::default(),
-        hash: hasher.finalize().to_hex().to_string(),
-    })
 }

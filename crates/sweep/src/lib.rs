@@ -15,7 +15,8 @@ mod in_memory;
 mod judge;
 mod results;
 mod run;
-mod targets;
+mod sweep_source;
+mod target_experiments;
 mod tracker;
 mod train;
 mod warning;
@@ -30,7 +31,7 @@ pub use config::{Keep, SelectBy, SweepConfig};
 pub use data::outline::{ClassCount, DataOutline, SweepOutline};
 pub use demo::demo_sweep;
 pub use error::SweepError;
-pub use in_memory::{SweepDataConfig, SweptData, sweep_data};
+pub use in_memory::{SweptData, SweptLabels, sweep_data, sweep_labels};
 pub use judge::bag_of_words::{BagOfWords, BagOfWordsFit};
 pub use judge::evaluation::{FittedOn, TestEvaluation};
 pub use judge::judged::SplitMetrics;
@@ -47,14 +48,19 @@ pub use results::report::{
 };
 pub use results::saved_run::{SavedExperiment, SavedRun};
 pub use results::swept::SweptExperiment;
+pub use results::swept_targets::SweptTargets;
+pub use results::target_report::{
+    ChosenTrial, PenaltyMetrics, TargetBaselines, TargetMetrics, TargetProbe, TargetReport,
+    TrialLosses,
+};
 #[cfg(feature = "tensorboard")]
 pub use results::tensorboard::{TensorBoardTracker, write_tensorboard};
 pub use run::{RunOptions, check_sweep, run_sweep, run_sweep_on};
-pub use targets::{PenaltyMetrics, TargetBaselines, TargetProbe, TargetReport};
+pub use sweep_source::{LabelledSource, SweepDataConfig, SweptSource, sweep_source};
 pub use tracker::{ExperimentSite, NoTracker, Tracker};
 pub use train::cross_validation::{CrossValidation, CrossValidationScore};
 pub use train::early_stopping::Race;
-pub use train::find_best_fit::find_best_fit;
+pub use train::find_best_fit::{FitRun, find_best_fit};
 pub use train::fit::{GroupFit, TrialFit};
 pub use train::fit_config::{FitConfig, PredictConfig};
 pub use train::fit_data::FitData;

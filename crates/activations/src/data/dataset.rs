@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::classes::{grouped, sorted_classes};
 use super::row::is_empty;
-use crate::{ActivationError, DatasetConfig, LabelColumn, Targets, TextReader, TextRow, Word};
+use crate::{ActivationError, DatasetConfig, LabelColumn, Labels, TextReader, TextRow, Word};
 
 /// Texts with a class each.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +27,8 @@ pub struct Dataset {
     pub pairs: Vec<usize>,
     /// Words of each text, as many lists as texts; none if words are not tagged.
     pub words: Vec<Vec<Word>>,
-    /// Targets other than classes, a row for each text; none if labels are classes.
-    pub targets: Option<Targets>,
+    /// Labels other than classes, one for each text; none if labels are classes.
+    pub targets: Option<Labels>,
     /// Number of rows that were left out because their text is empty.
     pub skipped_empty: usize,
     /// BLAKE3 of the file as hex; of the hashes of several files; of the texts, labels, and groups

@@ -12,6 +12,8 @@ mod draw;
 mod example;
 mod haystack;
 mod json_lines;
+mod label_reader;
+mod labels;
 mod location;
 mod pairs;
 #[cfg(feature = "parquet")]
@@ -35,9 +37,9 @@ mod table_syntax;
 mod tagged;
 mod target;
 mod target_label;
-mod targets;
 mod task;
 mod text_source;
+mod text_task;
 mod tokens;
 mod word;
 mod words;
@@ -51,6 +53,8 @@ pub use example::Example;
 pub use haystack::{
     HaystackConfig, HaystackError, HaystackFamily, HaystackFolder, is_datasets_folder,
 };
+pub use label_reader::{LabelField, LabelReader, TextLabel};
+pub use labels::{LabelKind, LabelValues, Labels};
 pub use location::{data_files, data_name, is_on_hub};
 pub use pairs::PairConfig;
 pub use row::TextRow;
@@ -62,8 +66,8 @@ pub use table_error::TableError;
 pub use table_format::{Quoting, TableFormat};
 pub use tagged::TaggedConfig;
 pub use target::Target;
-pub use targets::{LabelKind, Targets};
 pub use task::{ExampleConfig, ExampleSet, Task, class_weights, examples};
 pub use text_source::TextSource;
+pub use text_task::{TaskConfig, TaskPlace, TaskText, TextTask, task_examples};
 pub use tokens::{EncodeConfig, TokenizeConfig, TokenizedDataset, encode_texts, tokenize};
 pub use word::Word;

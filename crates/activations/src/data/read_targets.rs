@@ -1,18 +1,21 @@
-//! Texts whose labels are no classes, out of a file.
+//! Texts with labels of any kind, out of a file.
 
 use std::path::Path;
 
 use super::classes::grouped;
 use super::row::is_empty;
-use super::target_label::{Label, fault, targets_of};
-use crate::{ActivationError, Dataset, DatasetConfig, LabelColumn, LabelKind, TextReader, TextRow};
+use super::target_label::{PlainLabels, check, fault, labels_of};
+use crate::{
+    ActivationError, Dataset, DatasetConfig, LabelColumn, LabelField, LabelKind, LabelReader,
+    TextLabel, TextReader, TextRow,
+};
 
 impl Dataset {
     /// Reads texts whose labels are no classes.
     ///
     /// `separator` stands between labels in CSV and TSV files. Labels are then
     /// [`Dataset::targets`], and [`Dataset::labels`] are
-    /// [`Targets::strata`](crate::Targets::strata).
+    /// [`Labels::strata`](crate::Labels::strata).
     ///
     /// # Errors
     ///
@@ -29,6 +32,29 @@ impl Dataset {
         kind: LabelKind,
         separator: &str,
     ) -> Result<Self, ActivationError> {
+        Self::read_with(name, paths, config, &PlainLabels { kind, separator })
+    }
+
+    /// Reads texts with labels of any kind, as a reader takes them out of their fields.
+    ///
+    /// Classes are then [`Dataset::labels`]; other labels are [`Dataset::targets`], and
+    /// [`Dataset::labels`] their [strata](crate::Labels::strata).
+    ///
+    /// # Errors
+    ///
+    /// - as [`Dataset::read_files`]
+    /// - [`ActivationError::BadTarget`] if the reader refuses a label, or returns one of another kind
+    ///
+    /// # Memory
+    ///
+    /// The texts.
+    pub fn read_with(
+        name: &str,
+        paths: &[impl AsRef<Path>],
+        config: &DatasetConfig,
+        labels_of_texts: &dyn LabelReader,
+    ) -> Result<Self, ActivationError> {
+        let kind = labels_of_texts.kind();
         let mut reader = TextReader::open_files(paths, config, LabelColumn::Raw)?;
         let (mut n_rows, mut row_of_file) = (0, 0);
         let (mut source_rows, mut rows, mut labels) = (Vec::new(), Vec::<TextRow>::new(), vec![]);
@@ -43,10 +69,13 @@ impl Dataset {
             if !is_empty(&row.text) {
                 let is_json = file.extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl"));
                 let text = row.label.take().unwrap_or_default();
-                let label = Label::parse(&text, is_json, kind, separator).map_err(|expected| {
+                let label = labels_of_texts
+                    .read(&LabelField { text: &text, is_json })
+                    .and_then(|label| check(&label, kind).map(|()| label));
+                let label = label.map_err(|expected| {
                     fault(&file, row_of_file - 1, &config.label, text.clone(), expected)
                 })?;
-                if labels.first().is_some_and(|first| !label.is_like(first)) {
+                if labels.first().is_some_and(|first: &TextLabel| !label.is_like(first)) {
                     let expected = "an object in every row, or a number in every row";
                     return Err(fault(&file, row_of_file - 1, &config.label, text, expected));
                 }
@@ -60,9 +89,13 @@ impl Dataset {
             let name = file.display().to_string();
             return Err(ActivationError::NoText { name, n_rows });
         }
-        let targets = targets_of(&labels, kind, &config.label);
+        let targets = labels_of(&labels, kind, &config.label);
         if targets.names.is_empty() {
             return Err(ActivationError::NoLabel { path: file, column: config.label.clone() });
+        }
+        if let (LabelKind::Class, [class]) = (kind, &targets.names[..]) {
+            let (name, class) = (file.display().to_string(), class.clone());
+            return Err(ActivationError::OneClass { name, class });
         }
         let classes = match kind {
             LabelKind::Labels => {
@@ -82,7 +115,7 @@ impl Dataset {
             source_rows,
             pairs: Vec::new(),
             words: Vec::new(),
-            targets: Some(targets),
+            targets: (!kind.is_class()).then_some(targets),
             hash: reader.hash(),
         })
     }

@@ -182,9 +182,8 @@ pub fn examples(
     };
     examples.sort_unstable();
     // Where every token is the target, a balanced draw has nothing to set against it.
-    let first = examples.first().map_or(1, |example| example.label);
-    if examples.iter().all(|example| example.label == first) {
-        let class = classes[first].clone();
+    if let Some(class) = alike(&examples) {
+        let class = classes[class].clone();
         return Err(ActivationError::OneClass { name: dataset.name.clone(), class });
     }
     let by_sequence = || examples.iter().map(|example| example.sequence).collect();
@@ -292,9 +291,18 @@ fn class_counts(labels: impl Iterator<Item = usize>, n_classes: usize) -> Vec<us
     counts
 }
 
+/// The class of all examples, if they have the same; 1 if there are none.
+pub(super) fn alike(examples: &[Example]) -> Option<usize> {
+    let first = examples.first().map_or(1, |example| example.label);
+    examples.iter().all(|example| example.label == first).then_some(first)
+}
+
 /// Group of each sequence: that of its text, groups with an equal text being one; `None` if every
 /// sequence stands alone.
-fn groups_of_sequences(dataset: &Dataset, tokens: &TokenizedDataset) -> Option<Vec<usize>> {
+pub(super) fn groups_of_sequences(
+    dataset: &Dataset,
+    tokens: &TokenizedDataset,
+) -> Option<Vec<usize>> {
     let of_text = |groups: &Vec<usize>| tokens.text_rows.iter().map(|&row| groups[row]).collect();
     let texts: Vec<u64> =
         tokens.text_rows.iter().map(|&row| text_key(&dataset.texts[row])).collect();

@@ -7,12 +7,12 @@ use attention_probes_models::HubAccess;
 use super::corpus::Corpus;
 use super::dataset::Dataset;
 use super::dataset_config::DatasetConfig;
+use super::labels::LabelKind;
 use super::location::data_files;
 use super::pairs::PairConfig;
 use super::table::LabelColumn;
 use super::table_error::TableError;
 use super::tagged::TaggedConfig;
-use super::targets::LabelKind;
 use crate::ActivationError;
 
 /// Texts that are named by a path: a file, or a data set of the Hub.

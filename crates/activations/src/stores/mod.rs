@@ -7,6 +7,7 @@ mod memory;
 mod packed;
 mod place;
 mod recomputed;
+mod rows;
 mod shards;
 mod source;
 mod store;
@@ -24,6 +25,7 @@ pub use memory::MemoryActivations;
 pub use packed::PackedActivations;
 pub use place::{Place, PlaceActivations, PlaceSites};
 pub use recomputed::RecomputedActivations;
+pub use rows::{RowValues, RowsSource};
 pub use shards::{
     PartRecord, PartTokens, PartWriter, Shard, ShardData, ShardError, ShardFolder, ShardHook,
     ShardManifest, ShardModel, ShardPart, ShardTokenizer, ShardWriter, is_shard_folder,

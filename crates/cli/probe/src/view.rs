@@ -17,7 +17,7 @@ use clap::Args;
 use tracing::{info, warn};
 
 use crate::data_args::TextArgs;
-use crate::input::{ModelArgs, open_probe, with_flags, wrong};
+use crate::input::{ModelArgs, open_probe, with_flags};
 
 /// Write a page that shows what probes say about every token of some texts.
 ///
@@ -42,6 +42,9 @@ pub struct ViewArgs {
     /// Column of the label; `label`, if there is one, if not given.
     #[arg(long)]
     pub label: Option<String>,
+    /// What separates labels in a field of a delimited file, for a probe of several labels.
+    #[arg(long, default_value = ";")]
+    pub label_separator: String,
     /// Most texts on the page, from the beginning of the file.
     #[arg(long, default_value = "200")]
     pub max_texts: NonZeroUsize,
@@ -70,14 +73,6 @@ pub fn run(args: &ViewArgs) -> Result<()> {
     output::check_page(&args.output, inputs)?;
     let files: Vec<ProbeFile> =
         args.probe.iter().map(|path| open_probe(path, &device)).collect::<Result<_>>()?;
-    if let Some(file) = files.iter().find(|file| file.saved.check_classes().is_err()) {
-        return Err(wrong(
-            file,
-            "this command needs a classifier; the probe predicts numbers, several labels, or a \
-             distribution; use `probe score` or `probe eval`",
-        )
-        .into());
-    }
     let dataset = read_texts(args, &files[0])?;
     let given = args.model.choice();
     let opened = files[0].saved.open_model(&given, hub_access().as_ref(), &device);
@@ -124,6 +119,13 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
     let task = file.saved.task().map_err(|error| with_flags(file.in_file(error)))?;
     let mut dataset = match &args.tokens {
         Some(tokens) => source.read_words(tokens)?,
+        None if !file.saved.label_kind().is_class() => match args.label {
+            Some(_) => {
+                let kind = file.saved.label_kind();
+                source.read_targets(&columns, kind, &args.label_separator)?
+            }
+            None => source.read(&columns, false)?,
+        },
         None if args.label.is_some() => source.read(&columns, true)?,
         None if task == Task::Sequence => source.read_if_labelled(&columns)?,
         None => source.read(&columns, false)?,
@@ -133,6 +135,8 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
         info!("the first {n} of {} texts; `--max-texts` shows more", dataset.len());
         dataset.texts.truncate(n);
         dataset.labels.truncate(n);
+        let first: Vec<usize> = (0..n).collect();
+        dataset.targets = dataset.targets.map(|labels| labels.select(&first));
         dataset.source_rows.truncate(n);
     }
     Ok(dataset)

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use attention_probes_activations::{
-    Dataset, ExampleSet, ExternalActivations, LabelKind, Task, text_key,
-};
+use attention_probes_activations::{Dataset, ExampleSet, ExternalActivations, LabelKind, text_key};
 
 use super::error::ApplyError;
 use crate::{KnownTexts, Outputs, ProbeError, SavedProbe};
@@ -114,7 +112,7 @@ pub(super) fn remove_unknown_tags(
     saved: &SavedProbe,
     data: &str,
 ) -> Result<(), ProbeError> {
-    if saved.task()? != Task::Tokens {
+    if saved.metadata.task.as_deref() != Some("tokens") {
         return Ok(());
     }
     let known = &saved.metadata.class_names;

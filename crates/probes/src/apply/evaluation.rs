@@ -2,7 +2,7 @@
 
 use attention_probes_activations::{
     ActivationSource, Capture, Dataset, Example, ExampleConfig, ExampleSet, ExternalActivations,
-    MemoryActivations, PlaceActivations, PlaceSites, StorageConfig, TOKENS_PER_FORWARD, Targets,
+    Labels, MemoryActivations, PlaceActivations, PlaceSites, StorageConfig, TOKENS_PER_FORWARD,
     TokenizeConfig, examples, open_activations, tokenize,
 };
 use attention_probes_errors::Stop;
@@ -139,8 +139,8 @@ struct Prepared<'s> {
     data: &'s str,
     source: &'s mut dyn ActivationSource,
     examples: ExampleSet,
-    /// Targets other than classes, a row for each example.
-    targets: Option<Targets>,
+    /// Labels other than classes, one for each example.
+    targets: Option<Labels>,
     n_skipped: usize,
     device: &'s Device,
 }
@@ -210,7 +210,7 @@ impl ProbeFile {
         examples.remove_sequences(source.skipped());
         let targets = dataset.targets.as_ref().map(|targets| {
             let row = |example: &Example| tokens.text_rows[example.sequence];
-            targets.rows(&examples.examples.iter().map(row).collect::<Vec<_>>())
+            targets.select(&examples.examples.iter().map(row).collect::<Vec<_>>())
         });
         let (source, device) = (&mut source, &probed.device);
         self.evaluate(Prepared { data, source, examples, targets, n_skipped, device }, config)
@@ -258,7 +258,7 @@ impl ProbeFile {
         let stop = &config.stop;
         if let Some(targets) = &prepared.targets {
             let known = self.known_targets(prepared.data, targets)?;
-            let n_out = known.n_columns();
+            let n_out = self.probe.config().n_out();
             let mut outputs = vec![0.0; ends.len() * n_out];
             let prefixes = Prefixes { source: prepared.source, site: 0, ends: &ends, stop };
             apply_probe(&self.probe, prefixes, prepared.device, |index, reading| {
@@ -316,9 +316,9 @@ impl ProbeFile {
     }
 
     /// Labels of the data in the order of the probe's outputs.
-    fn known_targets(&self, data: &str, targets: &Targets) -> Result<Targets, ProbeError> {
+    fn known_targets(&self, data: &str, targets: &Labels) -> Result<Labels, ProbeError> {
         let names = self.class_names().to_vec();
-        let mut known = Targets { kind: targets.kind, names, values: Vec::new() };
+        let mut known = Labels { names, ..targets.select(&[]) };
         known.extend(targets).map_err(|label| {
             let (data, known) = (data.to_owned(), self.class_names().to_vec());
             self.in_file(ApplyError::UnknownLabel { data, label, known }.into())

@@ -306,7 +306,7 @@ impl SavedProbe {
     /// let mut source = MemoryActivations::capture(&capture, &[0, 1, 2, 3], &mut |_, _| {})?;
     /// let ends: Vec<(usize, usize)> = ids.iter().map(Vec::len).enumerate().collect();
     /// let class_names = vec!["sad".to_owned(), "happy".to_owned()];
-    /// let labels = Labels { values: vec![1, 0, 1, 0], class_names: class_names.clone() };
+    /// let labels = Labels::of_classes(vec![1, 0, 1, 0], class_names.clone());
     /// let stop = Stop::never();
     /// let prefixes = Prefixes { source: &mut source, site: 0, ends: &ends, stop: &stop };
     /// let data = TrainingData::from_prefixes(prefixes, labels, &device)?;

@@ -110,7 +110,14 @@ impl<'a> TokenReader<'a> {
     /// the logits are a sum over tokens.
     pub fn contributions(&self, reading: &Reading<'_>) -> Option<Vec<Vec<f32>>> {
         let pattern = reading.pattern.as_deref();
-        self.contributions.as_ref()?.of_text(TextReading { rows: reading.rows, pattern })
+        let text = TextReading { rows: reading.rows, pattern };
+        let mut shares = self.contributions.as_ref()?.of_text(text)?;
+        // A share of the number has its unit; its mean belongs to no token.
+        let scale = self.running.config().output_scale().without_mean();
+        for shares in &mut shares {
+            scale.apply_all(shares);
+        }
+        Some(shares)
     }
 
     /// What the probe says about each token of a text.

@@ -42,6 +42,20 @@ impl LinearReadout {
         Ok(readout)
     }
 
+    /// The outputs of several readouts of the same features side by side.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::ArrayShape`] if there is none, or they read features of different widths.
+    pub fn joined<'a>(readouts: impl IntoIterator<Item = &'a Self>) -> Result<Self, ProbeError> {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for one in readouts {
+            weight.extend(one.weight.iter().map(|&x| f64::from(x)));
+            bias.extend(one.bias.iter().map(|&x| f64::from(x)));
+        }
+        Self::new(&weight, &bias)
+    }
+
     /// Returns the weights, `[n_out, d_model]`, row-major.
     pub fn weight(&self) -> &[f32] {
         &self.weight

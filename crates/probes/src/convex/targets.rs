@@ -1,6 +1,6 @@
 //! What a logistic regression is to predict: classes, distributions over classes, or several labels.
 
-use crate::{ProbeError, n_out};
+use crate::{LabelKind, Labels, ProbeError, n_out};
 
 /// Largest distance of a distribution's sum from 1.
 const SUM_TOLERANCE: f32 = 1e-4;
@@ -40,6 +40,24 @@ impl LogisticTargets {
             }
         }
         Ok(Self { values, n_columns, is_softmax: n_columns > 1 })
+    }
+
+    /// Classes, several labels, or distributions, as they are.
+    ///
+    /// # Errors
+    ///
+    /// - [`ProbeError::LossOfLabels`] if they are numbers.
+    /// - as [`LogisticTargets::classes`], [`LogisticTargets::multilabel`], or
+    ///   [`LogisticTargets::distributions`].
+    pub fn of_labels(labels: &Labels) -> Result<Self, ProbeError> {
+        let n_names = labels.names.len();
+        let values = || labels.numbers().iter().map(|&value| value as f32).collect::<Vec<f32>>();
+        match labels.kind() {
+            LabelKind::Class => Self::classes(labels.classes(), n_names),
+            LabelKind::Labels => Self::multilabel(&values(), n_names),
+            LabelKind::Distribution => Self::distributions(&values(), n_names),
+            LabelKind::Number => Err(ProbeError::LossOfLabels { kind: labels.kind().as_str() }),
+        }
     }
 
     /// A distribution over the classes per example: soft labels.

@@ -5,7 +5,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::{RaggedBatch, Rate, Targets, Trials, TrialsConfig};
-use crate::{Loss, ProbeConfig, ProbeError, ProbeState};
+use crate::{Labels, Loss, ProbeConfig, ProbeError, ProbeState};
 
 /// Numbers of the check: of texts, and of the tokens of the longest.
 const N_TEXTS: usize = 7;
@@ -30,7 +30,9 @@ impl Disagreement {
 }
 
 /// Compares the host kernel of a kind with its definition: logits, losses, and gradients of three
-/// trials on random texts of several lengths, of which the first has initial weights.
+/// trials on random texts of several lengths, of which the first has initial weights. Labels are of
+/// the kind that the probe and its loss are for: a probe of numbers has the loss
+/// [`Loss::SquaredError`], one of several labels no classes.
 ///
 /// Differences of rounding are about 1e-6; a kernel that is wrong differs by 1e-2 and more. A kind
 /// without a kernel agrees with itself.
@@ -69,7 +71,7 @@ pub fn check_kernel(
             (0..n_tokens * d_model).map(|_| rng.random_range(-1.7..1.7)).collect()
         })
         .collect();
-    let labels: Vec<usize> = (0..N_TEXTS).map(|text| text % n_classes).collect();
+    let labels = labels_of(probe, loss);
     let class_weights: Vec<f32> = (0..n_classes).map(|class| 1.0 + 0.5 * class as f32).collect();
     let states: Vec<ProbeState> = (0..3)
         .map(|trial| {
@@ -83,7 +85,7 @@ pub fn check_kernel(
         })
         .collect();
     let batch = RaggedBatch { rows: texts.iter().map(Vec::as_slice).collect(), d_model };
-    let targets = Targets::new(&labels, &class_weights);
+    let targets = Targets::of_labels(&labels, &class_weights);
     let look = |by_definition| -> Result<Look, ProbeError> {
         let config = TrialsConfig { probe, loss, seed, device, by_definition };
         let rate = Rate { learning_rate: 1.0, weight_decay: 0.0 };
@@ -109,6 +111,20 @@ pub fn check_kernel(
     })
 }
 
+/// Labels of every text, of the kind that a probe is for.
+fn labels_of(probe: &ProbeConfig, loss: Loss) -> Labels {
+    let (n_out, n_classes) = (probe.n_out(), probe.n_classes());
+    if n_classes > 0 {
+        return Labels::numbered((0..N_TEXTS).map(|text| text % n_classes).collect(), n_classes);
+    }
+    if loss == Loss::SquaredError {
+        return Labels::of_numbers((0..N_TEXTS).map(|text| text as f64 * 3.0 - 5.0).collect(), "y");
+    }
+    let is_there = |place: usize| f64::from(u8::from(place.is_multiple_of(3)));
+    let names = (0..n_out).map(|label| label.to_string()).collect();
+    Labels::of_labels((0..N_TEXTS * n_out).map(is_there).collect(), names)
+}
+
 /// What an engine made of a batch.
 struct Look {
     logits: Vec<f32>,
@@ -130,7 +146,7 @@ fn difference(found: &[f32], expected: &[f32]) -> f64 {
 mod tests {
     use super::*;
     use crate::testing::every_kind;
-    use crate::{Aggregation, Attention, TokenScores};
+    use crate::{Aggregation, Attention, OutputScale, TokenScores};
 
     #[test]
     fn every_kernel_does_what_its_definition_says() {
@@ -140,6 +156,23 @@ mod tests {
                     let found = check_kernel(&probe, loss, &Device::flex(), 42).unwrap();
                     assert!(found.largest() < 2e-5, "{probe:?}, {loss:?}: {found:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_kernel_learns_numbers_and_several_labels_as_its_definition_does() {
+        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let several = Labels::of_labels(Vec::new(), names);
+        let number = Labels::of_numbers(vec![-7.0, 3.0], "y");
+        let scale = OutputScale { mean: 2.0, scale: 5.0 };
+        for probe in every_kind(9, 2) {
+            let of_labels = probe.for_labels(&several);
+            let of_number = probe.for_labels(&number).with_output_scale(scale);
+            for (probe, loss) in [(of_labels, Loss::CrossEntropy), (of_number, Loss::SquaredError)]
+            {
+                let found = check_kernel(&probe, loss, &Device::flex(), 42).unwrap();
+                assert!(found.largest() < 2e-5, "{probe:?}: {found:?}");
             }
         }
     }

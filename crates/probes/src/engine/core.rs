@@ -4,7 +4,7 @@ use super::Rate;
 use super::dropout::Dropout;
 use super::kernel::KernelLayout;
 use super::stack::{Stack, take_array};
-use crate::{Loss, ProbeState, Reads};
+use crate::{Loss, OutputScale, ProbeState, Reads};
 
 /// Part of the stack with the rows that meet the activations, `[n_trials, n_rows, d_model]`.
 pub(super) const ROWS: usize = 0;
@@ -19,6 +19,7 @@ pub(super) struct Core {
     pub(super) loss: Loss,
     pub(super) d_model: usize,
     pub(super) n_out: usize,
+    pub(super) scale: OutputScale,
     pub(super) n_trials: usize,
     pub(super) rates: Vec<Rate>,
     pub(super) stack: Stack,

@@ -151,7 +151,7 @@ impl KernelTrials {
         let n_tokens = block.n_tokens;
         let dropped = core.dropout.as_mut().map(|dropout| dropout.draw(n_tokens));
         let of_block = Block { lengths: &block.lengths, n_tokens, dropped: dropped.as_deref() };
-        let targets = targets.part(block.examples.clone()).of(core.loss, core.n_out);
+        let targets = targets.part(block.examples.clone()).of(core.loss, core.n_out, core.scale);
         let (kernel, stride, n_small) = (&*self.kernel, core.small_stride(), core.layout.n_small());
         self.products
             .par_chunks_mut(core.layout.n_rows() * n_tokens)

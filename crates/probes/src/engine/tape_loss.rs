@@ -9,8 +9,9 @@ use crate::kinds::{Batch, ProbeKind, partial_windows, rolling_mean};
 
 /// Labels of a batch on a device.
 pub(super) struct DeviceTargets {
-    /// Of one output -1 or 1, of several 1 in the row of the class, `[1, n_out, batch]`.
+    /// What outputs are to be, `[1, n_out, batch]`; -1 or 1 where they are a margin.
     targets: Tensor<3>,
+    form: Form,
     /// What a text counts for in the mean, `[1, batch]`.
     shares: Tensor<2>,
     loss: Loss,
@@ -18,20 +19,37 @@ pub(super) struct DeviceTargets {
     offsets: Option<Tensor<3>>,
 }
 
+/// What the loss makes of outputs and targets.
+#[derive(Clone, Copy)]
+enum Form {
+    /// One output of two classes.
+    Margin,
+    /// Outputs that are each the logit of a probability.
+    Probabilities,
+    /// Outputs of a softmax.
+    Softmax,
+}
+
 impl DeviceTargets {
     pub(super) fn new(targets: &Targets<'_>, device: &Device) -> Self {
         let (n, n_out) = (targets.len(), targets.n_out());
+        let form = match (targets.is_softmax(), targets.labels().is_empty()) {
+            (true, _) => Form::Softmax,
+            (false, true) => Form::Probabilities,
+            (false, false) => Form::Margin,
+        };
+        let wanted = targets.wanted();
         let mut values = vec![0.0_f32; n * n_out];
-        for (example, &label) in targets.labels().iter().enumerate() {
-            if n_out == 1 {
-                values[example] = if label == 1 { 1.0 } else { -1.0 };
-            } else {
-                values[label * n + example] = 1.0;
+        for (example, row) in wanted.chunks_exact(n_out).enumerate() {
+            for (output, &value) in row.iter().enumerate() {
+                let is_margin = matches!(form, Form::Margin);
+                values[output * n + example] = if is_margin { 2.0 * value - 1.0 } else { value };
             }
         }
         let shares: Vec<f32> = (0..n).map(|example| targets.share(example)).collect();
         Self {
             targets: Tensor::from_data(TensorData::new(values, [1, n_out, n]), device),
+            form,
             shares: Tensor::from_data(TensorData::new(shares, [1, n]), device),
             loss: targets.loss(),
             offsets: targets.offsets().map(|offsets| {
@@ -46,6 +64,7 @@ impl DeviceTargets {
         let [n_trials, _, _] = batch.dims();
         let of_examples = match self.loss {
             Loss::CrossEntropy => self.cross_entropy(kind.forward(batch)),
+            Loss::SquaredError => self.squared_error(kind.forward(batch)),
             Loss::Focal { gamma } => {
                 let loss = self.cross_entropy(kind.forward(batch));
                 let wrong = -(-loss.clone()).exp() + 1.0;
@@ -67,11 +86,22 @@ impl DeviceTargets {
             Some(offsets) => logits + offsets.clone(),
             None => logits,
         };
-        if n_out == 1 {
-            return of_margin(logits * self.targets.clone()).reshape([n_trials, n]);
-        }
-        let right = log_softmax(logits, 1) * self.targets.clone();
-        (-right.sum_dim(1)).reshape([n_trials, n])
+        let targets = self.targets.clone();
+        let of_outputs = match self.form {
+            Form::Margin => of_margin(logits * targets),
+            Form::Probabilities => of_probability(logits, targets),
+            Form::Softmax => -(log_softmax(logits, 1) * targets),
+        };
+        let of_examples = if n_out == 1 { of_outputs } else { of_outputs.sum_dim(1) };
+        of_examples.reshape([n_trials, n])
+    }
+
+    /// Half the squared error of each text, `[n_trials, batch]`, of outputs `[n_trials, 1, batch]`;
+    /// offsets are in the targets.
+    fn squared_error(&self, outputs: Tensor<3>) -> Tensor<2> {
+        let [n_trials, _, n] = outputs.dims();
+        let error = (outputs - self.targets.clone()).reshape([n_trials, n]);
+        error.clone() * error * 0.5
     }
 
     /// The loss of every rolling mean of scores `[n_trials, 1, batch, pos]`, weighed by their softmax,
@@ -103,4 +133,11 @@ impl DeviceTargets {
 fn of_margin<const D: usize>(margin: Tensor<D>) -> Tensor<D> {
     let magnitude = margin.clone().abs();
     (magnitude.clone() - margin) * 0.5 + (-magnitude).exp().log1p()
+}
+
+/// Cross-entropy of logits to probabilities, finite everywhere; written as [`of_margin`] is.
+fn of_probability(logits: Tensor<3>, targets: Tensor<3>) -> Tensor<3> {
+    let magnitude = logits.clone().abs();
+    let positive = (magnitude.clone() + logits.clone()) * 0.5;
+    positive - logits * targets + (-magnitude).exp().log1p()
 }

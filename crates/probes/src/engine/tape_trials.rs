@@ -80,7 +80,8 @@ impl TapeTrials {
             tokens = tokens.with_dropped(dropped, dropout.n_heads());
         }
         let points = Points::new(kind, &tokens);
-        let targets = DeviceTargets::new(&targets.of(core.loss, core.n_out), &self.device);
+        let targets = targets.of(core.loss, core.n_out, core.scale);
+        let targets = DeviceTargets::new(&targets, &self.device);
         for trials in chunks(core, &tokens) {
             let n_trials = trials.len();
             let mut on_tape = Batch::new(tokens.clone(), n_trials, core.n_out);

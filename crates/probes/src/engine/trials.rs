@@ -68,6 +68,7 @@ impl Trials {
             loss: config.loss,
             d_model: size.d_model,
             n_out: size.n_out,
+            scale: probe.output_scale(),
             n_trials: states.len(),
             rates,
             stack: Stack::new(vec![rows, small]),
@@ -169,12 +170,19 @@ impl Trials {
         stack.update(gradients, rates);
     }
 
-    /// Logits of every trial, `[n_trials, n_examples, n_out]`.
+    /// Outputs of every trial, `[n_trials, n_examples, n_out]`: logits, or numbers.
     ///
     /// # Errors
     ///
     /// [`ModelError`] if a device fails.
     pub fn logits(&mut self, batch: &RaggedBatch<'_>) -> Result<Vec<f32>, ModelError> {
+        let mut outputs = self.unscaled(batch)?;
+        self.core.scale.apply_all(&mut outputs);
+        Ok(outputs)
+    }
+
+    /// Outputs in the scale that the weights have.
+    fn unscaled(&mut self, batch: &RaggedBatch<'_>) -> Result<Vec<f32>, ModelError> {
         let Self { engine, core } = self;
         let engine = match engine {
             Engine::Kernel(engine) => engine,

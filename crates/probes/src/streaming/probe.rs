@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::StreamKind;
 use super::kept::KeptTokens;
-use crate::{Probe, ProbeConfig, ProbeError, ProbeState, SavedProbe};
+use crate::{OutputScale, Probe, ProbeConfig, ProbeError, ProbeState, SavedProbe};
 
 /// Reads a text token by token, with a state whose size does not depend on its length.
 ///
@@ -92,7 +92,8 @@ impl StreamingProbe {
     ) -> Result<Self, ProbeError> {
         match Self::new(config, state) {
             Err(ProbeError::NoReader { .. }) => {
-                let probe = Probe::from_state(state, config, device)?;
+                let unscaled = config.with_output_scale(OutputScale::default());
+                let probe = Probe::from_state(state, &unscaled, device)?;
                 Ok(Self::with_reader(config, Box::new(KeptTokens::new(probe))))
             }
             found => found,
@@ -132,7 +133,7 @@ impl StreamingProbe {
     /// # Shapes
     ///
     /// - `x`: `[d_model]`
-    /// - returns `[n_out]`
+    /// - returns `[n_out]`, or of a probe of a number the number
     ///
     /// # Panics
     ///
@@ -142,6 +143,7 @@ impl StreamingProbe {
         assert_eq!(x.len(), d_model, "an activation of a probe that reads {d_model} numbers");
         let position = self.n_tokens;
         self.reader.push(x, position, &mut self.logits);
+        self.config.output_scale().apply_all(&mut self.logits);
         self.n_tokens += 1;
         &self.logits
     }

@@ -9,17 +9,42 @@ use attention_probes_activations::{
 use crate::config::checks::{at_least, not_empty, told_apart};
 use crate::config::haystack::check_haystack;
 use crate::config::{ArchitectureConfig, DataConfig, HeldOut};
+use crate::train::method::Recipe;
 use crate::{SweepConfig, SweepError};
 
-/// Penalties of probes of targets other than classes, where nothing is said.
-const PENALTIES: [f64; 13] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
+/// Penalties of linear probes of labels other than classes, where nothing is said.
+pub(crate) const PENALTIES: [f64; 13] =
+    [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
+
+/// How an architecture learns labels that are not classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LearnsBy {
+    /// Solved exactly, over penalties.
+    Solved,
+    /// Trained over the grid.
+    Tried,
+    /// Not at all: it has a formula, folds, or a loss of classes.
+    Idle,
+}
 
 impl ArchitectureConfig {
-    /// Whether it can learn targets other than classes: a linear probe with no key but its pool,
-    /// since nothing else has a meaning for a problem that is solved.
-    pub(crate) fn learns_targets(&self) -> bool {
+    /// Whether it is a linear probe with no key but its pool: labels other than classes are then
+    /// solved exactly, over `sweep.penalties`.
+    pub fn is_plain_linear(&self) -> bool {
         let Self { config_name, pool, .. } = self.clone();
         *self == Self { name: "linear".to_owned(), config_name, pool, ..Self::default() }
+    }
+
+    /// How it learns labels of a kind other than classes: a linear probe with no key but its pool is
+    /// solved over penalties.
+    pub(crate) fn way_of_targets(&self, kind: LabelKind) -> LearnsBy {
+        if self.is_plain_linear() {
+            return LearnsBy::Solved;
+        }
+        let is_of_classes = self.recipe.is_some_and(Recipe::is_closed_form)
+            || self.folds.is_some()
+            || self.loss.of_kind(kind).is_none();
+        if is_of_classes { LearnsBy::Idle } else { LearnsBy::Tried }
     }
 }
 
@@ -173,16 +198,27 @@ fn check_format(
 /// in the penalties.
 pub(crate) fn check_penalties(config: &mut SweepConfig) -> Result<(), SweepError> {
     let key = "sweep.penalties";
-    let needs_penalties = config.data.iter().any(|data| !data.label_kind().is_class());
-    if !needs_penalties {
-        let reason = "is for data with a `label_kind` other than `class`, remove it";
+    let kinds = config.data.iter().map(DataConfig::label_kind).filter(|kind| !kind.is_class());
+    let mut ways = Vec::new();
+    for kind in kinds {
+        let of_kind: Vec<LearnsBy> =
+            config.architectures.iter().map(|one| one.way_of_targets(kind)).collect();
+        if of_kind.iter().all(|way| *way == LearnsBy::Idle) {
+            let reason = "has no probe that learns labels other than classes: formulas, folds, and \
+                          losses of classes do not; add one with `name = \"linear\"`";
+            return Err(SweepError::Contradiction { key: "architectures", reason });
+        }
+        ways.extend(of_kind);
+    }
+    let in_memory = config.data.is_empty();
+    if in_memory && config.sweep.penalties.is_none() {
+        return Ok(());
+    }
+    if !in_memory && !ways.contains(&LearnsBy::Solved) {
+        let reason = "is for a linear probe with no key but `pool`, and data with a `label_kind` \
+                      other than `class`; remove it";
         let is_given = config.sweep.penalties.is_some();
         return if is_given { Err(SweepError::Contradiction { key, reason }) } else { Ok(()) };
-    }
-    if !config.architectures.iter().any(ArchitectureConfig::learns_targets) {
-        let reason = "has no probe of kind `linear` with no key but `pool`, the only one that learns \
-                      targets other than classes; add one with `name = \"linear\"`";
-        return Err(SweepError::Contradiction { key: "architectures", reason });
     }
     let penalties = config.sweep.penalties.get_or_insert_with(|| PENALTIES.to_vec());
     not_empty(key, penalties)?;

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ActivationSource, Capture, Example, ExampleSet, MemoryActivations, Place, PlaceSites, Split,
-    StorageConfig, TOKENS_PER_FORWARD, Targets, TokenizedDataset, open_activations,
+    ActivationSource, Capture, Example, ExampleSet, Labels, MemoryActivations, Place, PlaceSites,
+    Split, StorageConfig, TOKENS_PER_FORWARD, TokenizedDataset, open_activations,
 };
 use attention_probes_errors::Stop;
 use attention_probes_models::LanguageModel;
@@ -20,7 +20,7 @@ use crate::data::held_out::Sources;
 use crate::data::input::{LabelledActivations, Texts};
 use crate::results::origin::Origin;
 use crate::results::report::ExperimentReport;
-use crate::targets::TargetReport;
+use crate::results::target_report::TargetReport;
 use crate::tracker::Tracker;
 use crate::warning::Warning;
 
@@ -69,8 +69,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) source: Box<dyn ActivationSource + 'a>,
     pub(crate) examples: ExampleSet,
     pub(crate) split: Split,
-    /// Targets other than classes, a row for each example.
-    pub(crate) targets: Option<Targets>,
+    /// Labels other than classes, one for each example.
+    pub(crate) targets: Option<Labels>,
     /// Row of each sequence in its file.
     pub(crate) rows: Vec<usize>,
     /// Number of each sequence that equal texts, or equal activations, share.
@@ -265,7 +265,7 @@ impl DataRun<'_> {
         let split = texts.split(self.config(), &examples, self.plan.config().seed)?;
         let targets = texts.targets.as_ref().map(|targets| {
             let row = |example: &Example| texts.tokens.text_rows[example.sequence];
-            targets.rows(&examples.examples.iter().map(row).collect::<Vec<_>>())
+            targets.select(&examples.examples.iter().map(row).collect::<Vec<_>>())
         });
         let (hash, rows, keys) = (texts.hash.clone(), texts.rows.clone(), texts.keys.clone());
         let warnings = texts.warnings.clone();

@@ -1,7 +1,7 @@
 //! Whether the examples and the memory that there are allow what is asked for, before anything is
 //! trained or removed.
 
-use attention_probes_activations::{ExampleSet, Split};
+use attention_probes_activations::{ExampleSet, Labels, Split};
 use attention_probes_probes::Optimizer;
 
 use crate::SweepError;
@@ -24,21 +24,19 @@ impl DataRun<'_> {
         (examples, split): (&ExampleSet, &Split),
         (d_model, n_places): (usize, usize),
     ) -> Result<(), SweepError> {
-        if !self.config().label_kind().is_class() {
-            return Ok(());
-        }
         let config = self.plan.config();
-        let labels = examples.labels();
+        let labels = Labels::of_classes(examples.labels(), examples.classes.clone());
         let data = FitData {
             examples: &[],
             labels: &labels,
-            n_classes: examples.classes.len(),
             class_weights: &[],
             groups: examples.groups.as_deref(),
             train: &split.train,
             validation: &split.validation,
         };
-        for n_folds in config.architectures.iter().filter_map(|architecture| architecture.folds) {
+        let is_class = self.config().label_kind().is_class();
+        let with_folds = config.architectures.iter().filter_map(|architecture| architecture.folds);
+        for n_folds in with_folds.filter(|_| is_class) {
             check_folds(&data, n_folds, config.seed, &self.config().path)?;
         }
         self.check_memory((d_model, n_places), examples.classes.len())

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, HaystackFolder,
-    PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Targets, Task, Word,
-    data_files, is_datasets_folder, is_shard_folder, look_like_numbers, stratified_split,
+    Labels, PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Task, Word, data_files,
+    is_datasets_folder, is_shard_folder, look_like_numbers, stratified_split,
 };
 use attention_probes_models::HubAccess;
 
@@ -329,7 +329,7 @@ fn labels_in(
 }
 
 /// Adds the labels of a file held out, which must be among those of the data set.
-fn extend_targets(targets: &mut Targets, more: &Targets, path: &Path) -> Result<(), SweepError> {
+fn extend_targets(targets: &mut Labels, more: &Labels, path: &Path) -> Result<(), SweepError> {
     targets.extend(more).map_err(|class| SweepError::UnknownClass {
         path: path.to_owned(),
         class,

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use attention_probes_activations::{
-    ActivationError, Dataset, Example, ExampleConfig, ExampleSet, ExternalActivations, Side, Split,
-    Targets, Task, TokenizeConfig, TokenizedDataset, examples, text_key, tokenize,
+    ActivationError, Dataset, Example, ExampleConfig, ExampleSet, ExternalActivations, Labels,
+    Side, Split, Task, TokenizeConfig, TokenizedDataset, examples, text_key, tokenize,
 };
 use attention_probes_models::LanguageModel;
 
@@ -29,8 +29,8 @@ pub(crate) struct Texts {
     pub(crate) tokens: TokenizedDataset,
     pub(crate) examples: ExampleSet,
     pub(crate) hash: String,
-    /// Targets other than classes, a row for each text.
-    pub(crate) targets: Option<Targets>,
+    /// Labels other than classes, one for each text.
+    pub(crate) targets: Option<Labels>,
     /// Row of each sequence in its file.
     pub(crate) rows: Vec<usize>,
     /// Number of each sequence that equal texts share.
@@ -91,7 +91,7 @@ impl Texts {
         if let Some(targets) = &texts.targets {
             let row = |example: &Example| texts.tokens.text_rows[example.sequence];
             let rows: Vec<usize> = texts.examples.examples.iter().map(row).collect();
-            check_sides(config, &targets.rows(&rows), &split)?;
+            check_sides(config, &targets.select(&rows), &split)?;
         }
         texts.warnings.extend(doubtful_classes(config, &texts.examples, &split));
         Ok(texts)

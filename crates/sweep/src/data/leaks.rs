@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use attention_probes_activations::{
-    Dataset, ExampleSet, ExternalActivations, LabelKind, Side, Split, Targets, Task, class_doubts,
+    Dataset, ExampleSet, ExternalActivations, LabelKind, Labels, Side, Split, Task, class_doubts,
     contradictions,
 };
 use attention_probes_errors::listed;
@@ -177,16 +177,16 @@ pub(crate) fn doubtful_classes(
     doubts.chain(missing).collect()
 }
 
-fn values_by_row<'a>(targets: &'a Targets, rows: &[usize]) -> Vec<&'a [f64]> {
+fn values_by_row<'a>(targets: &'a Labels, rows: &[usize]) -> Vec<&'a [f64]> {
     let n = targets.n_columns();
-    rows.iter().map(|&row| &targets.values[row * n..(row + 1) * n]).collect()
+    rows.iter().map(|&row| &targets.numbers()[row * n..(row + 1) * n]).collect()
 }
 
 /// The label of a row, for a person.
-fn shown_target(targets: &Targets, row: usize) -> String {
+fn shown_target(targets: &Labels, row: usize) -> String {
     let n = targets.n_columns();
-    let values = &targets.values[row * n..(row + 1) * n];
-    match targets.kind {
+    let values = &targets.numbers()[row * n..(row + 1) * n];
+    match targets.kind() {
         LabelKind::Class | LabelKind::Number => format!("`{}`", values[0]),
         LabelKind::Labels => {
             let present = targets.names.iter().zip(values).filter(|(_, value)| **value > 0.5);

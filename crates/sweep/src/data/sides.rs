@@ -1,7 +1,7 @@
 //! Whether every side of a split can be trained on or evaluated on.
 
 use attention_probes_activations::{
-    ActivationError, ExampleSet, LabelKind, Side, Split, SplitError, Targets,
+    ActivationError, ExampleSet, LabelKind, Labels, Side, Split, SplitError,
 };
 
 use crate::SweepError;
@@ -92,7 +92,7 @@ pub(crate) fn class_missing(error: &SweepError) -> Option<usize> {
 /// Refuses sides that cannot be trained on or evaluated on.
 pub(crate) fn check_sides(
     config: &DataConfig,
-    targets: &Targets,
+    targets: &Labels,
     split: &Split,
 ) -> Result<(), SweepError> {
     let sides = [
@@ -101,14 +101,17 @@ pub(crate) fn check_sides(
         (Side::Test, &split.test),
     ];
     for (side, examples) in sides {
-        let targets = targets.rows(examples);
-        let is_useless = match targets.kind {
+        let targets = targets.select(examples);
+        let is_useless = match targets.kind() {
             LabelKind::Class => false,
             LabelKind::Number => varying(&targets).is_empty(),
             LabelKind::Labels => side == Side::Train && varying(&targets).is_empty(),
             LabelKind::Distribution => {
                 let wholly = |column: usize| {
-                    targets.values.chunks_exact(targets.n_columns()).all(|row| row[column] >= 1.0)
+                    targets
+                        .numbers()
+                        .chunks_exact(targets.n_columns())
+                        .all(|row| row[column] >= 1.0)
                 };
                 side == Side::Train && (0..targets.n_columns()).any(wholly)
             }
@@ -122,10 +125,10 @@ pub(crate) fn check_sides(
 }
 
 /// Columns that are not the same in every row.
-pub(crate) fn varying(targets: &Targets) -> Vec<usize> {
+pub(crate) fn varying(targets: &Labels) -> Vec<usize> {
     let n = targets.n_columns();
     let varies = |column: &usize| {
-        let mut values = targets.values.iter().skip(*column).step_by(n);
+        let mut values = targets.numbers().iter().skip(*column).step_by(n);
         let first = values.next();
         values.any(|value| Some(value) != first)
     };

@@ -128,11 +128,12 @@ impl BagOfWords {
         data: &FitData<'_>,
         follower: FitFollower<'_>,
     ) -> Result<BagOfWordsFit, SweepError> {
-        let of = |side: &[usize]| side.iter().map(|&i| data.labels[i]).collect::<Vec<usize>>();
+        let labels = data.labels.classes();
+        let of = |side: &[usize]| side.iter().map(|&i| labels[i]).collect::<Vec<usize>>();
         let (train, validation) = (of(data.train), of(data.validation));
         let weight = |&label: &usize| f64::from(data.class_weights[label]);
         let weights: Vec<f64> = train.iter().map(weight).collect();
-        let targets = LogisticTargets::classes(&train, data.n_classes)?;
+        let targets = LogisticTargets::classes(&train, data.n_classes())?;
         let learned = WordTargets { targets: &targets, weights: Some(&weights) };
 
         let vocabulary = self.vocabulary(data.train);
@@ -140,7 +141,7 @@ impl BagOfWords {
         let judged = Targets::new(&validation, data.class_weights);
         let mut best = (None, None);
         let mut choose = |penalty, readout: LinearReadout| {
-            let score = Some(Score::new(&held_out.outputs(&readout)?, &judged, data.n_classes)?);
+            let score = Some(Score::new(&held_out.outputs(&readout)?, &judged, data.n_classes())?);
             if best.1.is_none() || compare(score, best.0, SelectBy::BalancedAccuracy).is_gt() {
                 best = (score, Some((penalty, readout)));
             }
@@ -150,7 +151,7 @@ impl BagOfWords {
         let Some((penalty, readout)) = best.1 else {
             return Err(SweepError::Empty { key: "sweep.penalties" });
         };
-        let n_classes = data.n_classes;
+        let n_classes = data.n_classes();
         Ok(BagOfWordsFit { words: self, vocabulary, readout, n_classes, penalty })
     }
 
@@ -192,16 +193,6 @@ impl BagOfWords {
     }
 }
 
-/// The readouts of several labels as one.
-fn joined<'a>(
-    readouts: impl Iterator<Item = &'a LinearReadout> + Clone,
-) -> Result<LinearReadout, SweepError> {
-    let widen = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-    let weight: Vec<f64> = readouts.clone().flat_map(|one| widen(one.weight())).collect();
-    let bias: Vec<f64> = readouts.flat_map(|one| widen(one.bias())).collect();
-    Ok(LinearReadout::new(&weight, &bias)?)
-}
-
 /// Solves the problem of every penalty, but for those whose solution is kept.
 fn path_kept(
     features: &SparseFeatures,
@@ -220,7 +211,7 @@ fn path_kept(
             readout
         } else {
             let fits = regression.follow_fit(penalty, &mut |n| tracker.baseline_pass(name, n))?;
-            let readout = joined(fits.iter().map(|fit| &fit.readout))?;
+            let readout = LinearReadout::joined(fits.iter().map(|fit| &fit.readout))?;
             kept.write(penalty, &readout)?;
             readout
         };
@@ -321,6 +312,8 @@ impl BagOfWordsFit {
 
 #[cfg(test)]
 mod tests {
+    use attention_probes_probes::Labels;
+
     use super::*;
 
     /// Trains on the first half of some texts, chooses on the third quarter, predicts the last.
@@ -333,8 +326,9 @@ mod tests {
         let examples = &examples[..];
         let class_weights = &class_weights[..];
         let groups = None;
+        let of_classes = Labels::numbered(labels.to_vec(), n_classes);
         let data =
-            FitData { examples, labels, n_classes, class_weights, groups, train, validation };
+            FitData { examples, labels: &of_classes, class_weights, groups, train, validation };
         let bag = BagOfWords::new(texts.iter().map(Vec::as_slice));
         assert_eq!(bag.fit(&data).unwrap().predict(test).unwrap(), labels[test[0]..]);
     }

@@ -37,10 +37,10 @@ impl FittedBaselines {
         test: BaselineTest<'_>,
         follower: FitFollower<'_>,
     ) -> Result<Self, SweepError> {
-        let n_classes = data.n_classes;
+        let n_classes = data.n_classes();
         let mut counts = vec![0; n_classes];
         for &example in data.train {
-            counts[data.labels[example]] += 1;
+            counts[data.labels.classes()[example]] += 1;
         }
         let majority = (0..n_classes).max_by_key(|&class| (counts[class], n_classes - class));
         let HeldOutExamples { labels, groups, pairs, .. } = test.examples;

@@ -4,14 +4,14 @@ use attention_probes_activations::ActivationSource;
 use attention_probes_metrics::{
     Bootstrap, ConfusionMatrix, ControlReport, bootstrap_balanced_accuracy, predicted_class,
 };
-use attention_probes_probes::{ProbeState, probabilities_from_logits};
+use attention_probes_probes::{Labels, ProbeState, probabilities_from_logits};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::SweepError;
 use crate::config::selection::Keep;
-use crate::train::find_best_fit::find_best_fit;
+use crate::train::find_best_fit::{FitRun, find_best_fit};
 use crate::train::fit::GroupFit;
 use crate::train::fit_config::FitConfig;
 use crate::train::fit_data::FitData;
@@ -40,6 +40,36 @@ pub(crate) fn shuffled_label_controls(
     if n_shuffles == 0 {
         return Ok(Vec::new());
     }
+    let truth = data.labels.select(test);
+    let mut predicted: Vec<Vec<Vec<usize>>> = vec![Vec::new(); groups.len()];
+    for shuffle in 0..n_shuffles {
+        config.stop.check()?;
+        on_control(shuffle, n_shuffles);
+        let logits = shuffled_outputs(source, data, (groups, fits), config, (test, shuffle))?;
+        for (predicted, logits) in predicted.iter_mut().zip(&logits) {
+            predicted.extend(predictions(logits, data.n_classes()));
+        }
+    }
+    on_control(n_shuffles, n_shuffles);
+    let groups: Option<Vec<usize>> =
+        data.groups.map(|groups| test.iter().map(|&example| groups[example]).collect());
+    let bootstrap = Bootstrap { seed: config.seed, ..Bootstrap::default() };
+    let bootstrap = bootstrap.of_groups(groups.as_deref());
+    let judge = |predicted: &Vec<Vec<usize>>| {
+        judge(predicted, truth.classes(), data.n_classes(), &bootstrap)
+    };
+    predicted.iter().map(judge).collect()
+}
+
+/// What the chosen setting of every group says of the test examples if it is trained on a shuffle of
+/// the training labels, `[n_test, n_out]` each.
+pub(crate) fn shuffled_outputs(
+    source: &mut dyn ActivationSource,
+    data: &FitData<'_>,
+    (groups, fits): (&[TrialGroup], &[GroupFit]),
+    config: &FitConfig,
+    (test, shuffle): (&[usize], usize),
+) -> Result<Vec<Vec<f32>>, SweepError> {
     let chosen: Vec<TrialGroup> = groups
         .iter()
         .zip(fits)
@@ -57,47 +87,35 @@ pub(crate) fn shuffled_label_controls(
         .collect();
     // The labels of the validation side are true, so they must not choose an epoch.
     let config = FitConfig { patience: 0, keep: Keep::Last, race: None, ..config.clone() };
+    let labels = shuffled(data.labels, data.train, config.seed, shuffle);
+    let shuffled = FitData { labels: &labels, ..*data };
+    let fits = find_best_fit(
+        source,
+        &FitRun { data: &shuffled, groups: &chosen, config: &config, checkpoint: None },
+        &mut |_| {},
+    )?;
+    let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
+        chosen.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
     let examples: Vec<_> = test.iter().map(|&example| data.examples[example]).collect();
-    let truth: Vec<usize> = test.iter().map(|&example| data.labels[example]).collect();
-    let mut predicted: Vec<Vec<Vec<usize>>> = vec![Vec::new(); groups.len()];
-    for shuffle in 0..n_shuffles {
-        config.stop.check()?;
-        on_control(shuffle, n_shuffles);
-        let labels = shuffled(data.labels, data.train, config.seed, shuffle);
-        let shuffled = FitData { labels: &labels, ..*data };
-        let fits = find_best_fit(source, &shuffled, &chosen, &config, None, &mut |_| {})?;
-        let trained: Vec<(TrialGroup, Vec<ProbeState>)> =
-            chosen.iter().zip(&fits).map(|(group, fit)| fit.trained(group)).collect();
-        let logits = predict_logits(source, &examples, &trained, &config.prediction())?;
-        for (predicted, logits) in predicted.iter_mut().zip(&logits) {
-            predicted.extend(predictions(logits, data.n_classes));
-        }
-    }
-    on_control(n_shuffles, n_shuffles);
-    let groups: Option<Vec<usize>> =
-        data.groups.map(|groups| test.iter().map(|&example| groups[example]).collect());
-    let bootstrap = Bootstrap { seed: config.seed, ..Bootstrap::default() };
-    let bootstrap = bootstrap.of_groups(groups.as_deref());
-    let judge = |predicted: &Vec<Vec<usize>>| judge(predicted, &truth, data.n_classes, &bootstrap);
-    predicted.iter().map(judge).collect()
+    predict_logits(source, &examples, &trained, &config.prediction())
 }
 
-/// The generator that deals labels out anew, one for each shuffle.
+/// The generator that shuffles labels, one for each shuffle.
 pub(crate) fn shuffle_rng(seed: u64, shuffle: usize) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(SHUFFLE_STREAM - shuffle as u64);
     rng
 }
 
-/// Labels of which those of the training examples are dealt out anew among them.
-fn shuffled(labels: &[usize], train: &[usize], seed: u64, shuffle: usize) -> Vec<usize> {
-    let mut dealt: Vec<usize> = train.iter().map(|&example| labels[example]).collect();
+/// Labels of which those of the training examples are shuffled among them.
+fn shuffled(labels: &Labels, train: &[usize], seed: u64, shuffle: usize) -> Labels {
+    let mut dealt = train.to_vec();
     dealt.shuffle(&mut shuffle_rng(seed, shuffle));
-    let mut labels = labels.to_vec();
-    for (&example, label) in train.iter().zip(dealt) {
-        labels[example] = label;
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    for (&example, from) in train.iter().zip(dealt) {
+        order[example] = from;
     }
-    labels
+    labels.select(&order)
 }
 
 /// Predicted classes; `None` if the probe diverged.
@@ -141,15 +159,16 @@ mod tests {
 
     #[test]
     fn only_training_labels_are_dealt_out_and_their_frequencies_stay() {
-        let labels: Vec<usize> = (0..300).map(|i| usize::from(i % 3 == 0)).collect();
+        let labels = Labels::numbered((0..300).map(|i| usize::from(i % 3 == 0)).collect(), 2);
         let train: Vec<usize> = (0..200).collect();
-        let dealt = shuffled(&labels, &train, 7, 0);
+        let shuffled = |shuffle| shuffled(&labels, &train, 7, shuffle).classes().to_vec();
+        let (dealt, labels) = (shuffled(0), labels.classes());
         assert_eq!(dealt[200..], labels[200..]);
         assert_eq!(dealt.iter().sum::<usize>(), labels.iter().sum::<usize>());
-        let n_moved = dealt.iter().zip(&labels).filter(|(a, b)| a != b).count();
+        let n_moved = dealt.iter().zip(labels).filter(|(a, b)| a != b).count();
         // Of 200 labels, two thirds of which are 0, four ninths change on average.
         assert!((60..120).contains(&n_moved), "{n_moved}");
-        assert_ne!(shuffled(&labels, &train, 7, 1), dealt);
+        assert_ne!(shuffled(1), dealt);
     }
 
     #[test]

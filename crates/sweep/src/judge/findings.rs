@@ -133,17 +133,10 @@ impl Findings<'_> {
             self.classes,
             &self.subject.data.test,
         ));
-        warnings.extend(diverged.iter().map(|name| {
-            let message = "every trial diverged; lower its `learning_rates`, or raise the \
-                           `weight_decays` of an exact fit";
-            Warning::of_architecture(WarningKind::Diverged, name, message)
-        }));
+        warnings.extend(diverged.iter().map(|name| diverged_warning(name)));
         let unfinished =
             sound.iter().filter(|one| one.fit.trials[one.fit.best].converged == Some(false));
-        warnings.extend(unfinished.map(|one| {
-            let message = "the chosen fit did not reach its minimum; raise its `weight_decays`";
-            Warning::of_architecture(WarningKind::NotConverged, one.config_name, message)
-        }));
+        warnings.extend(unfinished.map(|one| unfinished_warning(one.config_name)));
         for one in sound {
             let architecture = &config.architectures[one.group % config.architectures.len()];
             warnings.extend(underfit::warnings(architecture, &config.sweep, one.fit));
@@ -242,6 +235,19 @@ impl Findings<'_> {
         };
         sound.iter().map(report).collect()
     }
+}
+
+/// The warning about an architecture of which no trial ended with numbers.
+pub(crate) fn diverged_warning(config_name: &str) -> Warning {
+    let message = "every trial diverged; lower its `learning_rates`, or raise the `weight_decays` of \
+                   an exact fit";
+    Warning::of_architecture(WarningKind::Diverged, config_name, message)
+}
+
+/// The warning about a chosen fit whose solver stopped early.
+pub(crate) fn unfinished_warning(config_name: &str) -> Warning {
+    let message = "the chosen fit did not reach its minimum; raise its `weight_decays`";
+    Warning::of_architecture(WarningKind::NotConverged, config_name, message)
 }
 
 /// Fewest test examples of a class of which its recall says something.

@@ -5,7 +5,7 @@ use attention_probes_metrics::AxisSpread;
 use crate::config::ArchitectureConfig;
 use crate::judge::grid_end::short;
 use crate::results::report::axis_spreads;
-use crate::train::fit::GroupFit;
+use crate::train::fit::{GroupFit, TrialFit};
 use crate::train::group::TrialGroup;
 
 /// Balanced accuracy on validation that an axis must be worth to count.
@@ -41,6 +41,10 @@ pub(crate) fn grid_notes(
                 rates.join(", ")
             ));
         }
+        let mut scores = of_architecture().flat_map(|(_, fit)| &fit.trials).map(TrialFit::score);
+        if !scores.any(|score| score.is_some_and(|score| score.balanced_accuracy.is_some())) {
+            continue; // labels are not classes, and losses have no common scale
+        }
         let spreads: Vec<Vec<AxisSpread>> =
             of_architecture().map(|(_, fit)| axis_spreads(fit)).collect();
         for (index, axis) in spreads.first().into_iter().flatten().enumerate() {
@@ -66,7 +70,6 @@ mod tests {
     use crate::config::SelectBy;
     use crate::config::trial::Trial;
     use crate::train::early_stopping::tests::history;
-    use crate::train::fit::TrialFit;
     use crate::train::method::Method;
     use crate::train::select::choose;
 
@@ -86,7 +89,7 @@ mod tests {
         let fit = |trials: &[Trial]| {
             let fit = |(index, trial): (usize, &Trial)| {
                 let mut history = history(&[1.0]);
-                history[0].validation.balanced_accuracy = 0.5 + 0.1 * (index / 2) as f64;
+                history[0].validation.balanced_accuracy = Some(0.5 + 0.1 * (index / 2) as f64);
                 let (trial, state) = (*trial, ProbeState::default());
                 TrialFit { trial, state, history, kept: 0, epochs: Some(1), converged: None }
             };

@@ -9,5 +9,8 @@ pub(crate) mod findings;
 pub(crate) mod grid_end;
 pub(crate) mod grid_notes;
 pub(crate) mod judged;
+pub(crate) mod label_baselines;
+pub(crate) mod target_findings;
 pub(crate) mod transfer;
 pub(crate) mod underfit;
+pub(crate) mod words_regression;

@@ -11,7 +11,7 @@ use crate::config::trial::Trial;
 use crate::config::{ArchitectureConfig, GridConfig, SelectBy};
 use crate::judge::grid_end::{End, best_of_each};
 use crate::train::early_stopping::best_epoch;
-use crate::train::find_best_fit::find_best_fit;
+use crate::train::find_best_fit::{FitRun, find_best_fit};
 use crate::train::fit::{GroupFit, TrialFit};
 use crate::train::fit_config::FitConfig;
 use crate::train::fit_data::FitData;
@@ -150,7 +150,11 @@ pub(crate) fn exact_predictions(
         return Ok(predicted);
     }
     let config = FitConfig { patience: 0, keep: Keep::Last, race: None, ..config.clone() };
-    let fits = find_best_fit(source, data, &exact, &config, None, &mut |_| {})?;
+    let fits = find_best_fit(
+        source,
+        &FitRun { data, groups: &exact, config: &config, checkpoint: None },
+        &mut |_| {},
+    )?;
     let chosen: Vec<(TrialGroup, Vec<ProbeState>)> = exact
         .into_iter()
         .zip(&fits)
@@ -163,8 +167,8 @@ pub(crate) fn exact_predictions(
     let logits = predict_logits(source, &examples, &chosen, &config.prediction())?;
     for (index, logits) in indices.into_iter().zip(logits) {
         if logits.iter().all(|logit| logit.is_finite()) {
-            let rows = probabilities_from_logits(&logits, data.n_classes);
-            let classes = rows.chunks(data.n_classes).map(|row| predicted_class(row, 0.5));
+            let rows = probabilities_from_logits(&logits, data.n_classes());
+            let classes = rows.chunks(data.n_classes()).map(|row| predicted_class(row, 0.5));
             predicted[index] = Some(classes.collect());
         }
     }

@@ -6,7 +6,7 @@ use attention_probes_probes::SideReport;
 
 use crate::results::report::{ArchitectureReport, ExperimentReport};
 use crate::results::saved_run::{entries, folder_of, read_json, read_text};
-use crate::targets::TargetReport;
+use crate::results::target_report::TargetReport;
 use crate::{SelectBy, SweepError};
 
 /// The probe that validation chose in an experiment.
@@ -146,6 +146,7 @@ fn common_metric(architectures: &[&ArchitectureReport]) -> Option<SelectBy> {
 /// How good a probe of other labels than classes is, the higher the better.
 fn score_of(report: &SideReport) -> f64 {
     match report {
+        SideReport::Class(report) => report.balanced_accuracy,
         SideReport::Number(report) => report.r_squared,
         SideReport::Labels { report, .. } => report.macro_auroc.unwrap_or(f64::NEG_INFINITY),
         SideReport::Distribution { cross_entropy, .. } => -cross_entropy,

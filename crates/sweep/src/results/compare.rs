@@ -12,7 +12,7 @@ use crate::SweepError;
 use crate::results::chosen::{chosen, chosen_target};
 use crate::results::report::ArchitectureReport;
 use crate::results::saved_run::{SavedExperiment, SavedRun};
-use crate::targets::TargetReport;
+use crate::results::target_report::TargetReport;
 
 /// Several runs, compared with the first.
 #[derive(Clone, Debug, PartialEq, Serialize)]

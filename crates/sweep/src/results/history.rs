@@ -1,8 +1,14 @@
 //! A line of the history of a run.
 
+use std::fmt::Write as _;
+use std::path::Path;
+
+use attention_probes_errors::FileError;
 use serde::{Deserialize, Serialize};
 
+use crate::SweepError;
 use crate::config::trial::Trial;
+use crate::results::files::write_text;
 use crate::train::record::EpochRecord;
 use crate::train::score::BinaryCounts;
 
@@ -23,10 +29,12 @@ pub struct HistoryRecord {
     pub train_loss: Option<f64>,
     /// Mean loss on validation, class weights included; `None` if it is not finite.
     pub validation_loss: Option<f64>,
-    /// Share of right answers on validation.
-    pub validation_accuracy: f64,
+    /// Share of right answers on validation, of classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
     /// Mean recall over the classes on validation.
-    pub validation_balanced_accuracy: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_balanced_accuracy: Option<f64>,
     /// Area under the ROC curve on validation, of two classes.
     pub validation_auroc: Option<f64>,
     /// The four counts of a confusion matrix on validation, of two classes.
@@ -51,6 +59,17 @@ impl HistoryRecord {
             validation_counts: validation.counts,
         }
     }
+}
+
+/// Writes a line for every record.
+pub(crate) fn write_history(path: &Path, records: &[HistoryRecord]) -> Result<(), SweepError> {
+    let mut history = String::new();
+    for record in records {
+        let line =
+            serde_json::to_string(record).map_err(|error| FileError::write(path)(error.into()))?;
+        let _ = writeln!(history, "{line}"); // writing to a string does not fail
+    }
+    write_text(path, &history)
 }
 
 /// JSON has no NaN: a loss that diverged becomes null.

@@ -1,7 +1,7 @@
 //! Warnings of a run as they are shown: those of several layers told once.
 
 use crate::results::report::ExperimentReport;
-use crate::targets::TargetReport;
+use crate::results::target_report::TargetReport;
 use crate::warning::Warning;
 
 /// A warning and the layers that it is about.

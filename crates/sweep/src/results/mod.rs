@@ -12,5 +12,7 @@ pub(crate) mod predictions;
 pub(crate) mod report;
 pub(crate) mod saved_run;
 pub(crate) mod swept;
+pub(crate) mod swept_targets;
+pub(crate) mod target_report;
 #[cfg(feature = "tensorboard")]
 pub(crate) mod tensorboard;

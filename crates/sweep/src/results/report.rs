@@ -12,7 +12,7 @@ use crate::config::SelectBy;
 use crate::judge::evaluation::TestEvaluation;
 use crate::judge::judged::SplitMetrics;
 use crate::results::origin::Origin;
-use crate::targets::TargetReport;
+use crate::results::target_report::TargetReport;
 use crate::train::cross_validation::CrossValidation;
 use crate::train::fit::{GroupFit, TrialFit};
 use crate::train::score::Score;
@@ -180,6 +180,6 @@ fn spread_along(axis: &str, fit: &GroupFit, key: fn(&TrialFit) -> (u64, (u64, u6
         axis: axis.to_owned(),
         n_values: values.len(),
         loss: spread(|score| score.loss),
-        balanced_accuracy: spread(|score| score.balanced_accuracy),
+        balanced_accuracy: spread(|score| score.balanced_accuracy.unwrap_or(f64::NAN)),
     }
 }

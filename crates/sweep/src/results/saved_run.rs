@@ -10,7 +10,7 @@ use crate::judge::transfer::read_transfers;
 use crate::results::history::HistoryRecord;
 use crate::results::predictions::Predictions;
 use crate::results::report::{ExperimentReport, TransferReport, TrialMetrics};
-use crate::targets::TargetReport;
+use crate::results::target_report::TargetReport;
 use crate::{SweepConfig, SweepError};
 
 /// A run of a sweep as it lies on disk.

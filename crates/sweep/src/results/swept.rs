@@ -1,14 +1,12 @@
 //! The results of an experiment, in memory, and the files that they become.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use attention_probes_errors::FileError;
 use attention_probes_probes::SavedProbe;
 
 use crate::SweepError;
 use crate::results::files::{create_folder, remove_probes, write_json, write_text};
-use crate::results::history::HistoryRecord;
+use crate::results::history::{HistoryRecord, write_history};
 use crate::results::predictions::Predictions;
 use crate::results::report::{ExperimentReport, TrialMetrics};
 
@@ -56,14 +54,8 @@ impl SweptExperiment {
         for (stem, probe) in &self.probes {
             probe.save(&trained, stem)?;
         }
-        let mut history = String::new();
-        for record in &self.history {
-            let line = serde_json::to_string(record)
-                .map_err(|error| FileError::write(folder.join("history.jsonl"))(error.into()))?;
-            let _ = writeln!(history, "{line}"); // writing to a string does not fail
-        }
         write_text(&folder.join("config.toml"), &self.config)?;
-        write_text(&folder.join("history.jsonl"), &history)?;
+        write_history(&folder.join("history.jsonl"), &self.history)?;
         write_json(&folder.join("metrics.json"), &self.trials)?;
         self.predictions.write(&folder.join("predictions.npz"))?;
         write_json(&folder.join("best.json"), &self.report)

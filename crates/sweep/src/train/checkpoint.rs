@@ -73,8 +73,8 @@ struct SavedRecord {
     epoch: usize,
     train_loss: u64,
     loss: u64,
-    accuracy: u64,
-    balanced_accuracy: u64,
+    accuracy: Option<u64>,
+    balanced_accuracy: Option<u64>,
     auroc: Option<u64>,
     counts: Option<BinaryCounts>,
 }
@@ -86,8 +86,8 @@ impl From<&EpochRecord> for SavedRecord {
             epoch: record.epoch,
             train_loss: record.train_loss.to_bits(),
             loss: score.loss.to_bits(),
-            accuracy: score.accuracy.to_bits(),
-            balanced_accuracy: score.balanced_accuracy.to_bits(),
+            accuracy: score.accuracy.map(f64::to_bits),
+            balanced_accuracy: score.balanced_accuracy.map(f64::to_bits),
             auroc: score.auroc.map(f64::to_bits),
             counts: score.counts,
         }
@@ -101,8 +101,8 @@ impl From<&SavedRecord> for EpochRecord {
             train_loss: f64::from_bits(saved.train_loss),
             validation: Score {
                 loss: f64::from_bits(saved.loss),
-                accuracy: f64::from_bits(saved.accuracy),
-                balanced_accuracy: f64::from_bits(saved.balanced_accuracy),
+                accuracy: saved.accuracy.map(f64::from_bits),
+                balanced_accuracy: saved.balanced_accuracy.map(f64::from_bits),
                 auroc: saved.auroc.map(f64::from_bits),
                 counts: saved.counts,
             },

@@ -94,7 +94,7 @@ pub(crate) fn folds_of(data: &FitData<'_>, n_folds: usize, seed: u64) -> Result<
         let value = n_folds as f64;
         return Err(ValueError::new("folds", value, expected).into());
     }
-    Folds::stratified(&of_train(data.labels), groups.as_deref(), n_folds, seed)
+    Folds::stratified(&of_train(&data.labels.strata()), groups.as_deref(), n_folds, seed)
 }
 
 /// Number of groups of the training examples, each of which is one if there are none.

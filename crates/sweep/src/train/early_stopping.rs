@@ -100,8 +100,8 @@ pub(crate) mod tests {
             train_loss: 0.0,
             validation: Score {
                 loss,
-                accuracy: 0.5,
-                balanced_accuracy: 0.5,
+                accuracy: Some(0.5),
+                balanced_accuracy: Some(0.5),
                 auroc: None,
                 counts: None,
             },

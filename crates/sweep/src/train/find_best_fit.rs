@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use attention_probes_activations::ActivationSource;
-use attention_probes_probes::{Pool, ProbeConfig};
+use attention_probes_probes::{Pool, ProbeConfig, ProbeError};
 
 use crate::SweepError;
+use crate::config::SelectBy;
 use crate::train::asking::Asking;
 use crate::train::batched::train_batched;
 use crate::train::cross_validation::CrossValidation;
@@ -22,8 +23,25 @@ use crate::train::record::{EpochRecord, EpochReport, FitEvent, Leader, PassRepor
 use crate::train::select::choose;
 use crate::train::training_rows::TrainingRows;
 
+/// What [`find_best_fit`] trains, on what, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct FitRun<'a> {
+    /// Examples to learn from and to choose by.
+    pub data: &'a FitData<'a>,
+    /// The trials, by probe and site.
+    pub groups: &'a [TrialGroup],
+    /// How long and in which steps they train.
+    pub config: &'a FitConfig,
+    /// Where the state is saved after every epoch, and gone on from where it is there.
+    pub checkpoint: Option<&'a Path>,
+}
+
 /// Trains all trials of all groups and chooses the best of each group on validation, or, where its
 /// method has folds, by cross-validation inside the training examples.
+///
+/// Where labels are not classes, probes get the outputs that these need, whatever those of their
+/// groups are, and trials are chosen by the loss. Numbers are learned with mean 0 and standard
+/// deviation 1 over the training examples.
 ///
 /// Groups of `AdamW` train together: each batch is read once, and every group takes its step on it.
 /// The order of the examples depends on seed and epoch alone, so a trial ends as it would alone, as
@@ -37,7 +55,8 @@ use crate::train::training_rows::TrainingRows;
 ///
 /// # Errors
 ///
-/// - [`SweepError::Probe`] if shape, loss, or method of a group are out of range, or do not fit
+/// - [`SweepError::Probe`] if shape, loss, or method of a group are out of range, or do not fit, or
+///   are not for these labels
 /// - [`SweepError::Probe`] also if the training examples cannot be divided into the folds of one
 /// - [`SweepError::Checkpoint`] if the checkpoint is of other trials or damaged
 /// - [`SweepError::Activation`] if activations cannot be read
@@ -51,19 +70,25 @@ use crate::train::training_rows::TrainingRows;
 /// time.
 pub fn find_best_fit(
     source: &mut dyn ActivationSource,
-    data: &FitData<'_>,
-    groups: &[TrialGroup],
-    config: &FitConfig,
-    checkpoint: Option<&Path>,
+    run: &FitRun<'_>,
     told: &mut dyn FnMut(&FitEvent<'_>),
 ) -> Result<Vec<GroupFit>, SweepError> {
+    let FitRun { data, groups, config, checkpoint } = *run;
     let asking = &mut Asking { source: Box::new(source), stop: config.stop.clone() };
     let source: &mut dyn ActivationSource = asking;
+    let groups = &groups
+        .iter()
+        .map(|group| group.for_data(data))
+        .collect::<Result<Vec<_>, ProbeError>>()?[..];
     for group in groups {
         group.probe.check()?;
         group.probe.check_loss(&group.loss)?;
         group.method.check(&group.probe)?;
     }
+    // Of labels that are not classes, the loss is all that is known of a trial after an epoch.
+    let is_class = data.labels.kind().is_class();
+    let select_by = if is_class { config.select_by } else { SelectBy::Loss };
+    let config = &FitConfig { select_by, ..config.clone() };
     let (batched, others): (Vec<usize>, Vec<usize>) =
         (0..groups.len()).partition(|&index| groups[index].method.is_batched());
     let of = |indices: &[usize]| -> Vec<TrialGroup> {

@@ -4,8 +4,9 @@ use attention_probes_activations::ActivationSource;
 use attention_probes_kernels::{Lbfgs, LbfgsStop};
 use attention_probes_probes::engine::{RaggedBatch, Rate, Targets, Trials, TrialsConfig};
 use attention_probes_probes::{
-    Features, Linear, LogisticConfig, LogisticData, LogisticFit, LogisticTargets, Loss, MassMean,
-    ProbeError, ProbeState, Shrinkage, discriminant, follow_logistic_path, mass_mean,
+    Features, LabelValues, Labels, Linear, LinearReadout, LogisticConfig, LogisticData,
+    LogisticFit, LogisticTargets, Loss, MassMean, ProbeError, ProbeState, RidgeConfig, RidgeFit,
+    Shrinkage, discriminant, follow_logistic_path, mass_mean, ridge_path,
 };
 
 use crate::SweepError;
@@ -64,7 +65,7 @@ pub(crate) fn fit(
 ) -> Result<FullFits, SweepError> {
     let mut problem = Problem::new(data, group, rows, (config, on_pass));
     if let Some(recipe) = group.method.recipe.filter(|recipe| recipe.is_closed_form()) {
-        let state = closed_form(recipe, &problem.labels, data.n_classes, rows)?;
+        let state = closed_form(recipe, problem.labels.classes(), data.n_classes(), rows)?;
         let fit = match state {
             Some(state) => problem.judged(group, state, true)?,
             None => FullFit {
@@ -153,11 +154,16 @@ fn convex_fits(
     rows: &TrainingRows,
     config: &FitConfig,
 ) -> Result<(Vec<ConvexFit>, Option<CrossValidation>), SweepError> {
-    if group.probe.kind_as::<Linear>().is_none() || group.loss != Loss::CrossEntropy {
+    let is_convex = matches!(group.loss, Loss::CrossEntropy | Loss::SquaredError);
+    if group.probe.kind_as::<Linear>().is_none() || !is_convex {
         return Ok((Vec::new(), None));
     }
-    let weights: Vec<f64> =
-        problem.labels.iter().map(|&label| f64::from(data.class_weights[label])).collect();
+    let weights: Vec<f64> = match &problem.labels.values {
+        LabelValues::Class(labels) => {
+            labels.iter().map(|&label| f64::from(data.class_weights[label])).collect()
+        }
+        _ => vec![1.0; problem.labels.len()],
+    };
     let total: f64 = weights.iter().sum();
     let mut decays: Vec<f64> = group.trials.iter().map(|trial| trial.weight_decay).collect();
     decays.retain(|decay| PENALTIES.contains(&(decay * total)));
@@ -166,7 +172,6 @@ fn convex_fits(
     if decays.is_empty() {
         return Ok((Vec::new(), None));
     }
-    let targets = LogisticTargets::classes(&problem.labels, data.n_classes)?;
     let features = match Features::new(rows.values(), rows.d_model) {
         Ok(features) => features,
         // Too large to be squared: the other architectures may do without.
@@ -177,6 +182,19 @@ fn convex_fits(
         }
         Err(error) => return Err(error.into()),
     };
+    let penalties: Vec<f64> = decays.iter().map(|decay| decay * total).collect();
+    if let LabelValues::Number(numbers) = &problem.labels.values {
+        let scale = group.probe.output_scale();
+        let numbers: Vec<f32> = numbers.iter().map(|&y| scale.invert(y) as f32).collect();
+        let ridge = RidgeConfig { penalties, ..RidgeConfig::default() };
+        let fits = decays.into_iter().zip(ridge_path(features, &numbers, &ridge)?);
+        let fit = |(weight_decay, fit): (f64, RidgeFit)| {
+            let state = fit.readout.to_state();
+            ConvexFit { weight_decay, state, converged: true }
+        };
+        return Ok((fits.map(fit).collect(), None));
+    }
+    let targets = LogisticTargets::of_labels(&problem.labels)?;
     let penalties_of = |decays: &[f64]| LogisticConfig {
         penalties: decays.iter().map(|decay| decay * total).collect(),
         keep_unconverged: true,
@@ -185,7 +203,8 @@ fn convex_fits(
     };
     let examples = LogisticData { features, targets: &targets, weights: Some(&weights) };
     let fits = follow_logistic_path(examples, &penalties_of(&decays), problem.on_pass)?;
-    let sound = decays.iter().zip(&fits).filter(|(_, fit)| fit.converged);
+    let fits = of_all_labels(&penalties, &fits)?;
+    let sound = decays.iter().zip(&fits).filter(|(_, (_, converged))| *converged);
     let sound: Vec<f64> = sound.map(|(decay, _)| *decay).collect();
     let cross_validation = match group.method.folds {
         Some(n_folds) if !sound.is_empty() => {
@@ -197,12 +216,27 @@ fn convex_fits(
         }
         _ => None,
     };
-    let fit = |(weight_decay, fit): (f64, LogisticFit)| {
-        let (state, converged) = (fit.readout.to_state(), fit.converged);
+    let fit = |(weight_decay, (readout, converged)): (f64, (LinearReadout, bool))| {
+        let state = readout.to_state();
         let state = if converged { state } else { not_a_number(state) };
         ConvexFit { weight_decay, state, converged }
     };
     Ok((decays.into_iter().zip(fits).map(fit).collect(), cross_validation))
+}
+
+/// For each penalty the fits of all labels side by side, and whether all of them converged.
+fn of_all_labels(
+    penalties: &[f64],
+    fits: &[LogisticFit],
+) -> Result<Vec<(LinearReadout, bool)>, ProbeError> {
+    let of_penalty = |penalty: &f64| {
+        let mut found: Vec<&LogisticFit> =
+            fits.iter().filter(|fit| fit.penalty.to_bits() == penalty.to_bits()).collect();
+        found.sort_by_key(|fit| fit.label);
+        let readout = LinearReadout::joined(found.iter().map(|fit| &fit.readout))?;
+        Ok((readout, found.iter().all(|fit| fit.converged)))
+    };
+    penalties.iter().map(of_penalty).collect()
 }
 
 /// Weights of a trial that counts as diverged.
@@ -217,7 +251,7 @@ fn not_a_number(mut state: ProbeState) -> ProbeState {
 struct Problem<'a> {
     stack: Trials,
     batches: Vec<RaggedBatch<'a>>,
-    labels: Vec<usize>,
+    labels: Labels,
     class_weights: &'a [f32],
     /// Which parameters are decayed.
     is_decayed: Vec<bool>,
@@ -237,7 +271,7 @@ impl<'a> Problem<'a> {
             is_decayed: stack.is_decayed(group.probe.kind()),
             stack,
             batches: rows.batches(config.batch_size),
-            labels: data.train.iter().map(|&example| data.labels[example]).collect(),
+            labels: data.labels.select(data.train),
             class_weights: data.class_weights,
             config,
             on_pass,
@@ -247,7 +281,7 @@ impl<'a> Problem<'a> {
     /// Mean loss and its gradient, without decay.
     fn look(&mut self, values: &[f32]) -> Result<(f64, Vec<f32>), SweepError> {
         self.stack.stack_mut().set_params(values);
-        let targets = Targets::new(&self.labels, self.class_weights);
+        let targets = Targets::of_labels(&self.labels, self.class_weights);
         let mut loss = [0.0];
         let mut gradient = vec![0.0; values.len()];
         let mut from = 0;

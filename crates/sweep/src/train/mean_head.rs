@@ -4,7 +4,7 @@ use attention_probes_activations::ActivationSource;
 use attention_probes_errors::{Stop, Stopped};
 use attention_probes_kernels::{Lbfgs, Matrix, Write, matmul};
 use attention_probes_probes::engine::Targets;
-use attention_probes_probes::{ParamArray, Pool, ProbeState, join_heads, n_out};
+use attention_probes_probes::{ParamArray, Pool, ProbeState, join_heads};
 
 use crate::SweepError;
 use crate::train::fit::TrialFit;
@@ -25,18 +25,27 @@ pub(crate) fn add_mean_heads(
     config: &FitConfig,
 ) -> Result<Vec<f64>, SweepError> {
     let examples: Vec<_> = data.train.iter().map(|&example| data.examples[example]).collect();
-    let labels: Vec<usize> = data.train.iter().map(|&example| data.labels[example]).collect();
+    let labels = data.labels.select(data.train);
     let states: Vec<ProbeState> = fits.iter().map(|fit| fit.state.clone()).collect();
     let trained = [(group.clone(), states)];
-    let offsets = predict_logits(source, &examples, &trained, &config.prediction())?.swap_remove(0);
+    let mut offsets =
+        predict_logits(source, &examples, &trained, &config.prediction())?.swap_remove(0);
+    let scale = group.probe.output_scale();
+    if !scale.is_identity() {
+        for offset in &mut offsets {
+            *offset = scale.invert(f64::from(*offset)) as f32;
+        }
+    }
     let keys = [(group.site, Pool::Mean)];
     let rows = TrainingRows::read_pooled(source, data, &keys, config.batch_size)?.swap_remove(0);
-    let n_out = n_out(data.n_classes);
+    let n_out = group.probe.n_out();
     let mut head = MeanHead {
         rows: rows.values(),
         d_model: source.d_model(),
         offsets: &[],
-        targets: Targets::new(&labels, data.class_weights).with_loss(group.loss),
+        targets: Targets::of_labels(&labels, data.class_weights)
+            .with_loss(group.loss)
+            .with_scale(scale),
         n_out,
         stop: &config.stop,
     };
@@ -55,7 +64,7 @@ struct MeanHead<'a> {
     /// Mean token of every example, `[n_examples, d_model]`.
     rows: &'a [f32],
     d_model: usize,
-    /// What is added to its logits, `[n_examples, n_out]`.
+    /// What is added to its outputs, `[n_examples, n_out]`, in the scale that the weights have.
     offsets: &'a [f32],
     targets: Targets<'a>,
     n_out: usize,

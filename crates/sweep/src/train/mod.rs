@@ -16,6 +16,8 @@ pub(crate) mod growth;
 pub(crate) mod mean_head;
 pub(crate) mod method;
 pub(crate) mod passes;
+pub(crate) mod penalty_path;
+pub(crate) mod pooled_examples;
 pub(crate) mod pooled_rows;
 pub(crate) mod record;
 pub(crate) mod score;

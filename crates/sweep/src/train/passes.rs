@@ -3,7 +3,7 @@
 use attention_probes_activations::{ActivationError, ActivationSource};
 use attention_probes_models::ModelError;
 use attention_probes_probes::engine::{RaggedBatch, Rate, Targets, Trials, TrialsConfig};
-use attention_probes_probes::{ProbeError, ProbeState, n_out};
+use attention_probes_probes::{ProbeError, ProbeState};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -68,7 +68,7 @@ impl StackedGroup {
     }
 }
 
-/// Logits of every trial of every group on some examples.
+/// Outputs of every trial of every group on some examples: logits, or numbers.
 ///
 /// # Shapes
 ///
@@ -121,8 +121,8 @@ pub(crate) fn train_epoch(
     let mut n_batches = 0.0;
     for batch in order.chunks(config.batch_size) {
         config.stop.check()?;
-        let labels: Vec<usize> = batch.iter().map(|&example| data.labels[example]).collect();
-        let targets = Targets::new(&labels, data.class_weights);
+        let labels = data.labels.select(batch);
+        let targets = Targets::of_labels(&labels, data.class_weights);
         let examples: Vec<_> = batch.iter().map(|&example| data.examples[example]).collect();
         let mut steps: Vec<Step<'_>> = groups.iter_mut().zip(&mut sums).map(Step::new).collect();
         differentiate_pooled(&mut steps, pooled, (batch, &targets))?;
@@ -201,15 +201,17 @@ pub(crate) fn validate(
     batch_size: usize,
 ) -> Result<Vec<Vec<Score>>, SweepError> {
     let examples: Vec<_> = data.validation.iter().map(|&i| data.examples[i]).collect();
-    let labels: Vec<usize> = data.validation.iter().map(|&i| data.labels[i]).collect();
+    let labels = data.labels.select(data.validation);
     let logits = logits(source, &examples, groups, batch_size)?;
-    let targets = Targets::new(&labels, data.class_weights);
-    let score_group = |logits: Vec<f32>| {
-        let per_trial = labels.len() * n_out(data.n_classes);
-        let score = |logits: &[f32]| Score::new(logits, &targets, data.n_classes);
-        logits.chunks(per_trial).map(score).collect::<Result<Vec<_>, SweepError>>()
+    let targets = Targets::of_labels(&labels, data.class_weights);
+    let score_group = |(logits, one): (Vec<f32>, &StackedGroup)| {
+        let probe = &one.group.probe;
+        let targets = targets.with_scale(probe.output_scale());
+        let score = |logits: &[f32]| Score::new(logits, &targets, data.n_classes());
+        let trials = logits.chunks(labels.len() * probe.n_out());
+        trials.map(score).collect::<Result<Vec<_>, SweepError>>()
     };
-    logits.into_iter().map(score_group).collect()
+    logits.into_iter().zip(groups.iter()).map(score_group).collect()
 }
 
 /// Hands on the rows of some examples, one batch per site.

@@ -15,10 +15,12 @@ use crate::config::SelectBy;
 pub struct Score {
     /// Mean loss, class weights included.
     pub loss: f64,
-    /// Share of right answers.
-    pub accuracy: f64,
+    /// Share of right answers, of classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
     /// Mean recall over the classes.
-    pub balanced_accuracy: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balanced_accuracy: Option<f64>,
     /// Area under the ROC curve, for binary tasks.
     pub auroc: Option<f64>,
     /// The four counts of a confusion matrix, for binary tasks.
@@ -48,12 +50,23 @@ impl BinaryCounts {
 }
 
 impl Score {
-    /// Metrics of one trial from its logits, `[n_examples, n_out]`.
+    /// Metrics of one trial from its outputs, `[n_examples, n_out]`: where labels are not classes, the
+    /// loss alone.
     pub(crate) fn new(
         logits: &[f32],
         targets: &Targets<'_>,
         n_classes: usize,
     ) -> Result<Self, SweepError> {
+        let loss = targets.plain_loss(logits);
+        if targets.labels().is_empty() {
+            return Ok(Self {
+                loss,
+                accuracy: None,
+                balanced_accuracy: None,
+                auroc: None,
+                counts: None,
+            });
+        }
         let probabilities = probabilities_from_logits(logits, n_classes);
         let predictions: Vec<usize> =
             probabilities.chunks(n_classes).map(|row| predicted_class(row, 0.5)).collect();
@@ -66,9 +79,9 @@ impl Score {
             None
         };
         Ok(Self {
-            loss: targets.cross_entropy(logits),
-            accuracy: confusion.accuracy(),
-            balanced_accuracy: confusion.balanced_accuracy(),
+            loss,
+            accuracy: Some(confusion.accuracy()),
+            balanced_accuracy: Some(confusion.balanced_accuracy()),
             auroc,
             counts: BinaryCounts::of(&confusion),
         })
@@ -77,8 +90,8 @@ impl Score {
     /// The metric that trials are chosen by, the higher the better.
     pub(crate) fn value(&self, select_by: SelectBy) -> Option<f64> {
         match select_by {
-            SelectBy::BalancedAccuracy => Some(self.balanced_accuracy),
-            SelectBy::Accuracy => Some(self.accuracy),
+            SelectBy::BalancedAccuracy => self.balanced_accuracy,
+            SelectBy::Accuracy => self.accuracy,
             SelectBy::Auroc => self.auroc,
             SelectBy::Loss => Some(-self.loss),
         }
@@ -107,7 +120,8 @@ mod tests {
 
     fn order(a: (f64, f64), b: (f64, f64), select_by: SelectBy) -> Ordering {
         let [a, b] = [a, b].map(|(balanced_accuracy, loss)| {
-            Some(Score { loss, accuracy: 0.5, balanced_accuracy, auroc: None, counts: None })
+            let (accuracy, balanced_accuracy) = (Some(0.5), Some(balanced_accuracy));
+            Some(Score { loss, accuracy, balanced_accuracy, auroc: None, counts: None })
         });
         compare(a, b, select_by)
     }
@@ -127,7 +141,7 @@ mod tests {
     fn a_logit_of_zero_is_class_1() {
         let targets = Targets::new(&[1, 0], &[1.0, 1.0]);
         let score = Score::new(&[0.0, -0.5], &targets, 2).unwrap();
-        approx::assert_abs_diff_eq!(score.balanced_accuracy, 1.0);
+        approx::assert_abs_diff_eq!(score.balanced_accuracy.unwrap(), 1.0);
         approx::assert_abs_diff_eq!(score.auroc.unwrap(), 1.0);
     }
 }

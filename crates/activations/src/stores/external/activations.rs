@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::site::{ActivationOrigin, ExternalSite};
 use crate::data::copies::{rows_key, text_key};
-use crate::{ActivationError, LabelKind, ShardError, Targets};
+use crate::{ActivationError, LabelKind, Labels, ShardError};
 
 /// Activations of real tokens, packed without padding.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +18,8 @@ pub struct ExternalActivations {
     pub offsets: Vec<usize>,
     /// Class of each example, an index into `classes`. `None` if the file has no `y`.
     pub labels: Option<Vec<usize>>,
-    /// Targets other than classes, a row for each example, if they were asked for.
-    pub targets: Option<Targets>,
+    /// Labels other than classes, one for each example, if they were asked for.
+    pub targets: Option<Labels>,
     /// Names of the classes, by number; those of the examples that were kept, in the order that the
     /// file gives them, if it does.
     pub classes: Vec<String>,
@@ -76,6 +76,61 @@ impl Default for ExternalConfig {
 }
 
 impl ExternalActivations {
+    /// Activations that are in memory, `[n_tokens, d_model]`, as those of a file: of sequences that
+    /// follow each other, each with a label.
+    ///
+    /// # Errors
+    ///
+    /// [`ActivationError::LengthMismatch`] if the numbers are not as many for each token, or labels not
+    /// as many as sequences.
+    pub fn from_rows(
+        x: Vec<f32>,
+        lengths: &[usize],
+        labels: &Labels,
+    ) -> Result<Self, ActivationError> {
+        let n_tokens: usize = lengths.iter().sum();
+        let d_model = x.len() / n_tokens.max(1);
+        for (name, length, expected) in
+            [("rows", x.len(), n_tokens * d_model), ("labels", labels.len(), lengths.len())]
+        {
+            if length != expected {
+                return Err(ActivationError::LengthMismatch { name, length, expected });
+            }
+        }
+        let mut hasher = blake3::Hasher::new();
+        for values in x.chunks(1 << 14) {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            hasher.update(&bytes);
+        }
+        for label in labels.classes() {
+            hasher.update(&(*label as u64).to_le_bytes());
+        }
+        for label in labels.numbers() {
+            hasher.update(&label.to_le_bytes());
+        }
+        let mut offsets = vec![0];
+        for length in lengths {
+            offsets.push(offsets[offsets.len() - 1] + length);
+        }
+        Ok(Self {
+            x,
+            offsets,
+            labels: Some(labels.strata()),
+            targets: Some(labels.clone()).filter(|labels| !labels.kind().is_class()),
+            classes: labels.names.clone(),
+            d_model,
+            position: None,
+            input_ids: None,
+            texts: None,
+            groups: None,
+            source_rows: (0..lengths.len()).collect(),
+            skipped: Vec::new(),
+            sites: Vec::new(),
+            origin: ActivationOrigin::default(),
+            hash: hasher.finalize().to_hex().to_string(),
+        })
+    }
+
     /// Why activations without labels cannot be used where labels are needed.
     pub fn no_labels(path: &Path) -> ActivationError {
         if path.is_dir() {

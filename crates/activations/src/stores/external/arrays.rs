@@ -415,7 +415,7 @@ mod tests {
         };
         let targets = read(LabelKind::Labels).unwrap().targets.unwrap();
         assert_eq!(targets.names, ["warm", "long"]);
-        assert_eq!(targets.values, [1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(targets.numbers(), [1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
         assert!(matches!(
             read(LabelKind::Class),
             Err(ActivationError::ArrayMismatch { array: "y", .. })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::array_file::ArrayFile;
 use crate::data::classes::{class_indices, sorted_classes};
-use crate::{ActivationError, ExternalError, LabelKind, NpzArray, NpzData, Targets};
+use crate::{ActivationError, ExternalError, LabelKind, Labels, NpzArray, NpzData};
 
 /// The label of every row of a file.
 pub(super) enum RowLabels {
@@ -14,14 +14,14 @@ pub(super) enum RowLabels {
     /// Names of classes, of rows that have one, and their order where the file gives it.
     Classes { names: Vec<Option<String>>, order: Option<Vec<String>> },
     /// Targets other than classes.
-    Targets(Targets),
+    Targets(Labels),
 }
 
 /// Labels of some rows.
 pub(super) struct KeptLabels {
     pub(super) classes: Vec<String>,
     pub(super) labels: Option<Vec<usize>>,
-    pub(super) targets: Option<Targets>,
+    pub(super) targets: Option<Labels>,
 }
 
 impl RowLabels {
@@ -46,8 +46,8 @@ impl RowLabels {
         if y.shape == [n] && kind == LabelKind::Labels {
             y.shape.push(1);
         }
-        let mut targets = Targets::from_array(path, kind, y, n)?;
-        if let Some(names) = class_names.filter(|names| names.len() == targets.n_columns()) {
+        let mut targets = Labels::from_array(path, kind, y, n)?;
+        if let Some(names) = class_names.filter(|names| names.len() == targets.names.len()) {
             targets.names = names;
         }
         Ok(Self::Targets(targets))
@@ -66,7 +66,7 @@ impl RowLabels {
         match self {
             Self::Absent => KeptLabels { classes: Vec::new(), labels: None, targets: None },
             Self::Targets(targets) => {
-                let targets = targets.rows(rows);
+                let targets = targets.select(rows);
                 KeptLabels {
                     classes: targets.names.clone(),
                     labels: Some(targets.strata()),

@@ -135,7 +135,7 @@ fn logits_and_gradients_equal_pytorch() {
         let rate = Rate { learning_rate: 1.0, weight_decay: 0.0 };
         let mut trials = Trials::new(&config, std::slice::from_ref(&case.state), vec![rate]);
         let class_weights = vec![1.0; data.n_classes()];
-        let targets = Targets::new(data.labels(), &class_weights);
+        let targets = Targets::of_labels(data.labels(), &class_weights);
         trials.differentiate_padded(&data.tokens(&device), &targets, &mut [0.0]).unwrap();
         let found = trials.gradient(0);
         for (name, expected) in &case.grad {

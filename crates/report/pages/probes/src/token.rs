@@ -1,16 +1,20 @@
 //! Texts, and what saved probes say about each of their tokens.
 
 use attention_probes_activations::{
-    ActivationSource, Capture, Dataset, Place, PlaceActivations, PlaceSites, StorageConfig,
-    TOKENS_PER_FORWARD, TokenizeConfig, TokenizedDataset, open_activations, tokenize,
+    ActivationSource, Capture, Dataset, LabelKind, Place, PlaceActivations, PlaceSites,
+    StorageConfig, TOKENS_PER_FORWARD, TokenizeConfig, TokenizedDataset, open_activations,
+    tokenize,
 };
 use attention_probes_errors::Stop;
 use attention_probes_metrics::predicted_class;
 use attention_probes_models::{LanguageModel, Tokenizer};
 use attention_probes_probes::{
-    ModelChoice, Prefixes, ProbeError, ProbeFile, Reading, TokenReader, apply_probe,
+    ModelChoice, Outputs, Prefixes, ProbeError, ProbeFile, ProbeMetadata, Reading, TokenReader,
+    apply_probe,
 };
-use attention_probes_report::{PageProbe, PageToken, TokenPage, TokenReading, TokenText};
+use attention_probes_report::{
+    PageOutputs, PageProbe, PageToken, TokenPage, TokenReading, TokenText, measured,
+};
 use burn::tensor::Device;
 
 use crate::PageError;
@@ -51,7 +55,7 @@ pub struct TextsPage {
 ///
 /// # Errors
 ///
-/// - [`PageError::Probe`] if a probe is not one of classes, or not one of the model
+/// - [`PageError::Probe`] if a probe is not one of the model
 /// - [`PageError::Activation`] if the texts cannot be tokenized, or the model fails
 /// - [`PageError::Stopped`] if [`TokenPageConfig::stop`] is given
 ///
@@ -111,7 +115,6 @@ pub fn token_page(
 ) -> Result<TextsPage, PageError> {
     let TokenPageConfig { dataset, model, device, .. } = *config;
     let place = |file: &ProbeFile| {
-        file.saved.check_classes().map_err(|error| file.in_file(error))?;
         file.saved.place_in(model, config.given).map_err(|error| file.in_file(error))
     };
     let places = files.iter().map(place).collect::<Result<Vec<_>, ProbeError>>()?;
@@ -174,6 +177,11 @@ fn describe(files: &[ProbeFile], places: &[Place]) -> Vec<PageProbe> {
                 (Some(task), Some(target)) => format!("{task} {:?}", target.to_string()),
                 (task, _) => task.clone().unwrap_or_default(),
             },
+            outputs: match metadata.outputs {
+                Outputs::Classes => PageOutputs::Classes,
+                Outputs::Labels => PageOutputs::Labels,
+                Outputs::Number => PageOutputs::Number,
+            },
             classes: file.class_names().to_vec(),
             n_heads: file.saved.config().kind().token_weights().map_or(0, |found| found.n_heads),
             threshold: metadata.threshold,
@@ -199,12 +207,30 @@ fn texts(
         let row = tokens.text_rows[sequence];
         TokenText {
             row: dataset.source_rows[row] as u64,
-            label: dataset.labels.get(row).map(|&label| dataset.classes[label].clone()),
+            label: shown_label(dataset, row),
             tokens: tokens.sequence(sequence).iter().enumerate().map(token).collect(),
             readings: Vec::new(),
         }
     };
     (0..tokens.len()).filter(|sequence| !skipped.contains(sequence)).map(text).collect()
+}
+
+/// The label of a text in words: its class, the likeliest of a distribution, labels separated by
+/// commas, or the number.
+fn shown_label(dataset: &Dataset, row: usize) -> Option<String> {
+    let class = || dataset.labels.get(row).map(|&label| dataset.classes[label].clone());
+    let Some(labels) = &dataset.targets else { return class() };
+    let n = labels.n_columns();
+    let values = &labels.numbers()[row * n..(row + 1) * n];
+    match labels.kind() {
+        LabelKind::Number => Some(measured(values[0])),
+        LabelKind::Labels => {
+            let there = labels.names.iter().zip(values).filter(|(_, value)| **value > 0.5);
+            let there: Vec<&str> = there.map(|(name, _)| name.as_str()).collect();
+            Some(if there.is_empty() { "none".to_owned() } else { there.join(", ") })
+        }
+        LabelKind::Class | LabelKind::Distribution => class(),
+    }
 }
 
 /// What a probe says about every text that has activations, in order.
@@ -219,26 +245,40 @@ fn read(
         .map(|sequence| (sequence, tokens.sequence(sequence).len()))
         .collect();
     let reader = TokenReader::new(&file.saved)?;
-    let threshold = file.saved.metadata.threshold;
+    let metadata = &file.saved.metadata;
     let mut readings = vec![TokenReading::default(); prefixes.len()];
     let prefixes = Prefixes { source, site: 0, ends: &prefixes, stop: config.stop };
     apply_probe(&file.probe, prefixes, config.device, |index, reading| {
-        readings[index] = token_reading(&reader, reading, threshold);
+        readings[index] = token_reading(&reader, reading, metadata);
     })?;
     Ok(readings)
 }
 
-fn token_reading(reader: &TokenReader<'_>, reading: &Reading<'_>, threshold: f64) -> TokenReading {
-    let is_finite = reading.probabilities.iter().all(|probability| probability.is_finite());
-    let predicted = if is_finite { predicted_class(reading.probabilities, threshold) } else { 0 };
+fn token_reading(
+    reader: &TokenReader<'_>,
+    reading: &Reading<'_>,
+    metadata: &ProbeMetadata,
+) -> TokenReading {
+    let ProbeMetadata { outputs, threshold, .. } = *metadata;
+    let probabilities = match outputs {
+        Outputs::Classes => reading.probabilities.to_vec(),
+        Outputs::Labels => outputs.values(reading.logits, 0),
+        Outputs::Number => Vec::new(),
+    };
+    let is_finite = probabilities.iter().all(|probability| probability.is_finite());
+    let predicted = match outputs {
+        Outputs::Classes if is_finite => predicted_class(&probabilities, threshold),
+        Outputs::Labels if is_finite => likeliest(&probabilities),
+        _ => 0,
+    };
     // Of two classes everything is about class 1, of more about the predicted one.
-    let is_binary = reading.logits.len() == 1;
+    let is_binary = reading.logits.len() == 1 && outputs.are_classes();
     let (class, logit) = if is_binary { (1, 0) } else { (predicted, predicted) };
     let running = reader.running_probabilities(reading);
     let contributions = reader.contributions(reading);
     let doubles = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect();
     TokenReading {
-        probabilities: reading.probabilities.to_vec(),
+        probabilities,
         logits: doubles(reading.logits),
         predicted,
         pattern: reading.pattern.iter().flatten().map(|head| doubles(head)).collect(),
@@ -246,4 +286,12 @@ fn token_reading(reader: &TokenReader<'_>, reading: &Reading<'_>, threshold: f64
         contributions: contributions
             .map(|all| all.iter().map(|scores| f64::from(scores[logit])).collect()),
     }
+}
+
+/// Index of the highest of some probabilities, of equals the first.
+fn likeliest(probabilities: &[f64]) -> usize {
+    let higher = |best: usize, next: usize| {
+        if probabilities[next] > probabilities[best] { next } else { best }
+    };
+    (1..probabilities.len()).fold(0, higher)
 }

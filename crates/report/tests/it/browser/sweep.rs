@@ -252,7 +252,7 @@ fn labels_that_are_no_classes_have_a_table_and_a_curve() {
         );
         assert_eq!(
             row,
-            "0|mean|0.200[0.150, 0.250]|0.200|0.200|1.23e5|n/a|1e2|\
+            "0|mean|0.200[0.150, 0.250]|0.200|0.200|1.23e5|n/a|penalty 1e2|\
              seed_42/years-L00-resid_post/trained/mean_probe_state.npz"
         );
         assert_eq!(

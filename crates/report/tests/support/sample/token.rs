@@ -1,6 +1,8 @@
 //! Texts and what probes say about them.
 
-use attention_probes_report::{PageProbe, PageToken, TokenPage, TokenReading, TokenText};
+use attention_probes_report::{
+    PageOutputs, PageProbe, PageToken, TokenPage, TokenReading, TokenText,
+};
 
 use super::dice::Dice;
 
@@ -98,6 +100,7 @@ pub(crate) fn token_page(n_texts: usize, n_tokens: usize, n_layers: usize) -> To
         layer: Some(layer),
         component: "resid_post".to_owned(),
         task: "sequence".to_owned(),
+        outputs: PageOutputs::Classes,
         classes: vec!["negative".to_owned(), "positive".to_owned()],
         n_heads,
         threshold: 0.5,

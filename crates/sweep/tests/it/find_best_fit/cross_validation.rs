@@ -5,7 +5,7 @@ use attention_probes_probes::{
     TrainingData, evaluate_probe, train_any_probe,
 };
 use attention_probes_sweep::{
-    FitConfig, FitData, Method, SelectBy, SweepError, Trial, TrialGroup, find_best_fit,
+    FitConfig, FitData, FitRun, Method, SelectBy, SweepError, Trial, TrialGroup, find_best_fit,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -61,7 +61,7 @@ fn slowly(toy: &Toy, folds: &Folds, weight_decay: f64) -> (f64, f64) {
             ..TrainConfig::default()
         };
         let probe: ProbeConfig = ProbeConfig::new(Linear::default(), D_MODEL, n_classes);
-        let trained = train_any_probe(&means(toy, &rest), None, &probe, &train, &device).unwrap();
+        let trained = train_any_probe(&means(toy, &rest), &probe, &train, &device).unwrap();
         let judged = evaluate_probe(&trained.probe, &means(toy, &held_out), &device).unwrap();
         for (&example, logits) in held_out.iter().zip(judged.logits.chunks(width)) {
             let logits: Vec<f64> = match logits {
@@ -137,17 +137,21 @@ fn folds_that_cannot_be_are_refused() {
     let mut toy = toy(2, folder.path());
     let (train, validation): (Vec<usize>, Vec<usize>) = (0..N).partition(|i| *i < N_TRAIN);
     let groups: Vec<usize> = (0..N).map(|i| i % 3).collect();
+    let labels = Labels::numbered(toy.labels.clone(), 2);
     let data = FitData {
         examples: &toy.prefixes,
-        labels: &toy.labels,
-        n_classes: 2,
+        labels: &labels,
         class_weights: &[1.0, 1.0],
         groups: Some(&groups),
         train: &train,
         validation: &validation,
     };
     let mut refused = |group: TrialGroup, config: &FitConfig| {
-        let fitted = find_best_fit(&mut toy.source, &data, &[group], config, None, &mut |_| ());
+        let fitted = find_best_fit(
+            &mut toy.source,
+            &FitRun { data: &data, groups: &[group], config, checkpoint: None },
+            &mut |_| (),
+        );
         match fitted.unwrap_err() {
             SweepError::Probe(error) => *error,
             error => panic!("{error}"),

@@ -137,7 +137,7 @@ fn lbfgs_ends_where_a_single_module_ends() {
                 class_weights: Some(class_weights(n_classes)),
                 ..TrainConfig::default()
             };
-            let expected = train_any_probe(&data, None, &probe, &train, &Device::flex()).unwrap();
+            let expected = train_any_probe(&data, &probe, &train, &Device::flex()).unwrap();
             let expected_loss = expected.history[expected.best_step].loss_nats;
             let found = &fit.trials[0];
             let decays_all = probe.kind_as::<Attention>().is_some();
@@ -182,7 +182,7 @@ fn the_focal_loss_and_no_decay_have_a_minimum_of_their_own() {
             class_weights: Some(class_weights(2)),
             ..TrainConfig::default()
         };
-        let expected = train_any_probe(&data, None, &probe, &train, &Device::flex()).unwrap();
+        let expected = train_any_probe(&data, &probe, &train, &Device::flex()).unwrap();
         let found = fit.trials[0].history[0].train_loss
             + weight_decay / 2.0 * squares(&fit.trials[0].state, |rank| rank > 1);
         let expected = expected.history[expected.best_step].loss_nats;
@@ -272,7 +272,7 @@ fn a_fine_tuned_probe_begins_as_the_probe_of_the_mean_token() {
     let data = TrainingData::new(x, padding, labels).unwrap();
     let class_weights = Some(class_weights(2));
     let train = TrainConfig { weight_decay: 0.1, seed: 3, class_weights, ..TrainConfig::default() };
-    let expected = train_any_probe(&data, None, &probe, &train, &device).unwrap();
+    let expected = train_any_probe(&data, &probe, &train, &device).unwrap();
     let expected = expected.probe.state().unwrap();
     for name in ["v.weight", "v.bias"] {
         for (found, expected) in state[name].values.iter().zip(&expected[name].values) {

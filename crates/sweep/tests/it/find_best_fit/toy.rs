@@ -3,12 +3,12 @@
 use attention_probes_activations::{ExternalActivations, MemoryActivations, NpzArray, write_npz};
 use attention_probes_errors::Stop;
 use attention_probes_probes::{
-    Aggregation, Attention, AttentionActivation, GatedBipolar, Linear, Loss, Mlp, MultiMax, Pool,
-    ProbeConfig, ProbeState, RollingAttention, TokenScores,
+    Aggregation, Attention, AttentionActivation, GatedBipolar, Labels, Linear, Loss, Mlp, MultiMax,
+    Pool, ProbeConfig, ProbeState, RollingAttention, TokenScores,
 };
 use attention_probes_sweep::{
-    EpochReport, FitConfig, FitData, FitEvent, GroupFit, Keep, Method, PredictConfig, SelectBy,
-    SweepError, Trial, TrialGroup, find_best_fit,
+    EpochReport, FitConfig, FitData, FitEvent, FitRun, GroupFit, Keep, Method, PredictConfig,
+    SelectBy, SweepError, Trial, TrialGroup, find_best_fit,
 };
 use burn::tensor::Device;
 use rand::{Rng, SeedableRng};
@@ -82,10 +82,10 @@ impl Toy {
     ) -> Result<Vec<GroupFit>, SweepError> {
         let (train, validation): (Vec<usize>, Vec<usize>) = (0..N).partition(|i| *i < 44);
         let weights: Vec<f32> = (0..self.n_classes).map(|class| 1.0 + class as f32 * 0.5).collect();
+        let labels = Labels::numbered(self.labels.clone(), self.n_classes);
         let data = FitData {
             examples: &self.prefixes,
-            labels: &self.labels,
-            n_classes: self.n_classes,
+            labels: &labels,
             class_weights: &weights,
             groups: self.groups.as_deref(),
             train: &train,
@@ -96,7 +96,11 @@ impl Toy {
                 on_epoch(report);
             }
         };
-        find_best_fit(&mut self.source, &data, groups, config, checkpoint, &mut told)
+        find_best_fit(
+            &mut self.source,
+            &FitRun { data: &data, groups, config, checkpoint },
+            &mut told,
+        )
     }
 }
 

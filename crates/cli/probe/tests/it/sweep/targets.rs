@@ -1,4 +1,5 @@
-//! Targets other than classes, from a configuration to what `eval` and `score` make of the probes.
+//! Labels other than classes, from a configuration to what `eval`, `score`, and `view` make of the
+//! probes.
 
 use std::fmt::Write;
 use std::fs;
@@ -61,8 +62,7 @@ fn score_lines(folder: &Folder, args: &[&str]) -> Vec<Value> {
 #[test]
 fn a_number_is_learned_judged_and_scored() {
     let folder = folder("number", "count");
-    let (stdout, stderr) = folder.succeed(&[]);
-    assert!(stderr.contains("1 architectures left out, they learn classes only"), "{stderr}");
+    let (stdout, _) = folder.succeed(&[]);
     assert!(stdout.contains("R² (95 %)") && stdout.contains("bag of words"), "{stdout}");
     let report = best(&folder, EXPERIMENT);
     assert_eq!((&report["label_kind"], &report["names"]), (&json!("number"), &json!(["count"])));
@@ -79,12 +79,12 @@ fn a_number_is_learned_judged_and_scored() {
     let shuffled = &report["probes"][0]["shuffled_labels"]["number"]["r_squared"];
     assert!(shuffled.as_f64().unwrap() < share - 0.5, "{shuffled}");
     assert!(stdout.contains("labels shuffled"), "{stdout}");
-    assert!(!folder.path(&format!("{RUN}/{EXPERIMENT}/history.jsonl")).exists());
 
     // What is chosen is what validation likes best.
     let metrics =
         json(&fs::read(folder.path(&format!("{RUN}/{EXPERIMENT}/metrics.json"))).unwrap());
-    let best_of = metrics.as_array().unwrap().iter().max_by(|a, b| {
+    let of_linear = metrics.as_array().unwrap().iter().filter(|one| one["config_name"] == "linear");
+    let best_of = of_linear.max_by(|a, b| {
         a["validation"].as_f64().unwrap().total_cmp(&b["validation"].as_f64().unwrap())
     });
     assert_eq!(report["probes"][0]["penalties"], json!([best_of.unwrap()["penalty"]]));
@@ -120,15 +120,17 @@ fn a_number_is_learned_judged_and_scored() {
         assert!(error.contains(expected), "{error}");
     }
     let args = ["view", "--probe", PROBE, "--data", "data.jsonl", "--output", "view.html"];
-    let error = call::refused(&mut call::command(&folder.path(""), &args));
-    assert!(error.contains("this command needs a classifier"), "{error}");
+    probe(&folder, &[&args[..], &["--label", "count"]].concat());
+    let view = fs::read_to_string(folder.path("view.html")).unwrap();
+    assert!(view.contains(r#""outputs":"number""#) && view.contains(r#""label":"-5.5"#), "view");
 
     let args = ["compare", "results/small", "results/small"];
     let (compared, _) = call::succeed(&mut call::command(&folder.path(""), &args));
     let line = compared.lines().nth(2).unwrap();
     assert!(line.contains("  R²  ") && line.contains('['), "{compared}");
     let (plan, _) = folder.succeed(&["--dry-run", "--output", "elsewhere"]);
-    assert!(plan.ends_with("13 penalties for labels that are not classes\n"), "{plan}");
+    let penalties = "13 penalties for labels that are not classes\n  attention: ";
+    assert!(plan.contains(penalties) && plan.contains("trials by AdamW"), "{plan}");
 
     // A finished run is found again, and an unfinished one is made to the same bytes.
     let (_, stderr) = folder.succeed(&["--resume"]);
@@ -275,10 +277,11 @@ fn what_cannot_be_learned_is_refused_in_one_line() {
         assert!(error.contains(expected), "{error}");
     }
     let number = "path = \"data.csv\"\nlabel_kind = \"number\"";
-    let folder = Folder::with(&[("path = \"data.csv\"", number)]);
-    assert!(folder.refused(&[]).contains("add one with `name = \"linear\"`"));
+    let formula = ("[sweep]", "[[architectures]]\nname = \"linear\"\nrecipe = \"lda\"\n\n[sweep]");
+    let of_formula = Folder::with(&[("path = \"data.csv\"", number), formula]);
+    assert!(of_formula.refused(&[]).contains("add one with `name = \"linear\"`"));
     let folder = Folder::with(&[("epochs = 3", "epochs = 3\npenalties = [1.0]")]);
-    assert!(folder.refused(&[]).contains("`sweep.penalties` is for data"));
+    assert!(folder.refused(&[]).contains("`sweep.penalties` is for a linear probe"));
     for (penalties, expected) in
         [("[]", "is empty"), ("[0.0]", "has 0"), ("[1.0, 1.0]", "tell apart")]
     {
@@ -301,4 +304,75 @@ fn a_penalty_at_the_end_of_its_list_is_a_warning() {
     assert!(stdout.contains("add lower ones to `sweep.penalties`"), "{stdout}");
     let report = best(&folder, EXPERIMENT);
     assert_eq!(report["warnings"][0]["kind"], "end_of_list");
+}
+
+#[test]
+fn every_kind_of_probe_learns_every_kind_of_label() {
+    let kinds = [
+        ("mlp", ""),
+        ("attention", "recipe = \"ensemble_mean\""),
+        ("token", ""),
+        ("multimax", ""),
+        ("rolling_attention", ""),
+        ("gated_bipolar", "d_gate = 8"),
+    ];
+    let mut architectures = String::new();
+    for (name, keys) in kinds {
+        write!(architectures, "[[architectures]]\nname = \"{name}\"\n{keys}\n\n").unwrap();
+    }
+    let decays = "[[architectures]]\nname = \"linear\"\nconfig_name = \"decays\"\n\
+                  weight_decays = [1e-4, 1e-2]\n\n[[architectures]]\nname = \"linear\"\n\
+                  config_name = \"lda\"\nrecipe = \"lda\"\n\n";
+    for (kind, column) in [("number", "count"), ("labels", "labels"), ("distribution", "mood")] {
+        let folder = folder(kind, column);
+        let config = fs::read_to_string(folder.path("sweep.toml")).unwrap();
+        let (before, after) = config.split_once("[[architectures]]").unwrap();
+        let sweep = &after[after.find("[sweep]").unwrap()..];
+        let sweep = sweep.replace("epochs = 3", "epochs = 60");
+        folder.write("sweep.toml", format!("{before}{decays}{architectures}{sweep}"));
+        let (stdout, stderr) = folder.succeed(&[]);
+        assert!(stderr.contains("1 architectures left out, they learn classes only"), "{stderr}");
+        let report = best(&folder, EXPERIMENT);
+        let loss = |side: &Value| match kind {
+            "number" => 1.0 - side["number"]["r_squared"].as_f64().unwrap(),
+            "labels" => 1.0 - side["labels"]["report"]["macro_auroc"].as_f64().unwrap(),
+            _ => side["distribution"]["cross_entropy"].as_f64().unwrap(),
+        };
+        let mean = loss(&report["baselines"]["mean"]);
+        let probes = report["probes"].as_array().unwrap();
+        assert_eq!(probes.len(), 7, "{report}");
+        for found in probes {
+            let name = found["config_name"].as_str().unwrap();
+            let at = format!("{kind}, {name}: {} {mean}", loss(&found["test"]));
+            assert!(loss(&found["test"]) < 0.9 * mean, "{at}");
+            assert!(loss(&found["shuffled_labels"]) > loss(&found["test"]), "{at}");
+            assert!(found["trial"]["n_trials"].as_u64().unwrap() > 1, "{at}");
+            assert!(stdout.contains(name), "{stdout}");
+
+            // The saved probe says of the file what the report says of its examples.
+            let file = found["file"].as_str().unwrap();
+            let path = format!("{RUN}/{EXPERIMENT}/trained/{file}");
+            let args = ["score", "--probe", &path, "--data", "data.jsonl"];
+            let lines = probe(&folder, &args);
+            let line = json(lines.lines().next().unwrap().as_bytes());
+            let tokens = line["tokens"].as_array().unwrap();
+            let last = tokens.last().unwrap();
+            let (whole, so_far) = match kind {
+                "number" => (&line["value"], &last["running_value"]),
+                "labels" => (&line["probabilities"]["cats"], &last["running_probabilities"][0]),
+                _ => (&line["probability"], &last["running_probability"]),
+            };
+            let (whole, so_far) = (whole.as_f64().unwrap(), so_far.as_f64().unwrap());
+            assert!((whole - so_far).abs() < 1e-3 * whole.abs().max(1.0), "{at}: {whole} {so_far}");
+            if kind != "distribution" {
+                let args = ["eval", "--probe", &path, "--data", "data.jsonl", "--json"];
+                let args = [&args[..], &["--label", column]].concat();
+                let eval = json(probe(&folder, &args).as_bytes());
+                assert!(loss(&eval) < 0.9 * mean, "{at}: {eval}");
+            }
+        }
+        let history = fs::read_to_string(folder.path(&format!("{RUN}/{EXPERIMENT}/history.jsonl")));
+        let first = json(history.unwrap().lines().next().unwrap().as_bytes());
+        assert!(first["validation_loss"].is_number() && first.get("validation_accuracy").is_none());
+    }
 }

@@ -37,9 +37,9 @@ fn labels_are_matched_by_name_and_one_class_may_be_absent() {
     let data = fixture.reviews();
     // A probe that knows a third class, in an order that is not that of the letters.
     let config = ProbeConfig::new(Linear::default(), D_MODEL, 3);
-    let labels: Vec<usize> = data.labels().iter().map(|label| [2, 1][*label]).collect();
+    let labels: Vec<usize> = data.classes().iter().map(|label| [2, 1][*label]).collect();
     let names = ["unsure", "pos", "neg"].map(str::to_owned).to_vec();
-    let labels = Labels { values: labels.clone(), class_names: names };
+    let labels = Labels::of_classes(labels.clone(), names);
     let data = TrainingData::new(data.x().clone(), data.mask_pad(), labels).unwrap();
     let (saved, evaluation) = fixture.train(&data, &config);
     fixture.save(&saved, "three");
@@ -76,7 +76,7 @@ fn activations_from_a_file_give_the_same_report_and_scores() {
     let [n, pos, d_model] = data.x().dims();
     let x: Vec<f32> = data.x().clone().into_data().try_into_vec().unwrap();
     let mask: Vec<f32> = data.mask_pad().bool_not().float().into_data().try_into_vec().unwrap();
-    let y: Vec<i64> = data.labels().iter().map(|label| *label as i64).collect();
+    let y: Vec<i64> = data.classes().iter().map(|label| *label as i64).collect();
     // One more example, which is all padding.
     let with_empty = |values: Vec<f32>, n: usize| [values, vec![0.0; n]].concat();
     let arrays = [
@@ -144,7 +144,7 @@ fn a_token_task_is_judged_on_examples_drawn_as_in_training() {
     let groups = fixture.drawn(&file, &drawing).1.groups;
     let scores = ClassScores::from_logits(&evaluation.logits, 2).unwrap();
     let bootstrap = Bootstrap { seed: 7, ..Bootstrap::default() }.of_groups(groups.as_deref());
-    let expected = ClassificationReport::new(data.labels(), &scores, &bootstrap).unwrap();
+    let expected = ClassificationReport::new(data.classes(), &scores, &bootstrap).unwrap();
     assert_ne!(expected, compute_metrics(&evaluation, &data, 7).unwrap());
     let file = file.display().to_string();
     let args = ["--probe", "next_state.npz", "--data", &file, "--balance"];

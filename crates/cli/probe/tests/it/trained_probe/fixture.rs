@@ -107,7 +107,7 @@ impl Fixture {
             .unwrap();
         let x = Tensor::from_data(TensorData::new(x, [n, pos, D_MODEL]), &self.device);
         let padding = Tensor::<2>::from_data(TensorData::new(padding, [n, pos]), &self.device);
-        let labels = Labels { values: set.labels(), class_names: set.classes };
+        let labels = Labels::of_classes(set.labels(), set.classes);
         TrainingData::new(x, padding.bool(), labels).unwrap()
     }
 
@@ -121,7 +121,7 @@ impl Fixture {
         config: &ProbeConfig,
     ) -> (SavedProbe, Evaluation) {
         let training = TrainConfig { n_steps: 12, weight_decay: 0.01, ..TrainConfig::default() };
-        let trained = train_any_probe(data, None, config, &training, &self.device).unwrap();
+        let trained = train_any_probe(data, config, &training, &self.device).unwrap();
         let evaluation = evaluate_probe(&trained.probe, data, &self.device).unwrap();
         let mut metadata = ProbeMetadata::new(config.clone(), data.class_names().to_vec());
         metadata.model = Some(ModelMetadata {

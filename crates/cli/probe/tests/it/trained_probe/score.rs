@@ -69,7 +69,7 @@ fn scores_equal_the_evaluation_and_tokens_add_up_to_the_logit() {
     let logits: Vec<f64> = lines.iter().map(|line| line["logit"].as_f64().unwrap()).collect();
     let scores = ClassScores::from_logits(&logits, 2).unwrap();
     let bootstrap = Bootstrap { seed: 42, ..Bootstrap::default() };
-    let report = ClassificationReport::new(data.labels(), &scores, &bootstrap).unwrap();
+    let report = ClassificationReport::new(data.classes(), &scores, &bootstrap).unwrap();
     let found = fixture.eval(&["--probe", "attention_state.npz", "--data", "reviews.csv"]);
     assert_same_report(&found, &report);
 }

@@ -170,7 +170,7 @@ fn histories(records: &[HistoryRecord]) -> HashMap<TrialKey, TrialHistory> {
         let history = histories.entry(key).or_default();
         history.train_loss.push(record.train_loss.unwrap_or(f64::NAN));
         history.validation_loss.push(record.validation_loss.unwrap_or(f64::NAN));
-        history.balanced_accuracy.push(record.validation_balanced_accuracy);
+        history.balanced_accuracy.push(record.validation_balanced_accuracy.unwrap_or(f64::NAN));
     }
     histories
 }

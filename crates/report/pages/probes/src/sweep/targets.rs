@@ -1,8 +1,8 @@
 //! Data sets whose labels are no classes, as tables of the page.
 
-use attention_probes_probes::SideReport;
-use attention_probes_report::{Estimate, TargetRow, TargetTable, scientific_range};
-use attention_probes_sweep::{SavedRun, TargetReport};
+use attention_probes_probes::{Optimizer, SideReport};
+use attention_probes_report::{Estimate, TargetRow, TargetTable, scientific, scientific_range};
+use attention_probes_sweep::{SavedRun, TargetProbe, TargetReport};
 
 /// Heading of the column of probes that learned shuffled labels.
 pub const LABELS_SHUFFLED: &str = "labels shuffled";
@@ -40,7 +40,7 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
             rows.push(TargetRow {
                 place: report.place_name(has_components),
                 layer: report.layer,
-                penalty: scientific_range(&probe.penalties),
+                setting: setting(probe),
                 file: format!("{folder}/{}/trained/{}", report.experiment, probe.file),
                 validation: probe.validation.headline().1.unwrap_or(f64::NAN),
                 ..of_probe
@@ -67,6 +67,18 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
         metric: mean.headline().0.to_owned(),
         details,
         rows,
+    }
+}
+
+/// The penalty of a probe that was solved, or learning rate and weight decay of a trial.
+pub(crate) fn setting(probe: &TargetProbe) -> String {
+    let Some(trial) = probe.trial else {
+        return format!("penalty {}", scientific_range(&probe.penalties));
+    };
+    let decay = format!("decay {}", scientific(trial.weight_decay));
+    match trial.optimizer {
+        Optimizer::AdamW => format!("rate {}, {decay}", scientific(trial.learning_rate)),
+        Optimizer::Lbfgs => decay,
     }
 }
 

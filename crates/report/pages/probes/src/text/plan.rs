@@ -58,9 +58,6 @@ pub fn plan_text(plan: &SweepPlan, outline: Option<&SweepOutline>) -> String {
     let _ = writeln!(text, "probes: {}", kinds.join(", "));
     if let Some(penalties) = &config.sweep.penalties {
         let _ = writeln!(text, "{} penalties for labels that are not classes", penalties.len());
-        if config.data.iter().all(|data| !data.label_kind().is_class()) {
-            return text;
-        }
     }
     trials_text(&mut text, plan);
     text
@@ -71,7 +68,11 @@ fn trials_text(text: &mut String, plan: &SweepPlan) {
     let config = plan.config();
     let n_seeds = config.sweep.seeds.len();
     let seeds = if n_seeds > 1 { format!(", {n_seeds} seeds") } else { String::new() };
+    let has_classes = config.data.iter().any(|data| data.label_kind().is_class());
     for (index, architecture) in config.architectures.iter().enumerate() {
+        if !has_classes && !config.data.is_empty() && architecture.is_plain_linear() {
+            continue; // its penalties are told above
+        }
         let trials = plan.trials_of(index);
         let n_trials = trials.len();
         let n_decays = distinct(trials, |trial| trial.weight_decay);

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use attention_probes_probes::SideReport;
-use attention_probes_report::{aligned, measured, scientific, scientific_range, with_interval};
+use attention_probes_report::{aligned, measured, scientific, with_interval};
 use attention_probes_sweep::{TargetReport, target_warnings};
 
 use super::cells::{names, warnings};
-use crate::sweep::LABELS_SHUFFLED;
+use crate::sweep::{LABELS_SHUFFLED, setting};
 
 /// The results of a data set at all its layers.
 pub(super) fn targets(text: &mut String, reports: &[TargetReport]) {
@@ -35,7 +35,7 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
         names(&first.names)
     );
     let mean = &first.baselines.mean;
-    let mut header: Vec<String> = ["layer", "probe", "penalty"].map(str::to_owned).to_vec();
+    let mut header: Vec<String> = ["layer", "probe", "setting"].map(str::to_owned).to_vec();
     header.push(format!("{} (95 %)", mean.headline().0));
     header.extend(mean.details().iter().map(|(name, _)| (*name).to_owned()));
     header.push(LABELS_SHUFFLED.to_owned());
@@ -43,11 +43,8 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
     let has_components = reports.iter().any(|one| one.component != first.component);
     for report in reports {
         for probe in &report.probes {
-            let mut cells = vec![
-                report.place_name(has_components),
-                probe.config_name.clone(),
-                scientific_range(&probe.penalties),
-            ];
+            let mut cells =
+                vec![report.place_name(has_components), probe.config_name.clone(), setting(probe)];
             cells.extend(numbers(&probe.test));
             cells.push(number(probe.shuffled_headline()));
             rows.push(cells);
@@ -61,7 +58,10 @@ fn data_set(text: &mut String, reports: &[&TargetReport]) {
     };
     rows.push(baseline("mean of the labels", "-".to_owned(), mean));
     if let Some(bag) = &first.baselines.bag_of_words {
-        let penalty = first.baselines.bag_of_words_penalty.map_or("-".to_owned(), scientific);
+        let penalty = first
+            .baselines
+            .bag_of_words_penalty
+            .map_or("-".to_owned(), |penalty| format!("penalty {}", scientific(penalty)));
         rows.push(baseline("bag of words", penalty, bag));
     }
     aligned(text, &rows);

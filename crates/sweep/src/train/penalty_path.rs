@@ -1,44 +1,43 @@
 //! A probe over a path of penalties, of which validation chooses.
 
-use attention_probes_activations::{LabelKind, Targets};
 use attention_probes_errors::Stop;
 use attention_probes_kernels::binary_cross_entropy;
 use attention_probes_metrics::r_squared;
 use attention_probes_probes::{
-    Features, LinearReadout, LogisticConfig, LogisticData, LogisticFit, LogisticTargets,
-    ProbeError, RidgeConfig, logistic_path, ridge_path, target_cross_entropies,
+    Features, LabelKind, Labels, LinearReadout, LogisticConfig, LogisticData, LogisticFit,
+    LogisticTargets, ProbeError, RidgeConfig, logistic_path, ridge_path, target_cross_entropies,
 };
 
-use super::report::PenaltyMetrics;
 use crate::SweepError;
+use crate::results::target_report::PenaltyMetrics;
 
 /// The probe of an architecture.
-pub(super) struct FittedProbe {
-    pub(super) readout: LinearReadout,
+pub(crate) struct FittedProbe {
+    pub(crate) readout: LinearReadout,
     /// The chosen penalty: one for all outputs, or one for each label.
-    pub(super) penalties: Vec<f64>,
+    pub(crate) penalties: Vec<f64>,
     /// Every penalty, and how validation likes it.
-    pub(super) path: Vec<PenaltyMetrics>,
+    pub(crate) path: Vec<PenaltyMetrics>,
 }
 
 /// One side of a split.
 #[derive(Clone, Copy)]
-pub(super) struct FitSide<'a> {
-    pub(super) features: Features<'a>,
-    pub(super) targets: &'a Targets,
+pub(crate) struct FitSide<'a> {
+    pub(crate) features: Features<'a>,
+    pub(crate) targets: &'a Labels,
 }
 
 /// Solves the problem of every penalty on the training side, and chooses on the validation side.
 ///
 /// A number is chosen by R², labels each by itself and distributions by log loss. Of equals the
 /// highest penalty is chosen, and never a fit that did not converge.
-pub(super) fn fit(
+pub(crate) fn fit(
     config_name: &str,
     train: FitSide<'_>,
     validation: FitSide<'_>,
     (penalties, stop): (&[f64], &Stop),
 ) -> Result<FittedProbe, SweepError> {
-    match train.targets.kind {
+    match train.targets.kind() {
         LabelKind::Class | LabelKind::Number => {
             fit_number(config_name, train, validation, penalties)
         }
@@ -57,10 +56,10 @@ fn fit_number(
     let config = RidgeConfig { penalties: penalties.to_vec(), ..RidgeConfig::default() };
     let mut path = Vec::new();
     let mut best: Option<(f64, f64, LinearReadout)> = None;
-    for fit in ridge_path(train.features, &as_f32(&train.targets.values), &config)? {
+    for fit in ridge_path(train.features, &as_f32(train.targets.numbers()), &config)? {
         let outputs = fit.readout.outputs(validation.features)?;
         let outputs: Vec<f64> = outputs.iter().map(|output| f64::from(*output)).collect();
-        let score = r_squared(&validation.targets.values, &outputs)?;
+        let score = r_squared(validation.targets.numbers(), &outputs)?;
         path.push(PenaltyMetrics {
             config_name: config_name.to_owned(),
             output: None,
@@ -82,38 +81,33 @@ fn fit_number(
 
 /// Solves the problem once more with the penalties that were chosen; `None` if the solver did not
 /// come to the minimum.
-pub(super) fn fit_again(
+pub(crate) fn fit_again(
     train: FitSide<'_>,
     penalties: &[f64],
     stop: &Stop,
 ) -> Result<Option<LinearReadout>, SweepError> {
-    if matches!(train.targets.kind, LabelKind::Class | LabelKind::Number) {
+    if matches!(train.targets.kind(), LabelKind::Class | LabelKind::Number) {
         let config = RidgeConfig { penalties: penalties.to_vec(), ..RidgeConfig::default() };
-        let mut fits = ridge_path(train.features, &as_f32(&train.targets.values), &config)?;
+        let mut fits = ridge_path(train.features, &as_f32(train.targets.numbers()), &config)?;
         return Ok(fits.pop().map(|fit| fit.readout));
     }
     let mut different = penalties.to_vec();
     different.sort_by(f64::total_cmp);
     different.dedup_by(|a, b| a.total_cmp(b).is_eq());
     let fits = logistic_fits(train, &different, stop)?;
-    let (mut weight, mut bias) = (Vec::new(), Vec::new());
+    let mut readouts = Vec::new();
     for (label, penalty) in penalties.iter().enumerate() {
         let is_wanted = |fit: &&LogisticFit| {
             fit.label == label && fit.penalty.total_cmp(penalty).is_eq() && fit.converged
         };
         let Some(fit) = fits.iter().find(is_wanted) else { return Ok(None) };
-        weight.extend(as_f64(fit.readout.weight()));
-        bias.extend(as_f64(fit.readout.bias()));
+        readouts.push(&fit.readout);
     }
-    Ok(Some(LinearReadout::new(&weight, &bias)?))
+    Ok(Some(LinearReadout::joined(readouts)?))
 }
 
 fn as_f32(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()
-}
-
-fn as_f64(values: &[f32]) -> impl Iterator<Item = f64> {
-    values.iter().map(|value| f64::from(*value))
 }
 
 /// The fits of all labels and penalties, converged or not.
@@ -128,11 +122,7 @@ fn logistic_fits(
         stop: stop.clone(),
         ..LogisticConfig::default()
     };
-    let (values, n_columns) = (as_f32(&train.targets.values), train.targets.n_columns());
-    let targets = match train.targets.kind {
-        LabelKind::Labels => LogisticTargets::multilabel(&values, n_columns)?,
-        _ => LogisticTargets::distributions(&values, n_columns)?,
-    };
+    let targets = LogisticTargets::of_labels(train.targets)?;
     let data = LogisticData { features: train.features, targets: &targets, weights: None };
     Ok(logistic_path(data, &config)?)
 }
@@ -145,7 +135,7 @@ fn fit_logits(
 ) -> Result<FittedProbe, SweepError> {
     // What does not converge is left out below, since the other penalties may do without it.
     let fits = logistic_fits(train, penalties, stop)?;
-    let kind = train.targets.kind;
+    let kind = train.targets.kind();
     let n_labels = if kind == LabelKind::Labels { train.targets.n_columns() } else { 1 };
     let mut best: Vec<Option<(f64, LogisticFit)>> = vec![None; n_labels];
     let mut path = Vec::new();
@@ -173,7 +163,7 @@ fn fit_logits(
             *known = Some((score, fit));
         }
     }
-    let (mut weight, mut bias, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut readouts, mut chosen) = (Vec::new(), Vec::new());
     for best in best {
         let Some((_, fit)) = best else {
             let config = LogisticConfig::default();
@@ -185,18 +175,17 @@ fn fit_logits(
             }
             .into());
         };
-        weight.extend(as_f64(fit.readout.weight()));
-        bias.extend(as_f64(fit.readout.bias()));
         chosen.push(fit.penalty);
+        readouts.push(fit.readout);
     }
-    Ok(FittedProbe { readout: LinearReadout::new(&weight, &bias)?, penalties: chosen, path })
+    Ok(FittedProbe { readout: LinearReadout::joined(&readouts)?, penalties: chosen, path })
 }
 
 /// Mean cross-entropy in nats of the logits of one label, or of all classes.
-pub(super) fn mean_log_loss(logits: &[f32], targets: &Targets, label: usize) -> f64 {
+pub(crate) fn mean_log_loss(logits: &[f32], targets: &Labels, label: usize) -> f64 {
     let n_columns = targets.n_columns();
-    let losses: Vec<f64> = if targets.kind == LabelKind::Labels {
-        let rows = targets.values.chunks_exact(n_columns).zip(logits);
+    let losses: Vec<f64> = if targets.kind() == LabelKind::Labels {
+        let rows = targets.numbers().chunks_exact(n_columns).zip(logits);
         rows.map(|(row, logit)| binary_cross_entropy(f64::from(*logit), row[label])).collect()
     } else {
         target_cross_entropies(logits, targets)
@@ -208,16 +197,15 @@ pub(super) fn mean_log_loss(logits: &[f32], targets: &Targets, label: usize) -> 
 mod tests {
     use super::*;
 
-    fn targets(kind: LabelKind, names: &[&str], values: &[f64]) -> Targets {
-        let names = names.iter().map(|&name| name.to_owned()).collect();
-        Targets { kind, names, values: values.to_vec() }
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
     }
 
     #[test]
     fn validation_chooses_the_penalty_of_a_number() {
         // y = 2 x + 1 exactly, so the weakest penalty is best.
         let (x, y) = ([0.0, 1.0, 2.0, 3.0], [1.0, 3.0, 5.0, 7.0]);
-        let targets = targets(LabelKind::Number, &["y"], &y);
+        let targets = Labels::of_numbers(y.to_vec(), "y");
         let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
         let found = fit("linear", side, side, (&[1.0, 1e-6, 100.0], &Stop::never())).unwrap();
         assert_eq!((found.penalties, found.path.len()), (vec![1e-6], 3));
@@ -237,7 +225,7 @@ mod tests {
         // The first label is the sign of the feature; the second has nothing to do with it.
         let x = [-2.0, -1.0, 1.0, 2.0];
         let values = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0];
-        let targets = targets(LabelKind::Labels, &["a", "b"], &values);
+        let targets = Labels::of_labels(values.to_vec(), names(&["a", "b"]));
         let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
         let found = fit("linear", side, side, (&[1e-2, 1e4], &Stop::never())).unwrap();
         assert_eq!((found.readout.n_out(), found.path.len()), (2, 4));
@@ -252,7 +240,7 @@ mod tests {
     fn a_constant_probe_of_soft_labels_says_their_mean() {
         let x = [1.0, -1.0, 1.0, -1.0];
         let values = [0.7, 0.3, 0.7, 0.3, 0.5, 0.5, 0.5, 0.5];
-        let targets = targets(LabelKind::Distribution, &["no", "yes"], &values);
+        let targets = Labels::of_distributions(values.to_vec(), names(&["no", "yes"]));
         let side = FitSide { features: Features::new(&x, 1).unwrap(), targets: &targets };
         let found = fit("linear", side, side, (&[1e6], &Stop::never())).unwrap();
         let bias = f64::from(found.readout.bias()[0]);

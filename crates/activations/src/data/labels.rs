@@ -1,4 +1,4 @@
-//! Targets other than classes: a number, several labels at once, or a distribution over classes.
+//! Labels of examples: a class, a number, several labels at once, or a distribution over classes.
 
 use std::path::Path;
 
@@ -39,79 +39,186 @@ impl LabelKind {
     }
 }
 
-/// Targets other than classes, checked.
+/// Labels of examples, all of one kind.
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes_activations::{LabelKind, Labels};
+///
+/// let classes = Labels::numbered(vec![1, 0, 1], 2);
+/// assert_eq!((classes.kind(), classes.len(), classes.classes()), (LabelKind::Class, 3, &[1, 0, 1][..]));
+/// let ages = Labels::of_numbers(vec![31.0, 4.5], "age");
+/// assert_eq!((ages.kind(), ages.len(), ages.numbers()), (LabelKind::Number, 2, &[31.0, 4.5][..]));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Targets {
-    /// What a label is, never [`LabelKind::Class`].
-    pub kind: LabelKind,
-    /// Name of each column: of the number, or of each label or class.
+pub struct Labels {
+    /// Name of each class or label; of a number its name alone.
     pub names: Vec<String>,
-    /// `[n, n_columns]`: the number; 1 where a label is there and 0 where it is not; or the
-    /// probability of each class.
-    pub values: Vec<f64>,
+    /// The labels themselves.
+    pub values: LabelValues,
 }
 
-impl Targets {
-    /// Number of columns, at least one.
-    pub fn n_columns(&self) -> usize {
-        self.names.len()
+/// Labels of examples, by kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LabelValues {
+    /// The class of each example, an index into the names.
+    Class(Vec<usize>),
+    /// A number for each example.
+    Number(Vec<f64>),
+    /// 1 where a label is there and 0 where it is not, `[n, n_labels]`.
+    Labels(Vec<f64>),
+    /// The probability of each class, `[n, n_classes]`.
+    Distribution(Vec<f64>),
+}
+
+impl Labels {
+    /// One class for each example, an index into the names.
+    pub fn of_classes(values: Vec<usize>, names: Vec<String>) -> Self {
+        Self { names, values: LabelValues::Class(values) }
     }
 
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.values.len() / self.names.len()
+    /// One class for each example; the classes are called `0`, `1`, and so on.
+    pub fn numbered(values: Vec<usize>, n_classes: usize) -> Self {
+        Self::of_classes(values, (0..n_classes).map(|class| class.to_string()).collect())
     }
 
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+    /// A number for each example.
+    pub fn of_numbers(values: Vec<f64>, name: impl Into<String>) -> Self {
+        Self { names: vec![name.into()], values: LabelValues::Number(values) }
     }
 
-    /// Some rows, in this order.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such row.
-    #[must_use]
-    pub fn rows(&self, rows: &[usize]) -> Self {
-        let n = self.n_columns();
-        let values = rows.iter().flat_map(|row| &self.values[row * n..(row + 1) * n]).copied();
-        Self { kind: self.kind, names: self.names.clone(), values: values.collect() }
+    /// Several labels at once, 1 where one is there and 0 where it is not: `[n, n_labels]`, row-major.
+    pub fn of_labels(values: Vec<f64>, names: Vec<String>) -> Self {
+        Self { names, values: LabelValues::Labels(values) }
     }
 
-    /// Some columns, in this order.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such column.
-    #[must_use]
-    pub fn columns(&self, columns: &[usize]) -> Self {
-        let rows = self.values.chunks_exact(self.n_columns());
-        Self {
-            kind: self.kind,
-            names: columns.iter().map(|&column| self.names[column].clone()).collect(),
-            values: rows.flat_map(|row| columns.iter().map(|&column| row[column])).collect(),
+    /// A distribution over the classes for each example: `[n, n_classes]`, row-major.
+    pub fn of_distributions(values: Vec<f64>, names: Vec<String>) -> Self {
+        Self { names, values: LabelValues::Distribution(values) }
+    }
+
+    /// Labels that are no classes, `[n, n_columns]` with as many columns as names.
+    pub(crate) fn of_kind(kind: LabelKind, names: Vec<String>, values: Vec<f64>) -> Self {
+        let values = match kind {
+            LabelKind::Class => {
+                LabelValues::Class(values.into_iter().map(|value| value as usize).collect())
+            }
+            LabelKind::Number => LabelValues::Number(values),
+            LabelKind::Labels => LabelValues::Labels(values),
+            LabelKind::Distribution => LabelValues::Distribution(values),
+        };
+        Self { names, values }
+    }
+
+    /// What a label is.
+    pub fn kind(&self) -> LabelKind {
+        match self.values {
+            LabelValues::Class(_) => LabelKind::Class,
+            LabelValues::Number(_) => LabelKind::Number,
+            LabelValues::Labels(_) => LabelKind::Labels,
+            LabelValues::Distribution(_) => LabelKind::Distribution,
         }
     }
 
-    /// The likeliest class of each row, of equals the first.
+    /// The class of each example; none where labels are not classes.
+    pub fn classes(&self) -> &[usize] {
+        match &self.values {
+            LabelValues::Class(values) => values,
+            _ => &[],
+        }
+    }
+
+    /// The numbers of all examples, `[n, n_columns]`; none where labels are classes.
+    pub fn numbers(&self) -> &[f64] {
+        match &self.values {
+            LabelValues::Class(_) => &[],
+            LabelValues::Number(values)
+            | LabelValues::Labels(values)
+            | LabelValues::Distribution(values) => values,
+        }
+    }
+
+    /// Numbers of an example: one of a class or a number, else one for each name.
+    pub fn n_columns(&self) -> usize {
+        match self.values {
+            LabelValues::Class(_) | LabelValues::Number(_) => 1,
+            LabelValues::Labels(_) | LabelValues::Distribution(_) => self.names.len(),
+        }
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        match &self.values {
+            LabelValues::Class(values) => values.len(),
+            LabelValues::Number(values) => values.len(),
+            LabelValues::Labels(values) | LabelValues::Distribution(values) => {
+                values.len() / self.names.len().max(1)
+            }
+        }
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some examples, in this order.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such example.
+    #[must_use]
+    pub fn select(&self, examples: &[usize]) -> Self {
+        let n = self.n_columns();
+        let of = |values: &[f64]| {
+            examples.iter().flat_map(|i| &values[i * n..(i + 1) * n]).copied().collect()
+        };
+        let values = match &self.values {
+            LabelValues::Class(values) => {
+                LabelValues::Class(examples.iter().map(|&i| values[i]).collect())
+            }
+            LabelValues::Number(values) => LabelValues::Number(of(values)),
+            LabelValues::Labels(values) => LabelValues::Labels(of(values)),
+            LabelValues::Distribution(values) => LabelValues::Distribution(of(values)),
+        };
+        Self { names: self.names.clone(), values }
+    }
+
+    /// Some of several labels, in this order.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such label.
+    #[must_use]
+    pub fn columns(&self, columns: &[usize]) -> Self {
+        let rows = self.numbers().chunks_exact(self.n_columns());
+        let values = rows.flat_map(|row| columns.iter().map(|&column| row[column])).collect();
+        let names = columns.iter().map(|&column| self.names[column].clone()).collect();
+        Self::of_kind(self.kind(), names, values)
+    }
+
+    /// The class of each example, or of a distribution the likeliest, of equals the first.
     pub fn likeliest(&self) -> Vec<usize> {
         let likeliest = |row: &[f64]| {
             (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })
         };
-        self.values.chunks_exact(self.n_columns()).map(likeliest).collect()
+        match &self.values {
+            LabelValues::Class(values) => values.clone(),
+            _ => self.numbers().chunks_exact(self.n_columns()).map(likeliest).collect(),
+        }
     }
 
-    /// A class for each row that a split can keep in proportion: none for a number, the rarest
-    /// label of several, or the likeliest class.
+    /// A class for each example that a split can keep in proportion: its class or the likeliest, the
+    /// rarest label of several, and none for a number.
     pub fn strata(&self) -> Vec<usize> {
         let n = self.n_columns();
-        match self.kind {
-            LabelKind::Class | LabelKind::Number => vec![0; self.len()],
-            LabelKind::Distribution => self.likeliest(),
-            LabelKind::Labels => {
+        match &self.values {
+            LabelValues::Number(values) => vec![0; values.len()],
+            LabelValues::Class(_) | LabelValues::Distribution(_) => self.likeliest(),
+            LabelValues::Labels(values) => {
                 let mut counts = vec![0; n];
-                for row in self.values.chunks_exact(n) {
+                for row in values.chunks_exact(n) {
                     for (count, value) in counts.iter_mut().zip(row) {
                         *count += usize::from(*value > 0.5);
                     }
@@ -120,30 +227,39 @@ impl Targets {
                     let present = (0..n).filter(|&label| row[label] > 0.5);
                     present.min_by_key(|&label| counts[label]).unwrap_or(n)
                 };
-                self.values.chunks_exact(n).map(rarest).collect()
+                values.chunks_exact(n).map(rarest).collect()
             }
         }
     }
 
-    /// Adds rows of a file held out, whose columns must be among these.
+    /// Adds labels of the same kind of a file held out, whose names must be among these; the name of a
+    /// number may differ.
     ///
     /// # Errors
     ///
-    /// The name of a column that is not there.
+    /// A name that is not there.
     pub fn extend(&mut self, more: &Self) -> Result<(), String> {
-        if self.kind == LabelKind::Number {
-            self.values.extend(&more.values);
-            return Ok(());
-        }
         let place = |name: &String| {
             self.names.iter().position(|known| known == name).ok_or_else(|| name.clone())
         };
+        let values = match &mut self.values {
+            LabelValues::Number(values) => {
+                values.extend(more.numbers());
+                return Ok(());
+            }
+            LabelValues::Class(values) => {
+                let places: Vec<usize> = more.names.iter().map(place).collect::<Result<_, _>>()?;
+                values.extend(more.classes().iter().map(|&class| places[class]));
+                return Ok(());
+            }
+            LabelValues::Labels(values) | LabelValues::Distribution(values) => values,
+        };
         let places: Vec<usize> = more.names.iter().map(place).collect::<Result<_, _>>()?;
-        for row in more.values.chunks_exact(more.n_columns()) {
-            let start = self.values.len();
-            self.values.resize(start + self.names.len(), 0.0);
+        for row in more.numbers().chunks_exact(more.n_columns()) {
+            let start = values.len();
+            values.resize(start + self.names.len(), 0.0);
             for (&place, value) in places.iter().zip(row) {
-                self.values[start + place] = *value;
+                values[start + place] = *value;
             }
         }
         Ok(())
@@ -220,7 +336,7 @@ impl Targets {
             LabelKind::Class | LabelKind::Number => vec!["y".to_owned()],
             _ => (0..n_columns).map(|column| column.to_string()).collect(),
         };
-        Ok(Self { kind, names, values })
+        Ok(Self::of_kind(kind, names, values))
     }
 }
 
@@ -245,12 +361,15 @@ mod tests {
         let csv = "text,label\na,1.5\n,nan\nb, -2e3\n";
         let dataset = read("d.csv", csv, LabelKind::Number).unwrap();
         let targets = dataset.targets.unwrap();
-        assert_eq!((targets.values, targets.names), (vec![1.5, -2000.0], vec!["label".to_owned()]));
+        assert_eq!(
+            (targets.numbers(), targets.names.clone()),
+            (&[1.5, -2000.0][..], vec!["label".to_owned()])
+        );
         assert_eq!((dataset.labels, dataset.skipped_empty), (vec![0, 0], 1));
         assert_eq!(dataset.source_rows, [0, 2]);
         let jsonl = "{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":\"0.25\"}\n";
         let targets = read("d.jsonl", jsonl, LabelKind::Number).unwrap().targets.unwrap();
-        assert_eq!(targets.values, [1.0, 0.25]);
+        assert_eq!(targets.numbers(), [1.0, 0.25]);
     }
 
     #[test]
@@ -270,14 +389,14 @@ mod tests {
         let dataset = read("d.csv", csv, LabelKind::Labels).unwrap();
         let targets = dataset.targets.unwrap();
         assert_eq!(targets.names, ["x", "y"]);
-        assert_eq!(targets.values, [1.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(targets.numbers(), [1.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
         // The rarest label of each, and none.
         assert_eq!(dataset.labels, [0, 2, 1]);
         let jsonl = "{\"text\":\"a\",\"label\":[10,\"9\"]}\n{\"text\":\"b\",\"label\":[]}\n";
         let targets = read("d.jsonl", jsonl, LabelKind::Labels).unwrap().targets.unwrap();
         assert_eq!(
-            (targets.names.join(" "), targets.values),
-            ("9 10".to_owned(), vec![1.0, 1.0, 0.0, 0.0])
+            (targets.names.join(" "), targets.numbers()),
+            ("9 10".to_owned(), &[1.0, 1.0, 0.0, 0.0][..])
         );
         assert!(error("d.csv", "text,label\na,x;;y\n", LabelKind::Labels).contains("`x;;y`"));
         assert!(
@@ -293,9 +412,9 @@ mod tests {
                      {\"text\":\"b\",\"label\":{\"n\":1}}\n";
         let dataset = read("d.jsonl", jsonl, LabelKind::Distribution).unwrap();
         assert_eq!((dataset.classes.join(" "), dataset.labels), ("n y".to_owned(), vec![1, 0]));
-        assert_eq!(dataset.targets.unwrap().values, [0.25, 0.75, 1.0, 0.0]);
+        assert_eq!(dataset.targets.unwrap().numbers(), [0.25, 0.75, 1.0, 0.0]);
         let dataset = read("d.csv", "text,label\na,0.25\nb,1\n", LabelKind::Distribution).unwrap();
-        assert_eq!(dataset.targets.unwrap().values, [0.75, 0.25, 0.0, 1.0]);
+        assert_eq!(dataset.targets.unwrap().numbers(), [0.75, 0.25, 0.0, 1.0]);
         for (label, expected) in [
             ("{\"n\":0.5,\"y\":0.4}", "the sum 1"),
             ("{\"n\":1.5,\"y\":-0.5}", "from 0 to 1"),
@@ -312,15 +431,14 @@ mod tests {
 
     #[test]
     fn rows_of_another_file_take_its_columns() {
-        let targets = |names: &[&str], values: &[f64]| Targets {
-            kind: LabelKind::Labels,
-            names: names.iter().map(|&name| name.to_owned()).collect(),
-            values: values.to_vec(),
+        let targets = |names: &[&str], values: &[f64]| {
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            Labels::of_labels(values.to_vec(), names)
         };
         let mut all = targets(&["a", "b"], &[1.0, 0.0]);
         all.extend(&targets(&["b"], &[1.0])).unwrap();
-        assert_eq!(all.values, [1.0, 0.0, 0.0, 1.0]);
+        assert_eq!(all.numbers(), [1.0, 0.0, 0.0, 1.0]);
         assert_eq!(all.extend(&targets(&["c"], &[1.0])), Err("c".to_owned()));
-        assert_eq!(all.rows(&[1]).columns(&[1]), targets(&["b"], &[1.0]));
+        assert_eq!(all.select(&[1]).columns(&[1]), targets(&["b"], &[1.0]));
     }
 }

@@ -1,8 +1,8 @@
-//! What was found about targets other than classes, as it is written and printed.
+//! What was found about labels other than classes, as it is written and printed.
 
 use attention_probes_activations::LabelKind;
 use attention_probes_metrics::ExampleCounts;
-use attention_probes_probes::{Pool, SideReport};
+use attention_probes_probes::{Optimizer, Pool, SideReport};
 use serde::{Deserialize, Serialize};
 
 use crate::results::origin::Origin;
@@ -52,27 +52,76 @@ pub struct TargetBaselines {
     pub bag_of_words_penalty: Option<f64>,
 }
 
-/// The probe of an architecture with the penalties that validation chose.
+/// The probe of an architecture: with the penalties that validation chose, or the chosen trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetProbe {
     /// Prefix of the file names.
     pub config_name: String,
-    /// How it pools tokens.
-    pub pool: Pool,
-    /// Number of penalties that it was chosen from.
+    /// How a probe that is solved exactly pools tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
+    /// Number of penalties that it was chosen from; 0 of a trial.
     pub n_penalties: usize,
-    /// The chosen penalty: one for all outputs, or one for each label.
+    /// The chosen penalty of a probe that is solved exactly: one for all outputs, or one for each
+    /// label.
     pub penalties: Vec<f64>,
+    /// The trial that validation chose, of a probe that is trained over the grid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<ChosenTrial>,
     /// Its file in `trained/`.
     pub file: String,
     /// On the examples that chose the penalties.
     pub validation: SideReport,
     /// On examples that nothing was chosen by.
     pub test: SideReport,
-    /// The same penalties on training labels that were dealt out anew, judged on test; `None` if
-    /// not wanted, or if the solver did not come to the minimum.
+    /// The same setting trained on shuffled labels, evaluated on test; `None` if not wanted, or if
+    /// there is no such probe.
     #[serde(default)]
     pub shuffled_labels: Option<SideReport>,
+}
+
+/// The trial of an architecture that had the lowest loss on validation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChosenTrial {
+    /// Number of trials it was chosen from.
+    pub n_trials: usize,
+    /// How it was trained.
+    pub optimizer: Optimizer,
+    /// Step size; 1 with L-BFGS.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Seed of the initial weights.
+    pub seed: u64,
+    /// Its loss on validation.
+    pub validation_loss: Option<f64>,
+}
+
+/// One line of `metrics.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetMetrics {
+    /// Of a probe that is solved exactly.
+    Penalty(PenaltyMetrics),
+    /// Of a probe that is trained over the grid.
+    Trial(TrialLosses),
+}
+
+/// One trial in `metrics.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialLosses {
+    /// Prefix of the file names of its architecture.
+    pub config_name: String,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Seed of the initial weights.
+    pub seed: u64,
+    /// Mean loss on the validation examples; `None` if the trial diverged.
+    pub validation_loss: Option<f64>,
+    /// Mean loss on the test examples; `None` if the trial diverged.
+    pub test_loss: Option<f64>,
 }
 
 /// One penalty in `metrics.json`.

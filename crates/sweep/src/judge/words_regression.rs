@@ -1,14 +1,14 @@
 //! What the words alone tell of targets other than classes: regressions on sparse rows.
 
-use attention_probes_activations::{LabelKind, Split, Targets};
+use attention_probes_activations::{LabelKind, Labels, Split};
 use attention_probes_errors::Stop;
 use attention_probes_kernels::{ConjugateGradients, conjugate_gradients, dot_f64_in_order as dot};
 use attention_probes_metrics::r_squared;
 use attention_probes_probes::{LinearReadout, LogisticTargets};
 
-use super::fit::mean_log_loss;
 use crate::SweepError;
 use crate::judge::bag_of_words::{BagOfWords, FitFollower, WordTargets};
+use crate::train::penalty_path::mean_log_loss;
 
 /// Penalties that a ridge regression chooses from; rows have length 1.
 const RIDGE_PENALTIES: [f64; 6] = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];
@@ -20,18 +20,14 @@ const UNTIL: ConjugateGradients = ConjugateGradients { max_steps: 500, tolerance
 /// example, `[n, n_out]`.
 ///
 /// One penalty for all labels, chosen by their log loss.
-pub(super) fn logistic_on_words(
+pub(crate) fn logistic_on_words(
     words: &BagOfWords,
-    targets: &Targets,
+    targets: &Labels,
     split: &Split,
     follower: FitFollower<'_>,
 ) -> Result<(f64, Vec<f32>), SweepError> {
-    let (train, validation) = (targets.rows(&split.train), targets.rows(&split.validation));
-    let values: Vec<f32> = train.values.iter().map(|value| *value as f32).collect();
-    let learned = match targets.kind {
-        LabelKind::Labels => LogisticTargets::multilabel(&values, targets.n_columns())?,
-        _ => LogisticTargets::distributions(&values, targets.n_columns())?,
-    };
+    let (train, validation) = (targets.select(&split.train), targets.select(&split.validation));
+    let learned = LogisticTargets::of_labels(&train)?;
     let vocabulary = words.vocabulary(&split.train);
     let held_out = words.features(&vocabulary, &split.validation);
     let mut best: Option<(f64, f64, LinearReadout)> = None;
@@ -49,8 +45,8 @@ pub(super) fn logistic_on_words(
 }
 
 /// Mean log loss in nats, summed over labels.
-fn log_loss(logits: &[f32], targets: &Targets) -> f64 {
-    if targets.kind != LabelKind::Labels {
+fn log_loss(logits: &[f32], targets: &Labels) -> f64 {
+    if targets.kind() != LabelKind::Labels {
         return mean_log_loss(logits, targets, 0);
     }
     let n_labels = targets.n_columns();
@@ -62,7 +58,7 @@ fn log_loss(logits: &[f32], targets: &Targets) -> f64 {
 }
 
 /// The penalty that validation chose, and what the bag of words then says of every test example.
-pub(super) fn ridge_on_words(
+pub(crate) fn ridge_on_words(
     words: &BagOfWords,
     targets: &[f64],
     split: &Split,
@@ -192,27 +188,21 @@ mod tests {
     }
 
     /// The solver of dense rows is the oracle; its penalty is on the mean loss.
-    fn check(kind: LabelKind, n_columns: usize, values: Vec<f64>) {
-        let n = values.len() / n_columns;
+    fn check(targets: &Labels) {
+        let n = targets.len();
         let texts: Vec<Vec<u32>> =
             (0..n as u32).map(|i| vec![i % 5, (i * 3) % 7, i % 2, 6]).collect();
         let words = BagOfWords::new(texts.iter().map(Vec::as_slice));
-        let names = (0..n_columns).map(|i| i.to_string()).collect();
-        let targets = Targets { kind, names, values };
         let rows: Vec<usize> = (0..n).collect();
         let split = Split { train: rows.clone(), validation: rows.clone(), test: rows };
         let stop = &Stop::never();
         let follower = FitFollower { data: "", folder: None, stop, tracker: &mut NoTracker };
-        let (penalty, found) = logistic_on_words(&words, &targets, &split, follower).unwrap();
+        let (penalty, found) = logistic_on_words(&words, targets, &split, follower).unwrap();
         // Judged on what it learned from, the weakest penalty is the best.
         approx::assert_abs_diff_eq!(penalty, 0.01);
         let dense = dense(&words, n);
         let features = Features::new(&dense, words.n_features()).unwrap();
-        let values: Vec<f32> = targets.values.iter().map(|value| *value as f32).collect();
-        let logistic = match kind {
-            LabelKind::Labels => LogisticTargets::multilabel(&values, n_columns).unwrap(),
-            _ => LogisticTargets::distributions(&values, n_columns).unwrap(),
-        };
+        let logistic = LogisticTargets::of_labels(targets).unwrap();
         let config = LogisticConfig { penalties: vec![0.01], ..LogisticConfig::default() };
         let data = LogisticData { features, targets: &logistic, weights: None };
         let fits = logistic_path(data, &config).unwrap();
@@ -230,10 +220,12 @@ mod tests {
     #[test]
     fn logistic_on_words_is_that_of_dense_rows() {
         let label = |i: usize, by| if i.is_multiple_of(by) { 1.0 } else { 0.0 };
-        check(LabelKind::Labels, 2, (0..40).flat_map(|i| [label(i, 5), label(i, 3)]).collect());
+        let names = |n: usize| (0..n).map(|i| i.to_string()).collect();
+        let labels = (0..40).flat_map(|i| [label(i, 5), label(i, 3)]).collect();
+        check(&Labels::of_labels(labels, names(2)));
         let two = |i: usize| [0.2 + 0.1 * (i % 5) as f64, 0.8 - 0.1 * (i % 5) as f64];
-        check(LabelKind::Distribution, 2, (0..40).flat_map(two).collect());
+        check(&Labels::of_distributions((0..40).flat_map(two).collect(), names(2)));
         let three = |i: usize| [0.1 * (i % 5) as f64, 0.5, 0.5 - 0.1 * (i % 5) as f64];
-        check(LabelKind::Distribution, 3, (0..40).flat_map(three).collect());
+        check(&Labels::of_distributions((0..40).flat_map(three).collect(), names(3)));
     }
 }

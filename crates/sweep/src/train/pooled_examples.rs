@@ -11,7 +11,7 @@ use crate::SweepError;
 /// # Memory
 ///
 /// All of them at once.
-pub(super) fn pooled(
+pub(crate) fn pooled(
     source: &mut dyn ActivationSource,
     examples: &[(usize, usize)],
     pools: &[Pool],
@@ -34,6 +34,6 @@ pub(super) fn pooled(
 }
 
 /// Some rows of a table of this width.
-pub(super) fn rows(values: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
+pub(crate) fn rows(values: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
     rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect()
 }
