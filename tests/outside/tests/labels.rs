@@ -63,7 +63,7 @@ fn labels_of_ones_own_are_read_learned_saved_and_streamed() {
     let row = |i: usize| {
         let words = ["dog ", "dog dog ", "dog dog dog "][i % 3];
         format!(
-            "the {words}{},{} stars\n",
+            "the {words}{} {i},{} stars\n",
             ["red", "old", "big", "wet"][i / 3 % 4],
             1 + 2 * (i % 3)
         )
