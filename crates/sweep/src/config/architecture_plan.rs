@@ -72,6 +72,10 @@ fn check_training(architecture: &ArchitectureConfig) -> Result<(), SweepError> {
             return contradiction(key, "is not allowed where a formula gives the probe, remove it");
         }
     }
+    if architecture.loss == Loss::SquaredError {
+        let reason = "must be `cross_entropy`, which is the squared error where labels are numbers";
+        return contradiction("architectures.loss", reason);
+    }
     if let Some(values) = &architecture.learning_rates {
         let key = "architectures.learning_rates";
         if is_lbfgs {

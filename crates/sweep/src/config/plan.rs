@@ -461,6 +461,9 @@ mod tests {
         assert!(often.contains("`evaluation.shuffled_labels` has 1001"), "{often}");
         let word = error(&format!("{DATA}[evaluation]\nshuffled_labels = \"often\"\n"));
         assert!(word.contains("expected true, false, or a number such as 5"), "{word}");
+        let squared =
+            error(&format!("{DATA}[[architectures]]\nloss = {{ name = \"squared_error\" }}\n"));
+        assert!(squared.contains("`architectures.loss` must be `cross_entropy`"), "{squared}");
         let weights = error(&format!("{DATA}class_weights = \"cubic\"\n"));
         assert!(weights.contains("unknown word `cubic`"), "{weights}");
         let last =
