@@ -32,6 +32,7 @@ mod error;
 mod error_kind;
 mod evaluate;
 mod gather;
+mod gather_texts;
 #[cfg(test)]
 #[path = "../tests/support/golden.rs"]
 mod golden;
@@ -53,6 +54,7 @@ mod streaming;
 mod testing;
 mod train;
 mod train_config;
+mod train_sides;
 mod trained_on;
 mod training_data;
 
@@ -77,7 +79,8 @@ pub use convex::{
 };
 pub use error::ProbeError;
 pub use evaluate::{Evaluation, compute_metrics, evaluate_probe};
-pub use gather::{DataSides, TextsConfig};
+pub use gather::DataSides;
+pub use gather_texts::TextsConfig;
 pub use kinds::{
     Aggregation, Attention, AttentionActivation, Batch, GatedBipolar, Kinds, Layout, Linear, Mlp,
     MultiMax, NORM_EPSILON, PaddedTokens, ProbeKind, ProbeSize, Reads, RollingAttention,
@@ -101,9 +104,8 @@ pub use saved::{
 pub use side_report::{SideReport, target_cross_entropies};
 pub use state::{ParamArray, ProbeState};
 pub use streaming::{Ring, Rows, StreamKind, StreamingProbe};
-pub use train::{
-    StepRecord, TrainSides, TrainedProbe, train_any_probe, train_from_state, train_probe,
-};
+pub use train::{StepRecord, TrainedProbe, train_any_probe, train_from_state, train_probe};
 pub use train_config::{AttentionProbeTrainConfig, Optimizer, TrainConfig};
+pub use train_sides::TrainSides;
 pub use trained_on::{KnownTexts, TrainedOn};
 pub use training_data::{TrainingData, check_labels};

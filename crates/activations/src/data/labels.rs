@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::target_label::{NUMBER, PROBABILITY, SUM, SUM_TOLERANCE, fault, is_number};
+use super::label_fault::{NUMBER, PROBABILITY, SUM, SUM_TOLERANCE, fault, is_number};
 use crate::{ActivationError, NpzArray, NpzData};
 
 /// What a label is.

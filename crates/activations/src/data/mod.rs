@@ -12,6 +12,7 @@ mod draw;
 mod example;
 mod haystack;
 mod json_lines;
+mod label_fault;
 mod label_reader;
 mod labels;
 mod location;

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::classes::grouped;
+use super::label_fault::fault;
 use super::row::is_empty;
-use super::target_label::{PlainLabels, check, fault, labels_of};
+use super::target_label::{PlainLabels, check, labels_of};
 use crate::{
     ActivationError, Dataset, DatasetConfig, LabelColumn, LabelField, LabelKind, LabelReader,
     TextLabel, TextReader, TextRow,

@@ -117,17 +117,14 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
     let hub = hub_access();
     let source = args.texts.source(&args.data, hub.as_ref());
     let task = file.saved.task().map_err(|error| with_flags(file.in_file(error)))?;
+    let kind = file.saved.label_kind();
     let mut dataset = match &args.tokens {
         Some(tokens) => source.read_words(tokens)?,
-        None if !file.saved.label_kind().is_class() => match args.label {
-            Some(_) => {
-                let kind = file.saved.label_kind();
-                source.read_targets(&columns, kind, &args.label_separator)?
-            }
-            None => source.read(&columns, false)?,
-        },
+        None if args.label.is_some() && !kind.is_class() => {
+            source.read_targets(&columns, kind, &args.label_separator)?
+        }
         None if args.label.is_some() => source.read(&columns, true)?,
-        None if task == Task::Sequence => source.read_if_labelled(&columns)?,
+        None if task == Task::Sequence && kind.is_class() => source.read_if_labelled(&columns)?,
         None => source.read(&columns, false)?,
     };
     let n = args.max_texts.get();
@@ -135,8 +132,7 @@ fn read_texts(args: &ViewArgs, file: &ProbeFile) -> Result<Dataset> {
         info!("the first {n} of {} texts; `--max-texts` shows more", dataset.len());
         dataset.texts.truncate(n);
         dataset.labels.truncate(n);
-        let first: Vec<usize> = (0..n).collect();
-        dataset.targets = dataset.targets.map(|labels| labels.select(&first));
+        dataset.targets = dataset.targets.map(|it| it.select(&(0..n).collect::<Vec<_>>()));
         dataset.source_rows.truncate(n);
     }
     Ok(dataset)
