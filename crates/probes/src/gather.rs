@@ -193,8 +193,9 @@ impl TrainingData {
         })
     }
 
-    /// The examples on the host without padding, as a file of activations holds them:
-    /// [`MemoryActivations`](attention_probes_activations::MemoryActivations) of them are a source for sweeps and autoencoders.
+    /// The examples on the host without padding, as a file of activations holds them;
+    /// [`MemoryActivations`](attention_probes_activations::MemoryActivations) of them are a source for
+    /// sweeps and autoencoders.
     ///
     /// # Errors
     ///
