@@ -1,15 +1,17 @@
 //! The experiments of one data set: one for each place that is read.
 
-use attention_probes_activations::{Place, PlaceActivations, PlaceSites, TokenizedDataset};
+use attention_probes_activations::{Place, PlaceActivations, PlaceSites, Task, TokenizedDataset};
 use attention_probes_models::LanguageModel;
 
 use crate::SweepError;
 use crate::data::activation_sites::LeftOut;
 use crate::data::data_run::{DataRun, Input, Prepared, Reports};
-use crate::experiment::run_experiments;
-use crate::target_experiments::run_target_experiments;
+use crate::data::sides::check_sides;
+use crate::judge::findings::{Subject, describe, resolved_config};
+use crate::material::{Material, Swept};
 use crate::tracker::Tracker;
 use crate::train::asking::Asking;
+use crate::train::fit_config::FitConfig;
 
 /// Where activations are from: places, tokens, and model, if there are any.
 type Origins<'a> = (&'a [Place], Option<&'a TokenizedDataset>, Option<&'a LanguageModel>);
@@ -61,20 +63,62 @@ impl DataRun<'_> {
         Ok(reports)
     }
 
-    /// Trains what learns labels of this kind.
+    /// Trains on what has been prepared, evaluates, and writes an experiment for each place; one if
+    /// there are none.
     fn experiment(
         &self,
         prepared: Prepared<'_>,
         (places, tokens, model): Origins<'_>,
         tracker: &mut dyn Tracker,
     ) -> Result<Reports, SweepError> {
-        let source = Asking { source: prepared.source, stop: self.stop.clone() };
-        let prepared = Prepared { source: Box::new(source), ..prepared };
-        if prepared.targets.is_some() {
-            let targets = run_target_experiments(self, prepared, tokens, places, model, tracker)?;
-            return Ok(Reports { experiments: Vec::new(), targets });
+        let described = prepared.describe(&self.config().name);
+        let Prepared { source, examples, split, labels, hash, n_skipped, rows, warnings, .. } =
+            prepared;
+        if !labels.kind().is_class() {
+            // Examples may have been left out since the sides were looked at.
+            check_sides(self.config(), &labels, &split)?;
         }
-        let experiments = run_experiments(self, prepared, tokens, places, model, tracker)?;
-        Ok(Reports { experiments, targets: Vec::new() })
+        let mut source = Asking { source, stop: self.stop.clone() };
+        let experiments = self.experiments(places);
+        let checkpoint = self.checkpoint(&hash, model);
+        let material = Material {
+            plan: self.plan,
+            data: self.config(),
+            source: &mut source,
+            examples: &examples,
+            labels,
+            split: &split,
+            rows: &rows,
+            tokens,
+            is_about_tokens: self.plan.task(self.data).is_some_and(Task::is_about_tokens),
+            experiments: &experiments,
+            fit_config: FitConfig { stop: self.stop.clone(), ..self.plan.fit_config(self.device) },
+            folder: Some((&self.folder, &checkpoint)),
+        };
+        let subject = Subject {
+            config: self.plan.config(),
+            data: self.config(),
+            origin: self.origin(model),
+            describe: &|metadata| describe(metadata, self, model, &described),
+            resolved: &|place| resolved_config(self, place),
+            n_skipped,
+            warnings: &warnings,
+        };
+        let mut reports = Reports::default();
+        let mut write = |swept| {
+            match swept {
+                Swept::Classes(swept) => {
+                    swept.write(&self.folder.join(&swept.report.experiment))?;
+                    reports.experiments.push(swept.report);
+                }
+                Swept::Targets(swept) => {
+                    swept.write(&self.folder.join(&swept.report.experiment))?;
+                    reports.targets.push(swept.report);
+                }
+            }
+            Ok(())
+        };
+        material.sweep(&subject, tracker, &mut write)?;
+        Ok(reports)
     }
 }

@@ -3,23 +3,19 @@
 use std::path::Path;
 
 use attention_probes_activations::{ExampleSet, MemoryActivations, Place, Split};
-use attention_probes_probes::{
-    DataMetadata, ProbeConfig, ProbeError, ProbeMetadata, TrainedOn, TrainingData,
-};
+use attention_probes_probes::{DataMetadata, ProbeError, ProbeMetadata, TrainedOn, TrainingData};
 
 use crate::SweepError;
 use crate::config::DataConfig;
 use crate::config::plan::SweepPlan;
 use crate::data::leaks::{Compared, contradicting_activations, doubtful_classes};
-use crate::experiment::Material;
-use crate::judge::findings::{Findings, Subject};
-use crate::judge::target_findings::TargetFindings;
+use crate::judge::findings::Subject;
+use crate::material::Material;
 use crate::results::folder::to_toml;
 use crate::results::origin::Origin;
 use crate::results::swept::SweptExperiment;
 use crate::results::swept_targets::SweptTargets;
-use crate::sweep_source::{SweepDataConfig, divide, experiments_of};
-use crate::target_experiments::{TargetMaterial, without_constant_labels};
+use crate::sweep_source::{SweepDataConfig, SweptSource, divide, experiments_of};
 use crate::tracker::Tracker;
 use crate::train::fit::GroupFit;
 use crate::train::fit_config::FitConfig;
@@ -103,44 +99,9 @@ pub fn sweep_data(
         let error = ProbeError::ForClasses { what: "results of `sweep_data`", kind: kind.as_str() };
         return Err(error.into());
     }
-    let mut divided = Divided::new(plan, data, config)?;
-    let material = Material {
-        plan,
-        data: &divided.described,
-        source: &mut divided.source,
-        examples: &divided.examples,
-        split: &divided.split,
-        rows: data.kept(),
-        tokens: None,
-        is_about_tokens: false,
-        experiments: &divided.experiments,
-        fit_config: FitConfig { stop: config.stop.clone(), ..plan.fit_config(config.device) },
-        folder: None,
-    };
-    let trained = material.train(tracker)?;
-    let described = divided.describe(plan, data, &trained.groups[0].probe);
-    let subject = Subject {
-        config: plan.config(),
-        data: &divided.described,
-        origin: described.origin(),
-        describe: &|probe| described.fill(probe),
-        resolved: &|_| to_toml(plan.config(), Path::new("")),
-    };
-    let findings = Findings {
-        subject: &subject,
-        classes: &divided.examples.classes,
-        split: &divided.split,
-        n_skipped: data.n_skipped(),
-        warnings: &divided.warnings,
-        trained: &trained,
-    };
-    let (place, experiment) = &divided.experiments[0];
-    let experiment = findings.at(0, place.as_ref(), experiment.clone())?;
-    if experiment.report.architectures.is_empty() {
-        return Err(SweepError::Diverged);
-    }
-    tracker.finished(&experiment.report.experiment);
-    Ok(SweptData { experiment, fits: trained.fits })
+    let SweptSource { mut experiments, fits, .. } = sweep(plan, data, config, tracker)?;
+    let experiment = experiments.pop().ok_or(SweepError::Diverged)?;
+    Ok(SweptData { experiment, fits })
 }
 
 /// As [`sweep_data`], of labels that are not classes: numbers, several labels, or distributions.
@@ -191,51 +152,44 @@ pub fn sweep_labels(
         let reason = "are classes: `sweep_data` takes them";
         return Err(SweepError::Contradiction { key: "labels", reason });
     }
+    let SweptSource { mut targets, fits, .. } = sweep(plan, data, config, tracker)?;
+    let experiment = targets.pop().ok_or(SweepError::Diverged)?;
+    Ok(SweptLabels { experiment, fits })
+}
+
+/// Divides labelled activations, and trains every architecture on them.
+fn sweep(
+    plan: &SweepPlan,
+    data: &TrainingData,
+    config: &SweepDataConfig<'_>,
+    tracker: &mut dyn Tracker,
+) -> Result<SweptSource, SweepError> {
     let mut divided = Divided::new(plan, data, config)?;
-    let labels = without_constant_labels(
-        &divided.described.name,
-        data.labels().clone(),
-        &divided.split,
-        tracker,
-    );
-    let material = TargetMaterial {
-        plan,
-        data: &divided.described,
-        source: &mut divided.source,
-        examples: &divided.examples,
-        labels: &labels,
-        split: &divided.split,
-        rows: data.kept(),
-        tokens: None,
-        experiments: &divided.experiments,
-        fit_config: FitConfig { stop: config.stop.clone(), ..plan.fit_config(config.device) },
-        folder: None,
-    };
-    let trained = material.train(tracker)?;
-    let described = divided.describe(plan, data, &plan.probe(0, data.d_model(), 2));
+    let described = divided.describe(plan, data);
     let subject = Subject {
         config: plan.config(),
         data: &divided.described,
         origin: described.origin(),
         describe: &|probe| described.fill(probe),
         resolved: &|_| to_toml(plan.config(), Path::new("")),
-    };
-    let findings = TargetFindings {
-        subject: &subject,
-        labels: &labels,
-        split: &divided.split,
         n_skipped: data.n_skipped(),
         warnings: &divided.warnings,
-        trained: &trained,
     };
-    let (place, experiment) = &divided.experiments[0];
-    let experiment = findings.at(0, place.as_ref(), experiment.clone())?;
-    if experiment.report.probes.is_empty() {
-        return Err(SweepError::Diverged);
-    }
-    tracker.finished(&experiment.report.experiment);
-    let fits = trained.tried.into_iter().map(|tried| tried.fit).collect();
-    Ok(SweptLabels { experiment, fits })
+    let material = Material {
+        plan,
+        data: &divided.described,
+        source: &mut divided.source,
+        examples: &divided.examples,
+        labels: data.labels().clone(),
+        split: &divided.split,
+        rows: data.kept(),
+        tokens: None,
+        is_about_tokens: false,
+        experiments: &divided.experiments,
+        fit_config: FitConfig { stop: config.stop.clone(), ..plan.fit_config(config.device) },
+        folder: None,
+    };
+    SweptSource::of(material, &subject, tracker)
 }
 
 /// Labelled activations, divided into sides.
@@ -274,11 +228,11 @@ impl Divided {
     }
 
     /// What metadata of probes say of the data.
-    fn describe(&self, plan: &SweepPlan, data: &TrainingData, probe: &ProbeConfig) -> Described {
+    fn describe(&self, plan: &SweepPlan, data: &TrainingData) -> Described {
         let Split { train, validation, test } = &self.split;
         let learned = train.iter().chain(validation).map(|&example| self.keys[example]);
         Described {
-            template: data.metadata(probe),
+            template: data.metadata(&plan.probe(0, data.d_model(), 2)),
             seed: plan.config().seed,
             data: DataMetadata {
                 name: self.described.name.clone(),

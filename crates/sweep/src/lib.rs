@@ -9,16 +9,17 @@ mod data;
 mod demo;
 mod error;
 mod error_kind;
-mod experiment;
 mod experiments;
 mod in_memory;
 mod judge;
+mod material;
 mod results;
 mod run;
 mod sweep_source;
-mod target_experiments;
 mod tracker;
 mod train;
+mod train_classes;
+mod train_targets;
 mod warning;
 
 pub use attention_probes_metrics::{

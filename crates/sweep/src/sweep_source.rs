@@ -15,14 +15,12 @@ use crate::config::{DataConfig, HeldOut};
 use crate::data::held_out::unfit;
 use crate::data::leaks::doubtful_classes;
 use crate::data::sides::{check_classes, check_sides};
-use crate::experiment::Material;
-use crate::judge::findings::{Findings, Subject};
-use crate::judge::target_findings::TargetFindings;
+use crate::judge::findings::Subject;
+use crate::material::{Material, Swept};
 use crate::results::folder::to_toml;
 use crate::results::origin::Origin;
 use crate::results::swept::SweptExperiment;
 use crate::results::swept_targets::SweptTargets;
-use crate::target_experiments::{TargetMaterial, without_constant_labels};
 use crate::tracker::Tracker;
 use crate::train::fit::GroupFit;
 use crate::train::fit_config::FitConfig;
@@ -85,7 +83,7 @@ pub struct SweptSource {
 /// # Errors
 ///
 /// - [`SweepError::Probe`] if there are not as many lengths, labels, groups, and places as there are
-///   sequences and sites, or a label is none of its kind
+///   sequences and sites, a label is none of its kind, or a sequence that is not skipped has no token
 /// - as [`sweep_data`](crate::sweep_data) and [`sweep_labels`](crate::sweep_labels)
 ///
 /// # Memory
@@ -151,6 +149,7 @@ pub fn sweep_source(
     let rows: Vec<usize> = (0..lengths.len()).collect();
     let experiments = experiments_of(&config.name, places, source.n_sites());
     let fit_config = FitConfig { stop: config.stop.clone(), ..plan.fit_config(config.device) };
+    let warnings = doubtful_classes(&described, &examples, &split);
     let seed = plan.config().seed;
     let subject = Subject {
         config: plan.config(),
@@ -162,72 +161,53 @@ pub fn sweep_source(
         },
         describe: &|probe| probe.split_seed = Some(seed),
         resolved: &|_| to_toml(plan.config(), Path::new("")),
+        n_skipped,
+        warnings: &warnings,
     };
-    let mut swept = SweptSource { experiments: Vec::new(), targets: Vec::new(), fits: Vec::new() };
-    if labels.kind().is_class() {
-        let warnings = doubtful_classes(&described, &examples, &split);
-        let material = Material {
-            plan,
-            data: &described,
-            source,
-            examples: &examples,
-            split: &split,
-            rows: &rows,
-            tokens: None,
-            is_about_tokens: false,
-            experiments: &experiments,
-            fit_config,
-            folder: None,
+    let material = Material {
+        plan,
+        data: &described,
+        source,
+        examples: &examples,
+        labels,
+        split: &split,
+        rows: &rows,
+        tokens: None,
+        is_about_tokens: false,
+        experiments: &experiments,
+        fit_config,
+        folder: None,
+    };
+    SweptSource::of(material, &subject, tracker)
+}
+
+impl SweptSource {
+    /// Trains on what is ready, and keeps what was found at every site.
+    pub(crate) fn of(
+        material: Material<'_>,
+        subject: &Subject<'_>,
+        tracker: &mut dyn Tracker,
+    ) -> Result<Self, SweepError> {
+        let (mut experiments, mut targets) = (Vec::new(), Vec::new());
+        let mut keep = |swept| {
+            match swept {
+                Swept::Classes(swept) => experiments.push(*swept),
+                Swept::Targets(swept) => targets.push(*swept),
+            }
+            Ok(())
         };
-        let trained = material.train(tracker)?;
-        let findings = Findings {
-            subject: &subject,
-            classes: &examples.classes,
-            split: &split,
-            n_skipped,
-            warnings: &warnings,
-            trained: &trained,
-        };
-        for (site, (place, experiment)) in experiments.iter().enumerate() {
-            swept.experiments.push(findings.at(site, place.as_ref(), experiment.clone())?);
-            tracker.finished(experiment);
+        let fits = material.sweep(subject, tracker, &mut keep)?;
+        let has_classes = experiments.iter().any(|it| !it.report.architectures.is_empty());
+        if !has_classes && targets.iter().all(|it| it.report.probes.is_empty()) {
+            return Err(SweepError::Diverged);
         }
-        swept.fits = trained.fits;
-    } else {
-        let labels = without_constant_labels(&config.name, labels, &split, tracker);
-        let material = TargetMaterial {
-            plan,
-            data: &described,
-            source,
-            examples: &examples,
-            labels: &labels,
-            split: &split,
-            rows: &rows,
-            tokens: None,
-            experiments: &experiments,
-            fit_config,
-            folder: None,
-        };
-        let trained = material.train(tracker)?;
-        let findings = TargetFindings {
-            subject: &subject,
-            labels: &labels,
-            split: &split,
-            n_skipped,
-            warnings: &[],
-            trained: &trained,
-        };
-        for (site, (place, experiment)) in experiments.iter().enumerate() {
-            swept.targets.push(findings.at(site, place.as_ref(), experiment.clone())?);
-            tracker.finished(experiment);
-        }
-        swept.fits = trained.tried.into_iter().map(|tried| tried.fit).collect();
+        Ok(Self { experiments, targets, fits })
     }
-    Ok(swept)
 }
 
 impl LabelledSource<'_> {
-    /// Refuses lists that do not fit together, and labels that are none of their kind.
+    /// Refuses lists that do not fit together, sequences of no token, and labels that are none of
+    /// their kind.
     fn check(&self) -> Result<(), ProbeError> {
         let n = self.source.n_sequences();
         let n_places =
@@ -241,6 +221,10 @@ impl LabelledSource<'_> {
             if found != expected {
                 return Err(ProbeError::SizeMismatch { what, found, expected });
             }
+        }
+        let mut kept = (0..n).filter(|it| self.source.skipped().binary_search(it).is_err());
+        if let Some(example) = kept.find(|&example| self.lengths[example] == 0) {
+            return Err(ProbeError::NoRealToken { example });
         }
         check_labels(self.labels)
     }

@@ -69,8 +69,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) source: Box<dyn ActivationSource + 'a>,
     pub(crate) examples: ExampleSet,
     pub(crate) split: Split,
-    /// Labels other than classes, one for each example.
-    pub(crate) targets: Option<Labels>,
+    /// Label of each example.
+    pub(crate) labels: Labels,
     /// Row of each sequence in its file.
     pub(crate) rows: Vec<usize>,
     /// Number of each sequence that equal texts, or equal activations, share.
@@ -229,6 +229,14 @@ impl DataRun<'_> {
         places.iter().map(name).collect()
     }
 
+    /// The checkpoint of the data set, named after what it was trained on, so that it is never
+    /// continued on anything else.
+    pub(crate) fn checkpoint(&self, hash: &str, model: Option<&LanguageModel>) -> PathBuf {
+        let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
+        let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
+        self.folder.join(format!("{}-{}.checkpoint", self.config().name, &key[..16]))
+    }
+
     pub(crate) fn cache(&self, kind: &str) -> PathBuf {
         self.plan.config().output.join("cache").join(kind)
     }
@@ -263,13 +271,16 @@ impl DataRun<'_> {
             examples.remove_sequences(source.skipped());
         }
         let split = texts.split(self.config(), &examples, self.plan.config().seed)?;
-        let targets = texts.targets.as_ref().map(|targets| {
-            let row = |example: &Example| texts.tokens.text_rows[example.sequence];
-            targets.select(&examples.examples.iter().map(row).collect::<Vec<_>>())
-        });
+        let labels = match &texts.targets {
+            Some(targets) => {
+                let row = |example: &Example| texts.tokens.text_rows[example.sequence];
+                targets.select(&examples.examples.iter().map(row).collect::<Vec<_>>())
+            }
+            None => classes_of(&examples),
+        };
         let (hash, rows, keys) = (texts.hash.clone(), texts.rows.clone(), texts.keys.clone());
         let warnings = texts.warnings.clone();
-        Ok(Prepared { source, examples, split, targets, rows, keys, hash, n_skipped, warnings })
+        Ok(Prepared { source, examples, split, labels, rows, keys, hash, n_skipped, warnings })
     }
 
     /// Reads activations of one site that have been computed before, and the tokens they bring.
@@ -292,14 +303,19 @@ impl DataRun<'_> {
             ));
         }
         let hash = external.hash.clone();
-        let targets = external.targets.take();
+        let labels = external.targets.take().unwrap_or_else(|| classes_of(&examples));
         let tokens = tokens_of(&external);
         let rows = external.source_rows.clone();
         let source = Box::new(MemoryActivations::from(external));
         let prepared =
-            Prepared { source, examples, split, targets, rows, keys, hash, n_skipped, warnings };
+            Prepared { source, examples, split, labels, rows, keys, hash, n_skipped, warnings };
         Ok((prepared, tokens))
     }
+}
+
+/// The classes of examples, as labels.
+fn classes_of(examples: &ExampleSet) -> Labels {
+    Labels::of_classes(examples.labels(), examples.classes.clone())
 }
 
 /// Numbers separated by commas, cut to what a person reads.

@@ -36,6 +36,10 @@ pub(crate) struct Subject<'a> {
     pub(crate) describe: &'a dyn Fn(&mut ProbeMetadata),
     /// The configuration of the experiment of a place alone, TOML.
     pub(crate) resolved: &'a dyn Fn(Option<&Place>) -> Result<String, SweepError>,
+    /// Texts or examples that were left out because of NaN or infinity.
+    pub(crate) n_skipped: usize,
+    /// What looks wrong in the data.
+    pub(crate) warnings: &'a [Warning],
 }
 
 /// Everything that was trained on a data set, and what it says about the examples held out.
@@ -60,10 +64,6 @@ pub(crate) struct Findings<'a> {
     pub(crate) subject: &'a Subject<'a>,
     pub(crate) classes: &'a [String],
     pub(crate) split: &'a Split,
-    /// Texts or examples that were left out because of NaN or infinity.
-    pub(crate) n_skipped: usize,
-    /// What looks wrong in the data.
-    pub(crate) warnings: &'a [Warning],
     pub(crate) trained: &'a Trained,
 }
 
@@ -97,7 +97,7 @@ impl Findings<'_> {
                     self.trained.set_apart.as_ref().map_or(0, |side| side.examples.labels.len()),
                 ),
                 n_test: self.split.test.len(),
-                n_skipped: self.n_skipped,
+                n_skipped: self.subject.n_skipped,
             },
             baselines: self.trained.baselines.report.clone(),
             architectures: self.architecture_reports(&sound)?,
@@ -127,7 +127,7 @@ impl Findings<'_> {
         sound: &[&FittedArchitecture<'_>],
     ) -> Result<Vec<Warning>, SweepError> {
         let config = self.subject.config;
-        let mut warnings = self.warnings.to_vec();
+        let mut warnings = self.subject.warnings.to_vec();
         warnings.extend(few_test_examples(
             &self.trained.test.examples.labels,
             self.classes,

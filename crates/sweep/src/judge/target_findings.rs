@@ -108,10 +108,6 @@ pub(crate) struct TargetFindings<'a> {
     /// Labels of all examples.
     pub(crate) labels: &'a Labels,
     pub(crate) split: &'a Split,
-    /// Texts or examples that were left out because of NaN or infinity.
-    pub(crate) n_skipped: usize,
-    /// What looks wrong in the data.
-    pub(crate) warnings: &'a [Warning],
     pub(crate) trained: &'a TrainedTargets,
 }
 
@@ -162,11 +158,11 @@ impl TargetFindings<'_> {
                 n_validation: self.split.validation.len(),
                 n_calibration: None,
                 n_test: self.split.test.len(),
-                n_skipped: self.n_skipped,
+                n_skipped: self.subject.n_skipped,
             },
             baselines: self.trained.baselines.clone(),
             probes: Vec::new(),
-            warnings: self.warnings.to_vec(),
+            warnings: self.subject.warnings.to_vec(),
         }
     }
 

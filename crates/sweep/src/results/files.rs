@@ -5,6 +5,7 @@ use std::path::Path;
 
 use attention_probes_activations::{remove_own_files, write_atomically};
 use attention_probes_errors::FileError;
+use attention_probes_probes::SavedProbe;
 use serde::Serialize;
 
 use crate::SweepError;
@@ -18,6 +19,20 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), SweepError> {
 pub(crate) fn remove_probes(trained: &Path) -> Result<(), SweepError> {
     let is_probe = |name: &str| name.ends_with("_state.npz") || name.ends_with("_meta.json");
     Ok(remove_own_files(trained, is_probe)?)
+}
+
+/// Writes the probes of an experiment, which may have none, in place of those that are there: they
+/// may be of other data or another version.
+pub(crate) fn write_probes(
+    trained: &Path,
+    probes: &[(String, SavedProbe)],
+) -> Result<(), SweepError> {
+    remove_probes(trained)?;
+    create_folder(trained)?;
+    for (stem, probe) in probes {
+        probe.save(trained, stem)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), SweepError> {

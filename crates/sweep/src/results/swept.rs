@@ -5,7 +5,7 @@ use std::path::Path;
 use attention_probes_probes::SavedProbe;
 
 use crate::SweepError;
-use crate::results::files::{create_folder, remove_probes, write_json, write_text};
+use crate::results::files::{write_json, write_probes, write_text};
 use crate::results::history::{HistoryRecord, write_history};
 use crate::results::predictions::Predictions;
 use crate::results::report::{ExperimentReport, TrialMetrics};
@@ -47,13 +47,7 @@ impl SweptExperiment {
     /// - [`SweepError::File`] if a file cannot be written
     /// - [`SweepError::Probe`] if a probe cannot be written
     pub fn write(&self, folder: &Path) -> Result<(), SweepError> {
-        let trained = folder.join("trained");
-        // Probes of other data or another version, if the experiment is made again.
-        remove_probes(&trained)?;
-        create_folder(&trained)?;
-        for (stem, probe) in &self.probes {
-            probe.save(&trained, stem)?;
-        }
+        write_probes(&folder.join("trained"), &self.probes)?;
         write_text(&folder.join("config.toml"), &self.config)?;
         write_history(&folder.join("history.jsonl"), &self.history)?;
         write_json(&folder.join("metrics.json"), &self.trials)?;

@@ -223,16 +223,18 @@ fn a_source_of_ones_own_is_swept_at_all_its_sites() {
     let of_widened = sweep(&mut RowsSource::new(&widened[..], lengths, 6).unwrap(), &[]);
     assert_eq!(of_halves.experiments[0].report, of_widened.experiments[0].report);
 
-    let mut short = rows;
-    let data = LabelledSource {
-        source: &mut short,
-        lengths: &lengths[1..],
-        labels,
-        groups: None,
-        places: &[],
-    };
-    let error = sweep_source(&plan, data, &options, &mut NoTracker).unwrap_err().to_string();
-    assert!(error.contains("the number of lengths is 239, expected 240"), "{error}");
+    let mut source = rows;
+    let mut empty = lengths.to_vec();
+    empty[7] = 0;
+    for (lengths, what) in [
+        (&lengths[1..], "the number of lengths is 239, expected 240"),
+        (&empty, "example 7 has no real token"),
+    ] {
+        let data =
+            LabelledSource { source: &mut source, lengths, labels, groups: None, places: &[] };
+        let error = sweep_source(&plan, data, &options, &mut NoTracker).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
 }
 
 #[test]

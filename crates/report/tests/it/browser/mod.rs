@@ -12,6 +12,7 @@ mod sae;
 mod sae_ablation;
 mod sweep;
 mod token;
+mod token_outputs;
 
 use std::path::{Path, PathBuf};
 

@@ -1,33 +1,29 @@
-//! A data set at all its layers: trained, judged on the sides held out, and written.
+//! Training on classes: the grids of all architectures at all sites, with controls and baselines.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use attention_probes_activations::{
-    ActivationSource, ExampleSet, Place, Split, SplitConfig, Task, TokenizedDataset, class_weights,
-    stratified_split,
+    ExampleSet, Place, Split, SplitConfig, class_weights, stratified_split,
 };
-use attention_probes_models::LanguageModel;
-use attention_probes_probes::{Labels, ProbeState};
+use attention_probes_probes::ProbeState;
 
 use crate::SweepError;
 use crate::config::plan::SweepPlan;
-use crate::config::{ClassWeights, DataConfig, SweepConfig};
-use crate::data::data_run::{DataRun, Prepared};
+use crate::config::{ClassWeights, SweepConfig};
 use crate::data::held_out::unfit;
 use crate::judge::bag_of_words::FitFollower;
 use crate::judge::baseline::{BaselineTest, FittedBaselines};
 use crate::judge::control::shuffled_label_controls;
-use crate::judge::findings::{Findings, Subject, Trained, describe, resolved_config};
+use crate::judge::findings::Trained;
 use crate::judge::grid_notes::grid_notes;
 use crate::judge::judged::Judged;
 use crate::judge::underfit::exact_predictions;
+use crate::material::Material;
 use crate::results::history::HistoryRecord;
 use crate::results::predictions::HeldOutExamples;
-use crate::results::report::ExperimentReport;
 use crate::tracker::{ExperimentSite, Tracker};
 use crate::train::cross_validation::check_folds;
 use crate::train::find_best_fit::{FitRun, find_best_fit};
-use crate::train::fit_config::FitConfig;
 use crate::train::fit_data::FitData;
 use crate::train::group::TrialGroup;
 use crate::train::passes::predict_logits;
@@ -40,101 +36,13 @@ const CALIBRATION: f64 = 0.3;
 /// Negatives that this share must have: enough to promise 1 % false positives.
 const NEGATIVES: usize = 100;
 
-/// Trains every architecture at every place, and writes an experiment for each place.
-///
-/// The experiments are those of the places, in order; one if there are none.
-pub(crate) fn run_experiments(
-    run: &DataRun<'_>,
-    prepared: Prepared<'_>,
-    tokens: Option<&TokenizedDataset>,
-    places: &[Place],
-    model: Option<&LanguageModel>,
-    tracker: &mut dyn Tracker,
-) -> Result<Vec<ExperimentReport>, SweepError> {
-    let described = prepared.describe(&run.config().name);
-    let Prepared { mut source, examples, split, hash, n_skipped, rows, warnings, .. } = prepared;
-    let experiments = run.experiments(places);
-    let checkpoint = checkpoint_of(run, &hash, model);
-    let is_about_tokens = run.plan.task(run.data).is_some_and(Task::is_about_tokens);
-    let material = Material {
-        plan: run.plan,
-        data: run.config(),
-        source: &mut *source,
-        examples: &examples,
-        split: &split,
-        rows: &rows,
-        tokens,
-        is_about_tokens,
-        experiments: &experiments,
-        fit_config: FitConfig { stop: run.stop.clone(), ..run.plan.fit_config(run.device) },
-        folder: Some((&run.folder, &checkpoint)),
-    };
-    let trained = material.train(tracker)?;
-    let subject = Subject {
-        config: run.plan.config(),
-        data: run.config(),
-        origin: run.origin(model),
-        describe: &|metadata| describe(metadata, run, model, &described),
-        resolved: &|place| resolved_config(run, place),
-    };
-    let findings = Findings {
-        subject: &subject,
-        classes: &examples.classes,
-        split: &split,
-        n_skipped,
-        warnings: &warnings,
-        trained: &trained,
-    };
-    let mut reports = Vec::new();
-    for (site, (place, experiment)) in experiments.into_iter().enumerate() {
-        let swept = findings.at(site, place.as_ref(), experiment)?;
-        swept.write(&run.folder.join(&swept.report.experiment))?;
-        tracker.finished(&swept.report.experiment);
-        reports.push(swept.report);
-    }
-    Ok(reports)
-}
-
-/// The checkpoint of a data set, named after what it was trained on, so that it is never continued on
-/// anything else.
-pub(crate) fn checkpoint_of(
-    run: &DataRun<'_>,
-    hash: &str,
-    model: Option<&LanguageModel>,
-) -> PathBuf {
-    let model_key = model.map(LanguageModel::fingerprint).unwrap_or_default();
-    let key = blake3::hash(format!("{hash} {model_key}").as_bytes()).to_hex();
-    run.folder.join(format!("{}-{}.checkpoint", run.config().name, &key[..16]))
-}
-
-/// A data set, ready to be trained on.
-pub(crate) struct Material<'a> {
-    pub(crate) plan: &'a SweepPlan,
-    pub(crate) data: &'a DataConfig,
-    pub(crate) source: &'a mut dyn ActivationSource,
-    pub(crate) examples: &'a ExampleSet,
-    pub(crate) split: &'a Split,
-    /// Row of each sequence in its file.
-    pub(crate) rows: &'a [usize],
-    /// Tokens of the texts; without them there is no bag of words.
-    pub(crate) tokens: Option<&'a TokenizedDataset>,
-    /// Whether the examples are tokens, of which rare classes weigh more unless told.
-    pub(crate) is_about_tokens: bool,
-    /// Place and name of the experiment of each site.
-    pub(crate) experiments: &'a [(Option<Place>, String)],
-    pub(crate) fit_config: FitConfig,
-    /// Folder of the run, and the checkpoint of this data set, where there are files.
-    pub(crate) folder: Option<(&'a Path, &'a Path)>,
-}
-
 impl Material<'_> {
     /// Trains every architecture at every site, with controls and baselines, and asks all trials about
     /// the sides held out.
-    pub(crate) fn train(self, tracker: &mut dyn Tracker) -> Result<Trained, SweepError> {
-        let Self { plan, source, examples, split, rows, tokens, experiments, fit_config, .. } =
-            self;
+    pub(crate) fn train_classes(self, tracker: &mut dyn Tracker) -> Result<Trained, SweepError> {
+        let Self { plan, source, examples, labels, split, rows, tokens, .. } = self;
+        let (experiments, fit_config) = (self.experiments, self.fit_config);
         let (config, name) = (plan.config(), &*self.data.name);
-        let labels = Labels::of_classes(examples.labels(), examples.classes.clone());
         let n_classes = examples.classes.len();
         let prefixes: Vec<(usize, usize)> =
             examples.examples.iter().map(|example| (example.sequence, example.end)).collect();

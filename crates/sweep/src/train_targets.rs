@@ -1,145 +1,58 @@
-//! A data set whose labels are not classes, at all its layers: trained, evaluated, and written.
+//! Training on labels that are not classes: penalties of linear probes, and grids of all others, at
+//! all sites, with controls and baselines.
 
-use std::path::Path;
-
-use attention_probes_activations::{
-    ActivationSource, ExampleSet, LabelKind, Labels, Place, Split, TokenizedDataset,
-};
-use attention_probes_models::LanguageModel;
+use attention_probes_activations::{LabelKind, Labels};
 use attention_probes_probes::{Features, Pool, ProbeState, SideReport};
 use rand::seq::SliceRandom;
 
 use crate::SweepError;
+use crate::config::ArchitectureConfig;
 use crate::config::data_plan::{LearnsBy, PENALTIES};
-use crate::config::plan::SweepPlan;
-use crate::config::{ArchitectureConfig, DataConfig};
-use crate::data::data_run::{DataRun, Prepared};
-use crate::data::sides::{check_sides, varying};
-use crate::experiment::{Told, checkpoint_of};
+use crate::data::sides::varying;
 use crate::judge::bag_of_words::{BagOfWords, FitFollower};
 use crate::judge::control::{shuffle_rng, shuffled_outputs};
-use crate::judge::findings::{Subject, describe, resolved_config};
 use crate::judge::grid_notes::grid_notes;
 use crate::judge::label_baselines::baselines;
-use crate::judge::target_findings::{HeldOutLabels, Solved, TargetFindings, TrainedTargets, Tried};
-use crate::results::target_report::TargetReport;
+use crate::judge::target_findings::{HeldOutLabels, Solved, TrainedTargets, Tried};
+use crate::material::Material;
 use crate::tracker::Tracker;
 use crate::train::find_best_fit::{FitRun, find_best_fit};
-use crate::train::fit_config::FitConfig;
 use crate::train::fit_data::FitData;
 use crate::train::group::TrialGroup;
 use crate::train::passes::predict_logits;
 use crate::train::penalty_path::{FitSide, fit, fit_again};
 use crate::train::pooled_examples::{pooled, rows as rows_of};
 use crate::train::record::FitEvent;
+use crate::train_classes::Told;
 
-/// Trains every architecture that learns such labels at every place, and writes an experiment for
-/// each place.
-pub(crate) fn run_target_experiments(
-    run: &DataRun<'_>,
-    prepared: Prepared<'_>,
-    tokens: Option<&TokenizedDataset>,
-    places: &[Place],
-    model: Option<&LanguageModel>,
-    tracker: &mut dyn Tracker,
-) -> Result<Vec<TargetReport>, SweepError> {
-    let described = prepared.describe(&run.config().name);
-    let Prepared { mut source, examples, split, targets, rows, hash, n_skipped, warnings, .. } =
-        prepared;
-    let Some(labels) = targets else { return Ok(Vec::new()) };
-    // Examples may have been left out since the sides were looked at.
-    check_sides(run.config(), &labels, &split)?;
-    let labels = without_constant_labels(&run.config().name, labels, &split, tracker);
-    let experiments = run.experiments(places);
-    let checkpoint = checkpoint_of(run, &hash, model);
-    let material = TargetMaterial {
-        plan: run.plan,
-        data: run.config(),
-        source: &mut *source,
-        examples: &examples,
-        labels: &labels,
-        split: &split,
-        rows: &rows,
-        tokens,
-        experiments: &experiments,
-        fit_config: FitConfig { stop: run.stop.clone(), ..run.plan.fit_config(run.device) },
-        folder: Some((&run.folder, &checkpoint)),
-    };
-    let trained = material.train(tracker)?;
-    let subject = Subject {
-        config: run.plan.config(),
-        data: run.config(),
-        origin: run.origin(model),
-        describe: &|metadata| describe(metadata, run, model, &described),
-        resolved: &|place| resolved_config(run, place),
-    };
-    let findings = TargetFindings {
-        subject: &subject,
-        labels: &labels,
-        split: &split,
-        n_skipped,
-        warnings: &warnings,
-        trained: &trained,
-    };
-    let mut reports = Vec::new();
-    for (site, (place, experiment)) in experiments.into_iter().enumerate() {
-        let swept = findings.at(site, place.as_ref(), experiment)?;
-        swept.write(&run.folder.join(&swept.report.experiment))?;
-        tracker.finished(&swept.report.experiment);
-        reports.push(swept.report);
+impl Material<'_> {
+    /// Leaves out labels that every training example has, or none.
+    pub(crate) fn leave_out_constant_labels(&mut self, tracker: &mut dyn Tracker) {
+        if self.labels.kind() != LabelKind::Labels {
+            return;
+        }
+        let kept = varying(&self.labels.select(&self.split.train));
+        if kept.len() == self.labels.n_columns() {
+            return;
+        }
+        let removed: Vec<&str> = (0..self.labels.n_columns())
+            .filter(|column| !kept.contains(column))
+            .map(|column| self.labels.names[column].as_str())
+            .collect();
+        tracker.note(&format!(
+            "`{}`: labels left out, every training example has them, or none: {}",
+            self.data.name,
+            removed.join(", ")
+        ));
+        self.labels = self.labels.columns(&kept);
     }
-    Ok(reports)
-}
 
-/// Leaves out labels that every training example has, or none.
-pub(crate) fn without_constant_labels(
-    data: &str,
-    labels: Labels,
-    split: &Split,
-    tracker: &mut dyn Tracker,
-) -> Labels {
-    if labels.kind() != LabelKind::Labels {
-        return labels;
-    }
-    let kept = varying(&labels.select(&split.train));
-    if kept.len() == labels.n_columns() {
-        return labels;
-    }
-    let removed: Vec<&str> = (0..labels.n_columns())
-        .filter(|column| !kept.contains(column))
-        .map(|column| labels.names[column].as_str())
-        .collect();
-    tracker.note(&format!(
-        "`{data}`: labels left out, every training example has them, or none: {}",
-        removed.join(", ")
-    ));
-    labels.columns(&kept)
-}
-
-/// A data set whose labels are not classes, ready to be trained on.
-pub(crate) struct TargetMaterial<'a> {
-    pub(crate) plan: &'a SweepPlan,
-    pub(crate) data: &'a DataConfig,
-    pub(crate) source: &'a mut dyn ActivationSource,
-    pub(crate) examples: &'a ExampleSet,
-    /// Label of each example.
-    pub(crate) labels: &'a Labels,
-    pub(crate) split: &'a Split,
-    /// Row of each sequence in its file.
-    pub(crate) rows: &'a [usize],
-    /// Tokens of the texts; without them there is no bag of words.
-    pub(crate) tokens: Option<&'a TokenizedDataset>,
-    /// Place and name of the experiment of each site.
-    pub(crate) experiments: &'a [(Option<Place>, String)],
-    pub(crate) fit_config: FitConfig,
-    /// Folder of the run, and the checkpoint of this data set, where there are files.
-    pub(crate) folder: Option<(&'a Path, &'a Path)>,
-}
-
-impl TargetMaterial<'_> {
     /// Trains every architecture at every site, with controls and baselines, and asks all trials
     /// about the sides held out.
-    pub(crate) fn train(mut self, tracker: &mut dyn Tracker) -> Result<TrainedTargets, SweepError> {
+    pub(crate) fn train_targets(
+        &mut self,
+        tracker: &mut dyn Tracker,
+    ) -> Result<TrainedTargets, SweepError> {
         let (config, name) = (self.plan.config(), &*self.data.name);
         let kind = self.labels.kind();
         let ways: Vec<LearnsBy> =
@@ -162,9 +75,9 @@ impl TargetMaterial<'_> {
         let folder = self.folder.map(|(folder, _)| folder);
         let follower = FitFollower { data: name, folder, stop: &self.fit_config.stop, tracker };
         let baselines =
-            baselines(self.labels, self.split, words.as_ref(), (config.seed, follower))?;
+            baselines(&self.labels, self.split, words.as_ref(), (config.seed, follower))?;
         let held_out =
-            |side: &[usize]| HeldOutLabels::new(self.examples, self.labels, side, self.rows);
+            |side: &[usize]| HeldOutLabels::new(self.examples, &self.labels, side, self.rows);
         let (validation, test) = (held_out(&self.split.validation), held_out(&self.split.test));
         Ok(TrainedTargets { solved, tried, baselines, validation, test })
     }
@@ -237,7 +150,7 @@ impl TargetMaterial<'_> {
         }
         let data = FitData {
             examples: prefixes,
-            labels: self.labels,
+            labels: &self.labels,
             class_weights: &[],
             groups: self.examples.groups.as_deref(),
             train: &self.split.train,
