@@ -19,7 +19,8 @@ use anyhow::Result;
 use attention_probes::kernels::{Matrix, Write, matmul};
 use attention_probes::models::{ActivationFunction, Gpt2Config, HookPoint};
 use attention_probes::sae::fra::{
-    FraActivations, FraCodes, FraLayer, FraRank, FraStatistics, FraStatisticsConfig, FraText,
+    FraActivations, FraCodes, FraInput, FraLayer, FraRank, FraStatistics, FraStatisticsConfig,
+    FraText,
 };
 use attention_probes::sae::{Sae, SaeActivation, SaeConfig};
 use burn::tensor::Device;
@@ -158,7 +159,9 @@ fn main() -> Result<()> {
     encoding(&sae, &some[0].1[&HookPoint::Ln1Normalized(0)]);
     let codes: Vec<FraCodes> = some
         .iter()
-        .map(|(ids, activations)| Ok(FraCodes::new(&layer, ids, activations, 0)?))
+        .map(|(ids, activations)| {
+            Ok(FraCodes::new(&layer, FraInput { ids, activations, n_before: 0 })?)
+        })
         .collect::<Result<_>>()?;
     let n_slots = codes.iter().map(|codes| codes.features().len()).sum::<usize>() / FEW;
     println!("{n_slots} features occur in a text of {POS} tokens on average");
@@ -277,7 +280,10 @@ fn many(layer: &FraLayer<'_>, rng: &mut ChaCha8Rng) -> Result<()> {
     for done in 0..MANY / FEW {
         for (ids, activations) in texts(rng, FEW) {
             kinds.extend(ids.iter().copied());
-            let codes = FraCodes::new(layer, &ids, &activations, 0)?;
+            let codes = FraCodes::new(
+                layer,
+                FraInput { ids: &ids, activations: &activations, n_before: 0 },
+            )?;
             let start = Instant::now();
             statistics.add_codes(layer, codes, &activations)?;
             time += start.elapsed();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use attention_probes::sae::fra::{
-    FraActivations, FraLayer, FraRank, FraStatistics, FraStatisticsConfig, FraText, capture_texts,
+    FraActivations, FraInput, FraLayer, FraRank, FraStatistics, FraStatisticsConfig, FraText,
+    capture_texts,
 };
 
 use crate::inputs::{Input, N_LETTERS};
@@ -43,7 +44,7 @@ pub(crate) fn read(sorter: &Sorter, layer: &FraLayer<'_>, inputs: &[Input]) -> R
     let captured = capture_texts(&sorter.model, &sorter.device, &ids, &layer.hooks())?;
     let text = |(ids, kept): (&&[u32], _)| {
         let kept: FraActivations = kept?;
-        let text = FraText::new(layer, &heads, ids, &kept, 0)?;
+        let text = FraText::new(layer, &heads, FraInput { ids, activations: &kept, n_before: 0 })?;
         Ok((kept, text))
     };
     ids.iter().zip(captured).map(text).collect()

@@ -1,7 +1,7 @@
 //! The model, and how well it sorts when scores of its attention are others.
 
 use anyhow::{Context, Result};
-use attention_probes::metrics::{Interval, bootstrap};
+use attention_probes::metrics::{Bootstrap, Interval, bootstrap};
 use attention_probes::models::{
     ForwardRequest, Gpt2, HookPoint, HookSet, HookedModel, Intervention, PaddingSide, TokenBatch,
     host_values,
@@ -83,7 +83,7 @@ impl Sorter {
             sorted: n_sorted as f64 / n,
             letters: n_right as f64 / (n * N_LETTERS as f64),
             loss_nats: losses.iter().sum::<f64>() / n,
-            interval: bootstrap(inputs.len(), 1000, 0.95, 0, mean)?,
+            interval: bootstrap(inputs.len(), &Bootstrap::default(), mean)?,
             attention: attention / (n * (N_LETTERS * n_heads) as f64),
         })
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use attention_probes_errors::parse_toml;
-use attention_probes_sae::{ContextStream, Contexts, SaeRun, SaeRunConfig};
+use attention_probes_sae::{ContextStream, Contexts, ModelContexts, SaeRun, SaeRunConfig};
 use burn::tensor::Device;
 
 use crate::folder::Folder;
@@ -44,8 +44,10 @@ pub(crate) fn with_run<T>(use_run: impl FnOnce(&mut SaeRun<'_>, &Path) -> T) -> 
     let ids: Vec<u32> = (0..64).map(|i| i * i % 9).collect();
     let contexts = Contexts::pack([&ids[..]], 4, None, None);
     let tasks = config.tasks().expect("the tasks are right");
-    let settings = (config.train.contexts_per_forward, config.seed);
-    let stream = ContextStream::new(&model, &device, &contexts, SaeRun::hooks(&tasks), settings)
+    let contexts_per_forward = config.train.contexts_per_forward;
+    let read =
+        ModelContexts { model: &model, device: &device, contexts: &contexts, contexts_per_forward };
+    let stream = ContextStream::new(read, SaeRun::hooks(&tasks), config.seed)
         .expect("the model has the hooks");
     let length = (config.n_steps(), config.seed);
     let mut run = SaeRun::new(stream, tasks, &config.train, length).expect("the run can begin");

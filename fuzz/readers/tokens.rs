@@ -29,7 +29,7 @@ pub(crate) static CACHE: LazyLock<Cache> = LazyLock::new(|| {
     let model = DemoModel::named("demo-gpt2").expect("the model is embedded");
     let tokenizer = model.tokenizer().expect("the tokenizer is whole");
     let texts = vec!["the fox".to_owned(), "a dog ran".to_owned(), "home".to_owned()];
-    let dataset = Dataset::from_parts("data", texts, &[], Vec::new(), None).expect("texts");
+    let dataset = Dataset::from_parts("data", texts).expect("texts");
     let config = TokenizeConfig { max_tokens: 8, cache: Some(folder.path().to_owned()) };
     tokenize(&dataset, &tokenizer, &config).expect("the texts have tokens");
     let mut files = fs::read_dir(folder.path()).expect("the folder can be read");

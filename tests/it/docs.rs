@@ -1,6 +1,7 @@
 //! The tables of `docs/` say what the code does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport};
 use attention_probes_models::{
@@ -203,4 +204,52 @@ fn check_documented_hooks(model: &dyn HookedModel, device: &Device) -> BTreeSet<
         assert_eq!(found, expected, "{hook}");
     }
     hooks
+}
+
+/// Lines of the examples in a file's docs: those between fences of a block that is Rust.
+fn examples_of(source: &str) -> Vec<&str> {
+    let (mut found, mut fence) = (Vec::new(), None);
+    for line in source.lines() {
+        let line = line.trim_start();
+        let Some(doc) = line.strip_prefix("///").or_else(|| line.strip_prefix("//!")) else {
+            fence = None;
+            continue;
+        };
+        match (fence, doc.trim().strip_prefix("```")) {
+            (None, Some(language)) => fence = Some(matches!(language, "" | "no_run")),
+            (Some(_), Some(_)) => fence = None,
+            (Some(true), None) => found.push(doc),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn examples_in_docs_are_what_a_user_of_the_facade_writes() {
+    let (mut n_examples, mut others) = (0, Vec::new());
+    // The commands are no part of the facade.
+    let mut folders: Vec<PathBuf> = crate::sources()
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with("cli"))
+        .map(|(_, src)| src)
+        .collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).unwrap();
+            for line in examples_of(&source) {
+                n_examples += usize::from(line.contains("attention_probes::"));
+                if line.contains("attention_probes_") {
+                    others.push(format!("{}: {line}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(n_examples > 300, "{n_examples}");
+    assert!(others.is_empty(), "not through the facade:\n{}", others.join("\n"));
 }

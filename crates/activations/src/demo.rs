@@ -6,7 +6,7 @@
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::demo::SENTIMENT;
+/// use attention_probes::activations::demo::SENTIMENT;
 ///
 /// assert_eq!(SENTIMENT.lines().count(), 3001);
 /// ```
@@ -17,7 +17,7 @@ pub const SENTIMENT: &str = include_str!("../demo/sentiment.csv");
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::demo::PASSAGES;
+/// use attention_probes::activations::demo::PASSAGES;
 ///
 /// assert_eq!(PASSAGES.lines().count(), 415);
 /// ```

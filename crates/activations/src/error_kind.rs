@@ -11,8 +11,8 @@ impl ActivationError {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::ActivationError;
-    /// use attention_probes_errors::ErrorKind;
+    /// use attention_probes::activations::ActivationError;
+    /// use attention_probes::errors::ErrorKind;
     ///
     /// let error = ActivationError::foreign("the database is closed");
     /// assert_eq!(error.to_string(), "the database is closed");

@@ -30,13 +30,13 @@ pub use capture::{
     stream_activations,
 };
 pub use data::{
-    ClassDoubt, Corpus, CorpusTokens, Dataset, DatasetConfig, EncodeConfig, Example, ExampleConfig,
-    ExampleSet, HaystackConfig, HaystackError, HaystackFamily, HaystackFolder, LabelColumn,
-    LabelField, LabelKind, LabelReader, LabelValues, Labels, PairConfig, Quoting, Side, Split,
-    SplitConfig, SplitError, SplitFault, TableError, TableFormat, TaggedConfig, Target, Task,
-    TaskConfig, TaskPlace, TaskText, TextLabel, TextReader, TextRow, TextSource, TextTask,
-    TokenizeConfig, TokenizedDataset, Word, class_doubts, class_weights, contradictions,
-    data_files, data_name, encode_texts, examples, is_datasets_folder, is_on_hub,
+    ClassDoubt, Corpus, CorpusTokens, Dataset, DatasetConfig, DatasetParts, EncodeConfig, Example,
+    ExampleConfig, ExampleSet, HaystackConfig, HaystackError, HaystackFamily, HaystackFolder,
+    LabelColumn, LabelField, LabelKind, LabelReader, LabelValues, Labels, PairConfig, PlainLabels,
+    Quoting, Side, Split, SplitConfig, SplitError, SplitFault, TableError, TableFormat,
+    TaggedConfig, Target, Task, TaskConfig, TaskPlace, TaskText, TextLabel, TextReader, TextRow,
+    TextSource, TextTask, TokenizeConfig, TokenizedDataset, Word, class_doubts, class_weights,
+    contradictions, data_files, data_name, encode_texts, examples, is_datasets_folder, is_on_hub,
     look_like_numbers, rows_key, stratified_split, task_examples, text_key, tokenize,
 };
 pub use error::ActivationError;
@@ -49,12 +49,12 @@ pub use npz::{read_npz, read_npz_arrays};
 pub use npz_array::{NpzArray, NpzData};
 pub use npz_write::{finish_as_npz, write_npz};
 pub use stores::{
-    ActivationOrigin, ActivationSource, DiskActivations, ExternalActivations, ExternalConfig,
-    ExternalError, ExternalSite, ExternalStore, ExtractConfig, ExtractData, ExtractError,
-    ExtractInput, ExtractReport, ExtractWritten, FolderConfig, IdsFault, MemoryActivations,
-    PackedActivations, PartRecord, PartTokens, PartWriter, Place, PlaceActivations, PlaceSites,
-    RecomputedActivations, RowValues, RowsSource, Shard, ShardData, ShardError, ShardFolder,
-    ShardHook, ShardManifest, ShardModel, ShardPart, ShardReport, ShardTokenizer, ShardWriter,
-    SiteRows, Storage, StorageConfig, StoreFormat, TokenRows, extract, has_fractional_labels,
-    is_array_file, is_shard_folder, open_activations, stored_rows,
+    ActivationOrigin, ActivationSource, DiskActivations, DiskCache, ExternalActivations,
+    ExternalConfig, ExternalError, ExternalSite, ExternalStore, ExtractConfig, ExtractData,
+    ExtractError, ExtractInput, ExtractReport, ExtractWritten, FolderConfig, IdsFault,
+    MemoryActivations, PackedActivations, PartRecord, PartTokens, PartWriter, Place,
+    PlaceActivations, PlaceSites, RecomputedActivations, RowValues, RowsSource, Shard, ShardData,
+    ShardError, ShardFolder, ShardHook, ShardManifest, ShardModel, ShardPart, ShardReport,
+    ShardTokenizer, ShardWriter, SiteRows, Storage, StorageConfig, StoreFormat, TokenRows, extract,
+    has_fractional_labels, is_array_file, is_shard_folder, open_activations, stored_rows,
 };

@@ -53,7 +53,7 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, NpzArray>, Ac
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{NpzArray, read_npz_arrays, write_npz};
+/// use attention_probes::activations::{NpzArray, read_npz_arrays, write_npz};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("activations.npz");

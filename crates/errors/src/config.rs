@@ -70,7 +70,7 @@ impl fmt::Display for TomlError {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::parse_toml;
+/// use attention_probes::errors::parse_toml;
 ///
 /// #[derive(Debug, serde::Deserialize)]
 /// #[serde(deny_unknown_fields)]

@@ -6,7 +6,7 @@
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::escaped;
+/// use attention_probes::errors::escaped;
 ///
 /// assert_eq!(escaped("a\u{1b}[2J\n"), r"a\u{1b}[2J\n");
 /// ```
@@ -19,7 +19,7 @@ pub fn escaped(text: &str) -> String {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::escaped_character;
+/// use attention_probes::errors::escaped_character;
 ///
 /// assert_eq!(escaped_character('é').collect::<String>(), "é");
 /// assert_eq!(escaped_character('\t').collect::<String>(), r"\t");

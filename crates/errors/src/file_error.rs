@@ -11,7 +11,7 @@ use crate::ErrorKind;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::FileError;
+/// use attention_probes::errors::FileError;
 ///
 /// let read = |path: &str| std::fs::read(path).map_err(FileError::read(path));
 /// let error = read("/nowhere/a.csv").unwrap_err();

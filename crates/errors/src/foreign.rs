@@ -14,7 +14,7 @@ use crate::{io_words, json_words};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::foreign_words;
+/// use attention_probes::errors::foreign_words;
 ///
 /// let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
 /// assert_eq!(foreign_words(&error).as_deref(), Some("the disk is full"));

@@ -11,7 +11,7 @@ use crate::json_words;
 /// ```
 /// use std::io::{Error, ErrorKind};
 ///
-/// use attention_probes_errors::io_words;
+/// use attention_probes::errors::io_words;
 ///
 /// assert_eq!(io_words(&ErrorKind::NotFound.into()), "there is no such file or folder");
 /// assert_eq!(io_words(&Error::other("the header is cut off")), "the header is cut off");

@@ -9,7 +9,7 @@ use crate::serde_words::{Form, serde_words};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::json_words;
+/// use attention_probes::errors::json_words;
 ///
 /// let error = serde_json::from_str::<Vec<u32>>("[1, {}]").unwrap_err();
 /// assert_eq!(

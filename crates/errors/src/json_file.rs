@@ -10,7 +10,7 @@ use crate::ErrorKind;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::JsonFileError;
+/// use attention_probes::errors::JsonFileError;
 ///
 /// let parsed = serde_json::from_str::<Vec<u32>>("[").map_err(JsonFileError::new("cfg.json"));
 /// assert_eq!(parsed.unwrap_err().to_string(), "`cfg.json` is not a valid configuration");

@@ -11,7 +11,7 @@ const MAX_SHOWN: usize = 40;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::listed;
+/// use attention_probes::errors::listed;
 ///
 /// assert_eq!(listed(&["text".to_owned(), "label".to_owned()]), "`text`, `label`");
 /// assert_eq!(listed(&[]), "none");
@@ -28,7 +28,7 @@ pub fn listed(names: &[String]) -> String {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::first_of;
+/// use attention_probes::errors::first_of;
 ///
 /// assert_eq!(first_of(["a", "b", "c"].into_iter(), 2), "a, b, and 1 more");
 /// assert_eq!(first_of(["a", "b"].into_iter(), 2), "a, b");
@@ -48,7 +48,7 @@ pub fn first_of(words: impl ExactSizeIterator<Item = impl Into<String>>, most: u
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::is_plain_name;
+/// use attention_probes::errors::is_plain_name;
 ///
 /// assert!(is_plain_name("gpt2-L05"));
 /// assert!(!is_plain_name("../up") && !is_plain_name(".hidden") && !is_plain_name(""));
@@ -64,7 +64,7 @@ pub fn is_plain_name(name: &str) -> bool {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::shown;
+/// use attention_probes::errors::shown;
 ///
 /// assert_eq!(shown("caf\u{e9}"), "caf\u{e9}");
 /// assert_eq!(shown("cafe\u{301}\n"), "cafe\\u{301}\\n");

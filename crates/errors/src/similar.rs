@@ -13,7 +13,7 @@ use crate::shown;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::nearest;
+/// use attention_probes::errors::nearest;
 ///
 /// let keys = ["learning_rates", "weight_decays", "epochs"];
 /// assert_eq!(nearest("learning_rate", keys), Some("learning_rates"));
@@ -71,7 +71,7 @@ fn folded(name: &str) -> String {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::did_you_mean;
+/// use attention_probes::errors::did_you_mean;
 ///
 /// assert_eq!(did_you_mean(Some("label")), "; did you mean `label`?");
 /// assert_eq!(did_you_mean(None), "");

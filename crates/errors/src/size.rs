@@ -5,7 +5,7 @@
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::shown_size;
+/// use attention_probes::errors::shown_size;
 ///
 /// assert_eq!(shown_size(3 << 19), "1.50 MiB");
 /// assert_eq!(shown_size(1 << 31), "2.00 GiB");
@@ -20,7 +20,7 @@ pub fn shown_size(bytes: u64) -> String {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::shown_time;
+/// use attention_probes::errors::shown_time;
 ///
 /// assert_eq!([0.2, 12.4, 89.0].map(shown_time), ["less than a second", "about 12 s", "about 89 s"]);
 /// assert_eq!([600.0, 7200.0].map(shown_time), ["about 10 min", "about 2.0 h"]);

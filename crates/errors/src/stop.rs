@@ -13,7 +13,7 @@ use crate::ErrorKind;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::{Stop, Stopped};
+/// use attention_probes::errors::{Stop, Stopped};
 ///
 /// let stop = Stop::new();
 /// let count = |stop: &Stop| -> Result<usize, Stopped> {

@@ -9,7 +9,7 @@ use crate::ErrorKind;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::ValueError;
+/// use attention_probes::errors::ValueError;
 ///
 /// let error = ValueError::new("level", 1.5, "between 0 and 1");
 /// assert_eq!(error.to_string(), "`level` is 1.5, expected between 0 and 1");

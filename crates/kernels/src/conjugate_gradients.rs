@@ -23,7 +23,7 @@ pub struct ConjugateGradients {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_kernels::{ConjugateGradients, conjugate_gradients};
+/// use attention_probes::kernels::{ConjugateGradients, conjugate_gradients};
 ///
 /// let apply = |x: &[f64]| vec![2.0 * x[0] + x[1], x[0] + 3.0 * x[1]];
 /// let until = ConjugateGradients { max_steps: 10, tolerance: 1e-12 };

@@ -10,7 +10,7 @@ use crate::softplus;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_kernels::binary_cross_entropy;
+/// use attention_probes::kernels::binary_cross_entropy;
 ///
 /// assert!((binary_cross_entropy(0.0, 1.0) - 2.0_f64.ln()).abs() < 1e-15);
 /// assert_eq!(binary_cross_entropy(1e4, 0.0), 1e4);
@@ -54,7 +54,7 @@ impl Margin {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_kernels::SoftmaxSum;
+/// use attention_probes::kernels::SoftmaxSum;
 ///
 /// let row = [0.0, 3.0_f32.ln()];
 /// let sum = SoftmaxSum::new(&row);

@@ -14,7 +14,7 @@
 /// # Examples
 ///
 /// ```
-/// assert!((attention_probes_kernels::fast::exp(1.0) - std::f32::consts::E).abs() < 1e-6);
+/// assert!((attention_probes::kernels::fast::exp(1.0) - std::f32::consts::E).abs() < 1e-6);
 /// ```
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the constants are the published ones")]

@@ -23,7 +23,7 @@ const MIN_CURVATURE: f64 = 1e-10;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_kernels::Lbfgs;
+/// use attention_probes::kernels::Lbfgs;
 ///
 /// let mut bowl = |x: &[f32]| (f64::from(x[0] - 3.0).powi(2), vec![2.0 * (x[0] - 3.0)]);
 /// let result = Lbfgs::default().minimise(&[0.0], &mut bowl);

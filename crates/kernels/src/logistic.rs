@@ -5,7 +5,7 @@
 /// # Examples
 ///
 /// ```
-/// assert_eq!(attention_probes_kernels::sigmoid(0.0), 0.5);
+/// assert_eq!(attention_probes::kernels::sigmoid(0.0), 0.5);
 /// ```
 pub fn sigmoid(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
@@ -32,7 +32,7 @@ pub fn softplus(z: f64) -> f64 {
 ///
 /// ```
 /// let mut row = [1000.0, 1000.0];
-/// attention_probes_kernels::softmax(&mut row);
+/// attention_probes::kernels::softmax(&mut row);
 /// assert_eq!(row, [0.5, 0.5]);
 /// ```
 pub fn softmax(logits: &mut [f64]) {

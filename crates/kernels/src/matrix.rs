@@ -7,7 +7,7 @@ use gemm::Parallelism;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_kernels::{Matrix, Write, matmul};
+/// use attention_probes::kernels::{Matrix, Write, matmul};
 ///
 /// let (a, b) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, -1.0]);
 /// let mut product = [0.0; 4];

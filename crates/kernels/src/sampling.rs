@@ -13,7 +13,7 @@ use rand::Rng;
 /// use rand::SeedableRng;
 ///
 /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-/// let squares = (0..10_000).map(|_| attention_probes_kernels::standard_normal(&mut rng).powi(2));
+/// let squares = (0..10_000).map(|_| attention_probes::kernels::standard_normal(&mut rng).powi(2));
 /// assert!((squares.sum::<f64>() / 1e4 - 1.0).abs() < 0.05);
 /// ```
 pub fn standard_normal(rng: &mut impl Rng) -> f64 {

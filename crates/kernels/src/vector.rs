@@ -17,7 +17,7 @@ const LANES: usize = 16;
 /// # Examples
 ///
 /// ```
-/// assert_eq!(attention_probes_kernels::dot(&[1.0, 2.0], &[3.0, -1.0]), 1.0);
+/// assert_eq!(attention_probes::kernels::dot(&[1.0, 2.0], &[3.0, -1.0]), 1.0);
 /// ```
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -11,7 +11,7 @@ use pulp::{Arch, Simd, WithSimd};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_kernels::{dot, vectorize};
+/// use attention_probes::kernels::{dot, vectorize};
 ///
 /// let x = [0.5_f32; 100];
 /// let squares = vectorize(

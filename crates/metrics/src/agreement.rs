@@ -47,11 +47,11 @@ impl Agreement {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::Agreement;
+    /// use attention_probes::metrics::Agreement;
     ///
     /// let agreement = Agreement::new(&[&[0, 1, 1, 0], &[0, 1, 1, 1], &[0, 1, 1, 0]], 2)?;
     /// assert_eq!((agreement.min, agreement.pairwise[0][2]), (0.75, 1.0));
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn new(predictions: &[&[usize]], n_classes: usize) -> Result<Self, MetricError> {
         let n_seeds = predictions.len();
@@ -131,12 +131,12 @@ impl SeedSummary {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::SeedSummary;
+    /// use attention_probes::metrics::SeedSummary;
     ///
     /// let summary = SeedSummary::new(&[0.8, 0.9, 1.0], 0.95)?;
     /// assert!((summary.std - 0.1).abs() < 1e-12);
     /// assert!((summary.interval.lower - 0.6516).abs() < 1e-4); // 0.9 - 4.303 · 0.1 / √3
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn new(values: &[f64], level: f64) -> Result<Self, MetricError> {
         check::rate("level", level)?;

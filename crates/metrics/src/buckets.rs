@@ -64,7 +64,7 @@ pub struct Bucket {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::{BucketEdges, ClassScores, buckets};
+/// use attention_probes::metrics::{BucketEdges, ClassScores, buckets};
 ///
 /// let n_tokens = [8, 12, 300, 500];
 /// let scores = ClassScores::from_logits(&[-2.2, 1.4, -0.4, -0.8], 2)?;
@@ -72,7 +72,7 @@ pub struct Bucket {
 /// let table = buckets(&n_tokens, &[0, 1, 1, 0], &scores, &edges)?;
 /// assert_eq!((table[0].to, table[0].balanced_accuracy), (Some(128), Some(1.0)));
 /// assert_eq!((table[1].from, table[1].balanced_accuracy), (128, Some(0.5)));
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn buckets(
     keys: &[usize],

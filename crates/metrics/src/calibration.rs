@@ -86,13 +86,13 @@ pub fn ece(confidences: &[f64], correct: &[bool], n_bins: usize) -> Result<f64, 
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::{ece, ece_equal_mass};
+/// use attention_probes::metrics::{ece, ece_equal_mass};
 ///
 /// let confidences = [0.91, 0.92, 0.98, 0.99];
 /// let correct = [false, true, true, true];
 /// assert!((ece(&confidences, &correct, 2)? - 0.2).abs() < 1e-12);
 /// assert!((ece_equal_mass(&confidences, &correct, 2)? - 0.215).abs() < 1e-12);
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn ece_equal_mass(
     confidences: &[f64],

@@ -92,7 +92,7 @@ pub struct Calibration {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::{CalibrationMethod, LabelledLogits, calibrate};
+/// use attention_probes::metrics::{CalibrationMethod, LabelledLogits, calibrate};
 ///
 /// // Logits of 6 that are right three times in four.
 /// let labels: Vec<bool> = (0..400).map(|i| i % 4 != 0).collect();
@@ -104,7 +104,7 @@ pub struct Calibration {
 /// };
 /// let fitted = calibrate(CalibrationMethod::Temperature, half(0..200), half(200..400))?;
 /// assert!(fitted.report.before.ece > 0.24 && fitted.report.after.ece < 1e-9);
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn calibrate(
     method: CalibrationMethod,

@@ -36,12 +36,12 @@ impl ClassScores {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::ClassScores;
+    /// use attention_probes::metrics::ClassScores;
     ///
     /// let scores = ClassScores::from_logits(&[100.0, 50.0], 2)?;
     /// assert_eq!(scores.probabilities()[1], scores.probabilities()[3]);
     /// assert!(scores.of_class(1)[0] > scores.of_class(1)[1]);
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn from_logits<T: Copy + Into<f64>>(
         logits: &[T],
@@ -188,7 +188,7 @@ pub fn class_probabilities<T: Copy + Into<f64>>(logits: &[T], n_classes: usize) 
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::predicted_class;
+/// use attention_probes::metrics::predicted_class;
 ///
 /// assert_eq!(predicted_class(&[0.4, 0.6], 0.5), 1);
 /// assert_eq!(predicted_class(&[0.4, 0.6], 0.9), 0);

@@ -55,7 +55,7 @@ pub struct Comparison {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::{Bootstrap, compare_balanced_accuracy};
+/// use attention_probes::metrics::{Bootstrap, compare_balanced_accuracy};
 ///
 /// let labels: Vec<usize> = (0..200).map(|i| i % 2).collect();
 /// let always_right = labels.clone();
@@ -64,7 +64,7 @@ pub struct Comparison {
 /// let result = compare_balanced_accuracy(&labels, [&always_right, &often_right], 2, &config)?;
 /// assert!((result.difference - 0.1).abs() < 1e-12);
 /// assert!(result.interval.lower > 0.0 && result.p_value < 0.01);
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn compare_balanced_accuracy(
     labels: &[usize],

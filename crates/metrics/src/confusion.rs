@@ -25,12 +25,12 @@ impl ConfusionMatrix {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::ConfusionMatrix;
+    /// use attention_probes::metrics::ConfusionMatrix;
     ///
     /// let confusion = ConfusionMatrix::new(&[0, 1, 1, 1], &[0, 1, 1, 0], 2)?;
     /// assert_eq!(confusion.counts(), [[1, 0], [1, 2]]);
     /// assert_eq!(confusion.accuracy(), 0.75);
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn new(
         labels: &[usize],

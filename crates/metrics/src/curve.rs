@@ -38,14 +38,14 @@ pub struct PrecisionRecall {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::roc_curve;
+/// use attention_probes::metrics::roc_curve;
 ///
 /// let labels = [true, true, false, true, false, false];
 /// let curve = roc_curve(&[0.9, 0.8, 0.7, 0.6, 0.5, 0.4], &labels, 100)?;
 /// let rates: Vec<[f64; 2]> = curve.iter().map(|point| [point.fpr, point.tpr]).collect();
 /// let third = 1.0 / 3.0;
 /// assert_eq!(rates, [[0.0, 0.0], [0.0, 2.0 * third], [third, 2.0 * third], [third, 1.0], [1.0, 1.0]]);
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn roc_curve(
     scores: &[f64],
@@ -132,12 +132,12 @@ pub struct ReliabilityBin {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::{Binning, reliability_bins};
+/// use attention_probes::metrics::{Binning, reliability_bins};
 ///
 /// let bins = reliability_bins(&[0.6, 0.8, 0.9], &[false, true, true], Binning::EqualWidth(4))?;
 /// assert_eq!(bins.len(), 2);
 /// assert_eq!((bins[1].n_examples, bins[1].share_correct), (2, 1.0));
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn reliability_bins(
     confidences: &[f64],

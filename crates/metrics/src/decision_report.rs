@@ -59,7 +59,7 @@ impl ThresholdReport {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::{FprThreshold, Guarantee, LabelledLogits, ThresholdReport};
+    /// use attention_probes::metrics::{FprThreshold, Guarantee, LabelledLogits, ThresholdReport};
     ///
     /// let fitted = FprThreshold::fit(&[-2.0, -1.0, 0.0, 1.0], 0.2, Guarantee::Marginal)?;
     /// let held_out = LabelledLogits {
@@ -68,7 +68,7 @@ impl ThresholdReport {
     /// };
     /// let report = ThresholdReport::new(fitted, held_out)?;
     /// assert_eq!((report.false_positive_rate, report.true_positive_rate), (0.5, 0.5));
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn new(fitted: FprThreshold, held_out: LabelledLogits<'_>) -> Result<Self, MetricError> {
         let LabelledLogits { logits, labels } = held_out;

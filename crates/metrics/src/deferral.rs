@@ -86,7 +86,7 @@ impl Deferral {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::{Decision, Deferral, DeferralTarget, Guarantee};
+    /// use attention_probes::metrics::{Decision, Deferral, DeferralTarget, Guarantee};
     ///
     /// let scores: Vec<f64> = (0..40).map(f64::from).collect();
     /// let labels: Vec<bool> = (0..40).map(|i| i >= 25 || (i >= 15 && i % 2 == 0)).collect();
@@ -96,7 +96,7 @@ impl Deferral {
     /// assert_eq!(fitted.decide(12.0), Decision::Negative);
     /// assert_eq!(fitted.decide(20.0), Decision::Defer);
     /// assert_eq!(fitted.decide(30.0), Decision::Positive);
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn fit(
         scores: &[f64],

@@ -25,7 +25,7 @@ impl ExampleCounts {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::ExampleCounts;
+    /// use attention_probes::metrics::ExampleCounts;
     ///
     /// let counts =
     ///     ExampleCounts { n_train: 700, n_validation: 100, n_test: 200, ..Default::default() };

@@ -1,12 +1,10 @@
 //! Confidence intervals: Wilson's and the exact one for a share, the bootstrap for anything else.
 
 use attention_probes_errors::ValueError;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::{beta_quantile, normal_quantile};
-use crate::resample::{Recalls, Sampler};
+use crate::resample::{Recalls, Resampler, Sampler};
 use crate::{Bootstrap, MetricError, check};
 
 /// A confidence interval.
@@ -37,12 +35,12 @@ pub struct Interval {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::wilson;
+/// use attention_probes::metrics::wilson;
 ///
 /// let interval = wilson(45, 50, 0.95)?;
 /// assert!((interval.lower - 0.7864).abs() < 1e-4);
 /// assert!((interval.upper - 0.9565).abs() < 1e-4);
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn wilson(successes: usize, n: usize, level: f64) -> Result<Interval, MetricError> {
     check_counts(successes, n, level)?;
@@ -80,12 +78,12 @@ pub fn wilson(successes: usize, n: usize, level: f64) -> Result<Interval, Metric
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::clopper_pearson;
+/// use attention_probes::metrics::clopper_pearson;
 ///
 /// let interval = clopper_pearson(0, 10, 0.95)?;
 /// assert_eq!(interval.lower, 0.0);
 /// assert!((interval.upper - 0.3085).abs() < 1e-4); // 1 - 0.025^(1/10)
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn clopper_pearson(successes: usize, n: usize, level: f64) -> Result<Interval, MetricError> {
     check_counts(successes, n, level)?;
@@ -100,42 +98,45 @@ pub fn clopper_pearson(successes: usize, n: usize, level: f64) -> Result<Interva
 
 /// Percentile bootstrap interval of any statistic of the examples.
 ///
-/// `statistic` gets the indices of one resample, `n_examples` of them drawn with replacement, and
-/// may return NaN where it is undefined; resamples without a finite value are left out. The same
-/// seed gives the same interval on every machine.
+/// `statistic` gets the indices of one resample, and may return NaN where it is undefined; resamples
+/// without a finite value are left out. They are `n_examples` indices, drawn with replacement; with
+/// [`Bootstrap::groups`], those of as many groups as there are, so that their number varies. The
+/// same seed gives the same interval on every machine.
 ///
 /// # Errors
 ///
 /// - [`MetricError::Empty`] if `n_examples` is 0
+/// - [`MetricError::LengthMismatch`] if there is not a group for each example
+/// - [`MetricError::TooFew`] if there is only one group
 /// - [`MetricError::Parameter`] if `n_resamples` is 0, or `level` is not between 0 and 1
 /// - [`MetricError::UndefinedStatistic`] if the statistic is finite on no resample
 ///
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::bootstrap;
+/// use attention_probes::metrics::{Bootstrap, bootstrap};
 ///
 /// let values = [1.0, 2.0, 3.0, 4.0];
-/// let mean = |indices: &[usize]| indices.iter().map(|&i| values[i]).sum::<f64>() / 4.0;
-/// let interval = bootstrap(values.len(), 1000, 0.95, 42, mean)?;
+/// let mean = |indices: &[usize]| {
+///     indices.iter().map(|&i| values[i]).sum::<f64>() / indices.len() as f64
+/// };
+/// let interval = bootstrap(values.len(), &Bootstrap::default(), mean)?;
 /// assert!(interval.lower < 2.5 && 2.5 < interval.upper);
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn bootstrap(
     n_examples: usize,
-    n_resamples: usize,
-    level: f64,
-    seed: u64,
+    config: &Bootstrap<'_>,
     mut statistic: impl FnMut(&[usize]) -> f64,
 ) -> Result<Interval, MetricError> {
-    let mut resampler = Resampler::new(n_examples, n_resamples, level, seed)?;
-    let mut indices = vec![0; n_examples];
-    let mut values = Vec::with_capacity(n_resamples);
-    for _ in 0..n_resamples {
-        indices.fill_with(|| resampler.draw());
+    let mut resampler = Resampler::new(n_examples, config)?;
+    let mut indices = Vec::with_capacity(n_examples);
+    let mut values = Vec::with_capacity(config.n_resamples);
+    for _ in 0..config.n_resamples {
+        resampler.draw(&mut indices);
         values.push(statistic(&indices));
     }
-    percentile_interval(values, level)
+    percentile_interval(values, config.level)
 }
 
 /// The interval of a statistic whose resamples hold every class.
@@ -164,12 +165,12 @@ pub struct Resampled {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::{Bootstrap, bootstrap_balanced_accuracy};
+/// use attention_probes::metrics::{Bootstrap, bootstrap_balanced_accuracy};
 ///
 /// let labels = [0, 0, 0, 0, 1];
 /// let found = bootstrap_balanced_accuracy(&labels, &[0; 5], 2, &Bootstrap::default())?;
 /// assert_eq!((found.interval.lower, found.interval.upper), (0.5, 0.5));
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn bootstrap_balanced_accuracy(
     labels: &[usize],
@@ -192,33 +193,6 @@ pub fn bootstrap_balanced_accuracy(
     let values = (0..config.n_resamples).map(|_| resample()).collect();
     let interval = percentile_interval(values, config.level)?;
     Ok(Resampled { interval, n_redrawn: sampler.n_redrawn })
-}
-
-/// Draws indices of examples with replacement.
-pub(crate) struct Resampler {
-    rng: ChaCha8Rng,
-    n_examples: u64,
-}
-
-impl Resampler {
-    pub(crate) fn new(
-        n_examples: usize,
-        n_resamples: usize,
-        level: f64,
-        seed: u64,
-    ) -> Result<Self, MetricError> {
-        check::rate("level", level)?;
-        if n_examples == 0 {
-            return Err(MetricError::Empty { name: "n_examples" });
-        }
-        check::at_least_one("n_resamples", n_resamples)?;
-        Ok(Self { rng: ChaCha8Rng::seed_from_u64(seed), n_examples: n_examples as u64 })
-    }
-
-    pub(crate) fn draw(&mut self) -> usize {
-        // A range of `usize` would draw differently on 32-bit machines.
-        self.rng.random_range(0..self.n_examples) as usize
-    }
 }
 
 /// Middle `level` of the values, with linear interpolation between neighbours, as `numpy.quantile`.
@@ -262,6 +236,7 @@ mod tests {
     use approx::assert_relative_eq;
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
     use crate::ConfusionMatrix;
@@ -290,7 +265,8 @@ mod tests {
 
     #[test]
     fn the_bootstrap_interval_of_a_constant_has_no_width() {
-        let interval = bootstrap(5, 50, 0.9, 1, |_| 0.3).unwrap();
+        let config = Bootstrap { n_resamples: 50, level: 0.9, ..Bootstrap::default() };
+        let interval = bootstrap(5, &config, |_| 0.3).unwrap();
         assert_eq!(interval, Interval { lower: 0.3, upper: 0.3, level: 0.9 });
     }
 
@@ -299,10 +275,11 @@ mod tests {
         let statistic = |indices: &[usize]| {
             if indices.contains(&0) { f64::NAN } else { indices[0] as f64 }
         };
-        let interval = bootstrap(4, 200, 0.95, 3, statistic).unwrap();
+        let config = Bootstrap { n_resamples: 200, seed: 3, ..Bootstrap::default() };
+        let interval = bootstrap(4, &config, statistic).unwrap();
         assert!(interval.lower >= 1.0 && interval.upper <= 3.0);
         assert_eq!(
-            bootstrap(4, 20, 0.95, 3, |_| f64::NAN),
+            bootstrap(4, &Bootstrap { n_resamples: 20, ..config }, |_| f64::NAN),
             Err(MetricError::UndefinedStatistic { n_resamples: 20 })
         );
     }
@@ -313,9 +290,17 @@ mod tests {
         let mean = |indices: &[usize]| {
             indices.iter().map(|&i| values[i]).sum::<f64>() / values.len() as f64
         };
-        let interval = bootstrap(values.len(), 4000, 0.95, 7, mean).unwrap();
+        let config = Bootstrap { n_resamples: 4000, seed: 7, ..Bootstrap::default() };
+        let width = |config| {
+            let interval = bootstrap(values.len(), &config, mean).unwrap();
+            interval.upper - interval.lower
+        };
         let expected = 2.0 * 1.96 * (33.25_f64 / 400.0).sqrt();
-        assert_relative_eq!(interval.upper - interval.lower, expected, max_relative = 0.06);
+        assert_relative_eq!(width(config), expected, max_relative = 0.06);
+        // Four copies of 100 values, each a group, are as wide as 100 values.
+        let groups: Vec<usize> = (0..400).map(|i| i % 100).collect();
+        let of_groups = width(config.of_groups(Some(&groups)));
+        assert_relative_eq!(of_groups, 2.0 * expected, max_relative = 0.06);
     }
 
     #[test]
@@ -330,9 +315,13 @@ mod tests {
             Err(MetricError::Parameter(ValueError { name: "level", .. }))
         ));
         assert!(matches!(
-            bootstrap(3, 0, 0.95, 1, |_| 0.0),
+            bootstrap(3, &Bootstrap { n_resamples: 0, ..Bootstrap::default() }, |_| 0.0),
             Err(MetricError::Parameter(ValueError { name: "n_resamples", .. }))
         ));
+        for groups in [&[0, 1][..], &[0, 0, 0]] {
+            let config = Bootstrap { groups: Some(groups), ..Bootstrap::default() };
+            assert!(bootstrap(3, &config, |_| 0.0).is_err());
+        }
         let config = Bootstrap::default();
         assert!(bootstrap_balanced_accuracy(&[0, 3], &[0, 1], 2, &config).is_err());
         let none = Bootstrap { n_resamples: 0, ..config };

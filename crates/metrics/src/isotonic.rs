@@ -35,14 +35,14 @@ impl Isotonic {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::Isotonic;
+    /// use attention_probes::metrics::Isotonic;
     ///
     /// // 2.0 and 3.0 are out of order, so both get their mean.
     /// let fitted = Isotonic::fit(&[1.0, 2.0, 3.0, 4.0], &[false, true, false, true])?;
     /// assert_eq!(fitted.apply(2.5), 0.5);
     /// assert_eq!(fitted.apply(3.5), 0.75);
     /// assert_eq!(fitted.apply(9.0), 1.0);
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn fit(scores: &[f64], labels: &[bool]) -> Result<Self, MetricError> {
         let ranking = Ranking::new(scores, labels)?;

@@ -16,7 +16,7 @@
 //! # Examples
 //!
 //! ```
-//! use attention_probes_metrics::{Bootstrap, ClassScores, ClassificationReport, auroc};
+//! use attention_probes::metrics::{Bootstrap, ClassScores, ClassificationReport, auroc};
 //!
 //! let labels = [0, 0, 1, 1];
 //! let scores = ClassScores::from_logits(&[-2.2, -0.4, -0.6, 1.4], 2)?;
@@ -26,7 +26,7 @@
 //!
 //! let scores = [0.1, 0.4, 0.35, 0.8];
 //! assert_eq!(auroc(&scores, &[false, false, true, true])?, 0.75);
-//! # Ok::<(), attention_probes_metrics::MetricError>(())
+//! # Ok::<(), attention_probes::metrics::MetricError>(())
 //! ```
 
 mod agreement;

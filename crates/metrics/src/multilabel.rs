@@ -3,7 +3,7 @@
 use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, MetricError, auroc, average_precision, bootstrap, check};
+use crate::{Bootstrap, Interval, MetricError, auroc, average_precision, bootstrap, check};
 
 /// What one label's scores are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,14 +58,14 @@ impl MultilabelReport {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::MultilabelReport;
+    /// use attention_probes::metrics::MultilabelReport;
     ///
     /// let labels = [true, false, true, true, false, false]; // [n, n_labels]
     /// let scores = [0.9, 0.6, 0.8, 0.7, 0.2, 0.1];
     /// let report = MultilabelReport::new(&labels, &scores, &[0.5, 0.5])?;
     /// assert_eq!((report.micro_f1, report.subset_accuracy), (6.0 / 7.0, 2.0 / 3.0));
     /// assert_eq!(report.per_label[1].average_precision, Some(1.0));
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn new(labels: &[bool], scores: &[f64], thresholds: &[f64]) -> Result<Self, MetricError> {
         check::not_empty("thresholds", thresholds)?;
@@ -122,14 +122,13 @@ impl MultilabelReport {
 /// - [`MetricError::Empty`], [`MetricError::LengthMismatch`], or [`MetricError::NotFinite`] if the
 ///   slices do not fit
 /// - [`MetricError::UndefinedStatistic`] if there is no resample that a label has a ranking in
-/// - [`MetricError::Parameter`] if there are no labels, no resamples, or `level` is no probability
+/// - [`MetricError::Parameter`] if there are no labels
+/// - as [`bootstrap`](crate::bootstrap)
 pub fn bootstrap_macro_auroc(
     labels: &[bool],
     scores: &[f64],
     n_labels: usize,
-    n_resamples: usize,
-    level: f64,
-    seed: u64,
+    config: &Bootstrap<'_>,
 ) -> Result<Interval, MetricError> {
     check::scores(scores, labels)?;
     if n_labels == 0 {
@@ -147,7 +146,7 @@ pub fn bootstrap_macro_auroc(
         })
         .collect();
     let mut counts = vec![0_u32; n];
-    bootstrap(n, n_resamples, level, seed, |indices| {
+    bootstrap(n, config, |indices| {
         counts.fill(0);
         for &index in indices {
             counts[index] += 1;
@@ -250,8 +249,9 @@ mod tests {
     fn the_interval_of_the_mean_is_that_of_the_plain_bootstrap() {
         let labels: Vec<bool> = (0..60).map(|i| (i * 7 + i / 9) % 3 == 0).collect();
         let scores: Vec<f64> = (0..60).map(|i| f64::from((i * 13 + i / 5) % 11)).collect();
-        let found = bootstrap_macro_auroc(&labels, &scores, 2, 200, 0.9, 5).unwrap();
-        let plain = bootstrap(30, 200, 0.9, 5, |indices| {
+        let config = Bootstrap { n_resamples: 200, level: 0.9, seed: 5, groups: None };
+        let found = bootstrap_macro_auroc(&labels, &scores, 2, &config).unwrap();
+        let plain = bootstrap(30, &config, |indices| {
             let of_label = |label: usize| {
                 let place = |&i: &usize| i * 2 + label;
                 let labels: Vec<bool> = indices.iter().map(|i| labels[place(i)]).collect();
@@ -261,10 +261,11 @@ mod tests {
             mean((0..2).filter_map(of_label)).unwrap_or(f64::NAN)
         });
         assert_eq!(found, plain.unwrap());
-        let all = bootstrap_macro_auroc(&[true; 4], &[0.0; 4], 2, 10, 0.9, 5);
+        let config = Bootstrap { n_resamples: 10, ..config };
+        let all = bootstrap_macro_auroc(&[true; 4], &[0.0; 4], 2, &config);
         assert_eq!(all, Err(MetricError::UndefinedStatistic { n_resamples: 10 }));
-        assert!(bootstrap_macro_auroc(&[true; 4], &[0.0; 4], 0, 10, 0.9, 5).is_err());
-        assert!(bootstrap_macro_auroc(&[true; 3], &[0.0; 3], 2, 10, 0.9, 5).is_err());
+        assert!(bootstrap_macro_auroc(&[true; 4], &[0.0; 4], 0, &config).is_err());
+        assert!(bootstrap_macro_auroc(&[true; 3], &[0.0; 3], 2, &config).is_err());
     }
 
     proptest! {

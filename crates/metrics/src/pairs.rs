@@ -32,7 +32,7 @@ impl PairAccuracy {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::PairAccuracy;
+    /// use attention_probes::metrics::PairAccuracy;
     ///
     /// let found = PairAccuracy::new(&[2.0, 1.0, -3.0, 0.5], &[1, 0, 1, 0], &[0, 0, 7, 7])?;
     /// let found = found.ok_or("two pairs")?;

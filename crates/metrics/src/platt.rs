@@ -37,13 +37,13 @@ impl Platt {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::Platt;
+    /// use attention_probes::metrics::Platt;
     ///
     /// // The targets of two examples of each class are 3/4 and 1/4, so the logits are ±ln 3.
     /// let fitted = Platt::fit(&[1.0, 1.0, 3.0, 3.0], &[false, false, true, true])?;
     /// assert!((fitted.slope() - 3.0_f64.ln()).abs() < 1e-10);
     /// assert!((fitted.apply(3.0) - 0.75).abs() < 1e-10);
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn fit(scores: &[f64], labels: &[bool]) -> Result<Self, MetricError> {
         check::scores(scores, labels)?;

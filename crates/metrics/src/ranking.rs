@@ -27,10 +27,10 @@ pub struct OperatingPoint {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::auroc;
+/// use attention_probes::metrics::auroc;
 ///
 /// assert_eq!(auroc(&[0.1, 0.4, 0.4, 0.8], &[false, true, false, true])?, 0.875);
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn auroc(scores: &[f64], labels: &[bool]) -> Result<f64, MetricError> {
     let ranking = Ranking::new(scores, labels)?;

@@ -2,13 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, MetricError, bootstrap, check};
-
-/// Confidence level of the interval.
-const LEVEL: f64 = 0.95;
-
-/// Resamples of the bootstrap.
-const N_RESAMPLES: usize = 1000;
+use crate::{Bootstrap, Interval, MetricError, bootstrap, check};
 
 /// Mean squared error.
 ///
@@ -54,10 +48,10 @@ pub fn mean_absolute_error(targets: &[f64], predictions: &[f64]) -> Result<f64, 
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::r_squared;
+/// use attention_probes::metrics::r_squared;
 ///
 /// assert_eq!(r_squared(&[1.0, 2.0, 3.0], &[1.0, 2.0, 4.0])?, 0.5);
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn r_squared(targets: &[f64], predictions: &[f64]) -> Result<f64, MetricError> {
     check_pairs(["targets", "predictions"], targets, predictions)?;
@@ -68,24 +62,21 @@ pub fn r_squared(targets: &[f64], predictions: &[f64]) -> Result<f64, MetricErro
     check_overflow("r_squared", explained_share(&pairs))
 }
 
-/// Percentile bootstrap interval of [`r_squared`]; `seed` fixes the resamples.
+/// Percentile bootstrap interval of [`r_squared`].
 ///
 /// Resamples whose targets are all alike are left out.
 ///
 /// # Errors
 ///
-/// Those of [`r_squared`], and [`MetricError::Parameter`] if `n_resamples` is 0 or `level` is not
-/// between 0 and 1.
+/// Those of [`r_squared`] and of [`bootstrap`](crate::bootstrap).
 pub fn bootstrap_r_squared(
     targets: &[f64],
     predictions: &[f64],
-    n_resamples: usize,
-    level: f64,
-    seed: u64,
+    config: &Bootstrap<'_>,
 ) -> Result<Interval, MetricError> {
     r_squared(targets, predictions)?;
     let mut pairs = Vec::with_capacity(targets.len());
-    bootstrap(targets.len(), n_resamples, level, seed, |indices| {
+    bootstrap(targets.len(), config, |indices| {
         pairs.clear();
         pairs.extend(indices.iter().map(|&i| (targets[i], predictions[i])));
         if is_constant(pairs.iter().map(|pair| pair.0)) {
@@ -125,10 +116,10 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Result<f64, MetricError> {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::spearman;
+/// use attention_probes::metrics::spearman;
 ///
 /// assert_eq!(spearman(&[1.0, 2.0, 3.0, 4.0], &[0.1, 0.2, 90.0, 1e9])?, 1.0);
-/// # Ok::<(), attention_probes_metrics::MetricError>(())
+/// # Ok::<(), attention_probes::metrics::MetricError>(())
 /// ```
 pub fn spearman(x: &[f64], y: &[f64]) -> Result<f64, MetricError> {
     check_pairs(["x", "y"], x, y)?;
@@ -155,12 +146,16 @@ pub struct RegressionReport {
 }
 
 impl RegressionReport {
-    /// Computes every metric; `seed` fixes the bootstrap resamples.
+    /// Computes every metric; `bootstrap` says how the resamples are drawn.
     ///
     /// # Errors
     ///
-    /// Those of [`r_squared`].
-    pub fn new(targets: &[f64], predictions: &[f64], seed: u64) -> Result<Self, MetricError> {
+    /// Those of [`bootstrap_r_squared`].
+    pub fn new(
+        targets: &[f64],
+        predictions: &[f64],
+        bootstrap: &Bootstrap<'_>,
+    ) -> Result<Self, MetricError> {
         let defined = |correlation: Result<f64, MetricError>| match correlation {
             Err(MetricError::Constant { name: "y" }) => Ok(None),
             other => other.map(Some),
@@ -170,13 +165,7 @@ impl RegressionReport {
             mean_squared_error: mean_squared_error(targets, predictions)?,
             mean_absolute_error: mean_absolute_error(targets, predictions)?,
             r_squared: r_squared(targets, predictions)?,
-            r_squared_interval: bootstrap_r_squared(
-                targets,
-                predictions,
-                N_RESAMPLES,
-                LEVEL,
-                seed,
-            )?,
+            r_squared_interval: bootstrap_r_squared(targets, predictions, bootstrap)?,
             pearson: defined(pearson(targets, predictions))?,
             spearman: defined(spearman(targets, predictions))?,
         })
@@ -269,7 +258,7 @@ mod tests {
         );
         assert_eq!(pearson(&predictions, &targets), Err(MetricError::Constant { name: "y" }));
         assert_eq!(spearman(&targets, &predictions), Err(MetricError::Constant { name: "x" }));
-        let report = RegressionReport::new(&predictions, &targets, 1).unwrap();
+        let report = RegressionReport::new(&predictions, &targets, &Bootstrap::default()).unwrap();
         assert_eq!((report.pearson, report.spearman), (None, None));
         assert!(report.r_squared < 0.0);
     }
@@ -289,7 +278,8 @@ mod tests {
         );
         assert_eq!(r_squared(&huge, &[0.0; 2]), Err(MetricError::Overflow { name: "r_squared" }));
         assert_eq!(pearson(&huge, &[1e-300, 0.0]), Ok(1.0));
-        assert!(bootstrap_r_squared(&[1.0, 2.0], &[1.0, 2.0], 0, 0.95, 1).is_err());
+        let none = Bootstrap { n_resamples: 0, ..Bootstrap::default() };
+        assert!(bootstrap_r_squared(&[1.0, 2.0], &[1.0, 2.0], &none).is_err());
     }
 
     #[test]
@@ -301,7 +291,7 @@ mod tests {
     fn the_interval_holds_the_share() {
         let targets: Vec<f64> = (0..200).map(|i| f64::from(i % 17)).collect();
         let predictions: Vec<f64> = (0..200).map(|i| f64::from(i % 17 + i % 5)).collect();
-        let report = RegressionReport::new(&targets, &predictions, 4).unwrap();
+        let report = RegressionReport::new(&targets, &predictions, &Bootstrap::default()).unwrap();
         let interval = report.r_squared_interval;
         assert!(interval.lower < report.r_squared && report.r_squared < interval.upper);
         assert!(interval.upper - interval.lower < 0.1);

@@ -19,8 +19,9 @@ pub struct Bootstrap<'a> {
     /// Fixes the resamples, on every machine alike; 0 unless told.
     pub seed: u64,
     /// Group of each example, such as the text that its token is from. Whole groups are drawn, as
-    /// their examples are not independent; a resample that lacks a class is drawn again. Without
-    /// groups, examples are drawn within their class, so that no class can be missing.
+    /// their examples are not independent; where there are classes, a resample that lacks one is
+    /// drawn again. Without groups, examples are drawn within their class, so that no class can be
+    /// missing.
     pub groups: Option<&'a [usize]>,
 }
 
@@ -43,6 +44,40 @@ impl<'a> Bootstrap<'a> {
             1 < n_groups && n_groups < groups.len()
         };
         Self { groups: groups.filter(is_grouping), ..self }
+    }
+}
+
+/// Draws indices of examples with replacement, one by one or as whole groups.
+pub(crate) struct Resampler {
+    rng: ChaCha8Rng,
+    n_examples: usize,
+    /// Examples of each group, if they are drawn as such.
+    groups: Option<Vec<Vec<usize>>>,
+}
+
+impl Resampler {
+    /// Checks how resamples of so many examples are to be drawn.
+    pub(crate) fn new(n_examples: usize, config: &Bootstrap<'_>) -> Result<Self, MetricError> {
+        check_numbers(config)?;
+        if n_examples == 0 {
+            return Err(MetricError::Empty { name: "n_examples" });
+        }
+        let groups = config.groups.map(|groups| members_of(groups, n_examples)).transpose()?;
+        Ok(Self { rng: ChaCha8Rng::seed_from_u64(config.seed), n_examples, groups })
+    }
+
+    /// Draws the indices of a resample.
+    pub(crate) fn draw(&mut self, indices: &mut Vec<usize>) {
+        // A range of `usize` would draw differently on 32-bit machines.
+        let mut index = |n: usize| self.rng.random_range(0..n as u64) as usize;
+        indices.clear();
+        match &self.groups {
+            None => indices.extend((0..self.n_examples).map(|_| index(self.n_examples))),
+            Some(groups) => {
+                let drawn = groups.iter().map(|_| &groups[index(groups.len())]);
+                indices.extend(drawn.flatten());
+            }
+        }
     }
 }
 
@@ -71,8 +106,7 @@ struct Group {
 impl Sampler {
     /// Checks how resamples of examples of these classes are to be drawn.
     pub(crate) fn new(classes: &[usize], config: &Bootstrap<'_>) -> Result<Self, MetricError> {
-        check::rate("level", config.level)?;
-        check::at_least_one("n_resamples", config.n_resamples)?;
+        check_numbers(config)?;
         let kind = match config.groups {
             None => Kind::Strata(members(classes)),
             Some(groups) => Kind::Groups(groups_of(groups, classes)?),
@@ -179,11 +213,7 @@ fn n_classes<'a>(groups: impl IntoIterator<Item = &'a Group>) -> usize {
 }
 
 fn groups_of(groups: &[usize], classes: &[usize]) -> Result<Vec<Group>, MetricError> {
-    check::length("groups", groups.len(), classes.len())?;
-    let groups = members(groups);
-    if groups.len() < 2 {
-        return Err(MetricError::TooFew { name: "groups", n: groups.len(), needed: 2 });
-    }
+    let groups = members_of(groups, classes.len())?;
     let group = |examples: Vec<usize>| {
         let mut classes: Vec<usize> = examples.iter().map(|&i| classes[i]).collect();
         classes.sort_unstable();
@@ -191,6 +221,22 @@ fn groups_of(groups: &[usize], classes: &[usize]) -> Result<Vec<Group>, MetricEr
         Group { examples, classes }
     };
     Ok(groups.into_iter().map(group).collect())
+}
+
+/// Refuses a number of resamples, or a level, that gives no interval.
+fn check_numbers(config: &Bootstrap<'_>) -> Result<(), MetricError> {
+    check::rate("level", config.level)?;
+    check::at_least_one("n_resamples", config.n_resamples)
+}
+
+/// The examples of each group, of which there must be two at least.
+fn members_of(groups: &[usize], n_examples: usize) -> Result<Vec<Vec<usize>>, MetricError> {
+    check::length("groups", groups.len(), n_examples)?;
+    let groups = members(groups);
+    if groups.len() < 2 {
+        return Err(MetricError::TooFew { name: "groups", n: groups.len(), needed: 2 });
+    }
+    Ok(groups)
 }
 
 /// The positions of each key, by rising key.

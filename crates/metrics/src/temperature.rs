@@ -41,13 +41,13 @@ impl Temperature {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::Temperature;
+    /// use attention_probes::metrics::Temperature;
     ///
     /// // Three of four right at a logit of 4: the probability should be 3/4, the logit ln 3.
     /// let fitted = Temperature::fit(&[4.0, 4.0, 4.0, -4.0], &[true, true, false, false])?;
     /// assert!((fitted.temperature() - 4.0 / 3.0_f64.ln()).abs() < 1e-9);
     /// assert!((fitted.apply(4.0) - 0.75).abs() < 1e-9);
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn fit(logits: &[f64], labels: &[bool]) -> Result<Self, MetricError> {
         check::not_empty("labels", labels)?;

@@ -95,7 +95,7 @@ impl FprThreshold {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_metrics::{FprThreshold, Guarantee, MetricError};
+    /// use attention_probes::metrics::{FprThreshold, Guarantee, MetricError};
     ///
     /// let negatives: Vec<f64> = (0..199).map(f64::from).collect();
     /// let fitted = FprThreshold::fit(&negatives, 0.01, Guarantee::Marginal)?;
@@ -104,7 +104,7 @@ impl FprThreshold {
     /// let sure = Guarantee::Confidence { confidence: 0.95 };
     /// let error = FprThreshold::fit(&negatives, 0.01, sure).unwrap_err();
     /// assert_eq!(error, MetricError::TooFew { name: "negatives", n: 199, needed: 299 });
-    /// # Ok::<(), attention_probes_metrics::MetricError>(())
+    /// # Ok::<(), attention_probes::metrics::MetricError>(())
     /// ```
     pub fn fit(
         negatives: &[f64],

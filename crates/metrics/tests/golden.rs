@@ -217,7 +217,8 @@ fn curves_equal_scikit_learn() {
 #[test]
 fn regressions_equal_scikit_learn() {
     for case in golden().regressions {
-        let report = RegressionReport::new(&case.targets, &case.predictions, 0).unwrap();
+        let report =
+            RegressionReport::new(&case.targets, &case.predictions, &Bootstrap::default()).unwrap();
         let actual = serde_json::to_value(report).unwrap();
         for (metric, expected) in &case.expected {
             assert_same(&actual[metric], expected, metric);

@@ -7,7 +7,7 @@ use std::fmt;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::DeviceName;
+/// use attention_probes::models::DeviceName;
 ///
 /// assert_eq!(DeviceName::named("cuda:1"), Some(DeviceName::Cuda(1)));
 /// assert_eq!(DeviceName::named("cuda"), Some(DeviceName::Cuda(0)));

@@ -79,13 +79,13 @@ impl FromStr for Dtype {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::{Dtype, open_model};
+/// use attention_probes::models::{Dtype, open_model};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
 /// let model = open_model("demo-gemma", None, (&device, Dtype::Bf16))?;
 /// assert_eq!(model.dtype, Dtype::Bf16);
-/// # Ok::<(), attention_probes_models::ModelError>(())
+/// # Ok::<(), attention_probes::models::ModelError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Placement {

@@ -10,8 +10,8 @@ impl ModelError {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_errors::ErrorKind;
-    /// use attention_probes_models::ModelError;
+    /// use attention_probes::errors::ErrorKind;
+    /// use attention_probes::models::ModelError;
     ///
     /// let error = ModelError::foreign("the accelerator is gone");
     /// assert_eq!(error.to_string(), "the accelerator is gone");

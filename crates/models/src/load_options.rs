@@ -12,8 +12,8 @@ use crate::{Dtype, ModelError, Placement};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_errors::Stop;
-/// use attention_probes_models::{LoadOptions, ModelError, open_model};
+/// use attention_probes::errors::Stop;
+/// use attention_probes::models::{LoadOptions, ModelError, open_model};
 /// use burn::tensor::Device;
 ///
 /// let stop = Stop::new();

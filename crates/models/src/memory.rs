@@ -8,7 +8,7 @@ use std::fs;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::memory_limit_bytes;
+/// use attention_probes::models::memory_limit_bytes;
 ///
 /// assert!(memory_limit_bytes().is_none_or(|bytes| bytes > 1 << 20));
 /// ```

@@ -83,12 +83,12 @@ impl LanguageModel {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::open_model;
+/// use attention_probes::models::open_model;
 /// use burn::tensor::Device;
 ///
 /// let model = open_model("demo-gpt2", None, &Device::default())?;
 /// assert_eq!(model.model.shape().n_ctx, 256);
-/// # Ok::<(), attention_probes_models::ModelError>(())
+/// # Ok::<(), attention_probes::models::ModelError>(())
 /// ```
 pub fn open_model(
     name: &str,

@@ -10,8 +10,8 @@ impl ProbeError {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_errors::ErrorKind;
-    /// use attention_probes_probes::ProbeError;
+    /// use attention_probes::errors::ErrorKind;
+    /// use attention_probes::probes::ProbeError;
     ///
     /// let error = ProbeError::foreign("the weights are on another device");
     /// assert_eq!(error.to_string(), "the weights are on another device");

@@ -59,8 +59,8 @@ impl TrainingData {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::{ExternalActivations, NpzArray, write_npz};
-    /// use attention_probes_probes::TrainingData;
+    /// use attention_probes::activations::{ExternalActivations, NpzArray, write_npz};
+    /// use attention_probes::probes::TrainingData;
     /// use burn::tensor::Device;
     ///
     /// let folder = tempfile::tempdir()?;
@@ -115,7 +115,7 @@ impl TrainingData {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_probes::{Labels, TrainingData};
+    /// use attention_probes::probes::{Labels, TrainingData};
     /// use burn::tensor::Device;
     ///
     /// // Two tokens, then one token, each two wide.
@@ -123,7 +123,7 @@ impl TrainingData {
     /// let labels = Labels::numbered(vec![1, 0], 2);
     /// let data = TrainingData::from_rows(&rows, &[2, 1], labels, &Device::default())?;
     /// assert_eq!((data.d_model(), data.lengths()), (2, &[2, 1][..]));
-    /// # Ok::<(), attention_probes_probes::ProbeError>(())
+    /// # Ok::<(), attention_probes::probes::ProbeError>(())
     /// ```
     pub fn from_rows(
         rows: &[f32],
@@ -171,8 +171,8 @@ impl TrainingData {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::SplitConfig;
-    /// use attention_probes_probes::{Labels, TrainingData};
+    /// use attention_probes::activations::SplitConfig;
+    /// use attention_probes::probes::{Labels, TrainingData};
     /// use burn::tensor::Device;
     ///
     /// let rows: Vec<f32> = (0..20).map(|i| i as f32).collect();
@@ -236,7 +236,7 @@ impl TrainingData {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_probes::{Labels, Linear, ProbeConfig, TrainingData};
+    /// use attention_probes::probes::{Labels, Linear, ProbeConfig, TrainingData};
     /// use burn::tensor::Device;
     ///
     /// let labels = Labels::numbered(vec![1, 0], 2);
@@ -244,7 +244,7 @@ impl TrainingData {
     /// let metadata = data.metadata(&ProbeConfig::new(Linear::default(), 1, 2));
     /// assert_eq!(metadata.class_names, ["0", "1"]);
     /// assert_eq!(metadata.data.map(|data| data.n_train), Some(2));
-    /// # Ok::<(), attention_probes_probes::ProbeError>(())
+    /// # Ok::<(), attention_probes::probes::ProbeError>(())
     /// ```
     pub fn metadata(&self, config: &ProbeConfig) -> ProbeMetadata {
         let DataOrigin { name, hash, model, place, max_tokens, task, keys } = &self.origin;

@@ -50,9 +50,9 @@ impl TrainingData {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::{Component, Dataset, DatasetConfig, Place};
-    /// use attention_probes_models::{Convention, open_model};
-    /// use attention_probes_probes::{TextsConfig, TrainingData};
+    /// use attention_probes::activations::{Component, Dataset, DatasetConfig, Place};
+    /// use attention_probes::models::{Convention, open_model};
+    /// use attention_probes::probes::{TextsConfig, TrainingData};
     /// use burn::tensor::Device;
     ///
     /// let folder = tempfile::tempdir()?;
@@ -104,11 +104,11 @@ impl TrainingData {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::{
+    /// use attention_probes::activations::{
     ///     Component, Dataset, Place, TaskConfig, TaskPlace, TaskText, TextTask,
     /// };
-    /// use attention_probes_models::{Convention, open_model};
-    /// use attention_probes_probes::{TextsConfig, TrainingData};
+    /// use attention_probes::models::{Convention, open_model};
+    /// use attention_probes::probes::{TextsConfig, TrainingData};
     /// use burn::tensor::Device;
     ///
     /// /// Whether a token begins a word.
@@ -133,7 +133,7 @@ impl TrainingData {
     /// let device = Device::default();
     /// let model = open_model("demo-gpt2", None, &device)?;
     /// let texts = vec!["Unbelievable things happened yesterday.".to_owned()];
-    /// let texts = Dataset::from_parts("things", texts, &[], Vec::new(), None)?;
+    /// let texts = Dataset::from_parts("things", texts)?;
     /// let place = TextsConfig::new(Place::new([2], Component::ResidPost, Convention::Raw));
     /// let task = TaskConfig::new(&BeginsWord);
     /// let data = TrainingData::from_task(&texts, &model, (&task, &place), &device)?;

@@ -14,7 +14,7 @@ use crate::{ParamArray, ProbeConfig, ProbeError, ProbeState};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{MultiMax, ProbeConfig};
+/// use attention_probes::probes::{MultiMax, ProbeConfig};
 /// use burn::tensor::{Device, Tensor};
 ///
 /// let device = Device::default();
@@ -22,7 +22,7 @@ use crate::{ParamArray, ProbeConfig, ProbeError, ProbeState};
 /// let x = Tensor::<3>::ones([2, 5, 4], &device);
 /// let mask_pad = Tensor::<2>::zeros([2, 5], &device).bool();
 /// assert_eq!(probe.forward(x, mask_pad).logits.dims(), [2, 3]);
-/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// # Ok::<(), attention_probes::probes::ProbeError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Probe {

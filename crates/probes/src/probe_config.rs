@@ -25,7 +25,7 @@ use crate::{Loss, OutputScale, Probe, ProbeError, ProbeState, n_out};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Attention, ProbeConfig};
+/// use attention_probes::probes::{Attention, ProbeConfig};
 ///
 /// let config = ProbeConfig::new(Attention { n_heads: 2, ..Attention::default() }, 8, 2);
 /// assert_eq!((config.kind().name(), config.d_model(), config.n_out()), ("attention", 8, 1));
@@ -62,8 +62,8 @@ impl ProbeConfig {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::Labels;
-    /// use attention_probes_probes::{MultiMax, ProbeConfig};
+    /// use attention_probes::activations::Labels;
+    /// use attention_probes::probes::{MultiMax, ProbeConfig};
     ///
     /// let topics = Labels::of_labels(vec![1.0, 0.0, 0.0, 1.0], vec!["war".into(), "art".into()]);
     /// let config = ProbeConfig::new(MultiMax { n_heads: 2 }, 8, 2).for_labels(&topics);

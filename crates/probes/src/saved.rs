@@ -379,7 +379,7 @@ impl SavedProbe {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::probe_file_stem;
+/// use attention_probes::probes::probe_file_stem;
 ///
 /// assert_eq!(probe_file_stem("attention", 1e-3, 0.0), "attention_probe_lr1.00e-03_wd0.00e+00");
 /// ```

@@ -10,12 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{OutputMetrics, probabilities_from_logits};
 
-/// Resamples of a bootstrap.
-const N_RESAMPLES: usize = 1000;
-
-/// Confidence of intervals.
-const LEVEL: f64 = 0.95;
-
 /// Metrics on the examples of one side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,30 +38,33 @@ pub enum SideReport {
 
 impl SideReport {
     /// Evaluates outputs, `[n, n_out]`: numbers, or logits. Of two classes, 1 is said from probability
-    /// 1/2 on.
+    /// 1/2 on. `resamples` says how those of the intervals are drawn.
     ///
     /// # Errors
     ///
-    /// [`MetricError`] if a number is not finite, or the numbers to predict are all alike.
-    pub fn new(labels: &Labels, outputs: &[f32], seed: u64) -> Result<Self, MetricError> {
+    /// [`MetricError`] if a number is not finite, the numbers to predict are all alike, or there is not
+    /// a group for each example.
+    pub fn new(
+        labels: &Labels,
+        outputs: &[f32],
+        resamples: &Bootstrap<'_>,
+    ) -> Result<Self, MetricError> {
         let n_columns = labels.n_columns();
         match &labels.values {
             LabelValues::Class(classes) => {
                 let scores = ClassScores::from_logits(outputs, labels.names.len())?;
-                let bootstrap = Bootstrap { seed, ..Bootstrap::default() };
-                Ok(Self::Class(ClassificationReport::new(classes, &scores, &bootstrap)?))
+                Ok(Self::Class(ClassificationReport::new(classes, &scores, resamples)?))
             }
             LabelValues::Number(numbers) => {
                 let outputs: Vec<f64> = outputs.iter().map(|output| f64::from(*output)).collect();
-                Ok(Self::Number(RegressionReport::new(numbers, &outputs, seed)?))
+                Ok(Self::Number(RegressionReport::new(numbers, &outputs, resamples)?))
             }
             LabelValues::Labels(values) => {
                 let labels: Vec<bool> = values.iter().map(|value| *value > 0.5).collect();
                 // A label is ranked by its logit, and there from a probability of 1/2 on.
                 let scores: Vec<f64> = outputs.iter().map(|logit| f64::from(*logit)).collect();
                 let report = MultilabelReport::new(&labels, &scores, &vec![0.0; n_columns])?;
-                let interval =
-                    bootstrap_macro_auroc(&labels, &scores, n_columns, N_RESAMPLES, LEVEL, seed);
+                let interval = bootstrap_macro_auroc(&labels, &scores, n_columns, resamples);
                 let macro_auroc_interval = match interval {
                     Err(MetricError::UndefinedStatistic { .. }) => None,
                     interval => Some(interval?),
@@ -77,17 +74,16 @@ impl SideReport {
             LabelValues::Distribution(_) => {
                 let losses = target_cross_entropies(outputs, labels);
                 let n = losses.len() as f64;
-                let cross_entropy_interval =
-                    bootstrap(losses.len(), N_RESAMPLES, LEVEL, seed, |indices| {
-                        indices.iter().map(|&i| losses[i]).sum::<f64>() / n
-                    })?;
+                let mean_of = |indices: &[usize]| {
+                    indices.iter().map(|&i| losses[i]).sum::<f64>() / indices.len() as f64
+                };
+                let cross_entropy_interval = bootstrap(losses.len(), resamples, mean_of)?;
                 let scores = ClassScores::from_logits(outputs, n_columns)?;
-                let bootstrap = Bootstrap { seed, ..Bootstrap::default() };
                 let labels = labels.likeliest();
                 Ok(Self::Distribution {
                     cross_entropy: losses.iter().sum::<f64>() / n,
                     cross_entropy_interval,
-                    likeliest: ClassificationReport::new(&labels, &scores, &bootstrap)?,
+                    likeliest: ClassificationReport::new(&labels, &scores, resamples)?,
                 })
             }
         }

@@ -51,7 +51,7 @@ pub struct StepRecord {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{
+/// use attention_probes::probes::{
 ///     AttentionProbeTrainConfig, Labels, TrainingData, compute_metrics, evaluate_probe,
 ///     train_probe,
 /// };
@@ -66,7 +66,7 @@ pub struct StepRecord {
 /// let probe = train_probe(&data, &config, &device)?;
 /// let evaluation = evaluate_probe(&probe, &data, &device)?;
 /// assert_eq!(compute_metrics(&evaluation, &data, 0)?.accuracy, 1.0);
-/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// # Ok::<(), attention_probes::probes::ProbeError>(())
 /// ```
 pub fn train_probe(
     data: &TrainingData,
@@ -383,6 +383,7 @@ mod tests {
 
     use approx::assert_abs_diff_eq;
     use attention_probes_errors::Stop;
+    use attention_probes_metrics::Bootstrap;
     use burn::tensor::{Tensor, TensorData};
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
@@ -606,7 +607,9 @@ mod tests {
                 let train = TrainConfig { weight_decay: 1e-4, ..adamw(0.05, 500) };
                 let trained = train_any_probe(&data, &config, &train, &device).unwrap();
                 let evaluation = evaluate_probe(&trained.probe, &data, &device).unwrap();
-                let report = SideReport::new(data.labels(), &evaluation.logits, 1).unwrap();
+                let report =
+                    SideReport::new(data.labels(), &evaluation.logits, &Bootstrap::default())
+                        .unwrap();
                 let name = format!("{:?}", config.kind());
                 match report {
                     SideReport::Number(found) => {

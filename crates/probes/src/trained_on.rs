@@ -59,8 +59,8 @@ impl TrainedOn {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::text_key;
-    /// use attention_probes_probes::{KnownTexts, TrainedOn};
+    /// use attention_probes::activations::text_key;
+    /// use attention_probes::probes::{KnownTexts, TrainedOn};
     ///
     /// let trained_on = TrainedOn::new(["a fine film", "an awful one"].map(text_key));
     /// let known = trained_on.known(&["an awful  one", "unseen"].map(text_key));

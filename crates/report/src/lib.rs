@@ -25,7 +25,7 @@
 //! # Examples
 //!
 //! ```
-//! use attention_probes_report::{
+//! use attention_probes::report::{
 //!     PageOutputs, PageProbe, PageToken, TokenPage, TokenReading, TokenText,
 //! };
 //!
@@ -60,7 +60,7 @@
 //! };
 //! let html = page.to_html()?;
 //! assert!(html.starts_with("<!doctype html>"));
-//! # Ok::<(), attention_probes_report::ReportError>(())
+//! # Ok::<(), attention_probes::report::ReportError>(())
 //! ```
 
 mod compare_page;

@@ -13,7 +13,7 @@ const LARGE: f64 = 1e5;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_report::fixed;
+/// use attention_probes::report::fixed;
 ///
 /// assert_eq!(fixed(0.652_500_000_000_000_1, 3), "0.653");
 /// assert_eq!((fixed(0.3125, 3), fixed(-0.0625, 3)), ("0.313".to_owned(), "-0.063".to_owned()));
@@ -36,7 +36,7 @@ pub fn fixed(value: f64, decimals: usize) -> String {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_report::measured;
+/// use attention_probes::report::measured;
 ///
 /// assert_eq!(["0.123", "177451.0"].map(|text| measured(text.parse().unwrap())), ["0.123", "1.77e5"]);
 /// ```
@@ -68,7 +68,7 @@ pub fn scientific(value: f64) -> String {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_report::scientific_range;
+/// use attention_probes::report::scientific_range;
 ///
 /// assert_eq!(scientific_range(&[10.0]), "1e1");
 /// assert_eq!(scientific_range(&[10.0, 0.1]), "1e-1 to 1e1");

@@ -24,7 +24,7 @@ enum Align {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_report::aligned;
+/// use attention_probes::report::aligned;
 ///
 /// let mut text = String::new();
 /// aligned(&mut text, &[["layer", "AUROC"], ["10", "0.9"]].map(|row| row.map(str::to_owned)));
@@ -39,7 +39,7 @@ pub fn aligned(text: &mut String, rows: &[impl AsRef<[String]>]) {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_report::aligned_right;
+/// use attention_probes::report::aligned_right;
 ///
 /// let mut text = String::new();
 /// aligned_right(&mut text, &[["8", "12"], ["111", "7"]].map(|row| row.map(str::to_owned)));
@@ -80,8 +80,8 @@ fn push(text: &mut String, rows: &[impl AsRef<[String]>], align: Align) {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_metrics::Interval;
-/// use attention_probes_report::with_interval;
+/// use attention_probes::metrics::Interval;
+/// use attention_probes::report::with_interval;
 ///
 /// let interval = Interval { lower: 0.5, upper: 0.75, level: 0.95 };
 /// assert_eq!(with_interval(0.625, &interval), "0.625 [0.500, 0.750]");

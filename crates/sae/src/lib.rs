@@ -33,7 +33,7 @@ pub use formats::{
     convert_sae, encode_npz, read_sae, sae_facts, write_sae_lens,
 };
 pub use guided::{
-    AttentionLayers, AttentionStore, CONTEXT_LAYERS, GuidanceConfig, GuidanceLosses,
+    AttentionLayers, AttentionStore, CONTEXT_LAYERS, ContextRows, GuidanceConfig, GuidanceLosses,
     GuidanceRecord, GuidanceSource, KeepAttention, LayerWeightHistory, LayerWeighting, PoolHeads,
     RunGuidance, attended_cosine, context_rows, read_guidance, temperature,
 };
@@ -46,6 +46,6 @@ pub use run::{
 pub use sae::{Encoded, Sae, SaeActivation};
 pub use train::{
     CoefficientSchedule, ContextConfig, ContextStream, Contexts, LearningRateSchedule,
-    MixingBuffer, SaeTrainConfig, SaeTrainer, ScheduleShape, SourceTraining, StepReport,
-    StreamPosition, TrainArchitecture, read_contexts,
+    MixingBuffer, ModelContexts, SaeTrainConfig, SaeTrainer, ScheduleShape, SourceTraining,
+    StepReport, StreamPosition, TrainArchitecture, read_contexts,
 };

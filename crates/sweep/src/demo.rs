@@ -19,12 +19,12 @@ use crate::config::{ArchitectureConfig, DataConfig, GridConfig};
 /// ```
 /// use std::path::Path;
 ///
-/// use attention_probes_sweep::demo_sweep;
+/// use attention_probes::sweep::demo_sweep;
 ///
 /// let plan = demo_sweep(Path::new("results")).check()?;
 /// assert_eq!(plan.config().model.name, "demo-gpt2");
 /// assert_eq!(plan.config().architectures.len(), 4);
-/// # Ok::<(), attention_probes_sweep::SweepError>(())
+/// # Ok::<(), attention_probes::sweep::SweepError>(())
 /// ```
 pub fn demo_sweep(output: &Path) -> SweepConfig {
     let data = output.join("demo-data");

@@ -64,9 +64,9 @@ pub struct SweptLabels {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Kinds, Labels, TrainingData};
-/// use attention_probes_sweep::config::ArchitectureConfig;
-/// use attention_probes_sweep::{NoTracker, SweepConfig, SweepDataConfig, sweep_data};
+/// use attention_probes::probes::{Kinds, Labels, TrainingData};
+/// use attention_probes::sweep::config::ArchitectureConfig;
+/// use attention_probes::sweep::{NoTracker, SweepConfig, SweepDataConfig, sweep_data};
 /// use burn::tensor::Device;
 ///
 /// // 200 examples of one token each, two wide; the class is the sign of the first number.
@@ -121,9 +121,9 @@ pub fn sweep_data(
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Kinds, Labels, TrainingData};
-/// use attention_probes_sweep::config::ArchitectureConfig;
-/// use attention_probes_sweep::{NoTracker, SweepConfig, SweepDataConfig, sweep_labels};
+/// use attention_probes::probes::{Kinds, Labels, TrainingData};
+/// use attention_probes::sweep::config::ArchitectureConfig;
+/// use attention_probes::sweep::{NoTracker, SweepConfig, SweepDataConfig, sweep_labels};
 /// use burn::tensor::Device;
 ///
 /// // 200 examples of one token each, two wide; the number is three times the first, and 40 more.

@@ -93,11 +93,11 @@ pub struct SweptSource {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::RowsSource;
-/// use attention_probes_errors::Stop;
-/// use attention_probes_probes::{Kinds, Labels};
-/// use attention_probes_sweep::config::ArchitectureConfig;
-/// use attention_probes_sweep::{
+/// use attention_probes::activations::RowsSource;
+/// use attention_probes::errors::Stop;
+/// use attention_probes::probes::{Kinds, Labels};
+/// use attention_probes::sweep::config::ArchitectureConfig;
+/// use attention_probes::sweep::{
 ///     LabelledSource, NoTracker, SweepConfig, SweepDataConfig, sweep_source,
 /// };
 /// use burn::tensor::Device;

@@ -2,7 +2,7 @@
 //! all sites, with controls and baselines.
 
 use attention_probes_activations::{LabelKind, Labels};
-use attention_probes_probes::{Features, Pool, ProbeState, SideReport};
+use attention_probes_probes::{Features, Pool, ProbeState};
 use rand::seq::SliceRandom;
 
 use crate::SweepError;
@@ -65,8 +65,11 @@ impl Material<'_> {
         }
         let prefixes: Vec<(usize, usize)> =
             self.examples.examples.iter().map(|example| (example.sequence, example.end)).collect();
-        let solved = self.solve(&ways, &prefixes)?;
-        let tried = self.try_trials(&ways, &prefixes, tracker)?;
+        let held_out =
+            |side: &[usize]| HeldOutLabels::new(self.examples, &self.labels, side, self.rows);
+        let (validation, test) = (held_out(&self.split.validation), held_out(&self.split.test));
+        let solved = self.solve(&ways, &prefixes, &test)?;
+        let tried = self.try_trials(&ways, &prefixes, &test, tracker)?;
         let words = self.tokens.map(|tokens| {
             BagOfWords::new(
                 prefixes.iter().map(|&(sequence, end)| &tokens.sequence(sequence)[..end]),
@@ -74,11 +77,8 @@ impl Material<'_> {
         });
         let folder = self.folder.map(|(folder, _)| folder);
         let follower = FitFollower { data: name, folder, stop: &self.fit_config.stop, tracker };
-        let baselines =
-            baselines(&self.labels, self.split, words.as_ref(), (config.seed, follower))?;
-        let held_out =
-            |side: &[usize]| HeldOutLabels::new(self.examples, &self.labels, side, self.rows);
-        let (validation, test) = (held_out(&self.split.validation), held_out(&self.split.test));
+        let drawn_by = (&test.resamples(config.seed), follower);
+        let baselines = baselines(&self.labels, self.split, words.as_ref(), drawn_by)?;
         Ok(TrainedTargets { solved, tried, baselines, validation, test })
     }
 
@@ -87,6 +87,7 @@ impl Material<'_> {
         &mut self,
         ways: &[LearnsBy],
         prefixes: &[(usize, usize)],
+        held_out: &HeldOutLabels,
     ) -> Result<Vec<Solved>, SweepError> {
         let config = self.plan.config();
         let stop = &self.fit_config.stop;
@@ -123,7 +124,7 @@ impl Material<'_> {
                         fit_again(FitSide { targets: &shuffled, ..train }, &probe.penalties, stop)?
                             .map(|readout| readout.outputs(test.features))
                             .transpose()?
-                            .map(|outputs| SideReport::new(&labels[2], &outputs, config.seed))
+                            .map(|outputs| held_out.report(&outputs, config.seed))
                             .transpose()?
                     }
                 };
@@ -140,6 +141,7 @@ impl Material<'_> {
         &mut self,
         ways: &[LearnsBy],
         prefixes: &[(usize, usize)],
+        held_out: &HeldOutLabels,
         tracker: &mut dyn Tracker,
     ) -> Result<Vec<Tried>, SweepError> {
         let (config, name) = (self.plan.config(), &*self.data.name);
@@ -188,10 +190,9 @@ impl Material<'_> {
             let of_test = (&self.split.test[..], 0);
             let outputs = shuffled_outputs(&mut *source, &data, chosen, &self.fit_config, of_test)?;
             tracker.control(name, 1, 1);
-            let truth = self.labels.select(&self.split.test);
             let report = |outputs: Vec<f32>| {
                 let is_finite = outputs.iter().all(|output| output.is_finite());
-                is_finite.then(|| SideReport::new(&truth, &outputs, config.seed)).transpose()
+                is_finite.then(|| held_out.report(&outputs, config.seed)).transpose()
             };
             outputs.into_iter().map(report).collect::<Result<Vec<_>, _>>()?
         };

@@ -11,7 +11,7 @@
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::length_buckets;
+/// use attention_probes::activations::length_buckets;
 ///
 /// assert_eq!(length_buckets(&[3, 9, 2, 3], 8), [vec![2, 0], vec![3], vec![1]]);
 /// ```

@@ -31,9 +31,9 @@ use crate::ActivationError;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{CaptureHook, CaptureOptions, ModelCapture, capture_rows};
-/// use attention_probes_activations::{ActivationError, CaptureOrder};
-/// use attention_probes_models::{HookPoint, open_model};
+/// use attention_probes::activations::{CaptureHook, CaptureOptions, ModelCapture, capture_rows};
+/// use attention_probes::activations::{ActivationError, CaptureOrder};
+/// use attention_probes::models::{HookPoint, open_model};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::flex();

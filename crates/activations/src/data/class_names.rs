@@ -62,7 +62,7 @@ impl fmt::Display for ClassDoubt {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::class_doubts;
+/// use attention_probes::activations::class_doubts;
 ///
 /// let doubts = class_doubts(&["no", "Yes", "yes"].map(str::to_owned));
 /// assert!(doubts[0].to_string().starts_with("classes `Yes`, `yes` differ only in case"));

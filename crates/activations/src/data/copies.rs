@@ -11,7 +11,7 @@ const VALUES_PER_BLOCK: usize = 4096;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::text_key;
+/// use attention_probes::activations::text_key;
 ///
 /// assert_eq!(text_key("a fine\n film "), text_key("a fine film"));
 /// assert_ne!(text_key("a fine film"), text_key("A fine film"));
@@ -101,7 +101,7 @@ fn root(parents: &mut HashMap<usize, usize>, group: usize) -> usize {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::contradictions;
+/// use attention_probes::activations::contradictions;
 ///
 /// let (keys, labels) = ([7, 8, 7, 7, 8], ["pos", "neg", "neg", "pos", "neg"]);
 /// assert_eq!(contradictions(&keys, &labels), [[0, 2]]);

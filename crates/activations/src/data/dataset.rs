@@ -59,7 +59,7 @@ impl Dataset {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::{Dataset, DatasetConfig};
+    /// use attention_probes::activations::{Dataset, DatasetConfig};
     ///
     /// let folder = tempfile::tempdir()?;
     /// let path = folder.path().join("sentiment.csv");
@@ -92,7 +92,7 @@ impl Dataset {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::Dataset;
+    /// use attention_probes::activations::Dataset;
     ///
     /// let folder = tempfile::tempdir()?;
     /// let path = folder.path().join("mood.csv");
@@ -168,7 +168,7 @@ impl Dataset {
         })
     }
 
-    /// A data set from memory; `labels` may be empty where none are needed.
+    /// A data set from memory: texts alone, or [`DatasetParts`].
     ///
     /// Rows with an empty text are left out and counted, as from a file.
     ///
@@ -178,13 +178,11 @@ impl Dataset {
     /// - [`ActivationError::LabelOutOfRange`] if a label is no index into `classes`
     /// - [`ActivationError::NoText`] if every text is empty
     /// - [`ActivationError::OneClass`] if there are labels, and they are all alike
-    pub fn from_parts(
+    pub fn from_parts<'a>(
         name: &str,
-        texts: Vec<String>,
-        labels: &[usize],
-        classes: Vec<String>,
-        groups: Option<&[usize]>,
+        parts: impl Into<DatasetParts<'a>>,
     ) -> Result<Self, ActivationError> {
+        let DatasetParts { texts, labels, classes, groups } = parts.into();
         let n_rows = texts.len();
         let lengths = [
             ("labels", if labels.is_empty() { n_rows } else { labels.len() }),
@@ -238,6 +236,25 @@ impl Dataset {
     /// Whether there is no text, which neither constructor lets happen.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
+    }
+}
+
+/// What a data set is made from in memory.
+#[derive(Clone, Debug, Default)]
+pub struct DatasetParts<'a> {
+    /// The texts.
+    pub texts: Vec<String>,
+    /// Class of each text, an index into `classes`; empty where none are needed.
+    pub labels: &'a [usize],
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Group of each text: one group stays on one side of a split.
+    pub groups: Option<&'a [usize]>,
+}
+
+impl From<Vec<String>> for DatasetParts<'_> {
+    fn from(texts: Vec<String>) -> Self {
+        Self { texts, ..Self::default() }
     }
 }
 
@@ -444,25 +461,31 @@ mod tests {
     #[test]
     fn a_data_set_from_memory_is_checked_like_a_file() {
         let texts = || names(["a", " ", "b"]);
-        let dataset =
-            Dataset::from_parts("d", texts(), &[0, 1, 1], names(["n", "p"]), Some(&[3, 3, 5]));
-        let dataset = dataset.unwrap();
+        let (labels, classes) = (&[0, 1, 1][..], names(["n", "p"]));
+        let parts = DatasetParts { texts: texts(), labels, classes, groups: Some(&[3, 3, 5]) };
+        let dataset = Dataset::from_parts("d", parts).unwrap();
         assert_eq!((dataset.labels, dataset.source_rows), (vec![0, 1], vec![0, 2]));
         assert_eq!((dataset.groups, dataset.skipped_empty), (Some(vec![3, 5]), 1));
-        assert!(Dataset::from_parts("d", texts(), &[], vec![], None).unwrap().labels.is_empty());
+        assert!(Dataset::from_parts("d", texts()).unwrap().labels.is_empty());
 
-        let from = |labels: &[usize]| Dataset::from_parts("d", texts(), labels, names(["n"]), None);
+        let from = |labels: &[usize]| {
+            let classes = names(["n"]);
+            let parts = DatasetParts { texts: texts(), labels, classes, groups: None };
+            Dataset::from_parts("d", parts)
+        };
         assert!(matches!(from(&[0]), Err(ActivationError::LengthMismatch { .. })));
         assert!(matches!(from(&[0, 0, 1]), Err(ActivationError::LabelOutOfRange { .. })));
         assert!(matches!(from(&[0, 0, 0]), Err(ActivationError::OneClass { .. })));
-        let empty = Dataset::from_parts("d", vec![], &[], vec![], None);
+        let empty = Dataset::from_parts("d", vec![]);
         assert!(matches!(empty, Err(ActivationError::NoText { n_rows: 0, .. })));
     }
 
     #[test]
     fn the_hash_depends_on_every_part() {
         let hash = |texts: [&str; 2], labels: [usize; 2]| {
-            Dataset::from_parts("d", names(texts), &labels, names(["n", "p"]), None).unwrap().hash
+            let (texts, classes) = (names(texts), names(["n", "p"]));
+            let parts = DatasetParts { texts, labels: &labels, classes, groups: None };
+            Dataset::from_parts("d", parts).unwrap().hash
         };
         assert_eq!(hash(["a", "b"], [0, 1]), hash(["a", "b"], [0, 1]));
         assert_ne!(hash(["a", "b"], [0, 1]), hash(["a", "b"], [1, 0]));

@@ -16,7 +16,7 @@ use crate::LabelKind;
 /// ```
 /// use std::borrow::Cow;
 ///
-/// use attention_probes_activations::{
+/// use attention_probes::activations::{
 ///     Dataset, DatasetConfig, LabelField, LabelKind, LabelReader, TextLabel,
 /// };
 ///

@@ -44,7 +44,7 @@ impl LabelKind {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{LabelKind, Labels};
+/// use attention_probes::activations::{LabelKind, Labels};
 ///
 /// let classes = Labels::numbered(vec![1, 0, 1], 2);
 /// assert_eq!((classes.kind(), classes.len(), classes.classes()), (LabelKind::Class, 3, &[1, 0, 1][..]));
@@ -343,13 +343,14 @@ impl Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Dataset, DatasetConfig};
+    use crate::{Dataset, DatasetConfig, PlainLabels};
 
     fn read(file: &str, text: &str, kind: LabelKind) -> Result<Dataset, ActivationError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(file);
         std::fs::write(&path, text).unwrap();
-        Dataset::read_targets("data", &[path], &DatasetConfig::default(), kind, ";")
+        let labels = PlainLabels { kind, separator: ";" };
+        Dataset::read_with("data", &[path], &DatasetConfig::default(), &labels)
     }
 
     fn error(file: &str, text: &str, kind: LabelKind) -> String {

@@ -38,11 +38,11 @@ pub fn is_on_hub(path: &Path) -> bool {
 /// ```
 /// use std::path::{Path, PathBuf};
 ///
-/// use attention_probes_activations::data_files;
+/// use attention_probes::activations::data_files;
 ///
 /// let files = data_files(Path::new("reviews.csv"), "train", None)?;
 /// assert_eq!(files, [PathBuf::from("reviews.csv")]);
-/// # Ok::<(), attention_probes_activations::ActivationError>(())
+/// # Ok::<(), attention_probes::activations::ActivationError>(())
 /// ```
 pub fn data_files(
     path: &Path,

@@ -48,7 +48,7 @@ mod words;
 pub use class_names::{ClassDoubt, class_doubts, look_like_numbers};
 pub use copies::{contradictions, rows_key, text_key};
 pub use corpus::{Corpus, CorpusTokens};
-pub use dataset::Dataset;
+pub use dataset::{Dataset, DatasetParts};
 pub use dataset_config::DatasetConfig;
 pub use example::Example;
 pub use haystack::{
@@ -67,6 +67,7 @@ pub use table_error::TableError;
 pub use table_format::{Quoting, TableFormat};
 pub use tagged::TaggedConfig;
 pub use target::Target;
+pub use target_label::PlainLabels;
 pub use task::{ExampleConfig, ExampleSet, Task, class_weights, examples};
 pub use text_source::TextSource;
 pub use text_task::{TaskConfig, TaskPlace, TaskText, TextTask, task_examples};

@@ -37,7 +37,7 @@ impl Dataset {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::{Dataset, PairConfig};
+    /// use attention_probes::activations::{Dataset, PairConfig};
     ///
     /// let folder = tempfile::tempdir()?;
     /// let path = folder.path().join("pairs.tsv");

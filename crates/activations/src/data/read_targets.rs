@@ -5,38 +5,15 @@ use std::path::Path;
 use super::classes::grouped;
 use super::label_fault::fault;
 use super::row::is_empty;
-use super::target_label::{PlainLabels, check, labels_of};
+use super::target_label::{check, labels_of};
 use crate::{
     ActivationError, Dataset, DatasetConfig, LabelColumn, LabelField, LabelKind, LabelReader,
     TextLabel, TextReader, TextRow,
 };
 
 impl Dataset {
-    /// Reads texts whose labels are no classes.
-    ///
-    /// `separator` stands between labels in CSV and TSV files. Labels are then
-    /// [`Dataset::targets`], and [`Dataset::labels`] are
-    /// [`Labels::strata`](crate::Labels::strata).
-    ///
-    /// # Errors
-    ///
-    /// - as [`Dataset::read_files`]
-    /// - [`ActivationError::BadTarget`] if a label is not what `kind` says
-    ///
-    /// # Memory
-    ///
-    /// The texts.
-    pub fn read_targets(
-        name: &str,
-        paths: &[impl AsRef<Path>],
-        config: &DatasetConfig,
-        kind: LabelKind,
-        separator: &str,
-    ) -> Result<Self, ActivationError> {
-        Self::read_with(name, paths, config, &PlainLabels { kind, separator })
-    }
-
-    /// Reads texts with labels of any kind, as a reader takes them out of their fields.
+    /// Reads texts with labels of any kind, as a reader takes them out of their fields:
+    /// [`PlainLabels`](crate::PlainLabels), or one of your own.
     ///
     /// Classes are then [`Dataset::labels`]; other labels are [`Dataset::targets`], and
     /// [`Dataset::labels`] their [strata](crate::Labels::strata).

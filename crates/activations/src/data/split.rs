@@ -59,13 +59,13 @@ impl Default for SplitConfig {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{SplitConfig, stratified_split};
+/// use attention_probes::activations::{SplitConfig, stratified_split};
 ///
 /// let labels = [0, 1, 0, 1, 0, 1, 0, 1, 0, 1];
 /// let config = SplitConfig { validation: 0.2, test: 0.2, seed: 7 };
 /// let split = stratified_split(&labels, None, &config)?;
 /// assert_eq!((split.train.len(), split.validation.len(), split.test.len()), (6, 2, 2));
-/// # Ok::<(), attention_probes_activations::ActivationError>(())
+/// # Ok::<(), attention_probes::activations::ActivationError>(())
 /// ```
 pub fn stratified_split(
     labels: &[usize],

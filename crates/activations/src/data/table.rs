@@ -44,7 +44,7 @@ pub enum LabelColumn {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{DatasetConfig, LabelColumn, TextReader};
+/// use attention_probes::activations::{DatasetConfig, LabelColumn, TextReader};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("reviews.csv");

@@ -30,7 +30,7 @@ impl TableFormat {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::{Quoting, TableFormat};
+    /// use attention_probes::activations::{Quoting, TableFormat};
     ///
     /// let escaped = TableFormat { escape: Some('\\'), ..TableFormat::default() };
     /// assert_eq!(escaped.fault(), None);

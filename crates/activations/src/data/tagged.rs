@@ -71,7 +71,7 @@ impl Dataset {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::{Dataset, TaggedConfig};
+    /// use attention_probes::activations::{Dataset, TaggedConfig};
     ///
     /// let folder = tempfile::tempdir()?;
     /// let path = folder.path().join("tags.jsonl");

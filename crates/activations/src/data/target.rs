@@ -16,7 +16,7 @@ use crate::ActivationError;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::Target;
+/// use attention_probes::activations::Target;
 ///
 /// let set: Target = serde_json::from_str(r#"[" the", " The"]"#)?;
 /// assert_eq!(set, Target::any([" the", " The"]));

@@ -12,10 +12,26 @@ use super::row::name_of;
 use crate::{LabelField, LabelKind, LabelReader, Labels, TextLabel};
 
 /// Labels as configurations say them: numbers, lists of labels, or distributions.
-pub(super) struct PlainLabels<'a> {
-    pub(super) kind: LabelKind,
+///
+/// # Examples
+///
+/// ```
+/// use attention_probes::activations::{Dataset, DatasetConfig, LabelKind, PlainLabels};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("topics.csv");
+/// std::fs::write(&path, "text,label\nThe cup final,sport;news\nA short walk,sport\n")?;
+/// let labels = PlainLabels { kind: LabelKind::Labels, separator: ";" };
+/// let texts = Dataset::read_with("topics", &[path], &DatasetConfig::default(), &labels)?;
+/// assert_eq!(texts.targets.map(|labels| labels.names), Some(vec!["news".into(), "sport".into()]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct PlainLabels<'a> {
+    /// What the labels are.
+    pub kind: LabelKind,
     /// What stands between labels in delimited files.
-    pub(super) separator: &'a str,
+    pub separator: &'a str,
 }
 
 impl LabelReader for PlainLabels<'_> {

@@ -263,7 +263,7 @@ impl ExampleSet {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::class_weights;
+/// use attention_probes::activations::class_weights;
 ///
 /// assert_eq!(class_weights(&[0, 0, 0, 0, 1], 2), [1.0, 2.0]);
 /// assert_eq!(class_weights(&[0, 0, 0, 0, 1, 2, 2, 2, 2], 3), [1.0, 2.0, 1.0]);
@@ -335,12 +335,12 @@ fn check_length(name: &'static str, length: usize, expected: usize) -> Result<()
 mod tests {
     use super::*;
     use crate::testing::tokenizer;
-    use crate::{TokenizeConfig, tokenize};
+    use crate::{DatasetParts, TokenizeConfig, tokenize};
 
     fn dataset(texts: &[&str], labels: &[usize], groups: Option<&[usize]>) -> Dataset {
         let texts = texts.iter().map(|text| (*text).to_owned()).collect();
         let classes = vec!["no".to_owned(), "yes".to_owned()];
-        Dataset::from_parts("data", texts, labels, classes, groups).unwrap()
+        Dataset::from_parts("data", DatasetParts { texts, labels, classes, groups }).unwrap()
     }
 
     fn draw(dataset: &Dataset, config: &ExampleConfig) -> Result<ExampleSet, ActivationError> {

@@ -13,6 +13,7 @@ use super::pairs::PairConfig;
 use super::table::LabelColumn;
 use super::table_error::TableError;
 use super::tagged::TaggedConfig;
+use super::target_label::PlainLabels;
 use crate::ActivationError;
 
 /// Texts that are named by a path: a file, or a data set of the Hub.
@@ -20,7 +21,7 @@ use crate::ActivationError;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{DatasetConfig, TextSource};
+/// use attention_probes::activations::{DatasetConfig, TextSource};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = &folder.path().join("reviews.csv");
@@ -93,7 +94,7 @@ impl TextSource<'_> {
     ) -> Result<Dataset, ActivationError> {
         let files = data_files(self.path, self.split, self.hub)?;
         let name = self.path.display().to_string();
-        Dataset::read_targets(&name, &files, columns, kind, separator)
+        Dataset::read_with(&name, &files, columns, &PlainLabels { kind, separator })
     }
 
     /// Reads words with their tags; the data set is called as the path.

@@ -18,10 +18,10 @@ use crate::{ActivationError, Dataset, Example, ExampleSet, TokenizedDataset};
 /// Whether a bracket is open after each token:
 ///
 /// ```
-/// use attention_probes_activations::{
+/// use attention_probes::activations::{
 ///     Dataset, TaskConfig, TaskPlace, TaskText, TextTask, TokenizeConfig, task_examples, tokenize,
 /// };
-/// use attention_probes_models::open_model;
+/// use attention_probes::models::open_model;
 /// use burn::tensor::Device;
 ///
 /// struct InBrackets;
@@ -47,7 +47,7 @@ use crate::{ActivationError, Dataset, Example, ExampleSet, TokenizedDataset};
 ///
 /// let model = open_model("demo-gpt2", None, &Device::default())?;
 /// let texts = vec!["a dog (a big one) ran".to_owned()];
-/// let texts = Dataset::from_parts("brackets", texts, &[], Vec::new(), None)?;
+/// let texts = Dataset::from_parts("brackets", texts)?;
 /// let tokens = tokenize(&texts, &model.tokenizer, &TokenizeConfig::default())?;
 /// let config = TaskConfig { examples_per_text: 100, ..TaskConfig::new(&InBrackets) };
 /// let examples = task_examples(&texts, &tokens, &model.tokenizer, &config)?;
@@ -206,7 +206,7 @@ mod tests {
         let place = |&(n_tokens, class): &(usize, usize)| TaskPlace { n_tokens, class };
         let task = Said(places.iter().map(place).collect());
         let texts = vec!["the the the the".to_owned(), "the the the the".to_owned()];
-        let dataset = Dataset::from_parts("d", texts, &[], Vec::new(), None).unwrap();
+        let dataset = Dataset::from_parts("d", texts).unwrap();
         let tokenizer = tokenizer();
         let tokens = tokenize(&dataset, &tokenizer, &TokenizeConfig::default()).unwrap();
         let config = TaskConfig { examples_per_text: per_text, ..TaskConfig::new(&task) };

@@ -141,8 +141,8 @@ impl Default for EncodeConfig {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{EncodeConfig, encode_texts};
-/// use attention_probes_models::demo::DemoModel;
+/// use attention_probes::activations::{EncodeConfig, encode_texts};
+/// use attention_probes::models::demo::DemoModel;
 ///
 /// let tokenizer = DemoModel::named("demo-gpt2").ok_or("is embedded")?.tokenizer()?;
 /// let config = EncodeConfig { max_tokens: 3, ..EncodeConfig::default() };
@@ -328,8 +328,8 @@ mod tests {
     use crate::testing::tokenizer;
 
     fn dataset(texts: &[&str]) -> Dataset {
-        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
-        Dataset::from_parts("data", texts, &[], Vec::new(), None).unwrap()
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        Dataset::from_parts("data", texts).unwrap()
     }
 
     fn sample() -> Dataset {

@@ -24,7 +24,7 @@ use crate::ActivationError;
 /// ```
 /// use std::io::Write;
 ///
-/// use attention_probes_activations::write_atomically;
+/// use attention_probes::activations::write_atomically;
 ///
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("best.json");

@@ -31,7 +31,7 @@ impl FolderLock {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::{ActivationError, FolderLock};
+    /// use attention_probes::activations::{ActivationError, FolderLock};
     ///
     /// let folder = tempfile::tempdir()?;
     /// let first = FolderLock::claim(folder.path())?;

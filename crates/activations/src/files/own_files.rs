@@ -22,7 +22,7 @@ use crate::ActivationError;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::remove_own_files;
+/// use attention_probes::activations::remove_own_files;
 ///
 /// let folder = tempfile::tempdir()?;
 /// for name in ["best.json", "notes.txt"] {

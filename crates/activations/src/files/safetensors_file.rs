@@ -60,7 +60,7 @@ pub enum TensorDtype {
 /// ```
 /// use std::collections::BTreeMap;
 ///
-/// use attention_probes_activations::{SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec};
+/// use attention_probes::activations::{SafetensorsWriter, StoreDtype, TensorDtype, TensorSpec};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("x.safetensors");

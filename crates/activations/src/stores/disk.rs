@@ -53,8 +53,17 @@ struct SiteFile {
     hash: String,
 }
 
+/// Where activations lie on disk, and what they depend on beside tokens and sites.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskCache<'a> {
+    /// Folder of all activations; those of a capture have a folder of their own in it.
+    pub folder: &'a Path,
+    /// What tells the model from others, such as a hash of its weights.
+    pub model_key: &'a str,
+}
+
 impl DiskActivations {
-    /// Opens the activations that an earlier run left in `folder`, or runs the model once over some
+    /// Opens the activations that an earlier run left in a cache, or runs the model once over some
     /// sequences and writes them there.
     ///
     /// They are used again if they were made from the same model, tokens, sites, and sequences, and
@@ -77,10 +86,10 @@ impl DiskActivations {
     pub fn open(
         capture: &Capture<'_>,
         sequences: &[usize],
-        folder: &Path,
-        model_key: &str,
+        cache: DiskCache<'_>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, ActivationError> {
+        let DiskCache { folder, model_key } = cache;
         capture.d_model()?;
         fs::create_dir_all(folder).map_err(FileError::write(folder))?;
         let key = key_of(capture, sequences, model_key);
@@ -338,7 +347,8 @@ mod tests {
         let mut has_run = false;
         let mut progress = |_, _| has_run = true;
         let capture = fixture.capture();
-        DiskActivations::open(&capture, &fixture.all(), folder, model_key, &mut progress)
+        let cache = DiskCache { folder, model_key };
+        DiskActivations::open(&capture, &fixture.all(), cache, &mut progress)
             .map(|activations| (activations, has_run))
     }
 

@@ -12,7 +12,7 @@ mod shards;
 mod source;
 mod store;
 
-pub use disk::DiskActivations;
+pub use disk::{DiskActivations, DiskCache};
 pub use external::{
     ActivationOrigin, ExternalActivations, ExternalConfig, ExternalError, ExternalSite,
     ExternalStore, has_fractional_labels, is_array_file, stored_rows,

@@ -15,8 +15,8 @@ use crate::{ActivationError, ActivationSource, Component, Site, SiteRows};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{Component, Place};
-/// use attention_probes_models::Convention;
+/// use attention_probes::activations::{Component, Place};
+/// use attention_probes::models::Convention;
 ///
 /// let place = Place::new([3, 0, 1, 2, 7], Component::AttnOut, Convention::Raw);
 /// assert_eq!(place.layers(), [0, 1, 2, 3, 7]);
@@ -52,7 +52,7 @@ impl Place {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::Place;
+    /// use attention_probes::activations::Place;
     ///
     /// assert_eq!(Place::resid_post(2).to_string(), "L02-resid_post");
     /// ```
@@ -111,8 +111,8 @@ impl fmt::Display for Place {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{Component, Place, PlaceSites};
-/// use attention_probes_models::Convention;
+/// use attention_probes::activations::{Component, Place, PlaceSites};
+/// use attention_probes::models::Convention;
 ///
 /// let place = |layers: &[usize]| {
 ///     Place::new(layers.iter().copied(), Component::ResidPost, Convention::Raw)

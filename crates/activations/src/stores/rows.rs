@@ -79,7 +79,7 @@ impl RowValues<'_> {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{ActivationSource, RowsSource};
+/// use attention_probes::activations::{ActivationSource, RowsSource};
 /// use half::f16;
 ///
 /// // Two texts of two tokens and of one, three wide, one after the other.
@@ -89,7 +89,7 @@ impl RowValues<'_> {
 ///     assert_eq!(sites[0][0], [6.0, 7.0, 8.0]);
 ///     assert_eq!(sites[0][1].len(), 6);
 /// })?;
-/// # Ok::<(), attention_probes_activations::ActivationError>(())
+/// # Ok::<(), attention_probes::activations::ActivationError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct RowsSource<'a> {

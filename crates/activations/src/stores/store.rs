@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActivationError, ActivationSource, Capture, DiskActivations, MemoryActivations,
+    ActivationError, ActivationSource, Capture, DiskActivations, DiskCache, MemoryActivations,
     RecomputedActivations,
 };
 
@@ -35,11 +35,11 @@ impl Storage {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::Storage;
+    /// use attention_probes::activations::Storage;
     ///
     /// assert_eq!(Storage::Auto.resolve(5_000, 4_000, true)?, Storage::Disk);
     /// assert!(Storage::Memory.resolve(5_000, 4_000, true).is_err());
-    /// # Ok::<(), attention_probes_activations::ActivationError>(())
+    /// # Ok::<(), attention_probes::activations::ActivationError>(())
     /// ```
     pub fn resolve(
         self,
@@ -118,8 +118,8 @@ pub fn open_activations<'a>(
             Box::new(MemoryActivations::capture(&capture, sequences, progress)?)
         }
         (Storage::Disk, Some(folder)) => {
-            let key = &config.model_key;
-            Box::new(DiskActivations::open(&capture, sequences, folder, key, progress)?)
+            let cache = DiskCache { folder, model_key: &config.model_key };
+            Box::new(DiskActivations::open(&capture, sequences, cache, progress)?)
         }
         _ => Box::new(RecomputedActivations::new(capture, sequences, progress)?),
     };

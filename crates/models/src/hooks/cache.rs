@@ -97,7 +97,7 @@ impl ActivationCache {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_models::{Activation, ActivationCache, HookPoint};
+    /// use attention_probes::models::{Activation, ActivationCache, HookPoint};
     /// use burn::tensor::{Device, Tensor};
     ///
     /// let mut cache = ActivationCache::default();

@@ -268,11 +268,11 @@ impl HookSet {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_models::{HookPoint, HookSet};
+    /// use attention_probes::models::{HookPoint, HookSet};
     ///
     /// let hooks = HookSet::parse_in(["blocks.*.hook_resid_post"], 2)?;
     /// assert_eq!(hooks, HookSet::new([HookPoint::ResidPost(0), HookPoint::ResidPost(1)]));
-    /// # Ok::<(), attention_probes_models::ModelError>(())
+    /// # Ok::<(), attention_probes::models::ModelError>(())
     /// ```
     pub fn parse_in<'a>(
         names: impl IntoIterator<Item = &'a str>,

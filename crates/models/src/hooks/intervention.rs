@@ -12,8 +12,8 @@ use crate::{HookPoint, ModelError, TokenBatch};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::{ForwardRequest, HookPoint, HookedModel, Intervention};
-/// use attention_probes_models::{PaddingSide, TokenBatch, open_model};
+/// use attention_probes::models::{ForwardRequest, HookPoint, HookedModel, Intervention};
+/// use attention_probes::models::{PaddingSide, TokenBatch, open_model};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
@@ -22,7 +22,7 @@ use crate::{HookPoint, ModelError, TokenBatch};
 /// let without_head_1 = [Intervention::zero(HookPoint::Z(2)).on_heads([1])];
 /// let request = ForwardRequest { interventions: &without_head_1, ..ForwardRequest::logits() };
 /// assert!(model.execute(&batch, &request)?.logits.is_some());
-/// # Ok::<(), attention_probes_models::ModelError>(())
+/// # Ok::<(), attention_probes::models::ModelError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Intervention {

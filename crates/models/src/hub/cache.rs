@@ -50,7 +50,7 @@ impl HubCache {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_models::HubCache;
+    /// use attention_probes::models::HubCache;
     ///
     /// let cache = HubCache::from_vars(|name| (name == "HF_HOME").then(|| "/data/hf".to_owned()));
     /// assert_eq!(cache, Some(HubCache::new("/data/hf/hub")));

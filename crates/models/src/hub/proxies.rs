@@ -11,7 +11,7 @@ use crate::hub::Token;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::HubProxies;
+/// use attention_probes::models::HubProxies;
 ///
 /// let proxies = HubProxies::default()
 ///     .with_https("http://me:secret@proxy:3128")
@@ -34,7 +34,7 @@ impl HubProxies {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_models::HubProxies;
+    /// use attention_probes::models::HubProxies;
     ///
     /// let var = |name: &str| (name == "HTTPS_PROXY").then(|| "http://proxy:3128".to_owned());
     /// assert_eq!(

@@ -9,7 +9,7 @@ use std::fmt;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::Token;
+/// use attention_probes::models::Token;
 ///
 /// let token = Token::new("hf_secret").ok_or("is not empty")?;
 /// assert_eq!(format!("{token:?}"), "Token(…)");

@@ -12,7 +12,7 @@ impl Tokenizer {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_models::demo::DemoModel;
+    /// use attention_probes::models::demo::DemoModel;
     ///
     /// let tokenizer = DemoModel::named("demo-gpt2").ok_or("is embedded")?.tokenizer()?;
     /// let first = tokenizer.beginning().ok_or("has one")?;

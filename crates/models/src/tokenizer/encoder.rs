@@ -155,7 +155,7 @@ impl Tokenizer {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_models::demo::DemoModel;
+    /// use attention_probes::models::demo::DemoModel;
     ///
     /// let demo = DemoModel::named("demo-gpt2").ok_or("is embedded")?;
     /// let tokenizer = demo.tokenizer()?;
@@ -190,7 +190,7 @@ impl Tokenizer {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_models::demo::DemoModel;
+    /// use attention_probes::models::demo::DemoModel;
     ///
     /// let tokenizer = DemoModel::named("demo-gpt2").ok_or("is embedded")?.tokenizer()?;
     /// let text = "Once upon a time ".repeat(10_000);
@@ -276,7 +276,7 @@ impl Tokenizer {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_models::demo::DemoModel;
+    /// use attention_probes::models::demo::DemoModel;
     ///
     /// let tokenizer = DemoModel::named("demo-gpt2").ok_or("is embedded")?.tokenizer()?;
     /// let ids = tokenizer.encode("a 😀")?.ids;

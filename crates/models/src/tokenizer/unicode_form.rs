@@ -8,7 +8,7 @@ use tokenizers::NormalizedString;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::compatibility_form;
+/// use attention_probes::models::compatibility_form;
 ///
 /// assert_eq!(compatibility_form("cafe\u{301}"), "café");
 /// assert_eq!(compatibility_form("ﬁt"), "fit");

@@ -24,7 +24,7 @@ impl KnownData {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_probes::{KnownData, KnownTexts};
+    /// use attention_probes::probes::{KnownData, KnownTexts};
     ///
     /// let known = KnownData::Texts(KnownTexts { n: 3, is_estimate: false });
     /// let expected = "`a.csv`: the probe was trained or selected on 3 of the 10 examples, so the \

@@ -264,7 +264,10 @@ impl ProbeFile {
             apply_probe(&self.probe, prefixes, prepared.device, |index, reading| {
                 outputs[index * n_out..(index + 1) * n_out].copy_from_slice(reading.logits);
             })?;
-            let report = SideReport::new(&known, &outputs, config.seed).map_err(metrics)?;
+            let groups = prepared.examples.groups.as_deref();
+            let resamples = Bootstrap { seed: config.seed, ..Bootstrap::default() };
+            let report = SideReport::new(&known, &outputs, &resamples.of_groups(groups));
+            let report = report.map_err(metrics)?;
             return Ok(SavedEvaluation::Outputs(Box::new(OutputEvaluation {
                 outputs: self.saved.metadata.outputs,
                 names: self.class_names(),

@@ -11,7 +11,7 @@ use crate::{ProbeError, SavedProbe};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::LabelledColumns;
+/// use attention_probes::probes::LabelledColumns;
 ///
 /// let columns = LabelledColumns::default();
 /// assert_eq!((columns.texts.text.as_str(), columns.texts.label.as_str()), ("text", "label"));
@@ -55,8 +55,8 @@ impl SavedProbe {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::TextSource;
-    /// use attention_probes_probes::{
+    /// use attention_probes::activations::TextSource;
+    /// use attention_probes::probes::{
     ///     LabelledColumns, Linear, ProbeConfig, ProbeMetadata, SavedProbe,
     /// };
     ///

@@ -27,7 +27,7 @@ impl TextScorer<'_> {
     /// # Examples
     ///
     /// ```no_run
-    /// use attention_probes_probes::{ProbeError, TextScorer};
+    /// use attention_probes::probes::{ProbeError, TextScorer};
     ///
     /// fn serve(scorer: &TextScorer<'_>) -> Result<(), ProbeError> {
     ///     scorer.score_lines(std::io::stdin(), std::io::stdout())
@@ -67,7 +67,7 @@ impl StreamReader<'_> {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_probes::{
+    /// use attention_probes::probes::{
     ///     Linear, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe, StreamConfig,
     ///     StreamReader,
     /// };

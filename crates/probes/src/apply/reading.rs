@@ -57,11 +57,11 @@ pub struct Prefixes<'a> {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{
+/// use attention_probes::activations::{
 ///     ExternalActivations, MemoryActivations, NpzArray, write_npz,
 /// };
-/// use attention_probes_errors::Stop;
-/// use attention_probes_probes::{Linear, Prefixes, ProbeConfig, apply_probe};
+/// use attention_probes::errors::Stop;
+/// use attention_probes::probes::{Linear, Prefixes, ProbeConfig, apply_probe};
 /// use burn::tensor::Device;
 ///
 /// let folder = tempfile::tempdir()?;

@@ -185,9 +185,9 @@ impl SavedProbe {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::{Component, Place};
-    /// use attention_probes_models::{Convention, open_model};
-    /// use attention_probes_probes::{
+    /// use attention_probes::activations::{Component, Place};
+    /// use attention_probes::models::{Convention, open_model};
+    /// use attention_probes::probes::{
     ///     Linear, ModelChoice, ProbeConfig, ProbeMetadata, SavedProbe,
     /// };
     /// use burn::tensor::Device;

@@ -144,7 +144,7 @@ struct Served<'a> {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{
+/// use attention_probes::probes::{
 ///     Linear, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe, StreamConfig,
 ///     StreamReader,
 /// };

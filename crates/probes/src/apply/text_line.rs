@@ -18,7 +18,7 @@ const MAX_LINE_BYTES: usize = 16 << 20;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{read_text_line, text_from_line};
+/// use attention_probes::probes::{read_text_line, text_from_line};
 ///
 /// let mut input = &b"plain\r\n{\"text\": \"an object\"}\n"[..];
 /// let mut texts = Vec::new();

@@ -24,9 +24,9 @@ const BATCH: usize = 32;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{Component, Place};
-/// use attention_probes_models::{Convention, open_model};
-/// use attention_probes_probes::{
+/// use attention_probes::activations::{Component, Place};
+/// use attention_probes::models::{Convention, open_model};
+/// use attention_probes::probes::{
 ///     Linear, ModelChoice, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe,
 ///     ScoreConfig, Scorer, TextScorer,
 /// };
@@ -277,12 +277,12 @@ impl SavedProbe {
     /// From labelled texts to a probe, to its file, to the scores of another text.
     ///
     /// ```
-    /// use attention_probes_activations::{
+    /// use attention_probes::activations::{
     ///     Capture, Component, MemoryActivations, Place, TOKENS_PER_FORWARD, TokenizedDataset,
     /// };
-    /// use attention_probes_errors::Stop;
-    /// use attention_probes_models::{Convention, open_model};
-    /// use attention_probes_probes::{
+    /// use attention_probes::errors::Stop;
+    /// use attention_probes::models::{Convention, open_model};
+    /// use attention_probes::probes::{
     ///     AttentionProbeTrainConfig, Labels, ModelChoice, Prefixes, ProbeMetadata, SavedProbe,
     ///     TrainingData, train_probe,
     /// };

@@ -90,7 +90,7 @@ impl<'a> Verdict<'a> {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{
+/// use attention_probes::probes::{
 ///     Judge, Linear, ProbeConfig, ProbeMetadata, SavedProbe, VerdictConfig,
 /// };
 ///

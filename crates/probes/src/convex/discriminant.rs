@@ -43,12 +43,12 @@ pub enum MassMean {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Features, MassMean, mass_mean};
+/// use attention_probes::probes::{Features, MassMean, mass_mean};
 ///
 /// let x = [0.0, 1.0, 0.0, 3.0, 4.0, 1.0, 4.0, 3.0]; // [n_examples, 2]
 /// let readout = mass_mean(Features::new(&x, 2)?, &[0, 0, 1, 1], MassMean::Direction)?;
 /// assert_eq!((readout.weight(), readout.bias()), (&[4.0, 0.0][..], &[-8.0][..]));
-/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// # Ok::<(), attention_probes::probes::ProbeError>(())
 /// ```
 pub fn mass_mean(
     features: Features<'_>,

@@ -36,11 +36,11 @@ impl Folds {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_probes::Folds;
+    /// use attention_probes::probes::Folds;
     ///
     /// let folds = Folds::stratified(&[0, 1, 0, 1, 0, 1], None, 3, 42)?;
     /// assert_eq!((0..3).map(|fold| folds.held_out(fold).len()).collect::<Vec<_>>(), [2, 2, 2]);
-    /// # Ok::<(), attention_probes_probes::ProbeError>(())
+    /// # Ok::<(), attention_probes::probes::ProbeError>(())
     /// ```
     pub fn stratified(
         labels: &[usize],

@@ -140,7 +140,7 @@ pub struct LogisticFit {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{
+/// use attention_probes::probes::{
 ///     Features, LogisticConfig, LogisticData, LogisticTargets, logistic_path,
 /// };
 ///
@@ -150,7 +150,7 @@ pub struct LogisticFit {
 /// let config = LogisticConfig { penalties: vec![0.01, 100.0], ..LogisticConfig::default() };
 /// let fits = logistic_path(data, &config)?;
 /// assert!(fits[0].readout.weight()[0] > 10.0 * fits[1].readout.weight()[0]);
-/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// # Ok::<(), attention_probes::probes::ProbeError>(())
 /// ```
 pub fn logistic_path(
     data: LogisticData<'_>,

@@ -97,14 +97,14 @@ pub struct RidgeFit {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Features, RidgeConfig, ridge_path};
+/// use attention_probes::probes::{Features, RidgeConfig, ridge_path};
 ///
 /// let x = [0.0, 1.0, 2.0, 3.0];
 /// let config = RidgeConfig { penalties: vec![1e-6], ..RidgeConfig::default() };
 /// let fits = ridge_path(Features::new(&x, 1)?, &[1.0, 3.0, 5.0, 7.0], &config)?;
 /// assert!((fits[0].readout.weight()[0] - 2.0).abs() < 1e-4);
 /// assert!(fits[0].leave_one_out_r_squared[0] > Some(0.999));
-/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// # Ok::<(), attention_probes::probes::ProbeError>(())
 /// ```
 pub fn ridge_path(
     features: Features<'_>,

@@ -47,7 +47,7 @@ pub struct SparseLogisticData<'a> {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{
+/// use attention_probes::probes::{
 ///     LogisticConfig, LogisticTargets, SparseFeatures, SparseLogistic, SparseLogisticData,
 /// };
 ///
@@ -58,7 +58,7 @@ pub struct SparseLogisticData<'a> {
 /// let mut regression = SparseLogistic::new(data, LogisticConfig::default())?;
 /// let fits = regression.fit(0.1)?;
 /// assert!(fits[0].readout.weight()[0] < 0.0 && fits[0].readout.weight()[1] > 0.0);
-/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// # Ok::<(), attention_probes::probes::ProbeError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct SparseLogistic<'a> {

@@ -45,14 +45,14 @@ impl Disagreement {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::engine::check_kernel;
-/// use attention_probes_probes::{Loss, MultiMax, ProbeConfig};
+/// use attention_probes::probes::engine::check_kernel;
+/// use attention_probes::probes::{Loss, MultiMax, ProbeConfig};
 /// use burn::tensor::Device;
 ///
 /// let config = ProbeConfig::new(MultiMax { n_heads: 4 }, 9, 3);
 /// let found = check_kernel(&config, Loss::CrossEntropy, &Device::flex(), 42)?;
 /// assert!(found.largest() < 1e-5, "{found:?}");
-/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// # Ok::<(), attention_probes::probes::ProbeError>(())
 /// ```
 pub fn check_kernel(
     probe: &ProbeConfig,

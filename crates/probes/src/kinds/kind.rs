@@ -37,7 +37,7 @@ use crate::{ParamArray, ProbeError, ProbeState};
 /// The product of the highest and the lowest score of a text:
 ///
 /// ```
-/// use attention_probes_probes::{Batch, Layout, ProbeConfig, ProbeKind, ProbeSize};
+/// use attention_probes::probes::{Batch, Layout, ProbeConfig, ProbeKind, ProbeSize};
 /// use burn::tensor::Tensor;
 /// use serde::{Deserialize, Serialize};
 ///

@@ -14,7 +14,7 @@ pub struct ProbeSize {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Layout, ProbeSize};
+/// use attention_probes::probes::{Layout, ProbeSize};
 ///
 /// let layout = Layout::new().rows("weight", 2).small("bias", [2]);
 /// let shapes = layout.shapes(ProbeSize { d_model: 8, n_out: 2 });

@@ -17,7 +17,7 @@ use crate::ProbeError;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Batch, Kinds, Layout, ProbeKind, ProbeSize};
+/// use attention_probes::probes::{Batch, Kinds, Layout, ProbeKind, ProbeSize};
 /// # use burn::tensor::Tensor;
 /// # use serde::{Deserialize, Serialize};
 ///

@@ -30,13 +30,13 @@ use crate::{OutputScale, Probe, ProbeConfig, ProbeError, ProbeState, SavedProbe}
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Aggregation, ProbeConfig, StreamingProbe, TokenScores};
+/// use attention_probes::probes::{Aggregation, ProbeConfig, StreamingProbe, TokenScores};
 ///
 /// let aggregation = Aggregation::Ema { alpha: 0.5 };
 /// let config = ProbeConfig::new(TokenScores { aggregation }, 2, 2);
 /// let mut probe = StreamingProbe::new(&config, &config_state())?;
-/// # fn config_state() -> attention_probes_probes::ProbeState {
-/// #     use attention_probes_probes::ParamArray;
+/// # fn config_state() -> attention_probes::probes::ProbeState {
+/// #     use attention_probes::probes::ParamArray;
 /// #     [
 /// #         ("weight".to_owned(), ParamArray { shape: vec![1, 2], values: vec![1.0, 0.0] }),
 /// #         ("bias".to_owned(), ParamArray::zeros(&[1])),
@@ -48,7 +48,7 @@ use crate::{OutputScale, Probe, ProbeConfig, ProbeError, ProbeState, SavedProbe}
 /// assert_eq!(probe.push(&[0.0, 0.0]), [6.0]); // the average falls, its maximum stays
 /// probe.reset();
 /// assert_eq!(probe.push(&[1.0, 0.0]), [1.0]);
-/// # Ok::<(), attention_probes_probes::ProbeError>(())
+/// # Ok::<(), attention_probes::probes::ProbeError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct StreamingProbe {

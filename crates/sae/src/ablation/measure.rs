@@ -21,7 +21,7 @@ use crate::eval::{
 use crate::follow::SaeEvent;
 use crate::guided::{AttentionLayers, attended_cosine};
 use crate::run::{RunError, SaeRunOptions, SaeRunPlan, hash_ids};
-use crate::train::Contexts;
+use crate::train::{Contexts, ModelContexts};
 
 /// Contexts of one forward pass.
 const CONTEXTS_PER_BATCH: usize = 16;
@@ -291,11 +291,15 @@ impl<'a> Bench<'a> {
     /// Attention over the test contexts, in a pass of its own.
     fn attention(&self) -> Result<AttentionLayers, SaeError> {
         let attention = &self.config.attention;
-        let settings = (attention.keep, attention.pool, CONTEXTS_PER_BATCH);
-        let (model, device) = (&*self.model.model, self.options.device);
-        let (contexts, layers) = (&self.contexts, &self.layers);
+        let read = ModelContexts {
+            model: &*self.model.model,
+            device: self.options.device,
+            contexts: &self.contexts,
+            contexts_per_forward: CONTEXTS_PER_BATCH,
+        };
+        let settings = (attention.keep, attention.pool);
         let watch = Watch { progress: None, stop: self.options.follow.stop.clone() };
-        AttentionLayers::extract(model, device, contexts, layers, settings, watch)
+        AttentionLayers::extract(read, &self.layers, settings, watch)
     }
 
     /// What an autoencoder makes of a batch of contexts.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::guided::{AttentionLayers, GuidanceRecord, context_rows, read_guidance};
+use crate::guided::{AttentionLayers, ContextRows, GuidanceRecord, context_rows, read_guidance};
 use crate::{Sae, SaeError, read_sae};
 
 /// An autoencoder in memory.
@@ -33,7 +33,7 @@ impl Opened {
     ) -> Result<Vec<f32>, SaeError> {
         match (&self.context, attention) {
             (Some(record), Some(attention)) => {
-                context_rows(x, d_in, record, attention, (contexts, positions))
+                context_rows(ContextRows { x, d_in, contexts, positions }, record, attention)
             }
             _ => Ok(x.to_vec()),
         }

@@ -132,14 +132,14 @@ impl AblationConfig {
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_sae::SaeRunOptions;
-/// use attention_probes_sae::ablation::{AblationConfig, run_ablation};
+/// use attention_probes::sae::SaeRunOptions;
+/// use attention_probes::sae::ablation::{AblationConfig, run_ablation};
 /// use burn::tensor::Device;
 ///
 /// let config = AblationConfig::read("ablation.toml")?;
 /// let report = run_ablation(&config, &SaeRunOptions::new(&Device::default()))?;
 /// println!("{}", report.verdict.text);
-/// # Ok::<(), attention_probes_sae::SaeError>(())
+/// # Ok::<(), attention_probes::sae::SaeError>(())
 /// ```
 pub fn run_ablation(
     config: &AblationConfig,

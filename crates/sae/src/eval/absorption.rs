@@ -83,7 +83,6 @@ pub struct WordAbsorption {
 /// # Shapes
 ///
 /// - `activations`: `[n_words, d_in]`
-/// - `direction`: `[d_in]`, of any norm
 ///
 /// # Errors
 ///
@@ -91,10 +90,10 @@ pub struct WordAbsorption {
 pub fn word_absorption(
     sae: &Sae,
     activations: &[f32],
-    direction: &[f32],
-    main: &[u32],
+    concept: Concept<'_>,
     config: &AbsorptionConfig,
 ) -> Result<Vec<WordAbsorption>, SaeError> {
+    let Concept { direction, main_features: main } = concept;
     check_width(sae, direction.len())?;
     let expected = sae.config.d_sae;
     if let Some(found) = main.iter().map(|f| *f as usize).find(|feature| *feature >= expected) {
@@ -163,6 +162,24 @@ fn absorption_of(
         absorption_fraction,
         is_full_absorption,
     }
+}
+
+/// Data that something is chosen or trained on, and data of the same kind that it is measured on.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainTest<T> {
+    /// What is trained on.
+    pub train: T,
+    /// What is measured on.
+    pub test: T,
+}
+
+/// A concept, as a probe and as features know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Concept<'a> {
+    /// Direction of its probe, `[d_in]`, of any norm.
+    pub direction: &'a [f32],
+    /// The features that stand for it.
+    pub main_features: &'a [u32],
 }
 
 /// Activations at words, and the class of each, such as its first letter.
@@ -247,8 +264,7 @@ pub struct AbsorptionMeans {
 /// Codes of all words.
 pub fn absorption(
     sae: &Sae,
-    train: ClassifiedWords<'_>,
-    test: ClassifiedWords<'_>,
+    TrainTest { train, test }: TrainTest<ClassifiedWords<'_>>,
     probes: AbsorptionProbes<'_>,
     config: &AbsorptionConfig,
 ) -> Result<Absorption, SaeError> {
@@ -288,7 +304,8 @@ pub fn absorption(
             .copied()
             .collect();
         let direction = &truth.weight()[class * sae.config.d_in..][..sae.config.d_in];
-        let words = word_absorption(sae, &words, direction, &main, config)?;
+        let concept = Concept { direction, main_features: &main };
+        let words = word_absorption(sae, &words, concept, config)?;
         let n = words.len();
         let num_full_absorption = words.iter().filter(|word| word.is_full_absorption).count();
         classes.push(ClassAbsorption {
@@ -371,7 +388,8 @@ mod tests {
 
     fn fraction(x: [f32; 2], main: &[u32]) -> (f64, bool) {
         let config = AbsorptionConfig::default();
-        let found = word_absorption(&identity_sae(2, 0.0), &x, &[3.0, 4.0], main, &config).unwrap();
+        let concept = Concept { direction: &[3.0, 4.0], main_features: main };
+        let found = word_absorption(&identity_sae(2, 0.0), &x, concept, &config).unwrap();
         (found[0].absorption_fraction, found[0].is_full_absorption)
     }
 
@@ -389,7 +407,8 @@ mod tests {
     #[test]
     fn a_feature_beyond_the_last_is_refused() {
         let config = AbsorptionConfig::default();
-        let found = word_absorption(&identity_sae(2, 0.0), &[1.0; 2], &[1.0; 2], &[2], &config);
+        let concept = Concept { direction: &[1.0; 2], main_features: &[2] };
+        let found = word_absorption(&identity_sae(2, 0.0), &[1.0; 2], concept, &config);
         assert!(matches!(found, Err(SaeError::SizeMismatch { found: 2, expected: 2, .. })));
     }
 
@@ -405,6 +424,7 @@ mod tests {
             })
             .collect();
         let words = ClassifiedWords { activations: &x, labels: &labels };
+        let sides = TrainTest { train: words, test: words };
         let weight = [1.0, 1.0, -1.0, 0.0, -1.0, -1.0, 1.0, 0.0];
         let probes = LinearReadout::new(&weight, &[0.0, 0.0]).unwrap();
         let sae = identity_sae(4, 0.0);
@@ -412,7 +432,7 @@ mod tests {
         let selection = train_selection(&sae, words, 2, &trained).unwrap();
         let probes = AbsorptionProbes { truth: &probes, selection: &selection };
         let config = AbsorptionConfig { min_classes: 2, ..AbsorptionConfig::default() };
-        let found = absorption(&sae, words, words, probes, &config).unwrap();
+        let found = absorption(&sae, sides, probes, &config).unwrap();
         let mut main = found.classes[0].main_features.clone();
         main.sort_unstable();
         assert_eq!(main, [0, 1]);
@@ -421,10 +441,10 @@ mod tests {
         let mean = found.mean.unwrap();
         assert_eq!((mean.mean_absorption_fraction_score, mean.mean_num_split_features), (0.0, 1.5));
         let config = AbsorptionConfig { min_classes: 3, ..config };
-        let found = absorption(&sae, words, words, probes, &config).unwrap();
+        let found = absorption(&sae, sides, probes, &config).unwrap();
         assert_eq!(found.mean, None);
         let probes = AbsorptionProbes { selection: &selection[1..], ..probes };
-        let error = absorption(&sae, words, words, probes, &config).unwrap_err();
+        let error = absorption(&sae, sides, probes, &config).unwrap_err();
         assert!(matches!(error, SaeError::SizeMismatch { found: 7, expected: 8, .. }), "{error}");
     }
 }

@@ -104,7 +104,7 @@ impl FeatureFrequency {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::{Sae, SaeActivation, SaeConfig, eval::{CoreBatch, CoreEvaluator}};
+/// use attention_probes::sae::{Sae, SaeActivation, SaeConfig, eval::{CoreBatch, CoreEvaluator}};
 ///
 /// let sae = Sae {
 ///     config: SaeConfig::new(2, 2),
@@ -118,7 +118,7 @@ impl FeatureFrequency {
 /// evaluator.add(CoreBatch { activations: &activations, lengths: &[2], counted: None })?;
 /// let (metrics, _) = evaluator.finish()?;
 /// assert_eq!((metrics.l0, metrics.explained_variance_r2), (1.5, 1.0));
-/// # Ok::<(), attention_probes_sae::SaeError>(())
+/// # Ok::<(), attention_probes::sae::SaeError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct CoreEvaluator<'a> {

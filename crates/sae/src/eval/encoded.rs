@@ -62,8 +62,8 @@ impl Sealed for TextActivations {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::eval::{EncodedTexts, TextActivations};
-/// # use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
+/// use attention_probes::sae::eval::{EncodedTexts, TextActivations};
+/// # use attention_probes::sae::{Sae, SaeActivation, SaeConfig};
 /// # let sae = Sae { config: SaeConfig::new(1, 1),
 /// #     activation: SaeActivation::Standard { b_enc: vec![0.0] },
 /// #     encoder: vec![1.0], decoder: vec![1.0], b_dec: vec![0.0] };
@@ -74,7 +74,7 @@ impl Sealed for TextActivations {
 ///     encoded.push(&sae, &TextActivations::ragged(batch, &[length], 1)?)?;
 /// }
 /// assert_eq!(encoded.n_texts(), 2);
-/// # Ok::<(), attention_probes_sae::SaeError>(())
+/// # Ok::<(), attention_probes::sae::SaeError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncodedTexts {

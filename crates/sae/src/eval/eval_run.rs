@@ -26,7 +26,7 @@ impl EvalRun {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_sae::eval::EvalRun;
+    /// use attention_probes::sae::eval::EvalRun;
     ///
     /// let run = EvalRun::now("my-sae");
     /// assert!(run.eval_id.starts_with(&run.datetime_epoch_millis.to_string()));

@@ -28,7 +28,7 @@ mod weights;
 
 pub use absorption::{
     Absorption, AbsorptionConfig, AbsorptionMeans, AbsorptionProbes, ClassAbsorption,
-    ClassifiedWords, WordAbsorption, absorption, word_absorption,
+    ClassifiedWords, Concept, TrainTest, WordAbsorption, absorption, word_absorption,
 };
 pub use activity::{ActivityConfig, FeatureActivity, FeatureAt, FeaturePeak, attribute_to_sources};
 pub use attribution::ablated_means;
@@ -49,11 +49,11 @@ pub use measure::{
 };
 pub use output::{CoreResults, EvalOutput, MetricCategory};
 pub use parts::{cut_to_parts, draw_in_parts};
-pub(crate) use recovered::{OriginalBatch, RecoveryPlace, recovered_each};
 pub use recovered::{
-    Recovered, RecoveredSums, RecoveryConfig, ce_loss_score, cross_entropies, hook_of_sae,
-    kl_div_score, kl_divergences, recovered, recovered_with,
+    ModelHook, Recovered, RecoveredSums, RecoveryConfig, ce_loss_score, cross_entropies,
+    hook_of_sae, kl_div_score, kl_divergences, recovered, recovered_with,
 };
+pub(crate) use recovered::{OriginalBatch, RecoveryPlace, recovered_each};
 pub use reseed::{ReseedSummary, over_seeds, reseed};
 pub use scr::{
     Scr, ScrAblation, ScrAccuracies, ScrPair, ScrScore, ScrTexts, scr, train_scr_probes,

@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::eval::draw_in_parts;
+/// use attention_probes::sae::eval::draw_in_parts;
 ///
 /// let groups = [Some(0), Some(1), Some(0), None, Some(0), Some(1)];
 /// assert_eq!(draw_in_parts(&groups, &[1, 1], 100, 42).len(), 4);

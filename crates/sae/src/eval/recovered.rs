@@ -176,6 +176,15 @@ pub fn hook_of_sae(sae: &Sae) -> Result<HookPoint, SaeError> {
     Ok(HookPoint::from_str(name)?)
 }
 
+/// A model, and the place in it whose activations are replaced.
+#[derive(Clone, Copy)]
+pub struct ModelHook<'a> {
+    /// The model.
+    pub model: &'a dyn HookedModel,
+    /// The hook.
+    pub hook: HookPoint,
+}
+
 /// Runs a model as it is, with the reconstructions in place of the activations at a hook, and with
 /// zeros there, and compares its predictions.
 ///
@@ -194,13 +203,12 @@ pub fn hook_of_sae(sae: &Sae) -> Result<HookPoint, SaeError> {
 ///
 /// The logits of a batch, three times.
 pub fn recovered<'a>(
-    model: &dyn HookedModel,
+    at: ModelHook<'_>,
     sae: &Sae,
-    hook: HookPoint,
     batches: impl IntoIterator<Item = &'a TokenBatch>,
     config: &RecoveryConfig,
 ) -> Result<Recovered, SaeError> {
-    recovered_with(model, hook, batches, config, |_, x, width| {
+    recovered_with(at, batches, config, |_, x, width| {
         check_width(sae, width)?;
         Ok(sae.decode(&sae.encode(&x)?))
     })
@@ -213,8 +221,7 @@ pub fn recovered<'a>(
 ///
 /// As [`recovered`], and those of `reconstruct`.
 pub fn recovered_with<'a>(
-    model: &dyn HookedModel,
-    hook: HookPoint,
+    ModelHook { model, hook }: ModelHook<'_>,
     batches: impl IntoIterator<Item = &'a TokenBatch>,
     config: &RecoveryConfig,
     mut reconstruct: impl FnMut(usize, Vec<f32>, usize) -> Result<Vec<f32>, SaeError>,
@@ -403,7 +410,8 @@ mod tests {
             (HookPoint::ResidPost(1), shape.d_model),
         ] {
             let recover = |scale, config: &RecoveryConfig| {
-                recovered(&*model, &scaling_sae(d, scale), hook, [&batch], config).unwrap()
+                let at = ModelHook { model: &*model, hook };
+                recovered(at, &scaling_sae(d, scale), [&batch], config).unwrap()
             };
             let all = RecoveryConfig::default();
             let perfect = recover(1.0, &all);
@@ -432,7 +440,8 @@ mod tests {
         let batch = TokenBatch::new(&[[1, 2]], PaddingSide::Right, &device).unwrap();
         let config = RecoveryConfig::default();
         let sae = scaling_sae(3, 1.0);
-        let error = recovered(&*model, &sae, HookPoint::Z(0), [&batch], &config).unwrap_err();
+        let at = ModelHook { model: &*model, hook: HookPoint::Z(0) };
+        let error = recovered(at, &sae, [&batch], &config).unwrap_err();
         assert!(matches!(error, SaeError::SizeMismatch { expected: 3, .. }), "{error}");
         assert!(matches!(hook_of_sae(&sae).unwrap_err(), SaeError::Site { .. }));
         let mut named = sae;

@@ -32,8 +32,8 @@ pub struct ReseedSummary {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::eval::{EvalOutput, EvalRun, reseed};
-/// # use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
+/// use attention_probes::sae::eval::{EvalOutput, EvalRun, reseed};
+/// # use attention_probes::sae::{Sae, SaeActivation, SaeConfig};
 /// # let sae = Sae { config: SaeConfig::new(1, 1),
 /// #     activation: SaeActivation::Standard { b_enc: vec![0.0] },
 /// #     encoder: vec![1.0], decoder: vec![1.0], b_dec: vec![0.0] };
@@ -46,7 +46,7 @@ pub struct ReseedSummary {
 /// let summary = reseed(&of_seed, 0.95)?[0].summary.unwrap();
 /// assert!((summary.mean - 0.9).abs() < 1e-9);
 /// assert!((summary.interval.lower - 0.6516).abs() < 1e-4);
-/// # Ok::<(), attention_probes_sae::SaeError>(())
+/// # Ok::<(), attention_probes::sae::SaeError>(())
 /// ```
 pub fn reseed(outputs: &[EvalOutput], level: f64) -> Result<Vec<ReseedSummary>, SaeError> {
     if let Some(first) = outputs.first()

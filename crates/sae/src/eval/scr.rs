@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::absorption::TrainTest;
 use super::attribution::{Ablatable, Effect, effects, largest_effects};
 use super::binary_probe::{BinaryProbe, Split, train_binary_probe};
 use super::encoded::Texts;
@@ -140,8 +141,7 @@ pub fn train_scr_probes<T: Texts>(
 /// Features that are not 0 of every text.
 pub fn scr<T: Texts>(
     sae: &Sae,
-    train: &ScrTexts<T>,
-    test: &ScrTexts<T>,
+    TrainTest { train, test }: TrainTest<&ScrTexts<T>>,
     probes: &[BinaryProbe],
     config: &PerturbationConfig,
 ) -> Result<Scr, SaeError> {
@@ -258,11 +258,12 @@ mod tests {
             second: pair(|label, i| [i % 2 == 0, label]),
             biased: pair(|label, _| [label, label]),
         };
+        let sides = TrainTest { train: &texts, test: &texts };
         let probe = |weight: [f32; 2], bias| BinaryProbe { weight: weight.to_vec(), bias };
         // The biased probe needs both, and so fails on texts with one of them.
         let probes = [probe([1.0, 0.0], -0.6), probe([0.0, 1.0], -0.6), probe([3.0, 1.0], -0.65)];
         let config = PerturbationConfig { n_values: vec![1], ..PerturbationConfig::default() };
-        let found = scr(&identity_sae(2, 0.0), &texts, &texts, &probes, &config).unwrap();
+        let found = scr(&identity_sae(2, 0.0), sides, &probes, &config).unwrap();
         assert_eq!(found.ablations[0].ablated[0], [0]);
         assert_eq!((found.clean[1][1], found.clean[0][0]), (1.0, 1.0));
         let score = found.scores[0];

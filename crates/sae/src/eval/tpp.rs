@@ -3,6 +3,7 @@
 use attention_probes_errors::Stop;
 use serde::Serialize;
 
+use super::absorption::TrainTest;
 use super::attribution::{Ablatable, Effect, effects, largest_effects};
 use super::binary_probe::{BinaryProbe, BinaryProbeConfig, Split, train_binary_probe};
 use super::encoded::Texts;
@@ -152,8 +153,7 @@ pub fn train_tpp_probes<T: Texts>(
 /// Features that are not 0 of every text.
 pub fn tpp<T: Texts>(
     sae: &Sae,
-    train: &ClassTexts<T>,
-    test: &ClassTexts<T>,
+    TrainTest { train, test }: TrainTest<&ClassTexts<T>>,
     probes: &[BinaryProbe],
     config: &PerturbationConfig,
 ) -> Result<Tpp, SaeError> {
@@ -254,7 +254,8 @@ mod tests {
             ..config
         };
         let probes = train_tpp_probes(&data, &data, &config).unwrap();
-        let found = tpp(&identity_sae(3, 0.0), &data, &data, &probes, &config).unwrap();
+        let sides = TrainTest { train: &data, test: &data };
+        let found = tpp(&identity_sae(3, 0.0), sides, &probes, &config).unwrap();
         assert_eq!(found.clean, [1.0; 3]);
         for (class, of_class) in found.classes.iter().enumerate() {
             assert_eq!(of_class.ablated[0], [class as u32]);

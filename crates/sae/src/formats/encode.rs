@@ -43,8 +43,8 @@ pub struct EncodedNpz {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{NpzArray, read_npz, write_npz};
-/// use attention_probes_sae::{EncodeOptions, Sae, SaeActivation, SaeConfig, encode_npz};
+/// use attention_probes::activations::{NpzArray, read_npz, write_npz};
+/// use attention_probes::sae::{EncodeOptions, Sae, SaeActivation, SaeConfig, encode_npz};
 ///
 /// let sae = Sae { config: SaeConfig::new(2, 2),
 ///     activation: SaeActivation::Standard { b_enc: vec![0.0; 2] },

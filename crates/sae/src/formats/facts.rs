@@ -12,7 +12,7 @@ use crate::{Sae, SaeActivation};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::{Sae, SaeActivation, SaeConfig, SaeFormat, sae_facts};
+/// use attention_probes::sae::{Sae, SaeActivation, SaeConfig, SaeFormat, sae_facts};
 ///
 /// let sae = Sae { config: SaeConfig::new(2, 1),
 ///     activation: SaeActivation::Standard { b_enc: vec![0.0] },

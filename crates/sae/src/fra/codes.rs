@@ -62,24 +62,29 @@ impl Active {
     }
 }
 
+/// A text, and what was kept of it.
+#[derive(Clone, Copy, Debug)]
+pub struct FraInput<'a> {
+    /// Token ids, `[n_positions]`.
+    pub ids: &'a [u32],
+    /// Activations at the hooks that are asked for.
+    pub activations: &'a FraActivations,
+    /// Positions that stand for the beginning of the text: they have no features, and everything
+    /// there is rest.
+    pub n_before: usize,
+}
+
 impl FraCodes {
     /// Encodes a text from what [`FraLayer::hooks`] names.
-    ///
-    /// The first `n_before` positions stand for the beginning of the text: they have no features,
-    /// and everything there is rest.
     ///
     /// # Errors
     ///
     /// - [`SaeError::Hook`] if an activation is missing.
     /// - [`SaeError::SizeMismatch`] if an activation does not fit the tokens.
-    pub fn new(
-        layer: &FraLayer<'_>,
-        ids: &[u32],
-        activations: &FraActivations,
-        n_before: usize,
-    ) -> Result<Self, SaeError> {
-        let x = rows(activations, layer.hook(), ids.len() * layer.sae.config.d_in)?;
-        Self::from_encoded(layer, ids, &layer.sae.encode(x)?, activations, n_before)
+    pub fn new(layer: &FraLayer<'_>, text: FraInput<'_>) -> Result<Self, SaeError> {
+        let n_values = text.ids.len() * layer.sae.config.d_in;
+        let x = rows(text.activations, layer.hook(), n_values)?;
+        Self::from_encoded(layer, text, &layer.sae.encode(x)?)
     }
 
     /// As [`FraCodes::new`], of a text that is encoded already.
@@ -89,11 +94,10 @@ impl FraCodes {
     /// As [`FraCodes::new`].
     pub fn from_encoded(
         layer: &FraLayer<'_>,
-        ids: &[u32],
+        text: FraInput<'_>,
         encoded: &Encoded,
-        activations: &FraActivations,
-        n_before: usize,
     ) -> Result<Self, SaeError> {
+        let FraInput { ids, activations, n_before } = text;
         let n = ids.len();
         if encoded.codes.n_rows() != n {
             let (what, found) = ("the number of rows of codes", encoded.codes.n_rows());

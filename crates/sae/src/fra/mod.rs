@@ -28,7 +28,7 @@ pub use ablation::{
     InductionHead, RepeatedTokensConfig, induction_arms,
 };
 pub use capture::{FraActivations, capture, capture_texts};
-pub use codes::FraCodes;
+pub use codes::{FraCodes, FraInput};
 pub use corpus::{
     FraCheckpoints, FraCorpus, FraExamples, FraFeatureText, FraFeatureTexts, FraHeadReport,
     FraLookConfig, FraPairReport, FraProgress, FraReportConfig, FraRowSample, FraRowSamples,

@@ -72,8 +72,8 @@ pub struct FraSubject {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::fra::{FraOpenOptions, open_fra};
-/// use attention_probes_sae::{Sae, SaeActivation, SaeConfig, write_sae_lens};
+/// use attention_probes::sae::fra::{FraOpenOptions, open_fra};
+/// use attention_probes::sae::{Sae, SaeActivation, SaeConfig, write_sae_lens};
 /// use burn::tensor::Device;
 ///
 /// # let folder = tempfile::tempdir()?;

@@ -3,7 +3,7 @@
 use attention_probes_models::RopeAngles;
 
 use super::capture::FraActivations;
-use super::codes::{FraCodes, rows};
+use super::codes::{FraCodes, FraInput, rows};
 use super::layer::{Folded, FraLayer};
 use crate::SaeError;
 
@@ -57,7 +57,7 @@ pub struct FraHead<'a> {
 
 impl FraText {
     /// Encodes a text from what [`FraLayer::hooks`] names, and projects its features for some
-    /// heads; `n_before` as in [`FraCodes::new`].
+    /// heads.
     ///
     /// # Errors
     ///
@@ -66,12 +66,9 @@ impl FraText {
     pub fn new(
         layer: &FraLayer<'_>,
         heads: &[usize],
-        ids: &[u32],
-        activations: &FraActivations,
-        n_before: usize,
+        text: FraInput<'_>,
     ) -> Result<Self, SaeError> {
-        let codes = FraCodes::new(layer, ids, activations, n_before)?;
-        Self::from_codes(layer, heads, codes, activations)
+        Self::from_codes(layer, heads, FraCodes::new(layer, text)?, text.activations)
     }
 
     /// As [`FraText::new`], of codes that are there already.

@@ -37,25 +37,36 @@ pub(super) fn gathered(
     context
 }
 
+/// Rows of activations, and which tokens they are of.
+#[derive(Clone, Debug)]
+pub struct ContextRows<'a> {
+    /// The rows, context by context, `[n, d_in]`.
+    pub x: &'a [f32],
+    /// Width of a row.
+    pub d_in: usize,
+    /// The contexts, by their number.
+    pub contexts: &'a [usize],
+    /// Positions of each of them that have a row.
+    pub positions: Range<usize>,
+}
+
 /// Rows with what their context gathers beside them, as an autoencoder with a context encoder reads
 /// them: `[x | A^1 X | A^2 X | …]`. The weights of the layers are part of the autoencoder.
 ///
 /// # Shapes
 ///
-/// - `x`: rows of the positions `positions` of the contexts `contexts`, `[n, d_in]`
-/// - returns `[n, d_in (1 + n_patterns)]`
+/// Returns `[n, d_in (1 + n_patterns)]`.
 ///
 /// # Errors
 ///
 /// - [`SaeError::SizeMismatch`] if the rows are not those of the contexts.
 /// - [`SaeError::Hyperparameter`] if there is no attention of a layer.
 pub fn context_rows(
-    x: &[f32],
-    d_in: usize,
+    rows: ContextRows<'_>,
     record: &GuidanceRecord,
     attention: &AttentionLayers,
-    (contexts, positions): (&[usize], Range<usize>),
 ) -> Result<Vec<f32>, SaeError> {
+    let ContextRows { x, d_in, contexts, positions } = rows;
     let (found, expected) = (x.len(), contexts.len() * positions.len() * d_in);
     if found != expected {
         let what = "the number of values in rows of activations";
@@ -105,13 +116,14 @@ mod tests {
         let attention = AttentionLayers::of(vec![(3, store)]);
         let record = GuidanceRecord::of(GuidanceConfig::default(), vec![3]);
         let x = [1.0, 10.0, 2.0, 20.0, 4.0, 40.0];
-        let rows = context_rows(&x, 2, &record, &attention, (&[1], 1..4)).unwrap();
+        let of = |contexts| ContextRows { x: &x, d_in: 2, contexts, positions: 1..4 };
+        let rows = context_rows(of(&[1]), &record, &attention).unwrap();
         assert_eq!(rows, [1., 10., 0., 0., 2., 20., 1., 10., 4., 40., 1.5, 15.]);
         let uniform =
             GuidanceConfig { attention: GuidanceSource::Uniform, ..GuidanceConfig::default() };
         let record = GuidanceRecord::of(uniform, vec![3]);
-        let rows = context_rows(&x, 2, &record, &attention, (&[0], 1..4)).unwrap();
+        let rows = context_rows(of(&[0]), &record, &attention).unwrap();
         assert_eq!(rows[8..], [4., 40., 1.5, 15.]);
-        assert!(context_rows(&x, 2, &record, &attention, (&[0, 1], 1..4)).is_err());
+        assert!(context_rows(of(&[0, 1]), &record, &attention).is_err());
     }
 }

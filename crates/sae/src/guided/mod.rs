@@ -16,7 +16,7 @@ mod tuning;
 pub use attended::attended_cosine;
 pub use attention_store::{AttentionLayers, AttentionStore, KeepAttention, PoolHeads};
 pub use config::{GuidanceConfig, GuidanceSource, LayerWeighting};
-pub use context::{CONTEXT_LAYERS, context_rows};
+pub use context::{CONTEXT_LAYERS, ContextRows, context_rows};
 pub use layer_weights::{LayerWeightHistory, temperature};
 pub use losses::GuidanceLosses;
 pub(crate) use record::GUIDANCE_FILE;

@@ -21,7 +21,7 @@ pub(crate) const GUIDANCE_FILE: &str = "guidance.json";
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
-/// assert!(attention_probes_sae::read_guidance(folder.path())?.is_none());
+/// assert!(attention_probes::sae::read_guidance(folder.path())?.is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn read_guidance(folder: &Path) -> Result<Option<GuidanceRecord>, SaeError> {

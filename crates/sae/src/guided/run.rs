@@ -62,7 +62,7 @@ impl GuidedRun {
     ///
     /// # Errors
     ///
-    /// Those of [`crate::SaeRun::guided`].
+    /// Those of [`crate::SaeRun::with_guidance`].
     pub(crate) fn new(
         stream: &ContextStream<'_>,
         tasks: &[SaeTask],

@@ -11,7 +11,7 @@ use super::options::SaeRunOptions;
 use super::plan::SaeRunPlan;
 use crate::follow::SaeEvent;
 use crate::guided::AttentionLayers;
-use crate::train::Contexts;
+use crate::train::{Contexts, ModelContexts};
 use crate::{RunError, SaeError};
 
 /// Number of contexts that are held out for the weights of layers.
@@ -45,13 +45,16 @@ pub(super) fn attention(
     if path.exists() {
         return AttentionLayers::open(path, &digest, layers, contexts);
     }
-    let settings = (keep, pool, config.train.contexts_per_forward);
-    let model = &*model.model;
+    let read = ModelContexts {
+        model: &*model.model,
+        device: options.device,
+        contexts,
+        contexts_per_forward: config.train.contexts_per_forward,
+    };
     let total = contexts.len();
     let progress = |done, _| options.follow.tell(SaeEvent::Attention { done, total });
     let watch = Watch { progress: Some(&progress), stop: options.follow.stop.clone() };
-    let extracted =
-        AttentionLayers::extract(model, options.device, contexts, layers, settings, watch)?;
+    let extracted = AttentionLayers::extract(read, layers, (keep, pool), watch)?;
     let size_bytes = extracted.size_bytes();
     options.follow.tell(SaeEvent::AttentionKept { layers, size_bytes });
     extracted.save(path, &digest)?;

@@ -21,11 +21,11 @@ use crate::SaeError;
 /// ```
 /// use std::path::Path;
 ///
-/// use attention_probes_sae::demo_sae_run;
+/// use attention_probes::sae::demo_sae_run;
 ///
 /// let config = demo_sae_run(Path::new("results"))?;
 /// assert_eq!((config.run.as_str(), config.saes.len()), ("sae-demo", 2));
-/// # Ok::<(), attention_probes_sae::SaeError>(())
+/// # Ok::<(), attention_probes::sae::SaeError>(())
 /// ```
 pub fn demo_sae_run(output: &Path) -> Result<SaeRunConfig, SaeError> {
     let config = read(include_str!("../../demo/sae_demo.toml"), output)?;
@@ -46,12 +46,12 @@ pub fn demo_sae_run(output: &Path) -> Result<SaeRunConfig, SaeError> {
 /// ```
 /// use std::path::Path;
 ///
-/// use attention_probes_sae::demo_fra_run;
+/// use attention_probes::sae::demo_fra_run;
 ///
 /// let config = demo_fra_run(Path::new("results"), "demo-gemma")?;
 /// assert_eq!(config.run, "fra-demo-gemma");
 /// assert_eq!(config.saes[0].hook, "blocks.0.ln1.hook_normalized");
-/// # Ok::<(), attention_probes_sae::SaeError>(())
+/// # Ok::<(), attention_probes::sae::SaeError>(())
 /// ```
 pub fn demo_fra_run(output: &Path, model: &str) -> Result<SaeRunConfig, SaeError> {
     let mut config = read(include_str!("../../demo/fra_demo.toml"), output)?;

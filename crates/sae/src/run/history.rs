@@ -37,7 +37,7 @@ pub struct HistoryPoint {
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
-/// assert!(attention_probes_sae::read_history(folder.path()).is_empty());
+/// assert!(attention_probes::sae::read_history(folder.path()).is_empty());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn read_history(folder: &Path) -> Vec<HistoryPoint> {

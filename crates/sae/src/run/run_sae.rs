@@ -22,7 +22,7 @@ use super::sae_run::SaeRun;
 use crate::follow::SaeEvent;
 use crate::formats::write_sae_lens;
 use crate::guided::{GUIDANCE_FILE, RunGuidance};
-use crate::train::{ContextStream, Contexts, StepReport};
+use crate::train::{ContextStream, Contexts, ModelContexts, StepReport};
 use crate::{RunError, SaeError};
 
 /// An autoencoder that was trained.
@@ -67,7 +67,7 @@ pub struct TrainedSae {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::{SaeRunConfig, SaeRunOptions, read_history, read_sae, run_sae};
+/// use attention_probes::sae::{SaeRunConfig, SaeRunOptions, read_history, read_sae, run_sae};
 /// use burn::tensor::Device;
 ///
 /// let folder = tempfile::tempdir()?;
@@ -141,13 +141,12 @@ pub(crate) fn run_sae_on_contexts(
         return Ok(Vec::new());
     };
     let (tasks, train, length) = (plan.tasks().to_vec(), &plan.config().train, plan.length());
-    let mut run = if plan.layers().is_empty() {
-        SaeRun::new(stream, tasks, train, length)?
-    } else {
+    let mut run = SaeRun::new(stream, tasks, train, length)?;
+    if !plan.layers().is_empty() {
         let attention = attention(plan, model, options, &texts.all, &folder.attention())?;
         let guidance = RunGuidance { attention, held_out: texts.held_out.clone() };
-        SaeRun::guided(stream, tasks, train, length, guidance)?
-    };
+        run = run.with_guidance(train, guidance)?;
+    }
     let checkpoint = folder.checkpoint();
     if checkpoint.exists() && options.earlier == EarlierRun::Resume {
         run.load(&checkpoint, &texts.digest)?;
@@ -237,9 +236,13 @@ impl RunTexts {
         options: &SaeRunOptions<'a>,
     ) -> Result<ContextStream<'a>, SaeError> {
         let config = plan.config();
-        let settings = (config.train.contexts_per_forward, config.seed);
-        let (model, device) = (&*model.model, options.device);
-        let stream = ContextStream::new(model, device, &self.training, plan.hooks(), settings)?;
+        let read = ModelContexts {
+            model: &*model.model,
+            device: options.device,
+            contexts: &self.training,
+            contexts_per_forward: config.train.contexts_per_forward,
+        };
+        let stream = ContextStream::new(read, plan.hooks(), config.seed)?;
         Ok(stream.with_stop(options.follow.stop.clone()))
     }
 }

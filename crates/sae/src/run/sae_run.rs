@@ -142,34 +142,30 @@ impl<'a> SaeRun<'a> {
         contexts_per_step(tasks, train, n_text_tokens).map(drop)
     }
 
-    /// As [`SaeRun::new`], where attention guides some of the tasks: every step takes whole contexts,
-    /// the same of all autoencoders.
+    /// A run that has not begun, with attention that guides some of its tasks: every step takes whole
+    /// contexts, the same of all autoencoders.
     ///
     /// # Errors
     ///
-    /// As [`SaeRun::new`], and
     /// - [`SaeError::Hyperparameter`] if a batch holds no context, or there is no attention of a
     ///   layer.
     /// - [`SaeError::NoContext`] if no context is held out.
     /// - [`SaeError::NotFinite`] if an activation of a held-out context is not finite.
-    pub fn guided(
-        stream: ContextStream<'a>,
-        tasks: Vec<SaeTask>,
+    pub fn with_guidance(
+        mut self,
         train: &RunTraining,
-        (n_steps, seed): (u64, u64),
         guidance: RunGuidance,
     ) -> Result<Self, SaeError> {
-        let guided = GuidedRun::new(&stream, &tasks, train, guidance)?;
-        let mut run = Self::new(stream, tasks, train, (n_steps, seed))?;
-        let trained = run.trainers.iter_mut().zip(&run.tasks).zip(guided.n_context());
+        let guided = GuidedRun::new(&self.stream, &self.tasks, train, guidance)?;
+        let trained = self.trainers.iter_mut().zip(&self.tasks).zip(guided.n_context());
         for ((trainer, task), n_context) in trained {
             if n_context > 0 {
                 let config = task.config.clone();
                 *trainer = SaeTrainer::with_context(config, trainer.d_in(), n_context, task.seed)?;
             }
         }
-        run.guided = Some(guided);
-        Ok(run)
+        self.guided = Some(guided);
+        Ok(self)
     }
 
     /// The autoencoders, in the order of their trainers.

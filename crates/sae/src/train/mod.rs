@@ -28,6 +28,6 @@ pub(crate) use report::Aids;
 pub use report::StepReport;
 pub use schedule::{CoefficientSchedule, LearningRateSchedule, ScheduleShape};
 pub use source::SourceTraining;
-pub use stream::{ContextStream, StreamPosition};
+pub use stream::{ContextStream, ModelContexts, StreamPosition};
 pub use texts::{ContextConfig, read_contexts};
 pub use trainer::SaeTrainer;

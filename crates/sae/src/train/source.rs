@@ -63,8 +63,8 @@ impl SaeTrainer {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::RowsSource;
-    /// use attention_probes_sae::{SaeTrainConfig, SaeTrainer, SourceTraining};
+    /// use attention_probes::activations::RowsSource;
+    /// use attention_probes::sae::{SaeTrainConfig, SaeTrainer, SourceTraining};
     ///
     /// let rows: Vec<f32> = (0..512 * 8).map(|i| ((i * 37 + i / 7) % 101) as f32 / 50.0).collect();
     /// let lengths = [16; 32];

@@ -13,14 +13,24 @@ use burn::tensor::Device;
 use super::contexts::Contexts;
 use crate::SaeError;
 
+/// A model, and the contexts that it reads.
+#[derive(Clone, Copy)]
+pub struct ModelContexts<'a> {
+    /// The model.
+    pub model: &'a dyn HookedModel,
+    /// Where it runs.
+    pub device: &'a Device,
+    /// The contexts.
+    pub contexts: &'a Contexts,
+    /// Most contexts of a forward pass; at least 1 is taken.
+    pub contexts_per_forward: usize,
+}
+
 /// Runs a model over contexts in a random order and hands on the rows of every text token.
 pub struct ContextStream<'a> {
-    model: &'a dyn HookedModel,
-    device: &'a Device,
-    contexts: &'a Contexts,
+    read: ModelContexts<'a>,
     hooks: Vec<CaptureHook>,
     widths: Vec<usize>,
-    contexts_per_forward: usize,
     seed: u64,
     order: Vec<usize>,
     position: StreamPosition,
@@ -47,22 +57,18 @@ impl<'a> ContextStream<'a> {
     /// - [`SaeError::Model`] if the model has no such hook, or contexts are too long for it.
     /// - [`SaeError::Hook`] if a hook has no row for each token.
     pub fn new(
-        model: &'a dyn HookedModel,
-        device: &'a Device,
-        contexts: &'a Contexts,
+        read: ModelContexts<'a>,
         hooks: Vec<HookPoint>,
-        (contexts_per_forward, seed): (usize, u64),
+        seed: u64,
     ) -> Result<Self, SaeError> {
+        let ModelContexts { model, device, contexts, .. } = read;
         if contexts.is_empty() {
             return Err(SaeError::NoContext { length: contexts.length() });
         }
         let mut stream = Self {
-            model,
-            device,
-            contexts,
+            read,
             widths: Vec::new(),
             hooks: hooks.into_iter().map(CaptureHook::from).collect(),
-            contexts_per_forward: contexts_per_forward.max(1),
             seed,
             order: contexts.order(seed, 0),
             position: StreamPosition::default(),
@@ -98,12 +104,13 @@ impl<'a> ContextStream<'a> {
 
     /// Number of contexts.
     pub fn n_contexts(&self) -> usize {
-        self.contexts.len()
+        self.read.contexts.len()
     }
 
     /// Positions of a context that have rows: all but the token for its beginning.
     pub fn positions(&self) -> Range<usize> {
-        self.contexts.length() - self.contexts.n_text_tokens()..self.contexts.length()
+        self.read.contexts.length() - self.read.contexts.n_text_tokens()
+            ..self.read.contexts.length()
     }
 
     /// Rows of other contexts of the same form at every hook, `[n, width]`.
@@ -115,8 +122,8 @@ impl<'a> ContextStream<'a> {
     /// - [`SaeError::SizeMismatch`] if they are of another length, or begin in another way.
     pub fn rows_of(&self, contexts: &Contexts) -> Result<Vec<Vec<f32>>, SaeError> {
         for (found, expected) in [
-            (contexts.length(), self.contexts.length()),
-            (contexts.n_text_tokens(), self.contexts.n_text_tokens()),
+            (contexts.length(), self.read.contexts.length()),
+            (contexts.n_text_tokens(), self.read.contexts.n_text_tokens()),
         ] {
             if found != expected {
                 let what = "the number of tokens of a context";
@@ -139,7 +146,7 @@ impl<'a> ContextStream<'a> {
     /// Goes to where a stream of the same contexts was.
     pub fn seek(&mut self, position: StreamPosition) {
         self.position = position;
-        self.order = self.contexts.order(self.seed, position.epoch);
+        self.order = self.read.contexts.order(self.seed, position.epoch);
     }
 
     /// Rows of whole contexts at every hook, `[n, width]`, with at most `n_wanted` rows; of one
@@ -151,7 +158,7 @@ impl<'a> ContextStream<'a> {
     /// - [`SaeError::NotFinite`] if every context of an epoch has NaN or infinity.
     /// - [`SaeError::Stopped`] if the signal to stop is given; the stream is where it was.
     pub fn rows(&mut self, n_wanted: usize) -> Result<Vec<Vec<f32>>, SaeError> {
-        self.contexts((n_wanted / self.contexts.n_text_tokens()).max(1)).map(|(_, rows)| rows)
+        self.contexts((n_wanted / self.read.contexts.n_text_tokens()).max(1)).map(|(_, rows)| rows)
     }
 
     /// The next `n_contexts` contexts whose activations are finite, and their rows at every hook.
@@ -175,9 +182,9 @@ impl<'a> ContextStream<'a> {
         let mut rows = vec![Vec::new(); self.hooks.len()];
         let (mut read, mut n_skipped) = (Vec::with_capacity(n_contexts), 0);
         while read.len() < n_contexts {
-            let n = (n_contexts - read.len()).min(self.contexts_per_forward);
+            let n = (n_contexts - read.len()).min(self.read.contexts_per_forward.max(1));
             let batch: Vec<usize> = (0..n).map(|_| self.next_context()).collect();
-            let skipped = self.append(self.contexts, &batch, &mut rows)?;
+            let skipped = self.append(self.read.contexts, &batch, &mut rows)?;
             for (i, &context) in batch.iter().enumerate() {
                 if !skipped.contains(&i) {
                     read.push(context);
@@ -185,7 +192,7 @@ impl<'a> ContextStream<'a> {
                 }
                 n_skipped += 1;
                 self.position.n_skipped += 1;
-                if n_skipped > self.contexts.len() {
+                if n_skipped > self.read.contexts.len() {
                     return Err(SaeError::NotFinite { n_contexts: n_skipped });
                 }
             }
@@ -197,7 +204,7 @@ impl<'a> ContextStream<'a> {
         if self.position.context == self.order.len() {
             self.position.epoch += 1;
             self.position.context = 0;
-            self.order = self.contexts.order(self.seed, self.position.epoch);
+            self.order = self.read.contexts.order(self.seed, self.position.epoch);
         }
         let context = self.order[self.position.context];
         self.position.context += 1;
@@ -214,13 +221,13 @@ impl<'a> ContextStream<'a> {
     ) -> Result<Vec<usize>, SaeError> {
         let ids: Vec<&[u32]> = which.iter().map(|i| contexts.ids(*i)).collect();
         let options = CaptureOptions {
-            batching: Batching::InOrder { max_sequences: self.contexts_per_forward },
+            batching: Batching::InOrder { max_sequences: self.read.contexts_per_forward.max(1) },
             n_before: self.positions().start,
             watch: Watch { progress: None, stop: self.stop.clone() },
             ..CaptureOptions::default()
         };
-        let capture =
-            ModelCapture { model: self.model, device: self.device, hooks: &self.hooks, options };
+        let ModelContexts { model, device, .. } = self.read;
+        let capture = ModelCapture { model, device, hooks: &self.hooks, options };
         let summary = capture_rows(&capture, &ids, |found| {
             for (rows, values) in rows.iter_mut().zip(&found.values) {
                 rows.extend_from_slice(values);

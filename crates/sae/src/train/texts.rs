@@ -34,9 +34,9 @@ pub struct ContextConfig {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::DatasetConfig;
-/// use attention_probes_models::open_model;
-/// use attention_probes_sae::{ContextConfig, read_contexts};
+/// use attention_probes::activations::DatasetConfig;
+/// use attention_probes::models::open_model;
+/// use attention_probes::sae::{ContextConfig, read_contexts};
 /// use burn::tensor::Device;
 ///
 /// let folder = tempfile::tempdir()?;

@@ -3,8 +3,9 @@
 use attention_probes_activations::Watch;
 use attention_probes_models::{LanguageModel, open_model};
 use attention_probes_sae::{
-    AttentionLayers, ContextStream, Contexts, GuidanceRecord, KeepAttention, PoolHeads,
-    RunGuidance, Sae, SaeRun, SaeRunConfig, SaeTask, StepReport, context_rows,
+    AttentionLayers, ContextRows, ContextStream, Contexts, GuidanceRecord, KeepAttention,
+    ModelContexts, PoolHeads, RunGuidance, Sae, SaeRun, SaeRunConfig, SaeTask, StepReport,
+    context_rows,
 };
 use burn::tensor::Device;
 
@@ -61,17 +62,32 @@ struct Setting {
     attention: AttentionLayers,
 }
 
+impl Setting {
+    fn read(&self, contexts_per_forward: usize) -> ModelContexts<'_> {
+        ModelContexts {
+            model: &*self.model.model,
+            device: &self.device,
+            contexts: &self.contexts,
+            contexts_per_forward,
+        }
+    }
+}
+
 fn setting() -> Setting {
     let device = Device::flex();
     let model = open_model("demo-gpt2", None, &device).unwrap();
     let mut contexts = contexts(&model);
-    let settings = (KeepAttention::default(), PoolHeads::Mean, 16);
+    let settings = (KeepAttention::default(), PoolHeads::Mean);
     let watch = Watch::default();
     let layers = SaeRun::layers(&tasks()).unwrap();
     assert_eq!(layers, [0, 1, 2]);
-    let attention =
-        AttentionLayers::extract(&*model.model, &device, &contexts, &layers, settings, watch)
-            .unwrap();
+    let read = ModelContexts {
+        model: &*model.model,
+        device: &device,
+        contexts: &contexts,
+        contexts_per_forward: 16,
+    };
+    let attention = AttentionLayers::extract(read, &layers, settings, watch).unwrap();
     let held_out = contexts.split_off(8);
     Setting { model, device, contexts, held_out, attention }
 }
@@ -87,12 +103,13 @@ fn tasks() -> Vec<SaeTask> {
 fn run(setting: &Setting, tasks: Vec<SaeTask>) -> SaeRun<'_> {
     let config = config();
     let hooks = SaeRun::hooks(&tasks);
-    let settings = (config.train.contexts_per_forward, config.seed);
-    let (model, contexts) = (&*setting.model.model, &setting.contexts);
-    let stream = ContextStream::new(model, &setting.device, contexts, hooks, settings).unwrap();
+    let read = setting.read(config.train.contexts_per_forward);
+    let stream = ContextStream::new(read, hooks, config.seed).unwrap();
     let guidance =
         RunGuidance { attention: setting.attention.clone(), held_out: setting.held_out.clone() };
-    SaeRun::guided(stream, tasks, &config.train, (config.n_steps(), config.seed), guidance).unwrap()
+    let length = (config.n_steps(), config.seed);
+    let run = SaeRun::new(stream, tasks, &config.train, length).unwrap();
+    run.with_guidance(&config.train, guidance).unwrap()
 }
 
 #[test]
@@ -158,11 +175,11 @@ fn an_encoder_that_reads_the_context_knows_more() {
 
     // On rows as they come, what was saved does as well as in training.
     let hooks = SaeRun::hooks(run.tasks());
-    let (model, contexts) = (&*setting.model.model, &setting.contexts);
-    let mut stream = ContextStream::new(model, &setting.device, contexts, hooks, (8, 5)).unwrap();
+    let mut stream = ContextStream::new(setting.read(8), hooks, 5).unwrap();
     let (chosen, rows) = stream.contexts(20).unwrap();
-    let places = (&chosen[..], stream.positions());
-    let wide = context_rows(&rows[0], d_in, record, &setting.attention, places).unwrap();
+    let positions = stream.positions();
+    let plain = ContextRows { x: &rows[0], d_in, contexts: &chosen, positions };
+    let wide = context_rows(plain, record, &setting.attention).unwrap();
     let left = |sae: &Sae, x: &[f32]| -> f32 {
         let decoded = sae.decode(&sae.encode(x).unwrap());
         let width = sae.config.d_in;
@@ -201,12 +218,12 @@ fn a_run_that_cannot_be_guided_is_refused() {
     let config = config();
     let refused = |tasks: Vec<SaeTask>, batch_size: usize, held_out: Contexts| {
         let hooks = SaeRun::hooks(&tasks);
-        let (model, contexts) = (&*setting.model.model, &setting.contexts);
-        let stream = ContextStream::new(model, &setting.device, contexts, hooks, (8, 1)).unwrap();
+        let stream = ContextStream::new(setting.read(8), hooks, 1).unwrap();
         let mut train = config.train.clone();
         train.batch_size = batch_size;
         let guidance = RunGuidance { attention: setting.attention.clone(), held_out };
-        let run = SaeRun::guided(stream, tasks, &train, (10, 1), guidance);
+        let run = SaeRun::new(stream, tasks, &train, (10, 1)).unwrap();
+        let run = run.with_guidance(&train, guidance);
         run.err().unwrap().to_string()
     };
     let held_out = setting.held_out.clone();

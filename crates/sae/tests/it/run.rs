@@ -6,8 +6,9 @@ use attention_probes_activations::EarlierRun;
 use attention_probes_errors::Stop;
 use attention_probes_models::{LanguageModel, open_model};
 use attention_probes_sae::{
-    ContextStream, Contexts, Follow, Reshape, RunError, RunTraining, Sae, SaeError, SaeEvent,
-    SaeRun, SaeRunConfig, SaeRunOptions, SaeTask, check_sae_run, read_history, read_sae, run_sae,
+    ContextStream, Contexts, Follow, ModelContexts, Reshape, RunError, RunTraining, Sae, SaeError,
+    SaeEvent, SaeRun, SaeRunConfig, SaeRunOptions, SaeTask, check_sae_run, read_history, read_sae,
+    run_sae,
 };
 use burn::tensor::Device;
 
@@ -63,8 +64,10 @@ fn run<'a>(
     let config = config();
     let tasks: Vec<SaeTask> = config.tasks().unwrap();
     let hooks = SaeRun::hooks(&tasks);
-    let settings = (train.contexts_per_forward, config.seed);
-    let stream = ContextStream::new(&*model.model, device, contexts, hooks, settings).unwrap();
+    let contexts_per_forward = train.contexts_per_forward;
+    let model = &*model.model;
+    let read = ModelContexts { model, device, contexts, contexts_per_forward };
+    let stream = ContextStream::new(read, hooks, config.seed).unwrap();
     SaeRun::new(stream, tasks, train, (config.n_steps(), config.seed)).unwrap()
 }
 
@@ -122,7 +125,13 @@ fn autoencoders_read_activations_as_they_come() {
 
     // The share of the variance that is left is about that of the last batch, unscaled.
     let hooks = SaeRun::hooks(run.tasks());
-    let mut stream = ContextStream::new(&*model.model, &device, &contexts, hooks, (8, 0)).unwrap();
+    let read = ModelContexts {
+        model: &*model.model,
+        device: &device,
+        contexts: &contexts,
+        contexts_per_forward: 8,
+    };
+    let mut stream = ContextStream::new(read, hooks, 0).unwrap();
     let rows = stream.rows(600).unwrap();
     for (i, (sae, place)) in saes.iter().zip([0, 0, 1]).enumerate() {
         sae.check().unwrap();

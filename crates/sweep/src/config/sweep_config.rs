@@ -21,11 +21,11 @@ use crate::config::selection::Keep;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sweep::SweepConfig;
+/// use attention_probes::sweep::SweepConfig;
 ///
 /// let config = SweepConfig::parse("run = \"mine\"\n[[data]]\npath = \"reviews.csv\"\n")?;
 /// assert_eq!(config.sweep.rates().len() * config.sweep.weight_decays.len(), 81);
-/// # Ok::<(), attention_probes_sweep::SweepError>(())
+/// # Ok::<(), attention_probes::sweep::SweepError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

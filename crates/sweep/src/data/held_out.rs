@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use attention_probes_activations::{
     ActivationError, Dataset, DatasetConfig, ExampleSet, ExternalActivations, HaystackFolder,
-    Labels, PairConfig, Side, Split, SplitConfig, SplitError, TaggedConfig, Task, Word, data_files,
-    is_datasets_folder, is_shard_folder, look_like_numbers, stratified_split,
+    Labels, PairConfig, PlainLabels, Side, Split, SplitConfig, SplitError, TaggedConfig, Task,
+    Word, data_files, is_datasets_folder, is_shard_folder, look_like_numbers, stratified_split,
 };
 use attention_probes_models::HubAccess;
 
@@ -196,8 +196,8 @@ fn read_files(config: &DataConfig, files: &[PathBuf], task: &Task) -> Result<Dat
     };
     if !config.label_kind().is_class() {
         let separator = config.label_separator.as_deref().unwrap_or(";");
-        let kind = config.label_kind();
-        return Ok(Dataset::read_targets(&config.name, files, &columns, kind, separator)?);
+        let labels = PlainLabels { kind: config.label_kind(), separator };
+        return Ok(Dataset::read_with(&config.name, files, &columns, &labels)?);
     }
     let dataset = Dataset::read_files(&config.name, files, &columns, *task == Task::Sequence)?;
     check_numbers(config, &dataset.classes, &config.label)?;

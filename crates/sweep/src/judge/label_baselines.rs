@@ -1,6 +1,7 @@
 //! What a probe of targets other than classes has to beat: their mean, and the words alone.
 
 use attention_probes_activations::{LabelValues, Labels, Split};
+use attention_probes_metrics::Bootstrap;
 use attention_probes_probes::SideReport;
 
 use crate::SweepError;
@@ -11,23 +12,24 @@ use crate::results::target_report::TargetBaselines;
 /// Largest logit of a mean that is 0 or 1.
 const LARGEST_LOGIT: f64 = 30.0;
 
-/// Judges the mean of the training labels, and where there are words, a regression on them.
+/// Judges the mean of the training labels, and where there are words, a regression on them, on the
+/// test examples; `resamples` are drawn for intervals.
 pub(crate) fn baselines(
     targets: &Labels,
     split: &Split,
     words: Option<&BagOfWords>,
-    (seed, follower): (u64, FitFollower<'_>),
+    (resamples, follower): (&Bootstrap<'_>, FitFollower<'_>),
 ) -> Result<TargetBaselines, SweepError> {
     let test = targets.select(&split.test);
     let outputs = mean_outputs(&targets.select(&split.train));
     let outputs: Vec<f32> = split.test.iter().flat_map(|_| &outputs).copied().collect();
-    let mean = SideReport::new(&test, &outputs, seed)?;
+    let mean = SideReport::new(&test, &outputs, resamples)?;
     let words = words.map(|words| {
         let (penalty, outputs) = match &targets.values {
             LabelValues::Number(numbers) => ridge_on_words(words, numbers, split, follower.stop)?,
             _ => logistic_on_words(words, targets, split, follower)?,
         };
-        Ok::<_, SweepError>((SideReport::new(&test, &outputs, seed)?, penalty))
+        Ok::<_, SweepError>((SideReport::new(&test, &outputs, resamples)?, penalty))
     });
     let (bag_of_words, bag_of_words_penalty) = words.transpose()?.unzip();
     Ok(TargetBaselines { mean, bag_of_words, bag_of_words_penalty })

@@ -1,7 +1,7 @@
 //! What was found at a layer where labels are not classes: evaluated and described.
 
 use attention_probes_activations::{ExampleSet, LabelKind, Labels, NpzArray, Place, Split};
-use attention_probes_metrics::ExampleCounts;
+use attention_probes_metrics::{Bootstrap, ExampleCounts};
 use attention_probes_probes::engine::Targets;
 use attention_probes_probes::{
     Outputs, ProbeConfig, ProbeMetadata, SavedProbe, SideReport, probe_file_stem,
@@ -63,7 +63,7 @@ pub(crate) struct HeldOutLabels {
     labels: Labels,
     rows: Vec<i64>,
     n_tokens: Vec<i64>,
-    groups: Option<Vec<i64>>,
+    groups: Option<Vec<usize>>,
 }
 
 impl HeldOutLabels {
@@ -79,7 +79,7 @@ impl HeldOutLabels {
             labels: labels.select(side),
             rows: of(&|i| rows[examples.examples[i].sequence]),
             n_tokens: of(&|i| examples.examples[i].end),
-            groups: examples.groups.as_ref().map(|groups| of(&|i| groups[i])),
+            groups: examples.groups.as_ref().map(|all| side.iter().map(|&i| all[i]).collect()),
         }
     }
 
@@ -92,13 +92,21 @@ impl HeldOutLabels {
             (format!("{side}/rows"), integers(&self.rows)),
             (format!("{side}/n_tokens"), integers(&self.n_tokens)),
         ];
-        arrays.extend(self.groups.as_ref().map(|it| (format!("{side}/groups"), integers(it))));
+        arrays.extend(self.groups.as_ref().map(|groups| {
+            let groups = groups.iter().map(|&group| group as i64).collect();
+            (format!("{side}/groups"), integers(&groups))
+        }));
         arrays
     }
 
-    /// Evaluates what a probe says of the examples.
-    fn report(&self, outputs: &[f32], seed: u64) -> Result<SideReport, SweepError> {
-        Ok(SideReport::new(&self.labels, outputs, seed)?)
+    /// Evaluates what a probe says of the examples; whole groups are drawn for the intervals.
+    pub(crate) fn report(&self, outputs: &[f32], seed: u64) -> Result<SideReport, SweepError> {
+        Ok(SideReport::new(&self.labels, outputs, &self.resamples(seed))?)
+    }
+
+    /// How resamples of the examples are drawn.
+    pub(crate) fn resamples(&self, seed: u64) -> Bootstrap<'_> {
+        Bootstrap { seed, ..Bootstrap::default() }.of_groups(self.groups.as_deref())
     }
 }
 

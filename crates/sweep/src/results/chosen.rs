@@ -96,14 +96,14 @@ pub fn chosen<'a>(probes: impl IntoIterator<Item = &'a ArchitectureReport>) -> O
 /// ```no_run
 /// use std::path::Path;
 ///
-/// use attention_probes_sweep::{SavedRun, chosen_experiment};
+/// use attention_probes::sweep::{SavedRun, chosen_experiment};
 ///
 /// let run = SavedRun::read(Path::new("results/demo"))?;
 /// let experiments: Vec<_> = run.experiments.iter().map(|saved| &saved.report).collect();
 /// if let Some((experiment, probe)) = chosen_experiment(&experiments) {
 ///     println!("{} of {}", probe.config_name, experiment.experiment);
 /// }
-/// # Ok::<(), attention_probes_sweep::SweepError>(())
+/// # Ok::<(), attention_probes::sweep::SweepError>(())
 /// ```
 pub fn chosen_experiment<'a>(
     experiments: &[&'a ExperimentReport],

@@ -18,7 +18,7 @@ use crate::{CaptureSummary, ExternalActivations, SequenceRows};
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{ExternalActivations, NpzArray, stored_rows, write_npz};
+/// use attention_probes::activations::{ExternalActivations, NpzArray, stored_rows, write_npz};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("a.npz");

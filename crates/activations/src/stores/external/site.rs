@@ -70,13 +70,13 @@ impl Component {
     /// # Examples
     ///
     /// ```
-    /// use attention_probes_activations::Component;
-    /// use attention_probes_models::HookPoint;
+    /// use attention_probes::activations::Component;
+    /// use attention_probes::models::HookPoint;
     ///
     /// let hook: HookPoint = "blocks.3.hook_resid_post".parse()?;
     /// assert_eq!(Component::of_hook(hook), Some((3, Component::ResidPost)));
     /// assert_eq!(Component::of_hook(HookPoint::Embed), None);
-    /// # Ok::<(), attention_probes_models::ModelError>(())
+    /// # Ok::<(), attention_probes::models::ModelError>(())
     /// ```
     pub fn of_hook(hook: HookPoint) -> Option<(usize, Self)> {
         let layer = hook.layer()?;

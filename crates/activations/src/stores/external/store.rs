@@ -21,7 +21,7 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{
+/// use attention_probes::activations::{
 ///     ExternalConfig, ExternalStore, NpzArray, write_npz,
 /// };
 ///

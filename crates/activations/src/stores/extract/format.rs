@@ -28,11 +28,11 @@ impl StoreFormat {
     /// ```
     /// use std::path::Path;
     ///
-    /// use attention_probes_activations::StoreFormat;
+    /// use attention_probes::activations::StoreFormat;
     ///
     /// assert_eq!(StoreFormat::from_path(Path::new("a/b.npz"))?, StoreFormat::Npz);
     /// assert!(StoreFormat::from_path(Path::new("a/b.bin")).is_err());
-    /// # Ok::<(), attention_probes_activations::ExtractError>(())
+    /// # Ok::<(), attention_probes::activations::ExtractError>(())
     /// ```
     pub fn from_path(path: &Path) -> Result<Self, ExtractError> {
         if is_shard_folder(path) {

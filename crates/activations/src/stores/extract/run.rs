@@ -41,11 +41,11 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{
+/// use attention_probes::activations::{
 ///     Corpus, DatasetConfig, ExtractConfig, ExtractData, ExtractInput, LabelColumn, ShardModel,
 ///     Watch, extract,
 /// };
-/// use attention_probes_models::{HookSet, open_model};
+/// use attention_probes::models::{HookSet, open_model};
 /// use burn::tensor::Device;
 ///
 /// let folder = tempfile::tempdir()?;

@@ -14,12 +14,12 @@ pub(super) const MAX_SHARDS: usize = 99_999;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::Shard;
+/// use attention_probes::activations::Shard;
 ///
 /// let shard: Shard = "2/3".parse()?;
 /// assert_eq!(shard.rows(10), 3..6);
 /// assert!("0/3".parse::<Shard>().is_err());
-/// # Ok::<(), attention_probes_activations::ShardError>(())
+/// # Ok::<(), attention_probes::activations::ShardError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {

@@ -27,7 +27,7 @@ use crate::{ActivationError, remove_own_files};
 /// Two jobs share three rows, one of which has no token.
 ///
 /// ```
-/// use attention_probes_activations::{
+/// use attention_probes::activations::{
 ///     HookLayout, PartTokens, ShardData, ShardFolder, ShardHook, ShardManifest, ShardModel,
 ///     ShardWriter, StoreDtype,
 /// };

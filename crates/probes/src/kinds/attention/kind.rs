@@ -37,7 +37,7 @@ const SCORE_DROPPED: f32 = -1e9;
 /// # Examples
 ///
 /// ```
-/// use attention_probes_probes::{Attention, ProbeConfig};
+/// use attention_probes::probes::{Attention, ProbeConfig};
 ///
 /// let config = ProbeConfig::new(Attention { n_heads: 2, ..Attention::default() }, 8, 3);
 /// let state = config.init_state(42);

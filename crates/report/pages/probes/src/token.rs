@@ -70,11 +70,11 @@ pub struct TextsPage {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::{Component, Dataset, DatasetConfig, Place};
-/// use attention_probes_errors::Stop;
-/// use attention_probes_models::{Convention, open_model};
-/// use attention_probes_pages_probes::{TokenPageConfig, token_page};
-/// use attention_probes_probes::{
+/// use attention_probes::activations::{Component, Dataset, DatasetConfig, Place};
+/// use attention_probes::errors::Stop;
+/// use attention_probes::models::{Convention, open_model};
+/// use attention_probes::pages::probes::{TokenPageConfig, token_page};
+/// use attention_probes::probes::{
 ///     Linear, ModelChoice, ProbeConfig, ProbeFile, ProbeMetadata, SavedProbe,
 /// };
 /// use burn::tensor::Device;

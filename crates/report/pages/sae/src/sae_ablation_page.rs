@@ -24,9 +24,9 @@ const LEVEL: f64 = 0.95;
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_pages_sae::sae_ablation_page;
-/// use attention_probes_sae::SaeRunOptions;
-/// use attention_probes_sae::ablation::{AblationConfig, run_ablation};
+/// use attention_probes::pages::sae::sae_ablation_page;
+/// use attention_probes::sae::SaeRunOptions;
+/// use attention_probes::sae::ablation::{AblationConfig, run_ablation};
 /// use burn::tensor::Device;
 ///
 /// let config = AblationConfig::read("ablation.toml")?;

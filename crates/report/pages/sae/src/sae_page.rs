@@ -12,7 +12,7 @@ use attention_probes_report::{
     ActivationBin, FeatureNeighbour, FeatureQuantile, FeatureText, FeatureToken, PageToken,
     SaeFeature, SaePage, SaeSummary, SaeTrainingPoint, SourceAttribution,
 };
-use attention_probes_sae::eval::{RecoveryConfig, SaeSite, recovered};
+use attention_probes_sae::eval::{ModelHook, RecoveryConfig, SaeSite, recovered};
 use attention_probes_sae::{
     ActivityConfig, Contexts, FeatureActivity, FeatureAt, FeaturePeak, HistoryPoint, PublishedSae,
     SaeActivation, SaeError, attribute_to_sources, read_guidance, read_history,
@@ -86,10 +86,12 @@ impl Default for SaePageConfig {
 /// ```
 /// use std::path::Path;
 ///
-/// use attention_probes_models::open_model;
-/// use attention_probes_pages_sae::{SaePageConfig, sae_page};
-/// use attention_probes_sae::eval::{SaeModelOptions, open_sae_in_model};
-/// use attention_probes_sae::{Contexts, PublishedSae, Sae, SaeActivation, SaeConfig, write_sae_lens};
+/// use attention_probes::models::open_model;
+/// use attention_probes::pages::sae::{SaePageConfig, sae_page};
+/// use attention_probes::sae::eval::{SaeModelOptions, open_sae_in_model};
+/// use attention_probes::sae::{
+///     Contexts, PublishedSae, Sae, SaeActivation, SaeConfig, write_sae_lens,
+/// };
 /// use burn::tensor::Device;
 ///
 /// # let folder = tempfile::tempdir()?;
@@ -191,8 +193,8 @@ impl View<'_> {
         let special_tokens = self.contexts.ids(0)[..n_before].to_vec();
         let config =
             RecoveryConfig { special_tokens, stop: self.stop.clone(), ..RecoveryConfig::default() };
-        let model = &*self.site.model.model;
-        let found = recovered(model, self.subject.sae, self.site.hook, &batches, &config)?;
+        let at = ModelHook { model: &*self.site.model.model, hook: self.site.hook };
+        let found = recovered(at, self.subject.sae, &batches, &config)?;
         Ok(found.ce_loss_score)
     }
 

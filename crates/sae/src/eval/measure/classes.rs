@@ -9,6 +9,7 @@ use super::setting::{
 };
 use super::texts::Grouped;
 use crate::SaeError;
+use crate::eval::absorption::TrainTest;
 use crate::eval::binary_probe::BinaryProbeConfig;
 use crate::eval::encoded::EncodedTexts;
 use crate::eval::error::EvalError;
@@ -129,7 +130,7 @@ impl Classes {
         let Sides { seed, train, test, n, stop } = sides;
         let probing = perturbation(*seed, stop);
         let probes = train_tpp_probes(train, test, &probing)?;
-        let found = tpp(subject.sae, train, test, &probes, &probing)?;
+        let found = tpp(subject.sae, TrainTest { train, test }, &probes, &probing)?;
         let clean = self.names.iter().zip(&found.clean);
         let clean: Vec<String> =
             clean.map(|(class, accuracy)| format!("{class:?} {accuracy:.3}")).collect();

@@ -11,7 +11,7 @@ use super::site::SaeSite;
 use crate::SaeError;
 use crate::eval::core_metrics::{CoreBatch, CoreEvaluator};
 use crate::eval::output::{CoreResults, EvalOutput};
-use crate::eval::recovered::{Recovered, RecoveryConfig, recovered_with};
+use crate::eval::recovered::{ModelHook, Recovered, RecoveryConfig, recovered_with};
 use crate::eval::weights::feature_weights;
 use crate::train::Contexts;
 
@@ -88,9 +88,9 @@ pub fn core_of_activations(
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::open_model;
-/// use attention_probes_sae::eval::{CoreConfig, EvalRun, EvalSae, SaeSite, core_of_contexts};
-/// use attention_probes_sae::{Contexts, Sae, SaeActivation, SaeConfig};
+/// use attention_probes::models::open_model;
+/// use attention_probes::sae::eval::{CoreConfig, EvalRun, EvalSae, SaeSite, core_of_contexts};
+/// use attention_probes::sae::{Contexts, Sae, SaeActivation, SaeConfig};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
@@ -126,8 +126,8 @@ pub fn core_of_contexts(
     let special_tokens = contexts.ids(0)[..n_before].to_vec();
     let recovery =
         RecoveryConfig { special_tokens, stop: config.stop.clone(), ..RecoveryConfig::default() };
-    let model = &*site.model.model;
-    let recovered = recovered_with(model, site.hook, &batches, &recovery, |_, x, width| {
+    let at = ModelHook { model: &*site.model.model, hook: site.hook };
+    let recovered = recovered_with(at, &batches, &recovery, |_, x, width| {
         site.check_width(sae, width)?;
         let n_texts = x.len() / width / contexts.length();
         let lengths = vec![contexts.length(); n_texts];

@@ -63,12 +63,12 @@ pub struct LabelledJob<'a> {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_models::open_model;
-/// use attention_probes_sae::eval::{
+/// use attention_probes::models::open_model;
+/// use attention_probes::sae::eval::{
 ///     EvalRun, EvalSae, LabelledConfig, LabelledData, LabelledEvaluation, LabelledJob, LabelledText,
 ///     SaeSite, evaluate_labelled,
 /// };
-/// use attention_probes_sae::{Follow, Sae, SaeActivation, SaeConfig};
+/// use attention_probes::sae::{Follow, Sae, SaeActivation, SaeConfig};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();

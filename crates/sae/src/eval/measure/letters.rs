@@ -9,7 +9,9 @@ use serde_json::json;
 use super::findings::{EvalFindings, EvalSae, settings};
 use super::site::SaeSite;
 use super::texts::read_together;
-use crate::eval::absorption::{AbsorptionConfig, AbsorptionProbes, ClassifiedWords, absorption};
+use crate::eval::absorption::{
+    AbsorptionConfig, AbsorptionProbes, ClassifiedWords, TrainTest, absorption,
+};
 use crate::eval::error::EvalError;
 use crate::eval::first_letter::{LetterPrompt, letter_prompts, letter_words};
 use crate::eval::output::EvalOutput;
@@ -98,7 +100,8 @@ pub fn absorption_of_letters(
         let truth = train_truth(train.classified(), (d_in, N_LETTERS), &truth)?;
         let weights = train_selection(sae, train.classified(), N_LETTERS, &selection)?;
         let probes = AbsorptionProbes { truth: &truth, selection: &weights };
-        let found = absorption(sae, train.classified(), test.classified(), probes, measured)?;
+        let sides = TrainTest { train: train.classified(), test: test.classified() };
+        let found = absorption(sae, sides, probes, measured)?;
         let (n_train, n_test) = (train.letters.len(), test.letters.len());
         on = format!("{n_train} training and {n_test} test words");
         let n_good = found.classes.len();

@@ -11,6 +11,7 @@ use super::setting::{
 };
 use super::texts::Grouped;
 use crate::SaeError;
+use crate::eval::absorption::TrainTest;
 use crate::eval::encoded::EncodedTexts;
 use crate::eval::error::EvalError;
 use crate::eval::output::EvalOutput;
@@ -118,7 +119,8 @@ impl Mixes {
             let [train, test] = [train, test].map(|side| sets(&texts.encoded, &side));
             let probing = perturbation(seed, stop);
             let probes = train_scr_probes(&train, &test, &probing)?;
-            let found = scr(subject.sae, &train, &test, &probes, &probing)?;
+            let found =
+                scr(subject.sae, TrainTest { train: &train, test: &test }, &probes, &probing)?;
             notes.push(format!("seed {seed}: {}", self.clean(&found)));
             let n = n.map(|n| 4 * n);
             let mut settings = perturbation_settings(&probing, config, seed, n, data);

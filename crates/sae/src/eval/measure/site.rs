@@ -115,8 +115,8 @@ impl SaeInModel {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_sae::eval::{SaeModelOptions, open_sae_in_model};
-/// use attention_probes_sae::{Sae, SaeActivation, SaeConfig, write_sae_lens};
+/// use attention_probes::sae::eval::{SaeModelOptions, open_sae_in_model};
+/// use attention_probes::sae::{Sae, SaeActivation, SaeConfig, write_sae_lens};
 /// use burn::tensor::Device;
 ///
 /// # let folder = tempfile::tempdir()?;

@@ -65,8 +65,8 @@ impl FraReader<'_> {
     /// # Examples
     ///
     /// ```
-    /// # use attention_probes_models::open_model;
-    /// # use attention_probes_sae::fra::{FraReader, FraReaderConfig, RepeatedTokensConfig};
+    /// # use attention_probes::models::open_model;
+    /// # use attention_probes::sae::fra::{FraReader, FraReaderConfig, RepeatedTokensConfig};
     /// # use burn::tensor::Device;
     /// let device = Device::flex();
     /// let model = open_model("demo-gpt2", None, &device)?;

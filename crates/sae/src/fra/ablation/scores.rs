@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::SaeError;
 use crate::fra::capture::{FraActivations, Running};
+use crate::fra::codes::FraInput;
 use crate::fra::layer::FraLayer;
 use crate::fra::text::{FraHead, FraText};
 
@@ -155,9 +156,10 @@ impl FraAblation<'_> {
             let (ids, kept): (_, FraActivations) = (&texts[text], kept?);
             let n = ids.len();
             let all = &kept[&HookPoint::AttnScores(self.layer.layer())];
+            let input = FraInput { ids, activations: &kept, n_before };
             found.push(AblatedText {
                 scores: all[self.head * n * n..(self.head + 1) * n * n].to_vec(),
-                text: FraText::new(self.layer, &[self.head], ids, &kept, n_before)?,
+                text: FraText::new(self.layer, &[self.head], input)?,
                 ids: ids.clone(),
             });
             Ok(())

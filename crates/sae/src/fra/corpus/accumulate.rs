@@ -6,6 +6,7 @@ use attention_probes_models::HookPoint;
 
 use super::progress::FraProgress;
 use crate::fra::capture::FraActivations;
+use crate::fra::codes::FraInput;
 use crate::fra::layer::FraLayer;
 use crate::fra::pairs::FraStatistics;
 use crate::fra::reading::{FraReader, FraTextIds};
@@ -60,11 +61,11 @@ impl FraCorpus<'_> {
     /// # Examples
     ///
     /// ```
-    /// # use attention_probes_models::open_model;
-    /// # use attention_probes_sae::fra::{
+    /// # use attention_probes::models::open_model;
+    /// # use attention_probes::sae::fra::{
     /// #     FraCorpus, FraLayer, FraRank, FraReader, FraStatistics, FraStatisticsConfig,
     /// # };
-    /// # use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
+    /// # use attention_probes::sae::{Sae, SaeActivation, SaeConfig};
     /// # use burn::tensor::Device;
     /// # let device = Device::flex();
     /// # let model = open_model("demo-gpt2", None, &device)?;
@@ -117,7 +118,9 @@ impl FraCorpus<'_> {
                 match &activations {
                     _ if seen(statistics) != i => {}
                     Some(found) => {
-                        statistics.add(layer, &text.ids, found, reader.n_before())?;
+                        let n_before = reader.n_before();
+                        let input = FraInput { ids: &text.ids, activations: found, n_before };
+                        statistics.add(layer, input)?;
                     }
                     None => statistics.skip(),
                 }

@@ -10,7 +10,7 @@ use super::accumulate::FraCorpus;
 use super::progress::FraProgress;
 use super::spread::FraSpreads;
 use crate::SaeError;
-use crate::fra::codes::FraCodes;
+use crate::fra::codes::{FraCodes, FraInput};
 use crate::fra::layer::FraLayer;
 use crate::fra::pairs::FraShownPairs;
 use crate::fra::reading::{FraReader, FraSample, FraSampleHead, FraTextIds};
@@ -142,7 +142,9 @@ impl FraCorpus<'_> {
             };
             let ids = all[text];
             for (found, layer) in found.iter_mut().zip(layers) {
-                let codes = FraCodes::new(layer, ids, &activations, reader.n_before())?;
+                let input =
+                    FraInput { ids, activations: &activations, n_before: reader.n_before() };
+                let codes = FraCodes::new(layer, input)?;
                 found.see_features(text, &codes);
                 let heads: Vec<usize> = found.shown.keys().copied().collect();
                 let factors = FraText::from_codes(layer, &heads, codes, &activations)?;

@@ -12,7 +12,7 @@ use super::row::PAIR_BYTES;
 use super::table::PairTable;
 use crate::SaeError;
 use crate::fra::capture::FraActivations;
-use crate::fra::codes::{FraCodes, rows};
+use crate::fra::codes::{FraCodes, FraInput, rows};
 use crate::fra::layer::FraLayer;
 use crate::fra::text::FraText;
 
@@ -121,15 +121,9 @@ impl FraStatistics {
     /// - [`SaeError::Site`] if the statistics are of another layer or hook, or of a model that turns
     ///   queries and keys where this one does not.
     /// - [`SaeError::SizeMismatch`] if the autoencoder has another number of features.
-    pub fn add(
-        &mut self,
-        layer: &FraLayer<'_>,
-        ids: &[u32],
-        activations: &FraActivations,
-        n_before: usize,
-    ) -> Result<(), SaeError> {
-        let codes = FraCodes::new(layer, ids, activations, n_before)?;
-        self.add_codes(layer, codes, activations)
+    pub fn add(&mut self, layer: &FraLayer<'_>, text: FraInput<'_>) -> Result<(), SaeError> {
+        let codes = FraCodes::new(layer, text)?;
+        self.add_codes(layer, codes, text.activations)
     }
 
     /// As [`FraStatistics::add`], of codes that are there already.
@@ -422,8 +416,9 @@ mod tests {
         for seed in 0..4 {
             let ids: Vec<u32> = (0..14).map(|i| (i * i * (seed + 2) + seed) % 9).collect();
             let kept = capture(&model, &Device::flex(), &ids, &layer.hooks()).unwrap();
-            factored.add(&layer, &ids, &kept, 1).unwrap();
-            let text = FraText::new(&layer, &config.heads, &ids, &kept, 1).unwrap();
+            let input = FraInput { ids: &ids, activations: &kept, n_before: 1 };
+            factored.add(&layer, input).unwrap();
+            let text = FraText::new(&layer, &config.heads, input).unwrap();
             let permuted = text.with_keys_of(&layer, factored.permutation());
             for (place, head) in config.heads.iter().enumerate() {
                 add_head(&mut by_head.tables[place], &text.head(*head).unwrap());

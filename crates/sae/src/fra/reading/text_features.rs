@@ -77,9 +77,9 @@ impl FraReader<'_> {
     /// # Examples
     ///
     /// ```
-    /// # use attention_probes_models::open_model;
-    /// # use attention_probes_sae::fra::FraReader;
-    /// # use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
+    /// # use attention_probes::models::open_model;
+    /// # use attention_probes::sae::fra::FraReader;
+    /// # use attention_probes::sae::{Sae, SaeActivation, SaeConfig};
     /// # use burn::tensor::Device;
     /// let device = Device::flex();
     /// let model = open_model("demo-gpt2", None, &device)?;

@@ -6,7 +6,7 @@ use super::reader::FraReader;
 use super::text_features::{TextFeatures, TokenFeatures};
 use crate::SaeError;
 use crate::fra::capture::FraActivations;
-use crate::fra::codes::FraCodes;
+use crate::fra::codes::{FraCodes, FraInput};
 use crate::fra::layer::FraLayer;
 use crate::fra::output::FraOutput;
 use crate::fra::text::{FraHead, FraText};
@@ -36,9 +36,9 @@ impl FraLayer<'_> {
     /// # Examples
     ///
     /// ```
-    /// # use attention_probes_models::open_model;
-    /// # use attention_probes_sae::fra::{FraLayer, FraRank, FraReader};
-    /// # use attention_probes_sae::{Sae, SaeActivation, SaeConfig};
+    /// # use attention_probes::models::open_model;
+    /// # use attention_probes::sae::fra::{FraLayer, FraRank, FraReader};
+    /// # use attention_probes::sae::{Sae, SaeActivation, SaeConfig};
     /// # use burn::tensor::Device;
     /// let device = Device::flex();
     /// let model = open_model("demo-gemma", None, &device)?;
@@ -104,7 +104,8 @@ impl FraLayer<'_> {
         (ids, activations): (&[u32], FraActivations),
         heads: &[usize],
     ) -> Result<FraReading<'_>, SaeError> {
-        let text = FraText::new(self, heads, ids, &activations, reader.n_before())?;
+        let input = FraInput { ids, activations: &activations, n_before: reader.n_before() };
+        let text = FraText::new(self, heads, input)?;
         let mut tokens = Vec::with_capacity(ids.len());
         for (position, id) in ids.iter().enumerate() {
             let (slots, values) = text.codes().position(position);

@@ -10,9 +10,8 @@ use attention_probes_activations::{
     Batching, CaptureHook, CaptureOptions, ModelCapture, NonFinitePolicy, Watch, capture_rows,
 };
 use attention_probes_errors::FileError;
+use attention_probes_models::HookPoint;
 use attention_probes_models::files::TemporaryFile;
-use attention_probes_models::{HookPoint, HookedModel};
-use burn::tensor::Device;
 use memmap2::Mmap;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -20,7 +19,7 @@ use safetensors::tensor::TensorView;
 use super::column::{Column, Number};
 use super::store::{AttentionStore, KeepAttention, PoolHeads};
 use crate::SaeError;
-use crate::train::Contexts;
+use crate::train::{Contexts, ModelContexts};
 
 /// Key of the metadata that says which contexts and model a file is of.
 const DIGEST: &str = "attention_probes_digest";
@@ -48,20 +47,19 @@ impl AttentionLayers {
     /// - [`SaeError::Stopped`] if the signal of `watch` is given.
     /// - the errors of [`AttentionStore::push`].
     pub fn extract(
-        model: &dyn HookedModel,
-        device: &Device,
-        contexts: &Contexts,
+        read: ModelContexts<'_>,
         layers: &[usize],
-        (keep, pool, contexts_per_forward): (KeepAttention, PoolHeads, usize),
+        (keep, pool): (KeepAttention, PoolHeads),
         watch: Watch<'_>,
     ) -> Result<Self, SaeError> {
+        let ModelContexts { model, device, contexts, contexts_per_forward } = read;
         let n_heads = model.shape().n_heads;
         let hooks: Vec<CaptureHook> =
             layers.iter().map(|layer| HookPoint::Pattern(*layer).into()).collect();
         let mut extracted = Self::new(layers, contexts.length())?;
         let ids: Vec<&[u32]> = (0..contexts.len()).map(|i| contexts.ids(i)).collect();
         let options = CaptureOptions {
-            batching: Batching::InOrder { max_sequences: contexts_per_forward },
+            batching: Batching::InOrder { max_sequences: contexts_per_forward.max(1) },
             non_finite: NonFinitePolicy::Keep,
             watch,
             ..CaptureOptions::default()
@@ -266,6 +264,7 @@ mod tests {
     use std::fs;
 
     use attention_probes_models::open_model;
+    use burn::tensor::Device;
 
     use super::*;
 
@@ -277,13 +276,17 @@ mod tests {
     fn extracted(contexts: &Contexts) -> AttentionLayers {
         let device = Device::flex();
         let model = open_model("demo-gpt2", None, &device).unwrap();
-        let settings = (KeepAttention::default(), PoolHeads::Mean, 2);
+        let read = ModelContexts {
+            model: &*model.model,
+            device: &device,
+            contexts,
+            contexts_per_forward: 2,
+        };
+        let settings = (KeepAttention::default(), PoolHeads::Mean);
         let done = RefCell::new(Vec::new());
         let progress = |n_done, _| done.borrow_mut().push(n_done);
         let watch = Watch { progress: Some(&progress), ..Watch::default() };
-        let layers =
-            AttentionLayers::extract(&*model.model, &device, contexts, &[0, 2], settings, watch)
-                .unwrap();
+        let layers = AttentionLayers::extract(read, &[0, 2], settings, watch).unwrap();
         assert_eq!(*done.borrow(), [2, 4, 5]);
         layers
     }

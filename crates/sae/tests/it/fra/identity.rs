@@ -11,6 +11,7 @@ use attention_probes_sae::{SaeMetadata, SparseCodes};
 use burn::tensor::Device;
 use proptest::prelude::*;
 
+use crate::fra::input;
 use crate::fra::subjects::{MODELS, drawn_model, ids, model, sae, sites};
 
 /// Everything in `f64`, from the formulas.
@@ -200,7 +201,7 @@ fn check(
     head: usize,
     case: &str,
 ) {
-    let text = FraText::new(layer, &[head], ids, activations, n_before).unwrap();
+    let text = FraText::new(layer, &[head], input(ids, activations, n_before)).unwrap();
     let n = ids.len();
     let x = &activations[&layer.hook()];
     let codes = codes_in_activations(layer, x);
@@ -396,7 +397,7 @@ fn what_cannot_add_up_is_refused() {
     let layer = FraLayer::new(&sae, &*model, 1).unwrap();
     let activations = capture(&*model, &Device::flex(), &[1, 2], &layer.hooks()).unwrap();
     let text = |heads: &[usize], ids: &[u32]| {
-        FraText::new(&layer, heads, ids, &activations, 0).err().unwrap().to_string()
+        FraText::new(&layer, heads, input(ids, &activations, 0)).err().unwrap().to_string()
     };
     assert_eq!(text(&[5], &[1, 2]), "layer 1 has heads 0 to 4, not 5");
     assert!(text(&[0], &[1, 2, 3]).contains("expected 480"));

@@ -4,6 +4,7 @@ use attention_probes_models::HookPoint;
 use attention_probes_sae::fra::{FraCodes, FraLayer, FraOutput, capture};
 use burn::tensor::Device;
 
+use crate::fra::input;
 use crate::fra::subjects::{MODELS, ids, model, sae, sites};
 
 #[test]
@@ -20,7 +21,7 @@ fn contributions_and_rest_add_up_to_the_output_of_the_head() {
             let mut hooks = [layer.hooks(), FraOutput::hooks(&layer)].concat();
             hooks.push(HookPoint::Result(1));
             let activations = capture(&*model, &device, &ids, &hooks).unwrap();
-            let codes = FraCodes::new(&layer, &ids, &activations, 1).unwrap();
+            let codes = FraCodes::new(&layer, input(&ids, &activations, 1)).unwrap();
             let head = shape.n_heads - 1;
             let output = FraOutput::new(&layer, &codes, head, &activations).unwrap();
             let direction: Vec<f32> = (0..d).map(|i| (i as f32 * 0.7).sin()).collect();
@@ -57,7 +58,7 @@ fn sources_are_sums_of_their_maps_and_norms_are_those_of_what_is_added() {
     let ids = ids(9, model.shape().d_vocab, 8);
     let hooks = [layer.hooks(), FraOutput::hooks(&layer)].concat();
     let activations = capture(&*model, &device, &ids, &hooks).unwrap();
-    let codes = FraCodes::new(&layer, &ids, &activations, 0).unwrap();
+    let codes = FraCodes::new(&layer, input(&ids, &activations, 0)).unwrap();
     let output = FraOutput::new(&layer, &codes, 1, &activations).unwrap();
     let sources = output.sources();
     assert_eq!(sources.len(), codes.features().len());

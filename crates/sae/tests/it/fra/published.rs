@@ -8,6 +8,7 @@ use attention_probes_sae::fra::{
 };
 use burn::tensor::Device;
 
+use crate::fra::input;
 use crate::fra::subjects::{ids, model, sae};
 
 #[test]
@@ -45,7 +46,7 @@ fn the_published_averages_are_those_of_its_loop_over_positions() {
     for seed in 0..3 {
         let ids = ids(7, model.shape().d_vocab, seed);
         let activations = capture(&*model, &device, &ids, &fra.hooks()).unwrap();
-        statistics.add(&fra, &ids, &activations, 0).unwrap();
+        statistics.add(&fra, input(&ids, &activations, 0)).unwrap();
         let codes = sae.encode(&activations[&HookPoint::Z(layer)]).unwrap().codes;
         let strongest: Vec<Vec<(u32, f32)>> = codes
             .rows()
@@ -94,7 +95,7 @@ fn what_adds_up_to_nothing_has_no_terms_and_no_output() {
     let ids = ids(7, model.shape().d_vocab, 1);
     let hooks = [fra.hooks(), FraOutput::hooks(&fra)].concat();
     let activations = capture(&*model, &device, &ids, &hooks).unwrap();
-    let text = FraText::new(&fra, &[3], &ids, &activations, 0).unwrap();
+    let text = FraText::new(&fra, &[3], input(&ids, &activations, 0)).unwrap();
     let expected = |what| {
         format!("the numbers of the first FRA code add up to no {what}; leave `published` out")
     };

@@ -11,6 +11,7 @@ use attention_probes_sae::fra::{
 use burn::tensor::Device;
 use proptest::prelude::*;
 
+use crate::fra::input;
 use crate::fra::subjects::{ids, model, sae};
 
 /// Sums of one pair by loops, in `f64`.
@@ -43,7 +44,7 @@ pub(crate) fn texts(name: &str, layer: &FraLayer<'_>, n: u64) -> Texts {
 pub(crate) fn slow(layer: &FraLayer<'_>, texts: &Texts, head: usize) -> BTreeMap<(u32, u32), Slow> {
     let mut pairs: BTreeMap<(u32, u32), Slow> = BTreeMap::new();
     for (ids, activations) in texts {
-        let text = FraText::new(layer, &[head], ids, activations, 1).unwrap();
+        let text = FraText::new(layer, &[head], input(ids, activations, 1)).unwrap();
         let fra = text.head(head).unwrap();
         for query in 0..ids.len() {
             let before = (0..query).rev().find(|earlier| ids[*earlier] == ids[query]);
@@ -79,7 +80,7 @@ pub(crate) fn collect(
 ) -> FraStatistics {
     let mut statistics = FraStatistics::new(layer, config).unwrap();
     for (ids, activations) in texts {
-        statistics.add(layer, ids, activations, 1).unwrap();
+        statistics.add(layer, input(ids, activations, 1)).unwrap();
     }
     statistics
 }
@@ -206,7 +207,7 @@ fn in_little_memory_every_sum_is_within_what_it_may_lack() {
             FraStatisticsConfig { heads: heads.to_vec(), budget_bytes, ..Default::default() };
         let mut statistics = FraStatistics::new(&layer, config).unwrap();
         for (ids, activations) in &texts {
-            statistics.add(&layer, ids, activations, 1).unwrap();
+            statistics.add(&layer, input(ids, activations, 1)).unwrap();
             assert!(statistics.size_bytes() <= budget_bytes, "{name}");
         }
         assert!((0..heads.len()).all(|place| !statistics.is_exact(place)));
@@ -275,7 +276,7 @@ fn a_text_that_is_refused_leaves_no_trace() {
         let before = statistics.clone();
         let (ids, mut activations) = texts.remove(2);
         activations.get_mut(&HookPoint::Pattern(layer.layer())).unwrap().pop();
-        let error = statistics.add(&layer, &ids, &activations, 1).unwrap_err().to_string();
+        let error = statistics.add(&layer, input(&ids, &activations, 1)).unwrap_err().to_string();
         assert!(error.starts_with("the number of values of an activation"), "{error}");
         assert!(statistics == before, "{name}");
     }
@@ -300,7 +301,7 @@ fn saved_statistics_go_on_to_the_same_bits() {
         resumed.load(&path, "these texts").unwrap();
         assert_eq!(resumed.n_texts(), 5);
         for (ids, activations) in &texts[5..] {
-            resumed.add(&layer, ids, activations, 1).unwrap();
+            resumed.add(&layer, input(ids, activations, 1)).unwrap();
         }
         assert!(resumed == whole, "{name} {budget_bytes}");
 

@@ -2,8 +2,8 @@
 
 use attention_probes_probes::LinearReadout;
 use attention_probes_sae::eval::{
-    AbsorptionConfig, AbsorptionProbes, ClassifiedWords, SelectionConfig, absorption,
-    train_selection, word_absorption,
+    AbsorptionConfig, AbsorptionProbes, ClassifiedWords, Concept, SelectionConfig, TrainTest,
+    absorption, train_selection, word_absorption,
 };
 use serde_json::Value;
 
@@ -18,14 +18,11 @@ fn fractions_and_full_absorptions_are_those_of_sae_bench() {
     let numbers = |key: &str| -> Vec<f64> {
         json[key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
     };
-    let words = word_absorption(
-        &golden.sae(),
-        &golden.array("absorption.acts"),
-        &golden.array("absorption.direction"),
-        &main,
-        &AbsorptionConfig::default(),
-    )
-    .unwrap();
+    let direction = golden.array("absorption.direction");
+    let concept = Concept { direction: &direction, main_features: &main };
+    let acts = golden.array("absorption.acts");
+    let words =
+        word_absorption(&golden.sae(), &acts, concept, &AbsorptionConfig::default()).unwrap();
     let of = |get: fn(&attention_probes_sae::eval::WordAbsorption) -> f64| -> Vec<f64> {
         words.iter().map(get).collect()
     };
@@ -57,7 +54,7 @@ fn main_features_are_those_of_sae_bench() {
     let selection = golden.array("absorption.selection");
     let probes = AbsorptionProbes { truth: &truth, selection: &selection };
     let config = AbsorptionConfig { min_classes: 4, ..AbsorptionConfig::default() };
-    let found = absorption(&golden.sae(), train, test, probes, &config).unwrap();
+    let found = absorption(&golden.sae(), TrainTest { train, test }, probes, &config).unwrap();
     let split = &golden.json["absorption"]["split"];
     for (i, class) in found.classes.iter().enumerate() {
         let main = Value::from(class.main_features.clone());

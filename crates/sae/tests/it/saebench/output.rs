@@ -8,8 +8,8 @@ use attention_probes_probes::LinearReadout;
 use attention_probes_sae::eval::{
     AbsorptionConfig, AbsorptionProbes, ClassifiedWords, CoreBatch, CoreEvaluator, CoreResults,
     EvalOutput, EvalRun, PerturbationConfig, RecoveredSums, Sampling, ScrPair, ScrTexts,
-    SelectionConfig, SparseProbingConfig, absorption, feature_weights, scr, sparse_probing, tpp,
-    train_selection,
+    SelectionConfig, SparseProbingConfig, TrainTest, absorption, feature_weights, scr,
+    sparse_probing, tpp, train_selection,
 };
 use serde_json::{Map, Value, json};
 
@@ -119,7 +119,7 @@ fn outputs(golden: &Golden) -> Vec<EvalOutput> {
     let names = golden.names("tpp.train.names");
     let probes: Vec<_> =
         names.iter().map(|name| golden.probe(&format!("tpp.probe.{name}"))).collect();
-    let found = tpp(&sae, &train, &test, &probes, &config).unwrap();
+    let found = tpp(&sae, TrainTest { train: &train, test: &test }, &probes, &config).unwrap();
     let settings = json!({"n_values": config.n_values});
     let perturbed = EvalOutput::tpp(run(settings.clone()), &sae, &[(data("synthetic"), found)]);
     let texts = |split: &str| {
@@ -130,7 +130,8 @@ fn outputs(golden: &Golden) -> Vec<EvalOutput> {
         ScrTexts { first: pair(0), second: pair(1), biased: pair(2) }
     };
     let probes: Vec<_> = (0..3).map(|i| golden.probe(&format!("scr.probe.{i}"))).collect();
-    let found = scr(&sae, &texts("train"), &texts("test"), &probes, &config).unwrap();
+    let sides = TrainTest { train: &texts("train"), test: &texts("test") };
+    let found = scr(&sae, sides, &probes, &config).unwrap();
     let removed = EvalOutput::scr(run(settings), &sae, &[(data("synthetic"), found)]);
 
     let x = golden.array("absorption.acts");
@@ -144,7 +145,7 @@ fn outputs(golden: &Golden) -> Vec<EvalOutput> {
     let selection = train_selection(&sae, words, 2, &SelectionConfig::default()).unwrap();
     let probes = AbsorptionProbes { truth: &truth, selection: &selection };
     let config = AbsorptionConfig { min_classes: 2, ..AbsorptionConfig::default() };
-    let found = absorption(&sae, words, words, probes, &config).unwrap();
+    let found = absorption(&sae, TrainTest { train: words, test: words }, probes, &config).unwrap();
     let absorbed = EvalOutput::absorption(run(json!({})), &sae, &found).unwrap();
     vec![core(golden), probing, perturbed, removed, absorbed]
 }

@@ -2,7 +2,7 @@
 
 use attention_probes_sae::SaeActivation;
 use attention_probes_sae::eval::{
-    PerturbationConfig, Sampling, ScrPair, ScrTexts, ablated_means, scr, tpp,
+    PerturbationConfig, Sampling, ScrPair, ScrTexts, TrainTest, ablated_means, scr, tpp,
 };
 
 use crate::saebench::golden::{Golden, assert_close};
@@ -24,7 +24,8 @@ fn tpp_is_that_of_sae_bench() {
     let names = golden.names("tpp.train.names");
     let probes: Vec<_> =
         names.iter().map(|name| golden.probe(&format!("tpp.probe.{name}"))).collect();
-    let found = tpp(&golden.sae(), &train, &test, &probes, &config()).unwrap();
+    let found =
+        tpp(&golden.sae(), TrainTest { train: &train, test: &test }, &probes, &config()).unwrap();
     let json = &golden.json["tpp"];
     let number = |value: &serde_json::Value| value.as_f64().unwrap();
     for (class, found_clean) in found.classes.iter().zip(&found.clean) {
@@ -84,7 +85,8 @@ fn scr_is_that_of_sae_bench() {
         ScrTexts { first: pair(0), second: pair(1), biased: pair(2) }
     };
     let probes: Vec<_> = (0..3).map(|i| golden.probe(&format!("scr.probe.{i}"))).collect();
-    let found = scr(&golden.sae(), &texts("train"), &texts("test"), &probes, &config()).unwrap();
+    let sides = TrainTest { train: &texts("train"), test: &texts("test") };
+    let found = scr(&golden.sae(), sides, &probes, &config()).unwrap();
     let names = golden.names("scr.train.names");
     let names: Vec<&String> = names.iter().step_by(2).collect();
     let json = &golden.json["scr"];

@@ -7,8 +7,8 @@ use attention_probes_errors::Stop;
 use attention_probes_sae::SaeError;
 use attention_probes_sae::eval::{
     AbsorptionConfig, AbsorptionProbes, ClassifiedWords, PerturbationConfig, ScrPair, ScrTexts,
-    SelectionConfig, SparseProbingConfig, absorption, scr, sparse_probing, tpp, train_scr_probes,
-    train_selection, train_tpp_probes, train_truth,
+    SelectionConfig, SparseProbingConfig, TrainTest, absorption, scr, sparse_probing, tpp,
+    train_scr_probes, train_selection, train_tpp_probes, train_truth,
 };
 
 use crate::saebench::golden::Golden;
@@ -65,10 +65,12 @@ fn ablations_and_absorption_stop_between_their_parts() {
     let probes: Vec<_> =
         names.iter().map(|name| golden.probe(&format!("tpp.probe.{name}"))).collect();
     let perturbation = |stop| PerturbationConfig { stop, ..PerturbationConfig::default() };
-    assert_stops(|stop| tpp(&sae, &train, &test, &probes, &perturbation(stop)));
+    let sides = TrainTest { train: &train, test: &test };
+    assert_stops(|stop| tpp(&sae, sides, &probes, &perturbation(stop)));
     let pairs = scr_texts(&golden);
     let probes: Vec<_> = (0..3).map(|i| golden.probe(&format!("scr.probe.{i}"))).collect();
-    assert_stops(|stop| scr(&sae, &pairs, &pairs, &probes, &perturbation(stop)));
+    let sides = TrainTest { train: &pairs, test: &pairs };
+    assert_stops(|stop| scr(&sae, sides, &probes, &perturbation(stop)));
 
     let x = golden.array("absorption.acts");
     let d_in = sae.config.d_in;
@@ -78,5 +80,6 @@ fn ablations_and_absorption_stop_between_their_parts() {
     let selection = train_selection(&sae, words, 2, &SelectionConfig::default()).unwrap();
     let probes = AbsorptionProbes { truth: &truth, selection: &selection };
     let config = |stop| AbsorptionConfig { stop, ..AbsorptionConfig::default() };
-    assert_stops(|stop| absorption(&sae, words, words, probes, &config(stop)));
+    let sides = TrainTest { train: words, test: words };
+    assert_stops(|stop| absorption(&sae, sides, probes, &config(stop)));
 }

@@ -35,11 +35,11 @@ pub struct SweepPageFile {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_activations::EarlierRun;
-/// use attention_probes_errors::Stop;
-/// use attention_probes_pages_probes::{compare_page, write_sweep_page};
-/// use attention_probes_sweep::config::{ArchitectureConfig, DataConfig};
-/// use attention_probes_sweep::{
+/// use attention_probes::activations::EarlierRun;
+/// use attention_probes::errors::Stop;
+/// use attention_probes::pages::probes::{compare_page, write_sweep_page};
+/// use attention_probes::sweep::config::{ArchitectureConfig, DataConfig};
+/// use attention_probes::sweep::{
 ///     NoTracker, RunOptions, SavedRun, SweepConfig, compare_runs, run_sweep,
 /// };
 /// use burn::tensor::Device;

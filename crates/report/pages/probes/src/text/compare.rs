@@ -11,12 +11,12 @@ use attention_probes_sweep::{ComparedProbe, RunComparison};
 /// ```no_run
 /// use std::path::Path;
 ///
-/// use attention_probes_pages_probes::text::comparison_text;
-/// use attention_probes_sweep::{SavedRun, compare_runs};
+/// use attention_probes::pages::probes::text::comparison_text;
+/// use attention_probes::sweep::{SavedRun, compare_runs};
 ///
 /// let runs = [SavedRun::read(Path::new("results/a"))?, SavedRun::read(Path::new("results/b"))?];
 /// println!("{}", comparison_text(&compare_runs(&runs)?));
-/// # Ok::<(), attention_probes_sweep::SweepError>(())
+/// # Ok::<(), attention_probes::sweep::SweepError>(())
 /// ```
 pub fn comparison_text(compared: &RunComparison) -> String {
     let mut text = String::from("what validation chose of every data set:\n");

@@ -19,9 +19,9 @@ use super::decisions;
 /// ```no_run
 /// use std::path::Path;
 ///
-/// use attention_probes_activations::{Dataset, DatasetConfig};
-/// use attention_probes_pages_probes::text::evaluation_text;
-/// use attention_probes_probes::{EvaluateConfig, LabelledTexts, ModelChoice, ProbeFile};
+/// use attention_probes::activations::{Dataset, DatasetConfig};
+/// use attention_probes::pages::probes::text::evaluation_text;
+/// use attention_probes::probes::{EvaluateConfig, LabelledTexts, ModelChoice, ProbeFile};
 /// use burn::tensor::Device;
 ///
 /// let (device, data) = (Device::default(), Path::new("reviews.csv"));

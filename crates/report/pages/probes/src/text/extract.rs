@@ -11,8 +11,10 @@ use attention_probes_report::aligned;
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_activations::{ActivationError, ExtractConfig, ExtractInput, Watch, extract};
-/// use attention_probes_pages_probes::text::extract_text;
+/// use attention_probes::activations::{
+///     ActivationError, ExtractConfig, ExtractInput, Watch, extract,
+/// };
+/// use attention_probes::pages::probes::text::extract_text;
 ///
 /// fn print(input: &ExtractInput<'_>, config: &ExtractConfig) -> Result<(), ActivationError> {
 ///     println!("{}", extract_text(&extract(input, config, Watch::default())?));

@@ -19,12 +19,12 @@ const MAX_CLASSES: usize = 12;
 /// ```
 /// use std::path::Path;
 ///
-/// use attention_probes_pages_probes::text::plan_text;
-/// use attention_probes_sweep::demo_sweep;
+/// use attention_probes::pages::probes::text::plan_text;
+/// use attention_probes::sweep::demo_sweep;
 ///
 /// let text = plan_text(&demo_sweep(Path::new("results")).check()?, None);
 /// assert!(text.contains("data: sentiment, next-the\nmodel: demo-gpt2, layers"), "{text}");
-/// # Ok::<(), attention_probes_sweep::SweepError>(())
+/// # Ok::<(), attention_probes::sweep::SweepError>(())
 /// ```
 pub fn plan_text(plan: &SweepPlan, outline: Option<&SweepOutline>) -> String {
     let config = plan.config();

@@ -21,8 +21,8 @@ use super::targets::targets;
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_pages_probes::text::sweep_text;
-/// use attention_probes_sweep::{NoTracker, RunOptions, SweepError, SweepPlan, run_sweep};
+/// use attention_probes::pages::probes::text::sweep_text;
+/// use attention_probes::sweep::{NoTracker, RunOptions, SweepError, SweepPlan, run_sweep};
 ///
 /// fn print(plan: &SweepPlan, options: &RunOptions<'_>) -> Result<(), SweepError> {
 ///     println!("{}", sweep_text(&run_sweep(plan, options, &mut NoTracker)?));

@@ -125,9 +125,9 @@ impl FraDemo {
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_pages_sae::fra::{FraDemoConfig, run_fra_demo};
-/// use attention_probes_pages_sae::text::fra_demo_text;
-/// use attention_probes_sae::SaeRunOptions;
+/// use attention_probes::pages::sae::fra::{FraDemoConfig, run_fra_demo};
+/// use attention_probes::pages::sae::text::fra_demo_text;
+/// use attention_probes::sae::SaeRunOptions;
 /// use burn::tensor::Device;
 ///
 /// let config = FraDemoConfig {
@@ -138,7 +138,7 @@ impl FraDemo {
 /// };
 /// let demo = run_fra_demo(&config, &SaeRunOptions::new(&Device::default()), &mut |_| {})?;
 /// println!("{}\nbegin with {}", fra_demo_text(&demo), demo.page().display());
-/// # Ok::<(), attention_probes_pages_sae::fra::FraRunError>(())
+/// # Ok::<(), attention_probes::pages::sae::fra::FraRunError>(())
 /// ```
 pub fn run_fra_demo(
     config: &FraDemoConfig,

@@ -21,9 +21,9 @@ fn name_of(features: &FraFeatures, feature: u32) -> String {
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_pages_sae::fra::{FraRun, FraRunConfig, FraRunError, run_fra};
-/// use attention_probes_pages_sae::text::{fra_heads_text};
-/// use attention_probes_sae::fra::FraCorpus;
+/// use attention_probes::pages::sae::fra::{FraRun, FraRunConfig, FraRunError, run_fra};
+/// use attention_probes::pages::sae::text::{fra_heads_text};
+/// use attention_probes::sae::fra::FraCorpus;
 ///
 /// fn print(corpus: &FraCorpus<'_>, config: &FraRunConfig) -> Result<(), FraRunError> {
 ///     if let FraRun::Done { reports, found } = run_fra(corpus, config, &mut |_| {})? {
@@ -74,9 +74,9 @@ pub fn fra_heads_text<'a>(reports: impl Iterator<Item = &'a FraHeadReport>) -> S
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_pages_sae::fra::{FraRun, FraRunConfig, FraRunError, run_fra};
-/// use attention_probes_pages_sae::text::{fra_pairs_text};
-/// use attention_probes_sae::fra::FraCorpus;
+/// use attention_probes::pages::sae::fra::{FraRun, FraRunConfig, FraRunError, run_fra};
+/// use attention_probes::pages::sae::text::{fra_pairs_text};
+/// use attention_probes::sae::fra::FraCorpus;
 ///
 /// fn print(corpus: &FraCorpus<'_>, config: &FraRunConfig) -> Result<(), FraRunError> {
 ///     if let FraRun::Done { reports, found } = run_fra(corpus, config, &mut |_| {})? {
@@ -125,10 +125,10 @@ fn pairs<'a>(pairs: impl Iterator<Item = &'a FraPair>, features: &FraFeatures) -
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_pages_sae::fra::FraFeatures;
-/// use attention_probes_pages_sae::text::fra_sample_text;
-/// use attention_probes_sae::SaeError;
-/// use attention_probes_sae::fra::{FraLayer, FraReader, FraSampleConfig};
+/// use attention_probes::pages::sae::fra::FraFeatures;
+/// use attention_probes::pages::sae::text::fra_sample_text;
+/// use attention_probes::sae::SaeError;
+/// use attention_probes::sae::fra::{FraLayer, FraReader, FraSampleConfig};
 ///
 /// fn print(layer: &FraLayer<'_>, reader: &FraReader<'_>) -> Result<(), SaeError> {
 ///     let ids = reader.ids("The cat sat on the mat.")?;
@@ -207,7 +207,7 @@ pub fn fra_demo_text(demo: &FraDemo) -> String {
 /// # Examples
 ///
 /// ```
-/// use attention_probes_pages_sae::text::fra_arms_text;
+/// use attention_probes::pages::sae::text::fra_arms_text;
 ///
 /// assert!(fra_arms_text(&[]).contains("removed from the head's scores"));
 /// ```

@@ -16,14 +16,14 @@ const LEVEL: f64 = 0.95;
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_pages_sae::text::trained_saes_text;
-/// use attention_probes_sae::{SaeRunConfig, SaeRunOptions, run_sae};
+/// use attention_probes::pages::sae::text::trained_saes_text;
+/// use attention_probes::sae::{SaeRunConfig, SaeRunOptions, run_sae};
 /// use burn::tensor::Device;
 ///
 /// let plan = SaeRunConfig::read("sae.toml")?.check()?;
 /// let device = Device::default();
 /// println!("{}", trained_saes_text(&run_sae(&plan, &SaeRunOptions::new(&device))?));
-/// # Ok::<(), attention_probes_sae::SaeError>(())
+/// # Ok::<(), attention_probes::sae::SaeError>(())
 /// ```
 pub fn trained_saes_text(trained: &[TrainedSae]) -> String {
     let header = ["name", "hook", "seed", "FVU", "L0", "dead", "loss"].map(str::to_owned);
@@ -50,11 +50,11 @@ pub fn trained_saes_text(trained: &[TrainedSae]) -> String {
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_pages_sae::text::arms_text;
-/// use attention_probes_sae::ablation::AblationConfig;
+/// use attention_probes::pages::sae::text::arms_text;
+/// use attention_probes::sae::ablation::AblationConfig;
 ///
 /// println!("{}", arms_text(&AblationConfig::read("ablation.toml")?));
-/// # Ok::<(), attention_probes_sae::SaeError>(())
+/// # Ok::<(), attention_probes::sae::SaeError>(())
 /// ```
 pub fn arms_text(config: &AblationConfig) -> String {
     let arms = config.arms();
@@ -72,15 +72,15 @@ pub fn arms_text(config: &AblationConfig) -> String {
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_pages_sae::text::ablation_text;
-/// use attention_probes_sae::SaeRunOptions;
-/// use attention_probes_sae::ablation::{AblationConfig, run_ablation};
+/// use attention_probes::pages::sae::text::ablation_text;
+/// use attention_probes::sae::SaeRunOptions;
+/// use attention_probes::sae::ablation::{AblationConfig, run_ablation};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
 /// let config = AblationConfig::read("ablation.toml")?;
 /// println!("{}", ablation_text(&run_ablation(&config, &SaeRunOptions::new(&device))?));
-/// # Ok::<(), attention_probes_sae::SaeError>(())
+/// # Ok::<(), attention_probes::sae::SaeError>(())
 /// ```
 pub fn ablation_text(report: &AblationReport) -> String {
     let metrics = &report.metrics;
@@ -112,10 +112,10 @@ pub fn ablation_text(report: &AblationReport) -> String {
 /// # Examples
 ///
 /// ```no_run
-/// use attention_probes_errors::Stop;
-/// use attention_probes_pages_sae::text::sae_evaluation_text;
-/// use attention_probes_sae::SaeError;
-/// use attention_probes_sae::eval::{ActivationData, EvalSae, core_of_activations};
+/// use attention_probes::errors::Stop;
+/// use attention_probes::pages::sae::text::sae_evaluation_text;
+/// use attention_probes::sae::SaeError;
+/// use attention_probes::sae::eval::{ActivationData, EvalSae, core_of_activations};
 ///
 /// fn print(subject: &EvalSae<'_>, data: &ActivationData) -> Result<(), SaeError> {
 ///     let found = core_of_activations(subject, data, &Stop::never())?;
