@@ -105,7 +105,7 @@ pub use sweep_page::{
     CalibrationRow, ComparisonRow, LengthRow, ReliabilityBar, SweepArchitecture, SweepExperiment,
     SweepPage, SweepTransfer, SweepTrial, SweepWarning, ThresholdRow, TrialHistory,
 };
-pub use target_table::{TargetRow, TargetTable};
+pub use target_table::{PenaltyPoint, TargetRow, TargetSearch, TargetTable, TargetTrials};
 pub use text_table::{aligned, aligned_right, with_interval};
 pub use token::PageToken;
 pub use token_page::{PageOutputs, PageProbe, TokenPage, TokenReading, TokenText};

@@ -21,6 +21,22 @@ function labelLayers() {
   labelSlider(byId("layer-labels"), names, shown.position);
 }
 
+function loadInRust(file) {
+  return (
+    "use attention_probes::prelude::*;\n" +
+    `let saved = SavedProbe::load(${JSON.stringify(file)}.as_ref())?;\n` +
+    "let probe = saved.to_probe(&Device::default())?;"
+  );
+}
+
+function loadInPython(file) {
+  return (
+    "import json, numpy\n" +
+    `weights = dict(numpy.load(${JSON.stringify(file)}))\n` +
+    'metadata = json.loads(weights.pop("metadata").tobytes())'
+  );
+}
+
 /** Panels above each other in one column. */
 function stack(...panels) {
   const present = panels.filter((node) => node);
@@ -48,7 +64,7 @@ function showDetail() {
     `Chosen of ${counted(found.trials.length, "trial")} by ${found.selected_by}: ${rate}` +
     `weight decay ${scientific(found.weight_decay)}, seed ${found.seed}.`;
   const panels = [
-    gridPanel(found),
+    gridPanel(found, shown.metric, rangeOf(trialsOf(shown.kind), shown.metric)),
     metricsPanel(found),
     experiments().length > 1 ? smallGrids() : null,
     learningPanel(found),
@@ -60,15 +76,8 @@ function showDetail() {
     comparisonsPanel(found),
   ];
   byId("panels").replaceChildren(...panels.filter((node) => node));
-  const path = JSON.stringify(found.file);
-  byId("load-rust").textContent =
-    "use attention_probes::prelude::*;\n" +
-    `let saved = SavedProbe::load(${path}.as_ref())?;\n` +
-    "let probe = saved.to_probe(&Device::default())?;";
-  byId("load-python").textContent =
-    "import json, numpy\n" +
-    `weights = dict(numpy.load(${path}))\n` +
-    'metadata = json.loads(weights.pop("metadata").tobytes())';
+  byId("load-rust").textContent = loadInRust(found.file);
+  byId("load-python").textContent = loadInPython(found.file);
 }
 
 /** A message whose parts in backticks are code. */

@@ -22,9 +22,13 @@ function gridOf(found) {
   return { rates, decays, chosen };
 }
 
-/** The range of a metric over all layers of a kind, so that their grids can be compared. */
-function rangeOf(kind, metric) {
-  const trials = experiments().flatMap((e) => architecture(e, kind)?.trials ?? []);
+/** Every trial of a kind, at all layers. */
+function trialsOf(kind) {
+  return experiments().flatMap((e) => architecture(e, kind)?.trials ?? []);
+}
+
+/** The range of a metric over the trials of all layers, so that their grids can be compared. */
+function rangeOf(trials, metric) {
   const values = trials.map((trial) => trial[metric]).filter((value) => value !== null).sort((a, b) => a - b);
   if (values.length === 0) return [0, 1];
   // Few trials that nearly diverged would leave nothing to see among the others.
@@ -32,14 +36,15 @@ function rangeOf(kind, metric) {
   return [values[0], Math.max(high, values[0])];
 }
 
-function describeCell(rate, decay, cell) {
+function describeCell(rate, decay, cell, metrics) {
   const several = cell.here.length > 1;
   const rows = [["learning rate", scientific(rate)], ["weight decay", scientific(decay)]];
   for (const trial of cell.here) {
     const of = several ? `, seed ${trial.seed}` : "";
     const diverged = trial.balanced_accuracy === null && trial.loss === null;
-    rows.push([`balanced accuracy${of}`, diverged ? "diverged" : exact(trial.balanced_accuracy)]);
-    rows.push([`loss${of}`, diverged ? "diverged" : exact(trial.loss)]);
+    for (const key of metrics) {
+      rows.push([`${METRICS[key].name}${of}`, diverged ? "diverged" : exact(trial[key])]);
+    }
   }
   return { title: several ? `${cell.here.length} trials on validation` : "Trial on validation", rows };
 }
@@ -51,18 +56,18 @@ function short(value, digits) {
   return text.replace(/^0\./, ".");
 }
 
-function gridPanel(found) {
+/** The grid of the trials that `found` was chosen from, by one of the metrics that they have. */
+function gridPanel(found, metric, [low, high], metrics = Object.keys(METRICS)) {
   const { rates, decays, chosen } = gridOf(found);
-  const [low, high] = rangeOf(shown.kind, shown.metric);
-  const { name, digits } = METRICS[shown.metric];
+  const { name, digits } = METRICS[metric];
   const cell = (row, column) => {
     const [rate, decay] = [rates[column], decays[row]];
-    const at = cellOf(found.trials, rate, decay, shown.metric);
+    const at = cellOf(found.trials, rate, decay, metric);
     if (!at) return null;
     return {
       value: at.value,
       text: short(at.value, digits),
-      describe: describeCell(rate, decay, at),
+      describe: describeCell(rate, decay, at, metrics),
       chosen: chosen(rate, decay),
     };
   };
@@ -87,7 +92,7 @@ function gridPanel(found) {
 
 /** The grids of all layers, small; a click goes to the layer. */
 function smallGrids() {
-  const [low, high] = rangeOf(shown.kind, shown.metric);
+  const [low, high] = rangeOf(trialsOf(shown.kind), shown.metric);
   const button = (experiment, position) => {
     const found = architecture(experiment, shown.kind);
     if (!found) return null;

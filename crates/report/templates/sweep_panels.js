@@ -1,7 +1,8 @@
 
 // One probe of a sweep: its learning curves, and what it is worth on the test side.
 
-function learningPanel(found) {
+/** The curves of the trials that `found` was chosen from; trials of classes have an accuracy. */
+function learningPanel(found, lossTitle = "Loss in nats", hasAccuracy = true) {
   const chosen = found.trials.find(
     (t) => t.learning_rate === found.learning_rate && t.weight_decay === found.weight_decay && t.seed === found.seed,
   );
@@ -22,9 +23,9 @@ function learningPanel(found) {
     "Learning curves",
     element(
       "div",
-      { class: "columns" },
+      { class: hasAccuracy ? "columns" : "" },
       chart({
-        title: "Loss in nats",
+        title: lossTitle,
         description: "Training and validation loss of the chosen trial after each epoch.",
         x,
         y: { label: "loss", format: (y) => fixed(y, 2) },
@@ -35,7 +36,7 @@ function learningPanel(found) {
         ],
         empty: "No history was kept.",
       }),
-      chart({
+      !hasAccuracy ? null : chart({
         title: "Balanced accuracy on validation",
         description: "Validation balanced accuracy of the chosen trial after each epoch.",
         x,

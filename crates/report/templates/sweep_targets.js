@@ -26,17 +26,87 @@ function targetChart(of) {
   });
 }
 
+/** Validation at every penalty of an exact solution. */
+function penaltyPanel(of, points) {
+  const outputs = distinct(points, (point) => point.output);
+  const line = (output, colour) => ({
+    name: output ?? "validation",
+    colour,
+    points: points
+      .filter((point) => point.output === output)
+      .map(({ penalty, validation }) => ({ x: Math.log10(penalty), y: validation }))
+      .sort((a, b) => a.x - b.x),
+  });
+  const label = of.metric === "R\u00b2" ? "R\u00b2" : "log loss, negated";
+  const exponents = distinct(points, (point) => Math.round(Math.log10(point.penalty))).sort((a, b) => a - b);
+  const node = panel(
+    "Penalties",
+    chart({
+      title: `${label} on validation`,
+      description: `${label} on the validation examples at every penalty.`,
+      legend: true,
+      x: { label: "penalty", ticks: exponents, format: (x) => scientific(10 ** x) },
+      y: { label, format: (y) => fixed(y, 2) },
+      lines: outputs.map(line),
+      empty: "No penalty came to the minimum.",
+    }),
+    element("p", { class: "muted small" }, "Solved exactly at each penalty; validation chose the highest point, of equals the larger penalty."),
+  );
+  node.classList.add("wide");
+  return node;
+}
+
+/** The grid and the curves of the trials that a probe was chosen from. */
+function trialPanels(of, row, found) {
+  const others = of.rows.filter(({ name, search }) => name === row.name && search?.trials);
+  const range = rangeOf(others.flatMap(({ search }) => search.trials.trials), "loss");
+  return [gridPanel(found, "loss", range, ["loss"]), learningPanel(found, capital(of.loss), false)];
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+const placed = ({ name, place }) => (place === "" ? name : `${name}, layer ${place}`);
+
+/** One probe of a table: what it was chosen from, and how it is loaded. */
+function targetDetail(of) {
+  const probes = of.rows.filter((row) => row.search);
+  if (probes.length === 0) return [];
+  const select = element("select", {});
+  setOptions(select, probes.map((row, i) => [String(i), placed(row)]));
+  select.value = String(Math.max(0, probes.findIndex((row) => row.is_best)));
+  const heading = element("h3", {});
+  const chosen = element("p", { class: "muted chosen" });
+  const panels = element("div", { class: "panels" });
+  const show = () => {
+    tooltip.hide();
+    const row = probes[Number(select.value)];
+    const { trials, penalties } = row.search;
+    const n = trials ? counted(trials.trials.length, "trial") : counted(distinct(penalties, (at) => at.penalty).length, "penalty", "penalties");
+    heading.textContent = placed(row);
+    chosen.textContent = `Chosen of ${n} on validation: ${row.setting}${trials ? `, seed ${trials.seed}` : ""}.`;
+    const code = (title, text) => panel(title, element("pre", { tabindex: "0" }, text));
+    panels.replaceChildren(
+      ...(trials ? trialPanels(of, row, trials) : [penaltyPanel(of, penalties)]),
+      code("Load it in Rust", loadInRust(row.file)),
+      code("Load it in Python", loadInPython(row.file)),
+    );
+  };
+  select.addEventListener("change", show);
+  show();
+  const bar = element("label", { class: "field" }, element("span", { class: "name" }, "Probe"), select);
+  return [element("div", { class: "card" }, heading, bar, chosen), panels];
+}
+
 function targetCard(of) {
   const level = levelWords(of.rows.map((row) => row.test));
-  const columns = ["Layer", { name: "Probe", isText: true }, `${of.metric} on test${level}`, "Validation", ...of.details, "Setting", { name: "File", isText: true }];
+  const columns = ["Layer", { name: "Probe", isText: true }, `${of.metric} on test${level}`, "Validation", ...of.details, "Setting"];
   const rows = of.rows.map((row) => [
     row.place === "" ? "\u2013" : row.place,
-    row.file === "" ? element("span", { class: "muted" }, row.name) : row.name,
-    estimateCell(row.test),
+    row.search ? row.name : element("span", { class: "muted" }, row.name),
+    estimateCell(row.test, row.is_best),
     row.validation === null ? "" : fixed(row.validation),
     ...row.details.map(measured),
     row.setting,
-    row.file,
   ]);
   return element(
     "div",
@@ -51,5 +121,5 @@ function targetCard(of) {
 function showTargets() {
   if (DATA.targets.length === 0) return;
   byId("targets").hidden = false;
-  byId("target-cards").replaceChildren(...DATA.targets.map(targetCard));
+  byId("target-cards").replaceChildren(...DATA.targets.flatMap((of) => [targetCard(of), ...targetDetail(of)]));
 }

@@ -47,7 +47,7 @@ pub use results::predictions::{HeldOutExamples, Predictions, SidePredictions};
 pub use results::report::{
     ArchitectureReport, ExperimentReport, SweepReport, TransferReport, TrialMetrics,
 };
-pub use results::saved_run::{SavedExperiment, SavedRun};
+pub use results::saved_run::{SavedExperiment, SavedRun, SavedTargets};
 pub use results::swept::SweptExperiment;
 pub use results::swept_targets::SweptTargets;
 pub use results::target_report::{

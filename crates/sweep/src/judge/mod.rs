@@ -2,6 +2,7 @@
 
 pub(crate) mod bag_of_words;
 pub(crate) mod baseline;
+pub(crate) mod coarse_numbers;
 pub(crate) mod control;
 pub(crate) mod decision;
 pub(crate) mod evaluation;

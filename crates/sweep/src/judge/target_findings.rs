@@ -9,6 +9,7 @@ use attention_probes_probes::{
 
 use crate::SweepError;
 use crate::config::{ArchitectureConfig, GridConfig, SelectBy};
+use crate::judge::coarse_numbers::coarse_numbers;
 use crate::judge::findings::{Subject, diverged_warning, joined_layers, unfinished_warning};
 use crate::judge::grid_end::End;
 use crate::judge::underfit;
@@ -152,6 +153,8 @@ impl TargetFindings<'_> {
 
     /// The report before any probe.
     fn report(&self, place: Option<&Place>, experiment: String) -> TargetReport {
+        let mut warnings = self.subject.warnings.to_vec();
+        warnings.extend(coarse_numbers(&self.labels.select(&self.split.train)));
         TargetReport {
             experiment,
             data: self.subject.data.name.clone(),
@@ -170,7 +173,7 @@ impl TargetFindings<'_> {
             },
             baselines: self.trained.baselines.clone(),
             probes: Vec::new(),
-            warnings: self.subject.warnings.to_vec(),
+            warnings,
         }
     }
 

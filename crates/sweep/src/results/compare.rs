@@ -196,7 +196,8 @@ fn results(run: &SavedRun) -> Vec<Found<'_>> {
             probe: Probe::Class(experiment, architecture),
         })
     });
-    let mut found: Vec<Found<'_>> = classes.chain(run.targets.iter().flat_map(targets)).collect();
+    let mut found: Vec<Found<'_>> =
+        classes.chain(run.targets.iter().flat_map(|saved| targets(&saved.report))).collect();
     let mut of_data: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, result) in found.iter().enumerate() {
         of_data.entry(result.place.0.clone()).or_default().push(index);

@@ -10,7 +10,7 @@ use crate::judge::transfer::read_transfers;
 use crate::results::history::HistoryRecord;
 use crate::results::predictions::Predictions;
 use crate::results::report::{ExperimentReport, TransferReport, TrialMetrics};
-use crate::results::target_report::TargetReport;
+use crate::results::target_report::{TargetMetrics, TargetReport};
 use crate::{SweepConfig, SweepError};
 
 /// A run of a sweep as it lies on disk.
@@ -25,7 +25,7 @@ pub struct SavedRun {
     /// Every experiment that is complete: data sets as in the configuration, layers ascending.
     pub experiments: Vec<SavedExperiment>,
     /// Every experiment that is complete and whose labels are no classes, in the same order.
-    pub targets: Vec<TargetReport>,
+    pub targets: Vec<SavedTargets>,
     /// `transfer.json`; nothing if there is none.
     pub transfers: Vec<TransferReport>,
 }
@@ -41,6 +41,17 @@ pub struct SavedExperiment {
     pub history: Vec<HistoryRecord>,
     /// `predictions.npz`.
     pub predictions: Predictions,
+}
+
+/// One data set at one layer whose labels are no classes, as it lies on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedTargets {
+    /// `best.json`.
+    pub report: TargetReport,
+    /// `metrics.json`.
+    pub metrics: Vec<TargetMetrics>,
+    /// `history.jsonl`; empty where every probe was solved exactly.
+    pub history: Vec<HistoryRecord>,
 }
 
 impl SavedRun {
@@ -59,21 +70,21 @@ impl SavedRun {
         let place = |name: &str| {
             config.data.iter().position(|data| data.name == *name).unwrap_or(usize::MAX)
         };
-        let (mut experiments, mut targets) = (Vec::new(), Vec::<TargetReport>::new());
+        let (mut experiments, mut targets) = (Vec::new(), Vec::<SavedTargets>::new());
         for entry in entries(&folder)? {
             let best = entry.join("best.json");
             if !best.is_file() {
                 continue;
             }
             if TargetReport::is_in(&read_text(&best)?) {
-                targets.push(read_json(&best)?);
+                targets.push(SavedTargets::read(&entry)?);
             } else {
                 experiments.push(SavedExperiment::read(&entry)?);
             }
         }
         targets.sort_by(|a, b| {
-            let key = |one: &TargetReport| (place(&one.data), one.layer);
-            key(a).cmp(&key(b)).then_with(|| a.experiment.cmp(&b.experiment))
+            let key = |one: &SavedTargets| (place(&one.report.data), one.report.layer);
+            key(a).cmp(&key(b)).then_with(|| a.report.experiment.cmp(&b.report.experiment))
         });
         experiments.sort_by(|a, b| {
             let key = |one: &SavedExperiment| (place(&one.report.data), one.report.layer);
@@ -86,7 +97,7 @@ impl SavedRun {
     /// The model whose activations were read; empty if every data set brought its own.
     pub fn model(&self) -> String {
         let reads_model = self.experiments.iter().any(|saved| saved.report.component.is_some())
-            || self.targets.iter().any(|report| report.component.is_some());
+            || self.targets.iter().any(|saved| saved.report.component.is_some());
         if reads_model { self.config.model.name.clone() } else { String::new() }
     }
 }
@@ -105,16 +116,28 @@ impl SavedExperiment {
     }
 
     fn read(folder: &Path) -> Result<Self, SweepError> {
-        let history = folder.join("history.jsonl");
-        let lines = read_text(&history)?;
-        let lines = lines.lines().map(|line| parse(line, &history));
         Ok(Self {
             report: read_json(&folder.join("best.json"))?,
             trials: read_json(&folder.join("metrics.json"))?,
-            history: lines.collect::<Result<_, _>>()?,
+            history: read_history(&folder.join("history.jsonl"))?,
             predictions: Predictions::read(&folder.join("predictions.npz"))?,
         })
     }
+}
+
+impl SavedTargets {
+    fn read(folder: &Path) -> Result<Self, SweepError> {
+        let history = folder.join("history.jsonl");
+        Ok(Self {
+            report: read_json(&folder.join("best.json"))?,
+            metrics: read_json(&folder.join("metrics.json"))?,
+            history: if history.is_file() { read_history(&history)? } else { Vec::new() },
+        })
+    }
+}
+
+fn read_history(path: &Path) -> Result<Vec<HistoryRecord>, SweepError> {
+    read_text(path)?.lines().map(|line| parse(line, path)).collect()
 }
 
 /// The folder of a run: the one given, or the only one of a seed in it.

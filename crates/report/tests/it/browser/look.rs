@@ -21,6 +21,7 @@ fn write_sample_pages() {
     let pages = [
         ("token", sample::token_page(40, 60, 12).to_html()),
         ("sweep", sample::sweep_page(12).to_html()),
+        ("targets", sample::target_page().to_html()),
         ("compare", sample::compare_page().to_html()),
         ("sae", sample::sae_page(240, 20, 48).to_html()),
         ("sae-hostile", sample::hostile_sae_page().to_html()),

@@ -11,6 +11,7 @@ mod numbers;
 mod sae;
 mod sae_ablation;
 mod sweep;
+mod sweep_targets;
 mod token;
 mod token_outputs;
 

@@ -243,18 +243,14 @@ fn labels_that_are_no_classes_have_a_table_and_a_curve() {
         let count = |browser: &mut Browser, what: &str| {
             browser.evaluate(&format!("document.querySelectorAll('{what}').length"))
         };
-        assert_eq!(count(&mut browser, "#target-cards table"), json!(2));
-        assert_eq!(count(&mut browser, "#target-cards .plot svg"), json!(1));
-        assert_eq!(count(&mut browser, "#target-cards tbody tr"), json!(10));
+        assert_eq!(count(&mut browser, "#target-cards .targets table"), json!(2));
+        assert_eq!(count(&mut browser, "#target-cards .targets .plot svg"), json!(1));
+        assert_eq!(count(&mut browser, "#target-cards .targets tbody tr"), json!(10));
         let row = browser.text(
             "[...document.querySelector('#target-cards tbody tr').children]\
              .map((cell) => cell.textContent).join('|')",
         );
-        assert_eq!(
-            row,
-            "0|mean|0.200[0.150, 0.250]|0.200|0.200|1.23e5|n/a|penalty 1e2|\
-             seed_42/years-L00-resid_post/trained/mean_probe_state.npz"
-        );
+        assert_eq!(row, "0|mean|0.200[0.150, 0.250]|0.200|0.200|1.23e5|n/a|penalty 1e2");
         assert_eq!(
             browser.text("document.querySelector('#nothing').hidden ? 'hidden' : ''"),
             "hidden"

@@ -6,9 +6,9 @@ use attention_probes_metrics::{
     Guarantee, Interval, OperatingPoint, SeedReport, SeedSummary, ThresholdReport,
 };
 use attention_probes_report::{
-    CalibrationRow, ComparisonRow, LengthRow, ReliabilityBar, SweepArchitecture, SweepExperiment,
-    SweepPage, SweepTransfer, SweepTrial, SweepWarning, TargetRow, TargetTable, ThresholdRow,
-    TrialHistory,
+    CalibrationRow, ComparisonRow, LengthRow, PenaltyPoint, ReliabilityBar, SweepArchitecture,
+    SweepExperiment, SweepPage, SweepTransfer, SweepTrial, SweepWarning, TargetRow, TargetSearch,
+    TargetTable, TargetTrials, ThresholdRow, TrialHistory,
 };
 
 use super::dice::{Dice, interval};
@@ -352,6 +352,45 @@ pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
     }
 }
 
+/// Nine penalties of one number, the smallest of which did not come to the minimum.
+fn target_penalties(best: f64) -> Vec<PenaltyPoint> {
+    let of = |i: i32| PenaltyPoint {
+        output: None,
+        penalty: 10_f64.powi(i),
+        validation: (i > -4).then(|| best - 0.01 * f64::from((i - 2).pow(2))),
+    };
+    (-4..5).map(of).collect()
+}
+
+/// A grid of six trials with curves, one of which diverged.
+fn target_trials(best: f64) -> TargetTrials {
+    let trial = |i: usize| {
+        let (learning_rate, weight_decay) = ([1e-3, 1e-2, 1e-1][i % 3], [0.0, 1e-2][i / 3]);
+        let last = 1.0 - best + 0.05 * i as f64;
+        let curve = |start: f64| (1..=12).map(|epoch| last + start / f64::from(epoch)).collect();
+        SweepTrial {
+            learning_rate,
+            weight_decay,
+            seed: 42,
+            balanced_accuracy: None,
+            loss: (i != 5).then_some(last),
+            history: TrialHistory {
+                train_loss: curve(0.4),
+                validation_loss: curve(0.5),
+                balanced_accuracy: Vec::new(),
+            },
+        }
+    };
+    let trials: Vec<SweepTrial> = (0..6).map(trial).collect();
+    TargetTrials {
+        has_own_steps: false,
+        learning_rate: trials[0].learning_rate,
+        weight_decay: trials[0].weight_decay,
+        seed: trials[0].seed,
+        trials,
+    }
+}
+
 /// A run of two data sets whose labels are no classes, one of them without layers.
 pub(crate) fn target_page() -> SweepPage {
     let row = |name: &str, layer: Option<usize>, value: f64| TargetRow {
@@ -365,16 +404,26 @@ pub(crate) fn target_page() -> SweepPage {
         validation: if layer.is_some() { value } else { f64::NAN },
         test: interval(value, 0.05),
         details: vec![value, 123_000.0, f64::NAN],
+        is_best: (name, layer) == ("attention", Some(3)),
+        search: match (name, layer) {
+            ("bag of words", _) => None,
+            ("attention", _) => Some(TargetSearch::Trials(target_trials(value))),
+            _ => Some(TargetSearch::Penalties(target_penalties(value))),
+        },
     };
     let of = |data: &str, rows: Vec<TargetRow>| TargetTable {
         data: data.to_owned(),
+        loss: "loss, half the squared error in units of the training variance".to_owned(),
         facts: "700 training, 100 validation, 200 test examples \u{b7} number: year".to_owned(),
         metric: "R\u{b2}".to_owned(),
         details: ["MSE", "MAE", "Pearson"].map(str::to_owned).to_vec(),
         rows,
     };
     let years = (0..4).flat_map(|l| {
-        [row("mean", Some(l), 0.2 + 0.1 * l as f64), row("last", Some(l), 0.3 + 0.1 * l as f64)]
+        [
+            row("mean", Some(l), 0.2 + 0.1 * l as f64),
+            row("attention", Some(l), 0.3 + 0.1 * l as f64),
+        ]
     });
     let years = years.chain([row("bag of words", None, 0.1)]).collect();
     let hostile = "</td><script>document.title='injected'</script>";

@@ -4,6 +4,7 @@ mod compare;
 mod curves;
 mod evaluation;
 mod file;
+mod histories;
 mod page;
 mod targets;
 

@@ -1,6 +1,6 @@
 //! The page of a run: what its files say, as `report` draws it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use attention_probes_metrics::MetricError;
@@ -10,13 +10,14 @@ use attention_probes_report::{
     ThresholdRow, TrialHistory, fixed,
 };
 use attention_probes_sweep::{
-    ArchitectureReport, ExperimentReport, HistoryRecord, LayersWarning, SavedExperiment, SavedRun,
-    SelectBy, SidePredictions, TargetReport, TransferReport, TrialMetrics, chosen,
-    experiment_warnings, target_warnings, warnings_by_data,
+    ArchitectureReport, ExperimentReport, LayersWarning, SavedExperiment, SavedRun, SelectBy,
+    SidePredictions, TargetReport, TransferReport, TrialMetrics, chosen, experiment_warnings,
+    target_warnings, warnings_by_data,
 };
 
 use super::curves::Curves;
 use super::evaluation::{calibrations, comparisons, lengths, thresholds_note};
+use super::histories::{histories, key};
 use super::targets;
 
 /// Describes the seeds of a run; name, model, and configuration are those of the first.
@@ -48,8 +49,8 @@ pub fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage, MetricError> {
             }
             page.targets.push(table);
         }
-        if let Some(report) = run.targets.first() {
-            page.library_version.clone_from(&report.origin.library_version);
+        if let Some(saved) = run.targets.first() {
+            page.library_version.clone_from(&saved.report.origin.library_version);
         }
         page.transfers.extend(run.transfers.iter().filter_map(|found| {
             let mut transfer = transfer(run, found)?;
@@ -94,7 +95,7 @@ fn mark_chosen(saved: &[SavedExperiment], shown: &mut [SweepExperiment]) {
 fn warnings_of(run: &SavedRun, names_seed: bool) -> Vec<SweepWarning> {
     let experiments: Vec<&ExperimentReport> =
         run.experiments.iter().map(|saved| &saved.report).collect();
-    let targets: Vec<&TargetReport> = run.targets.iter().collect();
+    let targets: Vec<&TargetReport> = run.targets.iter().map(|saved| &saved.report).collect();
     let mut found = warnings_by_data(&experiments, |one| &one.data, experiment_warnings);
     found.extend(warnings_by_data(&targets, |one| &one.data, target_warnings));
     let seed = if names_seed { format!(", seed {}", run.config.seed) } else { String::new() };
@@ -131,7 +132,8 @@ fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment
         let name = &architecture.config_name;
         let mut trials: Vec<SweepTrial> = Vec::new();
         for metrics in saved.trials.iter().filter(|trial| trial.config_name == *name) {
-            let history = histories.remove(&key(name, metrics)).unwrap_or_default();
+            let setting = (metrics.learning_rate, metrics.weight_decay, metrics.seed);
+            let history = histories.remove(&key(name, setting)).unwrap_or_default();
             trials.push(trial(metrics, history));
         }
         let test = saved.predictions.test.clone();
@@ -151,28 +153,6 @@ fn experiment(run: &SavedRun, saved: &SavedExperiment) -> Result<SweepExperiment
         architectures,
         diverged: report.diverged.clone(),
     })
-}
-
-/// What tells a trial of an experiment from the others.
-type TrialKey = (String, u64, u64, u64);
-
-fn key(config_name: &str, trial: &TrialMetrics) -> TrialKey {
-    let (learning_rate, weight_decay) = (trial.learning_rate, trial.weight_decay);
-    (config_name.to_owned(), learning_rate.to_bits(), weight_decay.to_bits(), trial.seed)
-}
-
-fn histories(records: &[HistoryRecord]) -> HashMap<TrialKey, TrialHistory> {
-    let mut histories: HashMap<TrialKey, TrialHistory> = HashMap::new();
-    for record in records {
-        let (learning_rate, weight_decay) =
-            (record.learning_rate.to_bits(), record.weight_decay.to_bits());
-        let key = (record.config_name.clone(), learning_rate, weight_decay, record.seed);
-        let history = histories.entry(key).or_default();
-        history.train_loss.push(record.train_loss.unwrap_or(f64::NAN));
-        history.validation_loss.push(record.validation_loss.unwrap_or(f64::NAN));
-        history.balanced_accuracy.push(record.validation_balanced_accuracy.unwrap_or(f64::NAN));
-    }
-    histories
 }
 
 fn trial(metrics: &TrialMetrics, history: TrialHistory) -> SweepTrial {

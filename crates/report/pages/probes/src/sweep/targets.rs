@@ -1,39 +1,49 @@
 //! Data sets whose labels are no classes, as tables of the page.
 
+use attention_probes_activations::LabelKind;
 use attention_probes_probes::{Optimizer, SideReport};
-use attention_probes_report::{Estimate, TargetRow, TargetTable, scientific, scientific_range};
-use attention_probes_sweep::{SavedRun, TargetProbe, TargetReport};
+use attention_probes_report::{
+    Estimate, PenaltyPoint, SweepTrial, TargetRow, TargetSearch, TargetTable, TargetTrials,
+    scientific, scientific_range,
+};
+use attention_probes_sweep::{
+    ChosenTrial, SavedRun, SavedTargets, TargetMetrics, TargetProbe, chosen_target,
+};
+
+use super::histories::{histories, key};
 
 /// Heading of the column of probes that learned shuffled labels.
 pub const LABELS_SHUFFLED: &str = "labels shuffled";
 
 /// One table for each data set of a run.
 pub(super) fn tables(run: &SavedRun) -> Vec<TargetTable> {
-    let mut tables: Vec<(String, Vec<&TargetReport>)> = Vec::new();
-    for report in &run.targets {
-        match tables.iter_mut().find(|(name, _)| *name == report.data) {
-            Some((_, reports)) => reports.push(report),
-            None => tables.push((report.data.clone(), vec![report])),
+    let mut tables: Vec<(String, Vec<&SavedTargets>)> = Vec::new();
+    for saved in &run.targets {
+        match tables.iter_mut().find(|(name, _)| *name == saved.report.data) {
+            Some((_, of_data)) => of_data.push(saved),
+            None => tables.push((saved.report.data.clone(), vec![saved])),
         }
     }
-    tables.into_iter().map(|(name, reports)| table(run, name, &reports)).collect()
+    tables.into_iter().map(|(name, of_data)| table(run, name, &of_data)).collect()
 }
 
-fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable {
-    let first = reports[0]; // a table is made for a report
+fn table(run: &SavedRun, data: String, of_data: &[&SavedTargets]) -> TargetTable {
+    let first = &of_data[0].report; // a table is made for what was found
     let mean = &first.baselines.mean;
     let folder =
         run.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
-    let has_components = reports.iter().any(|one| one.component != first.component);
-    let is_shuffled =
-        |report: &&TargetReport| report.probes.iter().any(|one| one.shuffled_headline().is_some());
+    let has_components = of_data.iter().any(|one| one.report.component != first.component);
+    let is_shuffled = |saved: &&SavedTargets| {
+        saved.report.probes.iter().any(|one| one.shuffled_headline().is_some())
+    };
     let mut details: Vec<String> =
         mean.details().iter().map(|(name, _)| (*name).to_owned()).collect();
-    if reports.iter().any(is_shuffled) {
+    if of_data.iter().any(is_shuffled) {
         details.push(LABELS_SHUFFLED.to_owned());
     }
     let mut rows = Vec::new();
-    for report in reports {
+    for saved in of_data {
+        let report = &saved.report;
         for probe in &report.probes {
             let mut of_probe = row(&probe.config_name, &probe.test);
             of_probe.details.extend(probe.shuffled_headline());
@@ -43,9 +53,14 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
                 setting: setting(probe),
                 file: format!("{folder}/{}/trained/{}", report.experiment, probe.file),
                 validation: probe.validation.headline().1.unwrap_or(f64::NAN),
+                search: Some(search(saved, probe)),
                 ..of_probe
             });
         }
+    }
+    let validated = of_data.iter().flat_map(|saved| &saved.report.probes);
+    if let Some(best) = chosen_target(validated.map(|probe| &probe.validation)) {
+        rows[best].is_best = true;
     }
     rows.push(row("mean of the labels", mean));
     rows.extend(first.baselines.bag_of_words.iter().map(|bag| row("bag of words", bag)));
@@ -58,6 +73,7 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
     };
     TargetTable {
         data,
+        loss: loss(first.label_kind).to_owned(),
         facts: format!(
             "{} \u{b7} {}: {}{skipped}",
             first.counts.in_words(),
@@ -67,6 +83,61 @@ fn table(run: &SavedRun, data: String, reports: &[&TargetReport]) -> TargetTable
         metric: mean.headline().0.to_owned(),
         details,
         rows,
+    }
+}
+
+/// What is minimised in training.
+fn loss(kind: LabelKind) -> &'static str {
+    match kind {
+        LabelKind::Number => "loss, half the squared error in units of the training variance",
+        LabelKind::Labels => "loss in nats, the sum over labels",
+        LabelKind::Class | LabelKind::Distribution => "loss in nats",
+    }
+}
+
+/// What a probe was chosen from.
+fn search(saved: &SavedTargets, probe: &TargetProbe) -> TargetSearch {
+    let name = &probe.config_name;
+    if let Some(chosen) = probe.trial {
+        return TargetSearch::Trials(trials(saved, name, chosen));
+    }
+    let of_probe = |found: &TargetMetrics| match found {
+        TargetMetrics::Penalty(found) if found.config_name == *name => Some(PenaltyPoint {
+            output: found.output.clone(),
+            penalty: found.penalty,
+            validation: Some(found.validation).filter(|_| found.converged),
+        }),
+        _ => None,
+    };
+    TargetSearch::Penalties(saved.metrics.iter().filter_map(of_probe).collect())
+}
+
+fn trials(saved: &SavedTargets, config_name: &str, chosen: ChosenTrial) -> TargetTrials {
+    let mut histories = histories(&saved.history);
+    let mut trials = Vec::new();
+    for found in &saved.metrics {
+        let TargetMetrics::Trial(found) = found else { continue };
+        if found.config_name == config_name {
+            let (learning_rate, weight_decay) = (found.learning_rate, found.weight_decay);
+            let setting = (learning_rate, weight_decay, found.seed);
+            let mut history = histories.remove(&key(config_name, setting)).unwrap_or_default();
+            history.balanced_accuracy.clear();
+            trials.push(SweepTrial {
+                learning_rate,
+                weight_decay,
+                seed: found.seed,
+                balanced_accuracy: None,
+                loss: found.validation_loss,
+                history,
+            });
+        }
+    }
+    TargetTrials {
+        has_own_steps: chosen.optimizer == Optimizer::Lbfgs,
+        learning_rate: chosen.learning_rate,
+        weight_decay: chosen.weight_decay,
+        seed: chosen.seed,
+        trials,
     }
 }
 
