@@ -60,7 +60,9 @@ function penaltyPanel(of, points) {
 function trialPanels(of, row, found) {
   const others = of.rows.filter(({ name, search }) => name === row.name && search?.trials);
   const range = rangeOf(others.flatMap(({ search }) => search.trials.trials), "loss");
-  return [gridPanel(found, "loss", range, ["loss"]), learningPanel(found, capital(of.loss), false)];
+  const curves = learningPanel(found, capital(of.loss), false);
+  curves.classList.remove("wide");
+  return [gridPanel(found, "loss", range, ["loss"]), curves];
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -74,7 +76,6 @@ function targetDetail(of) {
   const select = element("select", {});
   setOptions(select, probes.map((row, i) => [String(i), placed(row)]));
   select.value = String(Math.max(0, probes.findIndex((row) => row.is_best)));
-  const heading = element("h3", {});
   const chosen = element("p", { class: "muted chosen" });
   const panels = element("div", { class: "panels" });
   const show = () => {
@@ -82,7 +83,6 @@ function targetDetail(of) {
     const row = probes[Number(select.value)];
     const { trials, penalties } = row.search;
     const n = trials ? counted(trials.trials.length, "trial") : counted(distinct(penalties, (at) => at.penalty).length, "penalty", "penalties");
-    heading.textContent = placed(row);
     chosen.textContent = `Chosen of ${n} on validation: ${row.setting}${trials ? `, seed ${trials.seed}` : ""}.`;
     const code = (title, text) => panel(title, element("pre", { tabindex: "0" }, text));
     panels.replaceChildren(
@@ -93,8 +93,8 @@ function targetDetail(of) {
   };
   select.addEventListener("change", show);
   show();
-  const bar = element("label", { class: "field" }, element("span", { class: "name" }, "Probe"), select);
-  return [element("div", { class: "card" }, heading, bar, chosen), panels];
+  const field = element("label", { class: "field" }, element("span", { class: "name" }, `One probe of ${of.data}`), select);
+  return [element("div", { class: "card bar" }, field, chosen), panels];
 }
 
 function targetCard(of) {

@@ -10,14 +10,17 @@ use crate::sample;
 fn a_probe_shows_the_trials_or_penalties_that_it_was_chosen_from() {
     let Some(mut browser) = Browser::start() else { return };
     let _folder = open(&mut browser, sample::target_page().to_html(), 1440);
-    let heading = "document.querySelectorAll('#target-cards h3')[1].textContent";
+    let named = "document.querySelector('#target-cards select').selectedOptions[0].textContent";
     let chosen = "document.querySelector('#target-cards .chosen').textContent";
     let panels = "[...document.querySelector('#target-cards .panels').querySelectorAll('h3')]\
                   .map((h3) => h3.textContent).join('|')";
     // What validation likes best is shown first, and bold in the table.
-    assert_eq!(browser.text(heading), "attention, layer 3");
+    assert_eq!(browser.text(named), "attention, layer 3");
     assert_eq!(browser.text("document.querySelector('#target-cards .best').textContent"), "0.600");
-    assert_eq!(browser.text(chosen), "Chosen of 6 trials on validation: penalty 1e2, seed 42.");
+    assert_eq!(
+        browser.text(chosen),
+        "Chosen of 6 trials on validation: rate 1e-3, decay 0, seed 42."
+    );
     let expected = "Grid: loss on validation|Learning curves|Load it in Rust|Load it in Python";
     assert_eq!(browser.text(panels), expected);
     let title = "document.querySelector('#target-cards .panels figcaption').textContent";
@@ -37,7 +40,7 @@ fn a_probe_shows_the_trials_or_penalties_that_it_was_chosen_from() {
         browser.settle();
     };
     to(&mut browser, 0);
-    assert_eq!(browser.text(heading), "mean, layer 0");
+    assert_eq!(browser.text(named), "mean, layer 0");
     assert_eq!(browser.text(chosen), "Chosen of 9 penalties on validation: penalty 1e2.");
     assert_eq!(browser.text(panels), "Penalties|Load it in Rust|Load it in Python");
     // The penalty that did not come to the minimum has no point.

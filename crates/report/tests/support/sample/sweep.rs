@@ -397,7 +397,7 @@ pub(crate) fn target_page() -> SweepPage {
         place: layer.map_or_else(String::new, |layer| layer.to_string()),
         layer,
         name: name.to_owned(),
-        setting: "penalty 1e2".to_owned(),
+        setting: if name == "attention" { "rate 1e-3, decay 0" } else { "penalty 1e2" }.to_owned(),
         file: layer.map_or_else(String::new, |l| {
             format!("seed_42/years-L0{l}-resid_post/trained/{name}_probe_state.npz")
         }),
