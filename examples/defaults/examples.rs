@@ -49,7 +49,7 @@ impl Texts {
         let is_token_task = task != Task::Sequence;
         let drawing = ExampleConfig {
             task,
-            balance: data.balance,
+            balance: data.balance.unwrap_or(true),
             examples_per_text: data.examples_per_text,
             seed: config.seed,
         };

@@ -84,6 +84,7 @@ fn every_key_of_a_sweep_is_documented_with_its_default() {
         "sweep.epochs",
         "sweep.learning_rates",
         "sweep.patience",
+        "data.balance",
         "data.class_weights",
         "evaluation.calibration",
         "evaluation.confidence",

@@ -380,6 +380,12 @@ pub enum ActivationError {
         /// Bytes that are set aside.
         budget_bytes: u64,
     },
+    /// A word is no place to keep activations.
+    #[error("`{name}` is unknown, use auto, recompute, memory, or disk")]
+    UnknownStorage {
+        /// The word.
+        name: String,
+    },
     /// Activations should be kept on disk, but no folder is given.
     #[error("storage is `disk`, but no folder for the activations is given")]
     NoFolder,

@@ -55,6 +55,7 @@ pub use stores::{
     MemoryActivations, PackedActivations, PartRecord, PartTokens, PartWriter, Place,
     PlaceActivations, PlaceSites, RecomputedActivations, RowValues, RowsSource, Shard, ShardData,
     ShardError, ShardFolder, ShardHook, ShardManifest, ShardModel, ShardPart, ShardReport,
-    ShardTokenizer, ShardWriter, SiteRows, Storage, StorageConfig, StoreFormat, TokenRows, extract,
-    has_fractional_labels, is_array_file, is_shard_folder, open_activations, stored_rows,
+    ShardTokenizer, ShardWriter, SiteRows, Storage, StorageChoice, StorageConfig, StoreFormat,
+    TokenRows, extract, has_fractional_labels, is_array_file, is_shard_folder, open_activations,
+    stored_rows,
 };

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Parser;
-use clap::error::{Error, ErrorKind};
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
 use crate::{exit, stderr};
 
@@ -17,13 +17,25 @@ const WORDS: [(&str, &str); 6] = [
     ("invalid float literal", "expected a number"),
 ];
 
+/// Flags of other programs, and what they are called here.
+const ELSEWHERE: [(&str, &str); 3] =
+    [("--model_dtype", "--dtype"), ("--model_name", "--model"), ("--n_epochs", "--epochs")];
+
 /// The flags of a command line, whose first argument is the name of the command.
 ///
 /// # Errors
 ///
 /// The exit code, after help was printed to stdout (0), or what is wrong to stderr (2).
 pub fn parse<T: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<T, u8> {
-    T::try_parse_from(args).map_err(|error| {
+    T::try_parse_from(args).map_err(|mut error| {
+        let unknown = match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => flag,
+            _ => "",
+        };
+        if let Some((_, ours)) = ELSEWHERE.iter().find(|(flag, _)| *flag == unknown) {
+            let ours = ContextValue::String((*ours).to_owned());
+            error.insert(ContextKind::SuggestedArg, ours);
+        }
         if error.kind() == ErrorKind::ValueValidation {
             stderr::line(in_words(&error).trim_end());
         } else {

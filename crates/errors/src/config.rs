@@ -94,6 +94,11 @@ pub fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
 
 /// What is wrong in the words of who writes the file.
 fn toml_words(message: &str, place: Option<&Place>, table: Option<&str>) -> String {
+    if place.is_some_and(|place| is_yaml(&place.text)) {
+        return "this is YAML, and a configuration is TOML: write `key = value`, and `[table]` above \
+                the keys that stand indented; docs/formats.md has every key"
+            .to_owned();
+    }
     let is_header = place.is_some_and(|place| place.text.trim_start().starts_with('['));
     if message == "invalid type: map, expected a sequence"
         && is_header
@@ -117,6 +122,19 @@ fn toml_words(message: &str, place: Option<&Place>, table: Option<&str>) -> Stri
         }
         _ => words,
     }
+}
+
+/// Whether a line that TOML refuses is one of YAML: `key: value`, an item of a list, or the mark of a
+/// document.
+fn is_yaml(line: &str) -> bool {
+    let line = line.trim();
+    let is_name = |key: &str| {
+        !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+    };
+    let is_pair = line
+        .split_once(':')
+        .is_some_and(|(key, rest)| is_name(key) && (rest.is_empty() || rest.starts_with(' ')));
+    line == "---" || line.starts_with("- ") || is_pair
 }
 
 /// Whether a line begins with a key, given in backticks.
@@ -188,6 +206,9 @@ mod tests {
         on: bool,
     }
 
+    const YAML: &str = "this is YAML, and a configuration is TOML: write `key = value`, and \
+                        `[table]` above the keys that stand indented; docs/formats.md has every key";
+
     fn error(text: &str) -> TomlError {
         parse_toml::<Config>(text).map(|config| (config.model, config.data)).unwrap_err()
     }
@@ -210,6 +231,9 @@ mod tests {
             ("[model]\nepochs = [3]", "it is a list, expected a whole number of at least 0"),
             ("[model]\non = \"yes\"", "it is \"yes\", expected true or false"),
             ("run = 3", "it is `3`, expected text in quotes"),
+            ("run: a\nmodel:\n  name: b\n", YAML),
+            ("# a comment\n---\nrun: a", YAML),
+            ("data:\n  - name: a", YAML),
             ("data = 3", "it is `3`, expected a list"),
         ] {
             assert_eq!(error(text).message(), expected, "{text}");

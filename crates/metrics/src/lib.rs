@@ -41,6 +41,7 @@ mod class_scores;
 mod classification;
 mod clustered;
 mod compare;
+mod compared_layers;
 mod compared_probe;
 mod confusion;
 mod curve;
@@ -76,6 +77,7 @@ pub use class_scores::{ClassScores, class_probabilities, predicted_class};
 pub use classification::ClassificationReport;
 pub use clustered::ClusteredRatio;
 pub use compare::{Comparison, compare_auroc, compare_balanced_accuracy};
+pub use compared_layers::ComparedLayers;
 pub use compared_probe::ComparedProbe;
 pub use confusion::ConfusionMatrix;
 pub use curve::{

@@ -147,7 +147,7 @@ pub struct DataMetadata {
     pub trained_on: TrainedOn,
 }
 
-/// Metrics of a probe on data that it was not trained on.
+/// Metrics of a probe on data that it was not trained on, and its training loss.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProbeMetrics {
     /// On the data that chose it.
@@ -157,6 +157,10 @@ pub struct ProbeMetrics {
     /// On both, if the outputs are no classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<OutputMetrics>,
+    /// Mean training loss of the epoch, or the pass of L-BFGS, that the weights belong to; `None` if
+    /// the problem was solved without either. Of classes in nats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_loss: Option<f64>,
 }
 
 impl ProbeMetadata {
@@ -427,7 +431,7 @@ mod tests {
             component: Some("resid_post".to_owned()),
             learning_rate: Some(1e-3),
             weight_decay: Some(0.1 + 0.2),
-            metrics: ProbeMetrics { validation: None, test: Some(report), outputs: None },
+            metrics: ProbeMetrics { test: Some(report), ..ProbeMetrics::default() },
             ..ProbeMetadata::new(config.clone(), class_names)
         };
         SavedProbe { state: config.init_state(7), metadata }

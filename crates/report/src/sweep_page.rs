@@ -1,8 +1,9 @@
 //! What a sweep found.
 
 use attention_probes_metrics::{
-    AxisSpread, Baselines, Bucket, CalibrationScores, ClassificationReport, Comparison,
-    ControlReport, ExampleCounts, PairAccuracy, SeedReport, ThresholdReport, UnfittedThreshold,
+    AxisSpread, Baselines, Bucket, CalibrationScores, ClassificationReport, ComparedLayers,
+    Comparison, ControlReport, ExampleCounts, PairAccuracy, SeedReport, ThresholdReport,
+    UnfittedThreshold,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,9 @@ pub struct SweepPage {
     pub targets: Vec<TargetTable>,
     /// Probes on the test examples of other data sets; may be empty.
     pub transfers: Vec<SweepTransfer>,
+    /// The layer that validation chose against others; may be empty.
+    #[serde(default)]
+    pub layers: Vec<ComparedLayers>,
 }
 
 /// Something that looks wrong, with its number and the remedy.

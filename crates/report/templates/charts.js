@@ -45,7 +45,7 @@ function marker(index, x, y, size = 4) {
  * - `lines`: `{name, colour, dash, faint, marks, points: [{x, y, lower, upper}]}`; a line without a
  *   name is background and has neither legend nor numbers; with `columns`, its points are columns
  *   from `x0` to `x1` around `x`
- * - `diagonal`: draws the line from corner to corner
+ * - `diagonal`: draws the line where both axes have the same value
  * - `bars`: counts below the chart, `{x0, x1, n}`
  * - `square`: as high as it is wide; `height`: the most pixels of height, for a chart that is not
  * - `nearest`: hovering finds the nearest point instead of all points above one x
@@ -117,7 +117,8 @@ function drawChart(options, points, width, id) {
   svg.append(drawing("desc", { id: `${id}-description` }, options.description ?? options.title));
   drawAxes(svg, options, x, y, plot, toX, toY, barsHeight);
   if (options.diagonal) {
-    svg.append(drawing("path", { d: `M${toX(0)} ${toY(0)}L${toX(1)} ${toY(1)}`, class: "diagonal" }));
+    const [low, high] = [Math.max(x.low, y.low), Math.min(x.high, y.high)];
+    svg.append(drawing("path", { d: `M${toX(low)} ${toY(low)}L${toX(high)} ${toY(high)}`, class: "diagonal" }));
   }
   if (options.bars) drawBars(svg, options.bars, plot, toX, barsHeight);
   const named = options.lines.filter((line) => line.name);

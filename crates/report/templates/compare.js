@@ -69,6 +69,44 @@ function showChosen() {
   );
 }
 
+/** Data sets as points: what validation chose in the first run, and in each other. */
+function showScatter() {
+  const [first, ...others] = RUNS;
+  const pairs = others.flatMap((run) =>
+    [...run.chosen].flatMap(([data, { metric, value, interval }]) => {
+      const base = first.chosen.get(data);
+      if (base?.metric !== metric || value === null || base.value === null) return [];
+      return [{ run, data, metric, x: base.value, y: value, lower: interval?.lower, upper: interval?.upper }];
+    }));
+  const figures = distinct(pairs, (pair) => pair.metric).flatMap((metric) => {
+    const here = pairs.filter((pair) => pair.metric === metric);
+    const sets = distinct(here, (pair) => pair.data);
+    if (sets.length < 2) return [];
+    const ends = here.flatMap(({ x, y, lower, upper }) => [x, y, lower ?? y, upper ?? y]);
+    const ticks = niceTicks(Math.min(...ends), Math.max(...ends), 5);
+    const range = { domain: [ticks[0], ticks.at(-1)], ticks, format: (value) => fixed(value, 2) };
+    // Points of their own: a number that is missing ends a line.
+    const dots = (run) =>
+      here.filter((pair) => pair.run === run).flatMap((pair) => [{ ...pair, note: `(${pair.data})` }, { x: pair.x, y: null }]);
+    const figure = chart({
+      title: `${metric} on test of ${counted(sets.length, "data set")}`,
+      description: `Test ${metric} of what validation chose, the first run across and the others upwards.`,
+      x: { label: first.name, ...range },
+      y: { label: others.length > 1 ? "the other run" : others[0].name, ...range },
+      square: true,
+      nearest: true,
+      diagonal: true,
+      legend: true,
+      lines: others.map((run) => ({ name: run.name, colour: run.index, points: dots(run) })),
+    });
+    const side = metric.startsWith("cross-entropy") ? "Below" : "Above";
+    const note = `A point is a data set. ${side} the dashed line, the run is better than ${first.name}.`;
+    return [element("div", { class: "card" }, figure, element("p", { class: "muted small" }, note))];
+  });
+  byId("scatter").hidden = figures.length === 0;
+  byId("scatters").replaceChildren(...figures);
+}
+
 function showRuns() {
   const row = (run) => [run.name, run.description || "\u2013", String(run.results.length)];
   const columns = ["Run", { name: "What it was", isText: true }, "Results"];
@@ -148,6 +186,7 @@ function start() {
   for (const id of ["chosen", "runs", "curves", "numbers"]) byId(id).hidden = false;
   byId("search").addEventListener("input", showResults);
   showChosen();
+  showScatter();
   showRuns();
   showCurves();
   showResults();

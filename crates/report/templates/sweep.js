@@ -162,6 +162,7 @@ function showLayers() {
       lines: [...kinds().map(line), ...controls],
     }),
   );
+  showLayerTests();
   const columns = ["Layer", ...kinds(), ...CONTROLS.map(([, name]) => name)];
   const rows = experiments().map((e) => [
     e.layer === null ? "\u2013" : String(e.layer),
@@ -169,6 +170,18 @@ function showLayers() {
     ...CONTROLS.map(([key]) => estimateCell(control(e, key))),
   ]);
   byId("layer-table").replaceChildren(table("Test balanced accuracy at every layer", columns, rows));
+}
+
+/** Whether the layer that validation chose is better than others, on the same test examples. */
+function showLayerTests() {
+  const [{ data, component }] = experiments();
+  const here = DATA.layers.filter((of) => of.data === data && of.component === component);
+  const line = ({ config_name: kind, layer, other, difference, interval }) => {
+    const isClear = interval.lower > 0 || interval.upper < 0;
+    const words = `${kind}: layer ${layer} over layer ${other}, ${signed(difference)} [${signed(interval.lower)}, ${signed(interval.upper)}]`;
+    return element("li", {}, isClear ? element("strong", {}, words) : `${words}, no clear difference`);
+  };
+  byId("layer-tests").replaceChildren(...here.map(line));
 }
 
 function showDataSet() {

@@ -48,7 +48,6 @@ pub fn demo_sweep(output: &Path) -> SweepConfig {
                 path: data.join("passages.jsonl"),
                 task: "next_token".to_owned(),
                 target: " the".into(),
-                balance: true,
                 examples_per_text: 4,
                 ..DataConfig::default()
             },

@@ -38,6 +38,7 @@ pub use judge::evaluation::{FittedOn, TestEvaluation};
 pub use judge::judged::SplitMetrics;
 pub use results::chosen::{ChosenProbe, chosen, chosen_experiment, chosen_target};
 pub use results::compare::{RunComparison, compare_runs};
+pub use results::compared_layers::compare_layers;
 pub use results::history::HistoryRecord;
 pub use results::layers_warning::{
     LayersWarning, experiment_warnings, target_warnings, warnings_by_data,

@@ -1,6 +1,8 @@
 //! A whole sweep: data to tokens to activations to trials to files.
 
-use attention_probes_activations::EarlierRun;
+use std::collections::BTreeSet;
+
+use attention_probes_activations::{EarlierRun, Place};
 use attention_probes_errors::Stop;
 use attention_probes_models::{HubAccess, LanguageModel, LoadOptions, open_model};
 use burn::tensor::Device;
@@ -12,8 +14,10 @@ use crate::data::data_run::DataRun;
 use crate::data::held_out::Sources;
 use crate::data::outline::SweepOutline;
 use crate::judge::transfer::transfers;
+use crate::results::compared_layers::compare_layers;
 use crate::results::folder::{self, RunFolder};
 use crate::results::report::SweepReport;
+use crate::results::saved_run::SavedRun;
 use crate::tracker::Tracker;
 
 /// How a plan is run on this machine.
@@ -114,7 +118,8 @@ fn run(
         return Err(SweepError::Diverged);
     }
     let transfers = transfers(runs, &experiments, model, tracker)?;
-    Ok(SweepReport { folder: folder.path, experiments, targets, transfers })
+    let layers = compare_layers(&SavedRun::read(&folder.path)?.experiments)?;
+    Ok(SweepReport { folder: folder.path, experiments, targets, transfers, layers })
 }
 
 /// Checks everything that [`run_sweep`] would check before it trains: model, layers, data, and
@@ -128,7 +133,12 @@ pub fn check_sweep(plan: &SweepPlan, options: &RunOptions<'_>) -> Result<SweepOu
     let runs = data_runs(plan, options)?;
     let model = model_of(plan, options)?;
     let data = runs.iter().map(|run| run.outline(model.as_ref())).collect::<Result<_, _>>()?;
-    Ok(SweepOutline { data })
+    let places = match &model {
+        Some(model) => plan.places(model.model.shape())?,
+        None => Vec::new(),
+    };
+    let layers: BTreeSet<usize> = places.iter().flat_map(Place::layers).copied().collect();
+    Ok(SweepOutline { layers: layers.into_iter().collect(), data })
 }
 
 fn model_of(

@@ -43,6 +43,8 @@ pub enum WarningKind {
     MissingClass,
     /// A class has fewer than ten test examples.
     FewTestExamples,
+    /// Accuracy is high because nearly all examples are of one class.
+    Unbalanced,
     /// Numbers differ by less than outputs can hold next to their mean.
     CoarseNumbers,
 }

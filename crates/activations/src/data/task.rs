@@ -85,7 +85,7 @@ pub struct ExampleSet {
 pub struct ExampleConfig {
     /// What the probe predicts. Default [`Task::Sequence`].
     pub task: Task,
-    /// Whether a token task has as many negatives as positives. Default false.
+    /// Whether a task about one target has as many negatives as positives. Default true.
     pub balance: bool,
     /// Most positions that a token task takes from a text; with `balance`, most positives.
     /// Default 8.
@@ -96,7 +96,7 @@ pub struct ExampleConfig {
 
 impl Default for ExampleConfig {
     fn default() -> Self {
-        Self { task: Task::Sequence, balance: false, examples_per_text: 8, seed: 42 }
+        Self { task: Task::Sequence, balance: true, examples_per_text: 8, seed: 42 }
     }
 }
 
@@ -351,12 +351,12 @@ mod tests {
 
     fn current_token() -> ExampleConfig {
         let task = Task::CurrentToken { target: " the".into() };
-        ExampleConfig { task, ..ExampleConfig::default() }
+        ExampleConfig { task, balance: false, ..ExampleConfig::default() }
     }
 
     fn next_token() -> ExampleConfig {
         let task = Task::NextToken { target: " the".into() };
-        ExampleConfig { task, ..ExampleConfig::default() }
+        ExampleConfig { task, balance: false, ..ExampleConfig::default() }
     }
 
     /// `(sequence, end, label)` of each example.
@@ -443,6 +443,7 @@ mod tests {
         let rare = ExampleConfig {
             task: Task::CurrentToken { target: "the".into() },
             examples_per_text: 1,
+            balance: false,
             ..ExampleConfig::default()
         };
         let error = draw(&dataset(&[&text], &[], None), &rare).unwrap_err().to_string();
@@ -463,7 +464,7 @@ mod tests {
     fn any_text_of_a_set_is_the_target() {
         // a, Ġthe, Ġ, b, Ġthe
         let task = Task::CurrentToken { target: Target::any([" the", "b"]) };
-        let config = ExampleConfig { task, ..ExampleConfig::default() };
+        let config = ExampleConfig { task, balance: false, ..ExampleConfig::default() };
         let set = draw(&dataset(&["a the b the"], &[], None), &config).unwrap();
         assert_eq!(plain(&set), [(0, 1, 0), (0, 2, 1), (0, 3, 0), (0, 4, 1), (0, 5, 1)]);
         assert_eq!(set.classes, ["other", " the|b"]);
@@ -471,7 +472,7 @@ mod tests {
 
     #[test]
     fn a_text_of_several_tokens_is_found_at_its_last_or_before_its_first() {
-        let config = |task| ExampleConfig { task, ..ExampleConfig::default() };
+        let config = |task| ExampleConfig { task, balance: false, ..ExampleConfig::default() };
         let target = || Target::from("bac");
         // c, b, a, c, b; the last could begin the target again, so nothing is asked before it.
         let data = dataset(&["cbacb"], &[], None);
@@ -485,7 +486,7 @@ mod tests {
     fn a_target_that_is_empty_or_nowhere_is_refused() {
         let config = |target: &str| {
             let task = Task::NextToken { target: target.into() };
-            ExampleConfig { task, ..ExampleConfig::default() }
+            ExampleConfig { task, balance: false, ..ExampleConfig::default() }
         };
         let data = dataset(&[" the a", "b"], &[], None);
         assert!(matches!(draw(&data, &config("")), Err(ActivationError::EmptyTarget { .. })));

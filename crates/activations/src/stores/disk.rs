@@ -119,6 +119,16 @@ impl DiskActivations {
         Ok(read.ok_or_else(gone)?)
     }
 
+    /// Whether an earlier run has left these activations in a cache; their files are not looked into.
+    pub(crate) fn is_there(
+        capture: &Capture<'_>,
+        sequences: &[usize],
+        cache: DiskCache<'_>,
+    ) -> bool {
+        let key = key_of(capture, sequences, cache.model_key);
+        cache.folder.join(key).join("manifest.json").is_file()
+    }
+
     /// Maps the files of a folder; `None` if it is not there, an error if anything is wrong.
     fn read(
         capture: &Capture<'_>,

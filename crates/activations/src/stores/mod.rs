@@ -31,4 +31,4 @@ pub use shards::{
     ShardManifest, ShardModel, ShardPart, ShardTokenizer, ShardWriter, is_shard_folder,
 };
 pub use source::{ActivationSource, SiteRows};
-pub use store::{Storage, StorageConfig, open_activations};
+pub use store::{Storage, StorageChoice, StorageConfig, open_activations};

@@ -1,7 +1,10 @@
 //! Where activations live while probes train on them: in memory, on disk, or nowhere.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use attention_probes_errors::shown_size;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,7 +16,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Storage {
-    /// In memory if they fit the budget, else on disk if there is a folder, else nowhere.
+    /// In memory if they fit the budget, else on disk if there is a folder and they fit its budget
+    /// and the free space, else nowhere.
     #[default]
     Auto,
     /// Nowhere: the model runs anew on each batch.
@@ -27,6 +31,9 @@ pub enum Storage {
 impl Storage {
     /// Decides where activations are kept; never [`Storage::Auto`].
     ///
+    /// `memory_bytes` and `disk_bytes` may be taken, the latter `None` where there is no folder. What is
+    /// asked for by name is not held against the room on disk.
+    ///
     /// # Errors
     ///
     /// - [`ActivationError::MemoryBudget`] if memory is asked for and too small
@@ -37,25 +44,40 @@ impl Storage {
     /// ```
     /// use attention_probes::activations::Storage;
     ///
-    /// assert_eq!(Storage::Auto.resolve(5_000, 4_000, true)?, Storage::Disk);
-    /// assert!(Storage::Memory.resolve(5_000, 4_000, true).is_err());
+    /// assert_eq!(Storage::Auto.resolve(5_000, 4_000, Some(9_000))?, Storage::Disk);
+    /// assert_eq!(Storage::Auto.resolve(5_000, 4_000, Some(3_000))?, Storage::Recompute);
+    /// assert!(Storage::Memory.resolve(5_000, 4_000, None).is_err());
     /// # Ok::<(), attention_probes::activations::ActivationError>(())
     /// ```
     pub fn resolve(
         self,
         needed_bytes: u64,
-        budget_bytes: u64,
-        has_folder: bool,
+        memory_bytes: u64,
+        disk_bytes: Option<u64>,
     ) -> Result<Self, ActivationError> {
         match self {
-            Self::Auto if needed_bytes <= budget_bytes => Ok(Self::Memory),
-            Self::Auto if has_folder => Ok(Self::Disk),
+            Self::Auto if needed_bytes <= memory_bytes => Ok(Self::Memory),
+            Self::Auto if disk_bytes.is_some_and(|room| needed_bytes <= room) => Ok(Self::Disk),
             Self::Auto => Ok(Self::Recompute),
-            Self::Memory if needed_bytes > budget_bytes => {
-                Err(ActivationError::MemoryBudget { needed_bytes, budget_bytes })
+            Self::Memory if needed_bytes > memory_bytes => {
+                Err(ActivationError::MemoryBudget { needed_bytes, budget_bytes: memory_bytes })
             }
-            Self::Disk if !has_folder => Err(ActivationError::NoFolder),
+            Self::Disk if disk_bytes.is_none() => Err(ActivationError::NoFolder),
             other => Ok(other),
+        }
+    }
+}
+
+impl FromStr for Storage {
+    type Err = ActivationError;
+
+    fn from_str(name: &str) -> Result<Self, ActivationError> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "recompute" => Ok(Self::Recompute),
+            "memory" => Ok(Self::Memory),
+            "disk" => Ok(Self::Disk),
+            _ => Err(ActivationError::UnknownStorage { name: name.to_owned() }),
         }
     }
 }
@@ -67,6 +89,9 @@ pub struct StorageConfig {
     pub storage: Storage,
     /// Bytes that activations may take in memory. Default 4 GiB.
     pub memory_budget_bytes: u64,
+    /// Bytes that activations may take on disk where [`Storage::Auto`] puts them there; never more
+    /// than is free. Default 20 GiB.
+    pub disk_budget_bytes: u64,
     /// Folder for activations on disk, made if it is not there. Default none.
     pub folder: Option<PathBuf>,
     /// What tells the model from any other, its weights and dtype included: activations on disk
@@ -79,10 +104,107 @@ impl Default for StorageConfig {
         Self {
             storage: Storage::Auto,
             memory_budget_bytes: 4 << 30,
+            disk_budget_bytes: 20 << 30,
             folder: None,
             model_key: String::new(),
         }
     }
+}
+
+/// Where activations are kept, and why.
+///
+/// Prints as a sentence for a person, without a full stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageChoice {
+    /// Where; never [`Storage::Auto`].
+    pub storage: Storage,
+    /// Bytes that they take.
+    pub needed_bytes: u64,
+    /// Bytes that they may take in memory.
+    pub memory_bytes: u64,
+    /// Bytes that they may take on disk; `None` where there is no folder.
+    pub disk_bytes: Option<u64>,
+    /// Free bytes there, if the system says it.
+    pub free_bytes: Option<u64>,
+    /// Whether an earlier run has left them on disk.
+    pub is_cached: bool,
+}
+
+impl fmt::Display for StorageChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let needed = shown_size(self.needed_bytes);
+        let memory = shown_size(self.memory_bytes);
+        let disk = self
+            .disk_bytes
+            .map(|bytes| format!("the {} that they may take on disk", shown_size(bytes)));
+        let is_full = self.free_bytes.is_some_and(|free| free < self.needed_bytes);
+        match (self.storage, disk) {
+            (Storage::Memory, _) => {
+                write!(
+                    f,
+                    "activations take {needed}, and are kept in memory, where {memory} are allowed"
+                )
+            }
+            (Storage::Disk, _) if self.is_cached => {
+                write!(f, "activations of an earlier run, {needed}, are read from disk")
+            }
+            (Storage::Disk, _) => write!(
+                f,
+                "activations take {needed}, more than the {memory} that are allowed in memory, and are \
+                 kept on disk"
+            ),
+            (_, Some(disk)) => {
+                let free = self.free_bytes.filter(|_| is_full).map(shown_size);
+                let beyond = free.map_or(disk, |free| format!("the {free} that are free on disk"));
+                write!(
+                    f,
+                    "activations take {needed}, more than the {memory} that are allowed in memory, \
+                     and than {beyond}; the model runs again for every batch"
+                )
+            }
+            (_, None) => write!(
+                f,
+                "activations take {needed}, more than the {memory} that are allowed in memory; the model \
+                 runs again for every batch"
+            ),
+        }
+    }
+}
+
+impl StorageConfig {
+    /// Decides where the activations of some sequences are kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::resolve`].
+    pub fn choose(
+        &self,
+        capture: &Capture<'_>,
+        sequences: &[usize],
+    ) -> Result<StorageChoice, ActivationError> {
+        let needed_bytes = capture.needed_bytes(sequences);
+        let cache = |folder| DiskCache { folder, model_key: &self.model_key };
+        let folder = self.folder.as_deref();
+        let is_cached = folder
+            .is_some_and(|folder| DiskActivations::is_there(capture, sequences, cache(folder)));
+        let free_bytes = folder.and_then(free_bytes);
+        let disk_bytes = folder.map(|_| self.disk_budget_bytes);
+        let room = match (disk_bytes, free_bytes) {
+            _ if is_cached => Some(u64::MAX),
+            (Some(budget), Some(free)) => Some(budget.min(free)),
+            (budget, _) => budget,
+        };
+        let memory_bytes = self.memory_budget_bytes;
+        let storage = self.storage.resolve(needed_bytes, memory_bytes, room)?;
+        Ok(StorageChoice { storage, needed_bytes, memory_bytes, disk_bytes, free_bytes, is_cached })
+    }
+}
+
+/// Free bytes where a folder is or would be made; `None` if the system does not say it.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let folder = std::path::absolute(folder).ok()?;
+    let there = folder.ancestors().find(|folder| folder.exists())?;
+    fs4::available_space(there).ok()
 }
 
 /// Runs the model once over some sequences and keeps their activations as the config says.
@@ -109,11 +231,8 @@ pub fn open_activations<'a>(
     config: &StorageConfig,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Box<dyn ActivationSource + 'a>, ActivationError> {
-    let needed_bytes = capture.needed_bytes(sequences);
-    let folder = config.folder.as_deref();
-    let storage =
-        config.storage.resolve(needed_bytes, config.memory_budget_bytes, folder.is_some())?;
-    let source: Box<dyn ActivationSource + 'a> = match (storage, folder) {
+    let choice = config.choose(&capture, sequences)?;
+    let source: Box<dyn ActivationSource + 'a> = match (choice.storage, config.folder.as_deref()) {
         (Storage::Memory, _) => {
             Box::new(MemoryActivations::capture(&capture, sequences, progress)?)
         }
@@ -256,19 +375,20 @@ mod tests {
     #[test]
     fn auto_takes_memory_then_disk_then_nothing() {
         let cases = [
-            (Storage::Auto, 10, true, Storage::Memory),
-            (Storage::Auto, 9, true, Storage::Disk),
-            (Storage::Auto, 9, false, Storage::Recompute),
-            (Storage::Memory, 10, false, Storage::Memory),
-            (Storage::Disk, 10, true, Storage::Disk),
-            (Storage::Recompute, 10, true, Storage::Recompute),
+            (Storage::Auto, 10, Some(9), Storage::Memory),
+            (Storage::Auto, 9, Some(10), Storage::Disk),
+            (Storage::Auto, 9, Some(9), Storage::Recompute),
+            (Storage::Auto, 9, None, Storage::Recompute),
+            (Storage::Memory, 10, None, Storage::Memory),
+            (Storage::Disk, 10, Some(9), Storage::Disk),
+            (Storage::Recompute, 10, Some(10), Storage::Recompute),
         ];
-        for (storage, budget_bytes, has_folder, expected) in cases {
-            assert_eq!(storage.resolve(10, budget_bytes, has_folder).unwrap(), expected);
+        for (storage, memory_bytes, disk_bytes, expected) in cases {
+            assert_eq!(storage.resolve(10, memory_bytes, disk_bytes).unwrap(), expected);
         }
-        assert!(matches!(Storage::Disk.resolve(1, 9, false), Err(ActivationError::NoFolder)));
+        assert!(matches!(Storage::Disk.resolve(1, 9, None), Err(ActivationError::NoFolder)));
         assert_eq!(
-            Storage::Memory.resolve(5 << 30, 4 << 30, true).unwrap_err().to_string(),
+            Storage::Memory.resolve(5 << 30, 4 << 30, Some(9)).unwrap_err().to_string(),
             "activations take 5.00 GiB, but the memory budget is 4.00 GiB; raise it, or set the \
              storage to `disk` or `recompute`"
         );
@@ -285,14 +405,28 @@ mod tests {
             memory_budget_bytes: n_bytes - 1,
             folder: Some(folder.path().to_owned()),
             storage: Storage::Memory,
-            model_key: String::new(),
+            ..StorageConfig::default()
         };
         let open = |config: &StorageConfig| {
             open_activations(fixture.capture(), &fixture.all(), config, &mut |_, _| {}).err()
         };
         assert!(matches!(open(&config), Some(ActivationError::MemoryBudget { .. })));
         config.storage = Storage::Auto;
+        let choose = |config: &StorageConfig| {
+            config.choose(&fixture.capture(), &fixture.all()).map(|it| (it.storage, it.to_string()))
+        };
+        let small = StorageConfig { disk_budget_bytes: n_bytes - 1, ..config.clone() };
+        let (storage, why) = choose(&small).unwrap();
+        assert_eq!(storage, Storage::Recompute);
+        assert!(why.contains("that they may take on disk; the model runs again"), "{why}");
+        let (storage, why) = choose(&config).unwrap();
+        assert_eq!(storage, Storage::Disk);
+        assert!(why.ends_with("that are allowed in memory, and are kept on disk"), "{why}");
         assert!(open(&config).is_none());
         assert!(fs::read_dir(folder.path()).unwrap().count() > 0);
+        // What is on disk already takes no more room there.
+        let (storage, why) = choose(&small).unwrap();
+        assert_eq!(storage, Storage::Disk);
+        assert!(why.starts_with("activations of an earlier run, "), "{why}");
     }
 }

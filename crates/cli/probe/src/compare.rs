@@ -21,7 +21,7 @@ use tracing::info;
 /// paired bootstrap.
 #[derive(Args, Debug)]
 pub struct CompareArgs {
-    /// Folders of runs, `<output>/<run>` or `<output>/<run>/seed_<seed>`.
+    /// Folders of runs, `<output>/<run>` or `<output>/<run>/seed_<seed>`; `NAME=FOLDER` names one.
     #[arg(required = true, num_args = 2..)]
     pub results: Vec<PathBuf>,
     /// Also write a page, an HTML file.
@@ -42,7 +42,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         output::check_page(path, [])?;
     }
     let runs: Vec<SavedRun> =
-        args.results.iter().map(|path| SavedRun::read(path)).collect::<Result<_, _>>()?;
+        args.results.iter().map(|path| SavedRun::read_named(path)).collect::<Result<_, _>>()?;
     for (run, path) in runs.iter().zip(&args.results) {
         if run.experiments.is_empty() && run.targets.is_empty() {
             let message = format!("`{}` has no complete experiment yet", path.display());

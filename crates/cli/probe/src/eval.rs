@@ -15,7 +15,7 @@ use attention_probes_probes::{
     EvaluateConfig, LabelledColumns, LabelledRows, LabelledTexts, ProbeFile, SavedEvaluation,
 };
 use burn::tensor::Device;
-use clap::Args;
+use clap::{ArgAction, Args};
 use serde::Serialize;
 use tracing::warn;
 
@@ -57,8 +57,9 @@ pub struct EvalArgs {
     /// or 256 where the probe does not say.
     #[arg(long)]
     pub max_tokens: Option<NonZeroUsize>,
-    /// Token tasks: draw as many negatives as positives.
-    #[arg(long)]
+    /// Token tasks: draw as many negatives as positives; `--balance=false` keeps the natural rate.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "true", default_missing_value = "true")]
     pub balance: bool,
     /// Token tasks: most positions that are taken from a text.
     #[arg(long, default_value = "8")]

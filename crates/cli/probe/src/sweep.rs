@@ -52,7 +52,10 @@ pub struct SweepArgs {
     pub batch_size: Option<usize>,
     /// Where activations are kept, instead of the configuration's: auto, recompute, memory, disk.
     #[arg(long)]
-    pub storage: Option<String>,
+    pub storage: Option<Storage>,
+    /// Most tokens of one forward pass, padding included, instead of the configuration's.
+    #[arg(long)]
+    pub batch_tokens: Option<usize>,
     /// Number format that the model computes in: `f32`, `bf16`, `f16`, or `auto`, instead of
     /// the configuration's.
     #[arg(long)]
@@ -114,12 +117,9 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             }
             checked => Some(checked?),
         };
-        let outline = outline.as_ref();
-        return if args.run.json {
-            print(&plan_json(&plan, outline)?)
-        } else {
-            print(&plan_text(&plan, outline))
-        };
+        let (outline, as_json) = (outline.as_ref(), args.run.json);
+        let text = if as_json { plan_json(&plan, outline)? } else { plan_text(&plan, outline) };
+        return print(&text);
     }
     let report = run_plan(&plan, earlier, &args.run.track)?;
     print_report(&report, args.run.json)
@@ -167,38 +167,28 @@ pub fn print_report(report: &SweepReport, json: bool) -> Result<()> {
 }
 
 fn override_config(config: &mut SweepConfig, args: &SweepArgs) -> Result<()> {
-    if let Some(run) = &args.run_name {
-        config.run.clone_from(run);
-    }
-    if let Some(output) = &args.run.output {
-        config.output.clone_from(output);
-    }
-    if let Some(dtype) = args.dtype {
-        config.model.dtype = dtype;
-    }
-    if let Some(device) = &args.run.device {
-        config.device.clone_from(device);
-    }
-    if let Some(model) = &args.model {
-        config.model.name.clone_from(model);
-    }
+    replace(&mut config.run, args.run_name.as_ref());
+    replace(&mut config.output, args.run.output.as_ref());
+    replace(&mut config.model.dtype, args.dtype.as_ref());
+    replace(&mut config.device, args.run.device.as_ref());
+    replace(&mut config.model.name, args.model.as_ref());
     config.seed = args.seed.unwrap_or(config.seed);
     config.sweep.epochs = args.epochs.or(config.sweep.epochs);
-    config.sweep.batch_size = args.batch_size.unwrap_or(config.sweep.batch_size);
+    replace(&mut config.sweep.batch_size, args.batch_size.as_ref());
     if let Some(layers) = &args.layers {
         config.activations.layers = layers.parse().map_err(|error: SweepError| {
             InputError(format!("`--layers {layers}` cannot be read: {error}"))
         })?;
     }
-    if let Some(storage) = &args.storage {
-        config.activations.storage = serde_json::from_value::<Storage>(storage.as_str().into())
-            .map_err(|_| {
-                InputError(format!(
-                    "`--storage {storage}` is unknown, use auto, recompute, memory, or disk"
-                ))
-            })?;
-    }
+    replace(&mut config.activations.storage, args.storage.as_ref());
+    replace(&mut config.activations.batch_tokens, args.batch_tokens.as_ref());
     Ok(())
+}
+
+fn replace<T: Clone>(value: &mut T, by: Option<&T>) {
+    if let Some(by) = by {
+        value.clone_from(by);
+    }
 }
 
 /// What would be trained.
@@ -207,6 +197,7 @@ fn plan_json(plan: &SweepPlan, outline: Option<&SweepOutline>) -> Result<String>
         "config": plan.config(),
         "n_trials": plan.trials().len(),
         "data": outline.map(|outline| &outline.data),
+        "layers": outline.map(|outline| &outline.layers),
         "estimated_seconds": outline.map(SweepOutline::seconds),
     });
     Ok(serde_json::to_string_pretty(&plan)? + "\n")

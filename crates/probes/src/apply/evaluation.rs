@@ -27,7 +27,7 @@ pub struct EvaluateConfig {
     /// Most tokens of a text, at most the model's context. Default none: as many as in training, or
     /// 256 where the probe does not say.
     pub max_tokens: Option<usize>,
-    /// Token tasks: draw as many negatives as positives. Default false.
+    /// Tasks about one target: draw as many negatives as positives. Default true.
     pub balance: bool,
     /// Token tasks: most positions that are taken from a text. Default 8.
     pub examples_per_text: usize,
@@ -41,7 +41,7 @@ impl Default for EvaluateConfig {
     fn default() -> Self {
         Self {
             max_tokens: None,
-            balance: false,
+            balance: true,
             examples_per_text: 8,
             seed: 42,
             stop: Stop::never(),

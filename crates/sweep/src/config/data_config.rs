@@ -67,8 +67,9 @@ pub struct DataConfig {
     pub offsets: Option<String>,
     /// Longest text in tokens; longer ones are cut.
     pub max_tokens: usize,
-    /// Whether a token task takes as many positive as negative examples.
-    pub balance: bool,
+    /// Whether `current_token` and `next_token` take as many negative as positive examples; if not
+    /// given they do.
+    pub balance: Option<bool>,
     /// Most examples that a token task takes from one text.
     pub examples_per_text: usize,
     /// The examples that choose a trial.
@@ -132,7 +133,7 @@ impl Default for DataConfig {
             tags: "tags".to_owned(),
             offsets: None,
             max_tokens: 256,
-            balance: false,
+            balance: None,
             examples_per_text: 8,
             validation: HeldOut::Share(0.1),
             test: HeldOut::Share(0.2),

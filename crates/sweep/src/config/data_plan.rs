@@ -259,7 +259,7 @@ fn check_keys_of_task(data: &DataConfig, task: &Task) -> Result<(), SweepError> 
     ];
     let idle = [
         (!is_target && !data.target.is_empty(), "data.target"),
-        (!is_target && data.balance, "data.balance"),
+        (!is_target && data.balance == Some(true), "data.balance"),
     ];
     let idle = idle.into_iter().chain(columns.map(|(is_set, key)| (is_set && !is_tokens, key)));
     for (is_idle, key) in idle {

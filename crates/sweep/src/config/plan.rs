@@ -86,6 +86,8 @@ impl SweepConfig {
         check_grid(&self.sweep)?;
         check_evaluation(&self.evaluation)?;
         at_least("activations.memory_budget_gib", self.activations.memory_budget_gib, 0.0)?;
+        at_least("activations.disk_budget_gib", self.activations.disk_budget_gib, 0.0)?;
+        at_least("activations.batch_tokens", self.activations.batch_tokens as f64, 1.0)?;
         if let Layers::Word(word) = &self.activations.layers {
             self.activations.layers = word.parse()?;
         }
@@ -137,6 +139,10 @@ impl SweepConfig {
         let tasks: Vec<Option<Task>> =
             self.data.iter().map(check_data).collect::<Result<_, _>>()?;
         check_experiments(&self.data, &tasks)?;
+        for (data, task) in self.data.iter_mut().zip(&tasks) {
+            let is_target = task.as_ref().is_some_and(|task| task.target().is_some());
+            data.balance = Some(data.balance.unwrap_or(is_target));
+        }
 
         not_empty("architectures", &self.architectures)?;
         let (mut names, mut kinds_of) = (BTreeSet::new(), Vec::new());

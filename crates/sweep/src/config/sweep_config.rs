@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use attention_probes_activations::{Component, Storage};
+use attention_probes_activations::{Component, Storage, TOKENS_PER_FORWARD};
 use attention_probes_errors::{FileError, parse_toml};
 use attention_probes_models::{Convention, Dtype};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -81,6 +81,10 @@ pub struct ActivationsConfig {
     pub storage: Storage,
     /// How much memory activations may take.
     pub memory_budget_gib: f64,
+    /// How much of the disk they may take where `auto` puts them there; never more than is free.
+    pub disk_budget_gib: f64,
+    /// Most tokens of one forward pass, padding included.
+    pub batch_tokens: usize,
 }
 
 /// A choice of layers.
@@ -244,6 +248,8 @@ impl Default for ActivationsConfig {
             concat: false,
             storage: Storage::Auto,
             memory_budget_gib: 4.0,
+            disk_budget_gib: 20.0,
+            batch_tokens: TOKENS_PER_FORWARD,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use attention_probes_activations::{
     ActivationSource, Capture, Example, ExampleSet, Labels, MemoryActivations, Place, PlaceSites,
-    Split, StorageConfig, TOKENS_PER_FORWARD, TokenizedDataset, open_activations,
+    Split, Storage, StorageConfig, TokenizedDataset, open_activations,
 };
 use attention_probes_errors::Stop;
 use attention_probes_models::LanguageModel;
@@ -173,7 +173,7 @@ impl DataRun<'_> {
             tokens: &texts.tokens,
             sites: sites.sites(),
             device: self.device,
-            max_tokens_per_batch: TOKENS_PER_FORWARD,
+            max_tokens_per_batch: self.plan.config().activations.batch_tokens,
             stop: self.stop.clone(),
         }
     }
@@ -241,6 +241,19 @@ impl DataRun<'_> {
         self.plan.config().output.join("cache").join(kind)
     }
 
+    /// How activations of texts are kept.
+    pub(crate) fn storage(&self, model: &LanguageModel) -> StorageConfig {
+        let config = &self.plan.config().activations;
+        let bytes = |gib: f64| (gib * f64::from(1 << 30)) as u64;
+        StorageConfig {
+            storage: config.storage,
+            memory_budget_bytes: bytes(config.memory_budget_gib),
+            disk_budget_bytes: bytes(config.disk_budget_gib),
+            folder: Some(self.cache("activations")),
+            model_key: model.fingerprint(),
+        }
+    }
+
     /// Computes or finds the activations, drops what is not finite, and divides the examples.
     pub(crate) fn prepare<'b>(
         &self,
@@ -249,17 +262,16 @@ impl DataRun<'_> {
         model: &LanguageModel,
         tracker: &mut dyn Tracker,
     ) -> Result<Prepared<'b>, SweepError> {
-        let config = &self.plan.config().activations;
-        let storage = StorageConfig {
-            storage: config.storage,
-            memory_budget_bytes: (config.memory_budget_gib * f64::from(1 << 30)) as u64,
-            folder: Some(self.cache("activations")),
-            model_key: model.fingerprint(),
-        };
+        let storage = self.storage(model);
         let name = &self.config().name;
         let mut progress = |done, total| tracker.extracted(name, done, total);
         let mut examples = texts.examples.clone();
-        let source = open_activations(capture, &examples.sequences(), &storage, &mut progress)?;
+        let sequences = examples.sequences();
+        let choice = storage.choose(&capture, &sequences)?;
+        let source = open_activations(capture, &sequences, &storage, &mut progress)?;
+        if storage.storage == Storage::Auto {
+            tracker.note(&format!("`{name}`: {choice}"));
+        }
         let n_skipped = source.skipped().len();
         if n_skipped > 0 {
             let rows: Vec<usize> =

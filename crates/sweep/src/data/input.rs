@@ -69,7 +69,7 @@ impl Texts {
         }
         let drawing = ExampleConfig {
             task: task.clone(),
-            balance: config.balance,
+            balance: config.balance.unwrap_or(true),
             examples_per_text: config.examples_per_text,
             seed,
         };

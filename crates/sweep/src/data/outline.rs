@@ -31,6 +31,8 @@ const TRAINING_RATE: f64 = 0.5;
 /// What a sweep would do, as far as it is known before anything is trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SweepOutline {
+    /// Layers of the model that are read, ascending; empty where it is not read.
+    pub layers: Vec<usize>,
     /// Data sets, in order.
     pub data: Vec<DataOutline>,
 }
@@ -136,9 +138,8 @@ impl DataRun<'_> {
         let sequences = texts.examples.sequences();
         let length = |sequence: &usize| texts.tokens.sequence(*sequence).len();
         let n_tokens: usize = sequences.iter().map(length).sum();
-        let activations_bytes = capture.needed_bytes(&sequences);
-        let budget = (config.activations.memory_budget_gib * f64::from(1 << 30)) as u64;
-        let storage = config.activations.storage.resolve(activations_bytes, budget, true)?;
+        let choice = self.storage(model).choose(&capture, &sequences)?;
+        let (activations_bytes, storage) = (choice.needed_bytes, choice.storage);
 
         let mut n_timed = 0;
         let timed: Vec<usize> = sequences

@@ -14,6 +14,7 @@ use crate::judge::evaluation::{
     EvaluatedGroup, Evaluator, FittedOn, compare as compare_predictions,
 };
 use crate::judge::judged::Judged;
+use crate::judge::unbalanced::unbalanced;
 use crate::judge::underfit;
 use crate::results::fitted::FittedArchitecture;
 use crate::results::folder;
@@ -81,7 +82,9 @@ impl Findings<'_> {
             fitted.iter().partition(|architecture| architecture.diverged(architecture.fit.best));
         let diverged: Vec<String> =
             diverged.into_iter().map(|one| one.config_name.to_owned()).collect();
-        let warnings = self.warnings_of(&diverged, &sound)?;
+        let architectures = self.architecture_reports(&sound)?;
+        let mut warnings = self.warnings_of(&diverged, &sound)?;
+        warnings.extend(architectures.iter().filter_map(|one| unbalanced(one, self.subject.data)));
         let report = ExperimentReport {
             experiment,
             data: self.subject.data.name.clone(),
@@ -100,7 +103,7 @@ impl Findings<'_> {
                 n_skipped: self.subject.n_skipped,
             },
             baselines: self.trained.baselines.report.clone(),
-            architectures: self.architecture_reports(&sound)?,
+            architectures,
             diverged,
             warnings,
         };

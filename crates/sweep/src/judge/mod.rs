@@ -13,5 +13,6 @@ pub(crate) mod judged;
 pub(crate) mod label_baselines;
 pub(crate) mod target_findings;
 pub(crate) mod transfer;
+pub(crate) mod unbalanced;
 pub(crate) mod underfit;
 pub(crate) mod words_regression;

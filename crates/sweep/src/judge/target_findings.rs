@@ -282,6 +282,7 @@ impl TargetFindings<'_> {
             metadata.weight_decay = Some(trial.trial.weight_decay);
             metadata.seed = trial.trial.seed;
             metadata.epochs = trial.epochs;
+            metadata.metrics.final_loss = trial.train_loss();
             let outputs = tried.outputs_of(index);
             let (validation, test) = self.evaluate(&mut metadata, outputs)?;
             let named = match config.sweep.seeds.len() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use attention_probes_metrics::{
-    Bootstrap, ComparedProbe, Comparison, Interval, compare_balanced_accuracy,
+    Bootstrap, ComparedProbe, Comparison, Interval, MetricError, compare_balanced_accuracy,
 };
 use attention_probes_probes::SideReport;
 use serde::Serialize;
@@ -56,7 +56,8 @@ enum Probe<'a> {
 ///
 /// # Errors
 ///
-/// [`SweepError::Metric`] if the predictions of a run do not fit its labels.
+/// - [`SweepError::Metric`] if the predictions of a run do not fit its labels
+/// - [`SweepError::Duplicate`] if two runs are given one name
 ///
 /// # Examples
 ///
@@ -104,6 +105,9 @@ enum Probe<'a> {
 /// ```
 pub fn compare_runs(runs: &[SavedRun]) -> Result<RunComparison, SweepError> {
     let names = names(runs);
+    if let Some((_, name)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+        return Err(SweepError::Duplicate { key: "NAME=FOLDER", name: name.clone() });
+    }
     let found: Vec<Vec<Found<'_>>> = runs.iter().map(results).collect();
     let empty = Vec::new();
     let of_first = found.first().unwrap_or(&empty);
@@ -169,9 +173,11 @@ fn names(runs: &[SavedRun]) -> Vec<String> {
     let distinct =
         |names: &Vec<String>| names.iter().enumerate().all(|(i, name)| !names[..i].contains(name));
     let mut candidates = ways.iter().map(|name| runs.iter().map(name).collect::<Vec<_>>());
-    candidates.find(distinct).unwrap_or_else(|| {
+    let own = candidates.find(distinct).unwrap_or_else(|| {
         runs.iter().enumerate().map(|(i, run)| format!("{} ({})", short(run), i + 1)).collect()
-    })
+    });
+    let given = |(run, own): (&SavedRun, String)| run.name.clone().unwrap_or(own);
+    runs.iter().zip(own).map(given).collect()
 }
 
 /// Every chosen probe of a run, of classes and of other labels.
@@ -241,11 +247,19 @@ fn targets(report: &TargetReport) -> impl Iterator<Item = Found<'_>> {
 
 /// Compares two classifiers if they were evaluated on the same examples.
 fn paired(result: &Found<'_>, base: &Found<'_>) -> Result<Option<Comparison>, SweepError> {
-    let (Probe::Class(own, own_probe), Probe::Class(first, first_probe)) =
-        (result.probe, base.probe)
-    else {
-        return Ok(None);
-    };
+    match (result.probe, base.probe) {
+        (Probe::Class(own, own_probe), Probe::Class(first, first_probe)) => {
+            Ok(paired_probes((own, own_probe), (first, first_probe))?)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Compares two probes of classes if they were evaluated on the same examples.
+pub(crate) fn paired_probes(
+    (own, own_probe): (&SavedExperiment, &ArchitectureReport),
+    (first, first_probe): (&SavedExperiment, &ArchitectureReport),
+) -> Result<Option<Comparison>, MetricError> {
     let (report, other) = (&own.report, &first.report);
     let (test, base_test) = (&own.predictions.test, &first.predictions.test);
     let same_data = report.origin.data_hash.is_some()

@@ -68,6 +68,7 @@ impl FittedArchitecture<'_> {
             metadata.epochs = trial.epochs;
             metadata.metrics.validation = Some(self.validation.report(index, metadata.seed)?);
             metadata.metrics.test = Some(self.test.report(index, metadata.seed)?);
+            metadata.metrics.final_loss = trial.train_loss();
             metadata.thresholds = thresholds(config, self.calibration, index)?.0;
             metadata.deferral = deferral(config, self.calibration, index)?;
             metadata.calibrators = calibrators(self.calibration, index)?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod chosen;
 pub(crate) mod compare;
+pub(crate) mod compared_layers;
 pub(crate) mod files;
 pub(crate) mod fitted;
 pub(crate) mod folder;

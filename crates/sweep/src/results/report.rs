@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use attention_probes_metrics::{
-    AxisSpread, Baselines, ClassificationReport, ExampleCounts, PairAccuracy,
+    AxisSpread, Baselines, ClassificationReport, ComparedLayers, ExampleCounts, PairAccuracy,
 };
 use attention_probes_probes::Optimizer;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ pub struct SweepReport {
     pub targets: Vec<TargetReport>,
     /// Chosen probes on the test examples of other data sets.
     pub transfers: Vec<TransferReport>,
+    /// The layer that validation chose against the first and the middle one, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<ComparedLayers>,
 }
 
 /// One data set at one layer: the content of `best.json`.

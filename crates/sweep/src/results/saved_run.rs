@@ -16,6 +16,8 @@ use crate::{SweepConfig, SweepError};
 /// A run of a sweep as it lies on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedRun {
+    /// What comparisons call it; `None` if its own name is to do.
+    pub name: Option<String>,
     /// Its folder, `<output>/<run>/seed_<seed>`.
     pub folder: PathBuf,
     /// The configuration, every default filled in.
@@ -91,7 +93,35 @@ impl SavedRun {
             key(a).cmp(&key(b)).then_with(|| a.report.experiment.cmp(&b.report.experiment))
         });
         let transfers = read_transfers(&folder)?;
-        Ok(Self { folder, config, config_text, experiments, targets, transfers })
+        let name = None;
+        Ok(Self { name, folder, config, config_text, experiments, targets, transfers })
+    }
+
+    /// Reads a run that is given as its folder, or as `NAME=FOLDER`, which names it in comparisons.
+    ///
+    /// # Errors
+    ///
+    /// As [`SavedRun::read`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use attention_probes::sweep::SavedRun;
+    ///
+    /// // A folder that is there is one, whatever it is called.
+    /// let error = SavedRun::read_named(Path::new("before=results/none")).unwrap_err();
+    /// assert!(error.to_string().starts_with("`results/none`"), "{error}");
+    /// ```
+    pub fn read_named(given: &Path) -> Result<Self, SweepError> {
+        let named = given.to_str().and_then(|given| given.split_once('='));
+        match named.filter(|(name, _)| !name.is_empty() && !given.exists()) {
+            Some((name, folder)) => {
+                Ok(Self { name: Some(name.to_owned()), ..Self::read(Path::new(folder))? })
+            }
+            None => Self::read(given),
+        }
     }
 
     /// The model whose activations were read; empty if every data set brought its own.

@@ -43,6 +43,12 @@ pub struct GroupFit {
 }
 
 impl TrialFit {
+    /// Mean training loss of the weights that were kept; `None` if it is not a number.
+    pub fn train_loss(&self) -> Option<f64> {
+        let loss = self.history.get(self.kept).map(|record| record.train_loss);
+        loss.filter(|loss| loss.is_finite())
+    }
+
     /// Validation metrics of the weights that were kept.
     pub fn score(&self) -> Option<Score> {
         self.history.get(self.kept).map(|record| record.validation)

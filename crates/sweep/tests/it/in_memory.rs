@@ -10,8 +10,8 @@ use attention_probes_models::Convention;
 use attention_probes_probes::{Kinds, LabelKind, Labels, Loss, TrainingData};
 use attention_probes_sweep::config::{ArchitectureConfig, DataConfig, GridConfig};
 use attention_probes_sweep::{
-    LabelledSource, NoTracker, RunOptions, SweepConfig, SweepDataConfig, SweepError, run_sweep,
-    sweep_data, sweep_labels, sweep_source,
+    LabelledSource, NoTracker, RunOptions, SweepConfig, SweepDataConfig, SweepError, WarningKind,
+    run_sweep, sweep_data, sweep_labels, sweep_source,
 };
 use burn::tensor::Device;
 use half::bf16;
@@ -79,7 +79,10 @@ fn a_sweep_in_memory_finds_and_writes_what_one_of_a_file_does() {
     assert!(accuracy > 0.7, "{accuracy}");
     assert_eq!(swept.fits.iter().map(|fit| fit.trials.len()).collect::<Vec<_>>(), [15, 4]);
     let chosen = swept.experiment.probe("attention").unwrap();
-    assert_eq!(chosen.state, swept.fits[1].trials[swept.fits[1].best].state);
+    let best = &swept.fits[1].trials[swept.fits[1].best];
+    assert_eq!(chosen.state, best.state);
+    let kept_loss = best.history[best.kept].train_loss;
+    assert_eq!(chosen.metadata.metrics.final_loss, Some(kept_loss));
 
     let own = folder.path().join("own");
     swept.experiment.write(&own).unwrap();
@@ -262,4 +265,26 @@ fn what_does_not_fit_is_refused() {
     of_tokens.architectures.truncate(1);
     of_tokens.architectures[0].loss = Loss::SoftmaxWeighted { window: 2, temperature: 1.0 };
     assert!(of_tokens.check_without_data(&Kinds::builtin()).is_err());
+}
+
+#[test]
+fn a_probe_that_is_right_about_one_class_alone_is_named() {
+    // One example in twenty is of class 1, and nothing tells it apart.
+    let rows: Vec<f32> = (0..2400).map(|i| ((i * 37 + i / 7) % 101) as f32 / 50.0 - 1.0).collect();
+    let classes = (0..800).map(|i| usize::from(i * 7919 % 20 == 3)).collect();
+    let device = Device::flex();
+    let labels = Labels::numbered(classes, 2);
+    let data = TrainingData::from_rows(&rows, &[1; 800], labels, &device).unwrap();
+    let mut config = config();
+    config.architectures.truncate(1);
+    let plan = config.check_without_data(&Kinds::builtin()).unwrap();
+    let options = SweepDataConfig::new("rare", &device);
+    let swept = sweep_data(&plan, &data, &options, &mut NoTracker).unwrap();
+    let report = &swept.experiment.report;
+    let mut warnings = report.warnings.iter();
+    let found = warnings.find(|it| it.kind == WarningKind::Unbalanced).expect("a warning");
+    let expected = "`linear`: its accuracy on test is 0.950 and its balanced accuracy 0.500: 95.0 % of \
+                    the examples are of one class, and always naming that one is right as often; set \
+                    `data.class_weights = \"balanced\"`, or give more examples of the rare classes";
+    assert_eq!(found.message, expected);
 }

@@ -38,6 +38,29 @@ fn runs_stand_beside_each_other() {
 }
 
 #[test]
+fn data_sets_are_points_against_the_first_run() {
+    let Some(mut browser) = Browser::start() else { return };
+    let page = sample::compare_page();
+    let _folder = open(&mut browser, page.to_html(), 1440);
+    let svg = "#scatters svg[role=img]";
+    let count = |browser: &mut Browser, what: &str| {
+        browser.evaluate(&format!("document.querySelectorAll('{svg} {what}').length"))
+    };
+    // Two runs besides the first, two data sets, and no line from one to the other.
+    assert_eq!(count(&mut browser, ".marker"), json!(4));
+    assert_eq!(count(&mut browser, ".diagonal"), json!(1));
+    browser.hover(svg);
+    let shown = browser.text(TOOLTIP);
+    assert!(shown.starts_with("baseline 0.") && shown.contains("(sentiment)"), "{shown}");
+
+    let mut one_set = page;
+    one_set.chosen.retain(|result| result.probe.data == "sentiment");
+    let _folder = open(&mut browser, one_set.to_html(), 1440);
+    assert_eq!(browser.evaluate("document.querySelector('#scatter').hidden"), json!(true));
+    browser.assert_quiet();
+}
+
+#[test]
 fn rows_can_be_searched() {
     let Some(mut browser) = Browser::start() else { return };
     let _folder = open(&mut browser, sample::compare_page().to_html(), 1440);

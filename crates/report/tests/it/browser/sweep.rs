@@ -32,6 +32,28 @@ fn the_best_of_validation_is_shown_first() {
 }
 
 #[test]
+fn the_chosen_layer_is_compared_with_others() {
+    let Some(mut browser) = Browser::start() else { return };
+    let _folder = open(&mut browser, sample::sweep_page(3).to_html(), 1440);
+    let list = |browser: &mut Browser| {
+        browser.text(
+            "[...document.querySelectorAll('#layer-tests li')].map((li) => li.innerHTML).join('|')",
+        )
+    };
+    assert_eq!(
+        list(&mut browser),
+        "<strong>attention: layer 2 over layer 0, +0.080 [+0.060, +0.100]</strong>|\
+         attention: layer 2 over layer 1, +0.010 [\u{2212}0.010, +0.030], no clear difference"
+    );
+    browser.evaluate(
+        "(() => { const select = document.querySelector('#data-set'); \
+         select.selectedIndex = 1; select.dispatchEvent(new Event('change')); })()",
+    );
+    assert_eq!(list(&mut browser), "", "they are of the other data set");
+    browser.assert_quiet();
+}
+
+#[test]
 fn a_cell_of_the_grid_shows_its_trial() {
     let Some(mut browser) = Browser::start() else { return };
     let page = sample::sweep_page(3);

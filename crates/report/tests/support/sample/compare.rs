@@ -6,7 +6,7 @@ use attention_probes_report::{ComparePage, ComparedResult, ComparedRun};
 use super::dice::{Dice, interval};
 
 /// What the first of two probes is better by than the second, by 0.02 to both sides.
-fn paired(first: f64, second: f64) -> Comparison {
+pub(super) fn paired(first: f64, second: f64) -> Comparison {
     let difference = first - second;
     Comparison {
         first,

@@ -2,8 +2,9 @@
 
 use attention_probes_metrics::{
     Agreement, AxisSpread, BagOfWordsBaseline, Baselines, Bucket, CalibrationScores,
-    ClassificationReport, Comparison, ConfusionMatrix, ControlReport, ExampleCounts, FprThreshold,
-    Guarantee, Interval, OperatingPoint, SeedReport, SeedSummary, ThresholdReport,
+    ClassificationReport, ComparedLayers, Comparison, ConfusionMatrix, ControlReport,
+    ExampleCounts, FprThreshold, Guarantee, Interval, OperatingPoint, SeedReport, SeedSummary,
+    ThresholdReport,
 };
 use attention_probes_report::{
     CalibrationRow, ComparisonRow, LengthRow, PenaltyPoint, ReliabilityBar, SweepArchitecture,
@@ -11,6 +12,7 @@ use attention_probes_report::{
     TargetTable, TargetTrials, ThresholdRow, TrialHistory,
 };
 
+use super::compare::paired;
 use super::dice::{Dice, interval};
 
 /// An interval of a share, as wide to both sides.
@@ -320,7 +322,17 @@ pub(crate) fn sweep_page(n_layers: usize) -> SweepPage {
         }
         mark_best(&mut experiments, data);
     }
+    let layers = |other, second| ComparedLayers {
+        data: "sentiment".to_owned(),
+        component: "resid_post".to_owned(),
+        config_name: "attention".to_owned(),
+        layer: 2,
+        other,
+        is_chosen: true,
+        comparison: paired(0.83, second),
+    };
     SweepPage {
+        layers: vec![layers(0, 0.75), layers(1, 0.82)],
         run: "sentiment-and-next-the".to_owned(),
         model: "demo-gpt2".to_owned(),
         library_version: "0.1.0".to_owned(),

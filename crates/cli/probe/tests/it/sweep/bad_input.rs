@@ -54,6 +54,15 @@ fn a_missing_configuration_is_named() {
 }
 
 #[test]
+fn what_other_programs_take_is_refused_with_what_this_one_takes() {
+    let folder = Folder::new();
+    let stderr = call::refused(&mut folder.command(&["--model_dtype", "f16"]));
+    assert!(stderr.contains("'--model_dtype' found") && stderr.contains("'--dtype'"), "{stderr}");
+    folder.write("sweep.toml", "model:\n  name: demo-gpt2\n");
+    assert_has(&refused_in_lines(&folder, &[]), &["this is YAML, and a configuration is TOML"]);
+}
+
+#[test]
 fn a_missing_data_file_is_named() {
     let folder = Folder::with(&[("data.csv", "dota.csv")]);
     assert_has(&refused(&folder, &[]), &["cannot read `dota.csv`: there is no such file"]);
@@ -295,7 +304,8 @@ fn an_unknown_device_is_refused_beside_the_known_ones() {
 #[test]
 fn an_unknown_storage_or_layer_list_is_refused() {
     let folder = Folder::new();
-    assert_has(&refused(&folder, &["--storage", "tape"]), &["`--storage tape`", "recompute"]);
+    let stderr = call::refused(&mut folder.command(&["--storage", "tape"]));
+    assert_has(&stderr, &["'tape' for '--storage", "use auto, recompute, memory, or disk"]);
     assert_has(&refused(&folder, &["--layers", "1,x"]), &["`--layers 1,x`", "0,5"]);
     assert_has(&refused(&folder, &["--layers", "most"]), &["`most`", "`auto`"]);
 }

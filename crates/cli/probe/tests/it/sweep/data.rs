@@ -104,7 +104,7 @@ fn groups_stay_on_one_side() {
 fn a_token_task_asks_about_the_next_token() {
     let folder = Folder::with(&[(
         "path = \"data.csv\"",
-        "path = \"data.csv\"\ntask = \"next_token\"\ntarget = \" the\"\nbalance = true",
+        "path = \"data.csv\"\ntask = \"next_token\"\ntarget = \" the\"",
     )]);
     // No labels: a token task brings its own.
     let texts: Vec<&str> =
@@ -123,6 +123,10 @@ fn a_token_task_asks_about_the_next_token() {
         |class: usize| confusion[class].as_array().unwrap().iter().filter_map(Value::as_u64).sum();
     let counts: [u64; 2] = [of_class(0), of_class(1)];
     assert!(counts[0] > 0 && counts[1] > 0, "{counts:?}");
+    // As many of both, where nothing is said of it.
+    let n = |side: &str| report[side].as_u64().unwrap();
+    let resolved = fs::read_to_string(folder.path(&format!("{RUN}/config.toml"))).unwrap();
+    assert!(resolved.contains("balance = true") && n("n_test").abs_diff(2 * counts[1]) <= 4);
     let trained = folder.tree(&format!("{RUN}/data-L03-resid_post/trained"));
     let (_, metadata) = trained.iter().find(|(name, _)| name.ends_with("_meta.json")).unwrap();
     assert_eq!(json(metadata)["task"], "next_token");

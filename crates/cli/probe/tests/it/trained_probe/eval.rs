@@ -151,6 +151,18 @@ fn a_token_task_is_judged_on_examples_drawn_as_in_training() {
     let found = fixture.eval(&[&args[..], &["--examples-per-text", "2", "--seed", "7"]].concat());
     assert_same_report(&found, &expected);
     assert_eq!(found["classes"], serde_json::json!(["other", " the"]));
+    // As in a sweep, that is what is done where nothing is said; the natural rate is another.
+    let unsaid = [&args[..4], &["--examples-per-text", "2", "--seed", "7"]].concat();
+    assert_eq!(fixture.eval(&unsaid), found);
+    let natural = fixture.eval(&[&unsaid[..], &["--balance=false"]].concat());
+    let share = |report: &serde_json::Value| {
+        let of = |class: usize| {
+            let row = report["confusion"][class].as_array().unwrap();
+            row.iter().map(|n| n.as_f64().unwrap()).sum::<f64>()
+        };
+        of(1) / (of(0) + of(1))
+    };
+    assert!((share(&found) - 0.5).abs() < 0.05 && share(&natural) < 0.3);
 }
 
 #[test]

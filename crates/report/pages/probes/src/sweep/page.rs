@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use attention_probes_metrics::MetricError;
+use attention_probes_metrics::{ComparedLayers, MetricError};
 use attention_probes_probes::Optimizer;
 use attention_probes_report::{
     SweepArchitecture, SweepExperiment, SweepPage, SweepTransfer, SweepTrial, SweepWarning,
@@ -11,8 +11,8 @@ use attention_probes_report::{
 };
 use attention_probes_sweep::{
     ArchitectureReport, ExperimentReport, LayersWarning, SavedExperiment, SavedRun, SelectBy,
-    SidePredictions, TargetReport, TransferReport, TrialMetrics, chosen, experiment_warnings,
-    target_warnings, warnings_by_data,
+    SidePredictions, TargetReport, TransferReport, TrialMetrics, chosen, compare_layers,
+    experiment_warnings, target_warnings, warnings_by_data,
 };
 
 use super::curves::Curves;
@@ -52,6 +52,11 @@ pub fn sweep_page(runs: &mut [SavedRun]) -> Result<SweepPage, MetricError> {
         if let Some(saved) = run.targets.first() {
             page.library_version.clone_from(&saved.report.origin.library_version);
         }
+        page.layers.extend(compare_layers(&run.experiments)?.into_iter().map(|found| {
+            let seed =
+                if names_seed { format!(", seed {}", run.config.seed) } else { String::new() };
+            ComparedLayers { data: found.data + &seed, ..found }
+        }));
         page.transfers.extend(run.transfers.iter().filter_map(|found| {
             let mut transfer = transfer(run, found)?;
             if names_seed {

@@ -41,8 +41,13 @@ pub fn plan_text(plan: &SweepPlan, outline: Option<&SweepOutline>) -> String {
         let _ = writeln!(text, "data: {}", names.join(", "));
     }
     if plan.needs_model() {
-        // As the configuration has it; a list, a word, or a number is always JSON.
-        let layers = serde_json::to_string(&config.activations.layers).unwrap_or_default();
+        let layers = match outline {
+            Some(SweepOutline { layers, .. }) if !layers.is_empty() => {
+                layers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+            }
+            // As the configuration has it; a list, a word, or a number is always JSON.
+            _ => serde_json::to_string(&config.activations.layers).unwrap_or_default(),
+        };
         let components: Vec<String> =
             config.activations.component.all().iter().map(ToString::to_string).collect();
         let _ = writeln!(

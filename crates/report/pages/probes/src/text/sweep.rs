@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use attention_probes_metrics::{AxisSpread, ClassificationReport};
+use attention_probes_metrics::{AxisSpread, ClassificationReport, ComparedLayers, Comparison};
 use attention_probes_probes::Optimizer;
-use attention_probes_report::{aligned, fixed, scientific, with_interval};
+use attention_probes_report::{aligned, fixed, scientific, signed, with_interval};
 use attention_probes_sweep::{
     ArchitectureReport, Baselines, ExperimentReport, FittedOn, SweepReport, TestEvaluation,
     TransferReport, chosen_experiment, experiment_warnings,
@@ -40,7 +40,7 @@ pub fn sweep_text(report: &SweepReport) -> String {
     for name in names {
         let experiments: Vec<&ExperimentReport> =
             report.experiments.iter().filter(|experiment| experiment.data == name).collect();
-        data_set(&mut text, &experiments);
+        data_set(&mut text, &experiments, &report.layers);
     }
     targets(&mut text, &report.targets);
     transfers(&mut text, report);
@@ -92,7 +92,7 @@ fn setting(probe: &ArchitectureReport) -> String {
     }
 }
 
-fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
+fn data_set(text: &mut String, experiments: &[&ExperimentReport], layers: &[ComparedLayers]) {
     let Some(first) = experiments.first() else { return };
     let header = ["layer", "probe", "best setting", "balanced accuracy (95 %)", "AUROC"];
     let mut rows = vec![header.map(str::to_owned)];
@@ -140,6 +140,7 @@ fn data_set(text: &mut String, experiments: &[&ExperimentReport]) {
     );
     aligned(text, &rows);
     to_beat(text, &first.baselines, &pairs);
+    layers_compared(text, &first.data, layers);
     thresholds(text, experiments);
     axes(text, experiments);
     warnings(text, &experiment_warnings(experiments));
@@ -161,6 +162,25 @@ fn to_beat(text: &mut String, baselines: &Baselines, pairs: &str) {
         let right = with_interval(found.accuracy, &found.interval);
         let _ =
             writeln!(text, "  pairs, to beat, bag of words: {right} of {} right", found.n_pairs);
+    }
+}
+
+/// Whether the layer of the chosen probe is better than others, a line for each of these.
+fn layers_compared(text: &mut String, data: &str, layers: &[ComparedLayers]) {
+    for found in layers.iter().filter(|found| found.is_chosen && found.data == data) {
+        let Comparison { difference, interval, .. } = &found.comparison;
+        let is_clear = interval.lower > 0.0 || interval.upper < 0.0;
+        let _ = writeln!(
+            text,
+            "  layer {} over layer {} on test, {}: {} [{}, {}]{}",
+            found.layer,
+            found.other,
+            found.config_name,
+            signed(*difference),
+            signed(interval.lower),
+            signed(interval.upper),
+            if is_clear { "" } else { ", no clear difference" }
+        );
     }
 }
 
