@@ -28,7 +28,7 @@ use crate::{
 /// If the axes of an array do not multiply to its number of values.
 pub fn write_npz(
     path: impl AsRef<Path>,
-    arrays: &[(&str, NpzArray)],
+    arrays: &[(impl AsRef<str>, NpzArray)],
 ) -> Result<(), ActivationError> {
     for (_, array) in arrays {
         array.assert_consistent();
@@ -36,7 +36,7 @@ pub fn write_npz(
     write_atomically(path.as_ref(), |file| {
         let mut zip = ZipWriter::new(FailingOnce::new(file));
         for (name, array) in arrays {
-            write_entry(&mut zip, name, array)?;
+            write_entry(&mut zip, name.as_ref(), array)?;
         }
         zip.finish()?;
         Ok(())

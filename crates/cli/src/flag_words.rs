@@ -1,7 +1,7 @@
 //! What the libraries say to set, with the flags of the commands that set it.
 
 /// The words of libraries that every program uses, and the same with flags.
-const FLAGS: [(&str, &str); 5] = [
+const FLAGS: [(&str, &str); 6] = [
     // `ModelError::NoHubAccess`: the environment names no folder for the cache.
     ("give a `HubAccess`", "set `HF_HOME` to the folder of its cache"),
     // `ShardError::Other`
@@ -10,6 +10,7 @@ const FLAGS: [(&str, &str); 5] = [
         "name another folder, or replace them with `--overwrite`",
     ),
     // `TableError`
+    ("build with feature `parquet`", "build it with `cargo build --release --features parquet`"),
     ("set `quoting` to `none`", "give `quoting = \"none\"` or `--quoting none`"),
     ("set `quoting` to `minimal`", "give `quoting = \"minimal\"` or `--quoting minimal`"),
     ("set `escape` to `\\`", "give `escape = \"\\\\\"` or `--escape '\\'`"),

@@ -46,7 +46,8 @@ pub use hooks::{
 };
 pub use host::{host_values, is_host};
 pub use hub::{
-    DownloadProgress, HubAccess, HubCache, HubError, HubId, HubProxies, NoDownload, Token,
+    DownloadProgress, HubAccess, HubAddress, HubCache, HubError, HubId, HubProxies, NoDownload,
+    Token,
 };
 pub use layers::activation::ActivationFunction;
 pub use layers::rope::{Rope, RopeAngles};

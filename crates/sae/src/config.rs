@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
+use attention_probes_errors::ValueError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::SaeError;
 
 /// Shape and site of a sparse autoencoder, in the terms of `SAELens`.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +62,22 @@ pub enum SaeDtype {
     /// IEEE half precision.
     #[serde(alias = "torch.float16")]
     Float16,
+}
+
+impl FromStr for SaeDtype {
+    type Err = SaeError;
+
+    /// `f32`, `bf16`, or `f16`.
+    fn from_str(name: &str) -> Result<Self, SaeError> {
+        match name {
+            "f32" => Ok(Self::Float32),
+            "bf16" => Ok(Self::Bfloat16),
+            "f16" => Ok(Self::Float16),
+            _ => {
+                Err(ValueError::new("dtype", format_args!("`{name}`"), "f32, bf16, or f16").into())
+            }
+        }
+    }
 }
 
 /// What is done to a row of activations `x` of width `d` before it is encoded.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use attention_probes_activations::ActivationError;
 use attention_probes_errors::{
-    FileError, JsonFileError, Stopped, TomlError, ValueError, foreign_words, listed,
+    FileError, JsonFileError, Stopped, TomlError, ValueError, foreign_words, listed, shown_size,
 };
 use attention_probes_metrics::MetricError;
 use attention_probes_models::ModelError;
@@ -31,6 +31,42 @@ pub enum SaeError {
     UnknownFormat {
         /// What was asked for.
         path: PathBuf,
+    },
+    /// The whole tensor of a text is too large to be written.
+    #[error(
+        "the tensor has {n_values} values, {}; take fewer heads, or a shorter text",
+        shown_size(*n_bytes)
+    )]
+    TooLarge {
+        /// How many values.
+        n_values: usize,
+        /// Bytes that they take.
+        n_bytes: u64,
+    },
+    /// An address of the Hub is none of an autoencoder, or there is no Hub.
+    #[error(
+        "`{}` is no autoencoder on the Hub; expected `hf://OWNER/REPO/PATH`, perhaps with `@REVISION` \
+         behind the repository", path.display()
+    )]
+    Address {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// A folder of the Hub has several autoencoders, or none.
+    #[error("`{}` is no autoencoder itself; it has {entries}", path.display())]
+    NoSaeThere {
+        /// What was asked for.
+        path: PathBuf,
+        /// What lies in it.
+        entries: String,
+    },
+    /// A repository of the Hub has no such file or folder.
+    #[error("`{}`: there is {what}", path.display())]
+    NotOnHub {
+        /// What was asked for.
+        path: PathBuf,
+        /// What is not there, and what is.
+        what: String,
     },
     /// A configuration is not valid JSON, or a field has the wrong type.
     #[error(transparent)]

@@ -30,7 +30,7 @@ pub use eval::{ActivityConfig, FeatureActivity, FeatureAt, FeaturePeak, attribut
 pub use follow::{Follow, SaeEvent};
 pub use formats::{
     ConvertOptions, EncodeOptions, EncodedNpz, PublishedSae, SaeFormat, SaeNote, SiteError,
-    convert_sae, encode_npz, read_sae, sae_facts, write_sae_lens,
+    convert_sae, encode_npz, read_sae, read_sae_from, sae_facts, sae_files, write_sae_lens,
 };
 pub use guided::{
     AttentionLayers, AttentionStore, CONTEXT_LAYERS, ContextRows, GuidanceConfig, GuidanceLosses,

@@ -2,23 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use attention_probes_models::{HubAccess, HubId};
+use attention_probes_models::{HubAccess, HubAddress};
 
 use super::split_files::files_of_split;
 use crate::ActivationError;
 
-/// How the address of a data set begins.
-const SCHEME: &str = "hf://";
-
-/// Folder of the Hub that holds data sets.
-const DATASETS: &str = "datasets/";
-
-/// Revisions with slashes in them, which are part of the revision and not of a path.
-const LONG_REVISIONS: [&str; 2] = ["refs/convert/", "refs/pr/"];
-
 /// Whether a path is an address of the Hub, `hf://…`, and not one of this machine.
 pub fn is_on_hub(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| text.starts_with(SCHEME))
+    HubAddress::is_one(path)
 }
 
 /// The files that a path stands for, in order.
@@ -49,12 +40,12 @@ pub fn data_files(
     split: &str,
     hub: Option<&HubAccess>,
 ) -> Result<Vec<PathBuf>, ActivationError> {
-    let Some(address) = path.to_str().and_then(|text| text.strip_prefix(SCHEME)) else {
+    if !is_on_hub(path) {
         return Ok(vec![path.to_owned()]);
-    };
+    }
     let refuse = || ActivationError::Location { path: path.to_owned() };
     let failed = |error| ActivationError::Hub { path: path.to_owned(), source: Box::new(error) };
-    let HubPath { id, inside } = parse(address).ok_or_else(refuse)?;
+    let HubAddress { id, path: inside } = of_data_set(path).ok_or_else(refuse)?;
     let hub = hub.ok_or_else(refuse)?;
     let names = if is_data_file(&inside) {
         vec![inside]
@@ -73,45 +64,18 @@ pub fn data_files(
 /// What a data set of the Hub is called in results: its last part without an ending, else the name
 /// of its repository.
 pub fn data_name(path: &Path) -> Option<String> {
-    let address = path.to_str()?.strip_prefix(SCHEME);
-    let Some(address) = address else {
+    if !is_on_hub(path) {
         return Some(path.file_stem()?.to_string_lossy().into_owned());
-    };
-    let HubPath { id, inside } = parse(address)?;
+    }
+    let HubAddress { id, path: inside } = of_data_set(path)?;
     let last = if inside.is_empty() { id.repo() } else { &inside };
     let last = last.rsplit('/').next()?;
     Some(last.rsplit_once('.').filter(|_| is_data_file(last)).map_or(last, |(stem, _)| stem).into())
 }
 
-/// A place in a repository.
-#[derive(Debug, PartialEq, Eq)]
-struct HubPath {
-    id: HubId,
-    /// A file or folder in it; empty for the whole.
-    inside: String,
-}
-
-/// Reads what stands behind `hf://`.
-fn parse(address: &str) -> Option<HubPath> {
-    let address = address.strip_prefix(DATASETS)?.trim_end_matches('/');
-    let (name, inside) = match address.split_once('@') {
-        // An `@` in the path of a file is none before a revision.
-        Some((repo, rest)) if repo.matches('/').count() <= 1 => {
-            let prefix = LONG_REVISIONS.iter().find(|prefix| rest.starts_with(**prefix));
-            let after = prefix.map_or(0, |prefix| prefix.len());
-            let end = rest[after..].find('/').map_or(rest.len(), |slash| after + slash);
-            let revision = rest[..end].replace("%2F", "/");
-            (format!("{repo}@{revision}"), &rest[end..])
-        }
-        _ => {
-            let slash = address.match_indices('/').nth(1).map_or(address.len(), |(at, _)| at);
-            (address[..slash].to_owned(), &address[slash..])
-        }
-    };
-    let id: HubId = name.parse().ok()?;
-    let inside = inside.trim_start_matches('/').to_owned();
-    let is_plain = inside.split('/').all(|part| part != "." && part != "..");
-    is_plain.then(|| HubPath { id: id.data_set(), inside })
+/// The address of a data set.
+fn of_data_set(path: &Path) -> Option<HubAddress> {
+    HubAddress::parse(path).filter(|address| address.id.is_data_set())
 }
 
 /// Whether a file is of a form that is read, by its name.
@@ -128,36 +92,6 @@ fn is_below(name: &str, folder: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_have_a_repository_perhaps_a_revision_and_perhaps_a_path() {
-        for (address, id, inside) in [
-            ("datasets/org/name", "org/name", ""),
-            ("datasets/org/name/", "org/name", ""),
-            ("datasets/squad", "squad", ""),
-            ("datasets/org/name/a/b.csv", "org/name", "a/b.csv"),
-            ("datasets/org/name@v1/a", "org/name@v1", "a"),
-            ("datasets/org/name@refs/convert/parquet/a", "org/name@refs/convert/parquet", "a"),
-            ("datasets/org/name@refs%2Fpr%2F1", "org/name@refs/pr/1", ""),
-            ("datasets/org/name/a@b.csv", "org/name", "a@b.csv"),
-        ] {
-            let found = parse(address).unwrap();
-            assert_eq!((found.id.to_string().as_str(), found.inside.as_str()), (id, inside));
-        }
-        for address in [
-            "",
-            "org/name",
-            "datasets/",
-            "datasets//name",
-            "datasets/org/name@",
-            "models/org/name",
-            "datasets/org/name/../x.csv",
-            "datasets/../name/x",
-            "datasets/org/name@../x/a.csv",
-        ] {
-            assert_eq!(parse(address), None, "{address}");
-        }
-    }
 
     #[test]
     fn a_data_set_is_called_by_the_last_part_of_its_path() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::slice;
 
 use anyhow::Result;
-use attention_probes_activations::{LabelColumn, TextReader, write_atomically};
+use attention_probes_activations::{write_atomically, write_npz};
 use attention_probes_cli::exit::InputError;
 use attention_probes_cli::output;
 use attention_probes_cli::progress::Progress;
@@ -50,7 +50,8 @@ pub struct SampleArgs {
     /// Pairs and sources of each head.
     #[arg(long, default_value_t = 30, value_parser = at_least_one())]
     pub top: usize,
-    /// Write a page to this file, `.html`, or everything as `.json`.
+    /// Write a page to this file, `.html`, or everything as `.json`, or every value of every pair as
+    /// the arrays of an `.npz`.
     #[arg(long)]
     pub output: Option<PathBuf>,
     /// Print one JSON object instead of tables.
@@ -65,10 +66,7 @@ pub struct SampleArgs {
 /// If the autoencoder, the model, or the text is at fault or they do not fit each other, or the
 /// output cannot be written.
 pub fn run(args: &SampleArgs) -> Result<()> {
-    let is_page = match &args.output {
-        Some(path) => is_page(path)?,
-        None => false,
-    };
+    let end = args.output.as_deref().map(ending).transpose()?;
     let subject = open(&args.subject)?;
     let layers = subject.layers()?;
     let [layer] = &layers[..] else {
@@ -96,21 +94,27 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         n_top: args.top,
         also: FraShownPairs::new(),
         sae: args.subject.saes[0].display().to_string(),
-        maps: is_page,
+        maps: end == Some("html"),
     };
-    let sample =
-        layer.text_of_ids(&reader, &ids, &args.subject.heads_of(layer))?.sample(&config)?;
+    let heads = args.subject.heads_of(layer);
+    let reading = layer.text_of_ids(&reader, &ids, &heads)?;
+    let sample = reading.sample(&config)?;
     if !sample.is_exact {
         warn!("the text has more pairs than fit 1 GiB: the smallest were dropped");
     }
     let known = features(args, &reader, layer, &sample)?;
     let mut json = serde_json::to_vec_pretty(&sample)?;
     json.push(b'\n');
-    if let Some(path) = &args.output {
+    if let (Some(path), Some(end)) = (&args.output, end) {
         let links = FraLinks { text: &name, ..FraLinks::default() };
-        let page = || fra_sample_page(&sample, &known, links).to_html();
-        let html = if is_page { page()?.into_bytes() } else { json.clone() };
-        write_atomically(path, |file| file.write_all(&html))?;
+        match end {
+            "html" => {
+                let html = fra_sample_page(&sample, &known, links).to_html()?;
+                write_atomically(path, |file| file.write_all(html.as_bytes()))?;
+            }
+            "npz" => write_npz(path, &reading.arrays(&heads)?)?,
+            _ => write_atomically(path, |file| file.write_all(&json))?,
+        }
     }
     let text = if args.json { String::from_utf8(json)? } else { fra_sample_text(&sample, &known) };
     print(&text)
@@ -136,16 +140,14 @@ fn features(
     Ok(found)
 }
 
-/// Whether a file is to be a page and not JSON.
-fn is_page(path: &Path) -> Result<bool> {
+/// The ending of a file, which says what it is to hold.
+fn ending(path: &Path) -> Result<&str> {
     output::check_file(path)?;
-    match path.extension() {
-        Some(end) if end == "html" || end == "json" => Ok(end == "html"),
-        _ => {
-            let error = format!("`{}` ends neither in .html nor in .json", path.display());
-            Err(InputError(error).into())
-        }
-    }
+    let end = path.extension().and_then(|end| end.to_str());
+    end.filter(|end| ["html", "json", "npz"].contains(end)).ok_or_else(|| {
+        let path = path.display();
+        InputError(format!("`{path}` ends in none of .html, .json, and .npz")).into()
+    })
 }
 
 fn text(args: &SampleArgs) -> Result<String> {
@@ -153,10 +155,10 @@ fn text(args: &SampleArgs) -> Result<String> {
         return Ok(args.text.clone().unwrap_or_default());
     };
     let columns = args.table.columns(&args.column)?;
-    let mut rows = TextReader::open(path, &columns, LabelColumn::Ignored)?;
+    let mut rows = rows(path, &columns)?;
     let missing = || {
         let path = path.display();
         InputError(format!("`{path}` has no row {}; the first is row 0", args.row))
     };
-    Ok(rows.nth(args.row).ok_or_else(missing)??.text)
+    Ok(rows.nth(args.row).ok_or_else(missing)??)
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
-use attention_probes_activations::{ActivationError, DatasetConfig, LabelColumn, TextReader};
+use attention_probes_activations::{
+    ActivationError, DatasetConfig, LabelColumn, TextReader, data_files,
+};
 use attention_probes_cli::device;
 use attention_probes_cli::exit::InputError;
 use attention_probes_cli::hub::hub_access;
@@ -119,6 +121,7 @@ pub(super) fn rows(
     path: &Path,
     columns: &DatasetConfig,
 ) -> Result<impl Iterator<Item = Result<String, ActivationError>> + use<>> {
-    let rows = TextReader::open(path, columns, LabelColumn::Ignored)?;
+    let files = data_files(path, "train", hub_access().as_ref())?;
+    let rows = TextReader::open_files(&files, columns, LabelColumn::Ignored)?;
     Ok(rows.map(|row| Ok(row?.text)))
 }

@@ -46,7 +46,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let placement = Placement { device: device.clone(), dtype: Dtype::Auto };
     let model = open_model(&config.model.name, None, placement)?;
     let data = &config.data;
-    let contexts = data.read_contexts(&model)?;
+    let contexts = data.read_contexts(&model, None)?;
     for found in trained {
         let (sae, hook) = (read_sae(&found.folder)?, found.hook.parse()?);
         let site = SaeSite {

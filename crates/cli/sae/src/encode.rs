@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use attention_probes_cli::hub::hub_access;
 use attention_probes_cli::output;
 use attention_probes_cli::stdout::print;
 use attention_probes_cli_sae_words::say;
-use attention_probes_sae::{EncodeOptions, EncodedNpz, PublishedSae, encode_npz, read_sae};
+use attention_probes_sae::{EncodeOptions, EncodedNpz, PublishedSae, encode_npz, read_sae_from};
 use clap::Args;
 
 /// Encode activations into features, as compressed rows.
@@ -38,7 +39,7 @@ pub struct EncodeArgs {
 pub fn run(args: &EncodeArgs) -> Result<()> {
     output::check_file_beside(&args.output, [&*args.activations])?;
     output::check_absent(&args.output, args.overwrite)?;
-    let sae = read_sae(&args.sae)?;
+    let sae = read_sae_from(&args.sae, hub_access().as_ref())?;
     say(&PublishedSae { path: &args.sae, sae: &sae }.scale_note());
     let options = EncodeOptions { reconstruct: args.reconstruct };
     let EncodedNpz { n_rows, n_active } =

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use attention_probes_cli::hub::hub_access;
 use attention_probes_cli::stdout::print;
 use attention_probes_report::aligned;
-use attention_probes_sae::{SaeFormat, read_sae, sae_facts};
+use attention_probes_sae::{SaeFormat, read_sae, sae_facts, sae_files};
 use clap::Args;
 use serde_json::Value;
 
@@ -25,8 +26,8 @@ pub struct InfoArgs {
 ///
 /// If the autoencoder cannot be read.
 pub fn run(args: &InfoArgs) -> Result<()> {
-    let (format, _) = SaeFormat::of(&args.sae)?;
-    let sae = read_sae(&args.sae)?;
+    let (format, path) = SaeFormat::of(sae_files(&args.sae, hub_access().as_ref())?)?;
+    let sae = read_sae(path)?;
     let facts = sae_facts(format, &sae);
     if args.json {
         let object: Value = facts.into_iter().collect::<serde_json::Map<_, _>>().into();

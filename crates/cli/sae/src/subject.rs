@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use attention_probes_activations::data_files;
 use attention_probes_cli::device;
 use attention_probes_cli::hub::hub_access;
 use attention_probes_cli::table_args::TableArgs;
@@ -84,6 +85,7 @@ pub(super) fn open_with_texts(args: &SubjectArgs) -> Result<(SaeInModel, Context
     };
     let subject = open(&args.sae, place)?;
     let columns = args.table.columns(&args.text)?;
-    let contexts = read_contexts(&[&args.data], &columns, subject.context(), &subject.model)?;
+    let files = data_files(&args.data, "train", hub_access().as_ref())?;
+    let contexts = read_contexts(&files, &columns, subject.context(), &subject.model)?;
     Ok((subject, contexts))
 }

@@ -91,13 +91,9 @@ pub(crate) fn train(config: &SaeRunConfig, flags: TrainFlags) -> Result<Vec<Trai
 
 /// Says how long a run takes.
 pub(super) fn say_time(time: Option<SaeRunTime>) {
-    let Some(SaeRunTime { model_s, training_s }) = time else {
-        info!("time: no estimate, as the attention that guides is extracted first");
-        return;
-    };
+    let Some(SaeRunTime { model_s, training_s }) = time else { return };
     info!(
-        "time: {}, of which {} for the model and {} for training; an estimate from one buffer \
-         and a few steps",
+        "time: {}, of which {} for the model and {} for training; an estimate from a few steps",
         shown_time(model_s + training_s),
         shown_time(model_s),
         shown_time(training_s)

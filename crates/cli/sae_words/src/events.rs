@@ -106,10 +106,10 @@ pub fn say<'a>(notes: impl IntoIterator<Item = &'a SaeNote>) {
 }
 
 fn say_outline(outline: &SaeRunOutline) {
-    let SaeRunOutline { n_contexts, context_size, epochs, n_saes, memory, .. } = outline;
+    let SaeRunOutline { n_contexts, context_size, epochs, n_steps, n_saes, memory, .. } = outline;
     info!(
-        "{n_contexts} contexts of {context_size} tokens, {epochs:.2} times over; {n_saes} \
-         autoencoders"
+        "{n_contexts} contexts of {context_size} tokens, {epochs:.2} times over in {n_steps} steps; \
+         {n_saes} autoencoders"
     );
     info!(
         "memory beside the model: {} for weights, gradients, and moments, {} for the buffer, {} for \

@@ -36,6 +36,11 @@ impl HubId {
         Self { kind: RepoKind::DataSet, ..self }
     }
 
+    /// Whether it is a data set.
+    pub fn is_data_set(&self) -> bool {
+        self.kind == RepoKind::DataSet
+    }
+
     pub(crate) fn kind(&self) -> RepoKind {
         self.kind
     }

@@ -5,6 +5,7 @@
 //! the feature `hub`, the only code of this project that uses the network.
 
 mod access;
+mod address;
 mod cache;
 #[cfg(feature = "hub")]
 mod client;
@@ -27,6 +28,7 @@ mod token;
 mod url;
 
 pub use access::{DownloadProgress, HubAccess, NoDownload};
+pub use address::HubAddress;
 pub use cache::HubCache;
 pub use error::HubError;
 pub use id::HubId;

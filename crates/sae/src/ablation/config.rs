@@ -6,7 +6,8 @@ use attention_probes_errors::{FileError, ValueError, parse_toml};
 use serde::{Deserialize, Serialize};
 
 use crate::run::config::{
-    RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, auto, output, seed, text,
+    RunAttention, RunData, RunModel, RunTraining, SaeEntry, SaeRunConfig, auto, data_path, output,
+    seed, text,
 };
 use crate::train::TrainArchitecture;
 use crate::{GuidanceConfig, GuidanceSource, LayerWeighting, SaeError, SaeTask};
@@ -152,9 +153,9 @@ impl AblationConfig {
         let mut config: Self = parse_toml(&text)
             .map_err(|source| SaeError::Toml { path: path.to_owned(), source: Box::new(source) })?;
         if let Some(folder) = path.parent() {
-            config.data.path = folder.join(&config.data.path);
+            config.data.path = data_path(folder, &config.data.path);
             for data in &mut config.evaluation.labelled {
-                data.path = folder.join(&data.path);
+                data.path = data_path(folder, &data.path);
             }
         }
         Ok(config)
@@ -354,8 +355,8 @@ alpha = 0.2
         let many: Vec<String> = (-20..50).map(|layer| layer.to_string()).collect();
         let many = format!("layers = [{}]", many.join(", "));
         assert!(error("alpha = 0.2", &many).contains("from 1 to 4"));
-        let standard = "architecture = { name = \"standard\", l1 = { value = 1.0 } }";
+        let gated = "architecture = { name = \"gated\", l1 = { value = 1.0 } }";
         let of = "architecture = { name = \"topk\", k = 16 }";
-        assert!(error(of, standard).contains("which guidance needs"));
+        assert!(error(of, gated).contains("which guidance needs"));
     }
 }

@@ -178,7 +178,7 @@ fn run_locked(
     model: &LanguageModel,
     options: &SaeRunOptions<'_>,
 ) -> Result<AblationReport, SaeError> {
-    let contexts = config.data.read_contexts(model)?;
+    let contexts = config.data.read_contexts(model, options.hub)?;
     run_sae_on_contexts(plan, model, contexts.clone(), options)?;
     let arms = config.arms();
     let bench = Bench::open(config, plan, model, contexts, options)?;

@@ -11,6 +11,7 @@
 mod ablation;
 mod capture;
 mod codes;
+mod coordinates;
 mod corpus;
 mod layer;
 mod mode;
@@ -29,6 +30,7 @@ pub use ablation::{
 };
 pub use capture::{FraActivations, capture, capture_texts};
 pub use codes::{FraCodes, FraInput};
+pub use coordinates::FraCoordinates;
 pub use corpus::{
     FraCheckpoints, FraCorpus, FraExamples, FraFeatureText, FraFeatureTexts, FraHeadReport,
     FraLookConfig, FraPairReport, FraProgress, FraReportConfig, FraRowSample, FraRowSamples,

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use super::layer::FraLayer;
 use super::reading::{FraReader, FraReaderConfig};
 use super::site::hook_of;
-use crate::formats::{PublishedSae, SaeNote, SiteError, read_sae};
+use crate::formats::{PublishedSae, SaeNote, SiteError, read_sae_from};
 use crate::{Sae, SaeError};
 
 /// What the files of autoencoders do not say, or are not to decide.
@@ -59,7 +59,7 @@ pub struct FraSubject {
 ///   model's hook.
 /// - [`SaeError::ContextLength`] if `max_tokens` are more than the model reads.
 /// - [`SaeError::Model`] if the model cannot be opened.
-/// - the errors of [`read_sae`].
+/// - the errors of [`read_sae_from`].
 ///
 /// # Panics
 ///
@@ -91,7 +91,8 @@ pub struct FraSubject {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn open_fra(paths: &[PathBuf], options: &FraOpenOptions<'_>) -> Result<FraSubject, SaeError> {
-    let saes = paths.iter().map(read_sae).collect::<Result<Vec<_>, _>>()?;
+    let read = |path: &PathBuf| read_sae_from(path, options.hub);
+    let saes = paths.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let published = || paths.iter().zip(&saes).map(|(path, sae)| PublishedSae { path, sae });
     let mut notes = Vec::new();
     for sae in published() {

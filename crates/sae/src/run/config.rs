@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use attention_probes_activations::{DatasetConfig, Quoting, TableFormat};
+use attention_probes_activations::{DatasetConfig, Quoting, TableFormat, data_files, is_on_hub};
 use attention_probes_errors::{FileError, ValueError, is_plain_name, parse_toml};
-use attention_probes_models::{Dtype, HookPoint, LanguageModel};
+use attention_probes_models::{Dtype, HookPoint, HubAccess, LanguageModel};
 use serde::{Deserialize, Serialize};
 
 use crate::train::{
@@ -119,17 +119,23 @@ impl RunData {
         ContextConfig { context_size: self.context_size, prepend_bos: self.prepend_bos }
     }
 
-    /// Reads the texts into contexts, those that are held out for tests at the end.
+    /// Reads the texts, a file or a data set of the Hub, into contexts, those that are held out for
+    /// tests at the end.
     ///
     /// # Errors
     ///
-    /// Those of [`RunData::columns`] and [`read_contexts`].
+    /// Those of [`RunData::columns`], [`data_files`], and [`read_contexts`].
     ///
     /// # Memory
     ///
     /// As [`read_contexts`].
-    pub fn read_contexts(&self, model: &LanguageModel) -> Result<Contexts, SaeError> {
-        read_contexts(&[&self.path], &self.columns()?, self.size(), model)
+    pub fn read_contexts(
+        &self,
+        model: &LanguageModel,
+        hub: Option<&HubAccess>,
+    ) -> Result<Contexts, SaeError> {
+        let files = data_files(&self.path, "train", hub)?;
+        read_contexts(&files, &self.columns()?, self.size(), model)
     }
 }
 
@@ -240,6 +246,11 @@ fn context_size() -> usize {
     128
 }
 
+/// A path of a configuration, which is relative to the folder of its file; an address of the Hub is not.
+pub(crate) fn data_path(folder: &Path, path: &Path) -> PathBuf {
+    if is_on_hub(path) { path.to_owned() } else { folder.join(path) }
+}
+
 fn yes() -> bool {
     true
 }
@@ -256,7 +267,7 @@ impl SaeRunConfig {
         let mut config: Self = parse_toml(&text)
             .map_err(|source| SaeError::Toml { path: path.to_owned(), source: Box::new(source) })?;
         if let Some(folder) = path.parent() {
-            config.data.path = folder.join(&config.data.path);
+            config.data.path = data_path(folder, &config.data.path);
         }
         Ok(config)
     }
@@ -321,8 +332,8 @@ impl SaeRunConfig {
             config.check()?;
             if let Some(guidance) = &entry.guidance {
                 guidance.check(hook)?;
-                if !config.architecture.is_top_k() {
-                    let expected = "topk or batchtopk, which guidance needs";
+                if !config.architecture.can_be_guided() {
+                    let expected = "topk, batchtopk, or standard, which guidance needs";
                     return word("saes.architecture", config.architecture.as_str(), expected);
                 }
             }
@@ -420,7 +431,6 @@ architecture = { name = "standard", l1 = { value = 2.0, warm_up_steps = 10 } }
         );
         let guided =
             |guidance: &str| tasks(&format!("{MINIMAL}guidance = {{ {guidance} }}\n")).unwrap_err();
-        assert!(guided("alpha = 0.2").contains("`saes.architecture` is `standard`"));
         assert!(guided("alpha = -1.0").contains("`guidance.alpha` is -1"));
         assert!(guided("layers = [-3]").contains("`guidance.layers` is -3"));
         assert!(guided("alpa = 0.1").contains("unknown key `alpa`; did you mean `alpha`?"));

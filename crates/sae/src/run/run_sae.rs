@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use attention_probes_activations::{EarlierRun, write_atomically};
+use attention_probes_activations::{EarlierRun, Watch, write_atomically};
 use attention_probes_errors::FileError;
 use attention_probes_models::LanguageModel;
 use serde::Serialize;
@@ -21,9 +21,15 @@ use super::plan::SaeRunPlan;
 use super::sae_run::SaeRun;
 use crate::follow::SaeEvent;
 use crate::formats::write_sae_lens;
-use crate::guided::{GUIDANCE_FILE, RunGuidance};
+use crate::guided::{AttentionLayers, GUIDANCE_FILE, RunGuidance};
 use crate::train::{ContextStream, Contexts, ModelContexts, StepReport};
 use crate::{RunError, SaeError};
+
+/// Steps that a guided run is timed by, with the first.
+const TIMED_STEPS: usize = 4;
+
+/// Contexts held out that it is timed with.
+const TIMED_HELD_OUT: usize = 8;
 
 /// An autoencoder that was trained.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -118,7 +124,7 @@ pub fn run_sae_on(
     if is_complete_already(plan, options)? {
         return Ok(Vec::new());
     }
-    run_sae_on_contexts(plan, model, plan.config().data.read_contexts(model)?, options)
+    run_sae_on_contexts(plan, model, plan.config().data.read_contexts(model, options.hub)?, options)
 }
 
 /// As [`run_sae_on`], with the contexts of the configuration's texts.
@@ -180,14 +186,17 @@ pub fn check_sae_run(
     options: &SaeRunOptions<'_>,
 ) -> Result<SaeRunOutline, SaeError> {
     let model = open_run_model(&plan.config().model, options)?;
-    let texts = RunTexts::new(plan, &model, plan.config().data.read_contexts(&model)?)?;
+    let texts =
+        RunTexts::new(plan, &model, plan.config().data.read_contexts(&model, options.hub)?)?;
     let stream = texts.stream(plan, &model, options)?;
     let mut outline = outline(plan, &texts, &stream);
     options.follow.tell(SaeEvent::Checked { outline: &outline });
     check_memory(&outline.memory, options)?;
-    if plan.layers().is_empty() {
-        outline.time = Some(time(plan, stream)?);
-    }
+    outline.time = Some(if plan.layers().is_empty() {
+        time(plan, stream)?
+    } else {
+        guided_time(plan, &model, &texts, options)?
+    });
     Ok(outline)
 }
 
@@ -258,6 +267,7 @@ fn outline(plan: &SaeRunPlan, texts: &RunTexts, stream: &ContextStream<'_>) -> S
         n_contexts: contexts.len(),
         context_size: contexts.length(),
         epochs: config.train.tokens as f64 / n_tokens as f64,
+        n_steps: plan.length().0,
         n_saes: tasks.len(),
         memory: TrainingMemory::new(tasks, &config.train, &widths),
         time: None,
@@ -292,6 +302,50 @@ fn time(plan: &SaeRunPlan, stream: ContextStream<'_>) -> Result<SaeRunTime, SaeE
     let step = started.elapsed().as_secs_f64() / f64::max(n_timed, 1.0);
     let model_s = filled / train.buffer_batches as f64 * n_steps;
     Ok(SaeRunTime { model_s, training_s: step * n_steps })
+}
+
+/// An estimate of a run whose attention is extracted first, from a few contexts and steps.
+fn guided_time(
+    plan: &SaeRunPlan,
+    model: &LanguageModel,
+    texts: &RunTexts,
+    options: &SaeRunOptions<'_>,
+) -> Result<SaeRunTime, SaeError> {
+    let (config, length) = (plan.config(), plan.length());
+    let per_step = config.train.batch_size / texts.all.n_text_tokens().max(1);
+    let n_training = (TIMED_STEPS * per_step).clamp(1, texts.training.len());
+    let n_held_out = TIMED_HELD_OUT.min(texts.held_out.len());
+    // What is held out stands behind what is trained on.
+    let mut few = texts.all.clone();
+    let _ = few.split_off(texts.held_out.len() - n_held_out);
+    let few = few.split_off(n_training + n_held_out);
+    let mut training = few.clone();
+    let held_out = training.split_off(n_held_out);
+    let read = |contexts| ModelContexts {
+        model: &*model.model,
+        device: options.device,
+        contexts,
+        contexts_per_forward: config.train.contexts_per_forward,
+    };
+    let watch = || Watch { progress: None, stop: options.follow.stop.clone() };
+    let kept = (config.attention.keep, config.attention.pool);
+    let started = Instant::now();
+    let attention = AttentionLayers::extract(read(&few), plan.layers(), kept, watch())?;
+    let per_context = started.elapsed().as_secs_f64() / few.len() as f64;
+    let stream = ContextStream::new(read(&training), plan.hooks(), config.seed)?;
+    let stream = stream.with_stop(options.follow.stop.clone());
+    let run = SaeRun::new(stream, plan.tasks().to_vec(), &config.train, length)?;
+    let mut run = run.with_guidance(&config.train, RunGuidance { attention, held_out })?;
+    // The first step also reads what is held out.
+    run.step()?;
+    let started = Instant::now();
+    let mut n_timed = 0.0;
+    while n_timed < 3.0 && run.step()?.is_some() {
+        n_timed += 1.0;
+    }
+    let step = started.elapsed().as_secs_f64() / f64::max(n_timed, 1.0);
+    let model_s = per_context * texts.all.len() as f64;
+    Ok(SaeRunTime { model_s, training_s: step * length.0 as f64 })
 }
 
 /// Takes every step; returns the last report of each autoencoder.

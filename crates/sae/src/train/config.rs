@@ -119,6 +119,12 @@ impl TrainArchitecture {
         }
     }
 
+    /// Whether attention can guide it: the `TopK` kinds and `standard`, whose active features have the
+    /// derivatives of their pre-activations.
+    pub fn can_be_guided(&self) -> bool {
+        self.is_top_k() || matches!(self, Self::Standard { .. })
+    }
+
     /// Whether a number of features is selected.
     pub fn is_top_k(&self) -> bool {
         matches!(self, Self::TopK { .. } | Self::BatchTopK { .. })

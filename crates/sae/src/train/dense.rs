@@ -5,7 +5,8 @@
 use attention_probes_kernels::{Matrix, Write, matmul};
 
 use super::config::TrainArchitecture;
-use super::report::StepReport;
+use super::entries::Entry;
+use super::report::{Guide, StepReport};
 use super::rows::{add, column_sums, each_row};
 use super::scratch::{DenseBlock, Scratch};
 use super::trainer::SaeTrainer;
@@ -20,9 +21,21 @@ type Losses = [f64; 3];
 impl SaeTrainer {
     /// Sets the gradients of everything, and the residual; the decoder's bias gets what is not of
     /// the residual.
-    pub(super) fn differentiate_densely(&mut self, x: &[f32], scratch: &mut Scratch) -> StepReport {
+    pub(super) fn differentiate_densely(
+        &mut self,
+        (x, variance): (&[f32], f64),
+        scratch: &mut Scratch,
+        guide: Option<Guide<'_>>,
+    ) -> StepReport {
         let (d_in, d_sae) = (self.d_in, self.config.d_sae);
         let n = x.len() / d_in;
+        scratch.sparse.rows.clear();
+        let mut guidance = 0.0;
+        if let Some(guide) = guide {
+            // What guides looks at the whole batch before any of it is differentiated.
+            self.active_densely(n, scratch);
+            guidance = guide(&mut scratch.sparse.rows, &self.norms, variance);
+        }
         self.weights.clear_gradients();
         scratch.residual.resize(x.len(), 0.0);
         // Of a batch, what counts as active is not known before all of it has been looked at.
@@ -39,7 +52,43 @@ impl SaeTrainer {
             }
         }
         let [mse, sparsity, auxiliary] = losses.map(|sum| sum / n as f64);
-        StepReport { mse, sparsity, auxiliary, ..StepReport::default() }
+        StepReport { mse, sparsity, auxiliary, guidance, ..StepReport::default() }
+    }
+
+    /// The active features of every row, with gradients of 0.
+    fn active_densely(&mut self, n: usize, scratch: &mut Scratch) {
+        let (d_enc, d_sae) = (self.d_enc(), self.config.d_sae);
+        let Scratch { input, dense, sparse, .. } = scratch;
+        let n_block = (BLOCK_VALUES / d_sae).max(1);
+        for first in (0..n).step_by(n_block) {
+            let rows = n_block.min(n - first);
+            self.encode_densely(&input[first * d_enc..][..rows * d_enc], dense);
+            sparse.rows.extend(dense.features.chunks_exact(d_sae).map(|row| {
+                let active = row.iter().enumerate().filter(|(_, value)| **value > 0.0);
+                let entry = |(feature, value): (usize, &f32)| Entry {
+                    feature: feature as u32,
+                    value: *value,
+                    gradient: 0.0,
+                };
+                active.map(entry).collect()
+            }));
+        }
+    }
+
+    /// Pre-activations and features of some rows, `[n, d_enc]`.
+    fn encode_densely(&mut self, input: &[f32], dense: &mut DenseBlock) {
+        let (d_enc, d_sae) = (self.d_enc(), self.config.d_sae);
+        let rows = input.len() / d_enc;
+        for values in [&mut dense.pre, &mut dense.features] {
+            values.resize(rows * d_sae, 0.0);
+        }
+        matmul(
+            &mut dense.pre,
+            Matrix::new(input, rows, d_enc),
+            Matrix::new(&self.weights.encoder.values, d_sae, d_enc).transpose(),
+            Write::Replace,
+        );
+        self.activate_densely(dense);
     }
 
     /// One block; `n` is the number of rows of the whole batch, `at` where the block begins in it.
@@ -50,22 +99,13 @@ impl SaeTrainer {
         at: usize,
         scratch: &mut Scratch,
     ) -> Losses {
-        let Scratch { input, residual, dense, n_fired, .. } = scratch;
+        let Scratch { input, residual, dense, sparse, n_fired } = scratch;
         let (d_in, d_sae, rows) = (self.d_in, self.config.d_sae, x.len() / self.d_in);
         let d_enc = self.d_enc();
         let input = &input[at / d_in * d_enc..][..rows * d_enc];
         let residual = &mut residual[at..at + x.len()];
-        let block = |values: &mut Vec<f32>| values.resize(rows * d_sae, 0.0);
-        block(&mut dense.pre);
-        block(&mut dense.features);
-        block(&mut dense.gradients);
-        matmul(
-            &mut dense.pre,
-            Matrix::new(input, rows, d_enc),
-            Matrix::new(&self.weights.encoder.values, d_sae, d_enc).transpose(),
-            Write::Replace,
-        );
-        self.activate_densely(dense);
+        dense.gradients.resize(rows * d_sae, 0.0);
+        self.encode_densely(input, dense);
         for row in dense.features.chunks_exact(d_sae) {
             for (n_fired, f) in n_fired.iter_mut().zip(row) {
                 *n_fired += u32::from(*f > 0.0);
@@ -74,6 +114,13 @@ impl SaeTrainer {
         let scale = 2.0 / n as f32;
         let mut losses = [self.residual_of(&dense.features, x, residual, scale), 0.0, 0.0];
         self.through_decoder(&dense.features, residual, &mut dense.gradients);
+        // Of active features, what guides knows the derivatives.
+        let guided = sparse.rows.iter().skip(at / d_in).take(rows);
+        for (row, entries) in dense.gradients.chunks_exact_mut(d_sae).zip(guided) {
+            for entry in entries {
+                row[entry.feature as usize] += entry.gradient;
+            }
+        }
         match self.config.architecture {
             TrainArchitecture::Standard { l1 } => {
                 losses[1] = self.standard(dense, l1.at(self.step), n);

@@ -34,7 +34,7 @@ pub(super) type Guide<'a> = &'a mut dyn FnMut(&mut [Vec<Entry>], &[f32], f64) ->
 /// What a step takes beside the activations.
 #[derive(Default)]
 pub(crate) struct Aids<'a> {
-    /// What adds to the loss of the `TopK` kinds.
+    /// What adds to the loss of kinds that can be guided.
     pub(crate) guide: Option<Guide<'a>>,
     /// What the encoder reads beside each row, `[n, d_enc - d_in]`.
     pub(crate) context: &'a [f32],

@@ -31,7 +31,7 @@ impl SaeTrainer {
     ///
     /// # Panics
     ///
-    /// If the context is not of as many rows, or there is a guide of another kind than `TopK`.
+    /// If the context is not of as many rows, or there is a guide of a kind that cannot be guided.
     pub(crate) fn step_with(&mut self, x: &[f32], aids: Aids<'_>) -> Result<StepReport, SaeError> {
         self.step_as(x, false, aids)
     }
@@ -58,7 +58,8 @@ impl SaeTrainer {
             return Err(SaeError::SizeMismatch { what, found, expected });
         }
         let is_sparse = self.config.architecture.is_top_k() && !densely;
-        assert!(guide.is_none() || is_sparse, "only the TopK kinds are guided");
+        let is_guided = self.config.architecture.can_be_guided();
+        assert!(guide.is_none() || (is_guided && !densely), "a kind that cannot be guided");
         let mut scratch = std::mem::take(&mut self.scratch);
         self.fill_input(x, context, &mut scratch.input);
         scratch.n_fired.clear();
@@ -69,7 +70,7 @@ impl SaeTrainer {
         let mut report = if is_sparse {
             self.differentiate_sparsely((x, variance), &mut scratch, guide)
         } else {
-            self.differentiate_densely(x, &mut scratch)
+            self.differentiate_densely((x, variance), &mut scratch, guide)
         };
         self.differentiate_b_dec(&scratch.residual);
         let n_fired: u64 = scratch.n_fired.iter().map(|n| u64::from(*n)).sum();
@@ -215,6 +216,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::super::config::SaeTrainConfig;
+    use super::super::entries::Entry;
     use super::*;
 
     #[test]
@@ -268,5 +270,57 @@ mod tests {
             .sum();
         let mse = sparse.step_with(&x, aids()).unwrap().mse;
         approx::assert_relative_eq!(f64::from(left) / n as f64, mse, max_relative = 1e-4);
+    }
+
+    #[test]
+    fn a_guide_of_a_standard_autoencoder_is_that_of_one_that_selects_everything() {
+        let (d_in, d_sae, n) = (6, 24, 40);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let x: Vec<f32> = (0..n * d_in).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let trainer = |architecture: TrainArchitecture| {
+            let learning_rate = crate::LearningRateSchedule { value: 0.01, ..Default::default() };
+            let config =
+                SaeTrainConfig { architecture, d_sae, learning_rate, ..SaeTrainConfig::default() };
+            SaeTrainer::new(config, d_in, 1).unwrap()
+        };
+        let l1 = crate::CoefficientSchedule::constant(0.0);
+        let mut standard = trainer(TrainArchitecture::Standard { l1 });
+        let mut top_k = trainer(TrainArchitecture::TopK { k: d_sae, aux_loss_coefficient: 0.0 });
+        // Half the squares of the features that have even numbers, each weighed by its decoder row.
+        let mut guide = |rows: &mut [Vec<Entry>], norms: &[f32], variance: f64| {
+            let mut loss = 0.0;
+            for entry in rows.iter_mut().flatten().filter(|entry| entry.feature % 2 == 0) {
+                let weight = norms[entry.feature as usize] * variance as f32 / n as f32;
+                loss += f64::from(weight * entry.value * entry.value / 2.0);
+                entry.gradient += weight * entry.value;
+            }
+            loss
+        };
+        let mut unguided = standard.clone();
+        for step in 0..20 {
+            let found =
+                standard.step_with(&x, Aids { guide: Some(&mut guide), context: &[] }).unwrap();
+            let expected =
+                top_k.step_with(&x, Aids { guide: Some(&mut guide), context: &[] }).unwrap();
+            assert!(found.guidance > 0.0);
+            for (found, expected) in [
+                (found.mse, expected.mse),
+                (found.guidance, expected.guidance),
+                (found.gradient_norm, expected.gradient_norm),
+            ] {
+                approx::assert_relative_eq!(found, expected, max_relative = 1e-3);
+            }
+            // The first step is of the same weights; what it changes is not the same.
+            let plain = unguided.step(&x).unwrap();
+            assert_eq!(plain.mse.to_bits() == found.mse.to_bits(), step == 0);
+        }
+        let squares = |trainer: &mut SaeTrainer| {
+            let mut none = |rows: &mut [Vec<Entry>], norms: &[f32], _: f64| {
+                let even = rows.iter().flatten().filter(|entry| entry.feature % 2 == 0);
+                even.map(|it| f64::from(norms[it.feature as usize] * it.value * it.value)).sum()
+            };
+            trainer.step_with(&x, Aids { guide: Some(&mut none), context: &[] }).unwrap().guidance
+        };
+        assert!(squares(&mut standard) < squares(&mut unguided), "the guide made them smaller");
     }
 }

@@ -45,9 +45,7 @@ impl SweptTargets {
             write_history(&folder.join("history.jsonl"), &self.history)?;
         }
         write_json(&folder.join("metrics.json"), &self.metrics)?;
-        let named: Vec<(&str, NpzArray)> =
-            self.predictions.iter().map(|(name, array)| (name.as_str(), array.clone())).collect();
-        write_npz(folder.join("predictions.npz"), &named)?;
+        write_npz(folder.join("predictions.npz"), &self.predictions)?;
         write_json(&folder.join("best.json"), &self.report)
     }
 }

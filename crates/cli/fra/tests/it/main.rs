@@ -15,6 +15,12 @@ mod fixture;
 #[cfg(target_os = "linux")]
 #[path = "../../../tests/support/folder.rs"]
 mod folder;
+#[cfg(feature = "hub")]
+mod hub;
+#[cfg(feature = "hub")]
+#[path = "../../../../models/tests/it/hub/server.rs"]
+#[expect(dead_code, reason = "the tests of models use the rest")]
+mod hub_server;
 #[path = "../../../tests/support/page_data.rs"]
 mod page_data;
 #[cfg(target_os = "linux")]

@@ -23,7 +23,7 @@ fn what_cannot_be_is_refused_in_one_line() {
     assert!(sample(&["--sae", "three"]).contains("takes one autoencoder"));
     assert!(sample(&["--device", "tpu"]).contains("tpu"));
     assert!(sample(&["--output", "texts.jsonl/s.json"]).contains("texts.jsonl/s.json"));
-    assert!(sample(&["--output", "s.txt"]).contains("ends neither in .html nor in .json"));
+    assert!(sample(&["--output", "s.txt"]).contains("ends in none of .html, .json, and .npz"));
     let none = ["sample", "--sae", "texts.jsonl", "--text", "a"];
     assert!(refused(&mut command(path, &none)).contains("is no sparse autoencoder"));
     let row = ["sample", "--sae", "two", "--data", "texts.jsonl", "--row", "99"];

@@ -1,5 +1,6 @@
 //! One text.
 
+use attention_probes_activations::read_npz;
 use serde_json::Value;
 
 use crate::call::{command, succeed};
@@ -72,4 +73,45 @@ fn the_scores_of_a_text_are_resolved() {
     let report: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["heads"].as_array().unwrap().len(), 1);
     assert!(json.contains("bird"), "{json}");
+}
+
+#[test]
+fn the_whole_tensor_of_a_text_is_written_as_arrays() {
+    let folder = folder();
+    let path = folder.path();
+    let args = ["sample", "--sae", "two", "--text", "The fox ran to the cat.", "--heads", "0,3"];
+    let args = [&args[..], &["--json", "--output", "text.npz"]].concat();
+    let report: Value = serde_json::from_str(&succeed(&mut command(path, &args)).0).unwrap();
+    let mut arrays = read_npz(path.join("text.npz")).unwrap();
+    let n = report["tokens"].as_array().unwrap().len();
+    assert_eq!(arrays["tokens"].shape, [n]);
+    for head in report["heads"].as_array().unwrap() {
+        let name = |what: &str| format!("head{}/{what}", head["head"]);
+        let shape = arrays.remove(&name("shape")).unwrap().data.into_i64().unwrap();
+        assert_eq!(shape, [n as i64, n as i64, 96, 96]);
+        let values = arrays.remove(&name("values")).unwrap().data.into_f32().unwrap();
+        let coords = arrays.remove(&name("coords")).unwrap();
+        assert_eq!(coords.shape, [4, values.len()]);
+        let coords = coords.data.into_i64().unwrap();
+        let at = |row: usize, i: usize| coords[row * values.len() + i];
+        // The entries of a pair in the report are the values of its coordinates.
+        for pair in head["pairs"].as_array().unwrap() {
+            let of = |i: &usize| {
+                at(2, *i) == pair["query_feature"].as_i64().unwrap()
+                    && at(3, *i) == pair["key_feature"].as_i64().unwrap()
+            };
+            let found: Vec<usize> = (0..values.len()).filter(of).collect();
+            let entries = pair["entries"].as_array().unwrap();
+            assert_eq!(found.len(), entries.len(), "{pair}");
+            for entry in entries {
+                let is_there = |i: &&usize| {
+                    at(0, **i) == entry[0].as_i64().unwrap()
+                        && at(1, **i) == entry[1].as_i64().unwrap()
+                };
+                let i = *found.iter().find(is_there).unwrap();
+                let value = entry[2].as_f64().unwrap();
+                assert!((f64::from(values[i]) - value).abs() < 1e-4 * value.abs().max(1.0));
+            }
+        }
+    }
 }

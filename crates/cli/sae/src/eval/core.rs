@@ -12,7 +12,7 @@ use attention_probes_errors::Stop;
 use attention_probes_sae::eval::{
     CoreConfig, EvalFindings, EvalSae, WantedLabels, core_of_activations, core_of_contexts,
 };
-use attention_probes_sae::{read_contexts, read_sae};
+use attention_probes_sae::{read_contexts, read_sae_from};
 use clap::Args;
 
 use super::report::{self, Title};
@@ -67,7 +67,7 @@ pub(super) fn run(args: &CoreArgs) -> Result<()> {
 
 /// Activations of a file, without a model.
 fn of_file(args: &CoreArgs, path: &Path) -> Result<EvalFindings> {
-    let sae = read_sae(&args.place.sae)?;
+    let sae = read_sae_from(&args.place.sae, hub_access().as_ref())?;
     let data = labelled::activations(path, (&args.place.sae, &sae), WantedLabels::None)?;
     let subject = EvalSae { sae: &sae, run: report::eval_run(&args.place.sae) };
     Ok(core_of_activations(&subject, &data, &Stop::never())?)

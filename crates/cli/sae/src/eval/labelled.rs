@@ -13,7 +13,7 @@ use attention_probes_sae::eval::{
     WantedLabels, evaluate_labelled, evaluate_labelled_activations, read_activations,
     read_labelled,
 };
-use attention_probes_sae::{Follow, PublishedSae, Sae, read_sae};
+use attention_probes_sae::{Follow, PublishedSae, Sae, read_sae_from};
 use clap::Args;
 use tracing::warn;
 
@@ -130,7 +130,7 @@ fn of_classes(args: &ClassArgs, name: &'static str, evaluation: LabelledEvaluati
     let from = path.map(|path| path.display().to_string());
     let found = match (&args.activations, &args.data) {
         (Some(path), _) => {
-            let sae = read_sae(&args.place.sae)?;
+            let sae = read_sae_from(&args.place.sae, hub_access().as_ref())?;
             let data = activations(path, (&args.place.sae, &sae), WantedLabels::Classes)?;
             let subject = EvalSae { sae: &sae, run: report::eval_run(&args.place.sae) };
             let job = LabelledJob { subject, evaluation, config: args.draw.config() };

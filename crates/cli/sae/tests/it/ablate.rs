@@ -85,7 +85,8 @@ fn arms_are_trained_measured_and_judged() {
     let folder = folder();
     let path = folder.path();
     write(path, "ablation.toml", &format!("{ABLATION}{LABELLED}"));
-    let plan = succeed(&mut command(path, &["ablate", "ablation.toml", "--dry-run"])).0;
+    let (plan, told) = succeed(&mut command(path, &["ablate", "ablation.toml", "--dry-run"]));
+    assert!(told.contains("time: ") && told.contains(" for training;"), "{told}");
     assert!(plan.contains("mask-11") && plan.contains("8 arms of 2 seeds"), "{plan}");
     assert!(!path.join("results").exists(), "nothing is written");
     let found: Value = serde_json::from_str(

@@ -14,6 +14,12 @@ mod faults;
 #[cfg(target_os = "linux")]
 #[path = "../../../tests/support/folder.rs"]
 mod folder;
+#[cfg(feature = "hub")]
+mod hub;
+#[cfg(feature = "hub")]
+#[path = "../../../../models/tests/it/hub/server.rs"]
+#[expect(dead_code, reason = "the tests of models use the rest")]
+mod hub_server;
 #[cfg(target_os = "linux")]
 #[path = "../../../tests/support/pipe.rs"]
 mod pipe;

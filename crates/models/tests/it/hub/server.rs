@@ -138,7 +138,7 @@ impl Repository {
     /// Answers as the Hub does.
     pub(crate) fn reply(&self, seen: &Seen) -> Reply {
         let not_found = |code| Reply::refusal(404, code);
-        let path = seen.path.replace("%20", " ");
+        let path = seen.path.replace("%20", " ").replace("%2B", "+");
         if let Some(file) = path.strip_prefix("/cdn/") {
             return self.content(seen, file);
         }
@@ -175,7 +175,7 @@ impl Repository {
             (true, None) => self.content(seen, file),
             // The Hub hands out what is small under another path.
             (false, _) => {
-                let file = file.replace(' ', "%20");
+                let file = file.replace(' ', "%20").replace('+', "%2B");
                 let location = format!("/api/resolve-cache/{kind}{name}/{COMMIT}/{file}");
                 Reply::new(307, &[commit, ("Location", &location)], b"elsewhere")
             }

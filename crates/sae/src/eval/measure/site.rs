@@ -5,7 +5,7 @@ use std::path::Path;
 use attention_probes_models::{Dtype, HookPoint, HubAccess, LanguageModel, Placement, open_model};
 use burn::tensor::Device;
 
-use crate::formats::{PublishedSae, SaeNote, read_sae};
+use crate::formats::{PublishedSae, SaeNote, read_sae_from};
 use crate::guided::CONTEXT_LAYERS;
 use crate::train::ContextConfig;
 use crate::{Sae, SaeError, SiteError};
@@ -100,13 +100,13 @@ impl SaeInModel {
     }
 }
 
-/// Reads an autoencoder and opens the model that it names.
+/// Reads an autoencoder, of this machine or of the Hub, and opens the model that it names.
 ///
 /// # Errors
 ///
 /// - [`SiteError`] if its file names no model or hook, another hook than the caller, or activations
 ///   that no hook of a model gives.
-/// - the errors of [`read_sae`], and [`SaeError::Model`] if the model cannot be opened.
+/// - the errors of [`read_sae_from`], and [`SaeError::Model`] if the model cannot be opened.
 ///
 /// # Memory
 ///
@@ -135,7 +135,7 @@ pub fn open_sae_in_model(
     path: &Path,
     options: &SaeModelOptions<'_>,
 ) -> Result<SaeInModel, SaeError> {
-    let sae = read_sae(path)?;
+    let sae = read_sae_from(path, options.hub)?;
     let metadata = &sae.config.metadata;
     if metadata.get(CONTEXT_LAYERS).is_some() {
         return Err(SiteError::ReadsContext { path: path.to_owned() }.into());

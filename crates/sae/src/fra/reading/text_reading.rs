@@ -17,7 +17,7 @@ use crate::fra::text::{FraHead, FraText};
 ///
 /// That of [`FraText`], and the pattern and the scores of all heads.
 pub struct FraReading<'a> {
-    pub(super) layer: &'a FraLayer<'a>,
+    pub(in crate::fra) layer: &'a FraLayer<'a>,
     pub(super) model: String,
     pub(super) text: FraText,
     pub(super) activations: FraActivations,

@@ -161,9 +161,9 @@ pub fn run_fra_demo(
     let placement = Placement { device: device.clone(), dtype: run.model.dtype };
     let load = LoadOptions::from(placement).with_stop(options.follow.stop.clone());
     let model = open_model(&run.model.name, None, load).map_err(SaeError::from)?;
-    let seen = run.data.read_contexts(&model)?;
+    let seen = run.data.read_contexts(&model, None)?;
     let held_out = RunData { path: held_out_path, ..run.data.clone() };
-    let held_out = held_out.read_contexts(&model)?;
+    let held_out = held_out.read_contexts(&model, None)?;
     let of_texts = FraReaderConfig {
         max_tokens: run.data.context_size,
         prepend_bos: run.data.prepend_bos,
