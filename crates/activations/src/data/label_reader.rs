@@ -8,7 +8,7 @@ use crate::LabelKind;
 /// Reads the labels of texts out of their fields.
 ///
 /// Numbers, lists, and distributions as files usually have them are read by
-/// [`Dataset::read_targets`](crate::Dataset::read_targets); a reader of yours makes labels of anything
+/// [`PlainLabels`](crate::PlainLabels); a reader of yours makes labels of anything
 /// else, and [`Dataset::read_with`](crate::Dataset::read_with) takes it.
 ///
 /// # Examples
