@@ -103,7 +103,7 @@ fn a_task_of_ones_own_is_asked_learned_and_saved() {
         let word = ["dog", "cat", "sun", "sea"][i % 4];
         format!("{} {word} {}", ["the", "one", "her"][i / 4 % 3], ["red", "old", "big"][i / 12 % 3])
     };
-    let texts = (0..72).map(text).collect();
+    let texts: Vec<String> = (0..72).map(text).collect();
     let texts = Dataset::from_parts("animals", texts).unwrap();
     let place = Place::new([0], Component::ResidPost, Convention::Raw);
     let read = TextsConfig::new(place);
