@@ -1,9 +1,11 @@
 //! What the libraries say to set, with the flags of the commands that set it.
 
 /// The words of libraries that every program uses, and the same with flags.
-const FLAGS: [(&str, &str); 6] = [
+const FLAGS: [(&str, &str); 8] = [
     // `ModelError::NoHubAccess`: the environment names no folder for the cache.
     ("give a `HubAccess`", "set `HF_HOME` to the folder of its cache"),
+    ("an embedded model (", "an embedded model, which `--model` takes without network ("),
+    ("what has come is kept", "what has come is kept; `--model demo-gpt2` needs no network"),
     // `ShardError::Other`
     (
         "name another folder, or replace them",

@@ -21,6 +21,9 @@ mod hub;
 #[path = "../../../../models/tests/it/hub/server.rs"]
 #[expect(dead_code, reason = "the tests of models use the rest")]
 mod hub_server;
+#[cfg(feature = "hub")]
+#[path = "../../../tests/support/on_hub.rs"]
+mod on_hub;
 #[path = "../../../tests/support/page_data.rs"]
 mod page_data;
 #[cfg(target_os = "linux")]

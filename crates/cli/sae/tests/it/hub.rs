@@ -2,19 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use crate::call::{command, succeed};
 use crate::hub_server::{FakeHub, Repository};
-
-/// A command that may use a Hub, and keeps a cache in the folder.
-fn on_hub(folder: &Path, hub: &FakeHub, args: &[&str]) -> Command {
-    let mut command = command(folder, args);
-    command.env("HF_HUB_OFFLINE", "0").env("HF_ENDPOINT", &hub.endpoint);
-    command.env("no_proxy", "127.0.0.1").env("HF_HOME", folder.join("hf"));
-    command.env_remove("HF_HUB_CACHE").env_remove("HF_TOKEN");
-    command
-}
+use crate::on_hub::on_hub;
 
 #[test]
 fn a_published_file_comes_with_the_configuration_beside_it() {

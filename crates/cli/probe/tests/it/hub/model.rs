@@ -95,6 +95,9 @@ fn a_plan_can_be_looked_at_before_the_weights_are_there() {
         assert_eq!(hub.take_lines(), [""; 0], "a dry run sends nothing");
         let output = command(&["sweep", config], folder.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
+        let offline =
+            "embedded model, which `--model` takes without network (demo-gpt2, demo-gemma";
+        assert!(String::from_utf8_lossy(&output.stderr).contains(offline));
     }
 }
 
